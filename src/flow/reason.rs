@@ -1,0 +1,146 @@
+//! Verdicts, and the one stable code for each reason.
+
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Allow,
+    Deny,
+}
+
+impl Verdict {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Allow => "allow",
+            Verdict::Deny => "deny",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// Why a flow was allowed, denied or ended. The code is the same in logs, metrics, JSON and reports,
+        /// and never changes its meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $code,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A network rule allows it.
+    NetworkRule = "network-rule",
+    /// An application rule allows it.
+    ApplicationRule = "application-rule",
+    /// A DNAT rule translates and allows it.
+    DnatRule = "dnat-rule",
+    /// The infrastructure rule collection allows it.
+    Infrastructure = "infrastructure",
+    /// A service endpoint takes it past the firewall.
+    ServiceEndpoint = "service-endpoint",
+
+    /// No rule matched.
+    NotAllowed = "not-allowed",
+    /// A rule whose action is Deny matched.
+    DeniedByRule = "denied-by-rule",
+    /// The destination is allowed, on another port.
+    PortNotAllowed = "port-not-allowed",
+    /// The destination and port are allowed, for another protocol.
+    ProtoNotAllowed = "proto-not-allowed",
+
+    /// The SNI is not the name that was asked for.
+    SniConnectMismatch = "sni-connect-mismatch",
+    MissingSni = "missing-sni",
+    /// The first bytes are not a TLS ClientHello.
+    NotTls = "not-tls",
+    /// The first bytes are not a TDS pre-login (MSSQL).
+    NotTds = "not-tds",
+    HelloTooLarge = "hello-too-large",
+    HelloTimeout = "hello-timeout",
+    /// The ClientHello is malformed.
+    BadHello = "bad-hello",
+    /// The SNI is no host name.
+    BadSni = "bad-sni",
+    /// Encrypted ClientHello: the name inside cannot be seen.
+    EchPresent = "ech-present",
+    /// A second ClientHello named another host.
+    SniChanged = "sni-changed",
+
+    /// The URI names one host, the Host header another.
+    HostUriMismatch = "host-uri-mismatch",
+    BadHost = "bad-host",
+    BadUpgrade = "bad-upgrade",
+    BadFraming = "bad-framing",
+    /// Not a request that a proxy can serve.
+    BadRequest = "bad-request",
+    BadName = "bad-name",
+
+    /// The address is loopback, link-local, metadata or otherwise internal.
+    InternalAddress = "internal-address",
+    /// The destination is Egret itself.
+    Loop = "loop",
+
+    /// The proxy wants credentials that the client did not give.
+    AuthRequired = "auth-required",
+    LimitConnections = "limit-connections",
+    LimitClient = "limit-client",
+    LimitHead = "limit-head",
+    HeadTimeout = "head-timeout",
+
+    /// A permitted name did not resolve.
+    NameUnresolvable = "name-unresolvable",
+    /// No address of a permitted destination answered.
+    UpstreamUnreachable = "upstream-unreachable",
+    UpstreamTimeout = "upstream-timeout",
+    /// The origin's answer was not HTTP.
+    UpstreamInvalid = "upstream-invalid",
+
+    /// A reloaded policy denies a tunnel that the old one allowed.
+    PolicyChanged = "policy-changed",
+}
+
+impl Reason {
+    /// True where the destination failed, not the policy: these must never look like a denial.
+    pub fn is_upstream_failure(self) -> bool {
+        matches!(
+            self,
+            Reason::NameUnresolvable | Reason::UpstreamUnreachable | Reason::UpstreamTimeout | Reason::UpstreamInvalid
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_kebab_case() {
+        let codes: HashSet<&str> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+}

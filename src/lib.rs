@@ -1,0 +1,3 @@
+//! **Egret**, the EGRess Emulator and Tester.
+
+pub mod flow;
