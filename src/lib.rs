@@ -1,3 +1,4 @@
 //! **Egret**, the EGRess Emulator and Tester.
 
 pub mod flow;
+pub mod policy;

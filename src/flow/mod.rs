@@ -52,6 +52,8 @@ pub enum Protocol {
     Tcp,
     Udp,
     Icmp,
+    /// Any other IP protocol, such as GRE.
+    Other,
 }
 
 impl Protocol {
@@ -63,6 +65,7 @@ impl Protocol {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
             Protocol::Icmp => "icmp",
+            Protocol::Other => "ip",
         }
     }
 
@@ -75,6 +78,7 @@ impl Protocol {
             Protocol::Tcp => "TCP",
             Protocol::Udp => "UDP",
             Protocol::Icmp => "ICMP",
+            Protocol::Other => "IP",
         }
     }
 }

@@ -1,0 +1,129 @@
+//! What is asked of the policy, and what it answers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
+
+/// One flow, as far as it is known when the question is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// None asks for a client of any address: only rules with the source `*` match it.
+    pub client: Option<IpAddr>,
+    pub protocol: Protocol,
+    /// The name that the client asked for; None where it asked for an address.
+    pub name: Option<&'a HostName>,
+    pub address: Address,
+    pub port: u16,
+    /// Path and query of a plain HTTP request; nobody sees those of an encrypted one.
+    pub path: Option<&'a str>,
+}
+
+/// The destination's address, and who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A name that has not been resolved yet.
+    Unknown,
+    /// Written by the client, or from DNS: judged.
+    Given(IpAddr),
+    /// From `--resolve`, `--connect-to` or the configuration: the user's own word, exempt from the guard
+    /// against internal addresses.
+    Override(IpAddr),
+}
+
+impl Address {
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Address::Unknown => None,
+            Address::Given(addr) | Address::Override(addr) => Some(addr),
+        }
+    }
+}
+
+impl<'a> Query<'a> {
+    /// A question about a host as the client named it.
+    pub fn new(client: Option<IpAddr>, protocol: Protocol, host: &'a Host, port: u16) -> Query<'a> {
+        let (name, address) = match host {
+            Host::Name(name) => (Some(name), Address::Unknown),
+            Host::Addr(addr) => (None, Address::Given(addr.to_canonical())),
+        };
+        Query { client, protocol, name, address, port, path: None }
+    }
+
+    pub fn with_address(self, address: Address) -> Query<'a> {
+        Query { address, ..self }
+    }
+}
+
+/// A rule's place in the order of evaluation, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId(pub u32);
+
+/// A rule's names, for logs and reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleName {
+    pub policy: Arc<str>,
+    pub group: Arc<str>,
+    pub collection: Arc<str>,
+    pub rule: Arc<str>,
+}
+
+impl std::fmt::Display for RuleName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.policy, self.group, self.collection, self.rule)
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    pub verdict: Verdict,
+    pub reason: Reason,
+    /// The rule that decided; None for the default action and for service endpoints.
+    pub rule: Option<RuleId>,
+    /// True when the address was not known and a rule that looks at addresses might decide otherwise.
+    pub address_matters: bool,
+}
+
+impl Decision {
+    /// The permit that an allowed flow needs to go upstream.
+    pub fn permit(self) -> Result<Permit, Denied> {
+        match self.verdict {
+            Verdict::Allow => Ok(Permit { decision: self }),
+            Verdict::Deny => Err(Denied { decision: self }),
+        }
+    }
+}
+
+/// The right to dial. Only a decision that allows makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Permit {
+    decision: Decision,
+}
+
+impl Permit {
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// True where the flow never meets the firewall.
+    pub fn bypasses_firewall(&self) -> bool {
+        self.decision.reason == Reason::ServiceEndpoint
+    }
+
+    /// True where a network rule decided: such a flow is not looked into.
+    pub fn is_network_rule(&self) -> bool {
+        self.decision.reason == Reason::NetworkRule
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denied {
+    decision: Decision,
+}
+
+impl Denied {
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+}

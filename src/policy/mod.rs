@@ -1,0 +1,20 @@
+//! The policy engine: a tree of rules in, decisions out. Pure: no I/O, no clock, no log.
+//!
+//! [`RuleSet`] is what people write. [`Policy`] is compiled from it once and asked for every flow.
+//! [`walk`] evaluates the tree rule by rule: slow, obviously right, the text of `--explain` and the oracle
+//! that the compiled policy is tested against.
+
+mod address;
+mod decision;
+mod order;
+mod pattern;
+mod tree;
+
+pub use address::{AddressError, AddressRange, AddressSet, NamedRanges};
+pub use decision::{Address, Decision, Denied, Permit, Query, RuleId, RuleName};
+pub use order::{AnyRule, OrderedRule, in_order};
+pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
+pub use tree::{
+    Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, IpProtocols, NetworkRule, PolicyRules, Priority,
+    PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Translated,
+};
