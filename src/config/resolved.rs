@@ -1,0 +1,212 @@
+//! The configuration as the program uses it: complete, checked, without an option left open.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::flow::{HostName, Profile};
+use crate::policy::RuleSet;
+
+/// Everything that `serve` needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub rules: RuleSet,
+    /// What the rules were made from, in order, for the banner and the log.
+    pub sources: Vec<PolicySource>,
+    pub profile: Profile,
+    pub private_addresses: PrivateAddresses,
+    pub proxy: ProxyConfig,
+    /// None switches the admin listener off.
+    pub admin: Option<AdminConfig>,
+    pub dns: DnsConfig,
+    pub log: LogConfig,
+}
+
+/// One policy that takes part.
+#[derive(Debug, Clone)]
+pub struct PolicySource {
+    pub name: String,
+    pub origin: SourceOrigin,
+    /// Its lists or collections with their dates and numbers of entries, for people.
+    pub summary: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceOrigin {
+    Builtin,
+    /// Watched for changes.
+    File(PathBuf),
+    CommandLine,
+}
+
+/// What becomes of addresses in private ranges (RFC 1918, RFC 6598, fc00::/7, 198.18.0.0/15) that a permitted
+/// name resolves to. Loopback, link-local and metadata addresses are always refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PrivateAddresses {
+    Allow,
+    /// Only where a network rule names such an address itself.
+    Deny,
+}
+
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    pub listen: Vec<SocketAddr>,
+    /// Serve anybody who can reach a listener off loopback.
+    pub open: bool,
+    pub credentials: Option<Credentials>,
+    /// Threads, each with a runtime and a listener of its own.
+    pub workers: usize,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// `X-Egret-Reason` and `X-Egret-Rule` on answers of Egret's own.
+    pub reason_headers: bool,
+    pub ech: EchMode,
+}
+
+/// What becomes of a ClientHello that carries an encrypted one: the name inside cannot be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EchMode {
+    #[default]
+    Deny,
+    /// Judge by the outer name. Browsers send a decoy of the same shape (GREASE).
+    AllowOuter,
+}
+
+/// What a client has to say in `Proxy-Authorization: Basic` or to SOCKS5.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({})", self.user)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once. At the cap new ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Connections at once from one address. At the cap new ones are closed and logged. 0: no cap.
+    pub connections_per_client: usize,
+    /// Bytes of a request head, at most 65 536.
+    pub head_bytes: usize,
+    /// Bytes of a ClientHello, at most 65 536.
+    pub hello_bytes: usize,
+}
+
+/// One deadline for each phase. Every wait on a peer has one.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// From the accept, or from the end of the last answer, to the first byte of a request.
+    pub idle_client: Duration,
+    /// From the first byte of a request head to its last.
+    pub head: Duration,
+    /// From the 200 to the last byte of the ClientHello.
+    pub hello: Duration,
+    pub resolve: Duration,
+    /// For one address; the next one is tried after it.
+    pub connect: Duration,
+    /// From the last byte of a request to the head of the answer.
+    pub response: Duration,
+    /// A body or a tunnel that moves no byte in either direction.
+    pub idle: Duration,
+    /// From SIGTERM until what still runs is closed.
+    pub drain: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    pub listen: SocketAddr,
+    /// Wanted as `Authorization: Bearer` on every request; off loopback there has to be one.
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct DnsConfig {
+    /// None: the system's own.
+    pub servers: Option<Vec<SocketAddr>>,
+    pub overrides: Vec<ResolveOverride>,
+    pub connect_to: Vec<ConnectTo>,
+}
+
+/// `--resolve HOST:PORT:ADDR[,ADDR]`, as curl has it. Such an address is the user's own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolveOverride {
+    /// None: any host (`*`).
+    pub host: Option<HostName>,
+    /// None: any port.
+    pub port: Option<u16>,
+    pub addresses: Vec<IpAddr>,
+}
+
+/// `--connect-to HOST1:PORT1:HOST2:PORT2`, as curl has it: what is asked for HOST1:PORT1 is dialled at
+/// HOST2:PORT2. An empty part means any (1) or the same (2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectTo {
+    pub from_host: Option<crate::flow::Host>,
+    pub from_port: Option<u16>,
+    pub to_host: Option<crate::flow::Host>,
+    pub to_port: Option<u16>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    pub sinks: Vec<LogSink>,
+    pub on_error: OnLogError,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSink {
+    pub target: LogTarget,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text where the target is a terminal, JSON elsewhere.
+    Auto,
+    Json,
+    Text,
+    Azure,
+    AzureLegacy,
+}
+
+/// What becomes of flows while a log cannot be written (a full disk).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLogError {
+    /// Go on, count what is lost.
+    #[default]
+    Serve,
+    /// Deny what is new until the log can be written again.
+    Refuse,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { connections: 10_000, connections_per_client: 0, head_bytes: 65_536, hello_bytes: 65_536 }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            idle_client: Duration::from_secs(60),
+            head: Duration::from_secs(30),
+            hello: Duration::from_secs(10),
+            resolve: Duration::from_secs(5),
+            connect: Duration::from_secs(10),
+            response: Duration::from_secs(120),
+            idle: Duration::from_secs(240),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
