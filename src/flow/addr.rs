@@ -32,6 +32,11 @@ impl AddrClass {
         }
     }
 
+    /// True for what no rule reaches unless it names it: neither the internet nor a network of one's own.
+    pub fn is_never_a_destination(self) -> bool {
+        !matches!(self, AddrClass::Global | AddrClass::Private | AddrClass::Benchmark)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             AddrClass::Global => "global",

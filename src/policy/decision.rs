@@ -86,6 +86,14 @@ pub struct Decision {
 }
 
 impl Decision {
+    pub(super) fn allow(reason: Reason) -> Decision {
+        Decision { verdict: Verdict::Allow, reason, rule: None, address_matters: false }
+    }
+
+    pub(super) fn deny(reason: Reason, rule: Option<RuleId>) -> Decision {
+        Decision { verdict: Verdict::Deny, reason, rule, address_matters: false }
+    }
+
     /// The permit that an allowed flow needs to go upstream.
     pub fn permit(self) -> Result<Permit, Denied> {
         match self.verdict {

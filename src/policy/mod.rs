@@ -5,16 +5,32 @@
 //! that the compiled policy is tested against.
 
 mod address;
+mod applications;
+mod chains;
+mod compiled;
 mod decision;
+mod endpoints;
+mod guard;
+mod names;
+mod networks;
 mod order;
 mod pattern;
+mod ports;
+mod sources;
 mod tree;
+mod walk;
 
 pub use address::{AddressError, AddressRange, AddressSet, NamedRanges};
+pub use compiled::Policy;
 pub use decision::{Address, Decision, Denied, Permit, Query, RuleId, RuleName};
+pub use guard::PrivateAddresses;
 pub use order::{AnyRule, OrderedRule, in_order};
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
 pub use tree::{
     Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, IpProtocols, NetworkRule, PolicyRules, Priority,
     PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Translated,
 };
+pub use walk::{Explanation, Miss, Step, walk};
+
+#[cfg(test)]
+mod tests;

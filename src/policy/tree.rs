@@ -182,6 +182,7 @@ pub struct NetworkRule {
 pub struct DnatRule {
     pub name: String,
     pub sources: AddressSet,
+    /// TCP and UDP only.
     pub protocols: IpProtocols,
     pub destinations: AddressSet,
     pub ports: PortSet,

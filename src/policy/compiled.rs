@@ -1,0 +1,287 @@
+//! The compiled policy: what the hot path asks.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::flow::{AddrClass, Protocol, Reason, Verdict};
+
+use super::applications::{ApplicationIndex, ApplicationQuery, Near};
+use super::decision::{Address, Decision, Query, RuleId, RuleName};
+use super::endpoints::EndpointIndex;
+use super::guard::{Guard, PrivateAddresses};
+use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
+use super::order::{AnyRule, OrderedRule, in_order};
+use super::tree::{Action, RuleSet, Translated};
+
+/// A rule set, compiled. Asking it allocates nothing and costs much the same however many rules there are.
+pub struct Policy {
+    rules: Arc<RuleSet>,
+    guard: Guard,
+    names: Vec<RuleName>,
+    kinds: Vec<Kind>,
+    dnat: PerProtocol,
+    network: PerProtocol,
+    application: ApplicationIndex,
+    endpoints: EndpointIndex,
+    /// DNAT rules come first in the order of evaluation, so a rule's number is its place here.
+    translations: Vec<Translated>,
+    application_ports: Vec<u16>,
+    hash: Arc<str>,
+}
+
+/// What a rule's match means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    verdict: Verdict,
+    reason: Reason,
+}
+
+/// One index for each protocol that network rules tell apart.
+struct PerProtocol {
+    tcp: NetworkIndex,
+    udp: NetworkIndex,
+    icmp: NetworkIndex,
+    other: NetworkIndex,
+}
+
+impl Policy {
+    pub fn compile(rules: Arc<RuleSet>, private: PrivateAddresses) -> Policy {
+        let ordered = in_order(&rules);
+        let numbered = || ordered.iter().zip(0_u32..).map(|(rule, number)| (number, rule.rule));
+        let dnat: Vec<NetworkMatch<'_>> = numbered().filter_map(as_dnat).collect();
+        let network: Vec<NetworkMatch<'_>> = numbered().filter_map(as_network).collect();
+        Policy {
+            guard: Guard::build(private, numbered()),
+            names: names_of(&ordered),
+            kinds: ordered.iter().map(|rule| kind_of(rule.rule)).collect(),
+            dnat: PerProtocol::build(&dnat),
+            network: PerProtocol::build(&network),
+            application: ApplicationIndex::build(numbered()),
+            endpoints: EndpointIndex::build(&rules.service_endpoints),
+            translations: ordered.iter().filter_map(|rule| translation_of(rule.rule)).collect(),
+            application_ports: application_ports(&ordered),
+            hash: hash_of(&rules, private),
+            rules,
+        }
+    }
+
+    /// The one place where flows are decided.
+    pub fn decide(&self, query: &Query<'_>) -> Decision {
+        if self.endpoints.matches(query) {
+            return Decision::allow(Reason::ServiceEndpoint);
+        }
+        let network =
+            NetworkQuery { client: query.client, name: query.name, address: query.address.ip(), port: query.port };
+        let by_network = self.network.of(query.protocol);
+        let first = self.dnat.of(query.protocol).first(&network).or_else(|| by_network.first(&network));
+        let first = first.or_else(|| self.first_application(query));
+        let decision = match first {
+            Some(rule) => self.decision_of(rule, query.address),
+            None => self.default_deny(query, &network),
+        };
+        let by_address = by_network.first_by_address(&network).filter(|_| query.address == Address::Unknown);
+        let address_matters = by_address.is_some_and(|rule| first.is_none_or(|first| rule < first));
+        Decision { address_matters, ..decision }
+    }
+
+    fn first_application(&self, query: &Query<'_>) -> Option<u32> {
+        self.application.first(&ApplicationQuery {
+            client: query.client,
+            name: query.name?,
+            protocol: query.protocol,
+            port: query.port,
+            path: query.path,
+        })
+    }
+
+    fn decision_of(&self, rule: u32, address: Address) -> Decision {
+        let Kind { verdict, reason } = self.kinds[rule as usize];
+        if let (Verdict::Allow, Address::Given(addr)) = (verdict, address)
+            && reason != Reason::DnatRule
+            && self.guard.refuses(rule, addr)
+        {
+            return Decision::deny(Reason::InternalAddress, Some(RuleId(rule)));
+        }
+        Decision { verdict, reason, rule: Some(RuleId(rule)), address_matters: false }
+    }
+
+    /// The default action, with the reason that helps most.
+    fn default_deny(&self, query: &Query<'_>, network: &NetworkQuery<'_>) -> Decision {
+        if let (None, Address::Given(addr)) = (query.name, query.address)
+            && AddrClass::of(addr).is_never_a_destination()
+        {
+            return Decision::deny(Reason::InternalAddress, None);
+        }
+        if matches!(query.protocol, Protocol::Icmp | Protocol::Other) {
+            return Decision::deny(Reason::NotAllowed, None);
+        }
+        let by_name = query.name.map_or(Near::Nothing, |name| self.application.near(name, query.port, query.client));
+        let near = by_name.max(self.near_by_network(query.protocol, network));
+        Decision::deny(near.reason(), None)
+    }
+
+    fn near_by_network(&self, protocol: Protocol, query: &NetworkQuery<'_>) -> Near {
+        let mine = self.network.of(protocol);
+        let other = if protocol == Protocol::Udp { &self.network.tcp } else { &self.network.udp };
+        if other.allows(query) {
+            Near::OtherProtocol
+        } else if mine.allows_on_some_port(query) {
+            Near::OtherPort
+        } else {
+            Near::Nothing
+        }
+    }
+
+    /// A rule's names. `rule` comes from this policy's own decision.
+    pub fn rule_name(&self, rule: RuleId) -> &RuleName {
+        &self.names[rule.0 as usize]
+    }
+
+    pub fn rule_names(&self) -> &[RuleName] {
+        &self.names
+    }
+
+    /// Where a flow that a DNAT rule took is sent.
+    pub fn translated(&self, decision: &Decision) -> Option<&Translated> {
+        let rule = decision.rule.filter(|_| decision.reason == Reason::DnatRule)?;
+        self.translations.get(rule.0 as usize)
+    }
+
+    /// True for ports that an application rule names: flows on them are looked into.
+    pub fn is_application_port(&self, port: u16) -> bool {
+        self.application_ports.binary_search(&port).is_ok()
+    }
+
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// 16 hexadecimal digits that change with any rule.
+    pub fn hash(&self) -> &Arc<str> {
+        &self.hash
+    }
+}
+
+impl PerProtocol {
+    fn build(rules: &[NetworkMatch<'_>]) -> PerProtocol {
+        PerProtocol {
+            tcp: NetworkIndex::build(rules, Protocol::Tcp),
+            udp: NetworkIndex::build(rules, Protocol::Udp),
+            icmp: NetworkIndex::build(rules, Protocol::Icmp),
+            other: NetworkIndex::build(rules, Protocol::Other),
+        }
+    }
+
+    fn of(&self, protocol: Protocol) -> &NetworkIndex {
+        match protocol {
+            Protocol::Http | Protocol::Https | Protocol::Mssql | Protocol::Tcp => &self.tcp,
+            Protocol::Udp => &self.udp,
+            Protocol::Icmp => &self.icmp,
+            Protocol::Other => &self.other,
+        }
+    }
+}
+
+impl Near {
+    fn reason(self) -> Reason {
+        match self {
+            Near::OtherProtocol => Reason::ProtoNotAllowed,
+            Near::OtherPort => Reason::PortNotAllowed,
+            Near::Nothing => Reason::NotAllowed,
+        }
+    }
+}
+
+fn as_dnat((number, rule): (u32, AnyRule<'_>)) -> Option<NetworkMatch<'_>> {
+    let AnyRule::Dnat(rule) = rule else { return None };
+    Some(NetworkMatch {
+        rule: number,
+        action: Action::Allow,
+        sources: &rule.sources,
+        protocols: rule.protocols,
+        destinations: &rule.destinations,
+        fqdns: &[],
+        ports: &rule.ports,
+    })
+}
+
+fn as_network((number, rule): (u32, AnyRule<'_>)) -> Option<NetworkMatch<'_>> {
+    let AnyRule::Network(action, rule) = rule else { return None };
+    Some(NetworkMatch {
+        rule: number,
+        action,
+        sources: &rule.sources,
+        protocols: rule.protocols,
+        destinations: &rule.destinations,
+        fqdns: &rule.fqdns,
+        ports: &rule.ports,
+    })
+}
+
+fn translation_of(rule: AnyRule<'_>) -> Option<Translated> {
+    let AnyRule::Dnat(rule) = rule else { return None };
+    Some(rule.translated.clone())
+}
+
+fn kind_of(rule: AnyRule<'_>) -> Kind {
+    match (rule, rule.action()) {
+        (_, Action::Deny) => Kind { verdict: Verdict::Deny, reason: Reason::DeniedByRule },
+        (AnyRule::Dnat(_), _) => Kind { verdict: Verdict::Allow, reason: Reason::DnatRule },
+        (AnyRule::Network(..), _) => Kind { verdict: Verdict::Allow, reason: Reason::NetworkRule },
+        (AnyRule::Application(..), _) => Kind { verdict: Verdict::Allow, reason: Reason::ApplicationRule },
+        (AnyRule::Infrastructure(_), _) => Kind { verdict: Verdict::Allow, reason: Reason::Infrastructure },
+    }
+}
+
+/// Rules of one collection share the collection's names.
+fn names_of(rules: &[OrderedRule<'_>]) -> Vec<RuleName> {
+    let mut names: Vec<RuleName> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let like_last = |get: fn(&RuleName) -> &Arc<str>, text: &str| {
+            let last = names.last().map(get).filter(|last| ***last == *text);
+            last.map_or_else(|| Arc::from(text), Arc::clone)
+        };
+        let name = RuleName {
+            policy: like_last(|name| &name.policy, rule.policy),
+            group: like_last(|name| &name.group, rule.group),
+            collection: like_last(|name| &name.collection, rule.collection),
+            rule: Arc::from(rule.rule.name()),
+        };
+        names.push(name);
+    }
+    names
+}
+
+fn application_ports(rules: &[OrderedRule<'_>]) -> Vec<u16> {
+    let protocols = rules.iter().filter_map(|rule| match rule.rule {
+        AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => Some(rule),
+        AnyRule::Dnat(_) | AnyRule::Network(..) => None,
+    });
+    let mut ports: Vec<u16> = protocols
+        .flat_map(|rule| {
+            let tagged = rule.tags.iter().flat_map(|tag| tag.members.iter().map(|(_, protocol)| protocol.port));
+            rule.protocols.iter().map(|protocol| protocol.port).chain(tagged)
+        })
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// The digest of everything that decides, through the same `Hash` that compares rule sets.
+fn hash_of(rules: &RuleSet, private: PrivateAddresses) -> Arc<str> {
+    struct Sink(Sha256);
+    impl std::hash::Hasher for Sink {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            let digest = self.0.clone().finalize();
+            u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"))
+        }
+    }
+    let mut sink = Sink(Sha256::new());
+    std::hash::Hash::hash(&(rules, private), &mut sink);
+    Arc::from(format!("{:016x}", std::hash::Hasher::finish(&sink)))
+}
