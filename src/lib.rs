@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod flow;
+mod net;
 pub mod policy;
 pub mod wire;
