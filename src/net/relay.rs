@@ -49,15 +49,18 @@ pub(crate) enum Side {
     Origin,
 }
 
-/// Relays until both sides have closed, one fails, nothing moved for `idle`, or `cut` completes.
+/// Relays until both sides have closed, one fails, nothing moved for `idle`, or `cut` completes. `early` was read
+/// already, from the client and from the origin.
 pub(crate) async fn relay<C>(
     client: &TcpStream,
     origin: &TcpStream,
     idle: Duration,
+    early: [Vec<u8>; 2],
     cut: impl Future<Output = C>,
 ) -> Relayed<C> {
-    let mut up = Direction::new(client, origin, Side::Client);
-    let mut down = Direction::new(origin, client, Side::Origin);
+    let [from_client, from_origin] = early;
+    let mut up = Direction::new(client, origin, Side::Client, from_client);
+    let mut down = Direction::new(origin, client, Side::Origin, from_origin);
     let mut first_eof = None;
     let mut watch = IdleWatch { limit: idle, last: Instant::now(), sleep: pin!(sleep(idle)) };
     let mut cut = pin!(cut);
@@ -97,8 +100,8 @@ struct Direction<'a> {
 }
 
 impl<'a> Direction<'a> {
-    fn new(source: &'a TcpStream, sink: &'a TcpStream, from: Side) -> Self {
-        Direction { source, sink, from, pending: Vec::new(), moved: 0, eof: false, done: false }
+    fn new(source: &'a TcpStream, sink: &'a TcpStream, from: Side, pending: Vec<u8>) -> Self {
+        Direction { source, sink, from, pending, moved: 0, eof: false, done: false }
     }
 
     /// Ready when the source's end has been passed on; the error names the side that failed.
