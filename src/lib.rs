@@ -1,4 +1,5 @@
 //! **Egret**, the EGRess Emulator and Tester.
 
+pub mod azure;
 pub mod flow;
 pub mod policy;
