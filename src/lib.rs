@@ -3,3 +3,4 @@
 pub mod azure;
 pub mod flow;
 pub mod policy;
+pub mod telemetry;
