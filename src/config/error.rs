@@ -48,12 +48,21 @@ impl Source {
         let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
         let whole = self.text[begin..end.max(begin)].trim_end_matches('\r');
         let before = self.text[begin..start].chars().count();
-        let marked = self.text[start..floor(&self.text, span.end.clamp(start, end.max(start)))].chars().count();
+        let text = &self.text[start..floor(&self.text, span.end.clamp(start, end.max(start)))];
+        let marked = text.chars().count();
         let fits = whole.chars().nth(SHOWN).is_none();
         let skipped = if fits { 0 } else { before.saturating_sub(SHOWN / 2) };
         let snippet: String = whole.chars().skip(skipped).take(SHOWN).collect();
         let marked = marked.clamp(1, (SHOWN + skipped).saturating_sub(before).max(1));
-        Position { line, column: before + 1, key: key.to_owned(), snippet, indent: before - skipped, marked }
+        Position {
+            line,
+            column: before + 1,
+            key: key.to_owned(),
+            text: shortened(text.to_owned()),
+            snippet,
+            indent: before - skipped,
+            marked,
+        }
     }
 }
 
@@ -158,6 +167,8 @@ pub struct Position {
     pub column: usize,
     /// `proxy.listen`, `rule_collection_group[0].name`; list items are counted from 0.
     pub key: String,
+    /// What is written there, as far as the line goes; empty for what is missing at a file's end.
+    pub text: String,
     /// The line, or what of a long one is near.
     snippet: String,
     indent: usize,
@@ -187,7 +198,7 @@ fn shortened(what: String) -> String {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ConfigError { origin, position, what, mend } = self;
-        let Some(Position { line, column, key, snippet, indent, marked }) = position else {
+        let Some(Position { line, column, key, text: _, snippet, indent, marked }) = position else {
             write!(f, "{origin}: {what}")?;
             return mend.iter().try_for_each(|mend| write!(f, "\n  = mend: {mend}"));
         };

@@ -13,7 +13,7 @@ use super::error::{ConfigErrors, Findings, Place, Placed, Problem, Source};
 use super::file::{self, File, FileRules};
 use super::options::nearest;
 use super::resolved::{Config, Credentials, PolicySource, SourceOrigin};
-use super::settings::{ResolvedSettings, Settings, flagged};
+use super::settings::{ResolvedSettings, Settings, many};
 use super::shorthand::Shorthand;
 use super::values::{self, ServiceEndpoints};
 
@@ -84,7 +84,7 @@ pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigEr
     let File { rules, settings, without, beside_rules: _ } = main;
     let flags = Settings::of_flags(overrides, &mut loader.findings);
     let settings = flags.over(settings);
-    loader.without = overrides.without.iter().map(|part| flagged("--without", part.clone())).collect();
+    loader.without = many("--without", &overrides.without);
     loader.without.extend(without);
     loader.add_main(rules, overrides, path);
     loader.report_unused_parts();
@@ -111,13 +111,11 @@ struct Loader {
 
 impl Loader {
     fn add_main(&mut self, mut rules: FileRules, overrides: &Overrides, path: Option<PathBuf>) {
-        let flagged_all =
-            |flag, texts: &[String]| -> Vec<_> { texts.iter().map(|text| flagged(flag, text.clone())).collect() };
         let unused = Err("no built-in policy is in use".to_owned());
         self.parts_found = vec![unused; self.without.len()];
-        let (allow, deny) = (flagged_all("--allow", &overrides.allow), flagged_all("--deny", &overrides.deny));
+        let (allow, deny) = (many("--allow", &overrides.allow), many("--deny", &overrides.deny));
         let mut local = Shorthand::read(&allow, &deny, &mut self.findings);
-        let policy = flagged_all("--policy", &overrides.policy);
+        let policy = many("--policy", &overrides.policy);
         if policy.is_empty() && allow.is_empty() && deny.is_empty() && rules.is_silent() && self.findings.is_clean() {
             self.add_builtin("ase", &Place::Flag("--policy"));
         }
@@ -285,12 +283,11 @@ impl Loader {
     }
 
     fn read_token(&mut self, file: &Placed<PathBuf>) -> Option<String> {
-        let token = self.read_text(&file.value, &file.place)?.trim().to_owned();
-        if token.is_empty() {
-            self.findings.error(&file.place, Problem::new(format!("`{}` holds no token", file.value.display())));
-            return None;
-        }
-        Some(token)
+        let text = self.read_text(&file.value, &file.place)?;
+        let text = Placed { value: text, place: file.place.clone() };
+        text.read(&mut self.findings, |text| {
+            values::token(text).map_err(|_| Problem::new(format!("`{}` holds no token", file.value.display())))
+        })
     }
 
     fn read_text(&mut self, path: &Path, place: &Place) -> Option<String> {

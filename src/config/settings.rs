@@ -128,36 +128,51 @@ impl Settings {
 
     /// What the flags say.
     pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> Settings {
-        let one = |flag, text: &Option<String>| text.clone().map(|value| flagged(flag, value));
-        let many = |flag, texts: &[String]| texts.iter().map(|text| flagged(flag, text.clone())).collect::<Vec<_>>();
-        let given = |texts: Vec<Placed<String>>| (!texts.is_empty()).then_some(texts);
-        let log_format = read_word(one("--log-format", &flags.log_format), values::LOG_FORMATS, findings);
+        // The loader itself reads the first five.
+        let Overrides {
+            config: _,
+            policy: _,
+            allow: _,
+            deny: _,
+            without: _,
+            resolve,
+            connect_to,
+            log,
+            log_format,
+            log_on_error,
+            listen,
+            profile,
+            private_addresses,
+            service_endpoints,
+            open,
+            auth,
+            workers,
+            dns_servers,
+            admin,
+            admin_token,
+        } = flags;
+        let log_format = read_word(one("--log-format", log_format), values::LOG_FORMATS, findings);
+        let private_addresses = one("--private-addresses", private_addresses);
+        let service_endpoints = one("--service-endpoints", service_endpoints);
+        let auth = one("--auth", auth);
+        let servers = many("--dns-server", dns_servers);
         let log_target = |text: &str| values::log_target(text, Path::new(""));
         let sink = |target| LogSink { target, format: LogFormat::Auto };
         Settings {
-            service_endpoints: read_word(
-                one("--service-endpoints", &flags.service_endpoints),
-                values::SERVICE_ENDPOINTS,
-                findings,
-            ),
-            profile: read_word(one("--profile", &flags.profile), values::PROFILES, findings),
-            private_addresses: read_word(
-                one("--private-addresses", &flags.private_addresses),
-                values::PRIVATE_ADDRESSES,
-                findings,
-            ),
-            listen: given(many("--listen", &flags.listen)).map(|texts| read_listeners(texts, findings)),
-            open: flags.open.then_some(true),
-            credentials: one("--auth", &flags.auth).and_then(|text| text.read(findings, |it| values::credentials(it))),
-            workers: flags.workers,
-            admin: one("--admin", &flags.admin).and_then(|it| read_placed(it, findings, values::admin_listen)),
-            token: flags.admin_token.clone(),
-            dns_servers: given(many("--dns-server", &flags.dns_servers))
-                .map(|texts| read_each(&texts, findings, values::name_server)),
-            resolve: read_each(&many("--resolve", &flags.resolve), findings, values::resolve_override),
-            connect_to: read_each(&many("--connect-to", &flags.connect_to), findings, values::connect_to),
-            on_log_error: read_word(one("--log-on-error", &flags.log_on_error), values::ON_LOG_ERROR, findings),
-            sinks: read_each(&many("--log", &flags.log), findings, log_target).into_iter().map(sink).collect(),
+            service_endpoints: read_word(service_endpoints, values::SERVICE_ENDPOINTS, findings),
+            profile: read_word(one("--profile", profile), values::PROFILES, findings),
+            private_addresses: read_word(private_addresses, values::PRIVATE_ADDRESSES, findings),
+            listen: given(many("--listen", listen)).map(|texts| read_listeners(texts, findings)),
+            open: open.then_some(true),
+            credentials: auth.and_then(|text| text.read(findings, |text| values::credentials(text))),
+            workers: *workers,
+            admin: one("--admin", admin).and_then(|it| read_placed(it, findings, values::admin_listen)),
+            token: one("--admin-token", admin_token).and_then(|text| text.read(findings, |text| values::token(text))),
+            dns_servers: given(servers).map(|texts| read_each(&texts, findings, values::name_server)),
+            resolve: read_each(&many("--resolve", resolve), findings, values::resolve_override),
+            connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
+            on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
+            sinks: read_each(&many("--log", log), findings, log_target).into_iter().map(sink).collect(),
             log_format,
             ..Settings::default()
         }
@@ -197,40 +212,67 @@ impl Settings {
 
     /// Fills in the defaults, and reports listeners that anybody could use.
     pub(super) fn resolve(self, findings: &mut Findings) -> ResolvedSettings {
-        let profile = self.profile.unwrap_or_default();
-        let in_profile = match profile {
-            Profile::Azure => PrivateAddresses::Allow,
-            Profile::Strict => PrivateAddresses::Deny,
-        };
-        let open = self.open.unwrap_or(false);
-        // Where a file of secrets is named but cannot be read, that was reported already.
-        let guarded = open || self.credentials.is_some() || self.credentials_file.is_some();
-        let listen = self.listen.map_or(vec![DEFAULT_LISTEN], |all| {
-            all.into_iter().map(|one| guard_listener(one, guarded, findings)).collect()
-        });
-        let has_token = self.token.is_some() || self.token_file.is_some();
-        let admin = self.admin.map_or(Some(DEFAULT_ADMIN), |one| guard_admin(one, has_token, findings));
+        let (listen, open) = self.listeners(findings);
+        let admin = self.admin_listener(findings);
+        let Settings {
+            profile,
+            private_addresses,
+            credentials,
+            workers,
+            reason_headers,
+            ech,
+            limits,
+            timeouts,
+            token,
+            dns_servers,
+            resolve,
+            connect_to,
+            on_log_error,
+            sinks,
+            service_endpoints: _,
+            listen: _,
+            open: _,
+            credentials_file: _,
+            admin: _,
+            token_file: _,
+            log_format: _,
+        } = self;
+        let profile = profile.unwrap_or_default();
+        let workers = workers.filter(|workers| *workers > 0).unwrap_or_else(cores);
+        let (reason_headers, ech) = (reason_headers.unwrap_or(true), ech.unwrap_or_default());
+        let servers = dns_servers.filter(|servers| !servers.is_empty());
         ResolvedSettings {
             profile,
-            private_addresses: self.private_addresses.unwrap_or(in_profile),
-            proxy: ProxyConfig {
-                listen,
-                open,
-                credentials: self.credentials,
-                workers: self.workers.filter(|workers| *workers > 0).unwrap_or_else(cores),
-                limits: self.limits,
-                timeouts: self.timeouts,
-                reason_headers: self.reason_headers.unwrap_or(true),
-                ech: self.ech.unwrap_or_default(),
-            },
-            admin: admin.map(|listen| AdminConfig { listen, token: self.token }),
-            dns: DnsConfig {
-                servers: self.dns_servers.filter(|servers| !servers.is_empty()),
-                overrides: self.resolve,
-                connect_to: self.connect_to,
-            },
-            log: LogConfig { sinks: self.sinks, on_error: self.on_log_error.unwrap_or_default() },
+            private_addresses: private_addresses.unwrap_or(usual_private_addresses(profile)),
+            proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech },
+            admin: admin.map(|listen| AdminConfig { listen, token }),
+            dns: DnsConfig { servers, overrides: resolve, connect_to },
+            log: LogConfig { sinks, on_error: on_log_error.unwrap_or_default() },
         }
+    }
+
+    /// Where a file of secrets is named but cannot be read, that was reported already.
+    fn listeners(&self, findings: &mut Findings) -> (Vec<SocketAddr>, bool) {
+        let open = self.open.unwrap_or(false);
+        let Some(listen) = &self.listen else {
+            return (vec![DEFAULT_LISTEN], open);
+        };
+        if !open && self.credentials.is_none() && self.credentials_file.is_none() {
+            listen.iter().for_each(|one| refuse_open(one, findings));
+        }
+        (listen.iter().map(|one| one.value).collect(), open)
+    }
+
+    fn admin_listener(&self, findings: &mut Findings) -> Option<SocketAddr> {
+        let Some(Placed { value, place }) = &self.admin else {
+            return Some(DEFAULT_ADMIN);
+        };
+        let addr = (*value)?;
+        if self.token.is_none() && self.token_file.is_none() && !is_loopback(addr) {
+            let what = format!("`{addr}` is off loopback: anybody who reaches it could reload the configuration");
+            findings.error(place, Problem::new(what).mend("give it a token (token_file or --admin-token)"));
+        }
+        Some(addr)
     }
 }
 
@@ -259,6 +301,19 @@ pub(super) fn flagged(flag: &'static str, value: String) -> Placed<String> {
     Placed { value, place: Place::Flag(flag) }
 }
 
+fn one(flag: &'static str, text: &Option<String>) -> Option<Placed<String>> {
+    text.clone().map(|value| flagged(flag, value))
+}
+
+pub(super) fn many(flag: &'static str, texts: &[String]) -> Vec<Placed<String>> {
+    texts.iter().map(|text| flagged(flag, text.clone())).collect()
+}
+
+/// A flag that was given not once says nothing.
+fn given(texts: Vec<Placed<String>>) -> Option<Vec<Placed<String>>> {
+    (!texts.is_empty()).then_some(texts)
+}
+
 fn joined<T>(first: Vec<T>, then: Vec<T>) -> Vec<T> {
     first.into_iter().chain(then).collect()
 }
@@ -267,23 +322,24 @@ fn in_folder(text: Placed<String>, folder: &Path) -> Placed<PathBuf> {
     Placed { value: values::join(folder, &text.value), place: text.place }
 }
 
+fn is_loopback(addr: SocketAddr) -> bool {
+    addr.ip().to_canonical().is_loopback()
+}
+
 /// An open proxy is how a laptop becomes a way out for its whole network.
-fn guard_listener(one: Placed<SocketAddr>, guarded: bool, findings: &mut Findings) -> SocketAddr {
-    if !guarded && !one.value.ip().to_canonical().is_loopback() {
+fn refuse_open(one: &Placed<SocketAddr>, findings: &mut Findings) {
+    if !is_loopback(one.value) {
         let what = format!("`{}` is off loopback: anybody who reaches it could use this proxy", one.value);
         let mend = "ask for credentials (credentials_file or --auth), or say that it is meant (open = true or --open)";
         findings.error(&one.place, Problem::new(what).mend(mend));
     }
-    one.value
 }
 
-fn guard_admin(one: Placed<Option<SocketAddr>>, has_token: bool, findings: &mut Findings) -> Option<SocketAddr> {
-    let addr = one.value?;
-    if !has_token && !addr.ip().to_canonical().is_loopback() {
-        let what = format!("`{addr}` is off loopback: anybody who reaches it could read and reload the configuration");
-        findings.error(&one.place, Problem::new(what).mend("give it a token (token_file or --admin-token)"));
+fn usual_private_addresses(profile: Profile) -> PrivateAddresses {
+    match profile {
+        Profile::Azure => PrivateAddresses::Allow,
+        Profile::Strict => PrivateAddresses::Deny,
     }
-    Some(addr)
 }
 
 /// A format given by a flag is for the flags' own sinks, or for all where flags name no sink.

@@ -195,6 +195,14 @@ pub(super) fn credentials(text: &str) -> Result<Credentials, Problem> {
     }
 }
 
+/// A bearer token; blanks around it do not count.
+pub(super) fn token(text: &str) -> Result<String, Problem> {
+    match text.trim() {
+        "" => Err(Problem::new("the token is empty")),
+        token => Ok(token.to_owned()),
+    }
+}
+
 /// `stdout` or a file, relative to `folder`.
 pub(super) fn log_target(text: &str, folder: &Path) -> Result<LogTarget, Problem> {
     match text {

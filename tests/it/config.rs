@@ -205,6 +205,7 @@ fn flags_are_judged_all_at_once() {
         o.listen = list(&["0.0.0.0:3128"]);
         o.auth = Some("nobody".to_owned());
         o.admin = Some("0.0.0.0:1".to_owned());
+        o.admin_token = Some(" ".to_owned());
         o.config = Some("nowhere.toml".into());
     });
     let shown = errors.unwrap_err().to_string();
@@ -214,12 +215,13 @@ fn flags_are_judged_all_at_once() {
   = mend: did you mean \"strict\"?
 --auth: no credentials
   = mend: write user:password
+--admin-token: the token is empty
 --allow: `10.1.0.0/16` names no port: write 10.1.0.0/16:443 or, for any port, 10.1.0.0/16:*
 --policy: `asee` is neither a built-in policy nor a file
   = mend: did you mean `ase`?
 --listen: `0.0.0.0:3128` is off loopback: anybody who reaches it could use this proxy
   = mend: ask for credentials (credentials_file or --auth), or say that it is meant (open = true or --open)
---admin: `0.0.0.0:1` is off loopback: anybody who reaches it could read and reload the configuration
+--admin: `0.0.0.0:1` is off loopback: anybody who reaches it could reload the configuration
   = mend: give it a token (token_file or --admin-token)";
     assert_eq!(shown, expected);
 }
