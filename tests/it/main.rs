@@ -1,3 +1,4 @@
-//! Integration tests: one binary, one file a topic.
+//! One binary for all integration tests: a file a topic.
 
+mod config;
 mod fuzz_corpus;
