@@ -237,8 +237,8 @@ mod tests {
     fn check(patterns: &[&str], name: &str, expected: &[usize]) {
         let mut chains = Chains::new();
         let mut builder = NameIndexBuilder::default();
-        for (rule, pattern) in patterns.iter().enumerate() {
-            builder.add(&FqdnPattern::parse(pattern).unwrap(), &mut chains, rule as u32);
+        for (pattern, rule) in patterns.iter().zip(0..) {
+            builder.add(&FqdnPattern::parse(pattern).unwrap(), &mut chains, rule);
         }
         let index = builder.build(|chain| chain);
         let mut found = Vec::new();

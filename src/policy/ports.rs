@@ -128,9 +128,8 @@ mod tests {
             (ports("443"), sources("*")),
             (ports("1-1000"), sources("192.168.0.0/16")),
         ];
-        let rules: Vec<_> = given.iter().enumerate().collect();
-        let rules: Vec<_> =
-            rules.iter().map(|(i, (ports, sources))| PortRule { rule: *i as u32, ports, sources }).collect();
+        let numbered = given.iter().zip(0..);
+        let rules: Vec<_> = numbered.map(|((ports, sources), rule)| PortRule { rule, ports, sources }).collect();
         let pieces = PortTable::build_within(&rules, 100);
         let walk = PortTable::build_within(&rules, 1);
         assert!(matches!(pieces, PortTable::Pieces(_)) && matches!(walk, PortTable::Walk(_)));
