@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::flow::Profile;
+use crate::policy::PrivateAddresses;
 
 use super::error::{Findings, Place, Placed, Problem};
 use super::load::Overrides;
 use super::reader::Section;
 use super::resolved::{
     AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Limits, LogConfig, LogFormat, LogSink, LogTarget,
-    OnLogError, PrivateAddresses, ProxyConfig, ResolveOverride, Timeouts,
+    OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
 use super::values::{self, ServiceEndpoints, Words};
 

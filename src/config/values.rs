@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::flow::{Host, HostName, Profile, Protocol};
-use crate::policy::{Action, AppProtocol, IpProtocols};
+use crate::policy::{Action, AppProtocol, IpProtocols, PrivateAddresses};
 
 use super::error::Problem;
 use super::options::{nearest, quoted};
-use super::resolved::{
-    ConnectTo, Credentials, EchMode, LogFormat, LogTarget, OnLogError, PrivateAddresses, ResolveOverride,
-};
+use super::resolved::{ConnectTo, Credentials, EchMode, LogFormat, LogTarget, OnLogError, ResolveOverride};
 
 /// Words with what they mean.
 pub(super) type Words<T> = &'static [(&'static str, T)];

@@ -108,10 +108,9 @@ fn status_of(profile: Profile, reason: Reason) -> (u16, &'static str) {
         (Reason::AuthRequired, _) => (407, "Proxy Authentication Required"),
         (Reason::LimitHead, _) => (431, "Request Header Fields Too Large"),
         (Reason::HeadTimeout, _) => (408, "Request Timeout"),
-        (
-            Reason::BadFraming | Reason::BadRequest | Reason::BadHost | Reason::BadName | Reason::BadUpgrade,
-            _,
-        ) => (400, "Bad Request"),
+        (Reason::BadFraming | Reason::BadRequest | Reason::BadHost | Reason::BadName | Reason::BadUpgrade, _) => {
+            (400, "Bad Request")
+        }
         (Reason::NameUnresolvable, Profile::Azure) => (500, "Internal Server Error"),
         (Reason::UpstreamTimeout, _) => (504, "Gateway Timeout"),
         (reason, _) if reason.is_upstream_failure() => (502, "Bad Gateway"),
@@ -172,9 +171,6 @@ mod tests {
             body(Reason::NotAllowed),
             "egret: evil.test:443 is denied: not-allowed; to allow it: --allow evil.test:443\n"
         );
-        assert_eq!(
-            body(Reason::UpstreamTimeout),
-            "egret: evil.test:443 is allowed but failed: upstream-timeout\n"
-        );
+        assert_eq!(body(Reason::UpstreamTimeout), "egret: evil.test:443 is allowed but failed: upstream-timeout\n");
     }
 }

@@ -32,7 +32,7 @@ use crate::net::listener;
 use crate::policy::Policy;
 use crate::telemetry::Log;
 
-pub use shared::{Active, Lifecycle, Shared};
+pub use shared::{Lifecycle, Shared};
 
 /// The running data plane.
 pub struct Proxy {

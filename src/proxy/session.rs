@@ -18,6 +18,7 @@ use crate::net::relay::{End, Relayed, Side, relay};
 use crate::policy::{Address, Decision, Permit, Query};
 use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, Seen};
 
+use super::answer::Answer;
 use super::shared::{Active, Core};
 
 /// One client connection on one core.
@@ -63,6 +64,17 @@ pub(super) struct Refused {
     active: Rc<Arc<Active>>,
 }
 
+impl Permitted {
+    /// True where an application rule decided by name: then the first bytes have to bear it out.
+    pub(super) fn is_looked_into(&self) -> bool {
+        !self.permit.bypasses_firewall() && !self.permit.is_network_rule()
+    }
+
+    pub(super) fn policy_hash(&self) -> Arc<str> {
+        self.active.policy.hash().clone()
+    }
+}
+
 impl Refused {
     pub(super) fn rule_name(&self) -> Option<String> {
         self.decision.rule.map(|rule| self.active.policy.rule_name(rule).to_string())
@@ -82,13 +94,8 @@ impl Session {
     pub(super) async fn authorize(&self, ask: Ask<'_>) -> Result<Permitted, Refused> {
         let active = self.core.active();
         let (protocol, decision) = self.first_allowed(&active, ask);
-        let refused = |decision: Decision, reason, dst| Refused {
-            reason,
-            decision,
-            protocol,
-            dst,
-            active: active.clone(),
-        };
+        let refused =
+            |decision: Decision, reason, dst| Refused { reason, decision, protocol, dst, active: active.clone() };
         if self.core.recorder.refusing() {
             return Err(refused(decision, Reason::LogUnavailable, None));
         }
@@ -142,8 +149,7 @@ impl Session {
             match (decision.permit(), &mut permitted) {
                 (Ok(permit), None) => {
                     let judged = Judged::Address(answer);
-                    permitted =
-                        Some(Permitted { permit, protocol, addrs: vec![dst], active: active.clone(), judged });
+                    permitted = Some(Permitted { permit, protocol, addrs: vec![dst], active: active.clone(), judged });
                 }
                 (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => first.addrs.push(dst),
                 (Ok(_), Some(_)) => {}
@@ -324,6 +330,18 @@ impl Session {
     /// Relays a tunnel to its end and records that. `early` are bytes that were read already: from the client,
     /// from the origin.
     pub(super) async fn tunnel(&self, tunnel: Tunnel<'_>, client: &TcpStream, origin: &TcpStream, early: [Vec<u8>; 2]) {
+        self.tunnel_after(tunnel, client, origin, early, [0, 0]).await;
+    }
+
+    /// As [`Session::tunnel`], for a tunnel through which bytes went before: up, down.
+    pub(super) async fn tunnel_after(
+        &self,
+        tunnel: Tunnel<'_>,
+        client: &TcpStream,
+        origin: &TcpStream,
+        early: [Vec<u8>; 2],
+        moved: [u64; 2],
+    ) {
         let Tunnel { opened, ask, permitted } = tunnel;
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;
@@ -336,7 +354,7 @@ impl Session {
             End::Idle => (ClosedBy::Egret, CloseWhy::IdleTimeout),
             End::Cut(why) => (ClosedBy::Egret, why),
         };
-        self.close(opened, up, down, by, why);
+        self.close(opened, moved[0] + up, moved[1] + down, by, why);
     }
 
     /// Completes when the tunnel has to end: Egret goes down, or a new policy denies it.
@@ -361,6 +379,40 @@ impl Session {
         let active = self.core.active();
         let query = self.query(&active, ask, permitted.protocol).with_address(address);
         active.policy.decide(&query).verdict == Verdict::Allow
+    }
+
+    /// The answer to a refused or failed flow, in the manner of the profile.
+    pub(super) fn refusal(&self, reason: Reason, rule: Option<String>, to: &Authority) -> Answer {
+        self.answer(Answer::refusal(self.core.active().profile, reason, rule, Some(to)))
+    }
+
+    /// The same where no destination was understood.
+    pub(super) fn bare_refusal(&self, reason: Reason) -> Answer {
+        self.answer(Answer::refusal(self.core.active().profile, reason, None, None))
+    }
+
+    fn answer(&self, answer: Answer) -> Answer {
+        if self.core.shared.config.reason_headers { answer } else { answer.without_reason_headers() }
+    }
+
+    pub(super) async fn write_answer(&self, stream: &TcpStream, answer: &Answer) -> bool {
+        self.write(stream, &answer.to_bytes()).await
+    }
+
+    /// Writes to a client that has the time of a request head to take it. False where it did not.
+    pub(super) async fn write(&self, stream: &TcpStream, mut bytes: &[u8]) -> bool {
+        let all = async {
+            while !bytes.is_empty() {
+                stream.writable().await?;
+                match stream.try_write(bytes) {
+                    Ok(written) => bytes = &bytes[written..],
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        matches!(tokio::time::timeout(self.timeouts().head, all).await, Ok(Ok(())))
     }
 
     pub(super) fn timeouts(&self) -> &crate::config::Timeouts {

@@ -117,7 +117,7 @@ impl Upstream {
     /// The deadline runs from the end of the request's body, however long that takes.
     async fn answer_within<F>(&self, sending: F, progress: &Progress) -> Result<Response<Incoming>, Failed>
     where
-        F: Future<Output = Result<Response<Incoming>, http1::TrySendError<Request<Streamed>>>>,
+        F: Future<Output = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<Streamed>>>>,
     {
         let limit = self.session.timeouts().response;
         let late = async {

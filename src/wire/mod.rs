@@ -10,6 +10,7 @@
 pub mod client_hello;
 pub mod http_body;
 pub mod http_head;
+pub mod socks5;
 
 /// Why there is no value (yet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
