@@ -128,7 +128,7 @@ fn plain(
     };
     session
         .reauthorize(Ask { protocols, ..ask }, permitted)
-        .map_err(|refused| if wanted_tls { Refused { reason: otherwise, ..refused } } else { refused })
+        .map_err(|refused| if wanted_tls { refused.because(otherwise) } else { refused })
 }
 
 async fn open(

@@ -17,7 +17,9 @@ pub(super) struct Limiter {
 }
 
 /// A place among all connections, to be had before a connection is accepted.
-pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(super) struct Place {
+    _held: OwnedSemaphorePermit,
+}
 
 /// A place among the connections of one client.
 pub(super) struct ClientPlace {
@@ -36,7 +38,7 @@ impl Limiter {
 
     /// Waits for a place among all connections.
     pub(super) async fn place(&self) -> Place {
-        Place(self.all.clone().acquire_owned().await.expect("the semaphore is never closed"))
+        Place { _held: self.all.clone().acquire_owned().await.expect("the semaphore is never closed") }
     }
 
     /// A place for one more connection of this client; `Err` where it has as many as it may. `Ok(None)` where

@@ -76,6 +76,11 @@ impl Permitted {
 }
 
 impl Refused {
+    /// The same flow, refused for another reason.
+    pub(super) fn because(self, reason: Reason) -> Refused {
+        Refused { reason, ..self }
+    }
+
     pub(super) fn rule_name(&self) -> Option<String> {
         self.decision.rule.map(|rule| self.active.policy.rule_name(rule).to_string())
     }
