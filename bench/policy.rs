@@ -1,1 +1,422 @@
-fn main() {}
+//! What a decision costs, and what a policy costs to compile: `cargo bench --bench policy`.
+//!
+//! Three policies: one the size of the built-in one, 10 000 rules of every kind, and 1 000 000 names. Each is asked
+//! in turn for names that are in it, below a wildcard, long, and not in it at all. Beside them: globset alone over the
+//! same patterns, which knows no ports, sources or order, and the linear walk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints figures, and one that cannot be set up may as well panic"
+)]
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use divan::Bencher;
+use egret::flow::{Host, HostName, PortRange, PortSet, Protocol};
+use egret::policy::{
+    Action, Address, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, Policy,
+    PolicyRules, Priority, PrivateAddresses, Query, RuleCollection, RuleCollectionGroup, RuleSet, Rules,
+    ServiceEndpoint, walk,
+};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+mod alloc;
+
+fn main() {
+    compile_figures();
+    divan::main();
+}
+
+const EXACT: &str = "admin.core.windows.net:443 antares-black.antares.metrics.nsatc.net:443 antares-red.antares.metrics.nsatc.net:443 \
+    antares.metrics.nsatc.net:443 az-prod.metrics.nsatc.net:443 azglobal-black.azglobal.metrics.nsatc.net:443 \
+    azglobal-red.azglobal.metrics.nsatc.net:443 azperfcounters1.blob.core.windows.net:443 \
+    azureprofileruploads.blob.core.windows.net:443 azureprofileruploads2.blob.core.windows.net:443 \
+    azureprofileruploads3.blob.core.windows.net:443 azureprofileruploads4.blob.core.windows.net:443 \
+    azureprofileruploads5.blob.core.windows.net:443 azurewatsonanalysis-prod.core.windows.net:443 \
+    client.wns.windows.com:443 clientconfig.passport.net:443 crl.microsoft.com:443 crl.microsoft.com:80 \
+    crl.verisign.com:80 crl3.digicert.com:80 csc3-2009-2.crl.verisign.com:80 definitionupdates.microsoft.com:443 \
+    dmd.metaservices.microsoft.com:80 flighting.cp.wd.microsoft.com:443 global.metrics.nsatc.net:80 \
+    go.microsoft.com:443 go.microsoft.com:80 graph.windows.net:443 login.live.com:443 login.microsoftonline.com:443 \
+    login.windows.com:443 login.windows.net:443 management.core.windows.net:443 management.core.windows.net:80 \
+    maupdateaccount.blob.core.windows.net:443 mscrl.microsoft.com:443 mscrl.microsoft.com:80 ocsp.digicert.com:80 \
+    ocsp.msocsp.com:443 ocsp.verisign.com:80 packages.microsoft.com:443 schemas.microsoft.com:443 \
+    schemas.microsoft.com:80 shavamanifestcdnprod1.azureedge.net:443 validation-v2.sls.microsoft.com:443 \
+    wdcp.microsoft.com:443 wdcpalt.microsoft.com:443 www.microsoft.com:443 www.microsoft.com:80 \
+    www.msftconnecttest.com:80 www.thawte.com:443 auth.docker.io:443 download.docker.com:443 \
+    download.mono-project.com:80 packages.treasuredata.com:80 production.cloudflare.docker.com:443 \
+    registry-1.docker.io:443 security.ubuntu.com:80 us.archive.ubuntu.com:80 \
+    wawsinfraprodbay063.blob.core.windows.net:443";
+const WILDCARDS: &str = "*.management.azure.com:443 *.update.microsoft.com:443 *.windowsupdate.microsoft.com:443 \
+    glob:gr-Prod-*.cloudapp.net:443 glob:graudprod*lini*.servicebus.windows.net:443 \
+    glob:graudprod*mini*.servicebus.windows.net:443 glob:grmdsprod*lini*.servicebus.windows.net:443 \
+    glob:grmdsprod*mini*.servicebus.windows.net:443 glob:grsecprod*lini*.servicebus.windows.net:443 \
+    glob:grsecprod*mini*.servicebus.windows.net:443";
+const ADDRESSES: &str = "104.45.230.69:443 13.68.109.212:443 13.82.184.151:443 13.90.249.229:443 13.91.102.27:443 168.62.226.198:12000 \
+    40.77.24.27:443";
+const ENDPOINT_ZONES: [(&str, &[&str]); 3] = [
+    ("Microsoft.Storage", &["blob.core.windows.net", "file.core.windows.net", "queue.core.windows.net"]),
+    ("Microsoft.Sql", &["database.windows.net"]),
+    ("Microsoft.KeyVault", &["vault.azure.net"]),
+];
+const LONG_LABEL: &str = "a-rather-long-label-as-generated-by-machines-for-other-machines";
+
+/// A policy and what it is asked.
+struct Subject {
+    rules: Arc<RuleSet>,
+    policy: Policy,
+    flows: Vec<Flow>,
+}
+
+struct Flow {
+    client: IpAddr,
+    protocol: Protocol,
+    host: Host,
+    address: Address,
+    port: u16,
+}
+
+impl Subject {
+    fn new(rules: RuleSet, flows: Vec<Flow>) -> Subject {
+        let rules = Arc::new(rules);
+        let policy = Policy::compile(Arc::clone(&rules), PrivateAddresses::Allow);
+        Subject { rules, policy, flows }
+    }
+}
+
+impl Flow {
+    fn to_name(name: &str, port: u16) -> Flow {
+        let protocol = if port == 80 { Protocol::Http } else { Protocol::Https };
+        let client = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
+        Flow { client, protocol, host: Host::parse(name).unwrap(), address: Address::Unknown, port }
+    }
+
+    fn to_addr(addr: Ipv4Addr, port: u16) -> Flow {
+        let addr = IpAddr::V4(addr);
+        let flow = Flow::to_name("unused.test", port);
+        Flow { protocol: Protocol::Tcp, host: Host::Addr(addr), address: Address::Given(addr), ..flow }
+    }
+
+    fn query(&self) -> Query<'_> {
+        Query::new(Some(self.client), self.protocol, &self.host, self.port).with_address(self.address)
+    }
+}
+
+static BUILT_IN: LazyLock<Subject> = LazyLock::new(|| Subject::new(built_in_rules(), built_in_flows()));
+static TEN_THOUSAND: LazyLock<Subject> = LazyLock::new(|| Subject::new(ten_thousand_rules(), ten_thousand_flows()));
+static MILLION: LazyLock<Subject> = LazyLock::new(|| Subject::new(million_names(), million_flows()));
+
+/// Asks for one flow after the other, once warm: a glob's first match on a thread makes its scratch space.
+///
+/// The questions are read before the clock runs, as a proxy has just read them; the policy is as cold as it is.
+fn ask<T>(bencher: Bencher<'_, '_>, flows: &[Flow], mut answer: impl FnMut(&Query<'_>) -> T) {
+    flows.iter().take(WARM).for_each(|flow| _ = black_box(answer(&flow.query())));
+    let mut flows = flows.iter().cycle();
+    let just_read = || {
+        let query = flows.next().unwrap().query();
+        black_box(query.name.map(|name| name.as_str().bytes().max()));
+        query
+    };
+    bencher.with_inputs(just_read).bench_local_refs(|query| answer(query));
+}
+
+/// Flows asked before the clock runs.
+const WARM: usize = 50_000;
+/// Decisions timed together: one takes no longer than a look at the clock.
+const BATCH: u32 = 2_000;
+
+mod decide {
+    use super::*;
+
+    #[divan::bench(sample_size = BATCH)]
+    fn a_built_in(bencher: Bencher<'_, '_>) {
+        ask(bencher, &BUILT_IN.flows, |query| BUILT_IN.policy.decide(query));
+    }
+
+    #[divan::bench(sample_size = BATCH)]
+    fn b_ten_thousand_rules(bencher: Bencher<'_, '_>) {
+        ask(bencher, &TEN_THOUSAND.flows, |query| TEN_THOUSAND.policy.decide(query));
+    }
+
+    #[divan::bench(sample_size = BATCH)]
+    fn c_million_names(bencher: Bencher<'_, '_>) {
+        ask(bencher, &MILLION.flows, |query| MILLION.policy.decide(query));
+    }
+}
+
+/// Where the time goes, by the kind of flow, with the built-in policy.
+#[divan::bench(sample_size = BATCH, args = ["hit", "wildcard", "glob", "miss", "long-miss", "wrong-port", "address", "endpoint"])]
+fn built_in_by_kind(bencher: Bencher<'_, '_>, kind: &str) {
+    let flow = match kind {
+        "hit" => Flow::to_name("login.windows.net", 443),
+        "wildcard" => Flow::to_name("eu.update.microsoft.com", 443),
+        "glob" => Flow::to_name("gr-prod-mwh.cloudapp.net", 443),
+        "miss" => Flow::to_name("www.example.com", 443),
+        "long-miss" => Flow::to_name(&format!("{LONG_LABEL}.{LONG_LABEL}.a.b.c.d.example.com"), 443),
+        "wrong-port" => Flow::to_name("login.windows.net", 8443),
+        "address" => Flow::to_addr(Ipv4Addr::new(40, 77, 24, 27), 443),
+        _ => Flow::to_name("account.blob.core.windows.net", 443),
+    };
+    ask(bencher, &[flow], |query| BUILT_IN.policy.decide(query));
+}
+
+/// globset alone: is there a pattern that matches the name?
+mod globset_alone {
+    use super::*;
+
+    #[divan::bench(sample_size = BATCH)]
+    fn a_built_in(bencher: Bencher<'_, '_>) {
+        ask_globset(bencher, &BUILT_IN);
+    }
+
+    #[divan::bench(sample_size = BATCH)]
+    fn b_ten_thousand_rules(bencher: Bencher<'_, '_>) {
+        ask_globset(bencher, &TEN_THOUSAND);
+    }
+
+    #[divan::bench(sample_size = BATCH)]
+    fn c_million_names(bencher: Bencher<'_, '_>) {
+        ask_globset(bencher, &MILLION);
+    }
+
+    fn ask_globset(bencher: Bencher<'_, '_>, subject: &Subject) {
+        let set = globset_of(&subject.rules);
+        ask(bencher, &subject.flows, |query| query.name.is_some_and(|name| set.is_match(name.as_str())));
+    }
+}
+
+mod linear_walk {
+    use super::*;
+
+    #[divan::bench(sample_size = 100)]
+    fn a_built_in(bencher: Bencher<'_, '_>) {
+        ask(bencher, &BUILT_IN.flows, |query| walked(&BUILT_IN, query));
+    }
+
+    #[divan::bench(sample_count = 10, sample_size = 10)]
+    fn b_ten_thousand_rules(bencher: Bencher<'_, '_>) {
+        ask(bencher, &TEN_THOUSAND.flows[..100], |query| walked(&TEN_THOUSAND, query));
+    }
+
+    #[divan::bench(sample_count = 10, sample_size = 4)]
+    fn c_million_names(bencher: Bencher<'_, '_>) {
+        ask(bencher, &MILLION.flows[..20], |query| walked(&MILLION, query));
+    }
+
+    fn walked(subject: &Subject, query: &Query<'_>) -> egret::policy::Decision {
+        walk(&subject.rules, PrivateAddresses::Allow, query).decision
+    }
+}
+
+/// Time and memory of compiling, printed: a rule set is there before, so what grows is the compiled policy.
+fn compile_figures() {
+    for (what, rules) in
+        [("built-in", built_in_rules()), ("10 000 rules", ten_thousand_rules()), ("1 000 000 names", million_names())]
+    {
+        let rules = Arc::new(rules);
+        let names = patterns(&rules).count();
+        let (before, started) = (alloc::live(), Instant::now());
+        alloc::reset_peak();
+        let policy = Policy::compile(Arc::clone(&rules), PrivateAddresses::Allow);
+        let (took, grown) = (started.elapsed(), alloc::live() - before);
+        println!(
+            "compile {what}: {:.3} s, {names} names, {} KiB held, {} bytes a name, {} KiB at the peak",
+            took.as_secs_f64(),
+            grown / 1024,
+            grown / names,
+            (alloc::peak() - before) / 1024,
+        );
+        black_box(policy);
+    }
+}
+
+fn patterns(rules: &RuleSet) -> impl Iterator<Item = &FqdnPattern> {
+    let collections = rules.policies.iter().flat_map(|policy| &policy.groups).flat_map(|group| &group.collections);
+    let application = collections.filter_map(|collection| match &collection.rules {
+        Rules::Application(_, rules) => Some(rules),
+        Rules::Dnat(_) | Rules::Network(..) => None,
+    });
+    application.flatten().flat_map(|rule| &rule.fqdns)
+}
+
+fn globset_of(rules: &RuleSet) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns(rules) {
+        let text = pattern.to_string();
+        let glob = text.strip_prefix("glob:").unwrap_or(&text);
+        set.add(GlobBuilder::new(glob).literal_separator(false).build().unwrap());
+    }
+    set.build().unwrap()
+}
+
+fn built_in_rules() -> RuleSet {
+    let endpoints = ENDPOINT_ZONES.iter().zip(0_u8..).map(|((service, zones), number)| ServiceEndpoint {
+        service: (*service).to_owned(),
+        zones: zones.iter().map(|zone| HostName::parse(zone).unwrap()).collect(),
+        ranges: (0..100).map(|net| format!("20.{}.{net}.0/24", 60 + number).parse().unwrap()).collect(),
+        ports: [443, 1433].into_iter().map(PortRange::single).collect(),
+    });
+    let application = EXACT.split(' ').chain(WILDCARDS.split(' ')).map(application_target).collect();
+    let network = ADDRESSES.split(' ').map(network_target).collect();
+    let service_endpoints = endpoints.collect();
+    RuleSet { service_endpoints, ..rule_set(vec![Rules::Network(Action::Allow, network), allow(application)]) }
+}
+
+fn allow(rules: Vec<ApplicationRule>) -> Rules {
+    Rules::Application(Action::Allow, rules)
+}
+
+fn application_target(target: &str) -> ApplicationRule {
+    let (pattern, port) = target.rsplit_once(':').unwrap();
+    application_rule(&[pattern], port.parse().unwrap(), "*")
+}
+
+fn network_target(target: &str) -> NetworkRule {
+    let (addr, port) = target.rsplit_once(':').unwrap();
+    network_rule(addr, port, "*")
+}
+
+fn application_rule(patterns: &[&str], port: u16, source: &str) -> ApplicationRule {
+    let protocol = if port == 80 { Protocol::Http } else { Protocol::Https };
+    ApplicationRule {
+        name: "rule".to_owned(),
+        sources: addresses(source),
+        protocols: vec![AppProtocol { protocol, port }],
+        fqdns: patterns.iter().map(|pattern| FqdnPattern::parse(pattern).unwrap()).collect(),
+        tags: Vec::new(),
+        urls: Vec::new(),
+    }
+}
+
+fn network_rule(destination: &str, ports: &str, source: &str) -> NetworkRule {
+    NetworkRule {
+        name: "rule".to_owned(),
+        sources: addresses(source),
+        protocols: IpProtocols::TCP,
+        destinations: addresses(destination),
+        fqdns: Vec::new(),
+        ports: ports.split(',').map(|range| range.parse().unwrap()).collect::<PortSet>(),
+    }
+}
+
+fn addresses(text: &str) -> AddressSet {
+    let mut set = AddressSet::default();
+    set.insert_text(text).unwrap();
+    set
+}
+
+/// One collection after the other, in one group.
+fn rule_set(collections: Vec<Rules>) -> RuleSet {
+    let collections = collections.into_iter().zip(100..).map(|(rules, priority)| RuleCollection {
+        name: format!("collection-{priority}"),
+        priority: Priority::try_from(priority).unwrap(),
+        rules,
+    });
+    let priority = Priority::try_from(100).unwrap();
+    let group = RuleCollectionGroup { name: "group".to_owned(), priority, collections: collections.collect() };
+    let policies = vec![PolicyRules { name: "policy".to_owned(), groups: vec![group] }];
+    RuleSet { policies, ..RuleSet::default() }
+}
+
+fn built_in_flows() -> Vec<Flow> {
+    let mut flows: Vec<Flow> = EXACT
+        .split(' ')
+        .map(|target| {
+            let (name, port) = target.rsplit_once(':').unwrap();
+            Flow::to_name(name, port.parse().unwrap())
+        })
+        .collect();
+    flows.extend(misses(60));
+    for number in 0..10 {
+        flows.push(Flow::to_name(&format!("region{number}.update.microsoft.com"), 443));
+        flows.push(Flow::to_name(&format!("gr-prod-{number}.cloudapp.net"), 443));
+        flows.push(Flow::to_name(&format!("account{number}.blob.core.windows.net"), 443));
+        flows.push(Flow::to_addr(Ipv4Addr::new(40, 77, 24, 27), 443));
+    }
+    shuffled(flows)
+}
+
+fn misses(count: u32) -> impl Iterator<Item = Flow> {
+    (0..count).map(|number| match number % 4 {
+        0 => Flow::to_name(&format!("host{number}.example.com"), 443),
+        1 => Flow::to_name(&format!("{LONG_LABEL}.{LONG_LABEL}.{number}.a.b.c.d.example.net"), 443),
+        2 => Flow::to_name(&format!("host{number}.windows.net"), 443),
+        _ => Flow::to_addr(Ipv4Addr::new(52, 1, 2, 3), 443),
+    })
+}
+
+/// 5 000 application rules, 5 000 network rules; one in ten denies, one in four is for some clients only.
+fn ten_thousand_rules() -> RuleSet {
+    let source = |n: u32| if n.is_multiple_of(4) { format!("10.{}.0.0/16", n % 16) } else { "*".to_owned() };
+    let application = |from: u32, to: u32| (from..to).map(|n| mixed_application_rule(n, &source(n))).collect();
+    let network = |from: u32, to: u32| {
+        let destination = |n: u32| format!("{}.{}.{}.0/{}", 20 + n % 50, n / 50 % 250, n % 7 * 30, 16 + n % 9);
+        let ports = |n: u32| ["443", "1433", "5671-5672", "80,443,8000-9000", "*"][n as usize % 5];
+        (from..to).map(|n| network_rule(&destination(n), ports(n), &source(n))).collect()
+    };
+    rule_set(vec![
+        Rules::Network(Action::Deny, network(0, 500)),
+        Rules::Network(Action::Allow, network(500, 5000)),
+        Rules::Application(Action::Deny, application(0, 500)),
+        Rules::Application(Action::Allow, application(500, 5000)),
+    ])
+}
+
+fn mixed_application_rule(n: u32, source: &str) -> ApplicationRule {
+    let exact = format!("host{n}.contoso{}.com", n % 100);
+    let pattern = match n {
+        _ if n.is_multiple_of(100) => format!("glob:node-*-{n}.fabric.example"),
+        _ if n % 50 == 1 => format!("*tail{n}.example.org"),
+        _ if n % 5 == 2 => format!("*.zone{n}.example.org"),
+        _ => format!("other{n}.fabrikam.net"),
+    };
+    application_rule(&[&exact, &pattern], if n % 10 == 3 { 80 } else { 443 }, source)
+}
+
+fn ten_thousand_flows() -> Vec<Flow> {
+    let hits = (0..5000).step_by(7).flat_map(|n| {
+        [
+            Flow::to_name(&format!("host{n}.contoso{}.com", n % 100), 443),
+            Flow::to_name(&format!("a.b.zone{n}.example.org"), 443),
+            Flow::to_name(&format!("x-tail{n}.example.org"), 443),
+            Flow::to_name(&format!("node-7-{n}.fabric.example"), 443),
+            Flow::to_addr(Ipv4Addr::from(0x1400_0001 + n * 0x0001_3a57), 443),
+        ]
+    });
+    shuffled(hits.chain(misses(1000)).collect())
+}
+
+/// 100 rules of 10 000 names; one name in ten stands for all below it.
+fn million_names() -> RuleSet {
+    let names = |rule: u32| -> Vec<String> { (0..10_000).map(|n| million_name(rule * 10_000 + n)).collect() };
+    let rules = (0..100).map(|rule| {
+        let names = names(rule);
+        application_rule(&names.iter().map(String::as_str).collect::<Vec<_>>(), 443, "*")
+    });
+    rule_set(vec![allow(rules.collect())])
+}
+
+fn million_name(n: u32) -> String {
+    let star = if n.is_multiple_of(10) { "*." } else { "" };
+    format!("{star}host-{n}.zone-{}.contoso.com", n % 1000)
+}
+
+fn million_flows() -> Vec<Flow> {
+    let hits = (0..1_000_000).step_by(5).map(|n| match million_name(n).strip_prefix('*') {
+        Some(below) => Flow::to_name(&format!("some.where{below}"), 443),
+        None => Flow::to_name(&million_name(n), 443),
+    });
+    shuffled(hits.chain(misses(10_000)).collect())
+}
+
+/// In an order that neither the caches nor the branch predictor can guess, the same in each run.
+fn shuffled(mut flows: Vec<Flow>) -> Vec<Flow> {
+    let mut state = 0x9e37_79b9_u32;
+    for at in (1..flows.len()).rev() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        flows.swap(at, (state >> 8) as usize % (at + 1));
+    }
+    flows
+}
