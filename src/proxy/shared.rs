@@ -19,15 +19,15 @@ use crate::telemetry::{CoreCounters, Log, Metrics, Recorder, RuleHits};
 use super::limit::Limiter;
 
 /// A policy in force, with what is counted of it.
-pub struct Active {
-    pub policy: Policy,
-    pub profile: Profile,
-    pub hits: Arc<RuleHits>,
+pub(crate) struct Active {
+    pub(crate) policy: Policy,
+    pub(crate) profile: Profile,
+    pub(crate) hits: Arc<RuleHits>,
     generation: u64,
 }
 
 /// Shared by all cores. Of this only the limiter is written for a connection, and nothing for a flow.
-pub struct Shared {
+pub(crate) struct Shared {
     active: ArcSwap<Active>,
     generation: AtomicU64,
     changed: watch::Sender<u64>,
@@ -42,15 +42,15 @@ pub struct Shared {
 
 /// The two steps of going down.
 #[derive(Clone, Default)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// No new connections; what is idle closes.
-    pub drain: CancellationToken,
+    pub(crate) drain: CancellationToken,
     /// What still runs is closed.
-    pub kill: CancellationToken,
+    pub(crate) kill: CancellationToken,
 }
 
 impl Shared {
-    pub fn new(config: ProxyConfig, policy: Policy, profile: Profile, log: Log, lifecycle: Lifecycle) -> Shared {
+    pub(crate) fn new(config: ProxyConfig, policy: Policy, profile: Profile, log: Log, lifecycle: Lifecycle) -> Shared {
         let active = activate(policy, profile, config.workers, 0);
         let metrics = Arc::new(Metrics::new(config.workers, active.hits.clone(), log.clone()));
         let limiter = Limiter::new(&config.limits);
@@ -69,7 +69,7 @@ impl Shared {
     }
 
     /// Puts another policy in force. Live tunnels look whether it still allows them.
-    pub fn replace(&self, policy: Policy, profile: Profile) {
+    pub(crate) fn replace(&self, policy: Policy, profile: Profile) {
         let generation = self.active.load().generation + 1;
         let active = Arc::new(activate(policy, profile, self.config.workers, generation));
         self.metrics.set_rule_hits(active.hits.clone());
@@ -78,12 +78,12 @@ impl Shared {
         self.changed.send_replace(generation);
     }
 
-    pub fn active(&self) -> Arc<Active> {
+    pub(crate) fn active(&self) -> Arc<Active> {
         self.active.load_full()
     }
 
     /// To be called once, when the listeners are bound.
-    pub fn set_own_addresses(&self, own: Vec<SocketAddr>) {
+    pub(crate) fn set_own_addresses(&self, own: Vec<SocketAddr>) {
         // A second call would come with the same addresses.
         let _ = self.own.set(own);
     }

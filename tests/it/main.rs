@@ -1,4 +1,5 @@
 //! One binary for all integration tests: a file a topic.
 
+mod cases;
 mod config;
 mod fuzz_corpus;
