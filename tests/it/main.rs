@@ -2,4 +2,6 @@
 
 mod cases;
 mod config;
+mod adversarial_tls;
 mod fuzz_corpus;
+mod support;
