@@ -2,6 +2,7 @@
 
 mod cases;
 mod config;
+mod adversarial_http;
 mod adversarial_tls;
 mod fuzz_corpus;
 mod support;

@@ -124,6 +124,12 @@ impl Client {
         silent
     }
 
+    /// True where the other side says this before it closes.
+    pub fn rest_starts_with(&mut self, expected: &[u8]) -> bool {
+        while self.held.len() < expected.len() && self.read_more().is_ok() {}
+        self.held.starts_with(expected)
+    }
+
     /// Asks for a tunnel, which has to be granted.
     pub fn tunnel(to: SocketAddr, authority: &str) -> Client {
         let mut client = Client::send_to(to, connect(authority));
