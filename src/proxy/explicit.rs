@@ -29,7 +29,9 @@ pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) {
             return socks::serve(session, stream, held).await;
         }
         let after = match http_head::parse(&held) {
-            Ok((head, _)) if head.method == "CONNECT" => connect::serve(&session, stream, held).await,
+            Ok((head, length)) if head.method == "CONNECT" && length <= session.max_head() => {
+                connect::serve(&session, stream, held).await
+            }
             _ => match http::serve(session.clone(), stream, held, Form::Proxy).await {
                 After::Connect(stream, held) => Some((stream, held)),
                 After::Closed => None,

@@ -149,13 +149,20 @@ async fn open(
     };
     let mut moved = Moved::default();
     let tls = sni.as_ref();
-    match first_exchange(session, &mut stream, &mut origin, held, tls, &mut moved).await {
+    let exchanged = tokio::select! {
+        biased;
+        exchanged = first_exchange(session, &mut stream, &mut origin, held, tls, &mut moved) => {
+            exchanged.map_err(CloseWhy::Reason)
+        }
+        why = session.cut(ask, &permitted) => Err(why),
+    };
+    match exchanged {
         Ok(early) => {
             let tunnel = Tunnel { opened, ask, permitted };
             session.tunnel_after(tunnel, &stream, &origin, early, [moved.up, moved.down]).await;
         }
-        Err(reason) => {
-            session.close(opened, moved.up, moved.down, ClosedBy::Egret, CloseWhy::Reason(reason));
+        Err(why) => {
+            session.close(opened, moved.up, moved.down, ClosedBy::Egret, why);
             close_gently(stream).await;
         }
     }
@@ -170,6 +177,9 @@ struct Moved {
 
 /// Sends the hello on and looks at the answer: after a HelloRetryRequest comes a second hello, which must name
 /// the same host. Returns what the relay has still to pass on: from the client, from the origin.
+///
+/// What came behind the hello waits for the answer. It may be early data; it may be the second hello of a client
+/// that knows what it will be asked.
 async fn first_exchange(
     session: &Session,
     client: &mut TcpStream,
@@ -180,41 +190,47 @@ async fn first_exchange(
 ) -> Result<[Vec<u8>; 2], Reason> {
     let Some(sni) = sni else { return Ok([held.to_vec(), Vec::new()]) };
     let idle = session.timeouts().idle;
-    timeout(idle, origin.write_all(&held))
+    let (hello, behind) = held.split_at(client_hello::wire_length(&held).unwrap_or(held.len()));
+    timeout(idle, origin.write_all(hello))
         .await
         .map_err(|_| Reason::UpstreamTimeout)?
         .or(Err(Reason::UpstreamUnreachable))?;
-    moved.up += held.len() as u64;
+    moved.up += hello.len() as u64;
+    let behind = behind.to_vec();
     drop(held);
     let mut answer = Vec::with_capacity(READ);
     // An end or an error shows itself again in the relay.
     let _ = timeout(idle, origin.read_buf(&mut answer)).await.map_err(|_| Reason::UpstreamTimeout)?;
     if !is_hello_retry(&answer) {
-        return Ok([Vec::new(), answer]);
+        return Ok([behind, answer]);
     }
     timeout(idle, client.write_all(&answer)).await.map_err(|_| Reason::ClientGone)?.or(Err(Reason::ClientGone))?;
     moved.down += answer.len() as u64;
-    let second = second_hello(session, client, sni).await?;
+    let second = second_hello(session, client, behind, sni).await?;
     Ok([second, Vec::new()])
 }
 
-/// Reads the second hello to its end.
-async fn second_hello(session: &Session, client: &mut TcpStream, sni: &HostName) -> Result<Vec<u8>, Reason> {
+/// Reads the second hello to its end. `bytes` are there already.
+async fn second_hello(
+    session: &Session,
+    client: &mut TcpStream,
+    mut bytes: Vec<u8>,
+    sni: &HostName,
+) -> Result<Vec<u8>, Reason> {
     let deadline = Instant::now() + session.timeouts().hello;
-    let mut bytes = Vec::with_capacity(READ);
     loop {
+        match behind_other_records(&bytes).map(client_hello::parse) {
+            Some(Ok(second)) if second.sni.as_ref() == Some(sni) => return Ok(bytes),
+            Some(Ok(_)) => return Err(Reason::SniChanged),
+            Some(Err(ParseError::Invalid(error))) => return Err(error.reason()),
+            _ if bytes.len() > wire_limit(session) => return Err(Reason::HelloTooLarge),
+            Some(Err(ParseError::Incomplete)) | None => {}
+        }
+        bytes.reserve(READ);
         match timeout_at(deadline, client.read_buf(&mut bytes)).await {
             Err(_) => return Err(Reason::HelloTimeout),
             Ok(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
             Ok(Ok(_)) => {}
-        }
-        let Some(hello) = behind_other_records(&bytes) else { continue };
-        match client_hello::parse(hello) {
-            Ok(second) if second.sni.as_ref() == Some(sni) => return Ok(bytes),
-            Ok(_) => return Err(Reason::SniChanged),
-            Err(ParseError::Invalid(error)) => return Err(error.reason()),
-            Err(ParseError::Incomplete) if bytes.len() > wire_limit(session) => return Err(Reason::HelloTooLarge),
-            Err(ParseError::Incomplete) => {}
         }
     }
 }

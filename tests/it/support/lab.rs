@@ -9,12 +9,8 @@ use super::raw::{Client, End};
 
 pub const PROFILES: [&str; 2] = ["azure", "strict"];
 
-const POLICY: &[&str] = &[
-    "--allow=https://ok.test",
-    "--allow=http://ok.test",
-    "--allow=https://*.wild.test",
-    "--allow=http://*.wild.test",
-];
+const POLICY: &[&str] =
+    &["--allow=https://ok.test", "--allow=http://ok.test", "--allow=https://*.wild.test", "--allow=http://*.wild.test"];
 
 pub struct Lab {
     pub egret: Egret,
@@ -72,4 +68,3 @@ impl Lab {
         if self.profile == "azure" { 470 } else { 403 }
     }
 }
-
