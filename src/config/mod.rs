@@ -1,5 +1,23 @@
 //! Configuration: `egret.toml`, the command line's twin of it, and what both resolve to.
+//!
+//! A file is parsed into a tree that knows where everything stands, read along one table of
+//! options into rules and settings, and resolved together with the flags. Nothing stops at the first error.
+//! May use `flow`, `policy`, `allowlist` and `azure`. Files are opened in `load` and nowhere else.
 
+mod error;
+mod file;
+mod load;
+mod options;
+mod reader;
 mod resolved;
+mod rules;
+mod settings;
+mod shorthand;
+mod target;
+mod values;
 
+pub use error::{ConfigError, ConfigErrors, Position};
+pub use load::{Loaded, Overrides, load};
+pub use options::{Kind, OPTIONS, Opt, Presence, schema};
 pub use resolved::*;
+pub use target::{CheckTarget, TargetError, TargetRule};

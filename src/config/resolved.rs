@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::flow::{HostName, Profile};
-use crate::policy::RuleSet;
+use crate::policy::{PrivateAddresses, RuleSet};
 
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone)]
@@ -37,15 +37,6 @@ pub enum SourceOrigin {
     /// Watched for changes.
     File(PathBuf),
     CommandLine,
-}
-
-/// What becomes of addresses in private ranges (RFC 1918, RFC 6598, fc00::/7, 198.18.0.0/15) that a permitted
-/// name resolves to. Loopback, link-local and metadata addresses are always refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PrivateAddresses {
-    Allow,
-    /// Only where a network rule names such an address itself.
-    Deny,
 }
 
 #[derive(Debug, Clone)]

@@ -74,6 +74,8 @@ reasons! {
     NotTds = "not-tds",
     HelloTooLarge = "hello-too-large",
     HelloTimeout = "hello-timeout",
+    /// The client left before it said anything.
+    ClientGone = "client-gone",
     /// The ClientHello is malformed.
     BadHello = "bad-hello",
     /// The SNI is no host name.
@@ -102,6 +104,8 @@ reasons! {
     LimitConnections = "limit-connections",
     LimitClient = "limit-client",
     LimitHead = "limit-head",
+    /// The log cannot be written, and the configuration says to refuse flows then.
+    LogUnavailable = "log-unavailable",
     HeadTimeout = "head-timeout",
 
     /// A permitted name did not resolve.

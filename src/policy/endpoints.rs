@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
-use crate::flow::{PortSet, Protocol};
+use crate::flow::{AddrClass, PortSet, Protocol};
 
 use super::chains::{ChainId, Chains, PerChain};
-use super::decision::Query;
+use super::decision::{Address, Query};
 use super::names::{NameIndex, NameIndexBuilder};
 use super::pattern::FqdnPattern;
 use super::tree::ServiceEndpoint;
@@ -54,7 +54,7 @@ impl EndpointIndex {
     }
 
     pub(super) fn matches(&self, query: &Query<'_>) -> bool {
-        if self.ports.is_empty() || !is_tcp(query.protocol) {
+        if self.ports.is_empty() || !is_tcp(query.protocol) || !is_routed_to_service(query.address) {
             return false;
         }
         let mut found = false;
@@ -68,6 +68,15 @@ impl EndpointIndex {
             None => {}
         }
         found
+    }
+}
+
+/// The route of a service endpoint has public prefixes only: a name below the service's zone that leads
+/// elsewhere (a private endpoint, a lie) meets the firewall like any other.
+fn is_routed_to_service(address: Address) -> bool {
+    match address {
+        Address::Given(addr) => AddrClass::of(addr) == AddrClass::Global,
+        Address::Unknown | Address::Override(_) => true,
     }
 }
 

@@ -138,7 +138,8 @@ fn takes(endpoint: &ServiceEndpoint, query: &Query<'_>) -> bool {
     let name = query.name.map_or("", |name| name.as_str());
     let by_name = endpoint.zones.iter().any(|zone| name.ends_with(&format!(".{zone}")));
     let by_address = query.address.ip().is_some_and(|addr| endpoint.ranges.iter().any(|r| r.contains(addr)));
-    tcp && endpoint.ports.contains(query.port) && (by_name || by_address)
+    let routed = !matches!(query.address, Address::Given(addr) if AddrClass::of(addr) != AddrClass::Global);
+    tcp && routed && endpoint.ports.contains(query.port) && (by_name || by_address)
 }
 
 fn decided(rule: AnyRule<'_>, number: RuleId, private: PrivateAddresses, query: &Query<'_>) -> Decision {

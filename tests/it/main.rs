@@ -1,4 +1,4 @@
-//! The integration tests: one binary, a module a topic.
+//! One binary for all integration tests: a file a topic.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -7,5 +7,7 @@
     reason = "a test that fails says so by a panic, and tests are clients: they dial and wait"
 )]
 
+mod config;
+mod fuzz_corpus;
 mod layering;
 mod repository;

@@ -1,0 +1,171 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::proxies::{Peer, Subject};
+use crate::workload::{Limit, Plan, Workload};
+
+/// Load generator and origin for explicit proxies, on loopback: CPU per operation, latency, memory.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one workload on one proxy
+    Load(Load),
+    /// Run all workloads on several proxies in turns and print a table
+    Compare(Compare),
+    /// The floor of a tunnel proxy: relays every CONNECT to one address
+    Relay(Floor),
+    /// The floor of an HTTP forward proxy
+    ForwardFloor(Floor),
+}
+
+#[derive(Debug, Args)]
+pub struct Load {
+    #[command(flatten)]
+    pub subject: SubjectArgs,
+    #[arg(long)]
+    pub workload: Workload,
+    /// How long to measure, seconds [default: 5]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: Option<u64>,
+    /// How many operations to measure: tunnels for idle, MiB for bulk
+    #[arg(long, conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub count: Option<u64>,
+    /// Connections at a time [default: 16, bulk 4]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub concurrency: Option<u16>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Bound the machine's time-wait sockets while running (root)
+    #[arg(long)]
+    pub tune: bool,
+    #[command(flatten)]
+    pub attach: Attach,
+}
+
+/// Which proxy is measured: exactly one.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SubjectArgs {
+    /// A proxy that runs already
+    #[arg(long, value_name = "ADDR")]
+    pub proxy: Option<SocketAddr>,
+    /// An egret binary to start
+    #[arg(long, value_name = "PATH")]
+    pub egret: Option<PathBuf>,
+    /// A peer to start
+    #[arg(long)]
+    pub peer: Option<Peer>,
+}
+
+/// What is needed to know of a proxy that runs already.
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// Its process, for CPU and memory of the tree below
+    #[arg(long, requires = "proxy")]
+    pub pid: Option<u32>,
+    /// Where the origin listens
+    #[arg(long, requires = "proxy", value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub origin: SocketAddr,
+    /// What the proxy is asked for, host:port [default: the origin's address]
+    #[arg(long, requires = "proxy", value_name = "HOST:PORT")]
+    pub target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The egret binary; without it the peers are compared among themselves
+    #[arg(long, value_name = "PATH")]
+    pub egret: Option<PathBuf>,
+    #[arg(long, value_delimiter = ',', default_value = "squid,tinyproxy,relay")]
+    pub peers: Vec<Peer>,
+    /// Leave out the others
+    #[arg(long, value_delimiter = ',')]
+    pub workloads: Vec<Workload>,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub rounds: u8,
+    /// How long each measurement takes, seconds
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Write everything as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Bound the machine's time-wait sockets while running (root)
+    #[arg(long)]
+    pub tune: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Floor {
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    #[arg(long)]
+    pub port_file: PathBuf,
+    /// Where everything goes
+    #[arg(long, value_name = "ADDR")]
+    pub connect_to: SocketAddr,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+impl Load {
+    pub fn plan(&self) -> Plan {
+        let seconds = Duration::from_secs(self.seconds.unwrap_or(5));
+        Plan {
+            workload: self.workload,
+            concurrency: self.concurrency.map_or(self.workload.default_concurrency(), usize::from),
+            limit: self.count.map_or(Limit::Time(seconds), Limit::Count),
+        }
+    }
+}
+
+impl SubjectArgs {
+    /// `None` for a proxy that runs already.
+    pub fn to_start(&self) -> Option<Subject> {
+        self.egret.clone().map(Subject::Egret).or(self.peer.map(Subject::Peer))
+    }
+}
+
+impl Compare {
+    /// Egret first: the ratios are its figures divided by the others'.
+    pub fn subjects(&self) -> Vec<Subject> {
+        self.egret
+            .clone()
+            .map(Subject::Egret)
+            .into_iter()
+            .chain(self.peers.iter().copied().map(Subject::Peer))
+            .collect()
+    }
+
+    pub fn plans(&self) -> Vec<Plan> {
+        let limit = Limit::Time(Duration::from_secs(self.seconds));
+        let wanted = |workload: &Workload| self.workloads.is_empty() || self.workloads.contains(workload);
+        let plan = |workload: Workload| Plan { workload, concurrency: workload.default_concurrency(), limit };
+        Workload::ALL.into_iter().filter(wanted).map(plan).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

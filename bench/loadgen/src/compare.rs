@@ -1,0 +1,56 @@
+//! All workloads over all proxies, in turns, so that a noisy minute hits everybody.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use anyhow::Result;
+
+use crate::client::Dial;
+use crate::origin::Origin;
+use crate::proxies::Subject;
+use crate::report::{Comparison, Environment, Row};
+use crate::workload::{self, Plan};
+
+pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// One workload on a proxy and an origin started for it alone.
+pub async fn measure(subject: &Subject, plan: Plan, round: usize) -> Result<Row> {
+    let Plan { workload, concurrency, .. } = plan;
+    let origin = Origin::start(LOOPBACK, workload.script())?;
+    let version = subject.version()?;
+    let running = subject.start(workload, origin.addr())?;
+    let dial = Rc::new(Dial::new(running.addr, &running.tunnel, &running.http));
+    let measured = workload::run(plan, dial, Some(running.tree())).await?;
+    Ok(Row {
+        proxy: subject.name().into(),
+        version,
+        workload,
+        round,
+        concurrency,
+        origin_connections: origin.accepted(),
+        measured,
+    })
+}
+
+/// A workload that fails is reported and does not end the comparison.
+pub async fn compare(subjects: &[Subject], plans: &[Plan], rounds: usize) -> Comparison {
+    let mut comparison = Comparison { environment: Environment::here(), rows: Vec::new(), failures: Vec::new() };
+    for round in 1..=rounds {
+        for &plan in plans {
+            for subject in subjects.iter().filter(|subject| subject.can(plan.workload)) {
+                let what = format!("{} {}, round {round}", subject.name(), plan.workload.as_str());
+                eprintln!("{what}");
+                match measure(subject, plan, round).await {
+                    Ok(row) => {
+                        if row.measured.errors > 0 {
+                            comparison.failures.push(format!("{what}: {} errors", row.measured.errors));
+                        }
+                        comparison.rows.push(row);
+                    }
+                    Err(error) => comparison.failures.push(format!("{what}: {error:#}")),
+                }
+            }
+        }
+    }
+    comparison
+}

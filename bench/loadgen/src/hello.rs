@@ -1,0 +1,92 @@
+//! A TLS ClientHello as browsers sent it for years: one record of 517 bytes, padded as in RFC 7685.
+//!
+//! Only the bytes: nobody answers with TLS, because the handshake passes a tunnel unread.
+
+/// Length of the record with its header, bytes: the 512 of the padding rule and five of record header.
+pub const HELLO_LEN: usize = 517;
+
+const CIPHER_SUITES: [u16; 15] = [
+    0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f,
+    0x0035,
+];
+const SIGNATURES: [u16; 8] = [0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601];
+const GROUPS: [u16; 3] = [0x001d, 0x0017, 0x0018];
+const PADDING: u16 = 21;
+
+/// The record for `name` as SNI. Names longer than about 200 bytes leave no room for the padding and give a
+/// longer record.
+pub fn client_hello(name: &str) -> Vec<u8> {
+    let mut extensions = extensions(name);
+    let before = record(&extensions).len();
+    let padding = HELLO_LEN.saturating_sub(before + 4);
+    push_extension(&mut extensions, PADDING, &vec![0; padding]);
+    record(&extensions)
+}
+
+fn record(extensions: &[u8]) -> Vec<u8> {
+    let mut body = vec![0x03, 0x03];
+    body.extend((0..32u8).map(|i| i.wrapping_mul(37)));
+    body.push(32);
+    body.extend((0..32u8).map(|i| i.wrapping_mul(91)));
+    body.extend(prefixed16(&words(&CIPHER_SUITES)));
+    body.extend([1, 0]);
+    body.extend(prefixed16(extensions));
+
+    let mut handshake = vec![1, 0];
+    handshake.extend(prefixed16(&body));
+    let mut record = vec![22, 0x03, 0x01];
+    record.extend(prefixed16(&handshake));
+    record
+}
+
+fn extensions(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HELLO_LEN);
+    let mut host = vec![0];
+    host.extend(prefixed16(name.as_bytes()));
+    push_extension(&mut out, 0, &prefixed16(&host));
+    push_extension(&mut out, 23, &[]);
+    push_extension(&mut out, 0xff01, &[0]);
+    push_extension(&mut out, 10, &prefixed16(&words(&GROUPS)));
+    push_extension(&mut out, 11, &[1, 0]);
+    push_extension(&mut out, 35, &[]);
+    push_extension(&mut out, 16, &prefixed16(b"\x02h2\x08http/1.1"));
+    push_extension(&mut out, 5, &[1, 0, 0, 0, 0]);
+    push_extension(&mut out, 13, &prefixed16(&words(&SIGNATURES)));
+    let mut share = vec![0x00, 0x1d];
+    share.extend(prefixed16(&[0x5a; 32]));
+    push_extension(&mut out, 51, &prefixed16(&share));
+    push_extension(&mut out, 45, &[1, 1]);
+    push_extension(&mut out, 43, &[4, 0x03, 0x04, 0x03, 0x03]);
+    out
+}
+
+fn push_extension(out: &mut Vec<u8>, kind: u16, data: &[u8]) {
+    out.extend(kind.to_be_bytes());
+    out.extend(prefixed16(data));
+}
+
+fn prefixed16(data: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(data.len()).expect("a hello is far shorter than 64 KiB");
+    let mut out = len.to_be_bytes().to_vec();
+    out.extend(data);
+    out
+}
+
+fn words(values: &[u16]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_be_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rustls_reads_the_hello() {
+        let bytes = client_hello("ok.test");
+        assert_eq!(bytes.len(), HELLO_LEN);
+        let mut acceptor = rustls::server::Acceptor::default();
+        acceptor.read_tls(&mut &bytes[..]).unwrap();
+        let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap().expect("the hello is complete");
+        assert_eq!(accepted.client_hello().server_name(), Some("ok.test"));
+    }
+}

@@ -1,0 +1,191 @@
+//! The workloads: what one operation is, and how many run when.
+
+mod exchange;
+mod idle;
+mod meter;
+mod session;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::sleep;
+
+use crate::client::Dial;
+use crate::cpu::ProcessTree;
+use crate::origin::Script;
+use meter::Meter;
+
+/// Load before the measurement, so that threads, caches and allocators are warm.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// Time for a proxy to finish closing what the last operations opened.
+const SETTLE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Workload {
+    /// CONNECT, a ClientHello, 128 bytes back, close
+    Tunnel,
+    /// CONNECT to a name that is not allowed
+    Refused,
+    /// GET in absolute form on kept connections, 128 bytes back
+    Http,
+    /// Tunnels that the origin fills as fast as they take it
+    Bulk,
+    /// One byte there and back in a tunnel
+    Pingpong,
+    /// Tunnels that do nothing, for their memory
+    Idle,
+}
+
+impl Workload {
+    pub const ALL: [Workload; 6] =
+        [Workload::Tunnel, Workload::Bulk, Workload::Pingpong, Workload::Http, Workload::Refused, Workload::Idle];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Workload::Tunnel => "tunnel",
+            Workload::Refused => "refused",
+            Workload::Http => "http",
+            Workload::Bulk => "bulk",
+            Workload::Pingpong => "pingpong",
+            Workload::Idle => "idle",
+        }
+    }
+
+    /// What the origin does; a refused name never gets there.
+    pub fn script(self) -> Script {
+        match self {
+            Workload::Tunnel | Workload::Refused => Script::Answer,
+            Workload::Http => Script::Http,
+            Workload::Bulk => Script::Stream,
+            Workload::Pingpong => Script::Echo,
+            Workload::Idle => Script::Hold,
+        }
+    }
+
+    pub fn default_concurrency(self) -> usize {
+        match self {
+            Workload::Bulk => 4,
+            _ => 16,
+        }
+    }
+}
+
+/// How much of a workload is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub workload: Workload,
+    pub concurrency: usize,
+    pub limit: Limit,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    Time(Duration),
+    /// Operations; tunnels for `idle`, MiB for `bulk`.
+    Count(u64),
+}
+
+/// What was measured. CPU is absent when the proxy's process is not known.
+#[derive(Debug, Clone, Serialize, Default)]
+pub struct Measured {
+    /// Operations that succeeded; tunnels held for `idle`, MiB received for `bulk`.
+    pub operations: u64,
+    pub errors: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_error: Option<String>,
+    pub seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us_per_operation: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_p50_us: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_p99_us: Option<u32>,
+    /// 10^9 bytes a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gb_per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ms_per_gb: Option<f64>,
+    /// Proportional set size that each idle tunnel added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kib_per_tunnel: Option<f64>,
+}
+
+pub async fn run(plan: Plan, dial: Rc<Dial>, tree: Option<ProcessTree>) -> Result<Measured> {
+    if plan.workload == Workload::Idle {
+        return idle::run(plan, &dial, tree).await;
+    }
+    let warm = drive(plan, Limit::Time(WARM_UP), dial.clone()).await?;
+    ensure!(warm.operations() > 0, "nothing came through: {}", warm.first_error().unwrap_or_default());
+    sleep(SETTLE).await;
+    let before = cpu(tree)?;
+    let meter = drive(plan, plan.limit, dial).await?;
+    sleep(SETTLE).await;
+    let spent = cpu(tree)?.zip(before).map(|(after, before)| after.saturating_sub(before));
+    Ok(measured(plan.workload, &meter, spent))
+}
+
+fn cpu(tree: Option<ProcessTree>) -> Result<Option<Duration>> {
+    tree.map(|tree| tree.cpu()).transpose()
+}
+
+/// Runs the workload's workers side by side on this thread until the limit is reached.
+async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
+    let meter = Rc::new(Meter::start(limit));
+    let local = LocalSet::new();
+    let mut workers = JoinSet::new();
+    for _ in 0..plan.concurrency {
+        workers.spawn_local_on(work(plan.workload, dial.clone(), meter.clone()), &local);
+    }
+    local
+        .run_until(async {
+            while let Some(worker) = workers.join_next().await {
+                worker.context("a worker panicked")?;
+            }
+            anyhow::Ok(())
+        })
+        .await?;
+    meter.stop();
+    Ok(meter)
+}
+
+async fn work(workload: Workload, dial: Rc<Dial>, meter: Rc<Meter>) {
+    match workload {
+        Workload::Tunnel => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+        Workload::Refused => exchange::repeat(&meter, || dial.refused()).await,
+        Workload::Http => session::repeat(&meter, || session::http(&dial, &meter)).await,
+        Workload::Bulk => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::Pingpong => session::repeat(&meter, || session::pingpong(&dial, &meter)).await,
+        Workload::Idle => unreachable!("has a run of its own"),
+    }
+}
+
+fn measured(workload: Workload, meter: &Meter, spent: Option<Duration>) -> Measured {
+    let seconds = meter.elapsed().as_secs_f64();
+    let common = Measured { errors: meter.errors(), first_error: meter.first_error(), seconds, ..Measured::default() };
+    if workload == Workload::Bulk {
+        let gb = meter.bytes() as f64 / 1e9;
+        return Measured {
+            operations: meter.bytes() >> 20,
+            gb_per_second: Some(gb / seconds),
+            cpu_ms_per_gb: spent.map(|spent| spent.as_secs_f64() * 1e3 / gb),
+            ..common
+        };
+    }
+    let operations = meter.operations();
+    let (p50, p99) = meter.percentiles().unzip();
+    Measured {
+        operations,
+        per_second: Some(operations as f64 / seconds),
+        cpu_us_per_operation: spent.map(|spent| spent.as_secs_f64() * 1e6 / operations.max(1) as f64),
+        latency_p50_us: p50,
+        latency_p99_us: p99,
+        ..common
+    }
+}

@@ -1,0 +1,416 @@
+//! Azure Firewall's logs of a decision: the structured records (`AZFWApplicationRule`, `AZFWNetworkRule`)
+//! and the lines of the legacy `AzureFirewall…Rule` categories, each in its diagnostic envelope.
+//!
+//! Sources: azure-docs, reference tables AZFWApplicationRule and AZFWNetworkRule; the messages from samples
+//! and from the parsers of the Azure Firewall workbook. Azure has no words for denials that only Egret
+//! makes: those carry Egret's reason code where Azure would say why.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Serialize, Serializer};
+
+use crate::flow::{ClientAddr, Protocol, Reason, Verdict};
+use crate::policy::RuleName;
+
+/// Used where no Azure Firewall is named.
+pub const DEFAULT_RESOURCE_ID: &str = "/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000000/RESOURCEGROUPS/EGRET/PROVIDERS/MICROSOFT.NETWORK/AZUREFIREWALLS/EGRET";
+
+/// A decision, as far as Azure's records speak of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Decided<'a> {
+    /// RFC 3339 in UTC with seven digits after the second: `2023-09-06T14:33:46.8121070Z`.
+    pub time: &'a str,
+    pub protocol: Protocol,
+    pub client: ClientAddr,
+    /// The host that was asked for, by name or address; empty where none was.
+    pub host: &'a str,
+    pub port: u16,
+    pub dst: Option<SocketAddr>,
+    /// Host and path of a plain HTTP request.
+    pub url: Option<&'a str>,
+    pub verdict: Verdict,
+    pub reason: Reason,
+    pub rule: Option<&'a RuleName>,
+}
+
+impl Decided<'_> {
+    /// Which of the two categories a decision belongs to. A denial does not say of which type its rule was:
+    /// a flow of an application protocol then counts as an application rule's, as a proxied one is in Azure.
+    fn is_network(&self) -> bool {
+        let carried = matches!(self.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp | Protocol::Other);
+        carried || self.reason == Reason::NetworkRule
+    }
+
+    fn action(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Allow => "Allow",
+            Verdict::Deny => "Deny",
+        }
+    }
+
+    fn nothing_matched(&self) -> bool {
+        matches!(self.reason, Reason::NotAllowed | Reason::PortNotAllowed | Reason::ProtoNotAllowed)
+    }
+
+    fn action_reason(&self) -> &'static str {
+        match self.reason {
+            _ if self.verdict == Verdict::Allow || self.rule.is_some() => "",
+            _ if self.nothing_matched() => "Default Action",
+            Reason::MissingSni => "SNI TLS extension was missing.",
+            reason => reason.as_str(),
+        }
+    }
+
+    /// Network rules see what carries HTTP, HTTPS and MSSQL.
+    fn network_protocol(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Http | Protocol::Https | Protocol::Mssql => Protocol::Tcp.azure_name(),
+            other => other.azure_name(),
+        }
+    }
+
+    /// The destination's address as text; the host's, where that is an address; else empty.
+    fn destination_ip(&self) -> String {
+        match self.dst {
+            Some(dst) => dst.ip().to_string(),
+            None if self.host.parse::<IpAddr>().is_ok() => self.host.to_owned(),
+            None => String::new(),
+        }
+    }
+
+    fn names(&self) -> Names<'_> {
+        self.rule.map_or(Names::default(), |RuleName { policy, group, collection, rule }| Names {
+            policy,
+            group,
+            collection,
+            rule,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Names<'a> {
+    policy: &'a str,
+    group: &'a str,
+    collection: &'a str,
+    rule: &'a str,
+}
+
+/// A structured record in its envelope.
+#[derive(Debug, Serialize)]
+pub struct Record<'a> {
+    category: &'static str,
+    time: &'a str,
+    #[serde(rename = "resourceId", serialize_with = "upper_case")]
+    resource_id: &'a str,
+    properties: Properties<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Properties<'a> {
+    Application(ApplicationRule<'a>),
+    Network(NetworkRule<'a>),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ApplicationRule<'a> {
+    protocol: &'static str,
+    source_ip: IpAddr,
+    source_port: u16,
+    destination_port: u16,
+    fqdn: &'a str,
+    target_url: String,
+    action: &'static str,
+    policy: &'a str,
+    rule_collection_group: &'a str,
+    rule_collection: &'a str,
+    rule: &'a str,
+    action_reason: &'static str,
+    is_tls_inspected: bool,
+    web_category: &'static str,
+    is_explicit_proxy_request: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkRule<'a> {
+    protocol: &'static str,
+    source_ip: IpAddr,
+    source_port: u16,
+    destination_ip: String,
+    destination_port: u16,
+    action: &'static str,
+    policy: &'a str,
+    rule_collection_group: &'a str,
+    rule_collection: &'a str,
+    rule: &'a str,
+    action_reason: &'static str,
+}
+
+/// Azure writes resource ids in upper case in its diagnostic records.
+fn upper_case<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text.to_ascii_uppercase())
+}
+
+/// The structured record of a decision.
+pub fn azure_record<'a>(decided: &'a Decided<'a>, resource_id: &'a str) -> Record<'a> {
+    let (category, properties) = if decided.is_network() {
+        ("AZFWNetworkRule", Properties::Network(network_rule(decided)))
+    } else {
+        ("AZFWApplicationRule", Properties::Application(application_rule(decided)))
+    };
+    Record { category, time: decided.time, resource_id, properties }
+}
+
+fn application_rule<'a>(decided: &'a Decided<'a>) -> ApplicationRule<'a> {
+    let Names { policy, group, collection, rule } = decided.names();
+    ApplicationRule {
+        protocol: decided.protocol.azure_name(),
+        source_ip: decided.client.ip(),
+        source_port: decided.client.port(),
+        destination_port: decided.port,
+        fqdn: decided.host,
+        target_url: decided.url.map_or(String::new(), |url| format!("http://{url}")),
+        action: decided.action(),
+        policy,
+        rule_collection_group: group,
+        rule_collection: collection,
+        rule,
+        action_reason: decided.action_reason(),
+        is_tls_inspected: false,
+        web_category: "",
+        // Every door there is today is the explicit proxy's.
+        is_explicit_proxy_request: true,
+    }
+}
+
+fn network_rule<'a>(decided: &'a Decided<'a>) -> NetworkRule<'a> {
+    let Names { policy, group, collection, rule } = decided.names();
+    NetworkRule {
+        protocol: decided.network_protocol(),
+        source_ip: decided.client.ip(),
+        source_port: decided.client.port(),
+        destination_ip: decided.destination_ip(),
+        destination_port: decided.port,
+        action: decided.action(),
+        policy,
+        rule_collection_group: group,
+        rule_collection: collection,
+        rule,
+        action_reason: decided.action_reason(),
+    }
+}
+
+/// A legacy line in its envelope.
+#[derive(Debug, Serialize)]
+pub struct LegacyRecord<'a> {
+    category: &'static str,
+    time: &'a str,
+    #[serde(rename = "resourceId", serialize_with = "upper_case")]
+    resource_id: &'a str,
+    #[serde(rename = "operationName")]
+    operation_name: &'static str,
+    properties: LegacyProperties,
+}
+
+#[derive(Debug, Serialize)]
+struct LegacyProperties {
+    msg: String,
+}
+
+/// The record of a decision that AzureDiagnostics shows as `msg_s`.
+pub fn legacy_record<'a>(decided: &Decided<'a>, resource_id: &'a str) -> LegacyRecord<'a> {
+    let (category, operation_name) = if decided.is_network() {
+        ("AzureFirewallNetworkRule", "AzureFirewallNetworkRuleLog")
+    } else {
+        ("AzureFirewallApplicationRule", "AzureFirewallApplicationRuleLog")
+    };
+    let properties = LegacyProperties { msg: legacy_msg(decided) };
+    LegacyRecord { category, time: decided.time, resource_id, operation_name, properties }
+}
+
+/// The text of a legacy record.
+pub fn legacy_msg(decided: &Decided<'_>) -> String {
+    let mut msg = String::with_capacity(256);
+    let written =
+        if decided.is_network() { network_msg(&mut msg, decided) } else { application_msg(&mut msg, decided) };
+    written.expect("writing to a String cannot fail");
+    msg
+}
+
+fn network_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
+    let Decided { client, port, .. } = decided;
+    let destination = decided.destination_ip();
+    let destination = if destination.is_empty() { decided.host } else { &destination };
+    let (protocol, action) = (decided.network_protocol(), decided.action());
+    write!(msg, "{protocol} request from {client} to {destination}:{port}. Action: {action}")?;
+    match decided.rule {
+        // Two dots, as Azure writes it.
+        Some(rule) => write!(msg, ".. {}", RuleWords(rule)),
+        None => Ok(()),
+    }
+}
+
+fn application_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
+    let Decided { client, host, port, reason, .. } = decided;
+    // Padded to five letters: hence the two blanks after HTTP.
+    write!(msg, "{:<5} request from {client}", decided.protocol.azure_name())?;
+    if *reason == Reason::MissingSni {
+        return msg.write_str(". Action: Deny. Reason: SNI TLS extension was missing.");
+    }
+    write!(msg, " to {host}:{port}.")?;
+    if let Some(url) = decided.url {
+        write!(msg, " Url: {url}.")?;
+    }
+    write!(msg, " Action: {}", decided.action())?;
+    match decided.rule {
+        Some(rule) => write!(msg, ". {}", RuleWords(rule)),
+        None if decided.verdict == Verdict::Allow => Ok(()),
+        None if decided.nothing_matched() => msg.write_str(". No rule matched. Proceeding with default action"),
+        None => write!(msg, ". Reason: {reason}"),
+    }
+}
+
+/// `Policy: P. Rule Collection Group: G. Rule Collection: C. Rule: R`
+struct RuleWords<'a>(&'a RuleName);
+
+impl std::fmt::Display for RuleWords<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let RuleName { policy, group, collection, rule } = self.0;
+        write!(f, "Policy: {policy}. Rule Collection Group: {group}. Rule Collection: {collection}. Rule: {rule}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn rule() -> RuleName {
+        RuleName { policy: "p".into(), group: "g".into(), collection: "c".into(), rule: "r".into() }
+    }
+
+    fn denied() -> Decided<'static> {
+        Decided {
+            time: "2023-09-06T14:33:46.8121070Z",
+            protocol: Protocol::Https,
+            client: ClientAddr::new("10.13.2.4:50975".parse().unwrap()),
+            host: "evil.test",
+            port: 443,
+            dst: None,
+            url: None,
+            verdict: Verdict::Deny,
+            reason: Reason::NotAllowed,
+            rule: None,
+        }
+    }
+
+    fn http() -> Decided<'static> {
+        Decided { protocol: Protocol::Http, port: 80, url: Some("evil.test/a"), ..denied() }
+    }
+
+    fn network() -> Decided<'static> {
+        Decided { protocol: Protocol::Tcp, host: "192.0.2.7", port: 22, ..denied() }
+    }
+
+    fn record(decided: Decided<'_>) -> Value {
+        serde_json::to_value(azure_record(&decided, DEFAULT_RESOURCE_ID)).unwrap()
+    }
+
+    #[test]
+    fn application_rule_record() {
+        let expected = json!({
+            "category": "AZFWApplicationRule",
+            "time": "2023-09-06T14:33:46.8121070Z",
+            "resourceId": DEFAULT_RESOURCE_ID,
+            "properties": {
+                "Protocol": "HTTPS", "SourceIp": "10.13.2.4", "SourcePort": 50975, "DestinationPort": 443,
+                "Fqdn": "evil.test", "TargetUrl": "", "Action": "Deny", "Policy": "", "RuleCollectionGroup": "",
+                "RuleCollection": "", "Rule": "", "ActionReason": "Default Action", "IsTlsInspected": false,
+                "WebCategory": "", "IsExplicitProxyRequest": true,
+            },
+        });
+        assert_eq!(record(denied()), expected);
+    }
+
+    #[test]
+    fn what_a_match_changes() {
+        let rule = rule();
+        let allowed = Decided { verdict: Verdict::Allow, reason: Reason::ApplicationRule, rule: Some(&rule), ..http() };
+        let properties = &record(allowed)["properties"];
+        let names = ["Action", "ActionReason", "Policy", "RuleCollectionGroup", "RuleCollection", "Rule", "TargetUrl"];
+        let values: Vec<&str> = names.iter().map(|name| properties[name].as_str().unwrap()).collect();
+        assert_eq!(values, ["Allow", "", "p", "g", "c", "r", "http://evil.test/a"]);
+        assert_eq!(
+            record(Decided { reason: Reason::MissingSni, ..denied() })["properties"]["ActionReason"],
+            "SNI TLS extension was missing."
+        );
+    }
+
+    #[test]
+    fn network_rule_record() {
+        let expected = json!({
+            "category": "AZFWNetworkRule",
+            "time": "2023-09-06T14:33:46.8121070Z",
+            "resourceId": "/SUBSCRIPTIONS/X",
+            "properties": {
+                "Protocol": "TCP", "SourceIp": "10.13.2.4", "SourcePort": 50975, "DestinationIp": "192.0.2.7",
+                "DestinationPort": 22, "Action": "Deny", "Policy": "", "RuleCollectionGroup": "",
+                "RuleCollection": "", "Rule": "", "ActionReason": "Default Action",
+            },
+        });
+        assert_eq!(serde_json::to_value(azure_record(&network(), "/subscriptions/x")).unwrap(), expected);
+        let rule = rule();
+        let allowed = Decided { verdict: Verdict::Allow, reason: Reason::NetworkRule, rule: Some(&rule), ..denied() };
+        assert_eq!(record(allowed)["category"], "AZFWNetworkRule", "a network rule decided on HTTPS");
+        assert_eq!(record(allowed)["properties"]["Protocol"], "TCP");
+    }
+
+    #[test]
+    fn legacy_envelope() {
+        let expected = json!({
+            "category": "AzureFirewallNetworkRule",
+            "time": "2023-09-06T14:33:46.8121070Z",
+            "resourceId": DEFAULT_RESOURCE_ID,
+            "operationName": "AzureFirewallNetworkRuleLog",
+            "properties": {"msg": "TCP request from 10.13.2.4:50975 to 192.0.2.7:22. Action: Deny"},
+        });
+        assert_eq!(serde_json::to_value(legacy_record(&network(), DEFAULT_RESOURCE_ID)).unwrap(), expected);
+        let application = serde_json::to_value(legacy_record(&denied(), DEFAULT_RESOURCE_ID)).unwrap();
+        assert_eq!(application["category"], "AzureFirewallApplicationRule");
+        assert_eq!(application["operationName"], "AzureFirewallApplicationRuleLog");
+    }
+
+    #[test]
+    fn legacy_lines() {
+        let check = |decided: Decided<'_>, expected: &str| assert_eq!(legacy_msg(&decided), expected);
+        let rule = rule();
+        check(
+            denied(),
+            "HTTPS request from 10.13.2.4:50975 to evil.test:443. Action: Deny. No rule matched. Proceeding with default action",
+        );
+        check(
+            http(),
+            "HTTP  request from 10.13.2.4:50975 to evil.test:80. Url: evil.test/a. Action: Deny. No rule matched. Proceeding with default action",
+        );
+        check(
+            Decided { verdict: Verdict::Allow, reason: Reason::ApplicationRule, rule: Some(&rule), ..denied() },
+            "HTTPS request from 10.13.2.4:50975 to evil.test:443. Action: Allow. Policy: p. Rule Collection Group: g. Rule Collection: c. Rule: r",
+        );
+        check(
+            Decided { reason: Reason::MissingSni, ..denied() },
+            "HTTPS request from 10.13.2.4:50975. Action: Deny. Reason: SNI TLS extension was missing.",
+        );
+        check(
+            Decided { reason: Reason::SniConnectMismatch, ..denied() },
+            "HTTPS request from 10.13.2.4:50975 to evil.test:443. Action: Deny. Reason: sni-connect-mismatch",
+        );
+        check(
+            Decided { reason: Reason::DeniedByRule, rule: Some(&rule), ..network() },
+            "TCP request from 10.13.2.4:50975 to 192.0.2.7:22. Action: Deny.. Policy: p. Rule Collection Group: g. Rule Collection: c. Rule: r",
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Azure's shapes: the only place that knows Azure's JSON names. Pure: no I/O, no clock.
+
+pub mod logs;

@@ -1,0 +1,340 @@
+//! What is wrong with a configuration: where it stands, what it says, and how to mend it. All of it at once.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::flow::Profile;
+
+/// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
+const KEPT: usize = 200;
+/// Bytes of a message.
+const LONGEST: usize = 800;
+/// Characters of a line that are shown around the offending text.
+const SHOWN: usize = 120;
+
+/// A file as it was read, with the places where its lines begin.
+#[derive(Debug)]
+pub(super) struct Source {
+    name: String,
+    text: String,
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(super) fn new(name: String, text: String) -> Arc<Source> {
+        let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(after).collect();
+        Arc::new(Source { name, text, lines })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of the line in which a byte stands, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|begin| *begin <= at).max(1)
+    }
+
+    fn position(&self, span: &Range<usize>, key: &str) -> Position {
+        let start = floor(&self.text, span.start);
+        let line = self.line(start);
+        let begin = self.lines[line - 1];
+        let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        let whole = self.text[begin..end.max(begin)].trim_end_matches('\r');
+        let before = self.text[begin..start].chars().count();
+        let text = &self.text[start..floor(&self.text, span.end.clamp(start, end.max(start)))];
+        let marked = text.chars().count();
+        let fits = whole.chars().nth(SHOWN).is_none();
+        let skipped = if fits { 0 } else { before.saturating_sub(SHOWN / 2) };
+        let snippet: String = whole.chars().skip(skipped).take(SHOWN).collect();
+        let marked = marked.clamp(1, (SHOWN + skipped).saturating_sub(before).max(1));
+        Position {
+            line,
+            column: before + 1,
+            key: key.to_owned(),
+            text: shortened(text.to_owned()),
+            snippet,
+            indent: before - skipped,
+            marked,
+        }
+    }
+}
+
+/// The nearest character boundary at or before `at`.
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// Where something was said.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    File {
+        source: Arc<Source>,
+        span: Range<usize>,
+        key: String,
+    },
+    /// A flag or its environment twin.
+    Flag(&'static str),
+}
+
+/// A value with the place where it was said.
+#[derive(Debug, Clone)]
+pub(super) struct Placed<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+impl<T> Placed<T> {
+    /// Makes something of the value, or reports at its place why that cannot be.
+    pub(super) fn read<U, P: Into<Problem>>(
+        &self,
+        findings: &mut Findings,
+        make: impl FnOnce(&T) -> Result<U, P>,
+    ) -> Option<U> {
+        match make(&self.value) {
+            Ok(made) => Some(made),
+            Err(problem) => {
+                findings.error(&self.place, problem);
+                None
+            }
+        }
+    }
+}
+
+/// What is wrong with a value, and the mend where one is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    what: String,
+    mend: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(what: impl Into<String>) -> Problem {
+        Problem { what: what.into(), mend: None }
+    }
+
+    pub(super) fn mend(self, mend: impl Into<String>) -> Problem {
+        Problem { mend: Some(mend.into()), ..self }
+    }
+
+    pub(super) fn maybe_mend(self, mend: Option<String>) -> Problem {
+        Problem { mend, ..self }
+    }
+}
+
+macro_rules! problem_from {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Problem {
+            fn from(error: $error) -> Problem {
+                Problem::new(error.to_string())
+            }
+        })*
+    };
+}
+
+problem_from!(
+    crate::policy::AddressError,
+    crate::policy::PatternError,
+    crate::policy::PriorityError,
+    crate::flow::PortError,
+    super::target::TargetError
+);
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file's name as it was given, or the flag.
+    pub origin: String,
+    /// None for what a flag said.
+    pub position: Option<Position>,
+    /// Lower-case, without a full stop, with the offending text in it.
+    pub what: String,
+    pub mend: Option<String>,
+}
+
+/// A place in a file, with the line for people to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    /// `proxy.listen`, `rule_collection_group[0].name`; list items are counted from 0.
+    pub key: String,
+    /// What is written there, as far as the line goes; empty for what is missing at a file's end.
+    pub text: String,
+    /// The line, or what of a long one is near.
+    snippet: String,
+    indent: usize,
+    marked: usize,
+}
+
+impl ConfigError {
+    pub(super) fn new(place: &Place, problem: impl Into<Problem>) -> ConfigError {
+        let Problem { what, mend } = problem.into();
+        let (origin, position) = match place {
+            Place::File { source, span, key } => (source.name.clone(), Some(source.position(span, key))),
+            Place::Flag(flag) => ((*flag).to_owned(), None),
+        };
+        ConfigError { origin, position, what: shortened(what), mend }
+    }
+}
+
+/// A message repeats what was written, and that may be a whole book.
+fn shortened(what: String) -> String {
+    if what.len() <= LONGEST {
+        return what;
+    }
+    let (head, tail) = (floor(&what, LONGEST * 3 / 4), floor(&what, what.len() - LONGEST / 4));
+    format!("{} … {}", &what[..head], &what[tail..])
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConfigError { origin, position, what, mend } = self;
+        let Some(Position { line, column, key, text: _, snippet, indent, marked }) = position else {
+            write!(f, "{origin}: {what}")?;
+            return mend.iter().try_for_each(|mend| write!(f, "\n  = mend: {mend}"));
+        };
+        let gutter = line.to_string().len();
+        // Tabs stay tabs under themselves, so that the marks stand where the text does.
+        let pad: String = snippet.chars().take(*indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        writeln!(f, "{origin}:{line}:{column}: {what}")?;
+        writeln!(f, "  {line} | {}", snippet.replace(|c: char| c.is_control() && c != '\t', " "))?;
+        write!(f, "  {:gutter$} | {pad}{}", "", "^".repeat(*marked))?;
+        if !key.is_empty() {
+            write!(f, "\n  {:gutter$} = key: {key}", "")?;
+        }
+        mend.iter().try_for_each(|mend| write!(f, "\n  {:gutter$} = mend: {mend}", ""))
+    }
+}
+
+/// Everything that is wrong, in the order of the files and of the lines in them. Exit code 2.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    /// At least one, at most a few hundred.
+    pub errors: Vec<ConfigError>,
+    /// Errors beyond those.
+    pub more: usize,
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.errors.iter().enumerate() {
+            let gap = if i == 0 { "" } else { "\n" };
+            write!(f, "{gap}{error}")?;
+        }
+        if self.more > 0 {
+            write!(f, "\nand {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+/// What was found while reading. Reading goes on after an error, so that all of them are told.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    errors: Vec<ConfigError>,
+    more: usize,
+    /// Errors under the profile `strict`, warnings under `azure`.
+    doubts: Vec<ConfigError>,
+    warnings: Vec<String>,
+}
+
+impl Findings {
+    pub(super) fn error(&mut self, place: &Place, problem: impl Into<Problem>) {
+        if self.errors.len() < KEPT {
+            self.errors.push(ConfigError::new(place, problem));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn doubt(&mut self, place: &Place, problem: impl Into<Problem>) {
+        if self.doubts.len() < KEPT {
+            self.doubts.push(ConfigError::new(place, problem));
+        }
+    }
+
+    pub(super) fn warn(&mut self, place: &Place, what: impl Into<Problem>) {
+        if self.warnings.len() < KEPT {
+            self.warnings.push(one_line(&ConfigError::new(place, what)));
+        }
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Decides what the doubts were.
+    pub(super) fn settle(&mut self, profile: Profile) {
+        let doubts = std::mem::take(&mut self.doubts);
+        match profile {
+            Profile::Strict => self.errors.extend(doubts),
+            Profile::Azure => self.warnings.extend(doubts.iter().map(one_line)),
+        }
+    }
+
+    /// The warnings, where nothing was wrong.
+    pub(super) fn finish(self) -> Result<Vec<String>, ConfigErrors> {
+        let Findings { mut errors, more, doubts: _, warnings } = self;
+        if errors.is_empty() {
+            return Ok(warnings);
+        }
+        let mut files: Vec<String> = Vec::new();
+        for error in &errors {
+            if !files.contains(&error.origin) {
+                files.push(error.origin.clone());
+            }
+        }
+        errors.sort_by_key(|error| {
+            let file = files.iter().position(|file| *file == error.origin);
+            (file, error.position.as_ref().map(|at| (at.line, at.column)))
+        });
+        Err(ConfigErrors { errors, more })
+    }
+}
+
+fn one_line(error: &ConfigError) -> String {
+    let mend = error.mend.as_ref().map(|mend| format!("; {mend}")).unwrap_or_default();
+    match &error.position {
+        Some(at) => format!("{}:{}:{}: {}{mend}", error.origin, at.line, at.column, error.what),
+        None => format!("{}: {}{mend}", error.origin, error.what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, span: Range<usize>) -> String {
+        let source = Source::new("egret.toml".into(), text.into());
+        let place = Place::File { source, span, key: "a.b".into() };
+        ConfigError::new(&place, Problem::new("`x` is wrong").mend("write y")).to_string()
+    }
+
+    #[test]
+    fn an_error_shows_its_line() {
+        assert_eq!(
+            shown("a = 1\n\tbü = \"x\"\n", 13..16),
+            "egret.toml:2:7: `x` is wrong\n  2 | \tbü = \"x\"\n    | \t     ^^^\n    = key: a.b\n    = mend: write y"
+        );
+    }
+
+    #[test]
+    fn any_span_can_be_shown() {
+        for text in ["", "\n", "ü", "a\r\nb", &"x\u{0}ü".repeat(500)] {
+            for start in 0..text.len() + 2 {
+                for end in [start, start + 1, start + 900] {
+                    assert!(shown(text, start..end).contains('^'));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One `egret.toml` as read: its rules, the policies that it names, its settings. Pure: the text is given.
+
+use std::sync::Arc;
+
+use crate::policy::{ApplicationRule, RuleCollectionGroup};
+
+use super::error::{Findings, Place, Placed, Problem, Source};
+use super::reader::{self, Section};
+use super::rules;
+use super::settings::Settings;
+use super::shorthand::Shorthand;
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub rules: FileRules,
+    pub settings: Settings,
+    pub without: Vec<Placed<String>>,
+    /// The sections and options that mean nothing in a file that is only used as a policy.
+    pub beside_rules: Vec<Placed<String>>,
+}
+
+/// The part of a file that decides.
+#[derive(Debug, Default)]
+pub(super) struct FileRules {
+    pub name: Option<String>,
+    pub base_policy: Option<Placed<String>>,
+    /// None where the file names no policies; an empty list is an answer.
+    pub policy: Option<Vec<Placed<String>>>,
+    pub shorthand: Shorthand,
+    pub groups: Vec<RuleCollectionGroup>,
+    pub infrastructure: Option<ApplicationRule>,
+}
+
+impl FileRules {
+    /// True where it says nothing about what is allowed.
+    pub(super) fn is_silent(&self) -> bool {
+        let FileRules { name: _, base_policy, policy, shorthand, groups, infrastructure: _ } = self;
+        base_policy.is_none() && policy.is_none() && shorthand.is_empty() && groups.is_empty()
+    }
+}
+
+const RULE_KEYS: &[&str] =
+    &["name", "policy", "base_policy", "allow", "deny", "infrastructure", "ip_group", "rule_collection_group"];
+
+/// Reads one file, reporting everything that is wrong with it.
+pub(super) fn read(source: &Arc<Source>, findings: &mut Findings) -> File {
+    if let Some(problem) = other_format(source.text()) {
+        findings.error(&Place::File { source: Arc::clone(source), span: 0..0, key: String::new() }, problem);
+        return File::default();
+    }
+    let place = |span| Place::File { source: Arc::clone(source), span, key: String::new() };
+    let Some(table) = reader::parse(source, place, findings) else {
+        return File::default();
+    };
+    let root = Section::root(source, &table, findings);
+    File {
+        rules: read_rules(&root, findings),
+        settings: Settings::of_file(&root, findings),
+        without: root.items("without"),
+        beside_rules: beside_rules(&root),
+    }
+}
+
+fn read_rules(root: &Section, findings: &mut Findings) -> FileRules {
+    let infrastructure = root.table("infrastructure", findings);
+    FileRules {
+        name: root.text("name").map(|name| name.value),
+        base_policy: root.text("base_policy"),
+        policy: root.list("policy"),
+        shorthand: Shorthand::read(&root.items("allow"), &root.items("deny"), findings),
+        groups: rules::read(root, findings),
+        infrastructure: infrastructure.map(|section| rules::infrastructure(&section, findings)),
+    }
+}
+
+fn beside_rules(root: &Section) -> Vec<Placed<String>> {
+    let keys = root.keys().filter(|key| !RULE_KEYS.contains(key));
+    keys.map(|key| Placed { value: key.to_owned(), place: root.place_of_key(key) }).collect()
+}
+
+/// A TOML file cannot begin with a brace, nor with a bracket around one.
+fn other_format(text: &str) -> Option<Problem> {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let in_list = text.strip_prefix('[').map(str::trim_start);
+    let json = text.starts_with('{') || in_list.is_some_and(|text| text.starts_with('{'));
+    json.then(|| Problem::new("policies in JSON are not supported by this version").mend("write the rules in TOML"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::OPTIONS;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read_text(text: String) {
+        let mut findings = Findings::default();
+        read(&Source::new("egret.toml".to_owned(), text), &mut findings);
+        let _ = findings.finish().map_err(|errors| errors.to_string());
+    }
+
+    /// A line that sets some option, in a table or not, to some value of some kind.
+    fn line() -> impl Strategy<Value = String> {
+        let path = proptest::sample::select(OPTIONS).prop_map(|opt| opt.path);
+        let value = prop_oneof![
+            "[0-9a-z:/.*@-]{0,12}".prop_map(|text| format!("\"{text}\"")),
+            "[0-9a-z:/.*@-]{0,12}".prop_map(|text| format!("[\"{text}\", 1]")),
+            any::<i64>().prop_map(|number| number.to_string()),
+            Just("{name = \"x\", priority = 100, rule = [{}]}".to_owned()),
+            Just("[{}, {name = \"\", type = \"network\", rule_collection = [{rule = [{}]}]}]".to_owned()),
+        ];
+        (path, value, 0..3).prop_map(|(path, value, form)| match form {
+            0 => format!("{path} = {value}"),
+            1 => format!("[[{path}]]"),
+            _ => format!("{} = {value}", path.rsplit('.').next().unwrap_or(path)),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_answer(text in any::<String>()) {
+            read_text(text);
+        }
+
+        #[test]
+        fn any_options_are_an_answer(lines in proptest::collection::vec(line(), 0..12)) {
+            read_text(lines.join("\n"));
+        }
+    }
+}

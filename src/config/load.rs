@@ -1,0 +1,366 @@
+//! Finds and reads the files that make up a configuration. The only place in `config` with a file system.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::allowlist::{self, Builtin};
+use crate::policy::{ApplicationRule, PolicyRules, RuleCollection, RuleSet, Rules, ServiceEndpoint};
+
+use super::error::{ConfigErrors, Findings, Place, Placed, Problem, Source};
+use super::file::{self, File, FileRules};
+use super::options::nearest;
+use super::resolved::{Config, Credentials, PolicySource, SourceOrigin};
+use super::settings::{ResolvedSettings, Settings, many};
+use super::shorthand::Shorthand;
+use super::values::{self, ServiceEndpoints};
+
+/// What the command line and the environment say, as it was typed.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--policy`: instead of the file's `policy`, where there is any.
+    pub policy: Vec<String>,
+    /// `--allow`, `--deny`, `--resolve`, `--connect-to`, `--without`, `--log`: added to what the file says.
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+    pub resolve: Vec<String>,
+    pub connect_to: Vec<String>,
+    pub without: Vec<String>,
+    pub log: Vec<String>,
+    /// `--log-format`: for the sinks of `--log`; without any, for all.
+    pub log_format: Option<String>,
+    pub log_on_error: Option<String>,
+    pub listen: Vec<String>,
+    pub profile: Option<String>,
+    pub private_addresses: Option<String>,
+    pub service_endpoints: Option<String>,
+    pub open: bool,
+    /// `--auth user:password`
+    pub auth: Option<String>,
+    /// 0: one for each core.
+    pub workers: Option<usize>,
+    /// `--dns-server`
+    pub dns_servers: Vec<String>,
+    pub admin: Option<String>,
+    pub admin_token: Option<String>,
+}
+
+/// A configuration with what went into it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub config: Config,
+    /// One line each.
+    pub warnings: Vec<String>,
+    /// Every file that was read: a change in one is a reason to load again.
+    pub files: Vec<PathBuf>,
+    /// Twelve hexadecimal digits; two configurations with the same do the same.
+    pub digest: String,
+}
+
+/// Read where no `--config` is given.
+const DEFAULT_FILE: &str = "egret.toml";
+/// A file larger than this is no configuration.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Loads what flags and files say. With `cwd_default`, `egret.toml` of the current folder is read if it is there
+/// and `--config` names no other.
+///
+/// # Errors
+/// Everything that is wrong, in all the files.
+pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigErrors> {
+    let mut loader = Loader::default();
+    let path = match &overrides.config {
+        Some(path) => Some(path.clone()),
+        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
+    };
+    let main = match &path {
+        Some(path) => loader.read_file(path, &Place::Flag("--config")).unwrap_or_default(),
+        None => File::default(),
+    };
+    let File { rules, settings, without, beside_rules: _ } = main;
+    let flags = Settings::of_flags(overrides, &mut loader.findings);
+    let settings = flags.over(settings);
+    loader.without = many("--without", &overrides.without);
+    loader.without.extend(without);
+    loader.add_main(rules, overrides, path);
+    loader.report_unused_parts();
+    loader.finish(settings)
+}
+
+/// Collects policies in the order of their precedence.
+#[derive(Default)]
+struct Loader {
+    findings: Findings,
+    files: Vec<PathBuf>,
+    /// The files that are being read, each named by the one before it.
+    open: Vec<PathBuf>,
+    /// What takes part already, by canonical path or name.
+    done: Vec<PathBuf>,
+    without: Vec<Placed<String>>,
+    /// For each of `without`, whether a policy had that part; else why not.
+    parts_found: Vec<Result<(), String>>,
+    policies: Vec<PolicyRules>,
+    sources: Vec<PolicySource>,
+    infrastructure: Vec<ApplicationRule>,
+    service_endpoints: Vec<ServiceEndpoint>,
+}
+
+impl Loader {
+    fn add_main(&mut self, mut rules: FileRules, overrides: &Overrides, path: Option<PathBuf>) {
+        let unused = Err("no built-in policy is in use".to_owned());
+        self.parts_found = vec![unused; self.without.len()];
+        let (allow, deny) = (many("--allow", &overrides.allow), many("--deny", &overrides.deny));
+        let mut local = Shorthand::read(&allow, &deny, &mut self.findings);
+        let policy = many("--policy", &overrides.policy);
+        if policy.is_empty() && allow.is_empty() && deny.is_empty() && rules.is_silent() && self.findings.is_clean() {
+            self.add_builtin("ase", &Place::Flag("--policy"));
+        }
+        if !policy.is_empty() {
+            rules.policy = Some(policy);
+        }
+        let origin = if local.is_empty() { path.clone() } else { None };
+        local.append(std::mem::take(&mut rules.shorthand));
+        self.add_local(local, origin);
+        self.open.extend(path.as_deref().map(canonical));
+        self.add_rules(rules, path.as_deref());
+        self.open.clear();
+    }
+
+    /// The rules of `allow` and `deny`, before all others.
+    fn add_local(&mut self, shorthand: Shorthand, path: Option<PathBuf>) {
+        if shorthand.is_empty() {
+            return;
+        }
+        let summary = vec![format!("{} allowed or denied by name", shorthand.len())];
+        let origin = path.map_or(SourceOrigin::CommandLine, SourceOrigin::File);
+        self.sources.push(PolicySource { name: "local".to_owned(), origin, summary });
+        self.policies.push(PolicyRules { name: "local".to_owned(), groups: vec![shorthand.into_group()] });
+    }
+
+    /// A file's parent, then its own rules, then the policies that it lists.
+    fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
+        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure } = rules;
+        let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        if let Some(base) = base_policy {
+            self.add_reference(&base, &folder, Twice::Shared);
+        }
+        if !shorthand.is_empty() {
+            groups.insert(0, shorthand.into_group());
+        }
+        if let (Some(path), false) = (path, groups.is_empty()) {
+            let name = name.unwrap_or_else(|| stem(path));
+            let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
+            self.sources.push(PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary });
+            self.policies.push(PolicyRules { name, groups });
+        }
+        self.infrastructure.extend(infrastructure);
+        for reference in policy.unwrap_or_default() {
+            let folder = match reference.place {
+                Place::Flag(_) => Path::new(""),
+                Place::File { .. } => &folder,
+            };
+            self.add_reference(&reference, folder, Twice::Mistake);
+        }
+    }
+
+    /// A policy by its built-in name or its file.
+    fn add_reference(&mut self, reference: &Placed<String>, folder: &Path, twice: Twice) {
+        let Placed { value: name, place } = reference;
+        let path = values::join(folder, name);
+        let builtin = allowlist::builtin(name).is_some();
+        if !builtin && !path.exists() {
+            let problem = Problem::new(format!("`{name}` is neither a built-in policy nor a file"));
+            let known: Vec<&str> = allowlist::BUILTINS.iter().map(|(known, _)| *known).collect();
+            let mend = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("built-in are {}", known.join(", ")),
+            };
+            return self.findings.error(place, problem.mend(mend));
+        }
+        let id = if builtin { PathBuf::from(name.to_ascii_lowercase()) } else { canonical(&path) };
+        if !builtin && self.open.contains(&id) {
+            let problem = Problem::new(format!("`{name}` leads back to itself")).mend("leave it out");
+            return self.findings.error(place, problem);
+        }
+        if self.done.contains(&id) {
+            if twice == Twice::Mistake {
+                let problem = Problem::new(format!("the policy `{name}` takes part already")).mend("leave it out");
+                self.findings.error(place, problem);
+            }
+            return;
+        }
+        self.done.push(id.clone());
+        if builtin { self.add_builtin(name, place) } else { self.add_file(&path, id, place) }
+    }
+
+    fn add_file(&mut self, path: &Path, id: PathBuf, place: &Place) {
+        let Some(File { rules, settings: _, without: _, beside_rules }) = self.read_file(path, place) else {
+            return;
+        };
+        for Placed { value, place } in beside_rules {
+            self.findings.warn(&place, Problem::new(format!("`{value}` is left aside: this file is used as a policy")));
+        }
+        self.open.push(id);
+        self.add_rules(rules, Some(path));
+        self.open.pop();
+    }
+
+    fn add_builtin(&mut self, name: &str, place: &Place) {
+        let Some(mut builtin) = allowlist::builtin(name) else {
+            return self.findings.error(place, Problem::new(format!("`{name}` is no built-in policy")));
+        };
+        for (part, found) in self.without.iter().zip(&mut self.parts_found) {
+            match builtin.clone().without(&part.value) {
+                Ok(rest) => (builtin, *found) = (rest, Ok(())),
+                Err(unknown) if found.is_err() => *found = Err(unknown.to_string()),
+                Err(_) => {}
+            }
+        }
+        let Builtin { rules, service_endpoints, lists } = builtin;
+        let summary =
+            lists.iter().map(|list| format!("{} ({}), {} entries", list.title, list.date, list.entries.len()));
+        let (name, origin) = (rules.name.clone(), SourceOrigin::Builtin);
+        self.sources.push(PolicySource { name, origin, summary: summary.collect() });
+        self.policies.push(rules);
+        // Two editions of one list share their endpoints.
+        service_endpoints.into_iter().for_each(|endpoint| {
+            if !self.service_endpoints.contains(&endpoint) {
+                self.service_endpoints.push(endpoint);
+            }
+        });
+    }
+
+    /// Only where nothing else is wrong: a policy that could not be read may be the one that was meant.
+    fn report_unused_parts(&mut self) {
+        if !self.findings.is_clean() {
+            return;
+        }
+        for (part, found) in self.without.iter().zip(&self.parts_found) {
+            if let Err(why) = found {
+                let text = &part.value;
+                let what = if why.contains(&format!("`{text}`")) { why.clone() } else { format!("`{text}`: {why}") };
+                self.findings.error(&part.place, Problem::new(what).mend("leave it out"));
+            }
+        }
+    }
+
+    fn finish(mut self, settings: Settings) -> Result<Loaded, ConfigErrors> {
+        let credentials = settings.credentials_file.as_ref().and_then(|file| self.read_credentials(file));
+        let token = settings.token_file.as_ref().and_then(|file| self.read_token(file));
+        let settings = settings.with_secrets(credentials, token);
+        let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
+        let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
+        let mut findings = self.findings;
+        let ResolvedSettings { profile, private_addresses, proxy, admin, dns, log } = settings.resolve(&mut findings);
+        findings.settle(profile);
+        let warnings = findings.finish()?;
+        let rules = RuleSet { policies: self.policies, infrastructure: self.infrastructure, service_endpoints };
+        let sources = self.sources;
+        let config = Config { rules, sources, profile, private_addresses, proxy, admin, dns, log };
+        let digest = digest(&config);
+        Ok(Loaded { config, warnings, files: self.files, digest })
+    }
+
+    fn read_file(&mut self, path: &Path, place: &Place) -> Option<File> {
+        let text = self.read_text(path, place)?;
+        let source = Source::new(path.display().to_string(), text);
+        Some(file::read(&source, &mut self.findings))
+    }
+
+    fn read_credentials(&mut self, file: &Placed<PathBuf>) -> Option<Credentials> {
+        let text = self.read_text(&file.value, &file.place)?;
+        let line = Placed { value: text.trim_end_matches(['\r', '\n']).to_owned(), place: file.place.clone() };
+        line.read(&mut self.findings, |line| {
+            values::credentials(line).map_err(|_| {
+                let name = file.value.display();
+                Problem::new(format!("`{name}` holds no credentials")).mend("write one line, user:password, into it")
+            })
+        })
+    }
+
+    fn read_token(&mut self, file: &Placed<PathBuf>) -> Option<String> {
+        let text = self.read_text(&file.value, &file.place)?;
+        let text = Placed { value: text, place: file.place.clone() };
+        text.read(&mut self.findings, |text| {
+            values::token(text).map_err(|_| Problem::new(format!("`{}` holds no token", file.value.display())))
+        })
+    }
+
+    fn read_text(&mut self, path: &Path, place: &Place) -> Option<String> {
+        self.files.push(path.to_owned());
+        let text = read_limited(path).map_err(|why| Problem::new(format!("cannot read `{}`: {why}", path.display())));
+        text.map_err(|problem| self.findings.error(place, problem)).ok()
+    }
+}
+
+/// What to make of a policy that takes part already.
+#[derive(PartialEq)]
+enum Twice {
+    /// Two children may have one parent.
+    Shared,
+    Mistake,
+}
+
+fn read_limited(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| io_words(&error))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| io_words(&error))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err("it is larger than 16 MiB".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+        format!("line {line} is not UTF-8")
+    })
+}
+
+/// In lower case, without the system's error number.
+fn io_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string().to_lowercase(),
+    }
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or("egret".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn describe(collection: &RuleCollection) -> String {
+    let (kind, count) = match &collection.rules {
+        Rules::Dnat(rules) => ("DNAT", rules.len()),
+        Rules::Network(_, rules) => ("network", rules.len()),
+        Rules::Application(_, rules) => ("application", rules.len()),
+    };
+    format!("{}, {count} {kind} rules", collection.name)
+}
+
+/// Of the configuration as it is, not of the files: comments and order of keys do not count.
+fn digest(config: &Config) -> String {
+    struct Hashed(Sha256);
+    impl std::fmt::Write for Hashed {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.update(text);
+            Ok(())
+        }
+    }
+    let mut hashed = Hashed(Sha256::new());
+    write!(hashed, "{config:?}").expect("a hash takes any text");
+    let secret = config.proxy.credentials.as_ref().map(|credentials| &credentials.password);
+    write!(hashed, "{secret:?}").expect("a hash takes any text");
+    hashed.0.finalize().iter().take(6).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

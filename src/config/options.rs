@@ -1,0 +1,434 @@
+//! Every option of `egret.toml`, once: what the reader accepts, what `egret schema` prints and what the manual
+//! must describe are all made from this table.
+
+use serde_json::{Map, Value, json};
+
+use super::values::{self, Words};
+
+/// One option.
+#[derive(Debug, Clone, Copy)]
+pub struct Opt {
+    /// `proxy.listen`; inside lists of tables without an index, `rule_collection_group.name`.
+    pub path: &'static str,
+    pub kind: Kind,
+    pub presence: Presence,
+    /// One sentence for the schema and the manual.
+    pub doc: &'static str,
+}
+
+/// What an option's value looks like.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Text,
+    /// A text or a list of them.
+    List,
+    /// As `List`; single ports may be numbers.
+    Ports,
+    Flag,
+    Count {
+        min: i64,
+        max: i64,
+    },
+    /// `500ms`, `10s`, `4m`, `1h`.
+    Duration,
+    /// One of these words, in any letter case.
+    Choice(fn() -> Vec<&'static str>),
+    Table,
+    /// `[[…]]`
+    Tables,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Required,
+    /// Means nothing when it is not there.
+    Optional,
+    /// Means this, as JSON, when it is not there.
+    Default(&'static str),
+}
+
+use Kind::{Choice, Count, Duration, Flag, List, Ports, Table, Tables, Text};
+use Presence::{Default, Optional, Required};
+
+const fn opt(path: &'static str, kind: Kind, presence: Presence, doc: &'static str) -> Opt {
+    Opt { path, kind, presence, doc }
+}
+
+fn words<T>(words: Words<T>) -> Vec<&'static str> {
+    words.iter().map(|(word, _)| *word).collect()
+}
+
+const PRIORITY: Kind = Count { min: 100, max: 65_000 };
+const MANY: Kind = Count { min: 1, max: 10_000_000 };
+const BYTES: Kind = Count { min: 512, max: 65_536 };
+
+pub const OPTIONS: &[Opt] = &[
+    opt("name", Text, Optional, "The policy's name in logs and reports; the file's stem where it is not given."),
+    opt("policy", List, Optional, "Policies that take part: built-in names or files, relative to this file."),
+    opt("base_policy", Text, Optional, "The parent policy, a built-in name or a file: its rules come first."),
+    opt("without", List, Default("[]"), "Parts of the built-in lists to leave out, such as `linux`."),
+    opt(
+        "service_endpoints",
+        Choice(|| words(values::SERVICE_ENDPOINTS)),
+        Default("\"auto\""),
+        "`auto`: the service endpoints of the built-in policies in use; `none`: no service endpoint.",
+    ),
+    opt("allow", List, Default("[]"), "Targets to allow, such as `*.contoso.com:443` or `10.1.0.0/16:1433`."),
+    opt("deny", List, Default("[]"), "Targets to deny, before any that is allowed."),
+    opt(
+        "profile",
+        Choice(|| words(values::PROFILES)),
+        Default("\"azure\""),
+        "`azure` answers as Azure Firewall does, `strict` as is safe.",
+    ),
+    opt(
+        "private_addresses",
+        Choice(|| words(values::PRIVATE_ADDRESSES)),
+        Optional,
+        "Whether a permitted name may resolve to a private address; `allow` in `azure`, `deny` in `strict`.",
+    ),
+    opt("proxy", Table, Optional, "The explicit proxy."),
+    opt("proxy.listen", List, Default("[\"127.0.0.1:3128\"]"), "Addresses and ports to listen on."),
+    opt("proxy.open", Flag, Default("false"), "Serve anybody who can reach a listener off loopback."),
+    opt("proxy.credentials_file", Text, Optional, "A file of one line `user:password` that clients have to give."),
+    opt("proxy.workers", Count { min: 0, max: 1024 }, Default("0"), "Threads; 0: one for each core."),
+    opt(
+        "proxy.reason_headers",
+        Flag,
+        Default("true"),
+        "`X-Egret-Reason` and `X-Egret-Rule` on answers of Egret's own.",
+    ),
+    opt(
+        "proxy.ech",
+        Choice(|| words(values::ECH_MODES)),
+        Default("\"deny\""),
+        "A ClientHello with an encrypted one inside: `deny` it or judge by the outer name (`allow-outer`).",
+    ),
+    opt("limits", Table, Optional, "Bounds on what clients can take."),
+    opt("limits.connections", MANY, Default("10000"), "Connections at once; beyond them new ones wait."),
+    opt(
+        "limits.connections_per_client",
+        Count { min: 0, max: 10_000_000 },
+        Default("0"),
+        "Connections at once from one address; beyond them new ones are closed; 0: no cap.",
+    ),
+    opt("limits.head_bytes", BYTES, Default("65536"), "Bytes of a request head."),
+    opt("limits.hello_bytes", BYTES, Default("65536"), "Bytes of a ClientHello."),
+    opt("timeouts", Table, Optional, "One deadline for each phase."),
+    opt("timeouts.idle_client", Duration, Default("\"60s\""), "From the accept or the last answer to a request."),
+    opt("timeouts.head", Duration, Default("\"30s\""), "From the first byte of a request head to its last."),
+    opt("timeouts.hello", Duration, Default("\"10s\""), "From the 200 to the last byte of the ClientHello."),
+    opt("timeouts.resolve", Duration, Default("\"5s\""), "For a name to resolve."),
+    opt("timeouts.connect", Duration, Default("\"10s\""), "For one address to accept; the next is tried after it."),
+    opt("timeouts.response", Duration, Default("\"120s\""), "From a request's last byte to the answer's head."),
+    opt("timeouts.idle", Duration, Default("\"4m\""), "A body or tunnel that moves no byte."),
+    opt("timeouts.drain", Duration, Default("\"30s\""), "From SIGTERM until what still runs is closed."),
+    opt("admin", Table, Optional, "The admin listener: health, readiness, metrics, reload."),
+    opt("admin.listen", Text, Default("\"127.0.0.1:9315\""), "Address and port, or `off`."),
+    opt("admin.token_file", Text, Optional, "A file with the bearer token that requests have to carry."),
+    opt("dns", Table, Optional, "How names become addresses."),
+    opt("dns.servers", List, Optional, "Name servers; the system's where not given. Port 53 where none is given."),
+    opt("dns.resolve", List, Default("[]"), "`HOST:PORT:ADDR[,ADDR]` or `HOST:ADDR`, as curl's `--resolve`."),
+    opt("dns.connect_to", List, Default("[]"), "`HOST1:PORT1:HOST2:PORT2`, as curl's `--connect-to`."),
+    opt("log", Table, Optional, "Where flow records go."),
+    opt(
+        "log.on_error",
+        Choice(|| words(values::ON_LOG_ERROR)),
+        Default("\"serve\""),
+        "While a log cannot be written: `serve` and count what is lost, or `refuse` new flows.",
+    ),
+    opt("log.sink", Tables, Optional, "One destination of records; standard output where none is given."),
+    opt("log.sink.target", Text, Required, "`stdout` or a file, relative to this file."),
+    opt(
+        "log.sink.format",
+        Choice(|| words(values::LOG_FORMATS)),
+        Default("\"auto\""),
+        "`auto` is text on a terminal and JSON elsewhere; `azure` and `azure-legacy` are Azure's own shapes.",
+    ),
+    opt("infrastructure", Table, Optional, "Azure's built-in rule collection, after all application rules."),
+    opt("infrastructure.fqdns", List, Required, "Its names; Azure does not publish them."),
+    opt(
+        "infrastructure.protocols",
+        List,
+        Default("[\"Http:80\", \"Https:443\"]"),
+        "The protocols and ports of these names.",
+    ),
+    opt("ip_group", Tables, Optional, "Addresses that go by a name, for the rules of this file."),
+    opt("ip_group.name", Text, Required, "The name that rules call it by."),
+    opt(
+        "ip_group.addresses",
+        List,
+        Default("[]"),
+        "Addresses, CIDRs and ranges. Rules that name an empty group are skipped.",
+    ),
+    opt("rule_collection_group", Tables, Optional, "A rule collection group."),
+    opt("rule_collection_group.name", Text, Required, "Its name, once in a policy."),
+    opt("rule_collection_group.priority", PRIORITY, Required, "100 (first) to 65000 (last)."),
+    opt("rule_collection_group.rule_collection", Tables, Optional, "A rule collection: rules of one type."),
+    opt("rule_collection_group.rule_collection.name", Text, Required, "Its name, once in a group."),
+    opt("rule_collection_group.rule_collection.priority", PRIORITY, Required, "100 (first) to 65000 (last)."),
+    opt(
+        "rule_collection_group.rule_collection.type",
+        Choice(|| words(values::RULE_TYPES)),
+        Required,
+        "The type of its rules: `dnat` rules are looked at first, then `network`, then `application`.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.action",
+        Choice(|| words(values::ACTIONS)),
+        Optional,
+        "`allow` or `deny` for network and application rules; `dnat` or nothing for DNAT rules.",
+    ),
+    opt("rule_collection_group.rule_collection.rule", Tables, Optional, "A rule; the first that matches decides."),
+    opt("rule_collection_group.rule_collection.rule.name", Text, Required, "Its name, once in a collection."),
+    opt(
+        "rule_collection_group.rule_collection.rule.source_addresses",
+        List,
+        Optional,
+        "Addresses, CIDRs, ranges or `*`; where neither these nor groups are given, `*`.",
+    ),
+    opt("rule_collection_group.rule_collection.rule.source_ip_groups", List, Default("[]"), "IP groups of this file."),
+    opt(
+        "rule_collection_group.rule_collection.rule.ip_protocols",
+        List,
+        Optional,
+        "Network and DNAT rules: `TCP`, `UDP`, `ICMP`, `Any`.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.destination_addresses",
+        List,
+        Default("[]"),
+        "Network and DNAT rules: addresses, CIDRs, ranges, `*`; network rules: service tags too.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.destination_ip_groups",
+        List,
+        Default("[]"),
+        "Network rules: IP groups of this file.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.destination_fqdns",
+        List,
+        Default("[]"),
+        "Network rules: exact names.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.destination_ports",
+        Ports,
+        Optional,
+        "Network and DNAT rules: ports, ranges or `*`.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.protocols",
+        List,
+        Optional,
+        "Application rules: `Http`, `Https` or `Mssql`, each with a port, as in `Https:8443`.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.target_fqdns",
+        List,
+        Default("[]"),
+        "Application rules: names, `*.contoso.com`, `*`, or full globs written `glob:gr-*.contoso.com`.",
+    ),
+    opt("rule_collection_group.rule_collection.rule.fqdn_tags", List, Default("[]"), "Application rules: FQDN tags."),
+    opt(
+        "rule_collection_group.rule_collection.rule.target_urls",
+        List,
+        Default("[]"),
+        "Application rules: host and path without scheme, as in `www.contoso.com/test/*`.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.translated_address",
+        Text,
+        Optional,
+        "DNAT rules: the address that the flow is led to.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.translated_fqdn",
+        Text,
+        Optional,
+        "DNAT rules: the name that the flow is led to.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.translated_port",
+        Count { min: 1, max: 65_535 },
+        Optional,
+        "DNAT rules: the port that the flow is led to.",
+    ),
+];
+
+/// Keys of Azure's that Egret does not have, and what to do instead.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("web_categories", "web categories are not supported: name the hosts in target_fqdns"),
+    ("terminate_tls", "Egret never decrypts: leave it out; target_urls then match plain HTTP only"),
+    ("http_headers_to_insert", "Egret changes no request: leave it out"),
+    ("description", "write it as a comment"),
+    ("threat_intel_mode", "threat intelligence is not emulated: leave it out"),
+];
+
+/// The options that may stand in the table at `path`; the empty path is the file itself.
+pub(super) fn children(path: &str) -> impl Iterator<Item = (&'static str, &'static Opt)> {
+    OPTIONS.iter().filter_map(move |opt| {
+        let rest = match path {
+            "" => opt.path,
+            path => opt.path.strip_prefix(path)?.strip_prefix('.')?,
+        };
+        (!rest.contains('.')).then_some((rest, opt))
+    })
+}
+
+/// What an unknown key was perhaps meant to be.
+pub(super) fn mend_key(path: &str, key: &str) -> Option<String> {
+    let snake = snake_case(key);
+    if let Some((_, mend)) = ELSEWHERE.iter().find(|(name, _)| *name == snake) {
+        return Some((*mend).to_owned());
+    }
+    if let Some(near) = nearest(&snake, children(path).map(|(name, _)| name)) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let elsewhere = OPTIONS.iter().find(|opt| opt.path.rsplit('.').next() == Some(snake.as_str()))?;
+    Some(format!("`{snake}` belongs in `{}`", elsewhere.path))
+}
+
+/// The word that a mistyped one was most likely meant to be.
+pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_ascii_lowercase();
+    let distance = |word: &str| match word.to_ascii_lowercase() {
+        // A word with its first half left out is common: `ports` for `destination_ports`.
+        word if typed.len() > 3 && word.ends_with(&format!("_{typed}")) => 1,
+        // Longer words are no slip of the fingers, and slow to compare.
+        word if typed.len() > 64 || word.len() > 64 => usize::MAX,
+        word => strsim::damerau_levenshtein(&typed, &word),
+    };
+    let (word, far) = known.map(|word| (word, distance(word))).min_by_key(|(_, far)| *far)?;
+    (far <= (typed.len() / 3).max(1)).then_some(word)
+}
+
+/// `sourceAddresses` and `source-addresses` as `source_addresses`.
+fn snake_case(key: &str) -> String {
+    let mut snake = String::with_capacity(key.len());
+    for c in key.chars() {
+        match c {
+            '-' => snake.push('_'),
+            c if c.is_ascii_uppercase() => {
+                if !snake.is_empty() {
+                    snake.push('_');
+                }
+                snake.push(c.to_ascii_lowercase());
+            }
+            c => snake.push(c),
+        }
+    }
+    snake
+}
+
+impl Kind {
+    /// For people: `a text or a list of texts`.
+    pub fn describe(self) -> String {
+        match self {
+            Text => "a text".to_owned(),
+            List => "a text or a list of texts".to_owned(),
+            Ports => "a port or a list of ports".to_owned(),
+            Flag => "true or false".to_owned(),
+            Count { min, max } => format!("a number from {min} to {max}"),
+            Duration => "a duration such as \"10s\"".to_owned(),
+            Choice(words) => format!("one of {}", quoted(&words())),
+            Table => "a table".to_owned(),
+            Tables => "a list of tables".to_owned(),
+        }
+    }
+
+    fn schema(self, path: &str) -> Value {
+        match self {
+            Text => json!({"type": "string"}),
+            List => one_or_many(json!({"type": "string"})),
+            Ports => one_or_many(json!({"type": ["string", "integer"]})),
+            Flag => json!({"type": "boolean"}),
+            Count { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
+            Duration => json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}),
+            Choice(words) => json!({"type": "string", "enum": words()}),
+            Table => table_schema(path),
+            Tables => json!({"type": "array", "items": table_schema(path)}),
+        }
+    }
+}
+
+pub(super) fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn one_or_many(one: Value) -> Value {
+    json!({"anyOf": [one, {"type": "array", "items": one}]})
+}
+
+fn table_schema(path: &str) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for (name, opt) in children(path) {
+        let mut schema = opt.kind.schema(opt.path);
+        schema["description"] = json!(opt.doc);
+        match opt.presence {
+            Required => required.push(name),
+            Optional => {}
+            Default(default) => schema["default"] = serde_json::from_str(default).unwrap_or(Value::Null),
+        }
+        properties.insert(name.to_owned(), schema);
+    }
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+/// The JSON Schema (draft 2020-12) of `egret.toml`.
+pub fn schema() -> Value {
+    let mut schema = table_schema("");
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("egret.toml");
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_in_the_schema() {
+        let schema = schema();
+        for opt in OPTIONS {
+            let mut at = &schema;
+            for part in opt.path.split('.') {
+                let table = if at["type"] == "array" { &at["items"] } else { at };
+                at = &table["properties"][part];
+            }
+            assert_eq!(at["description"], opt.doc, "{}", opt.path);
+        }
+    }
+
+    #[test]
+    fn defaults_are_json_of_their_kind() {
+        for opt in OPTIONS {
+            let Default(default) = opt.presence else { continue };
+            let value: Value = serde_json::from_str(default).expect(opt.path);
+            match opt.kind {
+                Choice(words) => assert!(words().contains(&value.as_str().unwrap()), "{}", opt.path),
+                Count { min, max } => assert!((min..=max).contains(&value.as_i64().unwrap()), "{}", opt.path),
+                Flag => assert!(value.is_boolean(), "{}", opt.path),
+                List => assert!(value.is_array(), "{}", opt.path),
+                _ => assert!(value.is_string(), "{}", opt.path),
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_mended() {
+        let check = |path: &str, key: &str, mend: Option<&str>| {
+            assert_eq!(mend_key(path, key).as_deref(), mend, "{path} {key}");
+        };
+        let rule = "rule_collection_group.rule_collection.rule";
+        check("", "polcy", Some("did you mean `policy`?"));
+        check("proxy", "Listen", Some("did you mean `listen`?"));
+        check(rule, "sourceAddresses", Some("did you mean `source_addresses`?"));
+        check(rule, "ports", Some("did you mean `destination_ports`?"));
+        check(rule, "web_categories", Some("web categories are not supported: name the hosts in target_fqdns"));
+        check("", "listen", Some("`listen` belongs in `proxy.listen`"));
+        check("", "xyzzy", None);
+    }
+}

@@ -1,0 +1,385 @@
+//! Everything that is not a rule: as a file says it, as flags say it, and what both come to.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::flow::Profile;
+use crate::policy::PrivateAddresses;
+
+use super::error::{Findings, Place, Placed, Problem};
+use super::load::Overrides;
+use super::reader::Section;
+use super::resolved::{
+    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Limits, LogConfig, LogFormat, LogSink, LogTarget,
+    OnLogError, ProxyConfig, ResolveOverride, Timeouts,
+};
+use super::values::{self, ServiceEndpoints, Words};
+
+/// Settings as one origin gives them; None is what it does not speak of.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub service_endpoints: Option<ServiceEndpoints>,
+    pub profile: Option<Profile>,
+    private_addresses: Option<PrivateAddresses>,
+    listen: Option<Vec<Placed<SocketAddr>>>,
+    open: Option<bool>,
+    pub credentials_file: Option<Placed<PathBuf>>,
+    credentials: Option<Credentials>,
+    workers: Option<usize>,
+    reason_headers: Option<bool>,
+    ech: Option<EchMode>,
+    limits: Limits,
+    timeouts: Timeouts,
+    admin: Option<Placed<Option<SocketAddr>>>,
+    pub token_file: Option<Placed<PathBuf>>,
+    token: Option<String>,
+    dns_servers: Option<Vec<SocketAddr>>,
+    resolve: Vec<ResolveOverride>,
+    connect_to: Vec<ConnectTo>,
+    on_log_error: Option<OnLogError>,
+    sinks: Vec<LogSink>,
+    /// For all sinks; of flags only.
+    log_format: Option<LogFormat>,
+}
+
+fn read_word<T: Copy>(text: Option<Placed<String>>, words: Words<T>, findings: &mut Findings) -> Option<T> {
+    text?.read(findings, |text| values::pick(words, text))
+}
+
+fn read_each<T>(
+    texts: &[Placed<String>],
+    findings: &mut Findings,
+    make: impl Fn(&str) -> Result<T, Problem>,
+) -> Vec<T> {
+    texts.iter().filter_map(|text| text.read(findings, |text| make(text))).collect()
+}
+
+fn read_placed<T>(
+    text: Placed<String>,
+    findings: &mut Findings,
+    make: impl Fn(&str) -> Result<T, Problem>,
+) -> Option<Placed<T>> {
+    let value = text.read(findings, |text| make(text))?;
+    Some(Placed { value, place: text.place })
+}
+
+fn read_listeners(texts: Vec<Placed<String>>, findings: &mut Findings) -> Vec<Placed<SocketAddr>> {
+    texts.into_iter().filter_map(|text| read_placed(text, findings, values::listen)).collect()
+}
+
+impl Settings {
+    pub(super) fn of_file(root: &Section, findings: &mut Findings) -> Settings {
+        let mut settings = Settings {
+            service_endpoints: read_word(root.text("service_endpoints"), values::SERVICE_ENDPOINTS, findings),
+            profile: read_word(root.text("profile"), values::PROFILES, findings),
+            private_addresses: read_word(root.text("private_addresses"), values::PRIVATE_ADDRESSES, findings),
+            ..Settings::default()
+        };
+        if let Some(proxy) = root.table("proxy", findings) {
+            settings.read_proxy(&proxy, findings);
+        }
+        if let Some(limits) = root.table("limits", findings) {
+            settings.limits = read_limits(&limits);
+        }
+        if let Some(timeouts) = root.table("timeouts", findings) {
+            settings.timeouts = read_timeouts(&timeouts, findings);
+        }
+        if let Some(admin) = root.table("admin", findings) {
+            settings.admin = admin.text("listen").and_then(|it| read_placed(it, findings, values::admin_listen));
+            settings.token_file = admin.text("token_file").map(|text| in_folder(text, admin.folder()));
+        }
+        if let Some(dns) = root.table("dns", findings) {
+            settings.read_dns(&dns, findings);
+        }
+        if let Some(log) = root.table("log", findings) {
+            settings.read_log(&log, findings);
+        }
+        settings
+    }
+
+    fn read_proxy(&mut self, proxy: &Section, findings: &mut Findings) {
+        if let Some(texts) = proxy.list("listen") {
+            if texts.is_empty() {
+                findings.error(&proxy.place_of_key("listen"), Problem::new("`listen` names no address"));
+            }
+            self.listen = Some(read_listeners(texts, findings));
+        }
+        self.open = proxy.flag("open");
+        self.credentials_file = proxy.text("credentials_file").map(|text| in_folder(text, proxy.folder()));
+        self.workers = proxy.count("workers").and_then(|workers| usize::try_from(workers.value).ok());
+        self.reason_headers = proxy.flag("reason_headers");
+        self.ech = read_word(proxy.text("ech"), values::ECH_MODES, findings);
+    }
+
+    fn read_dns(&mut self, dns: &Section, findings: &mut Findings) {
+        self.dns_servers = dns.list("servers").map(|texts| read_each(&texts, findings, values::name_server));
+        self.resolve = read_each(&dns.items("resolve"), findings, values::resolve_override);
+        self.connect_to = read_each(&dns.items("connect_to"), findings, values::connect_to);
+    }
+
+    fn read_log(&mut self, log: &Section, findings: &mut Findings) {
+        self.on_log_error = read_word(log.text("on_error"), values::ON_LOG_ERROR, findings);
+        for sink in log.tables("sink", findings) {
+            let format = read_word(sink.text("format"), values::LOG_FORMATS, findings).unwrap_or(LogFormat::Auto);
+            let read = |text: &str| values::log_target(text, sink.folder());
+            let target = sink.text("target").and_then(|text| text.read(findings, |text| read(text)));
+            self.sinks.extend(target.map(|target| LogSink { target, format }));
+        }
+    }
+
+    /// What the flags say.
+    pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> Settings {
+        // The loader itself reads the first five.
+        let Overrides {
+            config: _,
+            policy: _,
+            allow: _,
+            deny: _,
+            without: _,
+            resolve,
+            connect_to,
+            log,
+            log_format,
+            log_on_error,
+            listen,
+            profile,
+            private_addresses,
+            service_endpoints,
+            open,
+            auth,
+            workers,
+            dns_servers,
+            admin,
+            admin_token,
+        } = flags;
+        let log_format = read_word(one("--log-format", log_format), values::LOG_FORMATS, findings);
+        let private_addresses = one("--private-addresses", private_addresses);
+        let service_endpoints = one("--service-endpoints", service_endpoints);
+        let auth = one("--auth", auth);
+        let servers = many("--dns-server", dns_servers);
+        let log_target = |text: &str| values::log_target(text, Path::new(""));
+        let sink = |target| LogSink { target, format: LogFormat::Auto };
+        Settings {
+            service_endpoints: read_word(service_endpoints, values::SERVICE_ENDPOINTS, findings),
+            profile: read_word(one("--profile", profile), values::PROFILES, findings),
+            private_addresses: read_word(private_addresses, values::PRIVATE_ADDRESSES, findings),
+            listen: given(many("--listen", listen)).map(|texts| read_listeners(texts, findings)),
+            open: open.then_some(true),
+            credentials: auth.and_then(|text| text.read(findings, |text| values::credentials(text))),
+            workers: *workers,
+            admin: one("--admin", admin).and_then(|it| read_placed(it, findings, values::admin_listen)),
+            token: one("--admin-token", admin_token).and_then(|text| text.read(findings, |text| values::token(text))),
+            dns_servers: given(servers).map(|texts| read_each(&texts, findings, values::name_server)),
+            resolve: read_each(&many("--resolve", resolve), findings, values::resolve_override),
+            connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
+            on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
+            sinks: read_each(&many("--log", log), findings, log_target).into_iter().map(sink).collect(),
+            log_format,
+            ..Settings::default()
+        }
+    }
+
+    /// What flags say beats what the file says; what can be said more than once adds up, the flags' first.
+    pub(super) fn over(self, file: Settings) -> Settings {
+        Settings {
+            service_endpoints: self.service_endpoints.or(file.service_endpoints),
+            profile: self.profile.or(file.profile),
+            private_addresses: self.private_addresses.or(file.private_addresses),
+            listen: self.listen.or(file.listen),
+            open: self.open.or(file.open),
+            credentials_file: file.credentials_file.filter(|_| self.credentials.is_none()),
+            credentials: self.credentials,
+            workers: self.workers.or(file.workers),
+            reason_headers: file.reason_headers,
+            ech: file.ech,
+            limits: file.limits,
+            timeouts: file.timeouts,
+            admin: self.admin.or(file.admin),
+            token_file: file.token_file.filter(|_| self.token.is_none()),
+            token: self.token,
+            dns_servers: self.dns_servers.or(file.dns_servers),
+            resolve: joined(self.resolve, file.resolve),
+            connect_to: joined(self.connect_to, file.connect_to),
+            on_log_error: self.on_log_error.or(file.on_log_error),
+            sinks: sinks(self.sinks, self.log_format, file.sinks),
+            log_format: None,
+        }
+    }
+
+    /// Takes in what the files of secrets hold.
+    pub(super) fn with_secrets(self, credentials: Option<Credentials>, token: Option<String>) -> Settings {
+        Settings { credentials: self.credentials.or(credentials), token: self.token.or(token), ..self }
+    }
+
+    /// Fills in the defaults, and reports listeners that anybody could use.
+    pub(super) fn resolve(self, findings: &mut Findings) -> ResolvedSettings {
+        let (listen, open) = self.listeners(findings);
+        let admin = self.admin_listener(findings);
+        let Settings {
+            profile,
+            private_addresses,
+            credentials,
+            workers,
+            reason_headers,
+            ech,
+            limits,
+            timeouts,
+            token,
+            dns_servers,
+            resolve,
+            connect_to,
+            on_log_error,
+            sinks,
+            service_endpoints: _,
+            listen: _,
+            open: _,
+            credentials_file: _,
+            admin: _,
+            token_file: _,
+            log_format: _,
+        } = self;
+        let profile = profile.unwrap_or_default();
+        let workers = workers.filter(|workers| *workers > 0).unwrap_or_else(cores);
+        let (reason_headers, ech) = (reason_headers.unwrap_or(true), ech.unwrap_or_default());
+        let servers = dns_servers.filter(|servers| !servers.is_empty());
+        ResolvedSettings {
+            profile,
+            private_addresses: private_addresses.unwrap_or(usual_private_addresses(profile)),
+            proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech },
+            admin: admin.map(|listen| AdminConfig { listen, token }),
+            dns: DnsConfig { servers, overrides: resolve, connect_to },
+            log: LogConfig { sinks, on_error: on_log_error.unwrap_or_default() },
+        }
+    }
+
+    /// Where a file of secrets is named but cannot be read, that was reported already.
+    fn listeners(&self, findings: &mut Findings) -> (Vec<SocketAddr>, bool) {
+        let open = self.open.unwrap_or(false);
+        let Some(listen) = &self.listen else {
+            return (vec![DEFAULT_LISTEN], open);
+        };
+        if !open && self.credentials.is_none() && self.credentials_file.is_none() {
+            listen.iter().for_each(|one| refuse_open(one, findings));
+        }
+        (listen.iter().map(|one| one.value).collect(), open)
+    }
+
+    fn admin_listener(&self, findings: &mut Findings) -> Option<SocketAddr> {
+        let Some(Placed { value, place }) = &self.admin else {
+            return Some(DEFAULT_ADMIN);
+        };
+        let addr = (*value)?;
+        if self.token.is_none() && self.token_file.is_none() && !is_loopback(addr) {
+            let what = format!("`{addr}` is off loopback: anybody who reaches it could reload the configuration");
+            findings.error(place, Problem::new(what).mend("give it a token (token_file or --admin-token)"));
+        }
+        Some(addr)
+    }
+}
+
+/// What of the configuration is no rule.
+pub(super) struct ResolvedSettings {
+    pub profile: Profile,
+    pub private_addresses: PrivateAddresses,
+    pub proxy: ProxyConfig,
+    pub admin: Option<AdminConfig>,
+    pub dns: DnsConfig,
+    pub log: LogConfig,
+}
+
+const DEFAULT_LISTEN: SocketAddr = loopback(3128);
+const DEFAULT_ADMIN: SocketAddr = loopback(9315);
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+pub(super) fn flagged(flag: &'static str, value: String) -> Placed<String> {
+    Placed { value, place: Place::Flag(flag) }
+}
+
+fn one(flag: &'static str, text: &Option<String>) -> Option<Placed<String>> {
+    text.clone().map(|value| flagged(flag, value))
+}
+
+pub(super) fn many(flag: &'static str, texts: &[String]) -> Vec<Placed<String>> {
+    texts.iter().map(|text| flagged(flag, text.clone())).collect()
+}
+
+/// A flag that was given not once says nothing.
+fn given(texts: Vec<Placed<String>>) -> Option<Vec<Placed<String>>> {
+    (!texts.is_empty()).then_some(texts)
+}
+
+fn joined<T>(first: Vec<T>, then: Vec<T>) -> Vec<T> {
+    first.into_iter().chain(then).collect()
+}
+
+fn in_folder(text: Placed<String>, folder: &Path) -> Placed<PathBuf> {
+    Placed { value: values::join(folder, &text.value), place: text.place }
+}
+
+fn is_loopback(addr: SocketAddr) -> bool {
+    addr.ip().to_canonical().is_loopback()
+}
+
+/// An open proxy is how a laptop becomes a way out for its whole network.
+fn refuse_open(one: &Placed<SocketAddr>, findings: &mut Findings) {
+    if !is_loopback(one.value) {
+        let what = format!("`{}` is off loopback: anybody who reaches it could use this proxy", one.value);
+        let mend = "ask for credentials (credentials_file or --auth), or say that it is meant (open = true or --open)";
+        findings.error(&one.place, Problem::new(what).mend(mend));
+    }
+}
+
+fn usual_private_addresses(profile: Profile) -> PrivateAddresses {
+    match profile {
+        Profile::Azure => PrivateAddresses::Allow,
+        Profile::Strict => PrivateAddresses::Deny,
+    }
+}
+
+/// A format given by a flag is for the flags' own sinks, or for all where flags name no sink.
+fn sinks(flags: Vec<LogSink>, format: Option<LogFormat>, file: Vec<LogSink>) -> Vec<LogSink> {
+    let stdout = || vec![LogSink { target: LogTarget::Stdout, format: LogFormat::Auto }];
+    let formatted = |sink: LogSink| LogSink { format: format.unwrap_or(sink.format), ..sink };
+    if flags.is_empty() {
+        let sinks = if file.is_empty() { stdout() } else { file };
+        return sinks.into_iter().map(formatted).collect();
+    }
+    flags.into_iter().map(formatted).chain(file).collect()
+}
+
+fn read_limits(section: &Section) -> Limits {
+    let usual = Limits::default();
+    let read = |name: &str, usual: usize| {
+        section.count(name).and_then(|number| usize::try_from(number.value).ok()).unwrap_or(usual)
+    };
+    Limits {
+        connections: read("connections", usual.connections),
+        connections_per_client: read("connections_per_client", usual.connections_per_client),
+        head_bytes: read("head_bytes", usual.head_bytes),
+        hello_bytes: read("hello_bytes", usual.hello_bytes),
+    }
+}
+
+fn read_timeouts(section: &Section, findings: &mut Findings) -> Timeouts {
+    let usual = Timeouts::default();
+    let mut read = |name: &str, usual| {
+        section.text(name).and_then(|text| text.read(findings, |text| values::duration(text))).unwrap_or(usual)
+    };
+    Timeouts {
+        idle_client: read("idle_client", usual.idle_client),
+        head: read("head", usual.head),
+        hello: read("hello", usual.hello),
+        resolve: read("resolve", usual.resolve),
+        connect: read("connect", usual.connect),
+        response: read("response", usual.response),
+        idle: read("idle", usual.idle),
+        drain: read("drain", usual.drain),
+    }
+}

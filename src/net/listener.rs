@@ -1,0 +1,76 @@
+//! Listening sockets: one a core on the same address, and an accept that outlives a lack of descriptors.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// How long accepting pauses when descriptors or memory have run out.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Binds one socket for each worker to the same address; the kernel spreads connections over them. Where it
+/// cannot, all workers share one. Port 0 is chosen once, for all.
+pub(crate) fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+    let first = bind_one(addr)?;
+    let addr = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        let next = if cfg!(target_os = "linux") { bind_one(addr)? } else { sockets[0].try_clone()? };
+        sockets.push(next);
+    }
+    Ok(sockets)
+}
+
+fn bind_one(addr: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_reuse_port(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The next connection. An error of one connection is passed over; where the process lacks something, it waits
+/// and tries again, so a burst that eats all descriptors ends by itself.
+pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Lets the process have as many descriptors as it may. Returns how many that is, where that is known.
+pub(crate) fn raise_descriptor_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Failing to raise it leaves the limit that was there, which is what is returned then.
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        if raised.is_ok() { limit.maximum } else { limit.current }
+    }
+    #[cfg(not(unix))]
+    None
+}

@@ -1,0 +1,8 @@
+//! Mechanism without policy: sockets in, sockets out, bytes between them.
+//!
+//! Nothing here decides. Only the owner of a [`Permit`](crate::policy::Permit) can dial.
+
+pub(crate) mod dial;
+pub(crate) mod listener;
+pub(crate) mod relay;
+pub(crate) mod resolve;

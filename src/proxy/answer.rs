@@ -1,0 +1,176 @@
+//! What a refused client sees: Azure Firewall's own answers, or plain ones that say how to mend it.
+//!
+//! `azure`: 470 with 70 bytes of body, 500 with 48 where a permitted name does not resolve (observed, see
+//! `docs/fidelity.md`). `strict`: 403, 502 and 504 with one line of text. What is malformed gets 400 in both.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use hyper::ext::ReasonPhrase;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+use jiff::Timestamp;
+
+use crate::flow::{Authority, Profile, Reason};
+
+use super::body::Body;
+
+/// Observed of Azure Firewall where no rule matched; 70 bytes.
+const AZURE_DENIED: &str = "Action: Deny. Reason: No rule matched. Proceeding with default action.";
+
+/// Observed of Azure Firewall where a permitted name does not resolve; 48 bytes.
+const AZURE_UNRESOLVABLE: &str = "Action: Deny. Reason: Failed to resolve address.";
+
+const X_REASON: HeaderName = HeaderName::from_static("x-egret-reason");
+const X_RULE: HeaderName = HeaderName::from_static("x-egret-rule");
+
+/// An answer of Egret's own.
+pub(super) struct Answer {
+    status: u16,
+    phrase: &'static str,
+    body: Cow<'static, str>,
+    /// What `X-Egret-Reason` and `X-Egret-Rule` say; None where they are switched off.
+    headers: Option<(Reason, Option<String>)>,
+    authenticate: bool,
+}
+
+impl Answer {
+    /// The answer to a flow that was refused, or that could not be carried out.
+    pub(super) fn refusal(profile: Profile, reason: Reason, rule: Option<String>, to: Option<&Authority>) -> Answer {
+        let (status, phrase) = status_of(profile, reason);
+        let body = match (status, reason) {
+            (470, _) => AZURE_DENIED.into(),
+            (500, _) => AZURE_UNRESOLVABLE.into(),
+            _ => plain_text(reason, to).into(),
+        };
+        let headers = Some((reason, rule));
+        Answer { status, phrase, body, headers, authenticate: reason == Reason::AuthRequired }
+    }
+
+    pub(super) fn without_reason_headers(self) -> Answer {
+        Answer { headers: None, ..self }
+    }
+
+    /// True where the connection cannot be used again: nobody knows where the next request begins.
+    pub(super) fn closes(&self) -> bool {
+        self.status == 400 || self.status == 408 || self.status == 431
+    }
+
+    /// As bytes for a connection that hyper does not serve.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, self.phrase);
+        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+        let mut line = |line: std::fmt::Arguments<'_>| {
+            head.write_fmt(line).expect("writing to a String cannot fail");
+            head.push_str("\r\n");
+        };
+        line(format_args!("Date: {date}"));
+        line(format_args!("Content-Length: {}", self.body.len()));
+        line(format_args!("Content-Type: text/plain; charset=utf-8"));
+        if self.authenticate {
+            line(format_args!("Proxy-Authenticate: Basic realm=\"egret\""));
+        }
+        if let Some((reason, rule)) = &self.headers {
+            line(format_args!("X-Egret-Reason: {reason}"));
+            if let Some(rule) = rule.as_deref().filter(|rule| HeaderValue::from_str(rule).is_ok()) {
+                line(format_args!("X-Egret-Rule: {rule}"));
+            }
+        }
+        if self.closes() {
+            line(format_args!("Connection: close"));
+        }
+        head.push_str("\r\n");
+        head.push_str(&self.body);
+        head.into_bytes()
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::whole(self.body));
+        *response.status_mut() = StatusCode::from_u16(self.status).expect("every status here has three digits");
+        response.extensions_mut().insert(ReasonPhrase::from_static(self.phrase.as_bytes()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if self.authenticate {
+            headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"egret\""));
+        }
+        if let Some((reason, rule)) = self.headers {
+            headers.insert(X_REASON, HeaderValue::from_static(reason.as_str()));
+            if let Some(rule) = rule.and_then(|rule| HeaderValue::from_str(&rule).ok()) {
+                headers.insert(X_RULE, rule);
+            }
+        }
+        response
+    }
+}
+
+fn status_of(profile: Profile, reason: Reason) -> (u16, &'static str) {
+    match (reason, profile) {
+        (Reason::AuthRequired, _) => (407, "Proxy Authentication Required"),
+        (Reason::LimitHead, _) => (431, "Request Header Fields Too Large"),
+        (Reason::HeadTimeout, _) => (408, "Request Timeout"),
+        (Reason::BadFraming | Reason::BadRequest | Reason::BadHost | Reason::BadName | Reason::BadUpgrade, _) => {
+            (400, "Bad Request")
+        }
+        (Reason::NameUnresolvable, Profile::Azure) => (500, "Internal Server Error"),
+        (Reason::UpstreamTimeout, _) => (504, "Gateway Timeout"),
+        (reason, _) if reason.is_upstream_failure() => (502, "Bad Gateway"),
+        (_, Profile::Azure) => (470, "status code 470"),
+        (_, Profile::Strict) => (403, "Forbidden"),
+    }
+}
+
+/// One line that names the destination, the reason and the mend.
+fn plain_text(reason: Reason, to: Option<&Authority>) -> String {
+    let what = to.map_or_else(|| "the request".to_owned(), ToString::to_string);
+    let mend = match reason {
+        Reason::NotAllowed | Reason::PortNotAllowed | Reason::ProtoNotAllowed => {
+            format!("; to allow it: --allow {what}")
+        }
+        Reason::InternalAddress => "; to allow it: name the address in a network rule, or --resolve".to_owned(),
+        Reason::AuthRequired => "; give the proxy's credentials".to_owned(),
+        _ => String::new(),
+    };
+    let verb = match status_of(Profile::Strict, reason).0 {
+        403 => "is denied",
+        502 | 504 => "is allowed but failed",
+        _ => "was refused",
+    };
+    format!("egret: {what} {verb}: {reason}{mend}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head_of(profile: Profile, reason: Reason) -> String {
+        let to = Authority::parse("evil.test:443", None).unwrap();
+        let answer = Answer::refusal(profile, reason, None, Some(&to)).without_reason_headers();
+        let text = String::from_utf8(answer.to_bytes()).unwrap();
+        let (status, rest) = text.split_once("\r\nDate: ").unwrap();
+        format!("{status}|{}", rest.split_once("\r\n").unwrap().1)
+    }
+
+    #[test]
+    fn azure_answers_byte_for_byte() {
+        assert_eq!(
+            head_of(Profile::Azure, Reason::NotAllowed),
+            "HTTP/1.1 470 status code 470|Content-Length: 70\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nAction: \
+             Deny. Reason: No rule matched. Proceeding with default action."
+        );
+        assert_eq!(
+            head_of(Profile::Azure, Reason::NameUnresolvable),
+            "HTTP/1.1 500 Internal Server Error|Content-Length: 48\r\nContent-Type: text/plain; \
+             charset=utf-8\r\n\r\nAction: Deny. Reason: Failed to resolve address."
+        );
+    }
+
+    #[test]
+    fn strict_answers_say_how_to_mend_it() {
+        let body = |reason| head_of(Profile::Strict, reason).rsplit("\r\n\r\n").next().unwrap().to_owned();
+        assert_eq!(
+            body(Reason::NotAllowed),
+            "egret: evil.test:443 is denied: not-allowed; to allow it: --allow evil.test:443\n"
+        );
+        assert_eq!(body(Reason::UpstreamTimeout), "egret: evil.test:443 is allowed but failed: upstream-timeout\n");
+    }
+}

@@ -1,0 +1,170 @@
+//! Bodies on their way through: streamed, counted, and given up when they stand still.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// The body of an answer.
+pub(super) enum Body {
+    /// Of an answer of Egret's own, until it is sent.
+    Whole(Option<Bytes>),
+    Streamed(Streamed),
+}
+
+/// A body from the other side.
+pub(super) struct Streamed {
+    inner: Incoming,
+    moved: u64,
+    idle: Idle,
+    /// Told how many bytes passed and how it ended, once.
+    done: Option<Box<dyn FnOnce(u64, BodyEnd)>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyEnd {
+    Complete,
+    /// The sender failed.
+    Failed,
+    /// It stood still for too long.
+    Idle,
+    /// The receiver went away.
+    Dropped,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the body stood still for {0:?}")]
+    Idle(Duration),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+}
+
+impl Body {
+    pub(super) fn whole(text: Cow<'static, str>) -> Body {
+        Body::Whole(Some(match text {
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        }))
+    }
+
+    pub(super) fn empty() -> Body {
+        Body::Whole(None)
+    }
+}
+
+impl Streamed {
+    pub(super) fn new(inner: Incoming, limit: Duration, done: impl FnOnce(u64, BodyEnd) + 'static) -> Streamed {
+        Streamed { inner, moved: 0, idle: Idle::new(limit), done: Some(Box::new(done)) }
+    }
+
+    fn finish(&mut self, end: BodyEnd) {
+        if let Some(done) = self.done.take() {
+            done(self.moved, end);
+        }
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        let end = if self.inner.is_end_stream() { BodyEnd::Complete } else { BodyEnd::Dropped };
+        self.finish(end);
+    }
+}
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.moved += frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.idle.moved();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.finish(BodyEnd::Failed);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                this.finish(BodyEnd::Complete);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let limit = ready!(this.idle.poll(cx));
+                this.finish(BodyEnd::Idle);
+                Poll::Ready(Some(Err(BodyError::Idle(limit))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Body::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Whole(bytes) => bytes.is_none(),
+            Body::Streamed(streamed) => streamed.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Body::Streamed(streamed) => streamed.size_hint(),
+        }
+    }
+}
+
+/// A limit on standing still, with a timer only once something does.
+struct Idle {
+    limit: Duration,
+    last: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Idle {
+    fn new(limit: Duration) -> Idle {
+        Idle { limit, last: None, sleep: None }
+    }
+
+    fn moved(&mut self) {
+        self.last = self.sleep.is_some().then(Instant::now);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+        let limit = self.limit;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            match self.last.take().map(|last| last + limit).filter(|until| *until > Instant::now()) {
+                Some(until) => sleep.as_mut().reset(until),
+                None => return Poll::Ready(limit),
+            }
+        }
+    }
+}

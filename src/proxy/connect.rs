@@ -1,0 +1,121 @@
+//! `CONNECT host:port`: authorised, answered, and then looked into.
+
+use std::rc::Rc;
+
+use bytes::{Buf, BytesMut};
+use tokio::net::TcpStream;
+
+use crate::flow::{Authority, Host, Protocol, Reason, Via};
+use crate::telemetry::{CloseWhy, ClosedBy};
+use crate::wire::http_head;
+
+use super::answer::Answer;
+use super::session::{Ask, Permitted, Session, Tunnel, close_gently};
+use super::{auth, inspect};
+
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+/// What may be inside a tunnel to a name; the first bytes tell.
+const NAMED: &[Protocol] = &[Protocol::Https, Protocol::Http, Protocol::Mssql];
+
+/// To an address only network rules apply.
+const ADDRESSED: &[Protocol] = &[Protocol::Tcp];
+
+/// What a tunnel to this destination may turn out to carry.
+pub(super) fn protocols_to(host: &Host) -> &'static [Protocol] {
+    match host {
+        Host::Name(_) => NAMED,
+        Host::Addr(_) => ADDRESSED,
+    }
+}
+
+/// Serves one `CONNECT`, whose whole head is held. Returns the connection where it can be used again, which is
+/// after a refusal.
+pub(super) async fn serve(
+    session: &Rc<Session>,
+    stream: TcpStream,
+    mut held: BytesMut,
+) -> Option<(TcpStream, BytesMut)> {
+    let asked = asked(session, &mut held);
+    let (to, keep_alive) = match asked {
+        Ok(asked) => asked,
+        Err((reason, raw)) => {
+            session.record_malformed(Via::Connect, raw.as_deref(), reason).await;
+            let answer = session.bare_refusal(reason);
+            return refuse(session, stream, held, &answer, true).await;
+        }
+    };
+    let ask = Ask { via: Via::Connect, to: &to, protocols: protocols_to(&to.host), path: None };
+    let permitted = match session.authorize(ask).await {
+        Ok(permitted) => permitted,
+        Err(refused) => {
+            session.record_refused(ask, &refused, None).await;
+            let answer = session.refusal(refused.reason, refused.rule_name(), &to);
+            return refuse(session, stream, held, &answer, keep_alive).await;
+        }
+    };
+    if permitted.is_looked_into() {
+        if session.write(&stream, ESTABLISHED).await {
+            inspect::serve(session, stream, held, permitted, ask).await;
+        }
+        return None;
+    }
+    pass(session, stream, held, permitted, ask, keep_alive).await
+}
+
+/// Takes the head off what is held and reads it: where to, and whether the client means to stay.
+fn asked(session: &Session, held: &mut BytesMut) -> Result<(Authority, bool), (Reason, Option<Vec<u8>>)> {
+    let (head, length) = http_head::parse(held).map_err(|_| (Reason::BadRequest, None))?;
+    let known = auth::is_basic(session.core.shared.config.credentials.as_ref(), head.proxy_authorization);
+    let target = head.target.as_bytes().to_vec();
+    let to = Authority::parse(head.target, None);
+    let keep_alive = head.keep_alive;
+    held.advance(length);
+    match to {
+        _ if !known => Err((Reason::AuthRequired, None)),
+        Ok(to) => Ok((to, keep_alive)),
+        Err(_) => Err((Reason::BadName, Some(target))),
+    }
+}
+
+async fn refuse(
+    session: &Session,
+    stream: TcpStream,
+    held: BytesMut,
+    answer: &Answer,
+    keep_alive: bool,
+) -> Option<(TcpStream, BytesMut)> {
+    session.write_answer(&stream, answer).await;
+    if keep_alive && !answer.closes() {
+        return Some((stream, held));
+    }
+    close_gently(stream).await;
+    None
+}
+
+/// A tunnel that is not looked into is dialled before the client is told that it stands.
+async fn pass(
+    session: &Session,
+    stream: TcpStream,
+    held: BytesMut,
+    permitted: Permitted,
+    ask: Ask<'_>,
+    keep_alive: bool,
+) -> Option<(TcpStream, BytesMut)> {
+    let opened = session.record_allowed(ask, &permitted, None).await;
+    match session.dial(&permitted).await {
+        Ok(origin) => {
+            if session.write(&stream, ESTABLISHED).await {
+                let tunnel = Tunnel { opened, ask, permitted };
+                session.tunnel(tunnel, &stream, &origin, [held.to_vec(), Vec::new()]).await;
+            } else {
+                session.close(opened, 0, 0, ClosedBy::Client, CloseWhy::Reset);
+            }
+            None
+        }
+        Err(reason) => {
+            session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
+            refuse(session, stream, held, &session.refusal(reason, None, ask.to), keep_alive).await
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Plain HTTP: each request authorised by its own host, on a connection kept alive or not.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, UPGRADE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::flow::{Authority, Protocol, Reason, Via};
+use crate::telemetry::{CloseWhy, ClosedBy};
+use crate::wire::http_head::MAX_HEADERS;
+
+use super::answer::Answer;
+use super::body::{Body, BodyEnd, Streamed};
+use super::guard::{Guard, Link, Stop};
+use super::headers;
+use super::session::{Ask, Opened, Permitted, Session, Tunnel, close_gently};
+use super::upstream::{Sent, Upstream};
+use super::{auth, pac};
+
+/// How requests on this connection say where they go.
+pub(super) enum Form {
+    /// To the proxy, in absolute form.
+    Proxy,
+    /// Inside a tunnel to this host and port, which every Host header has to name again.
+    Tunnel(Via, Authority),
+}
+
+/// What comes after the last request that was plain HTTP.
+pub(super) enum After {
+    Closed,
+    /// A `CONNECT`, with the bytes of it that were read.
+    Connect(TcpStream, BytesMut),
+}
+
+/// Serves requests until the connection closes or turns into something else.
+pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMut, form: Form) -> After {
+    let config = &session.core.shared.config;
+    let drain = session.core.shared.lifecycle.drain.clone();
+    let guard = Guard::new(stream, held, &config.timeouts, config.limits.head_bytes);
+    let connection = Rc::new(Connection {
+        link: guard.link(),
+        upstream: Upstream::new(session.clone()),
+        session: session.clone(),
+        form,
+        switch: RefCell::default(),
+    });
+    let service = service_fn(|request| -> Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>> {
+        let connection = connection.clone();
+        Box::pin(async move { Ok(connection.answer(request).await) })
+    });
+    let mut served = http1::Builder::new()
+        .half_close(true)
+        .title_case_headers(true)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(guard), service);
+    let mut drained = pin!(drain.cancelled());
+    let mut draining = false;
+    let ended = poll_fn(|cx| {
+        if !draining && drained.as_mut().poll(cx).is_ready() {
+            draining = true;
+            Pin::new(&mut served).graceful_shutdown();
+        }
+        served.poll_without_shutdown(cx)
+    })
+    .await;
+    let (stream, held) = served.into_parts().io.into_inner().into_parts();
+    connection.finish(stream, held, ended.is_ok()).await
+}
+
+/// One client connection that speaks HTTP.
+struct Connection {
+    session: Rc<Session>,
+    form: Form,
+    link: Rc<Link>,
+    upstream: Upstream,
+    /// Set when the origin agreed to another protocol.
+    switch: RefCell<Option<Switch>>,
+}
+
+struct Switch {
+    origin: TcpStream,
+    early: Vec<u8>,
+    opened: Opened,
+    permitted: Permitted,
+    via: Via,
+    to: Authority,
+}
+
+/// A request as far as it concerns the policy.
+struct Asked {
+    to: Authority,
+    path: String,
+    via: Via,
+}
+
+impl Asked {
+    fn ask(&self) -> Ask<'_> {
+        Ask { via: self.via, to: &self.to, protocols: &[Protocol::Http], path: Some(&self.path) }
+    }
+}
+
+impl Connection {
+    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let answer = self.exchange(request).await;
+        self.link.answered();
+        answer.unwrap_or_else(|answer| {
+            self.link.finished();
+            let closes = answer.closes();
+            let mut response = answer.into_response();
+            if closes {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        })
+    }
+
+    async fn exchange(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Answer> {
+        if matches!(self.form, Form::Proxy) {
+            self.authenticate(request.headers()).await?;
+            if let Some(pac) = pac::answer(&self.session, &request) {
+                self.link.finished();
+                return Ok(pac);
+            }
+        }
+        let asked = self.asked(&request);
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(reason) => return Err(self.malformed(&request, reason).await),
+        };
+        let permitted = match self.session.authorize(asked.ask()).await {
+            Ok(permitted) => permitted,
+            Err(refused) => {
+                self.session.record_refused(asked.ask(), &refused, None).await;
+                return Err(self.session.refusal(refused.reason, refused.rule_name(), &asked.to));
+            }
+        };
+        let upgrade = headers::for_upstream(&mut request, &asked.to, self.session.client.ip());
+        let opened = self.session.record_allowed(asked.ask(), &permitted, None).await;
+        match self.upstream.send(request, &asked.to, &permitted).await {
+            Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                self.switch(sent, upgrade, opened, permitted, asked).await
+            }
+            Ok(sent) => Ok(self.stream_back(sent, opened)),
+            Err(reason) => Err(self.failed(reason, opened, &asked.to)),
+        }
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<(), Answer> {
+        let given = headers.get(PROXY_AUTHORIZATION).map(HeaderValue::as_bytes);
+        if auth::is_basic(self.session.core.shared.config.credentials.as_ref(), given) {
+            return Ok(());
+        }
+        self.session.record_malformed(Via::Http, None, Reason::AuthRequired).await;
+        Err(self.session.bare_refusal(Reason::AuthRequired))
+    }
+
+    /// Where the request goes: the URI and the Host header have to agree.
+    fn asked(&self, request: &Request<Incoming>) -> Result<Asked, Reason> {
+        let uri = request.uri();
+        let host = request.headers().get(HOST).map(|host| host.to_str().map_err(|_| Reason::BadHost)).transpose()?;
+        let host = host.map(|host| Authority::parse(host, Some(80)).map_err(|_| Reason::BadHost)).transpose()?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let in_uri = match (uri.scheme_str(), uri.authority()) {
+            (Some("http"), Some(authority)) if !authority.as_str().contains('@') => {
+                Some(Authority::parse(authority.as_str(), Some(80)).map_err(|_| Reason::BadName)?)
+            }
+            (None, None) => None,
+            _ => return Err(Reason::BadRequest),
+        };
+        let (via, to) = match (&self.form, in_uri) {
+            (Form::Proxy, Some(to)) => (Via::Http, to),
+            (Form::Proxy, None) => return Err(Reason::BadRequest),
+            (Form::Tunnel(_, to), Some(in_uri)) if in_uri != *to => return Err(Reason::HostUriMismatch),
+            (Form::Tunnel(via, to), _) => (*via, to.clone()),
+        };
+        if host.is_some_and(|host| host != to) {
+            return Err(Reason::HostUriMismatch);
+        }
+        Ok(Asked { to, path, via })
+    }
+
+    async fn malformed(&self, request: &Request<Incoming>, reason: Reason) -> Answer {
+        let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+        let via = match &self.form {
+            Form::Proxy => Via::Http,
+            Form::Tunnel(via, _) => *via,
+        };
+        self.session.record_malformed(via, host, reason).await;
+        self.session.bare_refusal(reason)
+    }
+
+    /// The answer's head now, its body as it comes; the flow is closed with it.
+    fn stream_back(&self, sent: Sent, opened: Opened) -> Response<Body> {
+        let Sent { response, sent_bytes } = sent;
+        let (mut head, body) = response.into_parts();
+        headers::for_client(&mut head.headers);
+        let (session, link) = (self.session.clone(), self.link.clone());
+        let limit = session.timeouts().idle;
+        let body = Streamed::new(body, limit, move |down, end| {
+            let (by, why) = match end {
+                BodyEnd::Complete => (ClosedBy::Origin, CloseWhy::Eof),
+                BodyEnd::Failed => (ClosedBy::Origin, CloseWhy::Reset),
+                BodyEnd::Idle => (ClosedBy::Egret, CloseWhy::IdleTimeout),
+                BodyEnd::Dropped => (ClosedBy::Client, CloseWhy::Reset),
+            };
+            session.close(opened, sent_bytes.get(), down, by, why);
+            link.finished();
+        });
+        Response::from_parts(head, Body::Streamed(body))
+    }
+
+    /// The upstream failed, or the client's own body was not clean.
+    fn failed(&self, reason: Reason, opened: Opened, to: &Authority) -> Answer {
+        let reason = match self.link.stop() {
+            Some(Stop::Invalid(own)) => own,
+            _ => reason,
+        };
+        self.session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
+        self.session.refusal(reason, None, to)
+    }
+
+    /// The origin speaks another protocol from here on, as the client asked.
+    async fn switch(
+        &self,
+        sent: Sent,
+        upgrade: Option<HeaderValue>,
+        opened: Opened,
+        permitted: Permitted,
+        asked: Asked,
+    ) -> Result<Response<Body>, Answer> {
+        let mut response = sent.response;
+        let upgraded = match upgrade {
+            Some(_) => hyper::upgrade::on(&mut response).await.ok(),
+            None => None,
+        };
+        let parts = upgraded.and_then(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>().ok());
+        let Some(parts) = parts else {
+            return Err(self.failed(Reason::UpstreamInvalid, opened, &asked.to));
+        };
+        let (origin, early) = (parts.io.into_inner(), parts.read_buf.to_vec());
+        let Asked { to, via, .. } = asked;
+        *self.switch.borrow_mut() = Some(Switch { origin, early, opened, permitted, via, to });
+        let (mut head, _) = response.into_parts();
+        let protocol = head.headers.get(UPGRADE).cloned();
+        headers::for_client(&mut head.headers);
+        head.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        head.headers.extend(protocol.map(|protocol| (UPGRADE, protocol)));
+        Ok(Response::from_parts(head, Body::empty()))
+    }
+
+    /// hyper is done: what the connection becomes now. `clean` where no answer was cut short.
+    async fn finish(&self, stream: TcpStream, held: BytesMut, clean: bool) -> After {
+        if let Some(switch) = self.switch.take() {
+            let Switch { origin, early, opened, permitted, via, to } = switch;
+            let ask = Ask { via, to: &to, protocols: &[Protocol::Http], path: None };
+            let tunnel = Tunnel { opened, ask, permitted };
+            self.session.tunnel(tunnel, &stream, &origin, [held.to_vec(), early]).await;
+            return After::Closed;
+        }
+        match self.link.stop() {
+            Some(Stop::Connect) if clean => return After::Connect(stream, held),
+            Some(Stop::Invalid(reason)) => {
+                let via = if matches!(self.form, Form::Proxy) { Via::Http } else { Via::Connect };
+                self.session.record_malformed(via, None, reason).await;
+                if clean {
+                    self.session.write_answer(&stream, &self.session.bare_refusal(reason)).await;
+                }
+            }
+            _ => {}
+        }
+        close_gently(stream).await;
+        After::Closed
+    }
+}

@@ -1,0 +1,474 @@
+//! The pipeline of one client connection: identify, authorize, dial, relay, record.
+//!
+//! Front-ends differ only in how they learn where a flow wants to go and in how they show a refusal. Every
+//! flow is decided here.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
+use crate::net::dial::dial;
+use crate::net::relay::{End, Relayed, Side, relay};
+use crate::policy::{Address, Decision, Permit, Query};
+use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, Seen};
+
+use super::answer::Answer;
+use super::shared::{Active, Core};
+
+/// One client connection on one core.
+pub(super) struct Session {
+    pub(super) core: Rc<Core>,
+    pub(super) client: ClientAddr,
+}
+
+/// Where a flow wants to go, and what it may turn out to be.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) via: Via,
+    pub(super) to: &'a Authority,
+    /// Those that are possible at this point; the first that is allowed is taken.
+    pub(super) protocols: &'a [Protocol],
+    pub(super) path: Option<&'a str>,
+}
+
+/// A flow that may go on, to these addresses.
+pub(super) struct Permitted {
+    pub(super) permit: Permit,
+    pub(super) protocol: Protocol,
+    pub(super) addrs: Vec<SocketAddr>,
+    active: Rc<Arc<Active>>,
+    judged: Judged,
+}
+
+/// With what address the decision was made, to make it again.
+#[derive(Clone, Copy)]
+enum Judged {
+    Address(Address),
+    /// `--connect-to` leads elsewhere: the destination itself was judged.
+    Redirected(Address),
+}
+
+/// A flow that may not, or that cannot.
+pub(super) struct Refused {
+    pub(super) reason: Reason,
+    /// The decision behind it; an upstream failure has one that allows.
+    decision: Decision,
+    protocol: Protocol,
+    pub(super) dst: Option<SocketAddr>,
+    active: Rc<Arc<Active>>,
+}
+
+impl Permitted {
+    /// True where an application rule decided by name: then the first bytes have to bear it out.
+    pub(super) fn is_looked_into(&self) -> bool {
+        !self.permit.bypasses_firewall() && !self.permit.is_network_rule()
+    }
+
+    pub(super) fn policy_hash(&self) -> Arc<str> {
+        self.active.policy.hash().clone()
+    }
+}
+
+impl Refused {
+    /// The same flow, refused for another reason.
+    pub(super) fn because(self, reason: Reason) -> Refused {
+        Refused { reason, ..self }
+    }
+
+    pub(super) fn rule_name(&self) -> Option<String> {
+        self.decision.rule.map(|rule| self.active.policy.rule_name(rule).to_string())
+    }
+}
+
+/// An allowed flow that has been recorded and will be closed.
+pub(super) struct Opened {
+    id: u64,
+    since: Instant,
+    bypassed: bool,
+}
+
+impl Session {
+    /// Decides by name, resolves what may be allowed, decides again for each address. The addresses that are
+    /// returned are those that were judged.
+    pub(super) async fn authorize(&self, ask: Ask<'_>) -> Result<Permitted, Refused> {
+        let active = self.core.active();
+        let (protocol, decision) = self.first_allowed(&active, ask);
+        let refused =
+            |decision: Decision, reason, dst| Refused { reason, decision, protocol, dst, active: active.clone() };
+        if self.core.recorder.refusing() {
+            return Err(refused(decision, Reason::LogUnavailable, None));
+        }
+        let worth_resolving = decision.verdict == Verdict::Allow || is_decided_by_address(&active, decision, ask);
+        if !worth_resolving {
+            return Err(refused(decision, decision.reason, None));
+        }
+        if let (Some(redirect), Ok(permit)) = (self.core.resolver.redirected(ask.to), decision.permit()) {
+            let answers = self.resolve(&redirect).await;
+            let answers = answers.map_err(|reason| refused(decision, reason, None))?;
+            let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
+            let judged = Judged::Redirected(self.query(&active, ask, protocol).address);
+            let permitted = Permitted { permit, protocol, addrs: addrs.collect(), active: active.clone(), judged };
+            return self.without_own(permitted);
+        }
+        let answers = self.resolve(ask.to).await.map_err(|reason| refused(decision, reason, None))?;
+        self.judge(&active, ask, protocol, &answers)
+    }
+
+    /// The decision for the first protocol that is allowed; where none is, for the first.
+    fn first_allowed(&self, active: &Active, ask: Ask<'_>) -> (Protocol, Decision) {
+        let mut denied = None;
+        for protocol in ask.protocols {
+            let decision = active.policy.decide(&self.query(active, ask, *protocol));
+            if decision.verdict == Verdict::Allow {
+                return (*protocol, decision);
+            }
+            denied.get_or_insert((*protocol, decision));
+        }
+        denied.expect("every front-end asks for one protocol at least")
+    }
+
+    fn query<'a>(&self, _active: &Active, ask: Ask<'a>, protocol: Protocol) -> Query<'a> {
+        Query { path: ask.path, ..Query::new(Some(self.client.ip()), protocol, &ask.to.host, ask.to.port) }
+    }
+
+    /// Keeps the addresses for which the same rule allows the flow as for the first that is allowed.
+    fn judge(
+        &self,
+        active: &Rc<Arc<Active>>,
+        ask: Ask<'_>,
+        protocol: Protocol,
+        answers: &[Address],
+    ) -> Result<Permitted, Refused> {
+        let query = self.query(active, ask, protocol);
+        let mut permitted: Option<Permitted> = None;
+        let mut refused = None;
+        for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
+            let dst = SocketAddr::new(ip, ask.to.port);
+            let decision = active.policy.decide(&query.with_address(answer));
+            match (decision.permit(), &mut permitted) {
+                (Ok(permit), None) => {
+                    let judged = Judged::Address(answer);
+                    permitted = Some(Permitted { permit, protocol, addrs: vec![dst], active: active.clone(), judged });
+                }
+                (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => first.addrs.push(dst),
+                (Ok(_), Some(_)) => {}
+                (Err(_), _) => {
+                    let (reason, active) = (decision.reason, active.clone());
+                    refused.get_or_insert(Refused { reason, decision, protocol, dst: Some(dst), active });
+                }
+            }
+        }
+        match (permitted, refused) {
+            (Some(permitted), _) => self.without_own(permitted),
+            (None, Some(refused)) => Err(refused),
+            (None, None) => {
+                let decision = active.policy.decide(&query);
+                let (reason, active) = (Reason::NameUnresolvable, active.clone());
+                Err(Refused { reason, decision, protocol, dst: None, active })
+            }
+        }
+    }
+
+    /// Egret never connects to itself, whoever says so.
+    fn without_own(&self, mut permitted: Permitted) -> Result<Permitted, Refused> {
+        let first = permitted.addrs.first().copied();
+        permitted.addrs.retain(|addr| !self.core.shared.is_own(*addr));
+        if permitted.addrs.is_empty() {
+            let Permitted { permit, protocol, active, .. } = permitted;
+            let decision = permit.decision();
+            return Err(Refused { reason: Reason::Loop, decision, protocol, dst: first, active });
+        }
+        Ok(permitted)
+    }
+
+    async fn resolve(&self, to: &Authority) -> Result<Vec<Address>, Reason> {
+        if matches!(to.host, Host::Name(_)) {
+            self.core.counters.dns_lookups.add(1);
+        }
+        self.core.resolver.resolve(to).await.map_err(|error| {
+            self.core.counters.dns_failures.add(1);
+            tracing::info!(%error, "a permitted name did not resolve");
+            Reason::NameUnresolvable
+        })
+    }
+
+    /// Decides again, for a protocol that has shown itself.
+    pub(super) fn reauthorize(&self, ask: Ask<'_>, permitted: Permitted) -> Result<Permitted, Refused> {
+        let Permitted { addrs, active, judged, .. } = permitted;
+        let (Judged::Address(address) | Judged::Redirected(address)) = judged;
+        let protocol = ask.protocols[0];
+        let decision = active.policy.decide(&self.query(&active, ask, protocol).with_address(address));
+        match decision.permit() {
+            Ok(permit) => Ok(Permitted { permit, protocol, addrs, active, judged }),
+            Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
+        }
+    }
+
+    /// A permitted flow that is refused after all, for what it turned out to be.
+    pub(super) fn refuse(&self, permitted: Permitted, reason: Reason) -> Refused {
+        let Permitted { permit, protocol, addrs, active, .. } = permitted;
+        let decision = permit.decision();
+        Refused { reason, decision, protocol, dst: addrs.first().copied(), active }
+    }
+
+    pub(super) async fn dial(&self, permitted: &Permitted) -> Result<TcpStream, Reason> {
+        let each = self.core.shared.config.timeouts.connect;
+        dial(&permitted.permit, &permitted.addrs, each).await.map_err(|error| {
+            self.core.counters.connect_failures.add(1);
+            tracing::info!(%error, "a permitted destination was not reached");
+            error.reason()
+        })
+    }
+
+    /// Records that the flow is allowed.
+    pub(super) async fn record_allowed(
+        &self,
+        ask: Ask<'_>,
+        permitted: &Permitted,
+        sni: Option<Seen<HostName>>,
+    ) -> Opened {
+        let decision = permitted.permit.decision();
+        let dst = permitted.addrs.first().copied();
+        let record = self.flow_record(ask, permitted.protocol, decision, &permitted.active, dst);
+        self.open(FlowRecord { sni, ..record }).await
+    }
+
+    async fn open(&self, record: FlowRecord) -> Opened {
+        let opened = Opened { id: record.flow, since: Instant::now(), bypassed: record.bypassed() };
+        self.core.counters.flow(record.via, record.verdict, record.reason);
+        self.core.recorder.record(Event::Flow(record)).await;
+        opened
+    }
+
+    /// Records that the flow is denied; waits where the log is behind. An upstream failure is no denial: it is
+    /// recorded as a flow that was allowed and closed at once.
+    pub(super) async fn record_refused(&self, ask: Ask<'_>, refused: &Refused, sni: Option<Seen<HostName>>) {
+        let Refused { reason, decision, protocol, dst, active } = refused;
+        let record = FlowRecord { sni, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
+        if reason.is_upstream_failure() {
+            let opened = self.open(record).await;
+            self.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(*reason));
+            return;
+        }
+        let record = FlowRecord { verdict: Verdict::Deny, reason: *reason, ..record };
+        self.core.counters.flow(record.via, record.verdict, record.reason);
+        self.core.recorder.record(Event::Flow(record)).await;
+    }
+
+    /// Records a refusal before any destination was understood: `host` as it was sent.
+    pub(super) async fn record_malformed(&self, via: Via, host: Option<&[u8]>, reason: Reason) {
+        let active = self.core.active();
+        let record = FlowRecord {
+            ts: Timestamp::now(),
+            flow: self.core.next_flow(),
+            via,
+            client: self.client,
+            protocol: Protocol::Tcp,
+            host: host.map(|raw| Seen::Raw(Escaped::name(raw))),
+            port: 0,
+            sni: None,
+            dst: None,
+            verdict: Verdict::Deny,
+            reason,
+            rule: None,
+            profile: active.profile,
+            policy_hash: active.policy.hash().clone(),
+            url: None,
+        };
+        self.core.counters.flow(via, Verdict::Deny, reason);
+        self.core.recorder.record(Event::Flow(record)).await;
+    }
+
+    fn flow_record(
+        &self,
+        ask: Ask<'_>,
+        protocol: Protocol,
+        decision: Decision,
+        active: &Active,
+        dst: Option<SocketAddr>,
+    ) -> FlowRecord {
+        if let Some(rule) = decision.rule {
+            active.hits.hit(self.core.counters.core(), rule);
+        }
+        FlowRecord {
+            ts: Timestamp::now(),
+            flow: self.core.next_flow(),
+            via: ask.via,
+            client: self.client,
+            protocol,
+            host: Some(Seen::Valid(ask.to.host.clone())),
+            port: ask.to.port,
+            sni: None,
+            dst,
+            verdict: decision.verdict,
+            reason: decision.reason,
+            rule: decision.rule.map(|rule| active.policy.rule_name(rule).clone()),
+            profile: active.profile,
+            policy_hash: active.policy.hash().clone(),
+            url: ask.path.map(|path| Escaped::url(&format!("{}{path}", ask.to.host))),
+        }
+    }
+
+    pub(super) fn close(&self, opened: Opened, up: u64, down: u64, closed_by: ClosedBy, why: CloseWhy) {
+        self.core.counters.bytes_up.add(up);
+        self.core.counters.bytes_down.add(down);
+        if opened.bypassed {
+            return;
+        }
+        self.core.recorder.record_at_once(Event::Close(CloseRecord {
+            ts: Timestamp::now(),
+            flow: opened.id,
+            bytes_up: up,
+            bytes_down: down,
+            duration: opened.since.elapsed(),
+            closed_by,
+            why,
+        }));
+    }
+
+    /// Relays a tunnel to its end and records that. `early` are bytes that were read already: from the client,
+    /// from the origin.
+    pub(super) async fn tunnel(&self, tunnel: Tunnel<'_>, client: &TcpStream, origin: &TcpStream, early: [Vec<u8>; 2]) {
+        self.tunnel_after(tunnel, client, origin, early, [0, 0]).await;
+    }
+
+    /// As [`Session::tunnel`], for a tunnel through which bytes went before: up, down.
+    pub(super) async fn tunnel_after(
+        &self,
+        tunnel: Tunnel<'_>,
+        client: &TcpStream,
+        origin: &TcpStream,
+        early: [Vec<u8>; 2],
+        moved: [u64; 2],
+    ) {
+        let Tunnel { opened, ask, permitted } = tunnel;
+        self.core.counters.tunnels.inc();
+        let idle = self.core.shared.config.timeouts.idle;
+        let relayed = relay(client, origin, idle, early, self.cut(ask, &permitted)).await;
+        self.core.counters.tunnels.dec();
+        let Relayed { up, down, end } = relayed;
+        let (by, why) = match end {
+            End::Eof(side) => (closed_by(side), CloseWhy::Eof),
+            End::Reset(side) => (closed_by(side), CloseWhy::Reset),
+            End::Idle => (ClosedBy::Egret, CloseWhy::IdleTimeout),
+            End::Cut(why) => (ClosedBy::Egret, why),
+        };
+        self.close(opened, moved[0] + up, moved[1] + down, by, why);
+    }
+
+    /// Completes when the tunnel has to end: Egret goes down, or a new policy denies it.
+    async fn cut(&self, ask: Ask<'_>, permitted: &Permitted) -> CloseWhy {
+        let mut changes = self.core.policy_changes();
+        changes.mark_unchanged();
+        let kill = &self.core.shared.lifecycle.kill;
+        loop {
+            tokio::select! {
+                () = kill.cancelled() => return CloseWhy::Shutdown,
+                changed = changes.changed() => {
+                    if changed.is_err() || !self.still_allowed(ask, permitted) {
+                        return CloseWhy::Reason(Reason::PolicyChanged);
+                    }
+                }
+            }
+        }
+    }
+
+    fn still_allowed(&self, ask: Ask<'_>, permitted: &Permitted) -> bool {
+        let (Judged::Address(address) | Judged::Redirected(address)) = permitted.judged;
+        let active = self.core.active();
+        let query = self.query(&active, ask, permitted.protocol).with_address(address);
+        active.policy.decide(&query).verdict == Verdict::Allow
+    }
+
+    /// The answer to a refused or failed flow, in the manner of the profile.
+    pub(super) fn refusal(&self, reason: Reason, rule: Option<String>, to: &Authority) -> Answer {
+        self.answer(Answer::refusal(self.core.active().profile, reason, rule, Some(to)))
+    }
+
+    /// The same where no destination was understood.
+    pub(super) fn bare_refusal(&self, reason: Reason) -> Answer {
+        self.answer(Answer::refusal(self.core.active().profile, reason, None, None))
+    }
+
+    fn answer(&self, answer: Answer) -> Answer {
+        if self.core.shared.config.reason_headers { answer } else { answer.without_reason_headers() }
+    }
+
+    pub(super) async fn write_answer(&self, stream: &TcpStream, answer: &Answer) -> bool {
+        self.write(stream, &answer.to_bytes()).await
+    }
+
+    /// Writes to a client that has the time of a request head to take it. False where it did not.
+    pub(super) async fn write(&self, stream: &TcpStream, mut bytes: &[u8]) -> bool {
+        let all = async {
+            while !bytes.is_empty() {
+                stream.writable().await?;
+                match stream.try_write(bytes) {
+                    Ok(written) => bytes = &bytes[written..],
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        matches!(tokio::time::timeout(self.timeouts().head, all).await, Ok(Ok(())))
+    }
+
+    pub(super) fn timeouts(&self) -> &crate::config::Timeouts {
+        &self.core.shared.config.timeouts
+    }
+}
+
+/// A tunnel about to be relayed.
+pub(super) struct Tunnel<'a> {
+    pub(super) opened: Opened,
+    pub(super) ask: Ask<'a>,
+    pub(super) permitted: Permitted,
+}
+
+fn closed_by(side: Side) -> ClosedBy {
+    match side {
+        Side::Client => ClosedBy::Client,
+        Side::Origin => ClosedBy::Origin,
+    }
+}
+
+/// Is this a name that only an address can tell about, on a port of its own? Names on ports that application
+/// rules decide are judged by name alone, so that a client cannot make Egret ask DNS for names of its choice.
+fn is_decided_by_address(active: &Active, decision: Decision, ask: Ask<'_>) -> bool {
+    decision.address_matters && decision.rule.is_none() && !active.policy.is_application_port(ask.to.port)
+}
+
+/// How long a closing connection is read from, so that its last bytes are not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a closing connection may still send.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Closes a connection so that the client sees an end and no reset: what it still sends is read away, for a
+/// second at most.
+pub(super) async fn close_gently(mut stream: TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    // A client that is gone needs no good-bye.
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let drain = async {
+        let mut waste = [0; 2048];
+        let mut left = LINGER_BYTES;
+        while let Ok(read @ 1..) = stream.read(&mut waste).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // At the deadline it is closed as it is.
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}

@@ -1,0 +1,154 @@
+//! What flows share: the policy in force, and each core's own corner.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ProxyConfig;
+use crate::flow::Profile;
+use crate::net::resolve::Resolver;
+use crate::policy::Policy;
+use crate::telemetry::{CoreCounters, Log, Metrics, Recorder, RuleHits};
+
+use super::limit::Limiter;
+
+/// A policy in force, with what is counted of it.
+pub struct Active {
+    pub policy: Policy,
+    pub profile: Profile,
+    pub hits: Arc<RuleHits>,
+    generation: u64,
+}
+
+/// Shared by all cores. Of this only the limiter is written for a connection, and nothing for a flow.
+pub struct Shared {
+    active: ArcSwap<Active>,
+    generation: AtomicU64,
+    changed: watch::Sender<u64>,
+    pub(super) config: ProxyConfig,
+    pub(super) limiter: Limiter,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Log,
+    /// Egret's own listeners, proxy and admin: never a destination. Known once they are bound.
+    own: OnceLock<Vec<SocketAddr>>,
+    pub(super) lifecycle: Lifecycle,
+}
+
+/// The two steps of going down.
+#[derive(Clone, Default)]
+pub struct Lifecycle {
+    /// No new connections; what is idle closes.
+    pub drain: CancellationToken,
+    /// What still runs is closed.
+    pub kill: CancellationToken,
+}
+
+impl Shared {
+    pub fn new(config: ProxyConfig, policy: Policy, profile: Profile, log: Log, lifecycle: Lifecycle) -> Shared {
+        let active = activate(policy, profile, config.workers, 0);
+        let metrics = Arc::new(Metrics::new(config.workers, active.hits.clone(), log.clone()));
+        let limiter = Limiter::new(&config.limits);
+        let (changed, _) = watch::channel(0);
+        Shared {
+            active: ArcSwap::from_pointee(active),
+            generation: AtomicU64::new(0),
+            changed,
+            config,
+            limiter,
+            metrics,
+            log,
+            own: OnceLock::new(),
+            lifecycle,
+        }
+    }
+
+    /// Puts another policy in force. Live tunnels look whether it still allows them.
+    pub fn replace(&self, policy: Policy, profile: Profile) {
+        let generation = self.active.load().generation + 1;
+        let active = Arc::new(activate(policy, profile, self.config.workers, generation));
+        self.metrics.set_rule_hits(active.hits.clone());
+        self.active.store(active);
+        self.generation.store(generation, Release);
+        self.changed.send_replace(generation);
+    }
+
+    pub fn active(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
+    /// To be called once, when the listeners are bound.
+    pub fn set_own_addresses(&self, own: Vec<SocketAddr>) {
+        // A second call would come with the same addresses.
+        let _ = self.own.set(own);
+    }
+
+    /// Would a connection to this address come back to Egret?
+    pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+        let own = self.own.get().map_or(&[][..], Vec::as_slice);
+        own.iter().any(|own| own.port() == addr.port() && (own.ip() == addr.ip() || reaches(own.ip(), addr.ip())))
+    }
+}
+
+/// A listener on every address has all of this machine's; 0.0.0.0 as a destination is this machine too.
+fn reaches(listener: IpAddr, addr: IpAddr) -> bool {
+    if addr.is_unspecified() {
+        return true;
+    }
+    let any = if addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let is_local = || {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect((addr, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip() == addr)
+    };
+    listener.is_unspecified() && is_local().unwrap_or(false)
+}
+
+fn activate(policy: Policy, profile: Profile, cores: usize, generation: u64) -> Active {
+    let hits = Arc::new(RuleHits::new(policy.hash().clone(), policy.rule_names().to_vec(), cores));
+    Active { policy, profile, hits, generation }
+}
+
+/// One core's own: nobody else touches it.
+pub(super) struct Core {
+    pub(super) shared: Arc<Shared>,
+    pub(super) resolver: Resolver,
+    pub(super) recorder: Recorder,
+    pub(super) counters: Arc<CoreCounters>,
+    active: RefCell<Rc<Arc<Active>>>,
+    next_flow: Cell<u64>,
+}
+
+impl Core {
+    pub(super) fn new(shared: Arc<Shared>, number: usize, resolver: Resolver) -> Core {
+        let active = RefCell::new(Rc::new(shared.active()));
+        let recorder = shared.log.recorder();
+        let counters = shared.metrics.cores()[number].clone();
+        Core { shared, resolver, recorder, counters, active, next_flow: Cell::new(number as u64) }
+    }
+
+    /// The policy in force; one atomic load where it has not changed.
+    pub(super) fn active(&self) -> Rc<Arc<Active>> {
+        let mut active = self.active.borrow_mut();
+        if active.generation != self.shared.generation.load(Acquire) {
+            *active = Rc::new(self.shared.active());
+        }
+        active.clone()
+    }
+
+    /// Numbers for flows that no other core gives out.
+    pub(super) fn next_flow(&self) -> u64 {
+        let flow = self.next_flow.get();
+        self.next_flow.set(flow + self.shared.config.workers as u64);
+        flow
+    }
+
+    pub(super) fn policy_changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+}

@@ -1,0 +1,104 @@
+//! One core: a thread, a runtime, listeners, and the connections that came in on them.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::sleep;
+
+use crate::config::DnsConfig;
+use crate::flow::{ClientAddr, Reason, Via};
+use crate::net::resolve::Resolver;
+use crate::net::{dial, listener};
+
+use super::explicit;
+use super::limit::Place;
+use super::session::Session;
+use super::shared::{Core, Shared};
+
+/// What a runtime may take to end the tasks of others, such as DNS look-ups.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
+pub(super) fn start(
+    number: usize,
+    listeners: Vec<StdListener>,
+    shared: Arc<Shared>,
+    dns: DnsConfig,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
+        let deadline = shared.config.timeouts.resolve;
+        let local = LocalSet::new();
+        let served = local.block_on(&runtime, async {
+            let resolver = Resolver::new(&dns, deadline).map_err(io::Error::other)?;
+            let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+            serve(Rc::new(Core::new(shared, number, resolver)), listeners).await;
+            Ok::<(), io::Error>(())
+        });
+        if let Err(error) = served {
+            tracing::error!(%error, "a worker cannot start");
+        }
+        drop(local);
+        runtime.shutdown_timeout(SHUTDOWN);
+    })
+}
+
+/// Accepts until Egret drains, then waits for the connections until its deadline.
+async fn serve(core: Rc<Core>, listeners: Vec<TcpListener>) {
+    let mut accepting = JoinSet::new();
+    let connections = Rc::new(std::cell::RefCell::new(JoinSet::new()));
+    for listener in listeners {
+        accepting.spawn_local(accept_all(core.clone(), listener, connections.clone()));
+    }
+    let lifecycle = core.shared.lifecycle.clone();
+    tokio::select! {
+        () = lifecycle.drain.cancelled() => {}
+        () = core.recorder.keep_flushing() => {}
+    }
+    drop(accepting);
+    let mut connections = connections.take();
+    tokio::select! {
+        () = core.recorder.keep_flushing() => {}
+        () = lifecycle.kill.cancelled() => {
+            // Tunnels see the same signal and write down how they end; the rest is cut.
+            sleep(Duration::from_millis(50)).await;
+        }
+        () = async { while connections.join_next().await.is_some() {} } => {}
+    }
+    drop(connections);
+}
+
+/// The connections of one core: they end with it.
+type Connections = Rc<std::cell::RefCell<JoinSet<()>>>;
+
+async fn accept_all(core: Rc<Core>, listener: TcpListener, connections: Connections) {
+    loop {
+        let place = core.shared.limiter.place().await;
+        let (stream, client) = listener::accept(&listener).await;
+        dial::no_delay(&stream);
+        let connection = serve_one(core.clone(), stream, ClientAddr::new(client), place);
+        let mut connections = connections.borrow_mut();
+        while connections.try_join_next().is_some() {}
+        connections.spawn_local(connection);
+    }
+}
+
+async fn serve_one(core: Rc<Core>, stream: TcpStream, client: ClientAddr, place: Place) {
+    core.counters.connections.inc();
+    let session = Rc::new(Session { core: core.clone(), client });
+    match core.shared.limiter.client_place(client.ip()) {
+        Ok(client_place) => {
+            explicit::serve(session, stream).await;
+            drop(client_place);
+        }
+        Err(()) => session.record_malformed(Via::Http, None, Reason::LimitClient).await,
+    }
+    core.counters.connections.dec();
+    drop(place);
+}

@@ -1,0 +1,402 @@
+//! Counters of each core, added up when somebody asks: `docs/metrics.md` lists what comes out.
+//!
+//! A counter has one writer, its core, so counting is a load and a store and no line of cache is fought over.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::recorder::Log;
+use crate::flow::{Reason, Verdict, Via};
+use crate::policy::{RuleId, RuleName};
+
+/// Of what [`Metrics::encode`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Rules with hits that are shown at most, in the order of evaluation.
+const MAX_RULE_SERIES: usize = 1000;
+
+/// A number that only grows. Only one thread may add to it; any may read it.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number of things that are there now. Only one thread may change it; any may read it.
+#[derive(Debug, Default)]
+pub struct Gauge(Counter);
+
+impl Gauge {
+    pub fn inc(&self) {
+        self.0.add(1);
+    }
+
+    pub fn dec(&self) {
+        self.0.add(u64::MAX);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// What one core counts.
+#[derive(Debug, Default)]
+pub struct CoreCounters {
+    core: usize,
+    flows: FlowCounters,
+    pub bytes_up: Counter,
+    pub bytes_down: Counter,
+    /// Client connections that are open.
+    pub connections: Gauge,
+    pub tunnels: Gauge,
+    pub dns_lookups: Counter,
+    pub dns_failures: Counter,
+    pub connect_failures: Counter,
+    bypassed: Counter,
+}
+
+impl CoreCounters {
+    /// Counts a decision; a flow that a service endpoint takes past the firewall counts as bypassed.
+    pub fn flow(&self, via: Via, verdict: Verdict, reason: Reason) {
+        match reason {
+            Reason::ServiceEndpoint => self.bypassed.add(1),
+            _ => self.flows.of(via, verdict, reason).add(1),
+        }
+    }
+
+    /// This core's place among all, for [`RuleHits::hit`].
+    pub fn core(&self) -> usize {
+        self.core
+    }
+}
+
+const VIAS: [Via; 3] = [Via::Http, Via::Connect, Via::Socks5];
+const VERDICTS: [Verdict; 2] = [Verdict::Allow, Verdict::Deny];
+
+/// A counter for each door, verdict and reason.
+#[derive(Debug)]
+struct FlowCounters(Box<[Counter]>);
+
+impl Default for FlowCounters {
+    fn default() -> Self {
+        FlowCounters(counters(VIAS.len() * VERDICTS.len() * Reason::ALL.len()))
+    }
+}
+
+impl FlowCounters {
+    fn of(&self, via: Via, verdict: Verdict, reason: Reason) -> &Counter {
+        let via = match via {
+            Via::Http => 0,
+            Via::Connect => 1,
+            Via::Socks5 => 2,
+        };
+        let verdict = match verdict {
+            Verdict::Allow => 0,
+            Verdict::Deny => 1,
+        };
+        &self.0[(via * VERDICTS.len() + verdict) * Reason::ALL.len() + reason as usize]
+    }
+}
+
+fn counters(n: usize) -> Box<[Counter]> {
+    std::iter::repeat_with(Counter::default).take(n).collect()
+}
+
+/// How often each rule of one policy decided. A reload brings a new one, from zero.
+#[derive(Debug)]
+pub struct RuleHits {
+    policy_hash: Arc<str>,
+    /// By [`RuleId`].
+    rules: Vec<RuleName>,
+    by_core: Vec<Box<[Counter]>>,
+}
+
+impl RuleHits {
+    pub fn new(policy_hash: Arc<str>, rules: Vec<RuleName>, cores: usize) -> RuleHits {
+        let by_core = (0..cores).map(|_| counters(rules.len())).collect();
+        RuleHits { policy_hash, rules, by_core }
+    }
+
+    /// To be called on that core only. A rule of another policy is not counted.
+    pub fn hit(&self, core: usize, rule: RuleId) {
+        if let Some(counter) = self.by_core.get(core).and_then(|rules| rules.get(rule.0 as usize)) {
+            counter.add(1);
+        }
+    }
+
+    /// Every rule with its hits, in the order of evaluation.
+    pub fn totals(&self) -> impl Iterator<Item = (&RuleName, u64)> {
+        let total = |at: usize| self.by_core.iter().map(|rules| rules[at].get()).sum();
+        self.rules.iter().enumerate().map(move |(at, name)| (name, total(at)))
+    }
+}
+
+/// All that is counted, of all cores.
+#[derive(Debug)]
+pub struct Metrics {
+    cores: Vec<Arc<CoreCounters>>,
+    hits: Mutex<Arc<RuleHits>>,
+    log: Log,
+}
+
+impl Metrics {
+    /// `hits` is the policy's that is in force first.
+    pub fn new(cores: usize, hits: Arc<RuleHits>, log: Log) -> Metrics {
+        let cores = (0..cores).map(|core| Arc::new(CoreCounters { core, ..CoreCounters::default() })).collect();
+        Metrics { cores, hits: Mutex::new(hits), log }
+    }
+
+    /// The counters of each core, in its order.
+    pub fn cores(&self) -> &[Arc<CoreCounters>] {
+        &self.cores
+    }
+
+    /// Another policy is in force.
+    pub fn set_rule_hits(&self, hits: Arc<RuleHits>) {
+        *self.hits.lock().unwrap_or_else(PoisonError::into_inner) = hits;
+    }
+
+    pub fn rule_hits(&self) -> Arc<RuleHits> {
+        self.hits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Everything, as OpenMetrics text.
+    pub fn encode(self: &Arc<Self>) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape(self.clone())));
+        let mut out = String::new();
+        text::encode(&mut out, &registry).expect("writing to a String cannot fail");
+        out
+    }
+
+    fn sum(&self, of: impl Fn(&CoreCounters) -> u64) -> u64 {
+        // A flow may end on another core than it began on: single gauges may be below zero, their sum is not.
+        self.cores.iter().map(|core| of(core)).fold(0, u64::wrapping_add)
+    }
+}
+
+#[derive(Debug)]
+struct Scrape(Arc<Metrics>);
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let metrics = &*self.0;
+        let mut page = Page(encoder);
+        info(metrics, &mut page)?;
+        flows(metrics, &mut page)?;
+        traffic(metrics, &mut page)?;
+        upstream(metrics, &mut page)?;
+        log(metrics, &mut page)?;
+        rules(metrics, &mut page)
+    }
+}
+
+fn info(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    page.info("egret_build", "The running version", ("version", env!("CARGO_PKG_VERSION")))?;
+    page.info("egret_policy", "The policy in force", ("hash", &*metrics.rule_hits().policy_hash))
+}
+
+fn flows(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    let each = VIAS.into_iter().flat_map(|via| {
+        let verdicts = VERDICTS.into_iter();
+        verdicts.flat_map(move |verdict| Reason::ALL.iter().map(move |reason| (via, verdict, *reason)))
+    });
+    let counted = each.map(|(via, verdict, reason)| {
+        let labels = [("via", via.as_str()), ("verdict", verdict.as_str()), ("reason", reason.as_str())];
+        (labels, metrics.sum(|core| core.flows.of(via, verdict, reason).get()))
+    });
+    page.counters("egret_flows", "Flows that were decided", counted.filter(|(_, count)| *count > 0))?;
+    let bypassed = metrics.sum(|core| core.bypassed.get());
+    page.counter("egret_bypassed", "Flows that a service endpoint took past the firewall", bypassed)
+}
+
+fn traffic(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    let up = metrics.sum(|core| core.bytes_up.get());
+    let down = metrics.sum(|core| core.bytes_down.get());
+    let bytes = [([("direction", "up")], up), ([("direction", "down")], down)];
+    page.counters("egret_bytes", "Bytes relayed, to the origin (up) and from it (down)", bytes)?;
+    page.gauge("egret_connections", "Client connections open", metrics.sum(|core| core.connections.get()))?;
+    page.gauge("egret_tunnels", "Tunnels open", metrics.sum(|core| core.tunnels.get()))
+}
+
+fn upstream(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    page.counter("egret_dns_lookups", "Names looked up", metrics.sum(|core| core.dns_lookups.get()))?;
+    page.counter("egret_dns_failures", "Names that did not resolve", metrics.sum(|core| core.dns_failures.get()))?;
+    let failures = metrics.sum(|core| core.connect_failures.get());
+    page.counter("egret_connect_failures", "Permitted destinations that could not be reached", failures)
+}
+
+fn log(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    let stats = &metrics.log.shared.stats;
+    page.counter("egret_log_records", "Records of the flow log", stats.records.load(Relaxed))?;
+    page.counter("egret_log_lost", "Records that a sink could not write", stats.lost.load(Relaxed))?;
+    page.counter("egret_log_waits", "Records that had to wait for the log", stats.waits.load(Relaxed))?;
+    let (ok, refused) = (stats.reloads.load(Relaxed), stats.reloads_refused.load(Relaxed));
+    let reloads = [([("result", "ok")], ok), ([("result", "refused")], refused)];
+    page.counters("egret_reloads", "Reloads of the configuration", reloads)
+}
+
+fn rules(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    let hits = metrics.rule_hits();
+    // Nothing keeps two rules from having the same names, and a series may be there only once.
+    let mut shown: BTreeMap<[&str; 4], u64> = BTreeMap::new();
+    for (name, count) in hits.totals().filter(|(_, count)| *count > 0).take(MAX_RULE_SERIES) {
+        let RuleName { policy, group, collection, rule } = name;
+        *shown.entry([policy, group, collection, rule]).or_default() += count;
+    }
+    let counted = shown.into_iter().map(|([policy, group, collection, rule], count)| {
+        ([("policy", policy), ("group", group), ("collection", collection), ("rule", rule)], count)
+    });
+    page.counters("egret_rule_hits", "Flows that each rule decided", counted)
+}
+
+/// The exposition; counters get their `_total` and infos their `_info` from the encoder.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn info(&mut self, name: &str, help: &str, label: (&str, &str)) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&[label])
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        encoder.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        counted: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in counted {
+            encoder.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::{allowed, start};
+    use super::super::{Event, OnError, RunId, Telemetry, TelemetryConfig};
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    fn rule(rule: &str) -> RuleName {
+        RuleName { policy: "lab".into(), group: "g".into(), collection: "c\"x\"".into(), rule: rule.into() }
+    }
+
+    /// Two cores that both counted, after a log of one flow.
+    fn metrics() -> Arc<Metrics> {
+        let resource_id = "".into();
+        let config = TelemetryConfig {
+            sinks: vec![],
+            run: RunId::from_bits(1),
+            start: start(),
+            on_error: OnError::Serve,
+            resource_id,
+        };
+        let telemetry = Telemetry::start(config).unwrap();
+        telemetry.log().record_blocking(Event::Flow(allowed()));
+        let hits = Arc::new(RuleHits::new("c0ffee".into(), vec![rule("a"), rule("b"), rule("b")], 2));
+        let metrics = Arc::new(Metrics::new(2, hits.clone(), telemetry.log().clone()));
+        for core in metrics.cores() {
+            core.flow(Via::Connect, Verdict::Deny, Reason::NotAllowed);
+            core.bytes_up.add(5);
+            hits.hit(core.core(), RuleId(1));
+        }
+        let [first, second] = metrics.cores() else { panic!("two cores") };
+        first.flow(Via::Http, Verdict::Allow, Reason::ServiceEndpoint);
+        first.flow(Via::Socks5, Verdict::Deny, Reason::PolicyChanged);
+        first.tunnels.inc();
+        first.tunnels.inc();
+        second.tunnels.dec();
+        hits.hit(0, RuleId(2));
+        hits.hit(1, RuleId(99));
+        telemetry.shutdown(Duration::from_secs(10)).unwrap();
+        metrics
+    }
+
+    #[test]
+    fn cores_are_added_up() {
+        let page = metrics().encode();
+        for line in [
+            r#"egret_flows_total{via="connect",verdict="deny",reason="not-allowed"} 2"#,
+            r#"egret_flows_total{via="socks5",verdict="deny",reason="policy-changed"} 1"#,
+            "egret_bypassed_total 1",
+            r#"egret_bytes_total{direction="up"} 10"#,
+            "egret_tunnels 1",
+            "egret_log_records_total 3",
+            "egret_log_lost_total 0",
+            r#"egret_reloads_total{result="ok"} 0"#,
+            r#"egret_policy_info{hash="c0ffee"} 1"#,
+            r#"egret_rule_hits_total{policy="lab",group="g",collection="c\"x\"",rule="b"} 3"#,
+        ] {
+            assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");
+        }
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_reload_starts_the_hits_anew() {
+        let metrics = metrics();
+        let totals = |metrics: &Metrics| metrics.rule_hits().totals().map(|(_, count)| count).collect::<Vec<u64>>();
+        assert_eq!(totals(&metrics), [0, 2, 1]);
+        metrics.set_rule_hits(Arc::new(RuleHits::new("f00d".into(), vec![rule("a")], 2)));
+        assert_eq!(totals(&metrics), [0]);
+        assert!(metrics.encode().contains(r#"egret_policy_info{hash="f00d"}"#));
+    }
+
+    #[test]
+    fn every_flow_counter_is_its_own() {
+        let counters = FlowCounters::default();
+        for via in VIAS {
+            for verdict in VERDICTS {
+                Reason::ALL.iter().for_each(|reason| counters.of(via, verdict, *reason).add(1));
+            }
+        }
+        assert!(counters.0.iter().all(|counter| counter.get() == 1));
+    }
+
+    #[test]
+    fn the_manual_lists_every_metric_and_no_other() {
+        let page = metrics().encode();
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let series: BTreeSet<&str> = samples.filter_map(|line| line.split([' ', '}']).next()).collect();
+        let labels = |sample: &str| {
+            sample.split(['{', ',']).skip(1).filter_map(|l| l.split('=').next()).collect::<Vec<_>>().join(", ")
+        };
+        let produced: BTreeSet<(String, String)> =
+            series.iter().map(|s| (s.split('{').next().unwrap().to_owned(), labels(s))).collect();
+        let rows = include_str!("../../docs/metrics.md").lines().filter(|line| line.starts_with("| `egret_"));
+        let documented: BTreeSet<(String, String)> = rows
+            .map(|row| {
+                let cells: Vec<String> = row.split('|').map(|cell| cell.trim().replace('`', "")).collect();
+                (cells[1].clone(), cells[2].clone())
+            })
+            .collect();
+        assert_eq!(produced, documented);
+    }
+}

@@ -1,0 +1,113 @@
+//! What is written down of every flow: the flow log, the last decisions and the metrics.
+//!
+//! Each core has a [`Recorder`], which gathers records and hands them over in batches; one thread writes them
+//! to all sinks and numbers them. Records of one core keep their order; between cores the numbers follow the
+//! order of arrival. The queue is bounded: when it is full, whoever records *waits*. A sink that fails keeps
+//! a bounded backlog; beyond it records are *counted as lost*, and [`OnError`] says whether new flows are
+//! refused meanwhile.
+//!
+//! May use [`flow`](crate::flow), [`policy`](crate::policy) and the log shapes of [`azure`](crate::azure).
+//! Knows nothing of proxies and admin servers: they call it.
+
+mod clock;
+mod json;
+mod metrics;
+mod recent;
+mod record;
+mod recorder;
+mod sink;
+mod text;
+mod writer;
+
+pub use json::SCHEMA_VERSION;
+pub use metrics::{CONTENT_TYPE, CoreCounters, Counter, Gauge, Metrics, RuleHits};
+pub use recent::{Filter, Logged, RECENT_FLOWS};
+pub use record::{
+    CloseRecord, CloseWhy, ClosedBy, Counts, Escaped, Event, FlowRecord, ReloadRecord, RunId, Seen, StartRecord,
+};
+pub use recorder::{Log, Recorder};
+pub use sink::{Format, OnError, SinkSpec, Target};
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use recorder::Shared;
+use sink::{Identity, Sink};
+use writer::Writer;
+
+/// What a log is started with.
+#[derive(Debug, Clone)]
+pub struct TelemetryConfig {
+    /// May be none: metrics and the last decisions are kept all the same.
+    pub sinks: Vec<SinkSpec>,
+    pub run: RunId,
+    /// Written first.
+    pub start: StartRecord,
+    pub on_error: OnError,
+    /// Of the firewall that Azure's formats name.
+    pub resource_id: Arc<str>,
+}
+
+/// Batches that wait for the writer at most, of [`recorder::BATCH`] records each: some 3 MB.
+const QUEUE: usize = 32;
+
+/// The running log. Dropped without [`Telemetry::shutdown`], the thread ends too, but nobody waits for it.
+pub struct Telemetry {
+    log: Log,
+    ended: Receiver<Counts>,
+    stop: tokio_util::sync::DropGuard,
+}
+
+impl Telemetry {
+    /// Opens every sink, writes the start record and starts the writer's thread. An error names the file.
+    pub fn start(config: TelemetryConfig) -> io::Result<Telemetry> {
+        Telemetry::start_with_queue(config, QUEUE)
+    }
+
+    fn start_with_queue(config: TelemetryConfig, queue: usize) -> io::Result<Telemetry> {
+        let TelemetryConfig { sinks, run, start, on_error, resource_id } = config;
+        let identity = Identity { run: run.clone(), resource_id };
+        let sinks = sinks.iter().map(|spec| Sink::open(spec, &identity)).collect::<io::Result<Vec<Sink>>>()?;
+        let shared = Arc::new(Shared::new(run));
+        let (batches, queue) = tokio::sync::mpsc::channel(queue);
+        let stop = CancellationToken::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let writer = Writer::new(sinks, on_error, shared.clone());
+        let (end, ended) = std::sync::mpsc::sync_channel(1);
+        let stopped = stop.clone();
+        std::thread::Builder::new().name("egret-log".to_owned()).spawn(move || {
+            let counts = runtime.block_on(writer.run(start, queue, stopped));
+            // Nobody may be waiting for it.
+            let _ = end.send(counts);
+        })?;
+        Ok(Telemetry { log: Log::new(batches, shared), ended, stop: stop.drop_guard() })
+    }
+
+    /// A handle for everybody but the cores.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// A handle for one core; each core makes its own.
+    pub fn recorder(&self) -> Recorder {
+        self.log.recorder()
+    }
+
+    /// Writes all that was recorded, then the end record. Every [`Recorder`] is to be dropped before: what is
+    /// recorded later is lost. Blocks for `limit` at most, which a sink that nobody reads can take.
+    pub fn shutdown(self, limit: Duration) -> io::Result<Counts> {
+        let Telemetry { log, ended, stop } = self;
+        drop(stop);
+        drop(log);
+        ended.recv_timeout(limit).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                io::Error::new(io::ErrorKind::TimedOut, "the flow log could not be written to its end in time")
+            }
+            RecvTimeoutError::Disconnected => io::Error::other("the flow log's thread ended early"),
+        })
+    }
+}

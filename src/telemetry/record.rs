@@ -1,0 +1,362 @@
+//! What is recorded: one struct a kind of record, plain data, already safe to print.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::flow::{Authority, ClientAddr, Host, HostName, Profile, Protocol, Reason, Verdict, Via};
+use crate::policy::RuleName;
+
+/// One start of the process: eight hexadecimal digits, drawn at random.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunId(Arc<str>);
+
+impl RunId {
+    pub fn random() -> RunId {
+        RunId::from_bits(RandomState::new().hash_one(std::process::id()) as u32)
+    }
+
+    pub fn from_bits(bits: u32) -> RunId {
+        RunId(format!("{bits:08x}").into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Text from the network that may be anything, as printable ASCII without blanks.
+///
+/// Every other byte is written `\xNN`, a backslash `\\`. So no record can be forged, split or coloured by a
+/// name, whatever the format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escaped(Box<str>);
+
+impl Escaped {
+    /// A name that is no name, cut after 255 bytes.
+    pub fn name(raw: &[u8]) -> Escaped {
+        Escaped::up_to(raw, 255)
+    }
+
+    /// Host and path of a URL, cut at the query (which may hold secrets) or after 2048 bytes.
+    pub fn url(host_and_path: &str) -> Escaped {
+        let end = host_and_path.find(['?', '#']).unwrap_or(host_and_path.len());
+        Escaped::up_to(&host_and_path.as_bytes()[..end], 2048)
+    }
+
+    fn up_to(raw: &[u8], limit: usize) -> Escaped {
+        use fmt::Write;
+        let kept = &raw[..raw.len().min(limit)];
+        let mut text = String::with_capacity(kept.len());
+        for byte in kept {
+            match byte {
+                b'\\' => text.push_str("\\\\"),
+                0x21..=0x7e => text.push(char::from(*byte)),
+                _ => write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail"),
+            }
+        }
+        if kept.len() < raw.len() {
+            text.push_str("...");
+        }
+        Escaped(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A host or name as it was seen: understood, or kept escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen<T> {
+    Valid(T),
+    Raw(Escaped),
+}
+
+impl<T> From<T> for Seen<T> {
+    fn from(valid: T) -> Seen<T> {
+        Seen::Valid(valid)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Seen<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Seen::Valid(valid) => valid.fmt(f),
+            Seen::Raw(raw) => f.write_str(raw.as_str()),
+        }
+    }
+}
+
+/// One decision, at the moment it was made.
+///
+/// A flow with the reason [`Reason::ServiceEndpoint`] never met the firewall: it is counted as bypassed and
+/// not written, and it has no [`CloseRecord`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowRecord {
+    pub ts: Timestamp,
+    /// Unique within a run; the close record carries it again.
+    pub flow: u64,
+    pub via: Via,
+    pub client: ClientAddr,
+    pub protocol: Protocol,
+    /// What the client asked for.
+    pub host: Option<Seen<Host>>,
+    pub port: u16,
+    pub sni: Option<Seen<HostName>>,
+    /// The address that is dialled, where it is known.
+    pub dst: Option<SocketAddr>,
+    pub verdict: Verdict,
+    pub reason: Reason,
+    pub rule: Option<RuleName>,
+    pub profile: Profile,
+    pub policy_hash: Arc<str>,
+    /// Plain HTTP only, and only written in Azure's formats.
+    pub url: Option<Escaped>,
+}
+
+impl FlowRecord {
+    pub fn bypassed(&self) -> bool {
+        self.reason == Reason::ServiceEndpoint
+    }
+
+    /// The flag that would have allowed a denied flow; None where no flag would.
+    pub fn mend(&self) -> Option<String> {
+        if self.verdict == Verdict::Allow {
+            return None;
+        }
+        let host = match &self.host {
+            Some(Seen::Valid(host)) => host.clone(),
+            Some(Seen::Raw(_)) => return None,
+            None => Host::Addr(self.dst?.ip()),
+        };
+        match self.reason {
+            Reason::NotAllowed | Reason::DeniedByRule | Reason::PortNotAllowed | Reason::ProtoNotAllowed => {
+                let scheme = self.scheme(&host)?;
+                Some(format!("--allow {scheme}://{}", Authority { host, port: self.port }))
+            }
+            // A flow that is not looked into needs no ClientHello: a network rule's.
+            Reason::MissingSni | Reason::NotTls | Reason::NotTds => {
+                Some(format!("--allow tcp://{}", Authority { host, port: self.port }))
+            }
+            Reason::InternalAddress => match host {
+                Host::Name(name) => Some(format!("--resolve {name}:{}", bracketed(self.dst?.ip()))),
+                Host::Addr(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Application rules name hosts: an address is allowed by a network rule.
+    fn scheme(&self, host: &Host) -> Option<&'static str> {
+        match (self.protocol, host) {
+            (Protocol::Udp, _) => Some("udp"),
+            (Protocol::Icmp | Protocol::Other, _) => None,
+            (Protocol::Tcp, _) | (_, Host::Addr(_)) => Some("tcp"),
+            (protocol, Host::Name(_)) => Some(protocol.as_str()),
+        }
+    }
+}
+
+fn bracketed(addr: IpAddr) -> String {
+    match addr {
+        IpAddr::V4(addr) => addr.to_string(),
+        IpAddr::V6(addr) => format!("[{addr}]"),
+    }
+}
+
+/// The end of an allowed flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseRecord {
+    pub ts: Timestamp,
+    pub flow: u64,
+    /// Bytes from the client to the origin.
+    pub bytes_up: u64,
+    pub bytes_down: u64,
+    pub duration: Duration,
+    pub closed_by: ClosedBy,
+    pub why: CloseWhy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClosedBy {
+    Client,
+    Origin,
+    Egret,
+}
+
+impl ClosedBy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClosedBy::Client => "client",
+            ClosedBy::Origin => "origin",
+            ClosedBy::Egret => "egret",
+        }
+    }
+}
+
+/// How a flow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseWhy {
+    /// Both sides said all they had to say.
+    Eof,
+    Reset,
+    IdleTimeout,
+    /// Egret is going down and the drain's deadline passed.
+    Shutdown,
+    /// It was denied after all, or its upstream failed.
+    Reason(Reason),
+}
+
+impl CloseWhy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseWhy::Eof => "eof",
+            CloseWhy::Reset => "reset",
+            CloseWhy::IdleTimeout => "idle-timeout",
+            CloseWhy::Shutdown => "shutdown",
+            CloseWhy::Reason(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// The first record of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartRecord {
+    pub ts: Timestamp,
+    pub version: &'static str,
+    /// The names of the policies in force, in the order of their precedence.
+    pub policies: Vec<Arc<str>>,
+    pub policy_hash: Arc<str>,
+    pub config_digest: Arc<str>,
+}
+
+/// A reload that was asked for, done or refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadRecord {
+    pub ts: Timestamp,
+    /// Of the policy in force from now on: the old one's where the reload was refused.
+    pub policy_hash: Arc<str>,
+    /// Why the old policy stays in force; None where the reload succeeded.
+    pub error: Option<Box<str>>,
+}
+
+/// Everything that callers record. The start and end records are the log's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Flow(FlowRecord),
+    Close(CloseRecord),
+    Reload(ReloadRecord),
+}
+
+/// What the end record says of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counts {
+    pub allowed: u64,
+    pub denied: u64,
+    /// Flows that a service endpoint took past the firewall.
+    pub bypassed: u64,
+    pub closed: u64,
+    pub reloads: u64,
+    /// Records that a sink could not write; one lost by two sinks counts twice.
+    pub lost: u64,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A denied CONNECT to `evil.test:443`.
+    pub(crate) fn denied() -> FlowRecord {
+        FlowRecord {
+            ts: "2026-11-21T21:14:03.5Z".parse().unwrap(),
+            flow: 7,
+            via: Via::Connect,
+            client: ClientAddr::new("127.0.0.1:51000".parse().unwrap()),
+            protocol: Protocol::Https,
+            host: Some(Host::parse("evil.test").unwrap().into()),
+            port: 443,
+            sni: None,
+            dst: None,
+            verdict: Verdict::Deny,
+            reason: Reason::NotAllowed,
+            rule: None,
+            profile: Profile::Azure,
+            policy_hash: "c0ffee".into(),
+            url: None,
+        }
+    }
+
+    /// The same client's CONNECT to `ok.test:443`, allowed by an application rule.
+    pub(crate) fn allowed() -> FlowRecord {
+        let rule =
+            RuleName { policy: "lab".into(), group: "group".into(), collection: "web".into(), rule: "allow ok".into() };
+        FlowRecord {
+            host: Some(Host::parse("ok.test").unwrap().into()),
+            sni: Some(HostName::parse("ok.test").unwrap().into()),
+            dst: Some("192.0.2.7:443".parse().unwrap()),
+            verdict: Verdict::Allow,
+            reason: Reason::ApplicationRule,
+            rule: Some(rule),
+            ..denied()
+        }
+    }
+
+    pub(crate) fn closed() -> CloseRecord {
+        CloseRecord {
+            ts: "2026-11-21T21:14:05Z".parse().unwrap(),
+            flow: 7,
+            bytes_up: 517,
+            bytes_down: 12_000,
+            duration: Duration::from_micros(1_500_250),
+            closed_by: ClosedBy::Origin,
+            why: CloseWhy::Eof,
+        }
+    }
+
+    pub(crate) fn start() -> StartRecord {
+        StartRecord {
+            ts: "2026-11-21T21:14:00Z".parse().unwrap(),
+            version: "0.1.0",
+            policies: vec!["command-line".into(), "lab".into()],
+            policy_hash: "c0ffee".into(),
+            config_digest: "d1ce57".into(),
+        }
+    }
+
+    #[test]
+    fn hostile_names_become_printable() {
+        assert_eq!(Escaped::name(b"a\n\x1b[31m b\\\xff").as_str(), "a\\x0a\\x1b[31m\\x20b\\\\\\xff");
+        assert_eq!(Escaped::name(&[b'a'; 300]).as_str().len(), 255 + "...".len());
+        assert_eq!(Escaped::url("ok.test/a?token=secret").as_str(), "ok.test/a");
+        assert_eq!(Escaped::url("ok.test/a#f").as_str(), "ok.test/a");
+    }
+
+    #[test]
+    fn a_denial_names_the_flag_that_would_allow_it() {
+        let check = |record: FlowRecord, expected: Option<&str>| assert_eq!(record.mend().as_deref(), expected);
+        check(denied(), Some("--allow https://evil.test:443"));
+        check(allowed(), None);
+        check(FlowRecord { protocol: Protocol::Tcp, port: 22, ..denied() }, Some("--allow tcp://evil.test:22"));
+        check(FlowRecord { host: None, dst: allowed().dst, ..denied() }, Some("--allow tcp://192.0.2.7:443"));
+        check(FlowRecord { reason: Reason::NotTls, ..denied() }, Some("--allow tcp://evil.test:443"));
+        check(FlowRecord { reason: Reason::SniConnectMismatch, ..denied() }, None);
+        check(FlowRecord { host: Some(Seen::Raw(Escaped::name(b"x\n"))), ..denied() }, None);
+        let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
+        check(
+            FlowRecord { dst: Some("10.0.0.1:443".parse().unwrap()), ..internal.clone() },
+            Some("--resolve evil.test:10.0.0.1"),
+        );
+        check(internal, None);
+    }
+
+    #[test]
+    fn runs_differ() {
+        assert_ne!(RunId::random(), RunId::random());
+        assert_eq!(RunId::from_bits(0xab).as_str(), "000000ab");
+    }
+}

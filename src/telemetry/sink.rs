@@ -1,0 +1,588 @@
+//! Where the log goes: one sink a target, each with its own format and its own troubles.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::clock::{Clock, Precision};
+use super::record::{CloseRecord, Counts, FlowRecord, ReloadRecord, RunId, StartRecord};
+use super::text::Colours;
+use super::{json, text};
+use crate::azure::logs::{Decided, azure_record, legacy_record};
+
+/// A place for the log, and how it is written there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkSpec {
+    pub target: Target,
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Stdout,
+    Stderr,
+    /// Appended to, and opened again when it was renamed, removed or on demand.
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON lines, `docs/log.md`.
+    Json,
+    /// Lines for people; coloured where the target is a terminal that wants colours.
+    Text,
+    /// `AZFWApplicationRule` and `AZFWNetworkRule`; decisions only.
+    Azure,
+    /// The legacy `AzureFirewall…Rule` categories; decisions only.
+    AzureLegacy,
+}
+
+/// What a proxy does while a sink cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// Keeps serving; what the backlog cannot hold is counted as lost.
+    #[default]
+    Serve,
+    /// Denies new flows until every sink is written again.
+    Refuse,
+}
+
+/// One record of the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entry<'a> {
+    Start(&'a StartRecord),
+    Flow(&'a FlowRecord),
+    Close(&'a CloseRecord),
+    Reload(&'a ReloadRecord),
+    End(Timestamp, Counts),
+}
+
+impl Entry<'_> {
+    pub(super) fn ts(&self) -> Timestamp {
+        match self {
+            Entry::Start(record) => record.ts,
+            Entry::Flow(record) => record.ts,
+            Entry::Close(record) => record.ts,
+            Entry::Reload(record) => record.ts,
+            Entry::End(ts, _) => *ts,
+        }
+    }
+}
+
+/// What every sink writes of the process.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) run: RunId,
+    pub(super) resource_id: Arc<str>,
+}
+
+/// Bytes kept for a sink that cannot be written; a record beyond them is lost and counted.
+const MAX_BACKLOG: usize = 1 << 20;
+
+pub(super) struct Sink {
+    out: Output,
+    render: Renderer,
+    backlog: Backlog,
+    health: Health,
+    /// Records that were never written and never will be.
+    lost: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// With the losses when it began.
+    Failing {
+        lost_before: u64,
+    },
+}
+
+impl Sink {
+    pub(super) fn open(spec: &SinkSpec, identity: &Identity) -> io::Result<Sink> {
+        let mut backlog = Backlog::default();
+        let out = Output::open(&spec.target, &mut backlog)?;
+        let render = Renderer::new(spec, identity);
+        Ok(Sink { out, render, backlog, health: Health::Well, lost: 0 })
+    }
+
+    /// Renders a record; [`Sink::flush`] writes it.
+    pub(super) fn push(&mut self, seq: u64, entry: &Entry<'_>) {
+        if self.is_failing() && self.backlog.bytes.len() >= MAX_BACKLOG {
+            self.lost += 1;
+        } else {
+            self.render.push(&mut self.backlog.bytes, seq, entry);
+        }
+    }
+
+    /// Writes what is rendered, in one write(2) as a rule. What cannot be written stays for the next time.
+    pub(super) fn flush(&mut self) {
+        if self.backlog.is_empty() {
+            return;
+        }
+        match self.backlog.write_to(&mut self.out.file) {
+            Ok(()) => self.recovered(),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        if self.health == Health::Well {
+            self.health = Health::Failing { lost_before: self.lost };
+            let name = self.out.name();
+            tracing::error!("cannot write the flow log {name}: {error}; trying on, lost records are counted");
+        }
+    }
+
+    fn recovered(&mut self) {
+        if let Health::Failing { lost_before } = self.health {
+            self.health = Health::Well;
+            let (name, lost) = (self.out.name(), self.lost - lost_before);
+            tracing::warn!("the flow log {name} is written again; records lost meanwhile: {lost}");
+        }
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.health != Health::Well
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Gives up on what is still unwritten.
+    pub(super) fn abandon(&mut self) {
+        self.lost += self.backlog.records();
+        self.backlog.clear();
+    }
+
+    /// Opens the file again, if it is one.
+    pub(super) fn reopen(&mut self) {
+        self.out.reopen(&mut self.backlog);
+    }
+
+    /// Opens the file again if its path leads elsewhere by now: rotated, removed.
+    pub(super) fn follow_rename(&mut self) {
+        if self.out.has_moved() {
+            self.reopen();
+        }
+    }
+}
+
+/// Rendered records that are not written yet.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: Vec<u8>,
+    /// How many of `bytes` are written; it may stand within a line.
+    done: usize,
+    /// The file ends within a line that will not be completed.
+    after_torn_line: bool,
+}
+
+impl Backlog {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.done = 0;
+    }
+
+    fn records(&self) -> u64 {
+        self.bytes[self.done..].iter().filter(|b| **b == b'\n').count() as u64
+    }
+
+    /// On an error, continues where it stopped when called again.
+    fn write_to(&mut self, out: &mut impl Write) -> io::Result<()> {
+        if self.after_torn_line {
+            out.write_all(b"\n")?;
+            self.after_torn_line = false;
+        }
+        while self.done < self.bytes.len() {
+            match out.write(&self.bytes[self.done..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Someone who shares the terminal or pipe made it non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY_AFTER),
+                Err(error) => return Err(error),
+            }
+        }
+        self.clear();
+        Ok(())
+    }
+
+    /// Another file comes next: the line that was begun is written whole again.
+    fn rewind_to_line(&mut self) {
+        let line = self.bytes[..self.done].iter().rposition(|b| *b == b'\n');
+        self.done = line.map_or(0, |at| at + 1);
+    }
+}
+
+const RETRY_AFTER: Duration = Duration::from_millis(5);
+
+struct Output {
+    target: Target,
+    file: File,
+    file_id: Option<FileId>,
+    /// That the file could not be opened again has been said.
+    said_lost_path: bool,
+}
+
+impl Output {
+    fn open(target: &Target, backlog: &mut Backlog) -> io::Result<Output> {
+        let file = match target {
+            Target::Stdout => duplicate(&io::stdout())?,
+            Target::Stderr => duplicate(&io::stderr())?,
+            Target::File(path) => open_file(path, backlog).map_err(|error| naming(path, &error))?,
+        };
+        let file_id = file.metadata().ok().as_ref().and_then(file_id);
+        Ok(Output { target: target.clone(), file, file_id, said_lost_path: false })
+    }
+
+    fn name(&self) -> String {
+        match &self.target {
+            Target::Stdout => "on standard output".to_owned(),
+            Target::Stderr => "on standard error".to_owned(),
+            Target::File(path) => format!("`{}`", path.display()),
+        }
+    }
+
+    fn has_moved(&self) -> bool {
+        match &self.target {
+            Target::File(path) => match std::fs::metadata(path) {
+                Ok(metadata) => file_id(&metadata) != self.file_id,
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            },
+            Target::Stdout | Target::Stderr => false,
+        }
+    }
+
+    /// Where that fails, the old file is kept.
+    fn reopen(&mut self, backlog: &mut Backlog) {
+        let Target::File(path) = &self.target else { return };
+        backlog.rewind_to_line();
+        match Output::open(&self.target, backlog) {
+            Ok(opened) => *self = opened,
+            Err(error) if !self.said_lost_path => {
+                self.said_lost_path = true;
+                tracing::error!("{error}; still writing to what was `{}`", path.display());
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn naming(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot open the flow log `{}`: {error}", path.display()))
+}
+
+/// Opens a log to append to it, and notes if another process left it within a line.
+fn open_file(path: &Path, backlog: &mut Backlog) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    let metadata = file.metadata()?;
+    backlog.after_torn_line = metadata.is_file() && metadata.len() > 0 && !ends_with_line_feed(path);
+    Ok(file)
+}
+
+/// A file that may be written and not read counts as whole.
+fn ends_with_line_feed(path: &Path) -> bool {
+    let last_byte = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        Ok(last[0])
+    };
+    last_byte().map_or(true, |last| last == b'\n')
+}
+
+/// A handle of our own on a standard stream: without the library's line buffer, one batch is one write.
+#[cfg(unix)]
+fn duplicate(stream: &impl std::os::fd::AsFd) -> io::Result<File> {
+    Ok(stream.as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(windows)]
+fn duplicate(stream: &impl std::os::windows::io::AsHandle) -> io::Result<File> {
+    Ok(stream.as_handle().try_clone_to_owned()?.into())
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+#[cfg(unix)]
+fn file_id(metadata: &std::fs::Metadata) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Elsewhere an open file cannot be renamed away.
+#[cfg(not(unix))]
+fn file_id(_: &std::fs::Metadata) -> Option<FileId> {
+    None
+}
+
+struct Renderer {
+    format: Format,
+    colours: Colours,
+    clock: Clock,
+    identity: Identity,
+}
+
+impl Renderer {
+    fn new(spec: &SinkSpec, identity: &Identity) -> Renderer {
+        let choice = match spec.target {
+            Target::Stdout => anstream::AutoStream::choice(&io::stdout()),
+            Target::Stderr => anstream::AutoStream::choice(&io::stderr()),
+            Target::File(_) => anstream::ColorChoice::Never,
+        };
+        let colours = match choice {
+            anstream::ColorChoice::Never => Colours::Plain,
+            _ => Colours::Ansi,
+        };
+        Renderer { format: spec.format, colours, clock: Clock::new(), identity: identity.clone() }
+    }
+
+    fn push(&mut self, out: &mut Vec<u8>, seq: u64, entry: &Entry<'_>) {
+        let Identity { run, resource_id } = &self.identity;
+        match (self.format, entry) {
+            (Format::Json, entry) => json::write_line(out, &mut self.clock, run, seq, entry),
+            (Format::Text, entry) => text::write_line(out, &mut self.clock, self.colours, run, entry),
+            (Format::Azure | Format::AzureLegacy, Entry::Flow(record)) => {
+                write_azure(out, &mut self.clock, self.format, resource_id, record);
+            }
+            // Azure has no words for the rest.
+            (Format::Azure | Format::AzureLegacy, _) => {}
+        }
+    }
+}
+
+fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id: &str, record: &FlowRecord) {
+    let host = record.host.as_ref().map_or(String::new(), |host| host.to_string());
+    let decided = Decided {
+        time: clock.show(record.ts, Precision::Azure),
+        protocol: record.protocol,
+        client: record.client,
+        host: &host,
+        port: record.port,
+        dst: record.dst,
+        url: record.url.as_ref().map(|url| url.as_str()),
+        verdict: record.verdict,
+        reason: record.reason,
+        rule: record.rule.as_ref(),
+    };
+    let written = if format == Format::Azure {
+        serde_json::to_writer(&mut *out, &azure_record(&decided, resource_id))
+    } else {
+        serde_json::to_writer(&mut *out, &legacy_record(&decided, resource_id))
+    };
+    written.expect("plain structs to a Vec cannot fail");
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::record::tests::{allowed, closed, denied};
+    use super::*;
+    use std::fs;
+
+    pub(crate) fn file(path: &Path, format: Format) -> SinkSpec {
+        SinkSpec { target: Target::File(path.to_owned()), format }
+    }
+
+    fn open(path: &Path, format: Format) -> Sink {
+        let resource_id = crate::azure::logs::DEFAULT_RESOURCE_ID.into();
+        Sink::open(&file(path, format), &Identity { run: RunId::from_bits(1), resource_id }).unwrap()
+    }
+
+    fn push(sink: &mut Sink, seq: u64) {
+        sink.push(seq, &Entry::Flow(&denied()));
+    }
+
+    pub(crate) fn sequence(path: &Path) -> Vec<u64> {
+        let text = fs::read_to_string(path).unwrap();
+        let seq = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["seq"].as_u64();
+        text.lines().filter_map(seq).collect()
+    }
+
+    #[test]
+    fn a_renamed_or_removed_file_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, rotated) = (dir.path().join("log"), dir.path().join("log.1"));
+        let mut sink = open(&path, Format::Json);
+        let write = |sink: &mut Sink, seq| {
+            push(sink, seq);
+            sink.follow_rename();
+            sink.flush();
+        };
+        write(&mut sink, 0);
+        fs::rename(&path, &rotated).unwrap();
+        write(&mut sink, 1);
+        write(&mut sink, 2);
+        assert_eq!((sequence(&rotated), sequence(&path)), (vec![0], vec![1, 2]));
+        fs::remove_file(&path).unwrap();
+        write(&mut sink, 3);
+        assert_eq!(sequence(&path), [3]);
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_opened_again_keeps_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (logs, moved) = (dir.path().join("logs"), dir.path().join("moved"));
+        fs::create_dir(&logs).unwrap();
+        let mut sink = open(&logs.join("log"), Format::Json);
+        fs::rename(&logs, &moved).unwrap();
+        sink.follow_rename();
+        push(&mut sink, 0);
+        sink.flush();
+        assert_eq!(sequence(&moved.join("log")), [0]);
+        assert!(!sink.is_failing());
+    }
+
+    /// Runs `body` and gives back what it said through tracing.
+    fn said(body: impl FnOnce()) -> String {
+        use std::sync::Mutex;
+        #[derive(Clone, Default)]
+        struct Said(Arc<Mutex<Vec<u8>>>);
+        impl Write for Said {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let said = Said::default();
+        let writer = said.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, body);
+        String::from_utf8(said.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_said_once_counted_and_recovered_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let records = 2 * MAX_BACKLOG as u64 / 250;
+        let mut lost = 0;
+        let said = said(|| {
+            let mut sink = open(&path, Format::Json);
+            for seq in 0..records {
+                push(&mut sink, seq);
+                sink.flush();
+                assert!(sink.is_failing());
+            }
+            assert!(sink.backlog.bytes.len() < MAX_BACKLOG + 1_000);
+            fs::remove_file(&path).unwrap();
+            sink.follow_rename();
+            sink.flush();
+            assert!(!sink.is_failing());
+            lost = sink.lost();
+        });
+        assert!(lost > 0);
+        assert_eq!(sequence(&path), (0..records - lost).collect::<Vec<u64>>(), "what was kept is written in order");
+        assert_eq!(said.matches("No space left on device").count(), 1, "{said}");
+        assert_eq!(said.matches(&format!("written again; records lost meanwhile: {lost}")).count(), 1, "{said}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_abandoned_is_lost() {
+        let mut sink = open(Path::new("/dev/full"), Format::Json);
+        push(&mut sink, 0);
+        push(&mut sink, 1);
+        sink.flush();
+        sink.abandon();
+        assert_eq!(sink.lost(), 2);
+    }
+
+    /// Takes so many bytes, then is full.
+    struct Full(Vec<u8>, usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let n = bytes.len().min(self.1 - self.0.len());
+            self.0.extend_from_slice(&bytes[..n]);
+            if n == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(n) }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_torn_line_is_completed_in_its_file_and_repeated_in_another() {
+        let torn = || {
+            let mut backlog = Backlog { bytes: b"one\ntwo\n".to_vec(), ..Backlog::default() };
+            let mut out = Full(Vec::new(), 5);
+            assert_eq!(backlog.write_to(&mut out).unwrap_err().kind(), io::ErrorKind::StorageFull);
+            assert_eq!(out.0, b"one\nt");
+            (backlog, out)
+        };
+        let (mut backlog, mut out) = torn();
+        out.1 = 100;
+        backlog.write_to(&mut out).unwrap();
+        assert_eq!(out.0, b"one\ntwo\n");
+
+        let (mut backlog, _) = torn();
+        backlog.rewind_to_line();
+        let mut other = Full(Vec::new(), 100);
+        backlog.write_to(&mut other).unwrap();
+        assert_eq!(other.0, b"two\n");
+    }
+
+    #[test]
+    fn a_line_torn_by_rotation_is_whole_in_the_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut sink = open(&path, Format::Json);
+        (0..2).for_each(|seq| push(&mut sink, seq));
+        // The disk was full after so many bytes, within the second line.
+        let written = sink.backlog.bytes.len() - 10;
+        sink.out.file.write_all(&sink.backlog.bytes[..written]).unwrap();
+        sink.backlog.done = written;
+        fs::rename(&path, dir.path().join("log.1")).unwrap();
+        sink.follow_rename();
+        sink.flush();
+        assert_eq!(sequence(&path), [1]);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_file_left_within_a_line_does_not_spoil_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        fs::write(&path, "{\"v\":1,\"kin").unwrap();
+        let mut sink = open(&path, Format::Json);
+        push(&mut sink, 5);
+        sink.flush();
+        assert_eq!(sequence(&path), [5]);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn azure_formats_hold_decisions_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |format, category: &str| {
+            let path = dir.path().join(category);
+            let mut sink = open(&path, format);
+            sink.push(0, &Entry::Flow(&allowed()));
+            sink.push(1, &Entry::Close(&closed()));
+            sink.push(2, &Entry::End(closed().ts, Counts::default()));
+            sink.flush();
+            let text = fs::read_to_string(&path).unwrap();
+            let value: serde_json::Value = serde_json::from_str(&text).expect("one line");
+            assert_eq!(value["category"], category);
+            assert_eq!(value["time"], "2026-11-21T21:14:03.5000000Z");
+        };
+        check(Format::Azure, "AZFWApplicationRule");
+        check(Format::AzureLegacy, "AzureFirewallApplicationRule");
+    }
+}

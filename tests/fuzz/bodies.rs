@@ -1,0 +1,88 @@
+//! What each fuzz target asserts of its input. `tests/it/fuzz_corpus.rs` asserts the same of the corpus.
+//!
+//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz client_hello`; a stable toolchain will do with
+//! `RUSTC_BOOTSTRAP=1` set.
+
+use std::fmt::Debug;
+
+use egret::flow::{Authority, HostName};
+use egret::wire::ParseError;
+use egret::wire::http_body::{BodyError, BodyTracker, Progress};
+use egret::wire::http_head::{Framing, parse_target};
+use egret::wire::{client_hello as hello, http_head as head};
+
+/// The input is read as the bytes of a connection, and once more as a message that is cut into records.
+pub fn client_hello(bytes: &[u8]) {
+    assert_prefixes_agree(bytes, hello::parse);
+    if bytes.len() < 1 << 14 {
+        assert_eq!(hello::parse(&records(bytes, 7)), hello::parse(&records(bytes, 1 << 14)));
+    }
+}
+
+pub fn http_head(bytes: &[u8]) {
+    assert_prefixes_agree(bytes, head::parse);
+    if let Ok((request, length)) = head::parse(bytes) {
+        assert_eq!(head::parse(&bytes[..length]), Ok((request, length)));
+        assert!(bytes[..length].ends_with(b"\r\n\r\n") && length <= head::MAX_HEAD);
+        let _ = parse_target(request.method, request.target);
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = parse_target("GET", text);
+        let _ = parse_target("CONNECT", text);
+    }
+}
+
+/// The first byte says where the rest is split, and how long a body of known length is.
+pub fn http_body(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let (one, two) = bytes.split_at(bytes.len().min(usize::from(*first)));
+    for framing in [Framing::None, Framing::Length(u64::from(*first)), Framing::Chunked] {
+        let whole = BodyTracker::new(framing).advance(bytes);
+        if let Ok(Progress::Done(length)) = whole {
+            assert!(length <= bytes.len());
+        }
+        assert_eq!(advance_twice(framing, one, two), whole);
+    }
+}
+
+pub fn host_name(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(name) = HostName::parse(text) {
+        assert!(name.as_str().len() <= 253 && name.as_str().is_ascii());
+        assert_eq!(HostName::parse(name.as_str()), Ok(name));
+    }
+    if let Ok(name) = HostName::parse_typed(text) {
+        assert_eq!(HostName::parse(name.as_str()), Ok(name));
+    }
+    if let Ok(authority) = Authority::parse(text, Some(443)) {
+        assert_eq!(Authority::parse(&authority.to_string(), None), Ok(authority));
+    }
+}
+
+/// No prefix may have another verdict than the whole, except that it is incomplete.
+fn assert_prefixes_agree<'a, T: PartialEq + Debug, E: PartialEq + Debug>(
+    bytes: &'a [u8],
+    parse: impl Fn(&'a [u8]) -> Result<T, ParseError<E>>,
+) {
+    let whole = parse(bytes);
+    for cut in (0..bytes.len()).step_by(1 + bytes.len() / 64) {
+        let part = parse(&bytes[..cut]);
+        assert!(part == Err(ParseError::Incomplete) || part == whole, "{cut}: {part:?}, but {whole:?}");
+    }
+}
+
+fn records(message: &[u8], size: usize) -> Vec<u8> {
+    let record = |part: &[u8]| [&[22, 3, 1], &(part.len() as u16).to_be_bytes()[..], part].concat();
+    message.chunks(size).flat_map(record).collect()
+}
+
+fn advance_twice(framing: Framing, one: &[u8], two: &[u8]) -> Result<Progress, BodyError> {
+    let mut body = BodyTracker::new(framing);
+    match body.advance(one)? {
+        Progress::Done(length) => Ok(Progress::Done(length)),
+        Progress::More => Ok(match body.advance(two)? {
+            Progress::Done(length) => Progress::Done(one.len() + length),
+            Progress::More => Progress::More,
+        }),
+    }
+}
