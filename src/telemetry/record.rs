@@ -17,7 +17,7 @@ pub struct RunId(Arc<str>);
 
 impl RunId {
     pub fn random() -> RunId {
-        RunId::from_bits(RandomState::new().hash_one(std::process::id()) as u32)
+        RunId::from_bits((RandomState::new().hash_one(std::process::id()) >> 32) as u32)
     }
 
     pub fn from_bits(bits: u32) -> RunId {

@@ -197,6 +197,7 @@ impl Backlog {
     }
 
     /// On an error, continues where it stopped when called again.
+    #[allow(clippy::disallowed_methods, reason = "the writer has a thread to itself")]
     fn write_to(&mut self, out: &mut impl Write) -> io::Result<()> {
         if self.after_torn_line {
             out.write_all(b"\n")?;

@@ -169,6 +169,7 @@ mod tests {
         fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    #[allow(clippy::disallowed_methods, reason = "what is waited for happens on another thread")]
     fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         let end = Instant::now() + LIMIT;
         while !holds() {

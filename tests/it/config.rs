@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use egret::config::{Config, ConfigErrors, Loaded, OPTIONS, Overrides, PrivateAddresses, load};
+use egret::config::{Config, ConfigErrors, Loaded, OPTIONS, Overrides, load};
 use egret::flow::Profile;
-use egret::policy::in_order;
+use egret::policy::{PrivateAddresses, in_order};
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
     let folder = Path::new("tests/fixtures/config").join(kind);

@@ -2,8 +2,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
     reason = "a test that fails says so by a panic, and tests are clients: they dial and wait"
 )]
 
