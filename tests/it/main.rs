@@ -1,5 +1,15 @@
 //! One binary for all integration tests: a file a topic.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a test says what went wrong by panicking, and why it skips by printing"
+)]
+
 mod cases;
 mod config;
 mod fuzz_corpus;
