@@ -1,4 +1,46 @@
-//! **Egret**, the EGRess Emulator and Tester.
+//! **Egret**, the EGRess Emulator and Tester: an Azure Firewall in one binary, for labs and CI.
+//!
+//! It filters real traffic by SNI, Host header and address, with Azure Firewall's own rules and order, and says
+//! of every flow what was decided and why. `docs/fidelity.md` says what is emulated, what differs and what is
+//! assumed.
+//!
+//! # One decision, many faces
+//!
+//! ```text
+//!  HTTP ──────┐   identify        authorize           dial           relay          record
+//!  CONNECT ───┼─► Ask ──────────► Permit | Denied ──► TcpStream ───► Relayed ─────► FlowRecord
+//!  SOCKS5 ────┘   (front-end       (policy, pure,      (net::dial:    (net::relay)   (telemetry)
+//!  check, admin    and wire)        one call)           only a Permit)
+//! ```
+//!
+//! There is one engine, [`policy::Policy::decide`], and everything asks it: the data path, `check`, the admin
+//! server, live tunnels after a reload. Deny is the default, and only the owner of a [`policy::Permit`] can
+//! dial. [`policy::walk`] decides the same question rule by rule: it is what `check --explain` prints, and the
+//! oracle that property tests hold the compiled policy against.
+//!
+//! # Modules
+//!
+//! | module | what | may use |
+//! |---|---|---|
+//! | [`flow`] | vocabulary: names, addresses, ports, reasons | – |
+//! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5 | flow |
+//! | [`policy`] | rule tree, compiled policy, explanation | flow |
+//! | [`allowlist`] | the lists in `allowlists/`, embedded; the built-in policies | flow, policy |
+//! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist |
+//! | [`config`] | `egret.toml` and flags, resolved; errors that say where and how to mend | flow, policy, allowlist, azure |
+//! | [`telemetry`] | flow log, last decisions, metrics | flow, policy, azure |
+//! | `net` | mechanism: listen, dial, relay, resolve | flow, wire, policy, config (resolved) |
+//! | `proxy` | the data plane: sessions and their front-ends | flow, wire, policy, net, telemetry, config |
+//! | `control` | admin server and reload, on their own thread | all but cli |
+//! | [`cli`] | arguments, subcommands, the only printer | all |
+//!
+//! The first five are pure: no sockets, no files, no clock, no log. A test keeps this table.
+//!
+//! # Threads
+//!
+//! One thread a core, each with a single-threaded runtime, a listener of its own (`SO_REUSEPORT`), a resolver
+//! cache and a batch of the log; the policy is one `Arc` behind one atomic load. Beside them a thread that
+//! writes the log and one for the admin server and reloads.
 
 pub mod allowlist;
 pub mod azure;

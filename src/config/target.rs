@@ -202,7 +202,7 @@ pub struct CheckTarget {
     pub text: String,
     pub protocol: Protocol,
     pub host: Host,
-    /// 0 for ICMP.
+    /// 0 for ICMP and other protocols without ports.
     pub port: u16,
     /// Path and query, from the first slash on.
     pub path: Option<String>,
@@ -210,7 +210,8 @@ pub struct CheckTarget {
 
 impl CheckTarget {
     /// Reads `https://host[:port][/path]`, `http://…`, `mssql://host[:port]`, `tcp://host:port`,
-    /// `udp://host:port`, `icmp://host`, `host:port` or a bare host, which is asked for by HTTPS.
+    /// `udp://host:port`, `icmp://host`, `ip://host` (any other IP protocol), `host:port` or a bare host, which is
+    /// asked for by HTTPS.
     ///
     /// ```
     /// use egret::config::CheckTarget;
@@ -226,7 +227,8 @@ impl CheckTarget {
             "tcp" => check_plain(text, rest, Protocol::Tcp, None),
             "udp" => check_plain(text, rest, Protocol::Udp, None),
             "mssql" => check_plain(text, rest, Protocol::Mssql, Some(1433)),
-            "icmp" => check_icmp(text, rest),
+            "icmp" => check_portless(text, rest, Protocol::Icmp),
+            "ip" => check_portless(text, rest, Protocol::Other),
             _ => match app_protocol(scheme) {
                 Some(protocol) => check_url(text, rest, protocol),
                 None => Err(TargetError::Scheme { text: text.to_owned(), scheme: scheme.to_owned() }),
@@ -267,12 +269,12 @@ fn check_plain(
     Ok(CheckTarget { text: text.to_owned(), protocol, host, port, path: None })
 }
 
-fn check_icmp(text: &str, rest: &str) -> Result<CheckTarget, TargetError> {
+fn check_portless(text: &str, rest: &str, protocol: Protocol) -> Result<CheckTarget, TargetError> {
     let host = match unbracket(rest).parse::<IpAddr>() {
         Ok(addr) => Host::Addr(addr),
         Err(_) => Host::Name(HostName::parse_typed(rest).map_err(|error| host_part(text, rest, error))?),
     };
-    Ok(CheckTarget { text: text.to_owned(), protocol: Protocol::Icmp, host, port: 0, path: None })
+    Ok(CheckTarget { text: text.to_owned(), protocol, host, port: 0, path: None })
 }
 
 fn split_path(rest: &str) -> (&str, Option<String>) {
@@ -397,6 +399,7 @@ mod tests {
         check("udp://ntp.test:123", "udp ntp.test 123");
         check("icmp://10.0.0.4", "icmp 10.0.0.4 0");
         check("icmp://[::1]", "icmp ::1 0");
+        check("ip://10.0.0.4", "ip 10.0.0.4 0");
         check("mssql://db.test", "mssql db.test 1433");
         check("contoso.com:80", "http contoso.com 80");
         check("contoso.com:1433", "mssql contoso.com 1433");

@@ -32,10 +32,10 @@ use crate::net::listener;
 use crate::policy::Policy;
 use crate::telemetry::Log;
 
-pub use shared::{Lifecycle, Shared};
+pub(crate) use shared::{Lifecycle, Shared};
 
 /// The running data plane.
-pub struct Proxy {
+pub(crate) struct Proxy {
     shared: Arc<Shared>,
     addrs: Vec<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
@@ -44,7 +44,7 @@ pub struct Proxy {
 impl Proxy {
     /// Binds every listener and starts the workers. `others` are addresses that Egret listens on besides, such
     /// as the admin server's: they are never dialled either. An error names the address.
-    pub fn start(
+    pub(crate) fn start(
         config: ProxyConfig,
         dns: DnsConfig,
         policy: Policy,
@@ -72,16 +72,16 @@ impl Proxy {
     }
 
     /// Where it listens, with the ports that were chosen for 0.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    pub(crate) fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
 
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
     /// Waits until every worker has ended, which [`Lifecycle`] brings about.
-    pub fn join(self) {
+    pub(crate) fn join(self) {
         for worker in self.workers {
             if worker.join().is_err() {
                 tracing::error!("a worker ended in a panic");

@@ -19,15 +19,28 @@ use crate::telemetry::{CoreCounters, Log, Metrics, Recorder, RuleHits};
 use super::limit::Limiter;
 
 /// A policy in force, with what is counted of it.
-pub struct Active {
-    pub policy: Policy,
-    pub profile: Profile,
-    pub hits: Arc<RuleHits>,
+pub(crate) struct Active {
+    pub(crate) policy: Policy,
+    pub(crate) profile: Profile,
+    pub(crate) hits: Arc<RuleHits>,
     generation: u64,
 }
 
+/// The policy as one core holds it: its own count of references, so that flows write nothing that is shared.
+pub(super) type InForce = Rc<Held>;
+
+pub(super) struct Held(Arc<Active>);
+
+impl std::ops::Deref for Held {
+    type Target = Active;
+
+    fn deref(&self) -> &Active {
+        &self.0
+    }
+}
+
 /// Shared by all cores. Of this only the limiter is written for a connection, and nothing for a flow.
-pub struct Shared {
+pub(crate) struct Shared {
     active: ArcSwap<Active>,
     generation: AtomicU64,
     changed: watch::Sender<u64>,
@@ -42,15 +55,15 @@ pub struct Shared {
 
 /// The two steps of going down.
 #[derive(Clone, Default)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// No new connections; what is idle closes.
-    pub drain: CancellationToken,
+    pub(crate) drain: CancellationToken,
     /// What still runs is closed.
-    pub kill: CancellationToken,
+    pub(crate) kill: CancellationToken,
 }
 
 impl Shared {
-    pub fn new(config: ProxyConfig, policy: Policy, profile: Profile, log: Log, lifecycle: Lifecycle) -> Shared {
+    pub(crate) fn new(config: ProxyConfig, policy: Policy, profile: Profile, log: Log, lifecycle: Lifecycle) -> Shared {
         let active = activate(policy, profile, config.workers, 0);
         let metrics = Arc::new(Metrics::new(config.workers, active.hits.clone(), log.clone()));
         let limiter = Limiter::new(&config.limits);
@@ -69,7 +82,7 @@ impl Shared {
     }
 
     /// Puts another policy in force. Live tunnels look whether it still allows them.
-    pub fn replace(&self, policy: Policy, profile: Profile) {
+    pub(crate) fn replace(&self, policy: Policy, profile: Profile) {
         let generation = self.active.load().generation + 1;
         let active = Arc::new(activate(policy, profile, self.config.workers, generation));
         self.metrics.set_rule_hits(active.hits.clone());
@@ -78,12 +91,12 @@ impl Shared {
         self.changed.send_replace(generation);
     }
 
-    pub fn active(&self) -> Arc<Active> {
+    pub(crate) fn active(&self) -> Arc<Active> {
         self.active.load_full()
     }
 
     /// To be called once, when the listeners are bound.
-    pub fn set_own_addresses(&self, own: Vec<SocketAddr>) {
+    pub(crate) fn set_own_addresses(&self, own: Vec<SocketAddr>) {
         // A second call would come with the same addresses.
         let _ = self.own.set(own);
     }
@@ -120,23 +133,23 @@ pub(super) struct Core {
     pub(super) resolver: Resolver,
     pub(super) recorder: Recorder,
     pub(super) counters: Arc<CoreCounters>,
-    active: RefCell<Rc<Arc<Active>>>,
+    active: RefCell<InForce>,
     next_flow: Cell<u64>,
 }
 
 impl Core {
     pub(super) fn new(shared: Arc<Shared>, number: usize, resolver: Resolver) -> Core {
-        let active = RefCell::new(Rc::new(shared.active()));
+        let active = RefCell::new(Rc::new(Held(shared.active())));
         let recorder = shared.log.recorder();
         let counters = shared.metrics.cores()[number].clone();
         Core { shared, resolver, recorder, counters, active, next_flow: Cell::new(number as u64) }
     }
 
     /// The policy in force; one atomic load where it has not changed.
-    pub(super) fn active(&self) -> Rc<Arc<Active>> {
+    pub(super) fn active(&self) -> InForce {
         let mut active = self.active.borrow_mut();
         if active.generation != self.shared.generation.load(Acquire) {
-            *active = Rc::new(self.shared.active());
+            *active = Rc::new(Held(self.shared.active()));
         }
         active.clone()
     }

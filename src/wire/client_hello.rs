@@ -325,7 +325,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::cast_possible_truncation, reason = "the lengths are those of what the tests make up")]
+#[expect(clippy::cast_possible_truncation, reason = "the hellos made here are short")]
 mod tests {
     use std::sync::Arc;
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use egret::config::{Config, ConfigErrors, Loaded, OPTIONS, Overrides, load};
 use egret::flow::Profile;
-use egret::policy::{PrivateAddresses, in_order};
+use egret::policy::PrivateAddresses;
+use egret::policy::in_order;
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
     let folder = Path::new("tests/fixtures/config").join(kind);

@@ -16,7 +16,7 @@ struct Layer {
 
 const SERVERS: &[&str] = &["tokio", "hyper", "hyper_util"];
 const SOCKETS: &[&str] = &["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "socket2"];
-const FILES: &[&str] = &["fs", "File", "OpenOptions"];
+const FILES: &[&str] = &["fs", "OpenOptions"];
 const CLOCKS: &[&str] = &["Instant", "SystemTime", "jiff"];
 const FORMATS: &[&str] = &["serde_json", "toml"];
 const LOGS: &[&str] = &["tracing", "println", "eprintln"];

@@ -10,6 +10,17 @@
     reason = "a test that fails says so by a panic, and tests are clients: they dial and wait"
 )]
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a test says what went wrong by panicking, and why it skips by printing"
+)]
+
+mod cases;
 mod config;
 mod fuzz_corpus;
 mod layering;
