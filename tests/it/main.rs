@@ -7,17 +7,7 @@
     clippy::disallowed_methods,
     clippy::cast_possible_truncation,
     unreachable_pub,
-    reason = "a test that fails says so by a panic, and tests are clients: they dial and wait"
-)]
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a test says what went wrong by panicking, and why it skips by printing"
+    reason = "a test says what went wrong by panicking and why it skips by printing, and tests are clients: they dial"
 )]
 
 mod cases;
