@@ -1,8 +1,8 @@
 //! What a decision costs, and what a policy costs to compile: `cargo bench --bench policy`.
 //!
-//! Three policies: one the size of the built-in one, 10 000 rules of every kind, and 1 000 000 names. Each is asked
-//! in turn for names that are in it, below a wildcard, long, and not in it at all. Beside them: globset alone over the
-//! same patterns, which knows no ports, sources or order, and the linear walk.
+//! Three policies: the built-in one, 10 000 rules of every kind, and 1 000 000 names. Each is asked in turn for names
+//! that are in it, below a wildcard, long, and not in it at all, and for addresses. Beside them: globset alone over the
+//! same patterns, which knows neither ports, sources, order nor addresses, and the linear walk.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -15,11 +15,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use divan::Bencher;
-use egret::flow::{Host, HostName, PortRange, PortSet, Protocol};
+use egret::allowlist::{self, Builtin};
+use egret::flow::{Host, PortSet, Protocol};
 use egret::policy::{
     Action, Address, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, Policy,
-    PolicyRules, Priority, PrivateAddresses, Query, RuleCollection, RuleCollectionGroup, RuleSet, Rules,
-    ServiceEndpoint, walk,
+    PolicyRules, Priority, PrivateAddresses, Query, RuleCollection, RuleCollectionGroup, RuleSet, Rules, walk,
 };
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -30,37 +30,6 @@ fn main() {
     divan::main();
 }
 
-const EXACT: &str = "admin.core.windows.net:443 antares-black.antares.metrics.nsatc.net:443 antares-red.antares.metrics.nsatc.net:443 \
-    antares.metrics.nsatc.net:443 az-prod.metrics.nsatc.net:443 azglobal-black.azglobal.metrics.nsatc.net:443 \
-    azglobal-red.azglobal.metrics.nsatc.net:443 azperfcounters1.blob.core.windows.net:443 \
-    azureprofileruploads.blob.core.windows.net:443 azureprofileruploads2.blob.core.windows.net:443 \
-    azureprofileruploads3.blob.core.windows.net:443 azureprofileruploads4.blob.core.windows.net:443 \
-    azureprofileruploads5.blob.core.windows.net:443 azurewatsonanalysis-prod.core.windows.net:443 \
-    client.wns.windows.com:443 clientconfig.passport.net:443 crl.microsoft.com:443 crl.microsoft.com:80 \
-    crl.verisign.com:80 crl3.digicert.com:80 csc3-2009-2.crl.verisign.com:80 definitionupdates.microsoft.com:443 \
-    dmd.metaservices.microsoft.com:80 flighting.cp.wd.microsoft.com:443 global.metrics.nsatc.net:80 \
-    go.microsoft.com:443 go.microsoft.com:80 graph.windows.net:443 login.live.com:443 login.microsoftonline.com:443 \
-    login.windows.com:443 login.windows.net:443 management.core.windows.net:443 management.core.windows.net:80 \
-    maupdateaccount.blob.core.windows.net:443 mscrl.microsoft.com:443 mscrl.microsoft.com:80 ocsp.digicert.com:80 \
-    ocsp.msocsp.com:443 ocsp.verisign.com:80 packages.microsoft.com:443 schemas.microsoft.com:443 \
-    schemas.microsoft.com:80 shavamanifestcdnprod1.azureedge.net:443 validation-v2.sls.microsoft.com:443 \
-    wdcp.microsoft.com:443 wdcpalt.microsoft.com:443 www.microsoft.com:443 www.microsoft.com:80 \
-    www.msftconnecttest.com:80 www.thawte.com:443 auth.docker.io:443 download.docker.com:443 \
-    download.mono-project.com:80 packages.treasuredata.com:80 production.cloudflare.docker.com:443 \
-    registry-1.docker.io:443 security.ubuntu.com:80 us.archive.ubuntu.com:80 \
-    wawsinfraprodbay063.blob.core.windows.net:443";
-const WILDCARDS: &str = "*.management.azure.com:443 *.update.microsoft.com:443 *.windowsupdate.microsoft.com:443 \
-    glob:gr-Prod-*.cloudapp.net:443 glob:graudprod*lini*.servicebus.windows.net:443 \
-    glob:graudprod*mini*.servicebus.windows.net:443 glob:grmdsprod*lini*.servicebus.windows.net:443 \
-    glob:grmdsprod*mini*.servicebus.windows.net:443 glob:grsecprod*lini*.servicebus.windows.net:443 \
-    glob:grsecprod*mini*.servicebus.windows.net:443";
-const ADDRESSES: &str = "104.45.230.69:443 13.68.109.212:443 13.82.184.151:443 13.90.249.229:443 13.91.102.27:443 168.62.226.198:12000 \
-    40.77.24.27:443";
-const ENDPOINT_ZONES: [(&str, &[&str]); 3] = [
-    ("Microsoft.Storage", &["blob.core.windows.net", "file.core.windows.net", "queue.core.windows.net"]),
-    ("Microsoft.Sql", &["database.windows.net"]),
-    ("Microsoft.KeyVault", &["vault.azure.net"]),
-];
 const LONG_LABEL: &str = "a-rather-long-label-as-generated-by-machines-for-other-machines";
 
 /// A policy and what it is asked.
@@ -252,30 +221,12 @@ fn globset_of(rules: &RuleSet) -> GlobSet {
 }
 
 fn built_in_rules() -> RuleSet {
-    let endpoints = ENDPOINT_ZONES.iter().zip(0_u8..).map(|((service, zones), number)| ServiceEndpoint {
-        service: (*service).to_owned(),
-        zones: zones.iter().map(|zone| HostName::parse(zone).unwrap()).collect(),
-        ranges: (0..100).map(|net| format!("20.{}.{net}.0/24", 60 + number).parse().unwrap()).collect(),
-        ports: [443, 1433].into_iter().map(PortRange::single).collect(),
-    });
-    let application = EXACT.split(' ').chain(WILDCARDS.split(' ')).map(application_target).collect();
-    let network = ADDRESSES.split(' ').map(network_target).collect();
-    let service_endpoints = endpoints.collect();
-    RuleSet { service_endpoints, ..rule_set(vec![Rules::Network(Action::Allow, network), allow(application)]) }
+    let Builtin { rules, service_endpoints, .. } = allowlist::builtin("ase").unwrap();
+    RuleSet { policies: vec![rules], service_endpoints, ..RuleSet::default() }
 }
 
 fn allow(rules: Vec<ApplicationRule>) -> Rules {
     Rules::Application(Action::Allow, rules)
-}
-
-fn application_target(target: &str) -> ApplicationRule {
-    let (pattern, port) = target.rsplit_once(':').unwrap();
-    application_rule(&[pattern], port.parse().unwrap(), "*")
-}
-
-fn network_target(target: &str) -> NetworkRule {
-    let (addr, port) = target.rsplit_once(':').unwrap();
-    network_rule(addr, port, "*")
 }
 
 fn application_rule(patterns: &[&str], port: u16, source: &str) -> ApplicationRule {
@@ -320,14 +271,11 @@ fn rule_set(collections: Vec<Rules>) -> RuleSet {
     RuleSet { policies, ..RuleSet::default() }
 }
 
+/// Every name of the policy, as many flows to nowhere, and some below wildcards, to endpoints and to an address.
 fn built_in_flows() -> Vec<Flow> {
-    let mut flows: Vec<Flow> = EXACT
-        .split(' ')
-        .map(|target| {
-            let (name, port) = target.rsplit_once(':').unwrap();
-            Flow::to_name(name, port.parse().unwrap())
-        })
-        .collect();
+    let rules = built_in_rules();
+    let exact = patterns(&rules).filter(|pattern| matches!(pattern, FqdnPattern::Exact(_)));
+    let mut flows: Vec<Flow> = exact.map(|name| Flow::to_name(&name.to_string(), 443)).collect();
     flows.extend(misses(60));
     for number in 0..10 {
         flows.push(Flow::to_name(&format!("region{number}.update.microsoft.com"), 443));

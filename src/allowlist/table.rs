@@ -36,7 +36,7 @@ pub enum Party {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RowError {
+pub(super) enum RowError {
     #[error("`{0}` has too few or too many columns")]
     Columns(&'static str),
     #[error("`{0}` names a service tag that is not embedded")]

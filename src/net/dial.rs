@@ -31,6 +31,7 @@ impl DialError {
 }
 
 /// Connects to the first of the judged addresses that answers, `each` allowed for every one of them.
+#[expect(clippy::disallowed_methods, reason = "this is the place that takes a permit and an address")]
 pub(crate) async fn dial(_permit: &Permit, addrs: &[SocketAddr], each: Duration) -> Result<TcpStream, DialError> {
     let mut last = DialError::NoAddress;
     for addr in addrs {

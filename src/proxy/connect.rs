@@ -29,18 +29,17 @@ pub(super) fn protocols_to(host: &Host) -> &'static [Protocol] {
     }
 }
 
+/// A connection that can be used again, with what was read from it.
+pub(super) type Reusable = (TcpStream, BytesMut);
+
 /// Serves one `CONNECT`, whose whole head is held. Returns the connection where it can be used again, which is
 /// after a refusal.
-pub(super) async fn serve(
-    session: &Rc<Session>,
-    stream: TcpStream,
-    mut held: BytesMut,
-) -> Option<(TcpStream, BytesMut)> {
+pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: BytesMut) -> Option<Reusable> {
     let asked = asked(session, &mut held);
-    let (to, keep_alive) = match asked {
+    let Asked { to, keep_alive } = match asked {
         Ok(asked) => asked,
-        Err((reason, raw)) => {
-            session.record_malformed(Via::Connect, raw.as_deref(), reason).await;
+        Err(Malformed { reason, target }) => {
+            session.record_malformed(Via::Connect, target.as_deref(), reason).await;
             let answer = session.bare_refusal(reason);
             return refuse(session, stream, held, &answer, true).await;
         }
@@ -63,18 +62,31 @@ pub(super) async fn serve(
     pass(session, stream, held, permitted, ask, keep_alive).await
 }
 
-/// Takes the head off what is held and reads it: where to, and whether the client means to stay.
-fn asked(session: &Session, held: &mut BytesMut) -> Result<(Authority, bool), (Reason, Option<Vec<u8>>)> {
-    let (head, length) = http_head::parse(held).map_err(|_| (Reason::BadRequest, None))?;
+struct Asked {
+    to: Authority,
+    /// The client means to use the connection again if it is refused.
+    keep_alive: bool,
+}
+
+struct Malformed {
+    reason: Reason,
+    /// As it was sent.
+    target: Option<Vec<u8>>,
+}
+
+/// Takes the head off what is held and reads it.
+fn asked(session: &Session, held: &mut BytesMut) -> Result<Asked, Malformed> {
+    let unclear = |reason| Malformed { reason, target: None };
+    let (head, length) = http_head::parse(held).map_err(|_| unclear(Reason::BadRequest))?;
     let known = auth::is_basic(session.core.shared.config.credentials.as_ref(), head.proxy_authorization);
     let target = head.target.as_bytes().to_vec();
     let to = Authority::parse(head.target, None);
     let keep_alive = head.keep_alive;
     held.advance(length);
     match to {
-        _ if !known => Err((Reason::AuthRequired, None)),
-        Ok(to) => Ok((to, keep_alive)),
-        Err(_) => Err((Reason::BadName, Some(target))),
+        _ if !known => Err(unclear(Reason::AuthRequired)),
+        Ok(to) => Ok(Asked { to, keep_alive }),
+        Err(_) => Err(Malformed { reason: Reason::BadName, target: Some(target) }),
     }
 }
 
@@ -84,7 +96,7 @@ async fn refuse(
     held: BytesMut,
     answer: &Answer,
     keep_alive: bool,
-) -> Option<(TcpStream, BytesMut)> {
+) -> Option<Reusable> {
     session.write_answer(&stream, answer).await;
     if keep_alive && !answer.closes() {
         return Some((stream, held));
@@ -101,7 +113,7 @@ async fn pass(
     permitted: Permitted,
     ask: Ask<'_>,
     keep_alive: bool,
-) -> Option<(TcpStream, BytesMut)> {
+) -> Option<Reusable> {
     let opened = session.record_allowed(ask, &permitted, None).await;
     match session.dial(&permitted).await {
         Ok(origin) => {

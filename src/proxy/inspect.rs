@@ -6,9 +6,9 @@
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::EchMode;
 use crate::flow::{Host, HostName, Protocol, Reason};
@@ -16,6 +16,7 @@ use crate::telemetry::{CloseWhy, ClosedBy};
 use crate::wire::ParseError;
 use crate::wire::client_hello::{self, ClientHello};
 
+use super::handshake::Handshake;
 use super::http::{self, Form};
 use super::session::{Ask, Permitted, Refused, Session, Tunnel, close_gently};
 
@@ -90,7 +91,7 @@ async fn first_bytes(session: &Session, stream: &mut TcpStream, held: &mut Bytes
 }
 
 /// Records add to a hello's size: as much again is granted for them.
-fn wire_limit(session: &Session) -> usize {
+pub(super) fn wire_limit(session: &Session) -> usize {
     session.core.shared.config.limits.hello_bytes.saturating_mul(2)
 }
 
@@ -147,131 +148,26 @@ async fn open(
             return close_gently(stream).await;
         }
     };
-    let mut moved = Moved::default();
-    let tls = sni.as_ref();
-    let exchanged = tokio::select! {
+    let Some(sni) = sni else {
+        let tunnel = Tunnel { opened, ask, permitted };
+        return session.tunnel(tunnel, &stream, &origin, [held.to_vec(), Vec::new()]).await;
+    };
+    let mut handshake = Handshake::new(session, &mut stream, &mut origin, &sni);
+    let first = tokio::select! {
         biased;
-        exchanged = first_exchange(session, &mut stream, &mut origin, held, tls, &mut moved) => {
-            exchanged.map_err(CloseWhy::Reason)
-        }
+        first = handshake.first_exchange(&held) => first.map_err(CloseWhy::Reason),
         why = session.cut(ask, &permitted) => Err(why),
     };
-    match exchanged {
+    let moved = handshake.moved();
+    match first {
         Ok(early) => {
+            drop(held);
             let tunnel = Tunnel { opened, ask, permitted };
-            session.tunnel_after(tunnel, &stream, &origin, early, [moved.up, moved.down]).await;
+            session.tunnel_after(tunnel, &stream, &origin, early, moved).await;
         }
         Err(why) => {
-            session.close(opened, moved.up, moved.down, ClosedBy::Egret, why);
+            session.close(opened, moved[0], moved[1], ClosedBy::Egret, why);
             close_gently(stream).await;
         }
-    }
-}
-
-/// Bytes that went through before the relay began.
-#[derive(Default)]
-struct Moved {
-    up: u64,
-    down: u64,
-}
-
-/// Sends the hello on and looks at the answer: after a HelloRetryRequest comes a second hello, which must name
-/// the same host. Returns what the relay has still to pass on: from the client, from the origin.
-///
-/// What came behind the hello waits for the answer. It may be early data; it may be the second hello of a client
-/// that knows what it will be asked.
-async fn first_exchange(
-    session: &Session,
-    client: &mut TcpStream,
-    origin: &mut TcpStream,
-    held: BytesMut,
-    sni: Option<&HostName>,
-    moved: &mut Moved,
-) -> Result<[Vec<u8>; 2], Reason> {
-    let Some(sni) = sni else { return Ok([held.to_vec(), Vec::new()]) };
-    let idle = session.timeouts().idle;
-    let (hello, behind) = held.split_at(client_hello::wire_length(&held).unwrap_or(held.len()));
-    timeout(idle, origin.write_all(hello))
-        .await
-        .map_err(|_| Reason::UpstreamTimeout)?
-        .or(Err(Reason::UpstreamUnreachable))?;
-    moved.up += hello.len() as u64;
-    let behind = behind.to_vec();
-    drop(held);
-    let mut answer = Vec::with_capacity(READ);
-    // An end or an error shows itself again in the relay.
-    let _ = timeout(idle, origin.read_buf(&mut answer)).await.map_err(|_| Reason::UpstreamTimeout)?;
-    if !is_hello_retry(&answer) {
-        return Ok([behind, answer]);
-    }
-    timeout(idle, client.write_all(&answer)).await.map_err(|_| Reason::ClientGone)?.or(Err(Reason::ClientGone))?;
-    moved.down += answer.len() as u64;
-    let second = second_hello(session, client, behind, sni).await?;
-    Ok([second, Vec::new()])
-}
-
-/// Reads the second hello to its end. `bytes` are there already.
-async fn second_hello(
-    session: &Session,
-    client: &mut TcpStream,
-    mut bytes: Vec<u8>,
-    sni: &HostName,
-) -> Result<Vec<u8>, Reason> {
-    let deadline = Instant::now() + session.timeouts().hello;
-    loop {
-        match behind_other_records(&bytes).map(client_hello::parse) {
-            Some(Ok(second)) if second.sni.as_ref() == Some(sni) => return Ok(bytes),
-            Some(Ok(_)) => return Err(Reason::SniChanged),
-            Some(Err(ParseError::Invalid(error))) => return Err(error.reason()),
-            _ if bytes.len() > wire_limit(session) => return Err(Reason::HelloTooLarge),
-            Some(Err(ParseError::Incomplete)) | None => {}
-        }
-        bytes.reserve(READ);
-        match timeout_at(deadline, client.read_buf(&mut bytes)).await {
-            Err(_) => return Err(Reason::HelloTimeout),
-            Ok(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
-            Ok(Ok(_)) => {}
-        }
-    }
-}
-
-/// The random of a ServerHello that is a HelloRetryRequest (RFC 8446 section 4.1.3): SHA-256 of those words.
-const RETRY_RANDOM: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
-    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
-];
-
-/// An origin that hides the retry by cutting it up would only hide it from a client that it conspires with, and
-/// that client needs no retry to be let through.
-fn is_hello_retry(answer: &[u8]) -> bool {
-    answer.first() == Some(&TLS_HANDSHAKE) && answer.get(5) == Some(&2) && answer.get(11..43) == Some(&RETRY_RANDOM)
-}
-
-/// What follows records of a changed cipher spec and of early data, which may come before the second hello.
-fn behind_other_records(mut bytes: &[u8]) -> Option<&[u8]> {
-    loop {
-        match bytes {
-            [20 | 23, _, _, high, low, rest @ ..] => {
-                bytes = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..)?;
-            }
-            [20 | 23, ..] | [] => return None,
-            _ => return Some(bytes),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_before_the_second_hello() {
-        let check = |bytes: &[u8], expected: Option<&[u8]>| assert_eq!(behind_other_records(bytes), expected);
-        check(&[], None);
-        check(&[20, 3, 3, 0], None);
-        check(&[20, 3, 3, 0, 1], None);
-        check(&[20, 3, 3, 0, 1, 1], None);
-        check(&[20, 3, 3, 0, 1, 1, 22, 3], Some(&[22, 3]));
-        check(&[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 7, 7, 22], Some(&[22]));
     }
 }

@@ -10,6 +10,7 @@ mod body;
 mod connect;
 mod explicit;
 mod guard;
+mod handshake;
 mod headers;
 mod http;
 mod inspect;

@@ -19,7 +19,7 @@ use crate::policy::{Address, Decision, Permit, Query};
 use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, Seen};
 
 use super::answer::Answer;
-use super::shared::{Active, Core};
+use super::shared::{Active, Core, InForce};
 
 /// One client connection on one core.
 pub(super) struct Session {
@@ -42,7 +42,7 @@ pub(super) struct Permitted {
     pub(super) permit: Permit,
     pub(super) protocol: Protocol,
     pub(super) addrs: Vec<SocketAddr>,
-    active: Rc<Arc<Active>>,
+    active: InForce,
     judged: Judged,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Refused {
     decision: Decision,
     protocol: Protocol,
     pub(super) dst: Option<SocketAddr>,
-    active: Rc<Arc<Active>>,
+    active: InForce,
 }
 
 impl Permitted {
@@ -140,7 +140,7 @@ impl Session {
     /// Keeps the addresses for which the same rule allows the flow as for the first that is allowed.
     fn judge(
         &self,
-        active: &Rc<Arc<Active>>,
+        active: &InForce,
         ask: Ask<'_>,
         protocol: Protocol,
         answers: &[Address],

@@ -26,6 +26,19 @@ pub(crate) struct Active {
     generation: u64,
 }
 
+/// The policy as one core holds it: its own count of references, so that flows write nothing that is shared.
+pub(super) type InForce = Rc<Held>;
+
+pub(super) struct Held(Arc<Active>);
+
+impl std::ops::Deref for Held {
+    type Target = Active;
+
+    fn deref(&self) -> &Active {
+        &self.0
+    }
+}
+
 /// Shared by all cores. Of this only the limiter is written for a connection, and nothing for a flow.
 pub(crate) struct Shared {
     active: ArcSwap<Active>,
@@ -120,23 +133,23 @@ pub(super) struct Core {
     pub(super) resolver: Resolver,
     pub(super) recorder: Recorder,
     pub(super) counters: Arc<CoreCounters>,
-    active: RefCell<Rc<Arc<Active>>>,
+    active: RefCell<InForce>,
     next_flow: Cell<u64>,
 }
 
 impl Core {
     pub(super) fn new(shared: Arc<Shared>, number: usize, resolver: Resolver) -> Core {
-        let active = RefCell::new(Rc::new(shared.active()));
+        let active = RefCell::new(Rc::new(Held(shared.active())));
         let recorder = shared.log.recorder();
         let counters = shared.metrics.cores()[number].clone();
         Core { shared, resolver, recorder, counters, active, next_flow: Cell::new(number as u64) }
     }
 
     /// The policy in force; one atomic load where it has not changed.
-    pub(super) fn active(&self) -> Rc<Arc<Active>> {
+    pub(super) fn active(&self) -> InForce {
         let mut active = self.active.borrow_mut();
         if active.generation != self.shared.generation.load(Acquire) {
-            *active = Rc::new(self.shared.active());
+            *active = Rc::new(Held(self.shared.active()));
         }
         active.clone()
     }

@@ -182,7 +182,7 @@ impl<'a> CloseLine<'a> {
             flow,
             bytes_up,
             bytes_down,
-            duration_ms: duration.as_millis() as u64,
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             closed_by: closed_by.as_str(),
             reason: why.as_str(),
         }

@@ -17,7 +17,8 @@ pub struct RunId(Arc<str>);
 
 impl RunId {
     pub fn random() -> RunId {
-        RunId::from_bits(RandomState::new().hash_one(std::process::id()) as u32)
+        let [a, b, c, d, ..] = RandomState::new().hash_one(std::process::id()).to_be_bytes();
+        RunId::from_bits(u32::from_be_bytes([a, b, c, d]))
     }
 
     pub fn from_bits(bits: u32) -> RunId {

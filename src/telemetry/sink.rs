@@ -208,7 +208,7 @@ impl Backlog {
                 Ok(n) => self.done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Someone who shares the terminal or pipe made it non-blocking.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY_AFTER),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::park_timeout(RETRY_AFTER),
                 Err(error) => return Err(error),
             }
         }

@@ -136,6 +136,7 @@ impl Writer {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a thread of the test waits")]
 mod tests {
     use super::super::record::tests::{allowed, closed, denied, start};
     use super::super::record::{FlowRecord, ReloadRecord, RunId};

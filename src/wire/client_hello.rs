@@ -331,6 +331,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the hellos made here are short")]
 mod tests {
     use std::sync::Arc;
 

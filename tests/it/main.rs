@@ -1,4 +1,14 @@
 //! One binary for all integration tests: a file a topic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a test says what went wrong by panicking and why it skips by printing, and tests are clients: they dial"
+)]
 
 mod adversarial_addr;
 mod adversarial_http;
@@ -6,4 +16,6 @@ mod adversarial_tls;
 mod cases;
 mod config;
 mod fuzz_corpus;
+mod layering;
+mod repository;
 mod support;

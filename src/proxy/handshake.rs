@@ -1,0 +1,188 @@
+//! The beginning of a TLS handshake through a tunnel: a second ClientHello must name what the first one named.
+//!
+//! A server may answer a hello with a HelloRetryRequest, and then the hello that counts is the second. So until the
+//! server has answered, nothing of the client's is passed on that could be a handshake message.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::flow::{HostName, Reason};
+use crate::wire::ParseError;
+use crate::wire::client_hello;
+
+use super::inspect::wire_limit;
+use super::session::Session;
+
+/// The content types of TLS records, RFC 8446 section 5.1: change_cipher_spec is 20, heartbeat 24.
+const HANDSHAKE: u8 = 22;
+const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
+
+/// What is read at once.
+const READ: usize = 4 * 1024;
+
+/// What a client may send ahead of the server's answer before it has to wait.
+const MAX_AHEAD: usize = 64 * 1024;
+
+pub(super) struct Handshake<'a> {
+    client: &'a mut TcpStream,
+    origin: &'a mut TcpStream,
+    sni: &'a HostName,
+    idle: Duration,
+    hello: Duration,
+    wire_limit: usize,
+    up: usize,
+    down: usize,
+}
+
+impl<'a> Handshake<'a> {
+    pub(super) fn new(
+        session: &Session,
+        client: &'a mut TcpStream,
+        origin: &'a mut TcpStream,
+        sni: &'a HostName,
+    ) -> Handshake<'a> {
+        let timeouts = session.timeouts();
+        let (idle, hello) = (timeouts.idle, timeouts.hello);
+        Handshake { client, origin, sni, idle, hello, wire_limit: wire_limit(session), up: 0, down: 0 }
+    }
+
+    /// Bytes that were passed on, up and down.
+    pub(super) fn moved(&self) -> [u64; 2] {
+        [self.up as u64, self.down as u64]
+    }
+
+    /// Sends the hello on and waits for the answer. Returns what a relay has still to pass on: from the client, from
+    /// the origin. `held` begins with the hello; what came behind it may be another one.
+    pub(super) async fn first_exchange(&mut self, held: &[u8]) -> Result<[Vec<u8>; 2], Reason> {
+        let (hello, behind) = held.split_at(client_hello::wire_length(held).unwrap_or(held.len()));
+        self.to_origin(hello).await?;
+        let (ahead, answer) = self.answer(behind.to_vec()).await?;
+        if !is_hello_retry(&answer) {
+            return Ok([ahead, answer]);
+        }
+        let sent = timeout(self.idle, self.client.write_all(&answer)).await;
+        flat(sent).map_err(|_| Reason::ClientGone)?;
+        self.down += answer.len();
+        let second = self.second_hello(ahead).await?;
+        Ok([second, Vec::new()])
+    }
+
+    /// What the client sent ahead and may not have yet, and the beginning of the origin's answer: empty where one of
+    /// them closed, or where what goes through is no TLS at all. The relay finds out about that by itself.
+    async fn answer(&mut self, mut ahead: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), Reason> {
+        let mut answer = Vec::with_capacity(READ);
+        let mut open = true;
+        loop {
+            let Some(passable) = passable(&ahead) else { return Ok((ahead, answer)) };
+            let pass: Vec<u8> = ahead.drain(..passable).collect();
+            self.to_origin(&pass).await?;
+            tokio::select! {
+                biased;
+                _ = self.origin.read_buf(&mut answer) => return Ok((ahead, answer)),
+                read = self.client.read_buf(&mut ahead), if open && ahead.len() < MAX_AHEAD => {
+                    open = matches!(read, Ok(1..));
+                    // What was sent ahead is still to be judged.
+                    if !open && ahead.is_empty() {
+                        return Ok((ahead, answer));
+                    }
+                }
+                () = sleep(self.idle) => return Err(Reason::UpstreamTimeout),
+            }
+        }
+    }
+
+    async fn to_origin(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+        let sent = timeout(self.idle, self.origin.write_all(bytes)).await;
+        flat(sent).map_err(|_| Reason::UpstreamUnreachable)?;
+        self.up += bytes.len();
+        Ok(())
+    }
+
+    /// Reads the second hello to its end.
+    async fn second_hello(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Reason> {
+        let deadline = Instant::now() + self.hello;
+        loop {
+            match behind_other_records(&bytes).map(client_hello::parse) {
+                Some(Ok(second)) if second.sni.as_ref() == Some(self.sni) => return Ok(bytes),
+                Some(Ok(_)) => return Err(Reason::SniChanged),
+                Some(Err(ParseError::Invalid(error))) => return Err(error.reason()),
+                _ if bytes.len() > self.wire_limit => return Err(Reason::HelloTooLarge),
+                Some(Err(ParseError::Incomplete)) | None => {}
+            }
+            match timeout_at(deadline, self.client.read_buf(&mut bytes)).await {
+                Err(_) => return Err(Reason::HelloTimeout),
+                Ok(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+fn flat<T>(sent: Result<io::Result<T>, tokio::time::error::Elapsed>) -> io::Result<T> {
+    sent.unwrap_or_else(|late| Err(late.into()))
+}
+
+/// The random of a ServerHello that is a HelloRetryRequest (RFC 8446 section 4.1.3): SHA-256 of those words.
+const RETRY_RANDOM: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
+    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+/// An origin that hides the retry by cutting it up would only hide it for a client that it conspires with, and that
+/// client needs no retry to be let through.
+fn is_hello_retry(answer: &[u8]) -> bool {
+    answer.first() == Some(&HANDSHAKE) && answer.get(5) == Some(&2) && answer.get(11..43) == Some(&RETRY_RANDOM)
+}
+
+/// How many bytes are whole records that are no handshake, such as early data; None where these are no records.
+fn passable(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        match bytes[at..] {
+            [] | [HANDSHAKE, ..] => return Some(at),
+            [kind, ..] if !CONTENT_TYPES.contains(&kind) => return None,
+            [_, _, _, high, low, ..] => {
+                let end = at + 5 + usize::from(u16::from_be_bytes([high, low]));
+                if end > bytes.len() {
+                    return Some(at);
+                }
+                at = end;
+            }
+            _ => return Some(at),
+        }
+    }
+}
+
+/// What follows whole records that are no handshake; None where there is nothing yet.
+fn behind_other_records(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = passable(bytes).map_or(bytes, |at| &bytes[at..]);
+    match rest.first() {
+        None => None,
+        Some(kind) if *kind != HANDSHAKE && CONTENT_TYPES.contains(kind) => None,
+        Some(_) => Some(rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_before_the_second_hello() {
+        let check = |bytes: &[u8], pass: Option<usize>, behind: Option<&[u8]>| {
+            assert_eq!((passable(bytes), behind_other_records(bytes)), (pass, behind), "{bytes:?}");
+        };
+        check(&[], Some(0), None);
+        check(&[20, 3, 3, 0], Some(0), None);
+        check(&[20, 3, 3, 0, 1], Some(0), None);
+        check(&[20, 3, 3, 0, 1, 1], Some(6), None);
+        check(&[20, 3, 3, 0, 1, 1, 22, 3], Some(6), Some(&[22, 3]));
+        check(&[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 7, 7, 22], Some(13), Some(&[22]));
+        check(&[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 7], Some(6), None);
+        check(b"ping", None, Some(b"ping"));
+    }
+}
