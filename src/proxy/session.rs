@@ -385,7 +385,7 @@ impl Session {
     fn still_allowed(&self, ask: Ask<'_>, permitted: &Permitted) -> bool {
         let (Judged::Address(address) | Judged::Redirected(address)) = permitted.judged;
         let active = self.core.active();
-        if Arc::ptr_eq(&active, &permitted.active) {
+        if Rc::ptr_eq(&active, &permitted.active) {
             return true;
         }
         let query = self.query(&active, ask, permitted.protocol).with_address(address);
