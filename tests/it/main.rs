@@ -17,5 +17,6 @@ mod cases;
 mod config;
 mod fuzz_corpus;
 mod layering;
+mod positive;
 mod repository;
 mod support;

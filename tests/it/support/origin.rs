@@ -32,6 +32,10 @@ impl Note {
     pub fn note(&self, bytes: &[u8]) {
         lock(&self.0.noted).push(bytes.to_vec());
     }
+
+    pub fn count(&self) -> usize {
+        lock(&self.0.noted).len()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -118,6 +122,11 @@ impl Origin {
 
     pub fn noted(&self) -> Vec<Vec<u8>> {
         lock(&self.seen.noted).clone()
+    }
+
+    /// Adds a note for the handlers to see.
+    pub fn note(&self, bytes: &[u8]) {
+        Note(self.seen.clone()).note(bytes);
     }
 
     /// The notes as text, when there are so many.
