@@ -63,7 +63,12 @@ impl Origin {
                 stream.set_nodelay(true).expect("it is TCP");
                 lock(&shared.connections).push(stream.try_clone().expect("descriptors are left"));
                 let (handler, note) = (handler.clone(), Note(shared.clone()));
-                serving.push(std::thread::spawn(move || handler(stream, &note)));
+                let ending = stream.try_clone().expect("descriptors are left");
+                serving.push(std::thread::spawn(move || {
+                    handler(stream, &note);
+                    // It may be closed already.
+                    let _ = ending.shutdown(Shutdown::Both);
+                }));
             }
             serving.into_iter().for_each(|one| drop(one.join()));
         });
