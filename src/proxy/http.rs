@@ -35,6 +35,15 @@ pub(super) enum Form {
     Tunnel(Via, Authority),
 }
 
+impl Form {
+    fn via(&self) -> Via {
+        match self {
+            Form::Proxy => Via::Http,
+            Form::Tunnel(via, _) => *via,
+        }
+    }
+}
+
 /// What comes after the last request that was plain HTTP.
 pub(super) enum After {
     Closed,
@@ -48,7 +57,7 @@ pub(super) enum After {
 pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMut, form: Form) -> After {
     let config = &session.core.shared.config;
     let drain = session.core.shared.lifecycle.drain.clone();
-    let guard = Guard::new(stream, held, &config.timeouts, config.limits.head_bytes);
+    let guard = Guard::new(stream, held, &config.timeouts, session.max_head());
     let connection = Rc::new(Connection {
         link: guard.link(),
         upstream: Upstream::new(session.clone()),
@@ -193,11 +202,7 @@ impl Connection {
 
     async fn malformed(&self, request: &Request<Incoming>, reason: Reason) -> Answer {
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-        let via = match &self.form {
-            Form::Proxy => Via::Http,
-            Form::Tunnel(via, _) => *via,
-        };
-        self.session.record_malformed(via, host, reason).await;
+        self.session.record_malformed(self.form.via(), host, reason).await;
         self.session.bare_refusal(reason)
     }
 
@@ -224,7 +229,7 @@ impl Connection {
     /// The upstream failed, or the client's own body was not clean.
     fn failed(&self, reason: Reason, opened: Opened, to: &Authority) -> Answer {
         let reason = match self.link.stop() {
-            Some(Stop::Invalid(own)) => own,
+            Some(Stop::Invalid(own) | Stop::Broken(own)) => own,
             _ => reason,
         };
         self.session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
@@ -271,8 +276,7 @@ impl Connection {
         match self.link.stop() {
             Some(Stop::Connect) if clean => return After::Connect(stream, held),
             Some(Stop::Invalid(reason)) => {
-                let via = if matches!(self.form, Form::Proxy) { Via::Http } else { Via::Connect };
-                self.session.record_malformed(via, None, reason).await;
+                self.session.record_malformed(self.form.via(), None, reason).await;
                 if clean {
                     self.session.write_answer(&stream, &self.session.bare_refusal(reason)).await;
                 }
