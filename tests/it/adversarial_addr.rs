@@ -70,7 +70,10 @@ fn check_everywhere(egret: &Egret, profile: &str, host: &str, reason: &str) {
 fn case_31_internal_addresses_however_they_are_written() {
     for profile in PROFILES {
         // With no rule for addresses, and with one that spans the world.
-        for rules in [&["--allow=https://ok.test"][..], &["--allow=tcp://*:*", "--allow=tcp://0.0.0.0/0:*", "--allow=tcp://[::/0]:*"]] {
+        for rules in [
+            &["--allow=https://ok.test"][..],
+            &["--allow=tcp://*:*", "--allow=tcp://0.0.0.0/0:*", "--allow=tcp://[::/0]:*"],
+        ] {
             let egret = Egret::start(&[rules, &["--profile", profile]].concat());
             for host in INTERNAL {
                 check_everywhere(&egret, profile, host, "internal-address");
@@ -98,7 +101,8 @@ fn case_31_zone_ids() {
 #[test]
 fn case_31_numbers_that_may_be_addresses() {
     let egret = Egret::start(&["--allow=https://*", "--allow=http://*"]);
-    for host in ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1.", "0x7f.0.0.1", "127.0.0.0x1", "017700000001"]
+    for host in
+        ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1.", "0x7f.0.0.1", "127.0.0.0x1", "017700000001"]
     {
         let request = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: ok.test\r\n\r\n");
         let mut client = Client::send_to(egret.addr, request);
@@ -232,7 +236,10 @@ fn case_33_rebinding() {
         client.send(&request);
         assert_eq!(client.status(), denied(profile));
         let flows = egret.flows(client.addr(), 2);
-        assert_eq!((flows[0]["verdict"].as_str(), flows[1]["reason"].as_str()), (Some("allow"), Some("internal-address")));
+        assert_eq!(
+            (flows[0]["verdict"].as_str(), flows[1]["reason"].as_str()),
+            (Some("allow"), Some("internal-address"))
+        );
         assert_eq!(flows[0]["dst"], format!("192.0.2.1:{port}"));
         assert_eq!(origin.connections(), 0);
     }
