@@ -10,7 +10,7 @@ use crate::telemetry::{CloseWhy, ClosedBy};
 use crate::wire::http_head;
 
 use super::answer::Answer;
-use super::session::{Ask, Permitted, Session, Tunnel, close_gently};
+use super::session::{Ask, Outcome, Permitted, Session, Tunnel, close_gently};
 use super::{auth, inspect};
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -32,9 +32,15 @@ pub(super) fn protocols_to(host: &Host) -> &'static [Protocol] {
 /// A connection that can be used again, with what was read from it.
 pub(super) type Reusable = (TcpStream, BytesMut);
 
-/// Serves one `CONNECT`, whose whole head is held. Returns the connection where it can be used again, which is
-/// after a refusal.
-pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: BytesMut) -> Option<Reusable> {
+/// What became of a `CONNECT`.
+pub(super) enum After {
+    /// It was refused, and the connection can be used again.
+    Again(Reusable),
+    Done(Outcome),
+}
+
+/// Serves one `CONNECT`, whose whole head is held.
+pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: BytesMut) -> After {
     let asked = asked(session, &mut held);
     let Asked { to, keep_alive } = match asked {
         Ok(asked) => asked,
@@ -55,9 +61,9 @@ pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: By
     };
     if permitted.is_looked_into() {
         if session.write(&stream, ESTABLISHED).await {
-            inspect::serve(session, stream, held, permitted, ask).await;
+            return After::Done(inspect::serve(session, stream, held, permitted, ask).await);
         }
-        return None;
+        return After::Done(None);
     }
     pass(session, stream, held, permitted, ask, keep_alive).await
 }
@@ -90,19 +96,13 @@ fn asked(session: &Session, held: &mut BytesMut) -> Result<Asked, Malformed> {
     }
 }
 
-async fn refuse(
-    session: &Session,
-    stream: TcpStream,
-    held: BytesMut,
-    answer: &Answer,
-    keep_alive: bool,
-) -> Option<Reusable> {
+async fn refuse(session: &Session, stream: TcpStream, held: BytesMut, answer: &Answer, keep_alive: bool) -> After {
     session.write_answer(&stream, answer).await;
     if keep_alive && !answer.closes() {
-        return Some((stream, held));
+        return After::Again((stream, held));
     }
     close_gently(stream).await;
-    None
+    After::Done(None)
 }
 
 /// A tunnel that is not looked into is dialled before the client is told that it stands.
@@ -113,17 +113,17 @@ async fn pass(
     permitted: Permitted,
     ask: Ask<'_>,
     keep_alive: bool,
-) -> Option<Reusable> {
+) -> After {
     let opened = session.record_allowed(ask, &permitted, None).await;
     match session.dial(&permitted).await {
         Ok(origin) => {
-            if session.write(&stream, ESTABLISHED).await {
-                let tunnel = Tunnel { opened, ask, permitted };
-                session.tunnel(tunnel, &stream, &origin, [held.to_vec(), Vec::new()]).await;
-            } else {
+            if !session.write(&stream, ESTABLISHED).await {
                 session.close(opened, 0, 0, ClosedBy::Client, CloseWhy::Reset);
+                return After::Done(None);
             }
-            None
+            let early = [held.to_vec(), Vec::new()];
+            let (client, via, to, moved) = (stream, ask.via, ask.to.clone(), [0, 0]);
+            After::Done(Some(Box::new(Tunnel { opened, via, to, permitted, client, origin, early, moved })))
         }
         Err(reason) => {
             session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));

@@ -10,37 +10,37 @@ use tokio::time::timeout;
 
 use crate::wire::{http_head, socks5};
 
-use super::http::{self, After, Form};
-use super::session::Session;
+use super::http::{self, Form};
+use super::session::{Outcome, Session};
 use super::{connect, socks5 as socks};
 
 /// What is read at once before it is known what a client speaks.
 const FIRST_READ: usize = 2 * 1024;
 
-/// Serves one client connection to its end.
-pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) {
+/// Serves one client connection to its end, or to where it becomes a tunnel.
+pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) -> Outcome {
     let mut held = BytesMut::with_capacity(FIRST_READ);
     loop {
         let limit = session.timeouts().idle_client;
         if held.is_empty() && !read_some(&session, &mut stream, &mut held, limit).await {
-            return;
+            return None;
         }
         if held.first() == Some(&socks5::VERSION) {
             return socks::serve(session, stream, held).await;
         }
-        let after = match http_head::parse(&held) {
+        (stream, held) = match http_head::parse(&held) {
             Ok((head, length)) if head.method == "CONNECT" && length <= session.max_head() => {
-                connect::serve(&session, stream, held).await
+                match connect::serve(&session, stream, held).await {
+                    connect::After::Again(reusable) => reusable,
+                    connect::After::Done(outcome) => return outcome,
+                }
             }
             _ => match http::serve(session.clone(), stream, held, Form::Proxy).await {
-                After::Connect(stream, held) => Some((stream, held)),
-                After::Closed => None,
+                http::After::Connect(stream, held) => (stream, held),
+                http::After::Switched(tunnel) => return Some(tunnel),
+                http::After::Closed => return None,
             },
         };
-        match after {
-            Some((next, rest)) => (stream, held) = (next, rest),
-            None => return,
-        }
     }
 }
 

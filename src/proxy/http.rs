@@ -49,6 +49,8 @@ pub(super) enum After {
     Closed,
     /// A `CONNECT`, with the bytes of it that were read.
     Connect(TcpStream, BytesMut),
+    /// The origin agreed to another protocol.
+    Switched(Box<Tunnel>),
 }
 
 /// Serves requests until the connection closes or turns into something else.
@@ -263,10 +265,9 @@ impl Connection {
     async fn finish(&self, stream: TcpStream, held: BytesMut, clean: bool) -> After {
         if let Some(switch) = self.switch.take() {
             let Switch { origin, early, opened, permitted, via, to } = switch;
-            let ask = Ask { via, to: &to, protocols: &[Protocol::Http], path: None };
-            let tunnel = Tunnel { opened, ask, permitted };
-            self.session.tunnel(tunnel, &stream, &origin, [held.to_vec(), early]).await;
-            return After::Closed;
+            let (client, early, moved) = (stream, [held.to_vec(), early], [0, 0]);
+            let tunnel = Tunnel { opened, via, to, permitted, client, origin, early, moved };
+            return After::Switched(Box::new(tunnel));
         }
         match self.link.stop() {
             Some(Stop::Connect) if clean => return After::Connect(stream, held),

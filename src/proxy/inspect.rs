@@ -18,7 +18,7 @@ use crate::wire::client_hello::{self, ClientHello};
 
 use super::handshake::Handshake;
 use super::http::{self, Form};
-use super::session::{Ask, Permitted, Refused, Session, Tunnel, close_gently};
+use super::session::{Ask, Outcome, Permitted, Refused, Session, Tunnel, close_gently};
 
 /// The first byte of a TLS handshake record, and of a TDS pre-login packet (MS-TDS 2.2.3.1.1).
 const TLS_HANDSHAKE: u8 = 22;
@@ -41,7 +41,7 @@ pub(super) async fn serve(
     mut held: BytesMut,
     permitted: Permitted,
     ask: Ask<'_>,
-) {
+) -> Outcome {
     let first = first_bytes(session, &mut stream, &mut held).await;
     let sni = match &first {
         Ok(First::Tls(hello)) => hello.sni.clone(),
@@ -55,12 +55,16 @@ pub(super) async fn serve(
     };
     match judged {
         Ok(permitted) if permitted.protocol == Protocol::Http => {
-            http::serve(session.clone(), stream, held, Form::Tunnel(ask.via, ask.to.clone())).await;
+            match http::serve(session.clone(), stream, held, Form::Tunnel(ask.via, ask.to.clone())).await {
+                http::After::Switched(tunnel) => Some(tunnel),
+                http::After::Closed | http::After::Connect(..) => None,
+            }
         }
         Ok(permitted) => open(session, stream, held, permitted, ask, sni).await,
         Err(refused) => {
             session.record_refused(ask, &refused, sni.map(Into::into)).await;
             close_gently(stream).await;
+            None
         }
     }
 }
@@ -139,18 +143,20 @@ async fn open(
     permitted: Permitted,
     ask: Ask<'_>,
     sni: Option<HostName>,
-) {
+) -> Outcome {
     let opened = session.record_allowed(ask, &permitted, sni.clone().map(Into::into)).await;
     let mut origin = match session.dial(&permitted).await {
         Ok(origin) => origin,
         Err(reason) => {
             session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
-            return close_gently(stream).await;
+            close_gently(stream).await;
+            return None;
         }
     };
+    let (via, to) = (ask.via, ask.to.clone());
     let Some(sni) = sni else {
-        let tunnel = Tunnel { opened, ask, permitted };
-        return session.tunnel(tunnel, &stream, &origin, [held.to_vec(), Vec::new()]).await;
+        let (early, moved) = ([held.to_vec(), Vec::new()], [0, 0]);
+        return Some(Box::new(Tunnel { opened, via, to, permitted, client: stream, origin, early, moved }));
     };
     let mut handshake = Handshake::new(session, &mut stream, &mut origin, &sni);
     let first = tokio::select! {
@@ -160,14 +166,11 @@ async fn open(
     };
     let moved = handshake.moved();
     match first {
-        Ok(early) => {
-            drop(held);
-            let tunnel = Tunnel { opened, ask, permitted };
-            session.tunnel_after(tunnel, &stream, &origin, early, moved).await;
-        }
+        Ok(early) => Some(Box::new(Tunnel { opened, via, to, permitted, client: stream, origin, early, moved })),
         Err(why) => {
             session.close(opened, moved[0], moved[1], ClosedBy::Egret, why);
             close_gently(stream).await;
+            None
         }
     }
 }

@@ -332,25 +332,13 @@ impl Session {
         }));
     }
 
-    /// Relays a tunnel to its end and records that. `early` are bytes that were read already: from the client,
-    /// from the origin.
-    pub(super) async fn tunnel(&self, tunnel: Tunnel<'_>, client: &TcpStream, origin: &TcpStream, early: [Vec<u8>; 2]) {
-        self.tunnel_after(tunnel, client, origin, early, [0, 0]).await;
-    }
-
-    /// As [`Session::tunnel`], for a tunnel through which bytes went before: up, down.
-    pub(super) async fn tunnel_after(
-        &self,
-        tunnel: Tunnel<'_>,
-        client: &TcpStream,
-        origin: &TcpStream,
-        early: [Vec<u8>; 2],
-        moved: [u64; 2],
-    ) {
-        let Tunnel { opened, ask, permitted } = tunnel;
+    /// Relays a tunnel to its end and records that.
+    pub(super) async fn tunnel(&self, tunnel: Tunnel) {
+        let Tunnel { opened, via, to, permitted, client, origin, early, moved } = tunnel;
+        let ask = Ask { via, to: &to, protocols: &[], path: None };
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;
-        let relayed = relay(client, origin, idle, early, self.cut(ask, &permitted)).await;
+        let relayed = relay(&client, &origin, idle, early, self.cut(ask, &permitted)).await;
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
         let (by, why) = match end {
@@ -435,11 +423,22 @@ impl Session {
     }
 }
 
+/// What a front-end leaves behind: nothing, or a tunnel to be relayed. So what it took to get there is gone while
+/// the tunnel rests.
+pub(super) type Outcome = Option<Box<Tunnel>>;
+
 /// A tunnel about to be relayed.
-pub(super) struct Tunnel<'a> {
+pub(super) struct Tunnel {
     pub(super) opened: Opened,
-    pub(super) ask: Ask<'a>,
+    pub(super) via: Via,
+    pub(super) to: Authority,
     pub(super) permitted: Permitted,
+    pub(super) client: TcpStream,
+    pub(super) origin: TcpStream,
+    /// Read already and not passed on: from the client, from the origin.
+    pub(super) early: [Vec<u8>; 2],
+    /// Bytes that were passed on before: up, down.
+    pub(super) moved: [u64; 2],
 }
 
 fn closed_by(side: Side) -> ClosedBy {

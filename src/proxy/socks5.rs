@@ -12,7 +12,7 @@ use crate::telemetry::{CloseWhy, ClosedBy};
 use crate::wire::ParseError;
 use crate::wire::socks5::{self, Command, Destination, NO_AUTH, SocksError, USER_PASSWORD, VERSION};
 
-use super::session::{Ask, Permitted, Session, Tunnel, close_gently};
+use super::session::{Ask, Outcome, Permitted, Session, Tunnel, close_gently};
 use super::{auth, connect, inspect};
 
 /// Reply codes, RFC 1928 section 6.
@@ -28,7 +28,7 @@ const COMMAND_NOT_SUPPORTED: u8 = 7;
 const NO_METHOD: u8 = 0xff;
 
 /// Serves one SOCKS5 connection to its end.
-pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMut) {
+pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMut) -> Outcome {
     let deadline = Instant::now() + session.timeouts().head;
     let mut client = Client { stream, held, deadline };
     let to = match negotiate(&session, &mut client).await {
@@ -36,41 +36,46 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         Err(refusal) => {
             session.record_malformed(Via::Socks5, refusal.raw.as_deref(), refusal.reason).await;
             session.write(&client.stream, &refusal.reply).await;
-            return close_gently(client.stream).await;
+            close_gently(client.stream).await;
+            return None;
         }
     };
     let Client { stream, held, .. } = client;
     let ask = Ask { via: Via::Socks5, to: &to, protocols: connect::protocols_to(&to.host), path: None };
     match session.authorize(ask).await {
         Ok(permitted) if permitted.is_looked_into() => {
-            if session.write(&stream, &reply(SUCCEEDED)).await {
-                inspect::serve(&session, stream, held, permitted, ask).await;
+            if !session.write(&stream, &reply(SUCCEEDED)).await {
+                return None;
             }
+            inspect::serve(&session, stream, held, permitted, ask).await
         }
         Ok(permitted) => pass(&session, stream, held, permitted, ask).await,
         Err(refused) => {
             session.record_refused(ask, &refused, None).await;
             session.write(&stream, &reply(code_of(refused.reason))).await;
             close_gently(stream).await;
+            None
         }
     }
 }
 
-async fn pass(session: &Session, stream: TcpStream, held: BytesMut, permitted: Permitted, ask: Ask<'_>) {
+async fn pass(session: &Session, stream: TcpStream, held: BytesMut, permitted: Permitted, ask: Ask<'_>) -> Outcome {
     let opened = session.record_allowed(ask, &permitted, None).await;
     match session.dial(&permitted).await {
         Ok(origin) => {
-            if session.write(&stream, &reply(SUCCEEDED)).await {
-                let tunnel = Tunnel { opened, ask, permitted };
-                session.tunnel(tunnel, &stream, &origin, [held.to_vec(), Vec::new()]).await;
-            } else {
+            if !session.write(&stream, &reply(SUCCEEDED)).await {
                 session.close(opened, 0, 0, ClosedBy::Client, CloseWhy::Reset);
+                return None;
             }
+            let early = [held.to_vec(), Vec::new()];
+            let (client, via, to, moved) = (stream, ask.via, ask.to.clone(), [0, 0]);
+            Some(Box::new(Tunnel { opened, via, to, permitted, client, origin, early, moved }))
         }
         Err(reason) => {
             session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
             session.write(&stream, &reply(code_of(reason))).await;
             close_gently(stream).await;
+            None
         }
     }
 }

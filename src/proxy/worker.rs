@@ -94,7 +94,10 @@ async fn serve_one(core: Rc<Core>, stream: TcpStream, client: ClientAddr, place:
     let session = Rc::new(Session { core: core.clone(), client });
     match core.shared.limiter.client_place(client.ip()) {
         Ok(client_place) => {
-            explicit::serve(session, stream).await;
+            let outcome = Box::pin(explicit::serve(session.clone(), stream)).await;
+            if let Some(tunnel) = outcome {
+                session.tunnel(*tunnel).await;
+            }
             drop(client_place);
         }
         Err(()) => session.record_malformed(Via::Http, None, Reason::LimitClient).await,

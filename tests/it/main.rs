@@ -14,6 +14,7 @@ mod adversarial_addr;
 mod adversarial_http;
 mod adversarial_tls;
 mod cases;
+mod clients;
 mod config;
 mod fuzz_corpus;
 mod layering;

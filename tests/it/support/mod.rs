@@ -3,6 +3,7 @@
 pub mod dns;
 pub mod egret;
 pub mod hello;
+pub mod https;
 pub mod lab;
 pub mod origin;
 pub mod raw;
