@@ -269,7 +269,12 @@ impl Connection {
             let tunnel = Tunnel { opened, via, to, permitted, client, origin, early, moved };
             return After::Switched(Box::new(tunnel));
         }
-        match self.link.stop() {
+        let stop = match (self.link.stop(), &self.form) {
+            // A tunnel leads to one place.
+            (Some(Stop::Connect), Form::Tunnel(..)) => Some(Stop::Invalid(Reason::BadRequest)),
+            (stop, _) => stop,
+        };
+        match stop {
             Some(Stop::Connect) if clean => return After::Connect(stream, held),
             Some(Stop::Invalid(reason)) => {
                 self.session.record_malformed(self.form.via(), None, reason).await;

@@ -49,8 +49,12 @@ pub(super) async fn serve(
     };
     let judged = match first {
         Ok(First::Tls(hello)) => tls(session, &hello, permitted, ask),
-        Ok(First::Http) => plain(session, Protocol::Http, Reason::NotTls, permitted, ask),
-        Ok(First::Tds) => plain(session, Protocol::Mssql, Reason::NotTls, permitted, ask),
+        Ok(First::Http) => plain(session, &[Protocol::Http], permitted, ask),
+        Ok(First::Tds) => plain(session, &[Protocol::Mssql], permitted, ask),
+        Err(Reason::NotTls) => {
+            let reason = mismatch(permitted.protocol).unwrap_or(Reason::NotTls);
+            Err(session.refuse(permitted, reason))
+        }
         Err(reason) => Err(session.refuse(permitted, reason)),
     };
     match judged {
@@ -118,22 +122,22 @@ fn is_name(host: &Host, sni: &HostName) -> bool {
     matches!(host, Host::Name(name) if name == sni)
 }
 
-/// Bytes that are not TLS: fine where a rule wants just these, no TLS where one wants TLS.
-fn plain(
-    session: &Session,
-    protocol: Protocol,
-    otherwise: Reason,
-    permitted: Permitted,
-    ask: Ask<'_>,
-) -> Result<Permitted, Refused> {
-    let wanted_tls = permitted.protocol == Protocol::Https;
-    let protocols = match protocol {
-        Protocol::Http => &[Protocol::Http],
-        _ => &[Protocol::Mssql],
-    };
-    session
-        .reauthorize(Ask { protocols, ..ask }, permitted)
-        .map_err(|refused| if wanted_tls { refused.because(otherwise) } else { refused })
+/// Bytes that are not TLS: fine where a rule wants just these, and not what was wanted where one wants others.
+fn plain(session: &Session, protocols: &[Protocol], permitted: Permitted, ask: Ask<'_>) -> Result<Permitted, Refused> {
+    let mismatch = mismatch(permitted.protocol);
+    session.reauthorize(Ask { protocols, ..ask }, permitted).map_err(|refused| match mismatch {
+        Some(reason) => refused.because(reason),
+        None => refused,
+    })
+}
+
+/// What first bytes are where a rule wants this protocol and they are another one.
+fn mismatch(wanted: Protocol) -> Option<Reason> {
+    match wanted {
+        Protocol::Https => Some(Reason::NotTls),
+        Protocol::Mssql => Some(Reason::NotTds),
+        _ => None,
+    }
 }
 
 async fn open(

@@ -813,3 +813,52 @@ fn a_reload_that_fails_changes_nothing() {
     egret.reload(RELOADED);
     assert_eq!(Client::send_to(egret.addr, get("http://ok.test/", "ok.test")).status(), 200);
 }
+
+/// An origin may not answer the next request before it is asked.
+#[test]
+fn an_answer_that_nobody_asked_for() {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let poison = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned";
+    let both = move || Origin::http(move |_| [ok, poison].concat().into_bytes());
+    Lab::both(both, |lab| {
+        let mut client = lab.send(get("http://ok.test/", "ok.test"));
+        assert_eq!(client.answer().1, "ok");
+        for _ in 0..3 {
+            client.send(get("http://ok.test/next", "ok.test"));
+            assert_eq!(client.answer().1, "ok");
+        }
+    });
+}
+
+#[test]
+fn a_connect_inside_a_tunnel() {
+    Lab::both(Origin::http_ok, |lab| {
+        for to in ["evil.test:443", "ok.test:443"] {
+            let mut client = lab.tunnel("ok.test:80");
+            client.send(connect(to));
+            assert_eq!(client.status(), 400, "{to}");
+            assert_eq!(client.rest(), (Vec::new(), End::Eof));
+            assert_eq!(lab.egret.verdict(client.addr()), "deny bad-request", "{to}");
+        }
+        assert_eq!(lab.origin.connections(), 0);
+    });
+}
+
+#[test]
+fn a_request_after_an_upgrade_that_was_declined() {
+    Lab::both(Origin::http_ok, |lab| {
+        let mut client = lab.send(upgrade("ok.test"));
+        assert_eq!(client.status(), 200);
+        client.send(get("http://ok.test/", "ok.test"));
+        assert_eq!(client.status(), 200);
+        client.send(get("http://evil.test/", "evil.test"));
+        assert_eq!(client.status(), lab.denied());
+        let expected = ["allow application-rule", "allow application-rule", "deny not-allowed"];
+        assert_eq!(lab.egret.verdicts(client.addr(), 3), expected);
+    });
+}
+
+#[test]
+fn an_upgrade_with_a_body() {
+    check_malformed("bad-upgrade", &[&post("Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 4\r\n", "abcd")]);
+}

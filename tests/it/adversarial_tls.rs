@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use super::support::egret::Egret;
 use super::support::hello::{Hello, Tls, alpn, ech, hello_retry_request, server_names, vector16};
 use super::support::lab::{Lab, PROFILES};
 use super::support::origin::{Origin, tls_configs};
@@ -377,5 +378,77 @@ fn bytes_that_came_with_the_connect_are_not_lost() {
             assert!(client.head().starts_with("HTTP/1.1 200 "));
             assert_passes(lab, client, |client| client.send(&hello[cut..]), &hello);
         }
+    });
+}
+
+/// Where a rule wants plain HTTP or SQL Server, TLS is another protocol and SSH is none at all.
+#[test]
+fn tunnels_that_carry_another_protocol() {
+    let pre_login = [&[0x12, 1, 0, 0x1a, 0, 0, 1, 0][..], &[0; 18]].concat();
+    let hello = |name: &str| Hello::of(name).bytes();
+    for profile in PROFILES {
+        let origin = Origin::echo();
+        let to = format!("--connect-to=::{}", origin.addr);
+        let egret = Egret::start(&["--allow=http://ok.test", "--allow=mssql://sql.test", &to, "--profile", profile]);
+        for (tunnel, first, verdict) in [
+            ("sql.test:1433", pre_login.clone(), "allow application-rule"),
+            ("sql.test:1433", hello("sql.test"), "allow application-rule"),
+            ("sql.test:1433", hello("evil.test"), "deny sni-connect-mismatch"),
+            ("sql.test:1433", Hello::nameless().bytes(), "deny missing-sni"),
+            ("sql.test:1433", b"SSH-2.0-x\r\n".to_vec(), "deny not-tds"),
+            ("sql.test:1433", get("/", "sql.test").into_bytes(), "deny not-tds"),
+            ("sql.test:1433", vec![0; 8], "deny not-tds"),
+            ("ok.test:80", hello("ok.test"), "deny proto-not-allowed"),
+            ("ok.test:80", pre_login.clone(), "deny proto-not-allowed"),
+        ] {
+            let mut client = Client::tunnel(egret.addr, tunnel);
+            client.send(&first);
+            let before = origin.connections();
+            if verdict.starts_with("allow") {
+                assert_eq!(client.bytes(first.len()), first);
+            } else {
+                assert_eq!(client.rest(), (Vec::new(), End::Eof));
+                assert_eq!(origin.connections(), before);
+            }
+            assert_eq!(egret.verdict(client.addr()), verdict, "{tunnel} {}", first.escape_ascii());
+        }
+    }
+}
+
+/// A network rule asks for no hello: whoever wants may speak first.
+#[test]
+fn a_server_that_speaks_first_behind_a_network_rule() {
+    let greeter = Origin::start(|mut stream, _| drop(stream.write_all(b"220 hello\r\n")));
+    let flags = [format!("--connect-to=::{}", greeter.addr), "--allow=tcp://mail.test:25".to_owned()];
+    let egret = Egret::start(&flags);
+    let mut client = Client::tunnel(egret.addr, "mail.test:25");
+    assert_eq!(client.rest().0, b"220 hello\r\n");
+    assert_eq!(egret.verdict(client.addr()), "allow network-rule");
+    let (mut client, reply) = Client::socks(egret.addr, "mail.test", 25);
+    assert_eq!((reply, client.rest().0), (0, b"220 hello\r\n".to_vec()));
+}
+
+/// A client that half-closes behind a second hello gets it through no more than another.
+#[test]
+fn case_25_a_second_hello_and_the_end() {
+    Lab::both(retrying, |lab| {
+        let mut client = lab.tunnel("ok.test:443");
+        client.send([Hello::of("ok.test").bytes(), Hello::of("evil.test").bytes()].concat());
+        client.finish();
+        assert_eq!(client.rest().1, End::Eof);
+        assert_eq!(lab.egret.close(client.addr())["reason"], "sni-changed");
+        let noted = lab.origin.noted().concat();
+        assert!(!noted.windows(9).any(|it| it == b"evil.test"), "the second hello reached the origin");
+    });
+}
+
+/// Early data, which may come with the hello, is not held back for ever.
+#[test]
+fn early_data_behind_the_hello() {
+    Lab::both(Origin::echo, |lab| {
+        let early_data = [&[20, 3, 3, 0, 1, 1][..], &[23, 3, 3], &vector16(&[7; 400])].concat();
+        let first = [Hello::of("ok.test").bytes(), early_data].concat();
+        assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.send(&first), &first);
+        assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.trickle(&first), &first);
     });
 }

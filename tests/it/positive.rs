@@ -665,3 +665,62 @@ fn the_log_has_no_gaps() {
     let numbers: Vec<u64> = lab.egret.log().iter().filter_map(|record| record["seq"].as_u64()).collect();
     assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<u64>>());
 }
+
+/// Frames that come in the segment of the request wait for the 101, and are not lost.
+#[test]
+fn a_websocket_client_that_does_not_wait() {
+    let held_back = || {
+        Origin::start(|mut stream, note| {
+            let mut buffer = [0; 4096];
+            let Ok(read @ 1..) = stream.read(&mut buffer) else { return };
+            note.note(&buffer[..read]);
+            stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a deadline is allowed");
+            let early = stream.read(&mut buffer).unwrap_or(0);
+            note.note(&buffer[..early]);
+            stream.set_read_timeout(Some(DEADLINE)).expect("a deadline is allowed");
+            let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            let _ = stream.write_all(format!("HTTP/1.1 101 Switching Protocols\r\n{lines}").as_bytes());
+            if let Ok(read @ 1..) = stream.read(&mut buffer) {
+                note.note(&buffer[..read]);
+            }
+        })
+    };
+    Lab::both(held_back, |lab| {
+        let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+        let mut client = lab.send(request("GET", lines) + "early frame");
+        assert_eq!(status_of(&client.head()), 101);
+        let noted = lab.origin.wait_noted(3);
+        assert!(!noted[0].contains("early"), "{noted:?}");
+        assert_eq!((noted[1].as_str(), noted[2].as_str()), ("", "early frame"));
+    });
+}
+
+/// Servers that refuse an upload often close in the middle of it.
+#[test]
+fn an_early_answer_and_a_close() {
+    let refusing = || {
+        Origin::start(|mut stream, _| {
+            if let Ok(1..) = stream.read(&mut [0; 1024]) {
+                let lines = "Content-Length: 9\r\nConnection: close\r\n";
+                let _ = stream.write_all(format!("HTTP/1.1 413 Payload Too Large\r\n{lines}\r\ntoo large").as_bytes());
+            }
+        })
+    };
+    Lab::both(refusing, |lab| {
+        let mut client = lab.send(request("POST", "Content-Length: 1000000\r\n") + "the beginning");
+        let (head, body) = client.answer();
+        assert_eq!((status_of(&head), body.as_str()), (413, "too large"));
+    });
+}
+
+/// A client that reads slowly slows its origin down, and loses nothing.
+#[test]
+fn a_client_that_does_not_read_for_a_while() {
+    let body = vec![b'x'; 8 << 20];
+    let answer = [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes(), body].concat();
+    let lab = Lab::new("strict", Origin::http(move |_| answer.clone()));
+    let mut client = lab.send(GET);
+    std::thread::park_timeout(Duration::from_millis(300));
+    assert_eq!(status_of(&client.head()), 200);
+    assert_eq!(client.bytes(8 << 20).len(), 8 << 20);
+}
