@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::flow::{Authority, Reason};
 
-use super::body::{BodyEnd, Streamed};
+use super::body::{Body, BodyEnd, Streamed};
 use super::session::{Permitted, Session};
 
 /// Connections that one client connection keeps open to origins.
@@ -29,7 +29,7 @@ pub(super) struct Upstream {
 struct Kept {
     to: Authority,
     policy_hash: std::sync::Arc<str>,
-    sender: SendRequest<Streamed>,
+    sender: SendRequest<Body>,
 }
 
 /// The head of an origin's answer.
@@ -54,19 +54,22 @@ impl Upstream {
         let progress = Progress::default();
         let (sent_bytes, done_at) = (progress.bytes.clone(), progress.done_at.clone());
         let limit = self.session.timeouts().idle;
+        let hash = permitted.policy_hash();
+        let kept = self.take_kept(to, &hash).await;
+        let repeat = kept.as_ref().and_then(|_| repeatable(&request));
         let mut request = request.map(|body| {
-            Streamed::new(body, limit, move |bytes, _: BodyEnd| {
+            Body::Streamed(Streamed::new(body, limit, move |bytes, _: BodyEnd| {
                 sent_bytes.set(bytes);
                 done_at.set(Some(Instant::now()));
-            })
+            }))
         });
-        let hash = permitted.policy_hash();
-        if let Some(mut kept) = self.take_kept(to, &hash).await {
-            match self.answer_within(kept.sender.try_send_request(request), &progress).await {
-                Ok(response) => return Ok(self.keep(kept, response, progress)),
-                // The origin closed the kept connection before it took the request.
-                Err(Failed::Unsent(unsent)) => request = *unsent,
-                Err(Failed::Reason(reason)) => return Err(reason),
+        if let Some(mut kept) = kept {
+            match (self.answer_within(kept.sender.try_send_request(request), &progress).await, repeat) {
+                (Ok(response), _) => return Ok(self.keep(kept, response, progress)),
+                // The origin closed the kept connection before it took the request, or as it did.
+                (Err(Failed::Unsent(unsent)), _) => request = *unsent,
+                (Err(Failed::Reason(Reason::UpstreamUnreachable)), Some(repeat)) => request = repeat,
+                (Err(Failed::Reason(reason)), _) => return Err(reason),
             }
         }
         let sender = self.connect(permitted).await?;
@@ -99,7 +102,7 @@ impl Upstream {
         Sent { response, sent_bytes: progress.bytes }
     }
 
-    async fn connect(&self, permitted: &Permitted) -> Result<SendRequest<Streamed>, Reason> {
+    async fn connect(&self, permitted: &Permitted) -> Result<SendRequest<Body>, Reason> {
         let stream = self.session.dial(permitted).await?;
         let mut http = http1::Builder::new();
         let handshake = http.title_case_headers(true).handshake(TokioIo::new(stream)).await;
@@ -117,7 +120,7 @@ impl Upstream {
     /// The deadline runs from the end of the request's body, however long that takes.
     async fn answer_within<F>(&self, sending: F, progress: &Progress) -> Result<Response<Incoming>, Failed>
     where
-        F: Future<Output = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<Streamed>>>>,
+        F: Future<Output = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<Body>>>>,
     {
         let limit = self.session.timeouts().response;
         let late = async {
@@ -142,8 +145,20 @@ impl Upstream {
 
 enum Failed {
     /// Nothing of the request was sent.
-    Unsent(Box<Request<Streamed>>),
+    Unsent(Box<Request<Body>>),
     Reason(Reason),
+}
+
+/// The same request again, where it may be sent twice (RFC 9110 section 9.2.2) and there is no body to keep for that.
+fn repeatable(request: &Request<Incoming>) -> Option<Request<Body>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut repeat = Request::new(Body::empty());
+    *repeat.method_mut() = request.method().clone();
+    *repeat.uri_mut() = request.uri().clone();
+    *repeat.headers_mut() = request.headers().clone();
+    Some(repeat)
 }
 
 fn reason_of(error: &hyper::Error) -> Reason {
