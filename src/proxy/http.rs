@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -126,12 +126,7 @@ impl Connection {
         self.link.answered();
         answer.unwrap_or_else(|answer| {
             self.link.finished();
-            let closes = answer.closes();
-            let mut response = answer.into_response();
-            if closes {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
+            answer.into_response()
         })
     }
 
@@ -211,6 +206,7 @@ impl Connection {
         let Sent { response, sent_bytes } = sent;
         let (mut head, body) = response.into_parts();
         headers::for_client(&mut head.headers);
+        head.version = Version::HTTP_11;
         let (session, link) = (self.session.clone(), self.link.clone());
         let limit = session.timeouts().idle;
         let body = Streamed::new(body, limit, move |down, end| {

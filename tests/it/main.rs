@@ -18,5 +18,6 @@ mod clients;
 mod config;
 mod fuzz_corpus;
 mod layering;
+mod positive;
 mod repository;
 mod support;

@@ -32,6 +32,10 @@ impl Note {
     pub fn note(&self, bytes: &[u8]) {
         lock(&self.0.noted).push(bytes.to_vec());
     }
+
+    pub fn count(&self) -> usize {
+        lock(&self.0.noted).len()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -59,7 +63,12 @@ impl Origin {
                 stream.set_nodelay(true).expect("it is TCP");
                 lock(&shared.connections).push(stream.try_clone().expect("descriptors are left"));
                 let (handler, note) = (handler.clone(), Note(shared.clone()));
-                serving.push(std::thread::spawn(move || handler(stream, &note)));
+                let ending = stream.try_clone().expect("descriptors are left");
+                serving.push(std::thread::spawn(move || {
+                    handler(stream, &note);
+                    // It may be closed already.
+                    let _ = ending.shutdown(Shutdown::Both);
+                }));
             }
             serving.into_iter().for_each(|one| drop(one.join()));
         });
@@ -118,6 +127,11 @@ impl Origin {
 
     pub fn noted(&self) -> Vec<Vec<u8>> {
         lock(&self.seen.noted).clone()
+    }
+
+    /// Adds a note for the handlers to see.
+    pub fn note(&self, bytes: &[u8]) {
+        Note(self.seen.clone()).note(bytes);
     }
 
     /// The notes as text, when there are so many.

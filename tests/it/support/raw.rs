@@ -9,7 +9,7 @@ use super::DEADLINE;
 pub struct Client {
     pub stream: TcpStream,
     /// Read but not yet taken.
-    held: Vec<u8>,
+    pub held: Vec<u8>,
 }
 
 /// How a connection went silent.
