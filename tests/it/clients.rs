@@ -197,13 +197,13 @@ fn python_requests() {
 
 /// Node's own clients ignore the environment before version 24: this is the CONNECT that its proxy agents do.
 const NODE: &str = "
-const http = require('http'), tls = require('tls'), https = require('https');
+const http = require('http'), tls = require('tls');
 const proxy = new URL(process.env.https_proxy), host = process.argv[1];
 const request = http.request({ host: proxy.hostname, port: proxy.port, method: 'CONNECT', path: host + ':443' });
 request.on('connect', (answer, socket) => {
   if (answer.statusCode !== 200) { console.error('refused with ' + answer.statusCode); process.exit(1); }
   const inner = tls.connect({ socket, servername: host }, () => {
-    https.get({ host, path: '/hello', agent: false, createConnection: () => inner }, (got) => {
+    http.get({ host, path: '/hello', createConnection: () => inner }, (got) => {
       got.on('data', (data) => process.stdout.write(data)).on('end', () => process.exit(0));
     });
   });

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -75,10 +75,14 @@ fn certified(names: &[&str]) -> (Arc<ServerConfig>, String) {
     let ca_key = KeyPair::generate().expect("a key can be made");
     let mut ca = CertificateParams::new(Vec::new()).expect("no names are fine");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    ca.distinguished_name.push(DnType::CommonName, "Egret's tests");
     let ca_certificate = ca.self_signed(&ca_key).expect("the key signs");
     let key = KeyPair::generate().expect("a key can be made");
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let leaf = CertificateParams::new(names).expect("these are names");
+    let mut leaf = CertificateParams::new(names).expect("these are names");
+    leaf.distinguished_name.push(DnType::CommonName, "an origin");
+    leaf.use_authority_key_identifier_extension = true;
     let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).expect("the authority signs");
     let der = PrivatePkcs8KeyDer::from(key.serialize_der());
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf.der().clone()], der.into());
