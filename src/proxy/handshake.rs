@@ -59,7 +59,7 @@ impl<'a> Handshake<'a> {
     /// the origin. `held` begins with the hello; what came behind it may be another one.
     pub(super) async fn first_exchange(&mut self, held: &[u8]) -> Result<[Vec<u8>; 2], Reason> {
         let (hello, behind) = held.split_at(client_hello::wire_length(held).unwrap_or(held.len()));
-        self.to_origin(hello).await?;
+        self.send_on(hello).await?;
         let (ahead, answer) = self.answer(behind.to_vec()).await?;
         if !is_hello_retry(&answer) {
             return Ok([ahead, answer]);
@@ -79,7 +79,7 @@ impl<'a> Handshake<'a> {
         loop {
             let Some(passable) = passable(&ahead) else { return Ok((ahead, answer)) };
             let pass: Vec<u8> = ahead.drain(..passable).collect();
-            self.to_origin(&pass).await?;
+            self.send_on(&pass).await?;
             tokio::select! {
                 biased;
                 _ = self.origin.read_buf(&mut answer) => return Ok((ahead, answer)),
@@ -95,7 +95,7 @@ impl<'a> Handshake<'a> {
         }
     }
 
-    async fn to_origin(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+    async fn send_on(&mut self, bytes: &[u8]) -> Result<(), Reason> {
         let sent = timeout(self.idle, self.origin.write_all(bytes)).await;
         flat(sent).map_err(|_| Reason::UpstreamUnreachable)?;
         self.up += bytes.len();

@@ -9,6 +9,7 @@ use super::support::hello::Hello;
 use super::support::lab::{Lab, PROFILES};
 use super::support::origin::Origin;
 use super::support::poll;
+use super::support::random::Random;
 use super::support::raw::{Client, End, connect, get, header, socks_request, status_of};
 
 /// The request is answered with this status and a close, once, and reaches nobody.
@@ -861,4 +862,157 @@ fn a_request_after_an_upgrade_that_was_declined() {
 #[test]
 fn an_upgrade_with_a_body() {
     check_malformed("bad-upgrade", &[&post("Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 4\r\n", "abcd")]);
+}
+
+/// What the log says of a refusal names who asked for what.
+#[test]
+fn the_log_names_the_destination_of_every_refusal() {
+    let lab = Lab::new("strict", Origin::http_ok());
+    for (request, host, port) in [
+        (connect("evil.test:8443"), "evil.test", 8443),
+        (get("http://evil.test:81/", "evil.test:81"), "evil.test", 81),
+        (connect("[2606:4700::1111]:443"), "2606:4700::1111", 443),
+    ] {
+        let client = lab.send(request);
+        let record = &lab.egret.flows(client.addr(), 1)[0];
+        let named = record["host"].as_str().unwrap_or("none").trim_matches(['[', ']']).to_owned();
+        assert_eq!((named.as_str(), record["port"].as_u64()), (host, Some(port)), "{record}");
+    }
+}
+
+/// Connections that come and go leave no place taken.
+#[test]
+fn places_are_given_back_however_a_connection_ends() {
+    let config = "[limits]\nconnections = 4\n[timeouts]\nhello = \"200ms\"\nhead = \"200ms\"\n[proxy]\nworkers = 1\n";
+    let lab = Lab::with_config("strict", Origin::echo(), config);
+    let hello = Hello::of("ok.test").bytes();
+    for _ in 0..20 {
+        // Cut by the client in each phase.
+        drop(Client::connect(lab.addr()));
+        drop(lab.send("GET http"));
+        drop(lab.send(connect("ok.test:443")));
+        drop(lab.tunnel("ok.test:443"));
+        let mut half = lab.tunnel("ok.test:443");
+        half.send(&hello[..9]);
+        drop(half);
+        drop(lab.send([5, 1, 0]));
+        let mut open = lab.tunnel("ok.test:443");
+        open.send(&hello);
+        assert_eq!(open.bytes(hello.len()), hello);
+    }
+    let mut last = lab.tunnel("ok.test:443");
+    last.send(&hello);
+    assert_eq!(last.bytes(hello.len()), hello);
+}
+
+#[test]
+fn a_hundred_half_hellos_do_not_keep_others_out() {
+    let lab = Lab::with_config("strict", Origin::echo(), "[timeouts]\nhello = \"2s\"\n");
+    let hello = Hello::of("ok.test").bytes();
+    let mut held: Vec<Client> = (0..100).map(|_| lab.tunnel("ok.test:443")).collect();
+    held.iter_mut().for_each(|client| client.send(&hello[..40]));
+    let mut client = lab.tunnel("ok.test:443");
+    client.send(&hello);
+    assert_eq!(client.bytes(hello.len()), hello);
+    for client in &mut held {
+        lab.egret.verdict(client.addr());
+        assert_eq!(client.rest(), (Vec::new(), End::Eof));
+    }
+    assert_eq!(lab.egret.records(|record| record["reason"] == "hello-timeout").len(), 100);
+    assert_eq!(lab.origin.connections(), 1);
+}
+
+/// A client that leaves while its origin thinks does not leave the origin thinking.
+#[test]
+fn a_client_that_leaves_while_it_waits() {
+    let silent = || {
+        Origin::start(|mut stream, note| {
+            while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
+                note.note(b"asked");
+            }
+            note.note(b"gone");
+        })
+    };
+    let lab = Lab::new("strict", silent());
+    let mut client = lab.tunnel("ok.test:443");
+    client.send(Hello::of("ok.test").bytes());
+    lab.origin.wait_noted(1);
+    drop(client);
+    assert_eq!(lab.origin.wait_noted(2).pop().as_deref(), Some("gone"));
+}
+
+/// What a refused request says in its body is no next request.
+#[test]
+fn the_body_of_a_refused_request() {
+    Lab::both(Origin::http_ok, |lab| {
+        let smuggled = get("http://ok.test/smuggled", "ok.test");
+        let lines = format!("Content-Length: {}\r\n", smuggled.len());
+        let refused = format!("POST http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n{lines}\r\n{smuggled}");
+        let mut client = lab.send(&refused);
+        assert_eq!(client.status(), lab.denied());
+        // It may be closed or go on; what was in the body is not served in either case.
+        client.finish();
+        let (rest, _) = client.rest();
+        assert!(rest.is_empty(), "{}", rest.escape_ascii());
+        assert_eq!(lab.egret.verdict(client.addr()), "deny not-allowed");
+        assert_eq!(lab.origin.connections(), 0);
+    });
+}
+
+/// The Host header of a CONNECT leads nowhere: the target decides.
+#[test]
+fn a_connect_with_another_host_header() {
+    Lab::both(Origin::echo, |lab| {
+        let request = "CONNECT evil.test:443 HTTP/1.1\r\nHost: ok.test:443\r\n\r\n";
+        lab.assert_refused(request, lab.denied(), "deny not-allowed");
+        lab.assert_refused("CONNECT http://ok.test:443/ HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400, "deny bad-name");
+        lab.assert_refused("CONNECT user@ok.test:443 HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400, "deny bad-name");
+    });
+}
+
+#[test]
+fn methods_of_every_kind_reach_the_origin() {
+    let lab = Lab::new("strict", Origin::http_ok());
+    let methods = ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "M-SEARCH"];
+    for method in methods {
+        let mut client = lab.send(format!("{method} http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n"));
+        assert_eq!(client.status(), 200, "{method}");
+    }
+    let seen: Vec<String> = lab.origin.wait_noted(methods.len());
+    for (head, method) in seen.iter().zip(methods) {
+        assert!(head.starts_with(&format!("{method} / HTTP/1.1\r\n")), "{head}");
+    }
+    // To the proxy itself it says nothing.
+    assert_eq!(lab.send("OPTIONS * HTTP/1.1\r\nHost: ok.test\r\n\r\n").status(), 400);
+}
+
+/// Whatever happens to a request: an origin sees no more requests than were allowed, and none for another host.
+#[test]
+fn no_request_reads_one_way_here_and_another_way_there() {
+    let origin = Origin::http(|request| {
+        let about_ok = header(&request.head, "host") == Some("ok.test");
+        let body = if about_ok { "ok" } else { "poisoned" };
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    });
+    let lab = Lab::with_config("strict", origin, "[timeouts]\nhead = \"200ms\"\nidle = \"200ms\"\n");
+    let inner = get("http://evil.test/inner", "evil.test");
+    let chunked = post("Transfer-Encoding: chunked\r\n", &format!("{:x}\r\n{inner}\r\n0\r\nX: y\r\n\r\n", inner.len()));
+    let sized = post(&format!("Content-Length: {}\r\n", inner.len()), &inner);
+    let plain = get("http://ok.test/", "ok.test");
+    let whole = [chunked + &plain, sized + &plain, upgrade("ok.test") + &plain];
+    let mut random = Random::seeded(15);
+    for round in 0..400 {
+        let mut bytes = random.pick(&whole).clone().into_bytes();
+        random.mutate(&mut bytes, b"\r\n\t :;,+-0123456789abcdefx\0\x0b\xff/@#?%\\");
+        let mut client = lab.send(&bytes);
+        client.finish();
+        let (answers, end) = client.rest();
+        assert_eq!(end, End::Eof, "round {round}: {}", bytes.escape_ascii());
+        let answers = String::from_utf8_lossy(&answers);
+        assert!(!answers.contains("poisoned"), "round {round}: {}", bytes.escape_ascii());
+    }
+    let seen = lab.origin.noted().len();
+    let allowed = || Some(lab.egret.records(|record| record["verdict"] == "allow")).filter(|it| it.len() >= seen);
+    let allowed = poll(allowed).unwrap_or_else(|| panic!("{seen} requests were seen, and not so many allowed"));
+    assert!(seen > 100 && allowed.iter().all(|record| record["host"] == "ok.test"), "{seen}");
 }

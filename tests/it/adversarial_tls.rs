@@ -4,10 +4,13 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use egret::wire::client_hello;
+
 use super::support::egret::Egret;
 use super::support::hello::{Hello, Tls, alpn, ech, hello_retry_request, server_names, vector16};
 use super::support::lab::{Lab, PROFILES};
 use super::support::origin::{Origin, tls_configs};
+use super::support::random::Random;
 use super::support::raw::{Client, End, connect, get};
 
 /// The first bytes of a tunnel to ok.test:443 that is closed for this reason, without a byte.
@@ -451,4 +454,27 @@ fn early_data_behind_the_hello() {
         assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.send(&first), &first);
         assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.trickle(&first), &first);
     });
+}
+
+/// Whatever happens to a hello: where we read ok.test, a server reads no other name.
+#[test]
+fn no_hello_reads_one_way_here_and_another_way_there() {
+    let whole = Hello::of("ok.test").with(16, alpn(&[b"h2", b"http/1.1"])).with(0xfe0d, [1]);
+    let mut random = Random::seeded(25);
+    let (mut read, mut agreed) = (0, 0);
+    for round in 0..30_000 {
+        let mut hello = whole.clone().records_of(*random.pick(&[16_384, 100, 7])).bytes();
+        random.mutate(&mut hello, &[0, 1, 2, 3, 7, 9, 16, 22, 0xff, b'.', b'a', b'O']);
+        let Ok(ours) = client_hello::parse(&hello) else { continue };
+        read += 1;
+        let mut acceptor = rustls::server::Acceptor::default();
+        let mut bytes = &hello[..];
+        while !bytes.is_empty() && acceptor.read_tls(&mut bytes).is_ok() {}
+        let Ok(Some(accepted)) = acceptor.accept() else { continue };
+        let hello = accepted.client_hello();
+        let theirs = hello.server_name().map(|name| name.trim_end_matches('.').to_lowercase());
+        assert_eq!(ours.sni.map(|name| name.to_string()), theirs, "round {round}");
+        agreed += 1;
+    }
+    assert!(read > 1000 && agreed > 1000, "{read} read, {agreed} agreed");
 }

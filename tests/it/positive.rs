@@ -747,3 +747,20 @@ fn a_client_that_does_not_read_for_a_while() {
     assert_eq!(status_of(&client.head()), 200);
     assert_eq!(client.bytes(8 << 20).len(), 8 << 20);
 }
+
+#[test]
+fn going_down_closes_what_is_idle_at_once_and_what_is_not_at_the_deadline() {
+    let lab = Lab::with_config("strict", Origin::echo(), "[timeouts]\ndrain = \"1s\"\n");
+    let mut idle = lab.send(connect("evil.test:443"));
+    assert_eq!(idle.status(), 403);
+    let hello = Hello::of("ok.test").bytes();
+    let mut tunnel = lab.tunnel("ok.test:443");
+    tunnel.send(&hello);
+    assert_eq!(tunnel.bytes(hello.len()), hello);
+    lab.egret.signal("TERM");
+    assert_eq!(idle.rest(), (Vec::new(), End::Eof));
+    assert_ne!(tunnel.rest().1, End::Silent);
+    let close = lab.egret.close(tunnel.addr());
+    assert_eq!((close["reason"].as_str(), close["closed_by"].as_str()), (Some("shutdown"), Some("egret")), "{close}");
+    assert!(poll(|| lab.egret.records(|record| record["kind"] == "end").pop()).is_some());
+}

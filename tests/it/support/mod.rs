@@ -6,6 +6,7 @@ pub mod hello;
 pub mod https;
 pub mod lab;
 pub mod origin;
+pub mod random;
 pub mod raw;
 
 use std::time::{Duration, Instant};
