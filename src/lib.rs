@@ -44,7 +44,9 @@
 
 pub mod allowlist;
 pub mod azure;
+pub mod cli;
 pub mod config;
+mod control;
 pub mod flow;
 mod net;
 pub mod policy;

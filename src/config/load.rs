@@ -57,6 +57,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Every file that was read: a change in one is a reason to load again.
     pub files: Vec<PathBuf>,
+    /// Nobody said where the admin server listens.
+    pub admin_is_default: bool,
     /// Twelve hexadecimal digits; two configurations with the same do the same.
     pub digest: String,
 }
@@ -255,6 +257,7 @@ impl Loader {
         let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
         let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
         let mut findings = self.findings;
+        let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, admin, dns, log } = settings.resolve(&mut findings);
         findings.settle(profile);
         let warnings = findings.finish()?;
@@ -262,7 +265,7 @@ impl Loader {
         let sources = self.sources;
         let config = Config { rules, sources, profile, private_addresses, proxy, admin, dns, log };
         let digest = digest(&config);
-        Ok(Loaded { config, warnings, files: self.files, digest })
+        Ok(Loaded { config, warnings, files: self.files, admin_is_default, digest })
     }
 
     fn read_file(&mut self, path: &Path, place: &Place) -> Option<File> {

@@ -211,6 +211,10 @@ impl Settings {
         Settings { credentials: self.credentials.or(credentials), token: self.token.or(token), ..self }
     }
 
+    pub(super) fn admin_is_default(&self) -> bool {
+        self.admin.is_none()
+    }
+
     /// Fills in the defaults, and reports listeners that anybody could use.
     pub(super) fn resolve(self, findings: &mut Findings) -> ResolvedSettings {
         let (listen, open) = self.listeners(findings);

@@ -16,6 +16,8 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// Binds one socket for each worker to the same address; the kernel spreads connections over them. Where it
 /// cannot, all workers share one. Port 0 is chosen once, for all.
 pub(crate) fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+    // Sockets that share a port would share it with another Egret too, so one that does not share goes first.
+    unbound(addr)?.bind(&addr.into())?;
     let first = bind_one(addr)?;
     let addr = first.local_addr()?;
     let mut sockets = vec![first];
@@ -27,18 +29,23 @@ pub(crate) fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<StdListen
 }
 
 fn bind_one(addr: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
+    let socket = unbound(addr)?;
     #[cfg(target_os = "linux")]
     socket.set_reuse_port(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn unbound(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
 }
 
 /// The next connection. An error of one connection is passed over; where the process lacks something, it waits

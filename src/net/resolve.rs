@@ -58,10 +58,7 @@ impl Resolver {
 
     /// Where `--connect-to` sends a destination; None where it says nothing of it.
     pub(crate) fn redirected(&self, to: &Authority) -> Option<Authority> {
-        let rule = self.connect_to.iter().find(|rule| {
-            rule.from_host.as_ref().is_none_or(|host| *host == to.host)
-                && rule.from_port.is_none_or(|port| port == to.port)
-        })?;
+        let rule = self.connect_to.iter().find(|rule| rule.is_for(to))?;
         Some(Authority {
             host: rule.to_host.clone().unwrap_or_else(|| to.host.clone()),
             port: rule.to_port.unwrap_or(to.port),
@@ -93,8 +90,14 @@ impl Resolver {
     }
 }
 
+impl ConnectTo {
+    pub(crate) fn is_for(&self, to: &Authority) -> bool {
+        self.from_host.as_ref().is_none_or(|host| *host == to.host) && self.from_port.is_none_or(|port| port == to.port)
+    }
+}
+
 impl ResolveOverride {
-    fn is_for(&self, name: &HostName, port: u16) -> bool {
+    pub(crate) fn is_for(&self, name: &HostName, port: u16) -> bool {
         self.host.as_ref().is_none_or(|host| host == name) && self.port.is_none_or(|own| own == port)
     }
 }

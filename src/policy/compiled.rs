@@ -13,6 +13,7 @@ use super::guard::{Guard, PrivateAddresses};
 use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::tree::{Action, RuleSet, Translated};
+use super::walk::{Explanation, walk};
 
 /// A rule set, compiled. Asking it allocates nothing and costs much the same however many rules there are.
 pub struct Policy {
@@ -85,6 +86,11 @@ impl Policy {
         Decision { address_matters, ..decision }
     }
 
+    /// The same question, answered rule by rule: slow.
+    pub fn explain(&self, query: &Query<'_>) -> Explanation<'_> {
+        walk(&self.rules, self.guard.private(), query)
+    }
+
     fn first_application(&self, query: &Query<'_>) -> Option<u32> {
         self.application.first(&ApplicationQuery {
             client: query.client,
@@ -131,6 +137,13 @@ impl Policy {
         } else {
             Near::Nothing
         }
+    }
+
+    /// Is this a denied name that only its address can tell about, on a port of its own? Names on ports that
+    /// application rules decide are judged by name alone, so that a client cannot make Egret ask DNS for names of
+    /// its choice.
+    pub fn is_decided_by_address(&self, decision: Decision, port: u16) -> bool {
+        decision.address_matters && decision.rule.is_none() && !self.is_application_port(port)
     }
 
     /// A rule's names. `rule` comes from this policy's own decision.

@@ -104,7 +104,8 @@ impl Session {
         if self.core.recorder.refusing() {
             return Err(refused(decision, Reason::LogUnavailable, None));
         }
-        let worth_resolving = decision.verdict == Verdict::Allow || is_decided_by_address(&active, decision, ask);
+        let worth_resolving =
+            decision.verdict == Verdict::Allow || active.policy.is_decided_by_address(decision, ask.to.port);
         if !worth_resolving {
             return Err(refused(decision, decision.reason, None));
         }
@@ -446,12 +447,6 @@ fn closed_by(side: Side) -> ClosedBy {
         Side::Client => ClosedBy::Client,
         Side::Origin => ClosedBy::Origin,
     }
-}
-
-/// Is this a name that only an address can tell about, on a port of its own? Names on ports that application
-/// rules decide are judged by name alone, so that a client cannot make Egret ask DNS for names of its choice.
-fn is_decided_by_address(active: &Active, decision: Decision, ask: Ask<'_>) -> bool {
-    decision.address_matters && decision.rule.is_none() && !active.policy.is_application_port(ask.to.port)
 }
 
 /// How long a closing connection is read from, so that its last bytes are not lost to a reset.

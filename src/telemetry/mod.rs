@@ -27,6 +27,7 @@ pub use record::{
 };
 pub use recorder::{Log, Recorder};
 pub use sink::{Format, OnError, SinkSpec, Target};
+pub(crate) use text::Printable;
 
 use std::io;
 use std::sync::Arc;

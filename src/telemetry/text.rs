@@ -66,7 +66,7 @@ impl Line<'_> {
 }
 
 /// Text from a file, such as a rule's name: control characters, which a terminal would obey, are escaped.
-struct Printable<'a>(&'a str);
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

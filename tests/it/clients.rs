@@ -183,8 +183,7 @@ fn python_requests() {
     }
     let lab = Lab::hello();
     let requests = |host: &str| {
-        let script =
-            format!("import requests; print(requests.get('https://{host}/hello', timeout=10).text, end='')");
+        let script = format!("import requests; print(requests.get('https://{host}/hello', timeout=10).text, end='')");
         let mut command = lab.command("python3");
         command.args(["-c", &script]);
         command
@@ -381,7 +380,17 @@ fn java() {
     let lab = Lab::hello();
     fs::write(lab.folder.path().join("Get.java"), JAVA).unwrap();
     let mut import = lab.command("keytool");
-    import.args(["-importcert", "-noprompt", "-alias", "lab", "-storepass", "secret", "-keystore", "trust.p12", "-file"]);
+    import.args([
+        "-importcert",
+        "-noprompt",
+        "-alias",
+        "lab",
+        "-storepass",
+        "secret",
+        "-keystore",
+        "trust.p12",
+        "-file",
+    ]);
     succeeds(import.arg(&lab.origin.ca));
     let java = |host: &str| {
         let mut command = lab.command("java");

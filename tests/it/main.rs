@@ -20,4 +20,5 @@ mod fuzz_corpus;
 mod layering;
 mod positive;
 mod repository;
+mod soak;
 mod support;

@@ -75,6 +75,10 @@ impl Egret {
         assert!(sent.expect("kill runs").success());
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn log_path(&self) -> PathBuf {
         self.folder.path().join("log.json")
     }

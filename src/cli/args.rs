@@ -1,0 +1,142 @@
+//! The flags that several commands share, and what they mean to the configuration.
+//!
+//! Each has a twin in the environment. What can be given more than once is one text there, with semicolons
+//! between: `EGRET_ALLOW='*.contoso.com:443;10.1.0.0/16:1433'`. An empty text counts as none.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+use clap::builder::FalseyValueParser;
+
+use crate::config::Overrides;
+
+/// What decides: the policy and the names and addresses that it is asked about.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Policy")]
+pub(super) struct PolicyArgs {
+    /// Configuration file; egret.toml of this folder where it is there
+    #[arg(long, env = "EGRET_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// Policy: a built-in name (see `egret allowlist list`) or a file; more than once for several
+    #[arg(long, env = "EGRET_POLICY", value_name = "FILE|NAME", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    policy: Vec<String>,
+    /// Allow a target too, such as '*.contoso.com:443' or 10.1.0.0/16:1433
+    #[arg(long, env = "EGRET_ALLOW", value_name = "TARGET", value_delimiter = ';')]
+    allow: Vec<String>,
+    /// Deny a target, before all that is allowed
+    #[arg(long, env = "EGRET_DENY", value_name = "TARGET", value_delimiter = ';')]
+    deny: Vec<String>,
+    /// Leave out a part of the built-in lists, such as linux
+    #[arg(long, env = "EGRET_WITHOUT", value_name = "PART", value_delimiter = ';')]
+    without: Vec<String>,
+    /// Service endpoints, whose flows pass the firewall by: auto or none
+    #[arg(long, env = "EGRET_SERVICE_ENDPOINTS", value_name = "auto|none")]
+    service_endpoints: Option<String>,
+    /// Answer as Azure Firewall does (azure) or as is safe (strict)
+    #[arg(long, env = "EGRET_PROFILE", value_name = "azure|strict")]
+    profile: Option<String>,
+    /// Whether a permitted name may resolve to a private address: allow or deny
+    #[arg(long, env = "EGRET_PRIVATE_ADDRESSES", value_name = "allow|deny")]
+    private_addresses: Option<String>,
+    /// The address of a name, HOST:ADDR or HOST:PORT:ADDR[,ADDR], as curl has it
+    #[arg(long, env = "EGRET_RESOLVE", value_name = "HOST[:PORT]:ADDR", value_delimiter = ';')]
+    resolve: Vec<String>,
+    /// Where a destination is really dialled, HOST1:PORT1:HOST2:PORT2, as curl has it
+    #[arg(long, env = "EGRET_CONNECT_TO", value_name = "H1:P1:H2:P2", value_delimiter = ';')]
+    connect_to: Vec<String>,
+}
+
+/// What only a running proxy needs.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Proxy")]
+pub(super) struct ProxyArgs {
+    /// Where the proxy listens; port 0 for any free port [default: 127.0.0.1:3128]
+    #[arg(long, env = "EGRET_LISTEN", value_name = "ADDR:PORT", value_delimiter = ';')]
+    listen: Vec<String>,
+    /// Serve anybody who can reach a listener off loopback
+    #[arg(long, env = "EGRET_OPEN", value_parser = FalseyValueParser::new())]
+    open: bool,
+    /// Credentials that clients have to give
+    #[arg(long, env = "EGRET_AUTH", value_name = "USER:PASSWORD", hide_env_values = true)]
+    auth: Option<String>,
+    /// Threads; 0: one for each core [default: 0]
+    #[arg(long, env = "EGRET_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    workers: Option<u16>,
+    /// Name server; the system's where not given
+    #[arg(long, env = "EGRET_DNS_SERVER", value_name = "ADDR[:PORT]", value_delimiter = ';')]
+    dns_server: Vec<String>,
+    /// Where the admin server listens, or off [default: 127.0.0.1:9315]
+    #[arg(long, env = "EGRET_ADMIN", value_name = "ADDR:PORT|off")]
+    admin: Option<String>,
+    /// Bearer token that admin requests have to carry
+    #[arg(long, env = "EGRET_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
+    /// Where the flow log goes: stdout or a file; more than once for several [default: stdout]
+    #[arg(long, env = "EGRET_LOG", value_name = "FILE|stdout", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    log: Vec<String>,
+    /// Shape of the flow log; auto is text on a terminal and JSON elsewhere
+    #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy")]
+    log_format: Option<String>,
+    /// While the log cannot be written: serve on and count what is lost, or refuse new flows
+    #[arg(long, env = "EGRET_LOG_ON_ERROR", value_name = "serve|refuse")]
+    log_on_error: Option<String>,
+}
+
+impl PolicyArgs {
+    pub(super) fn into_overrides(self) -> Overrides {
+        let PolicyArgs {
+            config,
+            policy,
+            allow,
+            deny,
+            without,
+            service_endpoints,
+            profile,
+            private_addresses,
+            resolve,
+            connect_to,
+        } = self;
+        Overrides {
+            config: config.filter(|path| !path.as_os_str().is_empty()),
+            policy: given(policy),
+            allow: given(allow),
+            deny: given(deny),
+            without: given(without),
+            service_endpoints: one(service_endpoints),
+            profile: one(profile),
+            private_addresses: one(private_addresses),
+            resolve: given(resolve),
+            connect_to: given(connect_to),
+            ..Overrides::default()
+        }
+    }
+}
+
+impl ProxyArgs {
+    pub(super) fn over(self, overrides: Overrides) -> Overrides {
+        let ProxyArgs { listen, open, auth, workers, dns_server, admin, admin_token, log, log_format, log_on_error } =
+            self;
+        Overrides {
+            listen: given(listen),
+            open,
+            auth: one(auth),
+            workers: workers.map(usize::from),
+            dns_servers: given(dns_server),
+            admin: one(admin),
+            admin_token: one(admin_token),
+            log: given(log),
+            log_format: one(log_format),
+            log_on_error: one(log_on_error),
+            ..overrides
+        }
+    }
+}
+
+/// A variable that is set to nothing says nothing.
+fn one(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn given(texts: Vec<String>) -> Vec<String> {
+    texts.into_iter().filter(|text| !text.is_empty()).collect()
+}

@@ -1,0 +1,127 @@
+//! What `serve` says first: which policy, from which lists, where it listens, what to try.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::output::{HINT, Printer, STRONG};
+use crate::config::{CheckTarget, Config, LogSink, LogTarget, PolicySource, SourceOrigin};
+use crate::flow::{HostName, Protocol, Verdict};
+use crate::policy::{AnyRule, FqdnPattern, Policy, Query, in_order};
+use crate::telemetry::Printable;
+
+/// Something that the policy allows, and something that it denies, if there is such a thing.
+pub(super) struct Tries {
+    allowed: Option<String>,
+    denied: Option<&'static str>,
+}
+
+const WELL_KNOWN: &str = "https://login.windows.net/";
+const FOREIGN: &str = "http://example.com/";
+
+impl Tries {
+    pub(super) fn new(policy: &Policy) -> Tries {
+        let is = |url: &str, verdict| {
+            CheckTarget::parse(url).is_ok_and(|target| {
+                let query = Query { path: Some("/"), ..Query::new(None, target.protocol, &target.host, target.port) };
+                policy.decide(&query).verdict == verdict
+            })
+        };
+        let allowed = std::iter::once(WELL_KNOWN.to_owned()).chain(named(policy));
+        Tries {
+            allowed: allowed.into_iter().find(|url| is(url, Verdict::Allow)),
+            denied: Some(FOREIGN).filter(|url| is(url, Verdict::Deny)),
+        }
+    }
+}
+
+/// The first names that HTTPS rules spell out.
+fn named(policy: &Policy) -> Vec<String> {
+    let rules = in_order(policy.rules()).into_iter().filter_map(|ordered| match ordered.rule {
+        AnyRule::Application(_, rule) => Some(rule),
+        _ => None,
+    });
+    let urls = rules.filter_map(|rule| {
+        let protocol = rule.protocols.iter().find(|protocol| protocol.protocol == Protocol::Https)?;
+        let name = rule.fqdns.iter().find_map(|pattern| match pattern {
+            FqdnPattern::Exact(name) => Some(name.clone()),
+            FqdnPattern::Subdomains(parent) => HostName::parse(&format!("www.{parent}")).ok(),
+            _ => None,
+        })?;
+        let port = if protocol.port == 443 { String::new() } else { format!(":{}", protocol.port) };
+        Some(format!("https://{name}{port}/"))
+    });
+    urls.take(16).collect()
+}
+
+pub(super) fn show(
+    config: &Config,
+    addrs: &[SocketAddr],
+    admin: Option<SocketAddr>,
+    tries: &Tries,
+    printer: &mut Printer,
+) {
+    let version = env!("CARGO_PKG_VERSION");
+    printer.tell(&format!("{STRONG}egret {version}{STRONG:#}, profile {}\n", config.profile.as_str()));
+    config.sources.iter().for_each(|source| show_source(source, printer));
+    if config.sources.is_empty() {
+        printer.tell("policy   none: everything is denied");
+    }
+    for addr in addrs {
+        printer.tell(&format!("proxy    http://{addr}   HTTP, CONNECT and SOCKS5; /proxy.pac"));
+    }
+    match admin {
+        Some(addr) => printer.tell(&format!("admin    http://{addr}   /healthz /readyz /metrics /v1/policy /v1/flows")),
+        None => printer.tell("admin    off"),
+    }
+    for LogSink { target, format: _ } in &config.log.sinks {
+        match target {
+            LogTarget::Stdout => printer.tell("log      standard output"),
+            LogTarget::File(path) => printer.tell(&format!("log      {}", path.display())),
+        }
+    }
+    if let Some(addr) = addrs.first() {
+        show_tries(config, *addr, tries, printer);
+    }
+}
+
+fn show_source(source: &PolicySource, printer: &mut Printer) {
+    let PolicySource { name, origin, summary } = source;
+    let origin = match origin {
+        SourceOrigin::Builtin => "built-in".to_owned(),
+        SourceOrigin::CommandLine => "command line".to_owned(),
+        SourceOrigin::File(path) => path.display().to_string(),
+    };
+    printer.tell(&format!("policy   {STRONG}{}{STRONG:#} ({})", Printable(name), Printable(&origin)));
+    for line in summary {
+        printer.tell(&format!("           {}", Printable(line)));
+    }
+}
+
+fn show_tries(config: &Config, addr: SocketAddr, tries: &Tries, printer: &mut Printer) {
+    let Tries { allowed, denied } = tries;
+    let user = config.proxy.credentials.as_ref();
+    let user = user.map(|it| format!("--proxy-user {}:… ", Printable(&it.user))).unwrap_or_default();
+    let curl = format!("  curl -x http://{} {user}", reachable(addr));
+    printer.tell("\ntry");
+    if let Some(url) = allowed {
+        printer.tell(&format!("{curl}{url:<28} {HINT}# allowed{HINT:#}"));
+    }
+    if let Some(url) = denied {
+        printer.tell(&format!("{curl}{url:<28} {HINT}# denied{HINT:#}"));
+    }
+    printer.tell("Ctrl-C stops it.\n");
+}
+
+/// Where a client of this machine finds a listener on every address.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+pub(super) fn ready(addrs: &[SocketAddr], printer: &mut Printer) {
+    let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
+    printer.tell(&format!("ready: listening on {}", addrs.join(", ")));
+}

@@ -1,0 +1,230 @@
+//! `egret serve`: the proxy, until it is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::ValueHint;
+use clap::builder::FalseyValueParser;
+use jiff::Timestamp;
+
+use super::args::{PolicyArgs, ProxyArgs};
+use super::output::{self, Printer};
+use super::signals::{Signal, Signals};
+use super::{Exit, UsageError, banner, portfile::PortFile};
+use crate::azure;
+use crate::config::{self, AdminConfig, Loaded, LogConfig, LogFormat, LogSink, LogTarget, OnLogError};
+use crate::control::{AdminListener, Control, Origin};
+use crate::net::listener::raise_descriptor_limit;
+use crate::policy::Policy;
+use crate::proxy::{Lifecycle, Proxy};
+use crate::telemetry::{Format, OnError, RunId, SinkSpec, StartRecord, Target, Telemetry, TelemetryConfig};
+
+const EXAMPLES: &str = "\
+Examples:
+  egret serve                                      the built-in App Service Environment policy
+  egret serve --policy ase --allow '*.contoso.com'  the same, and hosts of your own
+  egret serve --config lab.toml --log flows.json   a policy of your own, with the flow log in a file
+  egret serve --listen 127.0.0.1:0 --port-file p   any free port, written to p: for tests
+
+SIGHUP reloads the policy and opens log files again; so does a change of a policy file. SIGTERM or Ctrl-C drains.";
+
+/// Run the proxy: HTTP, CONNECT and SOCKS5 on one port
+///
+/// Without arguments it listens on 127.0.0.1:3128 and allows what an App Service Environment needs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    proxy: ProxyArgs,
+    /// Write the addresses that are listened on into this file, one a line; it goes when Egret does
+    #[arg(long, env = "EGRET_PORT_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    port_file: Option<PathBuf>,
+    /// The same for the admin server's address
+    #[arg(long, env = "EGRET_ADMIN_PORT_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    admin_port_file: Option<PathBuf>,
+    /// Say nothing but warnings and errors on standard error
+    #[arg(long, env = "EGRET_QUIET", value_parser = FalseyValueParser::new())]
+    quiet: bool,
+}
+
+/// What the flow log may take to be written to its end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// What workers may take to end once everything was cut.
+const CUTTING: Duration = Duration::from_secs(5);
+
+pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
+    let Args { policy, proxy, port_file, admin_port_file, quiet } = args;
+    let overrides = proxy.over(policy.into_overrides());
+    let cwd_default = true;
+    let Loaded { mut config, warnings, files, admin_is_default, digest } = config::load(&overrides, cwd_default)?;
+    warnings.iter().for_each(|warning| printer.warn(warning));
+    if admin_port_file.is_some() && config.admin.is_none() {
+        return Err(UsageError("--admin-port-file: the admin server is off".into()).into());
+    }
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // From here on a signal is a wish and no longer the end.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let rules = std::mem::take(&mut config.rules);
+    let policy = Policy::compile(Arc::new(rules), config.private_addresses);
+    let start = start_record(&policy, &digest);
+    let tries = banner::Tries::new(&policy);
+    let admin = config.admin.clone().map(|admin| bind_admin(admin, admin_is_default, printer)).transpose()?;
+    let admin_addr = admin.as_ref().map(AdminListener::addr);
+    let telemetry = Telemetry::start(telemetry_config(&config.log, start))?;
+    let lifecycle = Lifecycle::default();
+    let proxy = Proxy::start(
+        config.proxy.clone(),
+        config.dns.clone(),
+        policy,
+        config.profile,
+        telemetry.log().clone(),
+        lifecycle.clone(),
+        admin_addr.as_slice(),
+    );
+    let proxy = proxy.map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
+    let addrs = proxy.local_addrs().to_vec();
+    if !quiet {
+        banner::show(&config, &addrs, admin_addr, &tries, printer);
+    }
+    let drain = config.proxy.timeouts.drain;
+    let dns = config.dns.clone();
+    let origin = Origin { overrides, cwd_default, config, files };
+    let control = Control::start(admin, proxy.shared().clone(), lifecycle.clone(), dns, origin)?;
+    let port_files = [(port_file, addrs.clone()), (admin_port_file, admin_addr.into_iter().collect())];
+    let port_files = port_files.into_iter().filter_map(|(path, addrs)| Some((path?, addrs)));
+    let port_files = port_files.map(|(path, addrs)| PortFile::write(path, &addrs)).collect::<anyhow::Result<Vec<_>>>();
+    let served = port_files.and_then(|port_files| {
+        if !quiet {
+            banner::ready(&addrs, printer);
+        }
+        let running = Running { proxy, control: &control, log: &telemetry, lifecycle, drain };
+        let served = runtime.block_on(running.until_stopped(signals, printer));
+        drop(port_files);
+        served
+    });
+    runtime.shutdown_background();
+    drop(control);
+    let written = telemetry.shutdown(LAST_WORDS);
+    served?;
+    written?;
+    Ok(Exit::Clean)
+}
+
+struct Running<'a> {
+    proxy: Proxy,
+    control: &'a Control,
+    log: &'a Telemetry,
+    lifecycle: Lifecycle,
+    drain: Duration,
+}
+
+impl Running<'_> {
+    /// Serves until a signal, drains until its deadline or a second signal, then cuts what is left.
+    async fn until_stopped(self, mut signals: Signals, printer: &mut Printer) -> anyhow::Result<()> {
+        let Running { proxy, control, log, lifecycle, drain } = self;
+        let mut ended = tokio::task::spawn_blocking(move || proxy.join());
+        loop {
+            tokio::select! {
+                _ = &mut ended => bail!("every worker of the proxy has ended"),
+                signal = signals.next() => match signal {
+                    Signal::Stop => break,
+                    Signal::Reload => {
+                        log.log().reopen();
+                        control.reload();
+                    }
+                },
+            }
+        }
+        lifecycle.drain.cancel();
+        tokio::select! {
+            _ = &mut ended => return Ok(()),
+            () = tokio::time::sleep(drain) => {}
+            () = signals.stop() => {}
+        }
+        printer.tell("still running flows are cut");
+        lifecycle.kill.cancel();
+        if tokio::time::timeout(CUTTING, ended).await.is_err() {
+            bail!("a worker of the proxy does not end");
+        }
+        Ok(())
+    }
+}
+
+/// The default port being taken is no reason to do without; a port that was asked for is.
+fn bind_admin(admin: AdminConfig, is_default: bool, printer: &mut Printer) -> anyhow::Result<AdminListener> {
+    let AdminConfig { listen, token } = admin;
+    match AdminListener::bind(listen, token.clone()) {
+        Err(error) if is_default && error.kind() == io::ErrorKind::AddrInUse => {
+            let free = SocketAddr::new(listen.ip(), 0);
+            let bound = AdminListener::bind(free, token).context("cannot listen for the admin server")?;
+            printer.warn(&format!("{listen} is in use: the admin server listens on {} instead", bound.addr()));
+            Ok(bound)
+        }
+        Err(error) => {
+            let error = io::Error::new(error.kind(), format!("cannot listen on {listen} (admin): {error}"));
+            Err(listen_error(error, "--admin 127.0.0.1:0"))
+        }
+        Ok(bound) => Ok(bound),
+    }
+}
+
+fn listen_error(error: io::Error, other: &str) -> anyhow::Error {
+    let mend = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("something listens there already, perhaps another egret: stop it, or take another with {other}")
+        }
+        io::ErrorKind::PermissionDenied => format!("ports below 1024 take a privilege: take another with {other}"),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => return error.into(),
+    };
+    anyhow::anyhow!("{error}\n  = mend: {mend}")
+}
+
+fn start_record(policy: &Policy, digest: &str) -> StartRecord {
+    StartRecord {
+        ts: Timestamp::now(),
+        version: env!("CARGO_PKG_VERSION"),
+        policies: policy.rules().policies.iter().map(|policy| policy.name.as_str().into()).collect(),
+        policy_hash: policy.hash().clone(),
+        config_digest: digest.into(),
+    }
+}
+
+fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
+    let LogConfig { sinks, on_error } = log;
+    TelemetryConfig {
+        sinks: sinks.iter().map(sink).collect(),
+        run: RunId::random(),
+        start,
+        on_error: match on_error {
+            OnLogError::Serve => OnError::Serve,
+            OnLogError::Refuse => OnError::Refuse,
+        },
+        resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
+    }
+}
+
+fn sink(sink: &LogSink) -> SinkSpec {
+    let LogSink { target, format } = sink;
+    let for_people = *target == LogTarget::Stdout && output::stdout_is_terminal();
+    SinkSpec {
+        target: match target {
+            LogTarget::Stdout => Target::Stdout,
+            LogTarget::File(path) => Target::File(path.clone()),
+        },
+        format: match format {
+            LogFormat::Auto if for_people => Format::Text,
+            LogFormat::Auto | LogFormat::Json => Format::Json,
+            LogFormat::Text => Format::Text,
+            LogFormat::Azure => Format::Azure,
+            LogFormat::AzureLegacy => Format::AzureLegacy,
+        },
+    }
+}

@@ -1,0 +1,200 @@
+//! Another policy in force while flows go on: whole or not at all.
+//!
+//! Asked for by SIGHUP, by `POST /v1/reload` and by a change of any file that the configuration was read from.
+//! When anything is wrong the old policy stays, and the error is told.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::{self, Config, ConfigErrors, Loaded, Overrides, PolicySource, ProxyConfig};
+use crate::policy::Policy;
+use crate::proxy::Shared;
+use crate::telemetry::{Event, ReloadRecord};
+
+/// How often files are looked at. A change is taken up once it has held still for as long.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the policy in force was loaded from.
+pub(crate) struct Origin {
+    pub(crate) overrides: Overrides,
+    /// As for [`config::load`].
+    pub(crate) cwd_default: bool,
+    /// Its rules may be left out.
+    pub(crate) config: Config,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+pub(super) struct Reloader {
+    shared: Arc<Shared>,
+    overrides: Overrides,
+    cwd_default: bool,
+    current: Mutex<Current>,
+    sources: StdMutex<Arc<[PolicySource]>>,
+}
+
+struct Current {
+    /// Without its rules. Its policy is in force; of the rest, what the process started with.
+    config: Config,
+    files: Stamps,
+}
+
+pub(super) struct Reloaded {
+    pub(super) policy_hash: Arc<str>,
+    /// What has to wait for a restart, and what the configuration warns of.
+    pub(super) warnings: Vec<String>,
+}
+
+pub(super) struct Refused {
+    /// Of the policy that stays in force.
+    pub(super) policy_hash: Arc<str>,
+    pub(super) error: String,
+}
+
+impl Reloader {
+    pub(super) fn new(shared: Arc<Shared>, origin: Origin) -> Reloader {
+        let Origin { overrides, cwd_default, config, files } = origin;
+        let sources = StdMutex::new(config.sources.clone().into());
+        let current = Mutex::new(Current { files: stamps(&files), config });
+        Reloader { shared, overrides, cwd_default, current, sources }
+    }
+
+    /// Where the policy in force comes from.
+    pub(super) fn sources(&self) -> Arc<[PolicySource]> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reloads whenever that is asked for.
+    pub(super) async fn obey(&self, asked: &Notify) {
+        loop {
+            asked.notified().await;
+            // The outcome is in the log and on standard error.
+            let _ = self.reload().await;
+        }
+    }
+
+    /// Reloads when a file has changed and holds still.
+    pub(super) async fn watch_files(&self) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut moving: Option<Stamps> = None;
+        loop {
+            tick.tick().await;
+            let loaded = self.current.lock().await.files.clone();
+            let now = stamps(loaded.keys());
+            if now == loaded {
+                moving = None;
+            } else if moving.as_ref() == Some(&now) {
+                moving = None;
+                // As above.
+                let _ = self.reload().await;
+            } else {
+                moving = Some(now);
+            }
+        }
+    }
+
+    pub(super) async fn reload(&self) -> Result<Reloaded, Refused> {
+        let mut current = self.current.lock().await;
+        // Looked at before the files are read, so that a change meanwhile is a change.
+        let before = stamps(current.files.keys());
+        let (overrides, cwd_default) = (self.overrides.clone(), self.cwd_default);
+        let loading = tokio::task::spawn_blocking(move || load(&overrides, cwd_default));
+        let loaded = match loading.await {
+            Ok(loaded) => loaded.map_err(|errors| errors.to_string()),
+            Err(panic) => Err(format!("the configuration could not be read: {panic}")),
+        };
+        match loaded {
+            Ok((loaded, policy)) => Ok(self.take_up(&mut current, &before, loaded, policy).await),
+            Err(error) => {
+                // The same files are not tried again. Which files a broken configuration has nobody knows.
+                current.files = before;
+                Err(self.refuse(error).await)
+            }
+        }
+    }
+
+    async fn take_up(&self, current: &mut Current, before: &Stamps, loaded: Loaded, policy: Policy) -> Reloaded {
+        let Loaded { config, mut warnings, files, admin_is_default: _, digest: _ } = loaded;
+        let later = needs_restart(&current.config, &config);
+        if !later.is_empty() {
+            warnings.push(format!("what changed of {} takes a restart", later.join(", ")));
+        }
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let policy_hash = policy.hash().clone();
+        let active = self.shared.active();
+        // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
+        if active.policy.hash() != policy.hash() || active.profile != config.profile {
+            self.shared.replace(policy, config.profile);
+        }
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = config.sources.into();
+        current.files = stamps(&files);
+        current
+            .files
+            .extend(before.iter().filter(|(path, _)| files.contains(path)).map(|(path, was)| (path.clone(), *was)));
+        self.record(&policy_hash, None).await;
+        Reloaded { policy_hash, warnings }
+    }
+
+    async fn refuse(&self, error: String) -> Refused {
+        tracing::error!("the reload is refused, the old policy stays in force:\n{error}");
+        let policy_hash = self.shared.active().policy.hash().clone();
+        self.record(&policy_hash, Some(error.clone().into())).await;
+        Refused { policy_hash, error }
+    }
+
+    async fn record(&self, policy_hash: &Arc<str>, error: Option<Box<str>>) {
+        let record = ReloadRecord { ts: Timestamp::now(), policy_hash: policy_hash.clone(), error };
+        self.shared.log.record(Event::Reload(record)).await;
+    }
+}
+
+/// The rules go into the policy; the rest is left.
+fn load(overrides: &Overrides, cwd_default: bool) -> Result<(Loaded, Policy), ConfigErrors> {
+    let mut loaded = config::load(overrides, cwd_default)?;
+    let rules = std::mem::take(&mut loaded.config.rules);
+    let policy = Policy::compile(Arc::new(rules), loaded.config.private_addresses);
+    Ok((loaded, policy))
+}
+
+/// What is only read at the start, and differs.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech } = &old.proxy;
+    let proxy = &new.proxy;
+    let sections = [
+        ("the listeners", *listen != proxy.listen || *open != proxy.open),
+        ("the credentials", *credentials != proxy.credentials),
+        ("the workers", *workers != proxy.workers),
+        ("the limits", differ(limits, &proxy.limits)),
+        ("the timeouts", differ(timeouts, &proxy.timeouts)),
+        ("reason_headers", *reason_headers != proxy.reason_headers),
+        ("ech", *ech != proxy.ech),
+        ("the admin server", differ(&old.admin, &new.admin)),
+        ("dns", differ(&old.dns, &new.dns)),
+        ("the log", differ(&old.log, &new.log)),
+    ];
+    sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// These are printed whole.
+fn differ<T: std::fmt::Debug>(old: &T, new: &T) -> bool {
+    format!("{old:?}") != format!("{new:?}")
+}
+
+/// What tells one version of a file from another; None where it cannot be seen.
+type Stamp = Option<(SystemTime, u64)>;
+type Stamps = HashMap<PathBuf, Stamp>;
+
+fn stamps<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Stamps {
+    files.into_iter().map(|path| (path.as_ref().to_owned(), stamp(path.as_ref()))).collect()
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
