@@ -38,11 +38,12 @@ impl Egret {
         command.args(["--listen", "127.0.0.1:0"]).arg("--port-file").arg(&port_file);
         command.arg("--config").arg(&config_file);
         command.arg("--log").arg(folder.path().join("log.json")).args(["--log-format", "json"]);
-        let child = command.stdout(Stdio::null()).spawn().expect("egret starts");
+        let said = fs::File::create(folder.path().join("stderr")).expect("the folder can be written");
+        let child = command.stdout(Stdio::null()).stderr(said).spawn().expect("egret starts");
         let mut egret = Egret { child, addr: ([127, 0, 0, 1], 0).into(), folder };
         let port = poll(|| {
             let ended = egret.child.try_wait().expect("the child can be asked");
-            assert!(ended.is_none(), "egret ended: {ended:?}");
+            assert!(ended.is_none(), "egret ended: {ended:?}\n{}", egret.said());
             fs::read_to_string(&port_file).ok()?.lines().next()?.rsplit(':').next()?.trim().parse().ok()
         });
         egret.addr.set_port(port.expect("egret writes its port file in time"));
@@ -77,6 +78,11 @@ impl Egret {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
     }
 
     pub fn log_path(&self) -> PathBuf {
