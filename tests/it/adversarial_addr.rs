@@ -1,5 +1,5 @@
-//! Adversarial cases about addresses and names: where a permitted flow must not lead. The numbers are those of the
-//! table of cases in `docs/fidelity.md`.
+//! Adversarial cases about addresses and names: where a permitted flow must not lead. The numbers of the cases run
+//! through all these files; those that are missing concern other modes than the explicit one.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 

@@ -1,5 +1,5 @@
-//! Adversarial cases about plain HTTP and about requests to the proxy itself. The numbers are those of the table
-//! of cases in `docs/fidelity.md`.
+//! Adversarial cases about plain HTTP and about requests to the proxy itself. The numbers of the cases run through
+//! all these files; those that are missing concern other modes than the explicit one.
 
 use std::io::{Read, Write};
 use std::time::Duration;
