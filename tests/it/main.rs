@@ -12,7 +12,9 @@
 
 mod adversarial_addr;
 mod adversarial_http;
+mod adversarial_limits;
 mod adversarial_tls;
+mod answers;
 mod cases;
 mod clients;
 mod config;

@@ -1,0 +1,323 @@
+//! Adversarial cases about what a client may take up and how long: caps, deadlines, credentials, reloads.
+
+use std::io::Read;
+use std::time::Duration;
+
+use super::adversarial_http::{assert_malformed, post};
+use super::support::egret::Egret;
+use super::support::hello::Hello;
+use super::support::lab::{Lab, PROFILES};
+use super::support::origin::Origin;
+use super::support::poll;
+use super::support::raw::{Client, End, connect, get, header, socks_request, status_of};
+
+#[test]
+fn case_39_heads_without_end() {
+    for profile in PROFILES {
+        let lab = Lab::new(profile, Origin::http_ok());
+        let line = format!("GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nX: {}", "a".repeat(1 << 20));
+        let target = format!("GET http://ok.test/{}", "a".repeat(1 << 20));
+        let lines = format!("GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n{}\r\n", "X: a\r\n".repeat(1000));
+        for head in [line, target, lines] {
+            let mut client = Client::connect(lab.addr());
+            client.try_send(head.as_bytes());
+            assert_eq!(status_of(&client.head()), 431);
+            assert_eq!(lab.egret.verdict(client.addr()), "deny limit-head");
+        }
+        let method = "A".repeat(1 << 16);
+        assert_malformed(&lab, &method.as_bytes()[..100], 400, "bad-request");
+    }
+}
+
+/// The limit is the configured one, for CONNECT as well.
+#[test]
+fn case_39_the_configured_limit_of_heads() {
+    let lab = Lab::with_config("strict", Origin::echo(), "[limits]\nhead_bytes = 600\n");
+    let padding = "a".repeat(600);
+    for request in [
+        format!("GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nX: {padding}\r\n\r\n"),
+        format!("CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test\r\nX: {padding}\r\n\r\n"),
+    ] {
+        assert_malformed(&lab, request.as_bytes(), 431, "limit-head");
+    }
+}
+
+const SHORT_HEAD: &str = "[timeouts]\nhead = \"400ms\"\nidle_client = \"400ms\"\n";
+
+#[test]
+fn case_39_half_a_head_then_silence() {
+    for profile in PROFILES {
+        let lab = Lab::with_config(profile, Origin::http_ok(), SHORT_HEAD);
+        for request in ["G", "GET http://ok.test/ HTTP/1.1\r\nHost: ok", "CONNECT ok.test:443 HTTP/1.1\r\n"] {
+            assert_malformed(&lab, request.as_bytes(), 408, "head-timeout");
+        }
+        for greeting in [&[5][..], &[5, 1], &[5, 1, 0, 5, 1, 0, 3, 9]] {
+            let mut client = lab.send(greeting);
+            assert_eq!(client.rest().1, End::Eof);
+            assert_eq!(lab.egret.verdict(client.addr()), "deny head-timeout");
+        }
+        // Nothing at all is no request, and no flow.
+        assert_eq!(Client::connect(lab.addr()).rest(), (Vec::new(), End::Eof));
+    }
+}
+
+/// A byte now and then does not move the deadline.
+#[test]
+fn case_39_a_head_that_trickles() {
+    let lab = Lab::with_config("strict", Origin::http_ok(), SHORT_HEAD);
+    let head = format!("GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nX: {}\r\n\r\n", "a".repeat(200));
+    let mut client = Client::connect(lab.addr());
+    for byte in head.bytes() {
+        if !client.try_send(&[byte]) || !client.is_silent_for(Duration::from_millis(20)) {
+            break;
+        }
+    }
+    assert_eq!(lab.egret.verdict(client.addr()), "deny head-timeout");
+    assert_eq!(lab.origin.connections(), 0);
+}
+
+#[test]
+fn case_39_a_body_that_stands_still() {
+    let lab = Lab::with_config("strict", Origin::http_ok(), "[timeouts]\nidle = \"300ms\"\n");
+    let mut client = lab.send(post("Content-Length: 10\r\n", "half"));
+    let (_, end) = client.rest();
+    assert_eq!(end, End::Eof);
+    lab.egret.close(client.addr());
+    assert!(lab.origin.noted().is_empty(), "the request reached the origin whole");
+}
+
+const AUTH: &str = "Proxy-Authorization: Basic bGFiOnNlY3JldA==\r\n";
+
+fn with_auth(request: &str) -> String {
+    request.replacen("\r\n", &format!("\r\n{AUTH}"), 1)
+}
+
+#[test]
+fn credentials_are_asked_for_and_taken_on_the_same_connection() {
+    for profile in PROFILES {
+        let origin = Origin::http_ok();
+        let to = format!("--connect-to=::{}", origin.addr);
+        let flags = ["--allow=http://ok.test", "--auth=lab:secret", &to, "--profile", profile];
+        let egret = Egret::start(&flags);
+        for request in [get("http://ok.test/", "ok.test"), connect("ok.test:80")] {
+            let mut client = Client::send_to(egret.addr, &request);
+            let (head, _) = client.answer();
+            assert_eq!(status_of(&head), 407);
+            assert_eq!(header(&head, "proxy-authenticate"), Some("Basic realm=\"egret\""));
+            client.send(with_auth(&request));
+            assert_eq!(client.head().split(' ').nth(1), Some("200"));
+        }
+        let wrong = with_auth(&get("http://ok.test/", "ok.test")).replace("bGFi", "bGFj");
+        assert_eq!(Client::send_to(egret.addr, wrong).status(), 407);
+        assert_eq!(Client::send_to(egret.addr, get("/proxy.pac", "p")).status(), 407);
+        let head = &origin.wait_noted(1)[0];
+        assert_eq!(header(head, "proxy-authorization"), None, "{head}");
+        let refused = || Some(egret.records(|record| record["reason"] == "auth-required")).filter(|it| it.len() == 4);
+        assert!(poll(refused).is_some(), "{:#?}", egret.log());
+    }
+}
+
+#[test]
+fn socks5_with_user_and_password() {
+    let origin = Origin::http_ok();
+    let to = format!("--connect-to=::{}", origin.addr);
+    let egret = Egret::start(&["--allow=http://ok.test", "--auth=lab:secret", &to]);
+    let greet = |user: &[u8]| {
+        let mut client = Client::send_to(egret.addr, [5, 2, 0, 2]);
+        assert_eq!(client.bytes(2), [5, 2]);
+        client.send(user);
+        client
+    };
+    let mut client = greet(b"\x01\x03lab\x06secret");
+    assert_eq!(client.bytes(2), [1, 0]);
+    client.send(socks_request("ok.test", 80));
+    assert_eq!(client.bytes(10)[1], 0);
+    client.send(get("/", "ok.test"));
+    assert_eq!(client.status(), 200);
+
+    let mut client = greet(b"\x01\x03lab\x06Secret");
+    assert_eq!(client.rest(), (vec![1, 1], End::Eof));
+    assert_eq!(egret.verdict(client.addr()), "deny auth-required");
+    let mut client = Client::send_to(egret.addr, [5, 1, 0]);
+    assert_eq!(client.rest(), (vec![5, 0xff], End::Eof));
+    assert_eq!(egret.verdict(client.addr()), "deny auth-required");
+}
+
+#[test]
+fn socks5_commands_other_than_connect() {
+    Lab::both(Origin::echo, |lab| {
+        for command in [2, 3, 9] {
+            let mut request = socks_request("ok.test", 443);
+            request[1] = command;
+            let mut client = lab.send([&[5, 1, 0][..], &request].concat());
+            assert_eq!(client.rest(), (vec![5, 0, 5, 7, 0, 1, 0, 0, 0, 0, 0, 0], End::Eof));
+            assert_eq!(lab.egret.verdict(client.addr()), "deny bad-request");
+        }
+    });
+}
+
+#[test]
+fn off_loopback_is_refused_without_a_word() {
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let ended = Egret::refused(&["--listen", listen]);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("off loopback"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_cap_of_one_client_refuses() {
+    let lab = Lab::with_config("strict", Origin::http_ok(), "[limits]\nconnections_per_client = 2\n");
+    let request = get("http://ok.test/", "ok.test");
+    let mut held: Vec<Client> = (0..2).map(|_| lab.send(&request)).collect();
+    held.iter_mut().for_each(|client| assert_eq!(client.status(), 200));
+    let mut third = Client::connect(lab.addr());
+    assert_ne!(third.rest().1, End::Silent);
+    assert_eq!(lab.egret.verdict(third.addr()), "deny limit-client");
+    drop(held);
+    let again = poll(|| {
+        let mut client = Client::connect(lab.addr());
+        (client.try_send(request.as_bytes()) && client.rest_starts_with(b"HTTP/1.1 200")).then_some(())
+    });
+    assert!(again.is_some(), "the places were not given back");
+}
+
+#[test]
+fn the_cap_of_all_connections_waits() {
+    let lab = Lab::with_config("strict", Origin::http_ok(), "[limits]\nconnections = 2\n[proxy]\nworkers = 1\n");
+    let request = get("http://ok.test/", "ok.test");
+    let mut held: Vec<Client> = (0..2).map(|_| lab.send(&request)).collect();
+    held.iter_mut().for_each(|client| assert_eq!(client.status(), 200));
+    let mut third = lab.send(&request);
+    assert!(third.is_silent_for(Duration::from_millis(300)));
+    drop(held.pop());
+    assert_eq!(third.status(), 200);
+}
+
+const RELOADED: &str = "allow = [\"https://ok.test\", \"http://ok.test\"]\n";
+
+fn reloading(origin: &Origin) -> Egret {
+    Egret::with_config(RELOADED, &[format!("--connect-to=::{}", origin.addr)])
+}
+
+fn assert_cut(egret: &Egret, client: &mut Client) {
+    assert_eq!(client.rest(), (Vec::new(), End::Eof));
+    let close = egret.close(client.addr());
+    assert_eq!((close["reason"].as_str(), close["closed_by"].as_str()), (Some("policy-changed"), Some("egret")));
+}
+
+#[test]
+fn a_live_tunnel_is_cut_by_a_reload_that_denies_it() {
+    let origin = Origin::echo();
+    let egret = reloading(&origin);
+    let mut client = Client::tunnel(egret.addr, "ok.test:443");
+    let hello = Hello::of("ok.test").bytes();
+    client.send(&hello);
+    assert_eq!(client.bytes(hello.len()), hello);
+    egret.reload(&format!("{RELOADED}deny = [\"https://evil.test\"]\n"));
+    client.send("still");
+    assert_eq!(client.bytes(5), b"still");
+    egret.reload("allow = [\"http://ok.test\"]\n");
+    assert_cut(&egret, &mut client);
+    assert_eq!(Client::send_to(egret.addr, connect("ok.test:443")).status(), 470);
+}
+
+#[test]
+fn a_tunnel_whose_origin_has_not_answered_is_cut_as_well() {
+    let origin = Origin::start(|mut stream, note| {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            note.note(&buffer[..read]);
+        }
+    });
+    let egret = reloading(&origin);
+    let mut client = Client::tunnel(egret.addr, "ok.test:443");
+    client.send(Hello::of("ok.test").bytes());
+    origin.wait_noted(1);
+    egret.reload("allow = [\"http://ok.test\"]\n");
+    assert_cut(&egret, &mut client);
+}
+
+#[test]
+fn a_kept_connection_is_judged_anew_after_a_reload() {
+    let origin = Origin::http_ok();
+    let egret = reloading(&origin);
+    let mut client = Client::send_to(egret.addr, get("http://ok.test/", "ok.test"));
+    assert_eq!(client.status(), 200);
+    egret.reload("allow = [\"https://ok.test\"]\n");
+    client.send(get("http://ok.test/", "ok.test"));
+    assert_eq!(client.status(), 470);
+    assert_eq!(origin.noted().len(), 1);
+}
+
+#[test]
+fn a_reload_that_fails_changes_nothing() {
+    let origin = Origin::http_ok();
+    let egret = reloading(&origin);
+    std::fs::write(egret.log_path().with_file_name("egret.toml"), "allow = [").unwrap();
+    egret.signal("HUP");
+    assert_eq!(Client::send_to(egret.addr, get("http://ok.test/", "ok.test")).status(), 200);
+    egret.reload(RELOADED);
+    assert_eq!(Client::send_to(egret.addr, get("http://ok.test/", "ok.test")).status(), 200);
+}
+
+/// Connections that come and go leave no place taken.
+#[test]
+fn places_are_given_back_however_a_connection_ends() {
+    let config = "[limits]\nconnections = 4\n[timeouts]\nhello = \"200ms\"\nhead = \"200ms\"\n[proxy]\nworkers = 1\n";
+    let lab = Lab::with_config("strict", Origin::echo(), config);
+    let hello = Hello::of("ok.test").bytes();
+    for _ in 0..20 {
+        // Cut by the client in each phase.
+        drop(Client::connect(lab.addr()));
+        drop(lab.send("GET http"));
+        drop(lab.send(connect("ok.test:443")));
+        drop(lab.tunnel("ok.test:443"));
+        let mut half = lab.tunnel("ok.test:443");
+        half.send(&hello[..9]);
+        drop(half);
+        drop(lab.send([5, 1, 0]));
+        let mut open = lab.tunnel("ok.test:443");
+        open.send(&hello);
+        assert_eq!(open.bytes(hello.len()), hello);
+    }
+    let mut last = lab.tunnel("ok.test:443");
+    last.send(&hello);
+    assert_eq!(last.bytes(hello.len()), hello);
+}
+
+#[test]
+fn a_hundred_half_hellos_do_not_keep_others_out() {
+    let lab = Lab::with_config("strict", Origin::echo(), "[timeouts]\nhello = \"2s\"\n");
+    let hello = Hello::of("ok.test").bytes();
+    let mut held: Vec<Client> = (0..100).map(|_| lab.tunnel("ok.test:443")).collect();
+    held.iter_mut().for_each(|client| client.send(&hello[..40]));
+    let mut client = lab.tunnel("ok.test:443");
+    client.send(&hello);
+    assert_eq!(client.bytes(hello.len()), hello);
+    for client in &mut held {
+        lab.egret.verdict(client.addr());
+        assert_eq!(client.rest(), (Vec::new(), End::Eof));
+    }
+    assert_eq!(lab.egret.records(|record| record["reason"] == "hello-timeout").len(), 100);
+    assert_eq!(lab.origin.connections(), 1);
+}
+
+/// A client that leaves while its origin thinks does not leave the origin thinking.
+#[test]
+fn a_client_that_leaves_while_it_waits() {
+    let silent = || {
+        Origin::start(|mut stream, note| {
+            while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
+                note.note(b"asked");
+            }
+            note.note(b"gone");
+        })
+    };
+    let lab = Lab::new("strict", silent());
+    let mut client = lab.tunnel("ok.test:443");
+    client.send(Hello::of("ok.test").bytes());
+    lab.origin.wait_noted(1);
+    drop(client);
+    assert_eq!(lab.origin.wait_noted(2).pop().as_deref(), Some("gone"));
+}
