@@ -72,7 +72,7 @@ impl Resolver {
             Host::Name(name) => name,
         };
         if let Some(given) = self.overrides.iter().find(|given| given.is_for(name, to.port)) {
-            return Ok(given.addresses.iter().map(|addr| Address::Override(*addr)).collect());
+            return Ok(given.addresses.iter().map(|addr| Address::Override(addr.to_canonical())).collect());
         }
         let answers = self.look_up(name).await?;
         Ok(answers.into_iter().map(|addr| Address::Given(addr.to_canonical())).collect())

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use hyper::ext::ReasonPhrase;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHENTICATE};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 
@@ -21,16 +21,13 @@ const AZURE_DENIED: &str = "Action: Deny. Reason: No rule matched. Proceeding wi
 /// Observed of Azure Firewall where a permitted name does not resolve; 48 bytes.
 const AZURE_UNRESOLVABLE: &str = "Action: Deny. Reason: Failed to resolve address.";
 
-const X_REASON: HeaderName = HeaderName::from_static("x-egret-reason");
-const X_RULE: HeaderName = HeaderName::from_static("x-egret-rule");
-
 /// An answer of Egret's own.
 pub(super) struct Answer {
     status: u16,
     phrase: &'static str,
     body: Cow<'static, str>,
     /// What `X-Egret-Reason` and `X-Egret-Rule` say; None where they are switched off.
-    headers: Option<(Reason, Option<String>)>,
+    reason: Option<(Reason, Option<String>)>,
     authenticate: bool,
 }
 
@@ -43,12 +40,11 @@ impl Answer {
             (500, _) => AZURE_UNRESOLVABLE.into(),
             _ => plain_text(reason, to).into(),
         };
-        let headers = Some((reason, rule));
-        Answer { status, phrase, body, headers, authenticate: reason == Reason::AuthRequired }
+        Answer { status, phrase, body, reason: Some((reason, rule)), authenticate: reason == Reason::AuthRequired }
     }
 
     pub(super) fn without_reason_headers(self) -> Answer {
-        Answer { headers: None, ..self }
+        Answer { reason: None, ..self }
     }
 
     /// True where the connection cannot be used again: nobody knows where the next request begins.
@@ -59,25 +55,8 @@ impl Answer {
     /// As bytes for a connection that hyper does not serve.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, self.phrase);
-        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
-        let mut line = |line: std::fmt::Arguments<'_>| {
-            head.write_fmt(line).expect("writing to a String cannot fail");
-            head.push_str("\r\n");
-        };
-        line(format_args!("Date: {date}"));
-        line(format_args!("Content-Length: {}", self.body.len()));
-        line(format_args!("Content-Type: text/plain; charset=utf-8"));
-        if self.authenticate {
-            line(format_args!("Proxy-Authenticate: Basic realm=\"egret\""));
-        }
-        if let Some((reason, rule)) = &self.headers {
-            line(format_args!("X-Egret-Reason: {reason}"));
-            if let Some(rule) = rule.as_deref().filter(|rule| HeaderValue::from_str(rule).is_ok()) {
-                line(format_args!("X-Egret-Rule: {rule}"));
-            }
-        }
-        if self.closes() {
-            line(format_args!("Connection: close"));
+        for (name, value) in self.headers() {
+            write!(head, "{name}: {value}\r\n").expect("writing to a String cannot fail");
         }
         head.push_str("\r\n");
         head.push_str(&self.body);
@@ -85,21 +64,36 @@ impl Answer {
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::whole(self.body));
+        let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(self.status).expect("every status here has three digits");
         response.extensions_mut().insert(ReasonPhrase::from_static(self.phrase.as_bytes()));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let headers = self.headers().into_iter().filter_map(|(name, value)| {
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(&value).ok()?))
+        });
+        response.headers_mut().extend(headers);
+        response.map(|()| Body::whole(self.body))
+    }
+
+    /// The first three in the order that was observed of Azure Firewall.
+    fn headers(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let mut headers: Vec<(&str, Cow<'_, str>)> = vec![
+            ("Date", date.into()),
+            ("Content-Length", self.body.len().to_string().into()),
+            ("Content-Type", "text/plain; charset=utf-8".into()),
+        ];
         if self.authenticate {
-            headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"egret\""));
+            headers.push(("Proxy-Authenticate", "Basic realm=\"egret\"".into()));
         }
-        if let Some((reason, rule)) = self.headers {
-            headers.insert(X_REASON, HeaderValue::from_static(reason.as_str()));
-            if let Some(rule) = rule.and_then(|rule| HeaderValue::from_str(&rule).ok()) {
-                headers.insert(X_RULE, rule);
-            }
+        if let Some((reason, rule)) = &self.reason {
+            headers.push(("X-Egret-Reason", reason.as_str().into()));
+            let rule = rule.as_deref().filter(|rule| HeaderValue::from_str(rule).is_ok());
+            headers.extend(rule.map(|rule| ("X-Egret-Rule", rule.into())));
         }
-        response
+        if self.closes() {
+            headers.push(("Connection", "close".into()));
+        }
+        headers
     }
 }
 

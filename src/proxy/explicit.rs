@@ -29,10 +29,12 @@ pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) -> Outcom
             return socks::serve(session, stream, held).await;
         }
         (stream, held) = match http_head::parse(&held) {
-            Ok((head, _)) if head.method == "CONNECT" => match connect::serve(&session, stream, held).await {
-                connect::After::Again(reusable) => reusable,
-                connect::After::Done(outcome) => return outcome,
-            },
+            Ok((head, length)) if head.method == "CONNECT" && length <= session.max_head() => {
+                match connect::serve(&session, stream, held).await {
+                    connect::After::Again(reusable) => reusable,
+                    connect::After::Done(outcome) => return outcome,
+                }
+            }
             _ => match http::serve(session.clone(), stream, held, Form::Proxy).await {
                 http::After::Connect(stream, held) => (stream, held),
                 http::After::Switched(tunnel) => return Some(tunnel),

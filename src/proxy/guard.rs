@@ -14,15 +14,16 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use hyper::Uri;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::config::Timeouts;
-use crate::flow::Reason;
+use crate::flow::{Authority, Reason};
 use crate::wire::ParseError;
 use crate::wire::http_body::{BodyTracker, Progress};
-use crate::wire::http_head::{self, Framing};
+use crate::wire::http_head::{self, Framing, RequestHead, Target};
 
 /// Why the guard stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) enum Stop {
     Eof,
     /// What follows is refused.
     Invalid(Reason),
+    /// The body of the last request is not clean. Whoever serves that request says so.
+    Broken(Reason),
     /// The next request is a `CONNECT`; its bytes are still there.
     Connect,
 }
@@ -146,6 +149,10 @@ impl Guard {
                         self.stop(Stop::Connect);
                         return Poll::Ready(Ok(()));
                     }
+                    if let Some(reason) = refused_target(&head) {
+                        self.stop(Stop::Invalid(reason));
+                        return Poll::Ready(Ok(()));
+                    }
                     let body = BodyTracker::new(if head.upgrade { Framing::None } else { head.framing });
                     if head.upgrade && head.framing != Framing::None {
                         self.stop(Stop::Invalid(Reason::BadUpgrade));
@@ -153,6 +160,7 @@ impl Guard {
                     }
                     self.link.upgrade.set(if head.upgrade { Upgrade::Asked } else { Upgrade::None });
                     self.link.in_flight.set(self.link.in_flight.get() + 1);
+                    self.deadline.passed();
                     self.state = State::Pass(length, body);
                     return Poll::Ready(Ok(()));
                 }
@@ -181,7 +189,10 @@ impl Guard {
         let before = self.held.len();
         match tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.held) {
             Poll::Ready(read) => {
-                self.deadline.passed();
+                // A head has its time from the first byte to the last, however it trickles.
+                if before == 0 {
+                    self.deadline.passed();
+                }
                 Poll::Ready(read)
             }
             Poll::Pending => {
@@ -215,7 +226,7 @@ impl Guard {
             Poll::Ready(read) => read?,
             Poll::Pending => {
                 ready!(self.deadline.poll(cx, self.idle));
-                self.stop(Stop::Invalid(Reason::HeadTimeout));
+                self.stop(Stop::Broken(Reason::HeadTimeout));
                 return Poll::Ready(Ok(()));
             }
         }
@@ -235,8 +246,11 @@ impl Guard {
     fn turn(&mut self, end: Followed) {
         match end {
             Followed::More => {}
-            Followed::Done => self.state = self.after_body(),
-            Followed::Invalid(reason) => self.stop(Stop::Invalid(reason)),
+            Followed::Done => {
+                self.deadline.passed();
+                self.state = self.after_body();
+            }
+            Followed::Invalid(reason) => self.stop(Stop::Broken(reason)),
         }
     }
 
@@ -257,6 +271,19 @@ impl Guard {
             self.stop(Stop::Invalid(Reason::BadUpgrade));
         }
         Poll::Ready(())
+    }
+}
+
+/// hyper takes fewer targets than our own reader, and answers the others by itself: nobody would know.
+fn refused_target(head: &RequestHead<'_>) -> Option<Reason> {
+    let target = match http_head::parse_target(head.method, head.target) {
+        Ok(target) => target,
+        Err(error) => return Some(error.reason()),
+    };
+    match target {
+        _ if Uri::try_from(head.target).is_ok() => None,
+        Target::Absolute { authority, .. } if Authority::parse(authority, Some(80)).is_err() => Some(Reason::BadName),
+        _ => Some(Reason::BadRequest),
     }
 }
 

@@ -56,10 +56,11 @@ impl<'a> Handshake<'a> {
     }
 
     /// Sends the hello on and waits for the answer. Returns what a relay has still to pass on: from the client, from
-    /// the origin.
-    pub(super) async fn first_exchange(&mut self, hello: &[u8]) -> Result<[Vec<u8>; 2], Reason> {
+    /// the origin. `held` begins with the hello; what came behind it may be another one.
+    pub(super) async fn first_exchange(&mut self, held: &[u8]) -> Result<[Vec<u8>; 2], Reason> {
+        let (hello, behind) = held.split_at(client_hello::wire_length(held).unwrap_or(held.len()));
         self.to_origin(hello).await?;
-        let (ahead, answer) = self.answer().await?;
+        let (ahead, answer) = self.answer(behind.to_vec()).await?;
         if !is_hello_retry(&answer) {
             return Ok([ahead, answer]);
         }
@@ -72,20 +73,22 @@ impl<'a> Handshake<'a> {
 
     /// What the client sent ahead and may not have yet, and the beginning of the origin's answer: empty where one of
     /// them closed, or where what goes through is no TLS at all. The relay finds out about that by itself.
-    async fn answer(&mut self) -> Result<(Vec<u8>, Vec<u8>), Reason> {
+    async fn answer(&mut self, mut ahead: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), Reason> {
         let mut answer = Vec::with_capacity(READ);
-        let mut ahead = Vec::new();
+        let mut open = true;
         loop {
+            let Some(passable) = passable(&ahead) else { return Ok((ahead, answer)) };
+            let pass: Vec<u8> = ahead.drain(..passable).collect();
+            self.to_origin(&pass).await?;
             tokio::select! {
                 biased;
                 _ = self.origin.read_buf(&mut answer) => return Ok((ahead, answer)),
-                read = self.client.read_buf(&mut ahead), if ahead.len() < MAX_AHEAD => {
-                    let passable = passable(&ahead);
-                    if passable.is_none() || matches!(read, Ok(0) | Err(_)) {
+                read = self.client.read_buf(&mut ahead), if open && ahead.len() < MAX_AHEAD => {
+                    open = matches!(read, Ok(1..));
+                    // What was sent ahead is still to be judged.
+                    if !open && ahead.is_empty() {
                         return Ok((ahead, answer));
                     }
-                    let pass: Vec<u8> = ahead.drain(..passable.unwrap_or(0)).collect();
-                    self.to_origin(&pass).await?;
                 }
                 () = sleep(self.idle) => return Err(Reason::UpstreamTimeout),
             }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -35,6 +35,15 @@ pub(super) enum Form {
     Tunnel(Via, Authority),
 }
 
+impl Form {
+    fn via(&self) -> Via {
+        match self {
+            Form::Proxy => Via::Http,
+            Form::Tunnel(via, _) => *via,
+        }
+    }
+}
+
 /// What comes after the last request that was plain HTTP.
 pub(super) enum After {
     Closed,
@@ -48,7 +57,7 @@ pub(super) enum After {
 pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMut, form: Form) -> After {
     let config = &session.core.shared.config;
     let drain = session.core.shared.lifecycle.drain.clone();
-    let guard = Guard::new(stream, held, &config.timeouts, config.limits.head_bytes);
+    let guard = Guard::new(stream, held, &config.timeouts, session.max_head());
     let connection = Rc::new(Connection {
         link: guard.link(),
         upstream: Upstream::new(session.clone()),
@@ -117,12 +126,7 @@ impl Connection {
         self.link.answered();
         answer.unwrap_or_else(|answer| {
             self.link.finished();
-            let closes = answer.closes();
-            let mut response = answer.into_response();
-            if closes {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
+            answer.into_response()
         })
     }
 
@@ -193,11 +197,7 @@ impl Connection {
 
     async fn malformed(&self, request: &Request<Incoming>, reason: Reason) -> Answer {
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-        let via = match &self.form {
-            Form::Proxy => Via::Http,
-            Form::Tunnel(via, _) => *via,
-        };
-        self.session.record_malformed(via, host, reason).await;
+        self.session.record_malformed(self.form.via(), host, reason).await;
         self.session.bare_refusal(reason)
     }
 
@@ -206,6 +206,7 @@ impl Connection {
         let Sent { response, sent_bytes } = sent;
         let (mut head, body) = response.into_parts();
         headers::for_client(&mut head.headers);
+        head.version = Version::HTTP_11;
         let (session, link) = (self.session.clone(), self.link.clone());
         let limit = session.timeouts().idle;
         let body = Streamed::new(body, limit, move |down, end| {
@@ -224,7 +225,7 @@ impl Connection {
     /// The upstream failed, or the client's own body was not clean.
     fn failed(&self, reason: Reason, opened: Opened, to: &Authority) -> Answer {
         let reason = match self.link.stop() {
-            Some(Stop::Invalid(own)) => own,
+            Some(Stop::Invalid(own) | Stop::Broken(own)) => own,
             _ => reason,
         };
         self.session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
@@ -271,8 +272,7 @@ impl Connection {
         match self.link.stop() {
             Some(Stop::Connect) if clean => return After::Connect(stream, held),
             Some(Stop::Invalid(reason)) => {
-                let via = if matches!(self.form, Form::Proxy) { Via::Http } else { Via::Connect };
-                self.session.record_malformed(via, None, reason).await;
+                self.session.record_malformed(self.form.via(), None, reason).await;
                 if clean {
                     self.session.write_answer(&stream, &self.session.bare_refusal(reason)).await;
                 }

@@ -159,12 +159,16 @@ async fn open(
         return Some(Box::new(Tunnel { opened, via, to, permitted, client: stream, origin, early, moved }));
     };
     let mut handshake = Handshake::new(session, &mut stream, &mut origin, &sni);
-    let first = handshake.first_exchange(&held).await;
+    let first = tokio::select! {
+        biased;
+        first = handshake.first_exchange(&held) => first.map_err(CloseWhy::Reason),
+        why = session.cut(ask, &permitted) => Err(why),
+    };
     let moved = handshake.moved();
     match first {
         Ok(early) => Some(Box::new(Tunnel { opened, via, to, permitted, client: stream, origin, early, moved })),
-        Err(reason) => {
-            session.close(opened, moved[0], moved[1], ClosedBy::Egret, CloseWhy::Reason(reason));
+        Err(why) => {
+            session.close(opened, moved[0], moved[1], ClosedBy::Egret, why);
             close_gently(stream).await;
             None
         }

@@ -352,9 +352,12 @@ impl Session {
     }
 
     /// Completes when the tunnel has to end: Egret goes down, or a new policy denies it.
-    async fn cut(&self, ask: Ask<'_>, permitted: &Permitted) -> CloseWhy {
+    pub(super) async fn cut(&self, ask: Ask<'_>, permitted: &Permitted) -> CloseWhy {
         let mut changes = self.core.policy_changes();
-        changes.mark_unchanged();
+        // A change while the origin was dialled is one as well.
+        if !self.still_allowed(ask, permitted) {
+            return CloseWhy::Reason(Reason::PolicyChanged);
+        }
         let kill = &self.core.shared.lifecycle.kill;
         loop {
             tokio::select! {
@@ -371,6 +374,9 @@ impl Session {
     fn still_allowed(&self, ask: Ask<'_>, permitted: &Permitted) -> bool {
         let (Judged::Address(address) | Judged::Redirected(address)) = permitted.judged;
         let active = self.core.active();
+        if Rc::ptr_eq(&active, &permitted.active) {
+            return true;
+        }
         let query = self.query(&active, ask, permitted.protocol).with_address(address);
         active.policy.decide(&query).verdict == Verdict::Allow
     }
@@ -407,6 +413,10 @@ impl Session {
             Ok(())
         };
         matches!(tokio::time::timeout(self.timeouts().head, all).await, Ok(Ok(())))
+    }
+
+    pub(super) fn max_head(&self) -> usize {
+        self.core.shared.config.limits.head_bytes
     }
 
     pub(super) fn timeouts(&self) -> &crate::config::Timeouts {

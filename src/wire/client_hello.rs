@@ -61,8 +61,13 @@ impl HelloError {
 /// While the hello is incomplete only record headers are read, so calling this for every segment costs the
 /// number of records so far. A hello in one record is read in place.
 pub fn parse(bytes: &[u8]) -> Result<ClientHello, ParseError<HelloError>> {
-    let message = reassemble(bytes)?;
+    let (message, _) = reassemble(bytes)?;
     Ok(parse_hello(&message)?)
+}
+
+/// How many of the bytes are the hello's, with the headers of its records; `None` while it is incomplete.
+pub fn wire_length(bytes: &[u8]) -> Option<usize> {
+    reassemble(bytes).ok().map(|(_, length)| length)
 }
 
 const RECORD_HEADER: usize = 5;
@@ -73,8 +78,8 @@ const CONTENT_HANDSHAKE: u8 = 22;
 const TYPE_CLIENT_HELLO: u8 = 1;
 const MAJOR_VERSION: u8 = 3;
 
-/// The body of the first handshake message, in one piece.
-fn reassemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ParseError<HelloError>> {
+/// The body of the first handshake message, in one piece, and where its last record ends.
+fn reassemble(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, usize), ParseError<HelloError>> {
     let mut header = HandshakeHeader::default();
     let mut received = 0;
     let mut at = 0;
@@ -90,10 +95,11 @@ fn reassemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ParseError<HelloError>> {
                 return Err(HelloError::Malformed.into());
             }
             if received == HANDSHAKE_HEADER + hello && bytes.len() >= end {
-                return Ok(match at {
+                let message = match at {
                     0 => Cow::Borrowed(&fragment[HANDSHAKE_HEADER..]),
                     _ => Cow::Owned(join(&bytes[..end], hello)),
-                });
+                };
+                return Ok((message, end));
             }
         }
         if bytes.len() < end {

@@ -9,7 +9,7 @@ use egret::flow::{Authority, HostName};
 use egret::wire::ParseError;
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
 use egret::wire::http_head::{Framing, parse_target};
-use egret::wire::{client_hello as hello, http_head as head};
+use egret::wire::{client_hello as hello, http_head as head, socks5};
 
 /// The input is read as the bytes of a connection, and once more as a message that is cut into records.
 pub fn client_hello(bytes: &[u8]) {
@@ -42,6 +42,16 @@ pub fn http_body(bytes: &[u8]) {
             assert!(length <= bytes.len());
         }
         assert_eq!(advance_twice(framing, one, two), whole);
+    }
+}
+
+/// The input is read as each of the three messages of a client.
+pub fn socks5(bytes: &[u8]) {
+    assert_prefixes_agree(bytes, socks5::greeting);
+    assert_prefixes_agree(bytes, socks5::user_password);
+    assert_prefixes_agree(bytes, socks5::request);
+    if let Ok((_, length)) = socks5::request(bytes) {
+        assert!(length <= bytes.len());
     }
 }
 

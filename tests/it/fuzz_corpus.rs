@@ -37,3 +37,8 @@ fn http_body() {
 fn host_name() {
     replay("host_name", bodies::host_name);
 }
+
+#[test]
+fn socks5() {
+    replay("socks5", bodies::socks5);
+}

@@ -10,8 +10,15 @@
     reason = "a test says what went wrong by panicking and why it skips by printing, and tests are clients: they dial"
 )]
 
+mod adversarial_addr;
+mod adversarial_http;
+mod adversarial_tls;
 mod cases;
+mod clients;
 mod config;
 mod fuzz_corpus;
 mod layering;
+mod positive;
 mod repository;
+mod soak;
+mod support;

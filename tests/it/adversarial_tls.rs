@@ -1,0 +1,381 @@
+//! Adversarial cases about what is inside a tunnel. The numbers are those of the table of cases in
+//! `docs/fidelity.md`.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use super::support::hello::{Hello, Tls, alpn, ech, hello_retry_request, server_names, vector16};
+use super::support::lab::{Lab, PROFILES};
+use super::support::origin::{Origin, tls_configs};
+use super::support::raw::{Client, End, connect, get};
+
+/// The first bytes of a tunnel to ok.test:443 that is closed for this reason, without a byte.
+fn check_denied(first: impl AsRef<[u8]>, reason: &str) {
+    for profile in PROFILES {
+        let lab = Lab::new(profile, Origin::echo());
+        let mut client = lab.tunnel("ok.test:443");
+        // A verdict may fall before the last byte is sent.
+        client.try_send(first.as_ref());
+        lab.assert_closed(&mut client, &format!("deny {reason}"));
+    }
+}
+
+/// Sends the first bytes of a tunnel, which have to reach the origin as they are.
+fn assert_passes(lab: &Lab, mut client: Client, send: impl Fn(&mut Client), first: &[u8]) {
+    send(&mut client);
+    assert!(client.bytes(first.len()) == first, "the origin saw other bytes");
+    assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+}
+
+fn check_passes(first: impl AsRef<[u8]>) {
+    let first = first.as_ref();
+    Lab::both(Origin::echo, |lab| assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.send(first), first));
+}
+
+#[test]
+fn case_01_connect_sni_mismatch() {
+    for name in ["evil.test", "wild.test", "a.wild.test", "ok.test.evil.test", "evil-ok.test", "test", "k.test"] {
+        check_denied(Hello::of(name).bytes(), "sni-connect-mismatch");
+    }
+}
+
+#[test]
+fn case_01_the_log_names_the_sni() {
+    let lab = Lab::new("azure", Origin::echo());
+    let mut client = lab.tunnel("ok.test:443");
+    client.send(Hello::of("evil.test").bytes());
+    lab.assert_closed(&mut client, "deny sni-connect-mismatch");
+    let record = &lab.egret.flows(client.addr(), 1)[0];
+    assert_eq!((record["host"].as_str(), record["sni"].as_str()), (Some("ok.test"), Some("evil.test")));
+}
+
+#[test]
+fn case_01_by_socks5() {
+    Lab::both(Origin::echo, |lab| {
+        let (mut client, reply) = Client::socks(lab.addr(), "ok.test", 443);
+        assert_eq!(reply, 0);
+        client.send(Hello::of("evil.test").bytes());
+        lab.assert_closed(&mut client, "deny sni-connect-mismatch");
+    });
+}
+
+#[test]
+fn case_02_no_sni() {
+    check_denied(Hello::nameless().bytes(), "missing-sni");
+}
+
+#[test]
+fn case_03_not_tls() {
+    check_denied("SSH-2.0-OpenSSH_9.9\r\n", "not-tls");
+    check_denied(get("http://ok.test/", "ok.test"), "not-tls");
+    check_denied("GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n", "not-tls");
+    check_denied("\r\nGET / HTTP/1.1\r\nHost: ok.test\r\n\r\n", "not-tls");
+    check_denied([0, 1, 2, 3], "not-tls");
+    check_denied([0x16, 0x02, 0x00], "not-tls");
+    check_denied([0x16, 3, 1, 0, 4, 2, 0, 0, 0], "not-tls");
+    // An SSLv2 hello, and a TDS pre-login where a rule wants TLS.
+    check_denied([0x80, 0x2e, 1, 3, 1, 0, 0x15, 0, 0, 0, 0x10], "not-tls");
+    check_denied([0x12, 1, 0, 0x2f, 0, 0, 1, 0], "not-tls");
+}
+
+const SHORT_HELLO: &str = "[timeouts]\nhello = \"300ms\"\n";
+
+#[test]
+fn case_03_server_first_silence() {
+    let greeter = || Origin::start(|mut stream, _| drop(stream.write_all(b"220 hello\r\n")));
+    for profile in PROFILES {
+        let lab = Lab::with_config(profile, greeter(), SHORT_HELLO);
+        lab.assert_closed(&mut lab.tunnel("ok.test:443"), "deny hello-timeout");
+    }
+}
+
+#[test]
+fn case_03_the_client_leaves_first() {
+    let lab = Lab::new("azure", Origin::echo());
+    let mut client = lab.tunnel("ok.test:443");
+    client.finish();
+    lab.assert_closed(&mut client, "deny client-gone");
+}
+
+/// What is inside an opaque session is out of sight: a Host header that fronts is not seen.
+#[test]
+fn case_09_fronting_inside_tls_is_opaque() {
+    let (server, client_config) = tls_configs(&["ok.test"], &[]);
+    let lab = Lab::new("strict", Origin::tls(server));
+    let client = lab.tunnel("ok.test:443");
+    let mut tls = Tls::new(&client.stream, &client_config, "ok.test");
+    let request = get("/", "evil.test");
+    assert_eq!(tls.echo(&request).unwrap(), request);
+    assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+}
+
+#[test]
+fn case_17_one_byte_a_segment() {
+    Lab::both(Origin::echo, |lab| {
+        let evil = Hello::of("evil.test").bytes();
+        let mut client = lab.tunnel("ok.test:443");
+        client.trickle(&evil);
+        lab.assert_closed(&mut client, "deny sni-connect-mismatch");
+        let fine = Hello::of("ok.test").bytes();
+        assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.trickle(&fine), &fine);
+    });
+}
+
+#[test]
+fn case_17_one_byte_a_record() {
+    check_passes(Hello::of("ok.test").records_of(1).bytes());
+    check_denied(Hello::of("evil.test").records_of(1).bytes(), "sni-connect-mismatch");
+    check_passes(Hello::of("ok.test").records_of(7).bytes());
+}
+
+#[test]
+fn case_19_post_quantum_hello_in_segments() {
+    let (server, client_config) = tls_configs(&["ok.test", "evil.test"], &[]);
+    let lab = Lab::new("strict", Origin::tls(server));
+    let mut client = lab.tunnel("ok.test:443");
+    let hello = Tls::new(&client.stream, &client_config, "evil.test").hello();
+    // Proof that it is a post-quantum one: X25519MLKEM768 shares take 1216 bytes.
+    assert!(hello.len() > 1216, "{}", hello.len());
+    let (first, second) = hello.split_at(700);
+    client.send(first);
+    client.trickle(&second[..300]);
+    client.send(&second[300..]);
+    lab.assert_closed(&mut client, "deny sni-connect-mismatch");
+
+    let client = lab.tunnel("ok.test:443");
+    let mut tls = Tls::new(&client.stream, &client_config, "ok.test");
+    assert_eq!(tls.echo("post-quantum").unwrap(), "post-quantum");
+    assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+}
+
+#[test]
+fn case_19_large_hellos() {
+    for size in [1800, 16 * 1024, 20_000, 60_000, 65_000] {
+        check_passes(Hello::of("ok.test").padded(size).bytes());
+        check_denied(Hello::of("evil.test").padded(size).bytes(), "sni-connect-mismatch");
+    }
+    check_denied(Hello::of("ok.test").padded(66_000).bytes(), "hello-too-large");
+    check_denied([22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff], "hello-too-large");
+    // Cut so fine that the records take more than twice what a hello may.
+    check_denied(Hello::of("ok.test").padded(60_000).records_of(1).bytes(), "hello-too-large");
+}
+
+#[test]
+fn case_20_half_a_hello_then_silence() {
+    for profile in PROFILES {
+        let lab = Lab::with_config(profile, Origin::echo(), SHORT_HELLO);
+        let hello = Hello::of("ok.test").bytes();
+        for first in [1, 5, 60, hello.len() - 1] {
+            let mut client = lab.tunnel("ok.test:443");
+            client.send(&hello[..first]);
+            lab.assert_closed(&mut client, "deny hello-timeout");
+        }
+    }
+}
+
+/// A byte now and then does not move the deadline.
+#[test]
+fn case_20_a_hello_that_trickles() {
+    let lab = Lab::with_config("strict", Origin::echo(), SHORT_HELLO);
+    let mut client = lab.tunnel("ok.test:443");
+    for byte in Hello::of("ok.test").bytes() {
+        if !client.try_send(&[byte]) || !client.is_silent_for(Duration::from_millis(40)) {
+            break;
+        }
+    }
+    assert_eq!(lab.egret.verdict(client.addr()), "deny hello-timeout");
+    assert_eq!(lab.origin.connections(), 0);
+}
+
+#[test]
+fn case_21_malformed_hellos() {
+    let ok = || Hello::of("ok.test");
+    let many = vec![&b"h2"[..]; 5000];
+    let twice = Hello::nameless().with(0, server_names(&[b"ok.test", b"evil.test"]));
+    let spare = |body: &[u8]| Hello::nameless().with(0, body);
+    for hello in [
+        ok().with(16, alpn(&[b""])),
+        ok().with(16, alpn(&[b"h2", b""])),
+        ok().with(16, alpn(&many)),
+        ok().with(16, alpn(&[])),
+        ok().with(16, [0]),
+        twice,
+        ok().with(0, server_names(&[b"evil.test"])),
+        ok().with(43, [2, 3, 4]),
+        spare(&[]),
+        spare(&vector16(&[])),
+        spare(&[0, 9, 0, 0, 99, b'o', b'k']),
+        spare(&[server_names(&[b"ok.test"]), vec![0]].concat()),
+        spare(&vector16(&[&[1][..], &vector16(b"ok.test")].concat())),
+    ] {
+        check_denied(hello.bytes(), "bad-hello");
+    }
+    // An empty record, bytes after the hello in its record, and alerts between its records.
+    check_denied([22, 3, 1, 0, 0], "bad-hello");
+    let message = ok().message();
+    check_denied([&[22, 3, 1][..], &vector16(&[&message[..], &[0]].concat())].concat(), "bad-hello");
+    let cut = ok().records_of(50).bytes();
+    check_denied([&cut[..55], &[21, 3, 1, 0, 2, 1, 0], &cut[55..]].concat(), "bad-hello");
+}
+
+#[test]
+fn case_21_the_log_stays_small() {
+    let lab = Lab::new("azure", Origin::echo());
+    let mut client = lab.tunnel("ok.test:443");
+    client.try_send(&Hello::of("ok.test").with(16, alpn(&vec![&b"h2"[..]; 5000])).bytes());
+    lab.assert_closed(&mut client, "deny bad-hello");
+    assert!(lab.egret.flows(client.addr(), 1)[0].to_string().len() < 1000);
+}
+
+#[test]
+fn case_22_server_names() {
+    let long = ["a".repeat(60).as_str(); 5].join(".");
+    for name in [
+        &b"127.0.0.1"[..],
+        b"169.254.169.254",
+        b"::1",
+        b"[::1]",
+        b"ok.test:443",
+        b"ok.test\0",
+        b"ok.test\0.evil.test",
+        b"evil.test\0.ok.test",
+        b"\xffok.test",
+        "ök.test".as_bytes(),
+        b"ok.test..",
+        b".ok.test",
+        b"ok test",
+        b"ok.test/",
+        b"*.wild.test",
+        b"",
+        b"2130706433",
+        b"0x7f.1",
+        long.as_bytes(),
+        &[b'a'; 300],
+    ] {
+        check_denied(Hello::of(name).bytes(), "bad-sni");
+    }
+    check_denied(Hello::of("o_k.test").bytes(), "sni-connect-mismatch");
+    check_passes(Hello::of("OK.TEST").bytes());
+    check_passes(Hello::of("ok.test.").bytes());
+}
+
+#[test]
+fn case_22_an_underscore_is_part_of_a_name() {
+    Lab::both(Origin::echo, |lab| {
+        let hello = Hello::of("a_b.wild.test").bytes();
+        assert_passes(lab, lab.tunnel("a_b.wild.test:443"), |client| client.send(&hello), &hello);
+    });
+}
+
+#[test]
+fn case_23_encrypted_hello() {
+    check_denied(Hello::of("ok.test").with(0xfe0d, ech()).bytes(), "ech-present");
+    check_denied(Hello::of("evil.test").with(0xfe0d, ech()).bytes(), "sni-connect-mismatch");
+    check_denied(Hello::of("ok.test").with(0xfe0d, [0, 1]).bytes(), "bad-hello");
+    let lab = Lab::with_config("strict", Origin::echo(), "[proxy]\nech = \"allow-outer\"\n");
+    let hello = Hello::of("ok.test").with(0xfe0d, ech()).bytes();
+    assert_passes(&lab, lab.tunnel("ok.test:443"), |client| client.send(&hello), &hello);
+}
+
+/// Asks for another hello, and notes everything that it gets.
+fn retrying() -> Origin {
+    Origin::start(|mut stream, note| {
+        let mut buffer = [0; 4096];
+        let mut asked = false;
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            note.note(&buffer[..read]);
+            let answer = if asked { b"served".to_vec() } else { hello_retry_request() };
+            asked = true;
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn retried(lab: &Lab) -> Client {
+    let mut client = lab.tunnel("ok.test:443");
+    client.send(Hello::of("ok.test").bytes());
+    let retry = hello_retry_request();
+    assert_eq!(client.bytes(retry.len()), retry);
+    client
+}
+
+#[test]
+fn case_25_the_second_hello_names_another() {
+    let changed_cipher_spec = vec![20, 3, 3, 0, 1, 1];
+    let early_data = [&[23, 3, 3][..], &vector16(&[0; 40])].concat();
+    for before in [Vec::new(), changed_cipher_spec, early_data] {
+        Lab::both(retrying, |lab| {
+            let mut client = retried(lab);
+            client.send([&before[..], &Hello::of("evil.test").bytes()].concat());
+            assert_eq!(client.rest(), (Vec::new(), End::Eof));
+            assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+            assert_eq!(lab.egret.close(client.addr())["reason"], "sni-changed");
+            let noted = lab.origin.noted().concat();
+            assert!(!noted.windows(9).any(|it| it == b"evil.test"), "the second hello reached the origin");
+        });
+    }
+}
+
+#[test]
+fn case_25_the_second_hello_names_nobody() {
+    let lab = Lab::new("strict", retrying());
+    let mut client = retried(&lab);
+    client.send(Hello::nameless().bytes());
+    assert_eq!(client.rest(), (Vec::new(), End::Eof));
+    assert_eq!(lab.egret.close(client.addr())["reason"], "sni-changed");
+}
+
+/// A client that knows what the origin will ask need not wait for it.
+#[test]
+fn case_25_the_second_hello_comes_with_the_first() {
+    Lab::both(retrying, |lab| {
+        let mut client = lab.tunnel("ok.test:443");
+        client.send([Hello::of("ok.test").bytes(), Hello::of("evil.test").bytes()].concat());
+        let (_, end) = client.rest();
+        assert_eq!(end, End::Eof);
+        assert_eq!(lab.egret.close(client.addr())["reason"], "sni-changed");
+        let noted = lab.origin.noted().concat();
+        assert!(!noted.windows(9).any(|it| it == b"evil.test"), "the second hello reached the origin");
+    });
+}
+
+#[test]
+fn case_25_the_same_name_again() {
+    Lab::both(retrying, |lab| {
+        let mut client = retried(lab);
+        let second = Hello::of("ok.test").with(44, vector16(b"cookie")).bytes();
+        client.send([&[20, 3, 3, 0, 1, 1][..], &second].concat());
+        assert_eq!(client.bytes(6), b"served");
+        assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+    });
+}
+
+/// rustls really asks again where the client guessed another group.
+#[test]
+fn case_25_a_real_retry() {
+    let (server, client_config) = tls_configs(&["ok.test"], &[]);
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::SECP384R1];
+    let server = rustls::ServerConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(server.cert_resolver.clone());
+    let lab = Lab::new("strict", Origin::tls(server.into()));
+    let client = lab.tunnel("ok.test:443");
+    assert_eq!(Tls::new(&client.stream, &client_config, "ok.test").echo("twice").unwrap(), "twice");
+}
+
+#[test]
+fn bytes_that_came_with_the_connect_are_not_lost() {
+    Lab::both(Origin::echo, |lab| {
+        let hello = Hello::of("ok.test").bytes();
+        for cut in [1, 50, hello.len()] {
+            let mut client = lab.send([connect("ok.test:443").as_bytes(), &hello[..cut]].concat());
+            assert!(client.head().starts_with("HTTP/1.1 200 "));
+            assert_passes(lab, client, |client| client.send(&hello[cut..]), &hello);
+        }
+    });
+}

@@ -1,0 +1,131 @@
+//! Many requests and many tunnels leave memory and descriptors where they were.
+//!
+//! A short run by default; `EGRET_SOAK=full` makes it a million requests over one kept-alive connection and 100 000
+//! tunnels, best with `--release`.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use super::support::egret::Egret;
+use super::support::hello::Hello;
+use super::support::{DEADLINE, poll};
+
+struct Size {
+    requests: usize,
+    tunnels: usize,
+}
+
+fn size() -> Size {
+    match std::env::var("EGRET_SOAK").as_deref() {
+        Ok("full") => Size { requests: 1_000_000, tunnels: 100_000 },
+        _ => Size { requests: 100_000, tunnels: 5_000 },
+    }
+}
+
+/// Requests that are on their way at once: pipelined, which every one of them has to survive.
+const BATCH: usize = 100;
+
+const THREADS: usize = 4;
+
+/// Caches and arenas fill in the beginning and then stay: what may come on top, whatever was done since.
+const GROWTH_KIB: u64 = 4 * 1024;
+
+/// An origin that holds nothing: it answers each read, by a request's answer or by the bytes themselves.
+fn origin(answer: fn(&[u8]) -> Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    if stream.write_all(&answer(&buffer[..read])).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nok";
+
+fn answers(requests: &[u8]) -> Vec<u8> {
+    let count = requests.windows(4).filter(|end| end == b"\r\n\r\n").count();
+    ANSWER.repeat(count)
+}
+
+fn connect(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&to, DEADLINE).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn requests(egret: &Egret, count: usize) {
+    let mut client = connect(egret.addr);
+    let batch = b"GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n".repeat(BATCH);
+    let mut answers = vec![0; ANSWER.len() * BATCH];
+    for _ in 0..count / BATCH {
+        client.write_all(&batch).unwrap();
+        client.read_exact(&mut answers).unwrap();
+        assert!(answers.starts_with(b"HTTP/1.1 200 OK\r\n") && answers.ends_with(b"\r\n\r\nok"));
+    }
+}
+
+fn tunnels(egret: &Egret, count: usize) {
+    let hello = Hello::of("ok.test").bytes();
+    let one = || {
+        let mut client = connect(egret.addr);
+        client.write_all(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\n\r\n").unwrap();
+        let mut established = [0; 39];
+        client.read_exact(&mut established).unwrap();
+        assert_eq!(&established, b"HTTP/1.1 200 Connection established\r\n\r\n");
+        client.write_all(&hello).unwrap();
+        let mut echo = vec![0; hello.len()];
+        client.read_exact(&mut echo).unwrap();
+        assert_eq!(echo, hello);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..count / THREADS).for_each(|_| one()));
+        }
+    });
+}
+
+/// Resident memory in KiB, and open descriptors.
+fn weight(egret: &Egret) -> (u64, usize) {
+    let proc = format!("/proc/{}", egret.pid());
+    let status = fs::read_to_string(format!("{proc}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let resident = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (resident, fs::read_dir(format!("{proc}/fd")).unwrap().count())
+}
+
+fn assert_same_weight(egret: &Egret, before: (u64, usize), what: &str) {
+    let settled = poll(|| Some(weight(egret)).filter(|now| now.1 <= before.1));
+    let (resident, descriptors) = settled.unwrap_or_else(|| panic!("{what}: {:?} became {:?}", before, weight(egret)));
+    println!("{what}: {} KiB and {} descriptors became {resident} KiB and {descriptors}", before.0, before.1);
+    assert!(resident <= before.0 + GROWTH_KIB, "{what}: {} KiB became {resident} KiB", before.0);
+}
+
+#[test]
+fn requests_and_tunnels_leave_nothing_behind() {
+    let (http, echo) = (origin(answers), origin(<[u8]>::to_vec));
+    let egret = Egret::start(&[
+        "--allow=http://ok.test".to_owned(),
+        "--allow=https://ok.test".to_owned(),
+        format!("--connect-to=ok.test:80:{http}"),
+        format!("--connect-to=ok.test:443:{echo}"),
+    ]);
+    let Size { requests: request_count, tunnels: tunnel_count } = size();
+    requests(&egret, request_count / 10);
+    tunnels(&egret, tunnel_count / 10);
+    let before = poll(|| Some(weight(&egret)).filter(|now| now.1 < 40)).expect("connections close");
+    requests(&egret, request_count);
+    assert_same_weight(&egret, before, "requests");
+    tunnels(&egret, tunnel_count);
+    assert_same_weight(&egret, before, "tunnels");
+}
