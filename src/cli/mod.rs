@@ -80,7 +80,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Args>),
-    Check(check::Args),
+    Check(Box<check::Args>),
     Allowlist(allowlist::Args),
     Schema(schema::Args),
     Ready(ready::Args),
@@ -97,7 +97,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_diagnostics();
     let done = match cli.command {
         Command::Serve(args) => serve::run(*args, &mut printer),
-        Command::Check(args) => check::run(args, &mut printer),
+        Command::Check(args) => check::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),
         Command::Ready(args) => ready::run(&args, &mut printer),

@@ -10,10 +10,12 @@
     reason = "a test says what went wrong by panicking and why it skips by printing, and tests are clients: they dial"
 )]
 
+mod admin;
 mod adversarial_addr;
 mod adversarial_http;
 mod adversarial_tls;
 mod cases;
+mod cli;
 mod clients;
 mod config;
 mod fuzz_corpus;
