@@ -79,8 +79,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Args),
-    Check(check::Args),
+    Serve(Box<serve::Args>),
+    Check(Box<check::Args>),
     Allowlist(allowlist::Args),
     Schema(schema::Args),
     Ready(ready::Args),
@@ -96,8 +96,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     start_diagnostics();
     let done = match cli.command {
-        Command::Serve(args) => serve::run(args, &mut printer),
-        Command::Check(args) => check::run(args, &mut printer),
+        Command::Serve(args) => serve::run(*args, &mut printer),
+        Command::Check(args) => check::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),
         Command::Ready(args) => ready::run(&args, &mut printer),

@@ -10,18 +10,19 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use clap::builder::FalseyValueParser;
 use jiff::Timestamp;
+use tokio::runtime::Runtime;
 
 use super::args::{PolicyArgs, ProxyArgs};
 use super::output::{self, Printer};
 use super::signals::{Signal, Signals};
 use super::{Exit, UsageError, banner, portfile::PortFile};
 use crate::azure;
-use crate::config::{self, AdminConfig, Loaded, LogConfig, LogFormat, LogSink, LogTarget, OnLogError};
+use crate::config::{self, AdminConfig, Config, Loaded, LogConfig, LogFormat, LogSink, LogTarget, OnLogError};
 use crate::control::{AdminListener, Control, Origin};
 use crate::net::listener::raise_descriptor_limit;
 use crate::policy::Policy;
 use crate::proxy::{Lifecycle, Proxy};
-use crate::telemetry::{Format, OnError, RunId, SinkSpec, StartRecord, Target, Telemetry, TelemetryConfig};
+use crate::telemetry::{Format, Log, OnError, RunId, SinkSpec, StartRecord, Target, Telemetry, TelemetryConfig};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,51 +77,61 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let start = start_record(&policy, &digest);
     let tries = banner::Tries::new(&policy);
     let admin = config.admin.clone().map(|admin| bind_admin(admin, admin_is_default, printer)).transpose()?;
-    let admin_addr = admin.as_ref().map(AdminListener::addr);
+    let origin = Origin { overrides, cwd_default, config: config.clone(), files };
     let telemetry = Telemetry::start(telemetry_config(&config.log, start))?;
-    let lifecycle = Lifecycle::default();
-    let proxy = Proxy::start(
-        config.proxy.clone(),
-        config.dns.clone(),
-        policy,
-        config.profile,
-        telemetry.log().clone(),
-        lifecycle.clone(),
-        admin_addr.as_slice(),
-    );
-    let proxy = proxy.map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
-    let addrs = proxy.local_addrs().to_vec();
-    if !quiet {
-        banner::show(&config, &addrs, admin_addr, &tries, printer);
-    }
-    let drain = config.proxy.timeouts.drain;
-    let dns = config.dns.clone();
-    let origin = Origin { overrides, cwd_default, config, files };
-    let control = Control::start(admin, proxy.shared().clone(), lifecycle.clone(), dns, origin)?;
-    let port_files = [(port_file, addrs.clone()), (admin_port_file, admin_addr.into_iter().collect())];
-    let port_files = port_files.into_iter().filter_map(|(path, addrs)| Some((path?, addrs)));
-    let port_files = port_files.map(|(path, addrs)| PortFile::write(path, &addrs)).collect::<anyhow::Result<Vec<_>>>();
-    let served = port_files.and_then(|port_files| {
-        if !quiet {
-            banner::ready(&addrs, printer);
-        }
-        let running = Running { proxy, control: &control, log: &telemetry, lifecycle, drain };
-        let served = runtime.block_on(running.until_stopped(signals, printer));
-        drop(port_files);
-        served
-    });
+    let service = Service { config, policy, admin, origin, port_file, admin_port_file, tries, quiet };
+    // The log gets its end, however the rest ended.
+    let served = service.run(&runtime, signals, telemetry.log(), printer);
     runtime.shutdown_background();
-    drop(control);
     let written = telemetry.shutdown(LAST_WORDS);
     served?;
     written?;
     Ok(Exit::Clean)
 }
 
+/// Everything that serving takes.
+struct Service {
+    /// Without its rules.
+    config: Config,
+    policy: Policy,
+    admin: Option<AdminListener>,
+    origin: Origin,
+    port_file: Option<PathBuf>,
+    admin_port_file: Option<PathBuf>,
+    tries: banner::Tries,
+    quiet: bool,
+}
+
+impl Service {
+    fn run(self, runtime: &Runtime, signals: Signals, log: &Log, printer: &mut Printer) -> anyhow::Result<()> {
+        let Service { config, policy, admin, origin, port_file, admin_port_file, tries, quiet } = self;
+        let admin_addr = admin.as_ref().map(AdminListener::addr);
+        let lifecycle = Lifecycle::default();
+        let (profile, drain) = (config.profile, config.proxy.timeouts.drain);
+        let (proxy, dns) = (config.proxy.clone(), config.dns.clone());
+        let others = admin_addr.as_slice();
+        let proxy = Proxy::start(proxy, dns.clone(), policy, profile, log.clone(), lifecycle.clone(), others);
+        let proxy = proxy.map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
+        let addrs = proxy.local_addrs().to_vec();
+        if !quiet {
+            banner::show(&config, &addrs, admin_addr, &tries, printer);
+        }
+        let control = Control::start(admin, proxy.shared().clone(), lifecycle.clone(), dns, origin)?;
+        // The proxy's own comes last: who sees it finds the other.
+        let _admin_port = admin_port_file.map(|path| PortFile::write(path, admin_addr.as_slice())).transpose()?;
+        let _port = port_file.map(|path| PortFile::write(path, &addrs)).transpose()?;
+        if !quiet {
+            banner::ready(&addrs, printer);
+        }
+        let running = Running { proxy, control: &control, log, lifecycle, drain };
+        runtime.block_on(running.until_stopped(signals, printer))
+    }
+}
+
 struct Running<'a> {
     proxy: Proxy,
     control: &'a Control,
-    log: &'a Telemetry,
+    log: &'a Log,
     lifecycle: Lifecycle,
     drain: Duration,
 }
@@ -136,7 +147,7 @@ impl Running<'_> {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
                     Signal::Reload => {
-                        log.log().reopen();
+                        log.reopen();
                         control.reload();
                     }
                 },

@@ -100,6 +100,11 @@ impl Reloader {
     }
 
     pub(super) async fn reload(&self) -> Result<Reloaded, Refused> {
+        // Several configurations on the way: too large for the futures of all who may ask.
+        Box::pin(self.load_anew()).await
+    }
+
+    async fn load_anew(&self) -> Result<Reloaded, Refused> {
         let mut current = self.current.lock().await;
         // Looked at before the files are read, so that a change meanwhile is a change.
         let before = stamps(current.files.keys());
@@ -110,7 +115,7 @@ impl Reloader {
             Err(panic) => Err(format!("the configuration could not be read: {panic}")),
         };
         match loaded {
-            Ok((loaded, policy)) => Ok(self.take_up(&mut current, &before, loaded, policy).await),
+            Ok((loaded, policy)) => Ok(Box::pin(self.take_up(&mut current, &before, loaded, policy)).await),
             Err(error) => {
                 // The same files are not tried again. Which files a broken configuration has nobody knows.
                 current.files = before;

@@ -10,12 +10,14 @@
     reason = "a test says what went wrong by panicking and why it skips by printing, and tests are clients: they dial"
 )]
 
+mod admin;
 mod adversarial_addr;
 mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
 mod cases;
+mod cli;
 mod clients;
 mod config;
 mod fuzz_corpus;

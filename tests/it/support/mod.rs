@@ -1,5 +1,6 @@
 //! What integration tests share: Egret as a process, origins, a name server and raw clients, all on loopback.
 
+pub mod command;
 pub mod dns;
 pub mod egret;
 pub mod hello;
