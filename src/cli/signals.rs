@@ -7,6 +7,7 @@ pub(super) enum Signal {
     /// SIGTERM, or Ctrl-C.
     Stop,
     /// SIGHUP.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no such signal"))]
     Reload,
 }
 

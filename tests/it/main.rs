@@ -23,6 +23,7 @@ mod config;
 mod fuzz_corpus;
 mod layering;
 mod positive;
+mod readme;
 mod repository;
 mod soak;
 mod support;
