@@ -78,7 +78,11 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let tries = banner::Tries::new(&policy);
     let admin = config.admin.clone().map(|admin| bind_admin(admin, admin_is_default, printer)).transpose()?;
     let origin = Origin { overrides, cwd_default, config: config.clone(), files };
-    let telemetry = Telemetry::start(telemetry_config(&config.log, start))?;
+    let mut telemetry = telemetry_config(&config.log, start);
+    if !quiet {
+        telemetry.sinks.extend(for_whoever_watches(&config.log));
+    }
+    let telemetry = Telemetry::start(telemetry)?;
     let service = Service { config, policy, admin, origin, port_file, admin_port_file, tries, quiet };
     // The log gets its end, however the rest ended.
     let served = service.run(&runtime, signals, telemetry.log(), printer);
@@ -220,6 +224,12 @@ fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
         },
         resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
     }
+}
+
+/// Somebody at a terminal sees what is denied, also where the log goes to files.
+fn for_whoever_watches(log: &LogConfig) -> Option<SinkSpec> {
+    let written = log.sinks.iter().any(|sink| sink.target == LogTarget::Stdout);
+    (output::stdout_is_terminal() && !written).then_some(SinkSpec { target: Target::Stdout, format: Format::Text })
 }
 
 fn sink(sink: &LogSink) -> SinkSpec {
