@@ -51,12 +51,16 @@ fn unbound(addr: SocketAddr) -> io::Result<Socket> {
 /// The next connection. An error of one connection is passed over; where the process lacks something, it waits
 /// and tries again, so a burst that eats all descriptors ends by itself.
 pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut told = false;
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; trying again");
+                if !told {
+                    tracing::warn!(%error, "cannot accept connections for now; trying again until it works");
+                    told = true;
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }

@@ -321,3 +321,15 @@ fn a_client_that_leaves_while_it_waits() {
     drop(client);
     assert_eq!(lab.origin.wait_noted(2).pop().as_deref(), Some("gone"));
 }
+
+#[test]
+fn out_of_descriptors_it_recovers() {
+    let origin = Origin::http_ok();
+    let flags = ["--allow=http://ok.test".to_owned(), format!("--connect-to=ok.test:80:{}", origin.addr)];
+    let egret = Egret::with_descriptors(64, &flags);
+    let held: Vec<Client> = (0..120).map(|_| Client::connect(egret.addr)).collect();
+    assert!(poll(|| (egret.descriptors() >= 60).then_some(())).is_some(), "{} are open", egret.descriptors());
+    drop(held);
+    let mut client = Client::send_to(egret.addr, get("http://ok.test/", "ok.test"));
+    assert_eq!(client.status(), 200);
+}

@@ -97,11 +97,10 @@ fn tunnels(egret: &Egret, count: usize) {
 
 /// Resident memory in KiB, and open descriptors.
 fn weight(egret: &Egret) -> (u64, usize) {
-    let proc = format!("/proc/{}", egret.pid());
-    let status = fs::read_to_string(format!("{proc}/status")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", egret.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     let resident = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (resident, fs::read_dir(format!("{proc}/fd")).unwrap().count())
+    (resident, egret.descriptors())
 }
 
 fn assert_same_weight(egret: &Egret, before: (u64, usize), what: &str) {

@@ -31,10 +31,22 @@ impl Egret {
 
     /// The same with an `egret.toml` of this content, which [`Egret::reload`] replaces.
     pub fn with_config<S: AsRef<str>>(config: &str, flags: &[S]) -> Egret {
+        Egret::run(command(flags), config)
+    }
+
+    /// The same with so many descriptors, soft and hard.
+    pub fn with_descriptors<S: AsRef<str>>(limit: usize, flags: &[S]) -> Egret {
+        let egret = command(flags);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]).arg(egret.get_program());
+        limited.args(egret.get_args());
+        Egret::run(limited, "")
+    }
+
+    fn run(mut command: Command, config: &str) -> Egret {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let (port_file, config_file) = (folder.path().join("port"), folder.path().join("egret.toml"));
         fs::write(&config_file, config).expect("the folder can be written");
-        let mut command = command(flags);
         command.args(["--listen", "127.0.0.1:0"]).arg("--port-file").arg(&port_file);
         command.arg("--config").arg(&config_file);
         command.arg("--log").arg(folder.path().join("log.json")).args(["--log-format", "json"]);
@@ -74,6 +86,11 @@ impl Egret {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// Descriptors that it holds now.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
     }
 
     pub fn pid(&self) -> u32 {
