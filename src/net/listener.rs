@@ -32,6 +32,8 @@ fn bind_one(addr: SocketAddr) -> io::Result<StdListener> {
     let socket = unbound(addr)?;
     #[cfg(target_os = "linux")]
     socket.set_reuse_port(true)?;
+    // Linux hands it on to every connection: a call fewer for each.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;

@@ -81,7 +81,9 @@ async fn accept_all(core: Rc<Core>, listener: TcpListener, connections: Connecti
     loop {
         let place = core.shared.limiter.place().await;
         let (stream, client) = listener::accept(&listener).await;
-        dial::no_delay(&stream);
+        if !cfg!(target_os = "linux") {
+            dial::no_delay(&stream);
+        }
         let connection = serve_one(core.clone(), stream, ClientAddr::new(client), place);
         let mut connections = connections.borrow_mut();
         while connections.try_join_next().is_some() {}
