@@ -93,6 +93,8 @@ reasons! {
     /// Not a request that a proxy can serve.
     BadRequest = "bad-request",
     BadName = "bad-name",
+    /// A rule looks at the path, and two readers of this one could differ about it.
+    BadPath = "bad-path",
 
     /// The address is loopback, link-local, metadata or otherwise internal.
     InternalAddress = "internal-address",
@@ -101,7 +103,6 @@ reasons! {
 
     /// The proxy wants credentials that the client did not give.
     AuthRequired = "auth-required",
-    LimitConnections = "limit-connections",
     LimitClient = "limit-client",
     LimitHead = "limit-head",
     /// The log cannot be written, and the configuration says to refuse flows then.

@@ -30,18 +30,30 @@ impl DialError {
     }
 }
 
-/// Connects to the first of the judged addresses that answers, `each` allowed for every one of them.
+/// Addresses that are tried at most: how many there are is for DNS to say, how long it takes is not.
+const MAX_ADDRS: usize = 4;
+
+/// Connects to the first of the judged addresses that answers, `each` allowed for every one of the first four. Tells
+/// which one it was.
+///
+/// # Errors
+///
+/// That of the last address, where none answers.
 #[expect(clippy::disallowed_methods, reason = "this is the place that takes a permit and an address")]
-pub(crate) async fn dial(_permit: &Permit, addrs: &[SocketAddr], each: Duration) -> Result<TcpStream, DialError> {
+pub(crate) async fn dial(
+    _permit: &Permit,
+    addrs: impl Iterator<Item = SocketAddr>,
+    each: Duration,
+) -> Result<(TcpStream, SocketAddr), DialError> {
     let mut last = DialError::NoAddress;
-    for addr in addrs {
+    for addr in addrs.take(MAX_ADDRS) {
         match timeout(each, TcpStream::connect(addr)).await {
             Ok(Ok(stream)) => {
                 no_delay(&stream);
-                return Ok(stream);
+                return Ok((stream, addr));
             }
-            Ok(Err(error)) => last = DialError::Refused(*addr, error),
-            Err(_) => last = DialError::Timeout(*addr),
+            Ok(Err(error)) => last = DialError::Refused(addr, error),
+            Err(_) => last = DialError::Timeout(addr),
         }
     }
     Err(last)

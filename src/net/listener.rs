@@ -1,7 +1,7 @@
 //! Listening sockets: one a core on the same address, and an accept that outlives a lack of descriptors.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -72,6 +72,24 @@ pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Does a connection to this address come to a listener on that one? A listener on every address has all of this
+/// machine's, and 0.0.0.0 as a destination is this machine too.
+pub(crate) fn leads_to(listener: IpAddr, addr: IpAddr) -> bool {
+    listener == addr
+        || addr.is_unspecified()
+        || (listener.is_unspecified() && (addr.is_loopback() || is_of_this_machine(addr)))
+}
+
+/// The kernel answers from an address of its own: from this one, if it has it. Nothing is sent.
+fn is_of_this_machine(addr: IpAddr) -> bool {
+    let any: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((addr, 9))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == addr)
 }
 
 /// Lets the process have as many descriptors as it may. Returns how many that is, where that is known.

@@ -171,10 +171,6 @@ impl AddressSet {
         self.ranges.iter().copied().chain(self.named.iter().flat_map(|named| named.ranges.iter().copied()))
     }
 
-    pub fn literal_ranges(&self) -> &[AddressRange] {
-        &self.ranges
-    }
-
     pub fn named(&self) -> &[NamedRanges] {
         &self.named
     }

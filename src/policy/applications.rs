@@ -109,6 +109,11 @@ impl ApplicationIndex {
         first
     }
 
+    /// True where a rule looks at paths.
+    pub(super) fn looks_at_paths(&self) -> bool {
+        self.urls.is_some()
+    }
+
     /// How near a flow that nothing matched came to a rule that allows.
     pub(super) fn near(&self, name: &HostName, port: u16, client: Option<IpAddr>) -> Near {
         let mut near = Near::Nothing;

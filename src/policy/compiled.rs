@@ -12,6 +12,7 @@ use super::endpoints::EndpointIndex;
 use super::guard::{Guard, PrivateAddresses};
 use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
+use super::pattern::is_ambiguous;
 use super::tree::{Action, RuleSet, Translated};
 use super::walk::{Explanation, walk};
 
@@ -76,6 +77,9 @@ impl Policy {
             NetworkQuery { client: query.client, name: query.name, address: query.address.ip(), port: query.port };
         let by_network = self.network.of(query.protocol);
         let first = self.dnat.of(query.protocol).first(&network).or_else(|| by_network.first(&network));
+        if first.is_none() && self.application.looks_at_paths() && query.path.is_some_and(is_ambiguous) {
+            return Decision::deny(Reason::BadPath, None);
+        }
         let first = first.or_else(|| self.first_application(query));
         let decision = match first {
             Some(rule) => self.decision_of(rule, query.address),

@@ -94,6 +94,11 @@ impl Decision {
         Decision { verdict: Verdict::Deny, reason, rule, address_matters: false }
     }
 
+    /// The same for a flow that goes out: DNAT rules are for what comes in, and allow nothing else.
+    pub fn outbound(self) -> Decision {
+        if self.reason == Reason::DnatRule { Decision::deny(Reason::NotAllowed, None) } else { self }
+    }
+
     /// The permit that an allowed flow needs to go upstream.
     pub fn permit(self) -> Result<Permit, Denied> {
         match self.verdict {

@@ -187,6 +187,14 @@ impl PathPattern {
     }
 }
 
+/// Could an origin read another path in this one? Dot segments and backslashes, escaped or not, are where servers
+/// and patterns differ.
+pub(super) fn is_ambiguous(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or(path).to_ascii_lowercase();
+    let path = path.replace("%2e", ".").replace("%5c", "\\").replace("%2f", "/");
+    path.contains('\\') || path.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
 impl fmt::Display for UrlPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
@@ -253,6 +261,10 @@ mod tests {
         check("www.contoso.com/test/*", "/test", false);
         check("www.contoso.com/test/*", "/test?x=1", false);
         check("www.contoso.com", "/", true);
+        for path in ["/a/../b", "/a/%2E%2e/b", "/a/./b", "/a/..", "/a%2f../b", "/a\\..\\b", "/a%5cb"] {
+            assert!(is_ambiguous(path), "{path}");
+        }
+        assert!(!is_ambiguous("/a/..b/c...d/.e?x=../..") && !is_ambiguous("/"));
         for bad in ["www.contoso.*/test/*", "www.contoso.com/test?example=1", "www.contoso.com:8080", "https://a.test/"]
         {
             assert!(UrlPattern::parse(bad).is_err(), "{bad}");

@@ -203,7 +203,7 @@ fn asked() -> impl Strategy<Value = Asked> {
             .prop_map(|(name, address)| (Some(HostName::parse(name).unwrap()), address)),
         address.prop_map(|address| (None, address)),
     ];
-    let path = select(vec![None, Some("/x"), Some("/x/y?q"), Some("/")]);
+    let path = select(vec![None, Some("/x"), Some("/x/y?q"), Some("/"), Some("/x/../y")]);
     (prop::option::of(ip()), select(protocols), host, select(vec![80, 443, 1433, 450, 22]), path).prop_map(
         |(client, protocol, (name, address), port, path)| Asked { client, protocol, name, address, port, path },
     )

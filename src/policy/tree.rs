@@ -206,10 +206,3 @@ pub struct ServiceEndpoint {
     pub ranges: Arc<[AddressRange]>,
     pub ports: PortSet,
 }
-
-impl RuleSet {
-    /// The number of rules, of every type.
-    pub fn rule_count(&self) -> usize {
-        super::order::in_order(self).len()
-    }
-}

@@ -11,6 +11,7 @@ use super::address::AddressSet;
 use super::decision::{Address, Decision, Query, RuleId};
 use super::guard::{PrivateAddresses, names_itself};
 use super::order::{AnyRule, OrderedRule, in_order};
+use super::pattern::is_ambiguous;
 use super::tree::{Action, AppProtocol, ApplicationRule, NetworkRule, RuleSet, ServiceEndpoint};
 
 /// A decision with everything that was looked at on the way.
@@ -115,7 +116,14 @@ pub fn walk<'a>(set: &'a RuleSet, private: PrivateAddresses, query: &Query<'_>) 
     let mut steps = Vec::new();
     let mut decision = None;
     let mut address_matters = false;
-    for (rule, number) in in_order(set).into_iter().zip(0..) {
+    let ordered = in_order(set);
+    let unclear = query.path.is_some_and(is_ambiguous) && ordered.iter().any(|rule| looks_at_paths(rule.rule));
+    for (rule, number) in ordered.into_iter().zip(0..) {
+        if unclear && matches!(rule.rule, AnyRule::Application(..) | AnyRule::Infrastructure(_)) {
+            decision = Some(Decision::deny(Reason::BadPath, None));
+            address_matters = false;
+            break;
+        }
         let misses = misses(rule.rule, query);
         let matched = misses.is_empty();
         address_matters |= is_network(rule.rule) && matches!(misses.as_slice(), [Miss::AddressUnknown { .. }]);
@@ -127,6 +135,15 @@ pub fn walk<'a>(set: &'a RuleSet, private: PrivateAddresses, query: &Query<'_>) 
     }
     let decision = decision.unwrap_or_else(|| Decision::deny(default_reason(&steps, query), None));
     Explanation { endpoint: None, steps, decision: Decision { address_matters, ..decision } }
+}
+
+fn looks_at_paths(rule: AnyRule<'_>) -> bool {
+    match rule {
+        AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => {
+            !rule.urls.is_empty() && !rule.sources.has_empty_group()
+        }
+        AnyRule::Dnat(_) | AnyRule::Network(..) => false,
+    }
 }
 
 fn is_network(rule: AnyRule<'_>) -> bool {

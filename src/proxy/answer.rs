@@ -102,9 +102,15 @@ fn status_of(profile: Profile, reason: Reason) -> (u16, &'static str) {
         (Reason::AuthRequired, _) => (407, "Proxy Authentication Required"),
         (Reason::LimitHead, _) => (431, "Request Header Fields Too Large"),
         (Reason::HeadTimeout, _) => (408, "Request Timeout"),
-        (Reason::BadFraming | Reason::BadRequest | Reason::BadHost | Reason::BadName | Reason::BadUpgrade, _) => {
-            (400, "Bad Request")
-        }
+        (
+            Reason::BadFraming
+            | Reason::BadRequest
+            | Reason::BadHost
+            | Reason::BadName
+            | Reason::BadPath
+            | Reason::BadUpgrade,
+            _,
+        ) => (400, "Bad Request"),
         (Reason::NameUnresolvable, Profile::Azure) => (500, "Internal Server Error"),
         (Reason::UpstreamTimeout, _) => (504, "Gateway Timeout"),
         (reason, _) if reason.is_upstream_failure() => (502, "Bad Gateway"),
@@ -122,6 +128,7 @@ fn plain_text(reason: Reason, to: Option<&Authority>) -> String {
         }
         Reason::InternalAddress => "; to allow it: name the address in a network rule, or --resolve".to_owned(),
         Reason::AuthRequired => "; give the proxy's credentials".to_owned(),
+        Reason::BadRequest if to.is_none() => "; this is a proxy: curl -x http://HOST:PORT URL".to_owned(),
         _ => String::new(),
     };
     let verb = match status_of(Profile::Strict, reason).0 {

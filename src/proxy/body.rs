@@ -1,8 +1,10 @@
 //! Bodies on their way through: streamed, counted, and given up when they stand still.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,10 +22,39 @@ pub(super) enum Body {
 /// A body from the other side.
 pub(super) struct Streamed {
     inner: Incoming,
-    moved: u64,
+    meter: Rc<Meter>,
     idle: Idle,
-    /// Told how many bytes passed and how it ended, once.
-    done: Option<Box<dyn FnOnce(u64, BodyEnd)>>,
+    /// Told how it ended, once.
+    done: Option<Box<dyn FnOnce(BodyEnd)>>,
+}
+
+/// How far a body is, for whoever does not have it in hand.
+#[derive(Default)]
+pub(super) struct Meter {
+    bytes: Cell<u64>,
+    moved_at: Cell<Option<Instant>>,
+    done_at: Cell<Option<Instant>>,
+}
+
+impl Meter {
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// When the last bytes passed; None before the first.
+    pub(super) fn moved_at(&self) -> Option<Instant> {
+        self.moved_at.get()
+    }
+
+    /// When it ended, well or not.
+    pub(super) fn done_at(&self) -> Option<Instant> {
+        self.done_at.get()
+    }
+
+    fn add(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        self.moved_at.set(Some(Instant::now()));
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +90,25 @@ impl Body {
 }
 
 impl Streamed {
-    pub(super) fn new(inner: Incoming, limit: Duration, done: impl FnOnce(u64, BodyEnd) + 'static) -> Streamed {
-        Streamed { inner, moved: 0, idle: Idle::new(limit), done: Some(Box::new(done)) }
+    pub(super) fn new(inner: Incoming, limit: Duration, meter: Rc<Meter>) -> Streamed {
+        // hyper neither polls a body without bytes nor drops it before the answer.
+        if inner.is_end_stream() {
+            meter.done_at.set(Some(Instant::now()));
+        }
+        Streamed { inner, meter, idle: Idle::new(limit), done: None }
+    }
+
+    pub(super) fn on_end(mut self, done: impl FnOnce(BodyEnd) + 'static) -> Streamed {
+        self.done = Some(Box::new(done));
+        self
     }
 
     fn finish(&mut self, end: BodyEnd) {
+        if self.meter.done_at().is_none() {
+            self.meter.done_at.set(Some(Instant::now()));
+        }
         if let Some(done) = self.done.take() {
-            done(self.moved, end);
+            done(end);
         }
     }
 }
@@ -85,7 +128,7 @@ impl HttpBody for Streamed {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.moved += frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.meter.add(frame.data_ref().map_or(0, Bytes::len));
                 this.idle.moved();
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -44,6 +44,10 @@ pub(super) struct Link {
     /// Requests that were let through and are not answered yet.
     in_flight: Cell<u32>,
     upgrade: Cell<Upgrade>,
+    /// A request was let through.
+    any: Cell<bool>,
+    /// The client took nothing of an answer for too long.
+    stuck: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -72,6 +76,14 @@ impl Link {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
     }
 
+    pub(super) fn had_any(&self) -> bool {
+        self.any.get()
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck.get()
+    }
+
     pub(super) fn stop(&self) -> Option<Stop> {
         self.stop.get()
     }
@@ -88,6 +100,7 @@ pub(super) struct Guard {
     head: Duration,
     idle: Duration,
     deadline: Deadline,
+    writing: Deadline,
 }
 
 enum State {
@@ -111,6 +124,8 @@ impl Guard {
             stop: Cell::new(None),
             in_flight: Cell::new(0),
             upgrade: Cell::new(Upgrade::None),
+            any: Cell::new(false),
+            stuck: Cell::new(false),
             waker: RefCell::new(None),
         };
         Guard {
@@ -123,6 +138,7 @@ impl Guard {
             head: timeouts.head,
             idle: timeouts.idle,
             deadline: Deadline::default(),
+            writing: Deadline::default(),
         }
     }
 
@@ -160,6 +176,7 @@ impl Guard {
                     }
                     self.link.upgrade.set(if head.upgrade { Upgrade::Asked } else { Upgrade::None });
                     self.link.in_flight.set(self.link.in_flight.get() + 1);
+                    self.link.any.set(true);
                     self.deadline.passed();
                     self.state = State::Pass(length, body);
                     return Poll::Ready(Ok(()));
@@ -335,6 +352,17 @@ impl AsyncRead for Guard {
 }
 
 impl Guard {
+    /// A client that reads nothing for as long as a body may stand still is given up.
+    fn within_deadline(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_pending() {
+            ready!(self.writing.poll(cx, self.idle));
+            self.link.stuck.set(true);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.writing.passed();
+        written
+    }
+
     /// A body without bytes is over at once.
     fn begin_body(&mut self) {
         let State::Body(tracker) = &mut self.state else { return };
@@ -346,7 +374,8 @@ impl Guard {
 
 impl AsyncWrite for Guard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.within_deadline(cx, written)
     }
 
     fn poll_write_vectored(
@@ -354,7 +383,8 @@ impl AsyncWrite for Guard {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.within_deadline(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -82,7 +82,11 @@ impl<'a> Handshake<'a> {
             self.send_on(&pass).await?;
             tokio::select! {
                 biased;
-                _ = self.origin.read_buf(&mut answer) => return Ok((ahead, answer)),
+                read = self.origin.read_buf(&mut answer) => {
+                    if !matches!(read, Ok(1..)) || is_clear(&answer) {
+                        return Ok((ahead, answer));
+                    }
+                }
                 read = self.client.read_buf(&mut ahead), if open && ahead.len() < MAX_AHEAD => {
                     open = matches!(read, Ok(1..));
                     // What was sent ahead is still to be judged.
@@ -136,6 +140,11 @@ const RETRY_RANDOM: [u8; 32] = [
 /// client needs no retry to be let through.
 fn is_hello_retry(answer: &[u8]) -> bool {
     answer.first() == Some(&HANDSHAKE) && answer.get(5) == Some(&2) && answer.get(11..43) == Some(&RETRY_RANDOM)
+}
+
+/// Is it known by these bytes whether this is a HelloRetryRequest?
+fn is_clear(answer: &[u8]) -> bool {
+    answer.first() != Some(&HANDSHAKE) || answer.len() >= 11 + RETRY_RANDOM.len()
 }
 
 /// How many bytes are whole records that are no handshake, such as early data; None where these are no records.

@@ -20,11 +20,11 @@ use crate::telemetry::{CloseWhy, ClosedBy};
 use crate::wire::http_head::MAX_HEADERS;
 
 use super::answer::Answer;
-use super::body::{Body, BodyEnd, Streamed};
+use super::body::{Body, BodyEnd, Meter, Streamed};
 use super::guard::{Guard, Link, Stop};
 use super::headers;
-use super::session::{Ask, Opened, Permitted, Session, Tunnel, close_gently};
-use super::upstream::{Sent, Upstream};
+use super::session::{About, Ask, Opened, Permitted, Session, Tunnel, close_gently};
+use super::upstream::Upstream;
 use super::{auth, pac};
 
 /// How requests on this connection say where they go.
@@ -40,6 +40,13 @@ impl Form {
         match self {
             Form::Proxy => Via::Http,
             Form::Tunnel(via, _) => *via,
+        }
+    }
+
+    fn about(&self) -> About<'_> {
+        match self {
+            Form::Proxy => About::Nothing,
+            Form::Tunnel(_, to) => About::To(to),
         }
     }
 }
@@ -103,8 +110,7 @@ struct Switch {
     early: Vec<u8>,
     opened: Opened,
     permitted: Permitted,
-    via: Via,
-    to: Authority,
+    asked: Asked,
 }
 
 /// A request as far as it concerns the policy.
@@ -112,6 +118,19 @@ struct Asked {
     to: Authority,
     path: String,
     via: Via,
+}
+
+/// A request that does not say clearly where it goes.
+struct Unclear {
+    reason: Reason,
+    /// Where the URI says, if that can be read.
+    to: Option<Authority>,
+}
+
+impl From<Reason> for Unclear {
+    fn from(reason: Reason) -> Unclear {
+        Unclear { reason, to: None }
+    }
 }
 
 impl Asked {
@@ -132,18 +151,18 @@ impl Connection {
 
     async fn exchange(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Answer> {
         if matches!(self.form, Form::Proxy) {
-            self.authenticate(request.headers()).await?;
+            // Who fetches it does not know the proxy yet, and has no credentials for it.
             if let Some(pac) = pac::answer(&self.session, &request) {
                 self.link.finished();
                 return Ok(pac);
             }
+            self.authenticate(request.headers()).await?;
         }
-        let asked = self.asked(&request);
-        let asked = match asked {
+        let asked = match self.asked(&request) {
             Ok(asked) => asked,
-            Err(reason) => return Err(self.malformed(&request, reason).await),
+            Err(unclear) => return Err(self.malformed(&request, &unclear).await),
         };
-        let permitted = match self.session.authorize(asked.ask()).await {
+        let mut permitted = match self.session.authorize(asked.ask()).await {
             Ok(permitted) => permitted,
             Err(refused) => {
                 self.session.record_refused(asked.ask(), &refused, None).await;
@@ -152,12 +171,13 @@ impl Connection {
         };
         let upgrade = headers::for_upstream(&mut request, &asked.to, self.session.client.ip());
         let opened = self.session.record_allowed(asked.ask(), &permitted, None).await;
-        match self.upstream.send(request, &asked.to, &permitted).await {
-            Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                self.switch(sent, upgrade, opened, permitted, asked).await
+        let meter = Rc::new(Meter::default());
+        match self.upstream.send(request, &asked.to, &mut permitted, &meter).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                self.switch(response, upgrade, opened, permitted, asked).await
             }
-            Ok(sent) => Ok(self.stream_back(sent, opened)),
-            Err(reason) => Err(self.failed(reason, opened, &asked.to)),
+            Ok(response) => Ok(self.stream_back(response, meter, opened)),
+            Err(reason) => Err(self.failed(reason, meter.bytes(), opened, &asked.to)),
         }
     }
 
@@ -166,12 +186,12 @@ impl Connection {
         if auth::is_basic(self.session.core.shared.config.credentials.as_ref(), given) {
             return Ok(());
         }
-        self.session.record_malformed(Via::Http, None, Reason::AuthRequired).await;
+        self.session.record_malformed(Via::Http, About::Nothing, Reason::AuthRequired).await;
         Err(self.session.bare_refusal(Reason::AuthRequired))
     }
 
     /// Where the request goes: the URI and the Host header have to agree.
-    fn asked(&self, request: &Request<Incoming>) -> Result<Asked, Reason> {
+    fn asked(&self, request: &Request<Incoming>) -> Result<Asked, Unclear> {
         let uri = request.uri();
         let host = request.headers().get(HOST).map(|host| host.to_str().map_err(|_| Reason::BadHost)).transpose()?;
         let host = host.map(|host| Authority::parse(host, Some(80)).map_err(|_| Reason::BadHost)).transpose()?;
@@ -181,78 +201,85 @@ impl Connection {
                 Some(Authority::parse(authority.as_str(), Some(80)).map_err(|_| Reason::BadName)?)
             }
             (None, None) => None,
-            _ => return Err(Reason::BadRequest),
+            _ => return Err(Reason::BadRequest.into()),
         };
         let (via, to) = match (&self.form, in_uri) {
             (Form::Proxy, Some(to)) => (Via::Http, to),
-            (Form::Proxy, None) => return Err(Reason::BadRequest),
-            (Form::Tunnel(_, to), Some(in_uri)) if in_uri != *to => return Err(Reason::HostUriMismatch),
+            (Form::Proxy, None) => return Err(Reason::BadRequest.into()),
+            (Form::Tunnel(_, to), Some(in_uri)) if in_uri != *to => {
+                return Err(Unclear { reason: Reason::HostUriMismatch, to: Some(to.clone()) });
+            }
             (Form::Tunnel(via, to), _) => (*via, to.clone()),
         };
         if host.is_some_and(|host| host != to) {
-            return Err(Reason::HostUriMismatch);
+            return Err(Unclear { reason: Reason::HostUriMismatch, to: Some(to) });
         }
         Ok(Asked { to, path, via })
     }
 
-    async fn malformed(&self, request: &Request<Incoming>, reason: Reason) -> Answer {
+    async fn malformed(&self, request: &Request<Incoming>, unclear: &Unclear) -> Answer {
+        let Unclear { reason, to } = unclear;
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-        self.session.record_malformed(self.form.via(), host, reason).await;
-        self.session.bare_refusal(reason)
+        let about = to.as_ref().map_or(host.map_or(About::Nothing, About::Raw), About::To);
+        self.session.record_malformed(self.form.via(), about, *reason).await;
+        match to {
+            Some(to) => self.session.refusal(*reason, None, to),
+            None => self.session.bare_refusal(*reason),
+        }
     }
 
     /// The answer's head now, its body as it comes; the flow is closed with it.
-    fn stream_back(&self, sent: Sent, opened: Opened) -> Response<Body> {
-        let Sent { response, sent_bytes } = sent;
+    fn stream_back(&self, response: Response<Incoming>, sent: Rc<Meter>, opened: Opened) -> Response<Body> {
         let (mut head, body) = response.into_parts();
         headers::for_client(&mut head.headers);
         head.version = Version::HTTP_11;
         let (session, link) = (self.session.clone(), self.link.clone());
         let limit = session.timeouts().idle;
-        let body = Streamed::new(body, limit, move |down, end| {
+        let received = Rc::new(Meter::default());
+        let body = Streamed::new(body, limit, received.clone()).on_end(move |end| {
+            let killed = session.core.shared.lifecycle.kill.is_cancelled();
             let (by, why) = match end {
                 BodyEnd::Complete => (ClosedBy::Origin, CloseWhy::Eof),
                 BodyEnd::Failed => (ClosedBy::Origin, CloseWhy::Reset),
-                BodyEnd::Idle => (ClosedBy::Egret, CloseWhy::IdleTimeout),
-                BodyEnd::Dropped => (ClosedBy::Client, CloseWhy::Reset),
+                BodyEnd::Dropped if killed => (ClosedBy::Egret, CloseWhy::Shutdown),
+                BodyEnd::Dropped if !link.is_stuck() => (ClosedBy::Client, CloseWhy::Reset),
+                BodyEnd::Idle | BodyEnd::Dropped => (ClosedBy::Egret, CloseWhy::IdleTimeout),
             };
-            session.close(opened, sent_bytes.get(), down, by, why);
+            session.close(opened, [sent.bytes(), received.bytes()], by, why);
             link.finished();
         });
         Response::from_parts(head, Body::Streamed(body))
     }
 
     /// The upstream failed, or the client's own body was not clean.
-    fn failed(&self, reason: Reason, opened: Opened, to: &Authority) -> Answer {
+    fn failed(&self, reason: Reason, sent: u64, opened: Opened, to: &Authority) -> Answer {
         let reason = match self.link.stop() {
             Some(Stop::Invalid(own) | Stop::Broken(own)) => own,
             _ => reason,
         };
-        self.session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
+        self.session.close_failed(opened, [sent, 0], reason);
         self.session.refusal(reason, None, to)
     }
 
     /// The origin speaks another protocol from here on, as the client asked.
     async fn switch(
         &self,
-        sent: Sent,
+        mut response: Response<Incoming>,
         upgrade: Option<HeaderValue>,
         opened: Opened,
         permitted: Permitted,
         asked: Asked,
     ) -> Result<Response<Body>, Answer> {
-        let mut response = sent.response;
         let upgraded = match upgrade {
             Some(_) => hyper::upgrade::on(&mut response).await.ok(),
             None => None,
         };
         let parts = upgraded.and_then(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>().ok());
         let Some(parts) = parts else {
-            return Err(self.failed(Reason::UpstreamInvalid, opened, &asked.to));
+            return Err(self.failed(Reason::UpstreamInvalid, 0, opened, &asked.to));
         };
         let (origin, early) = (parts.io.into_inner(), parts.read_buf.to_vec());
-        let Asked { to, via, .. } = asked;
-        *self.switch.borrow_mut() = Some(Switch { origin, early, opened, permitted, via, to });
+        *self.switch.borrow_mut() = Some(Switch { origin, early, opened, permitted, asked });
         let (mut head, _) = response.into_parts();
         let protocol = head.headers.get(UPGRADE).cloned();
         headers::for_client(&mut head.headers);
@@ -264,11 +291,13 @@ impl Connection {
     /// hyper is done: what the connection becomes now. `clean` where no answer was cut short.
     async fn finish(&self, stream: TcpStream, held: BytesMut, clean: bool) -> After {
         if let Some(switch) = self.switch.take() {
-            let Switch { origin, early, opened, permitted, via, to } = switch;
-            let (client, early, moved) = (stream, [held.to_vec(), early], [0, 0]);
-            let tunnel = Tunnel { opened, via, to, permitted, client, origin, early, moved };
+            let Switch { origin, early, opened, permitted, asked } = switch;
+            let Asked { to, path, via } = asked;
+            let (path, client, early, moved) = (Some(path), stream, [held.to_vec(), early], [0, 0]);
+            let tunnel = Tunnel { opened, via, to, path, permitted, client, origin, early, moved };
             return After::Switched(Box::new(tunnel));
         }
+        let nested = self.link.stop() == Some(Stop::Connect);
         let stop = match (self.link.stop(), &self.form) {
             // A tunnel leads to one place.
             (Some(Stop::Connect), Form::Tunnel(..)) => Some(Stop::Invalid(Reason::BadRequest)),
@@ -277,10 +306,15 @@ impl Connection {
         match stop {
             Some(Stop::Connect) if clean => return After::Connect(stream, held),
             Some(Stop::Invalid(reason)) => {
-                self.session.record_malformed(self.form.via(), None, reason).await;
-                if clean {
+                self.session.record_malformed(self.form.via(), self.form.about(), reason).await;
+                // In a tunnel, what never was HTTP is closed without a byte, as what is no TLS is.
+                let never = matches!(self.form, Form::Tunnel(..)) && !self.link.had_any() && !nested;
+                if clean && !(never && reason == Reason::BadRequest) {
                     self.session.write_answer(&stream, &self.session.bare_refusal(reason)).await;
                 }
+            }
+            Some(Stop::Eof) if matches!(self.form, Form::Tunnel(..)) && !self.link.had_any() => {
+                self.session.record_malformed(self.form.via(), self.form.about(), Reason::ClientGone).await;
             }
             _ => {}
         }

@@ -144,23 +144,23 @@ async fn open(
     session: &Session,
     mut stream: TcpStream,
     held: BytesMut,
-    permitted: Permitted,
+    mut permitted: Permitted,
     ask: Ask<'_>,
     sni: Option<HostName>,
 ) -> Outcome {
     let opened = session.record_allowed(ask, &permitted, sni.clone().map(Into::into)).await;
-    let mut origin = match session.dial(&permitted).await {
+    let mut origin = match session.dial(&mut permitted).await {
         Ok(origin) => origin,
         Err(reason) => {
-            session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
+            session.close_failed(opened, [0, 0], reason);
             close_gently(stream).await;
             return None;
         }
     };
-    let (via, to) = (ask.via, ask.to.clone());
+    let (via, to, path) = (ask.via, ask.to.clone(), None);
     let Some(sni) = sni else {
         let (early, moved) = ([held.to_vec(), Vec::new()], [0, 0]);
-        return Some(Box::new(Tunnel { opened, via, to, permitted, client: stream, origin, early, moved }));
+        return Some(Box::new(Tunnel { opened, via, to, path, permitted, client: stream, origin, early, moved }));
     };
     let mut handshake = Handshake::new(session, &mut stream, &mut origin, &sni);
     let first = tokio::select! {
@@ -170,9 +170,12 @@ async fn open(
     };
     let moved = handshake.moved();
     match first {
-        Ok(early) => Some(Box::new(Tunnel { opened, via, to, permitted, client: stream, origin, early, moved })),
+        Ok(early) => Some(Box::new(Tunnel { opened, via, to, path, permitted, client: stream, origin, early, moved })),
         Err(why) => {
-            session.close(opened, moved[0], moved[1], ClosedBy::Egret, why);
+            match why {
+                CloseWhy::Reason(reason) => session.close_failed(opened, moved, reason),
+                why => session.close(opened, moved, ClosedBy::Egret, why),
+            }
             close_gently(stream).await;
             None
         }

@@ -1,4 +1,4 @@
-//! Caps on connections: in all, where new ones *wait* in the kernel's queue, and from one address, where new
+//! Caps on connections: in all, where new ones *wait*: one with each listener, the rest in the kernel's queue, and from one address, where new
 //! ones are *refused*.
 
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ pub(super) struct Limiter {
     clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// A place among all connections, to be had before a connection is accepted.
+/// A place among all connections, to be had before a connection is served.
 pub(super) struct Place {
     _held: OwnedSemaphorePermit,
 }

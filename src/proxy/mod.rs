@@ -7,6 +7,7 @@
 mod answer;
 mod auth;
 mod body;
+mod carry;
 mod connect;
 mod explicit;
 mod guard;

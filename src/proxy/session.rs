@@ -41,17 +41,17 @@ pub(super) struct Ask<'a> {
 pub(super) struct Permitted {
     pub(super) permit: Permit,
     pub(super) protocol: Protocol,
-    pub(super) addrs: Vec<SocketAddr>,
+    /// Never empty; the one that was dialled comes first.
+    routes: Vec<Route>,
     active: InForce,
-    judged: Judged,
 }
 
-/// With what address the decision was made, to make it again.
+/// Where to dial, and with what address the decision was made, to make it again. `--connect-to` leads elsewhere: then
+/// the destination itself was judged.
 #[derive(Clone, Copy)]
-enum Judged {
-    Address(Address),
-    /// `--connect-to` leads elsewhere: the destination itself was judged.
-    Redirected(Address),
+struct Route {
+    addr: SocketAddr,
+    judged: Address,
 }
 
 /// A flow that may not, or that cannot.
@@ -70,6 +70,14 @@ impl Permitted {
         !self.permit.bypasses_firewall() && !self.permit.is_network_rule()
     }
 
+    fn first(&self) -> Option<SocketAddr> {
+        self.routes.first().map(|route| route.addr)
+    }
+
+    fn judged(&self) -> Address {
+        self.routes.first().map_or(Address::Unknown, |route| route.judged)
+    }
+
     pub(super) fn policy_hash(&self) -> Arc<str> {
         self.active.policy.hash().clone()
     }
@@ -86,11 +94,35 @@ impl Refused {
     }
 }
 
-/// An allowed flow that has been recorded and will be closed.
+/// An allowed flow that has been recorded. It ends by [`Session::close`]; dropped before, Egret has cut it.
 pub(super) struct Opened {
+    core: Rc<Core>,
     id: u64,
     since: Instant,
     bypassed: bool,
+    closed: bool,
+}
+
+impl Opened {
+    fn end(&mut self, bytes_up: u64, bytes_down: u64, closed_by: ClosedBy, why: CloseWhy) {
+        self.closed = true;
+        self.core.counters.bytes_up.add(bytes_up);
+        self.core.counters.bytes_down.add(bytes_down);
+        if self.bypassed {
+            return;
+        }
+        let (ts, flow, duration) = (Timestamp::now(), self.id, self.since.elapsed());
+        let record = CloseRecord { ts, flow, bytes_up, bytes_down, duration, closed_by, why };
+        self.core.recorder.record_at_once(Event::Close(record));
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.end(0, 0, ClosedBy::Egret, CloseWhy::Shutdown);
+        }
+    }
 }
 
 impl Session {
@@ -109,15 +141,17 @@ impl Session {
         if !worth_resolving {
             return Err(refused(decision, decision.reason, None));
         }
+        // What is denied by name is no upstream failure, also where only its address could have allowed it.
+        let unresolved = |reason| if decision.verdict == Verdict::Deny { decision.reason } else { reason };
         if let (Some(redirect), Ok(permit)) = (self.core.resolver.redirected(ask.to), decision.permit()) {
-            let answers = self.resolve(&redirect).await;
-            let answers = answers.map_err(|reason| refused(decision, reason, None))?;
+            let answers =
+                self.resolve(&redirect).await.map_err(|reason| refused(decision, unresolved(reason), None))?;
+            let judged = self.query(ask, protocol).address;
             let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
-            let judged = Judged::Redirected(self.query(&active, ask, protocol).address);
-            let permitted = Permitted { permit, protocol, addrs: addrs.collect(), active: active.clone(), judged };
-            return self.without_own(permitted);
+            let routes = addrs.map(|addr| Route { addr, judged }).collect();
+            return self.without_own(Permitted { permit, protocol, routes, active: active.clone() });
         }
-        let answers = self.resolve(ask.to).await.map_err(|reason| refused(decision, reason, None))?;
+        let answers = self.resolve(ask.to).await.map_err(|reason| refused(decision, unresolved(reason), None))?;
         self.judge(&active, ask, protocol, &answers)
     }
 
@@ -125,7 +159,7 @@ impl Session {
     fn first_allowed(&self, active: &Active, ask: Ask<'_>) -> (Protocol, Decision) {
         let mut denied = None;
         for protocol in ask.protocols {
-            let decision = active.policy.decide(&self.query(active, ask, *protocol));
+            let decision = active.policy.decide(&self.query(ask, *protocol)).outbound();
             if decision.verdict == Verdict::Allow {
                 return (*protocol, decision);
             }
@@ -134,7 +168,7 @@ impl Session {
         denied.expect("every front-end asks for one protocol at least")
     }
 
-    fn query<'a>(&self, _active: &Active, ask: Ask<'a>, protocol: Protocol) -> Query<'a> {
+    fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol) -> Query<'a> {
         Query { path: ask.path, ..Query::new(Some(self.client.ip()), protocol, &ask.to.host, ask.to.port) }
     }
 
@@ -146,18 +180,18 @@ impl Session {
         protocol: Protocol,
         answers: &[Address],
     ) -> Result<Permitted, Refused> {
-        let query = self.query(active, ask, protocol);
+        let query = self.query(ask, protocol);
         let mut permitted: Option<Permitted> = None;
         let mut refused = None;
         for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
             let dst = SocketAddr::new(ip, ask.to.port);
-            let decision = active.policy.decide(&query.with_address(answer));
+            let decision = active.policy.decide(&query.with_address(answer)).outbound();
+            let route = Route { addr: dst, judged: answer };
             match (decision.permit(), &mut permitted) {
                 (Ok(permit), None) => {
-                    let judged = Judged::Address(answer);
-                    permitted = Some(Permitted { permit, protocol, addrs: vec![dst], active: active.clone(), judged });
+                    permitted = Some(Permitted { permit, protocol, routes: vec![route], active: active.clone() });
                 }
-                (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => first.addrs.push(dst),
+                (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => first.routes.push(route),
                 (Ok(_), Some(_)) => {}
                 (Err(_), _) => {
                     let (reason, active) = (decision.reason, active.clone());
@@ -165,22 +199,22 @@ impl Session {
                 }
             }
         }
-        match (permitted, refused) {
-            (Some(permitted), _) => self.without_own(permitted),
-            (None, Some(refused)) => Err(refused),
-            (None, None) => {
-                let decision = active.policy.decide(&query);
-                let (reason, active) = (Reason::NameUnresolvable, active.clone());
-                Err(Refused { reason, decision, protocol, dst: None, active })
-            }
+        if let Some(permitted) = permitted {
+            return self.without_own(permitted);
         }
+        Err(refused.unwrap_or_else(|| {
+            let decision = active.policy.decide(&query).outbound();
+            let failed = decision.verdict == Verdict::Allow;
+            let reason = if failed { Reason::NameUnresolvable } else { decision.reason };
+            Refused { reason, decision, protocol, dst: None, active: active.clone() }
+        }))
     }
 
     /// Egret never connects to itself, whoever says so.
     fn without_own(&self, mut permitted: Permitted) -> Result<Permitted, Refused> {
-        let first = permitted.addrs.first().copied();
-        permitted.addrs.retain(|addr| !self.core.shared.is_own(*addr));
-        if permitted.addrs.is_empty() {
+        let first = permitted.first();
+        permitted.routes.retain(|route| !self.core.shared.is_own(route.addr));
+        if permitted.routes.is_empty() {
             let Permitted { permit, protocol, active, .. } = permitted;
             let decision = permit.decision();
             return Err(Refused { reason: Reason::Loop, decision, protocol, dst: first, active });
@@ -189,42 +223,47 @@ impl Session {
     }
 
     async fn resolve(&self, to: &Authority) -> Result<Vec<Address>, Reason> {
-        if matches!(to.host, Host::Name(_)) {
-            self.core.counters.dns_lookups.add(1);
-        }
-        self.core.resolver.resolve(to).await.map_err(|error| {
+        let answers = self.core.resolver.resolve(to).await;
+        let asked_dns = matches!(to.host, Host::Name(_))
+            && answers.as_ref().map_or(true, |answers| answers.iter().any(|one| matches!(one, Address::Given(_))));
+        self.core.counters.dns_lookups.add(u64::from(asked_dns));
+        answers.map_err(|error| {
             self.core.counters.dns_failures.add(1);
-            tracing::info!(%error, "a permitted name did not resolve");
+            tracing::info!(%error, "a name did not resolve");
             Reason::NameUnresolvable
         })
     }
 
     /// Decides again, for a protocol that has shown itself.
     pub(super) fn reauthorize(&self, ask: Ask<'_>, permitted: Permitted) -> Result<Permitted, Refused> {
-        let Permitted { addrs, active, judged, .. } = permitted;
-        let (Judged::Address(address) | Judged::Redirected(address)) = judged;
+        let address = permitted.judged();
+        let Permitted { routes, active, .. } = permitted;
         let protocol = ask.protocols[0];
-        let decision = active.policy.decide(&self.query(&active, ask, protocol).with_address(address));
+        let decision = active.policy.decide(&self.query(ask, protocol).with_address(address)).outbound();
         match decision.permit() {
-            Ok(permit) => Ok(Permitted { permit, protocol, addrs, active, judged }),
+            Ok(permit) => Ok(Permitted { permit, protocol, routes, active }),
             Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
         }
     }
 
     /// A permitted flow that is refused after all, for what it turned out to be.
     pub(super) fn refuse(&self, permitted: Permitted, reason: Reason) -> Refused {
-        let Permitted { permit, protocol, addrs, active, .. } = permitted;
-        let decision = permit.decision();
-        Refused { reason, decision, protocol, dst: addrs.first().copied(), active }
+        let dst = permitted.first();
+        let Permitted { permit, protocol, active, .. } = permitted;
+        Refused { reason, decision: permit.decision(), protocol, dst, active }
     }
 
-    pub(super) async fn dial(&self, permitted: &Permitted) -> Result<TcpStream, Reason> {
+    /// Connects, and remembers which address it was: that one is judged again when the policy changes.
+    pub(super) async fn dial(&self, permitted: &mut Permitted) -> Result<TcpStream, Reason> {
         let each = self.core.shared.config.timeouts.connect;
-        dial(&permitted.permit, &permitted.addrs, each).await.map_err(|error| {
+        let addrs = permitted.routes.iter().map(|route| route.addr);
+        let (stream, dialled) = dial(&permitted.permit, addrs, each).await.map_err(|error| {
             self.core.counters.connect_failures.add(1);
             tracing::info!(%error, "a permitted destination was not reached");
             error.reason()
-        })
+        })?;
+        permitted.routes.retain(|route| route.addr == dialled);
+        Ok(stream)
     }
 
     /// Records that the flow is allowed.
@@ -235,13 +274,14 @@ impl Session {
         sni: Option<Seen<HostName>>,
     ) -> Opened {
         let decision = permitted.permit.decision();
-        let dst = permitted.addrs.first().copied();
+        let dst = permitted.first();
         let record = self.flow_record(ask, permitted.protocol, decision, &permitted.active, dst);
         self.open(FlowRecord { sni, ..record }).await
     }
 
     async fn open(&self, record: FlowRecord) -> Opened {
-        let opened = Opened { id: record.flow, since: Instant::now(), bypassed: record.bypassed() };
+        let (id, bypassed) = (record.flow, record.bypassed());
+        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, closed: false };
         self.core.counters.flow(record.via, record.verdict, record.reason);
         self.core.recorder.record(Event::Flow(record)).await;
         opened
@@ -252,9 +292,9 @@ impl Session {
     pub(super) async fn record_refused(&self, ask: Ask<'_>, refused: &Refused, sni: Option<Seen<HostName>>) {
         let Refused { reason, decision, protocol, dst, active } = refused;
         let record = FlowRecord { sni, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
-        if reason.is_upstream_failure() {
+        if reason.is_upstream_failure() && decision.verdict == Verdict::Allow {
             let opened = self.open(record).await;
-            self.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(*reason));
+            self.close_failed(opened, [0, 0], *reason);
             return;
         }
         let record = FlowRecord { verdict: Verdict::Deny, reason: *reason, ..record };
@@ -262,17 +302,22 @@ impl Session {
         self.core.recorder.record(Event::Flow(record)).await;
     }
 
-    /// Records a refusal before any destination was understood: `host` as it was sent.
-    pub(super) async fn record_malformed(&self, via: Via, host: Option<&[u8]>, reason: Reason) {
+    /// Records the refusal of what the policy was not asked about.
+    pub(super) async fn record_malformed(&self, via: Via, about: About<'_>, reason: Reason) {
         let active = self.core.active();
+        let (host, port) = match about {
+            About::Nothing => (None, 0),
+            About::Raw(raw) => (Some(Seen::Raw(Escaped::name(raw))), 0),
+            About::To(to) => (Some(Seen::Valid(to.host.clone())), to.port),
+        };
         let record = FlowRecord {
             ts: Timestamp::now(),
             flow: self.core.next_flow(),
             via,
             client: self.client,
             protocol: Protocol::Tcp,
-            host: host.map(|raw| Seen::Raw(Escaped::name(raw))),
-            port: 0,
+            host,
+            port,
             sni: None,
             dst: None,
             verdict: Verdict::Deny,
@@ -316,27 +361,26 @@ impl Session {
         }
     }
 
-    pub(super) fn close(&self, opened: Opened, up: u64, down: u64, closed_by: ClosedBy, why: CloseWhy) {
-        self.core.counters.bytes_up.add(up);
-        self.core.counters.bytes_down.add(down);
-        if opened.bypassed {
-            return;
-        }
-        self.core.recorder.record_at_once(Event::Close(CloseRecord {
-            ts: Timestamp::now(),
-            flow: opened.id,
-            bytes_up: up,
-            bytes_down: down,
-            duration: opened.since.elapsed(),
-            closed_by,
-            why,
-        }));
+    /// Records how an allowed flow ended, and what it moved: up, down.
+    pub(super) fn close(&self, mut opened: Opened, moved: [u64; 2], closed_by: ClosedBy, why: CloseWhy) {
+        let [up, down] = moved;
+        opened.end(up, down, closed_by, why);
+    }
+
+    /// The same for a flow that failed: whose fault it was follows from the reason.
+    pub(super) fn close_failed(&self, opened: Opened, moved: [u64; 2], reason: Reason) {
+        let by = match reason {
+            Reason::ClientGone => ClosedBy::Client,
+            Reason::UpstreamUnreachable => ClosedBy::Origin,
+            _ => ClosedBy::Egret,
+        };
+        self.close(opened, moved, by, CloseWhy::Reason(reason));
     }
 
     /// Relays a tunnel to its end and records that.
     pub(super) async fn tunnel(&self, tunnel: Tunnel) {
-        let Tunnel { opened, via, to, permitted, client, origin, early, moved } = tunnel;
-        let ask = Ask { via, to: &to, protocols: &[], path: None };
+        let Tunnel { opened, via, to, path, permitted, client, origin, early, moved } = tunnel;
+        let ask = Ask { via, to: &to, protocols: &[], path: path.as_deref() };
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;
         let relayed = relay(&client, &origin, idle, early, self.cut(ask, &permitted)).await;
@@ -348,7 +392,7 @@ impl Session {
             End::Idle => (ClosedBy::Egret, CloseWhy::IdleTimeout),
             End::Cut(why) => (ClosedBy::Egret, why),
         };
-        self.close(opened, moved[0] + up, moved[1] + down, by, why);
+        self.close(opened, [moved[0] + up, moved[1] + down], by, why);
     }
 
     /// Completes when the tunnel has to end: Egret goes down, or a new policy denies it.
@@ -372,13 +416,12 @@ impl Session {
     }
 
     fn still_allowed(&self, ask: Ask<'_>, permitted: &Permitted) -> bool {
-        let (Judged::Address(address) | Judged::Redirected(address)) = permitted.judged;
         let active = self.core.active();
         if Rc::ptr_eq(&active, &permitted.active) {
             return true;
         }
-        let query = self.query(&active, ask, permitted.protocol).with_address(address);
-        active.policy.decide(&query).verdict == Verdict::Allow
+        let query = self.query(ask, permitted.protocol).with_address(permitted.judged());
+        active.policy.decide(&query).outbound().verdict == Verdict::Allow
     }
 
     /// The answer to a refused or failed flow, in the manner of the profile.
@@ -424,6 +467,15 @@ impl Session {
     }
 }
 
+/// What a malformed request was about, as far as that can be told.
+#[derive(Clone, Copy)]
+pub(super) enum About<'a> {
+    Nothing,
+    /// A destination that could not be read, as it was sent.
+    Raw(&'a [u8]),
+    To(&'a Authority),
+}
+
 /// What a front-end leaves behind: nothing, or a tunnel to be relayed. So what it took to get there is gone while
 /// the tunnel rests.
 pub(super) type Outcome = Option<Box<Tunnel>>;
@@ -433,6 +485,8 @@ pub(super) struct Tunnel {
     pub(super) opened: Opened,
     pub(super) via: Via,
     pub(super) to: Authority,
+    /// Of the request that asked for another protocol.
+    pub(super) path: Option<String>,
     pub(super) permitted: Permitted,
     pub(super) client: TcpStream,
     pub(super) origin: TcpStream,

@@ -1,7 +1,7 @@
 //! What flows share: the policy in force, and each core's own corner.
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, OnceLock};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ProxyConfig;
 use crate::flow::Profile;
+use crate::net::listener;
 use crate::net::resolve::Resolver;
 use crate::policy::Policy;
 use crate::telemetry::{CoreCounters, Log, Metrics, Recorder, RuleHits};
@@ -104,22 +105,8 @@ impl Shared {
     /// Would a connection to this address come back to Egret?
     pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
         let own = self.own.get().map_or(&[][..], Vec::as_slice);
-        own.iter().any(|own| own.port() == addr.port() && (own.ip() == addr.ip() || reaches(own.ip(), addr.ip())))
+        own.iter().any(|own| own.port() == addr.port() && listener::leads_to(own.ip(), addr.ip()))
     }
-}
-
-/// A listener on every address has all of this machine's; 0.0.0.0 as a destination is this machine too.
-fn reaches(listener: IpAddr, addr: IpAddr) -> bool {
-    if addr.is_unspecified() {
-        return true;
-    }
-    let any = if addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let is_local = || {
-        let socket = UdpSocket::bind(any).ok()?;
-        socket.connect((addr, 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip() == addr)
-    };
-    listener.is_unspecified() && is_local().unwrap_or(false)
 }
 
 fn activate(policy: Policy, profile: Profile, cores: usize, generation: u64) -> Active {

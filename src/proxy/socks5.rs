@@ -8,12 +8,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::flow::{Authority, Host, Reason, Via};
-use crate::telemetry::{CloseWhy, ClosedBy};
 use crate::wire::ParseError;
 use crate::wire::socks5::{self, Command, Destination, NO_AUTH, SocksError, USER_PASSWORD, VERSION};
 
-use super::session::{Ask, Outcome, Permitted, Session, Tunnel, close_gently};
-use super::{auth, connect, inspect};
+use super::auth;
+use super::carry::{self, Carried, carry, protocols_to};
+use super::session::{About, Ask, Outcome, Session, close_gently};
 
 /// Reply codes, RFC 1928 section 6.
 const SUCCEEDED: u8 = 0;
@@ -34,45 +34,18 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
     let to = match negotiate(&session, &mut client).await {
         Ok(to) => to,
         Err(refusal) => {
-            session.record_malformed(Via::Socks5, refusal.raw.as_deref(), refusal.reason).await;
+            let about = refusal.raw.as_deref().map_or(About::Nothing, About::Raw);
+            session.record_malformed(Via::Socks5, about, refusal.reason).await;
             session.write(&client.stream, &refusal.reply).await;
             close_gently(client.stream).await;
             return None;
         }
     };
     let Client { stream, held, .. } = client;
-    let ask = Ask { via: Via::Socks5, to: &to, protocols: connect::protocols_to(&to.host), path: None };
-    match session.authorize(ask).await {
-        Ok(permitted) if permitted.is_looked_into() => {
-            if !session.write(&stream, &reply(SUCCEEDED)).await {
-                return None;
-            }
-            inspect::serve(&session, stream, held, permitted, ask).await
-        }
-        Ok(permitted) => pass(&session, stream, held, permitted, ask).await,
-        Err(refused) => {
-            session.record_refused(ask, &refused, None).await;
-            session.write(&stream, &reply(code_of(refused.reason))).await;
-            close_gently(stream).await;
-            None
-        }
-    }
-}
-
-async fn pass(session: &Session, stream: TcpStream, held: BytesMut, permitted: Permitted, ask: Ask<'_>) -> Outcome {
-    let opened = session.record_allowed(ask, &permitted, None).await;
-    match session.dial(&permitted).await {
-        Ok(origin) => {
-            if !session.write(&stream, &reply(SUCCEEDED)).await {
-                session.close(opened, 0, 0, ClosedBy::Client, CloseWhy::Reset);
-                return None;
-            }
-            let early = [held.to_vec(), Vec::new()];
-            let (client, via, to, moved) = (stream, ask.via, ask.to.clone(), [0, 0]);
-            Some(Box::new(Tunnel { opened, via, to, permitted, client, origin, early, moved }))
-        }
-        Err(reason) => {
-            session.close(opened, 0, 0, ClosedBy::Egret, CloseWhy::Reason(reason));
+    let ask = Ask { via: Via::Socks5, to: &to, protocols: protocols_to(&to), path: None };
+    match carry(&session, stream, held, ask, &reply(SUCCEEDED)).await {
+        Carried::Done(outcome) => outcome,
+        Carried::Refused(carry::Refusal { stream, reason, .. }) => {
             session.write(&stream, &reply(code_of(reason))).await;
             close_gently(stream).await;
             None

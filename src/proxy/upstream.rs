@@ -1,6 +1,6 @@
 //! Connections to origins for plain HTTP, kept as long as the client's own connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use hyper::body::{Body as _, Incoming};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::flow::{Authority, Reason};
 
-use super::body::{Body, BodyEnd, Streamed};
+use super::body::{Body, Meter, Streamed};
 use super::session::{Permitted, Session};
 
 /// Connections that one client connection keeps open to origins.
@@ -32,40 +32,28 @@ struct Kept {
     sender: SendRequest<Body>,
 }
 
-/// The head of an origin's answer.
-pub(super) struct Sent {
-    pub(super) response: Response<Incoming>,
-    /// Bytes of the request's body, as far as they were sent.
-    pub(super) sent_bytes: Rc<Cell<u64>>,
-}
-
 impl Upstream {
     pub(super) fn new(session: Rc<Session>) -> Upstream {
         Upstream { session, kept: RefCell::default(), drivers: RefCell::default() }
     }
 
-    /// Sends a request on a kept connection or on a new one, and waits for the head of the answer.
+    /// Sends a request on a kept connection or on a new one, and waits for the head of the answer. `meter` shows how
+    /// far the request's body is.
     pub(super) async fn send(
         &self,
         request: Request<Incoming>,
         to: &Authority,
-        permitted: &Permitted,
-    ) -> Result<Sent, Reason> {
-        let progress = Progress::default();
-        let (sent_bytes, done_at) = (progress.bytes.clone(), progress.done_at.clone());
+        permitted: &mut Permitted,
+        meter: &Rc<Meter>,
+    ) -> Result<Response<Incoming>, Reason> {
         let limit = self.session.timeouts().idle;
         let hash = permitted.policy_hash();
         let kept = self.take_kept(to, &hash).await;
         let repeat = kept.as_ref().and_then(|_| repeatable(&request));
-        let mut request = request.map(|body| {
-            Body::Streamed(Streamed::new(body, limit, move |bytes, _: BodyEnd| {
-                sent_bytes.set(bytes);
-                done_at.set(Some(Instant::now()));
-            }))
-        });
+        let mut request = request.map(|body| Body::Streamed(Streamed::new(body, limit, meter.clone())));
         if let Some(mut kept) = kept {
-            match (self.answer_within(kept.sender.try_send_request(request), &progress).await, repeat) {
-                (Ok(response), _) => return Ok(self.keep(kept, response, progress)),
+            match (self.answer_within(kept.sender.try_send_request(request), meter).await, repeat) {
+                (Ok(response), _) => return Ok(self.keep(kept, response)),
                 // The origin closed the kept connection before it took the request, or as it did.
                 (Err(Failed::Unsent(unsent)), _) => request = *unsent,
                 (Err(Failed::Reason(Reason::UpstreamUnreachable)), Some(repeat)) => request = repeat,
@@ -74,8 +62,8 @@ impl Upstream {
         }
         let sender = self.connect(permitted).await?;
         let mut kept = Kept { to: to.clone(), policy_hash: hash, sender };
-        match self.answer_within(kept.sender.try_send_request(request), &progress).await {
-            Ok(response) => Ok(self.keep(kept, response, progress)),
+        match self.answer_within(kept.sender.try_send_request(request), meter).await {
+            Ok(response) => Ok(self.keep(kept, response)),
             Err(Failed::Unsent(_)) => Err(Reason::UpstreamUnreachable),
             Err(Failed::Reason(reason)) => Err(reason),
         }
@@ -93,16 +81,16 @@ impl Upstream {
         matches!(timeout(limit, kept.sender.ready()).await, Ok(Ok(()))).then_some(kept)
     }
 
-    fn keep(&self, kept: Kept, response: Response<Incoming>, progress: Progress) -> Sent {
+    fn keep(&self, kept: Kept, response: Response<Incoming>) -> Response<Incoming> {
         let mut all = self.kept.borrow_mut();
         if all.len() == KEPT {
             all.remove(0);
         }
         all.push(kept);
-        Sent { response, sent_bytes: progress.bytes }
+        response
     }
 
-    async fn connect(&self, permitted: &Permitted) -> Result<SendRequest<Body>, Reason> {
+    async fn connect(&self, permitted: &mut Permitted) -> Result<SendRequest<Body>, Reason> {
         let stream = self.session.dial(permitted).await?;
         let mut http = http1::Builder::new();
         let handshake = http.title_case_headers(true).handshake(TokioIo::new(stream)).await;
@@ -117,19 +105,23 @@ impl Upstream {
         Ok(sender)
     }
 
-    /// The deadline runs from the end of the request's body, however long that takes.
-    async fn answer_within<F>(&self, sending: F, progress: &Progress) -> Result<Response<Incoming>, Failed>
+    /// The body may take its time as long as it moves; the deadline for an answer runs from its end.
+    async fn answer_within<F>(&self, sending: F, meter: &Meter) -> Result<Response<Incoming>, Failed>
     where
         F: Future<Output = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<Body>>>>,
     {
-        let limit = self.session.timeouts().response;
+        let (response, idle) = (self.session.timeouts().response, self.session.timeouts().idle);
+        let since = Instant::now();
         let late = async {
             loop {
-                let until = progress.done_at.get().unwrap_or_else(Instant::now) + limit;
-                sleep_until(until).await;
-                if progress.done_at.get().is_some_and(|done| done + limit <= Instant::now()) {
+                let until = match meter.done_at() {
+                    Some(done) => done.max(since) + response,
+                    None => meter.moved_at().unwrap_or(since) + idle,
+                };
+                if until <= Instant::now() {
                     return;
                 }
+                sleep_until(until).await;
             }
         };
         tokio::select! {
@@ -163,11 +155,4 @@ fn repeatable(request: &Request<Incoming>) -> Option<Request<Body>> {
 
 fn reason_of(error: &hyper::Error) -> Reason {
     if error.is_parse() { Reason::UpstreamInvalid } else { Reason::UpstreamUnreachable }
-}
-
-/// How far the request's body is.
-#[derive(Default)]
-struct Progress {
-    bytes: Rc<Cell<u64>>,
-    done_at: Rc<Cell<Option<Instant>>>,
 }

@@ -19,7 +19,7 @@ use crate::net::{dial, listener};
 
 use super::explicit;
 use super::limit::Place;
-use super::session::Session;
+use super::session::{About, Session};
 use super::shared::{Core, Shared};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
@@ -32,18 +32,15 @@ pub(super) fn start(
     dns: DnsConfig,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    let inside = runtime.enter();
+    let resolver = Resolver::new(&dns, shared.config.timeouts.resolve).map_err(io::Error::other)?;
+    let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+    drop(inside);
     std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
-        let deadline = shared.config.timeouts.resolve;
         let local = LocalSet::new();
-        let served = local.block_on(&runtime, async {
-            let resolver = Resolver::new(&dns, deadline).map_err(io::Error::other)?;
-            let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+        local.block_on(&runtime, async {
             serve(Rc::new(Core::new(shared, number, resolver)), listeners).await;
-            Ok::<(), io::Error>(())
         });
-        if let Err(error) = served {
-            tracing::error!(%error, "a worker cannot start");
-        }
         drop(local);
         runtime.shutdown_timeout(SHUTDOWN);
     })
@@ -79,20 +76,25 @@ type Connections = Rc<std::cell::RefCell<JoinSet<()>>>;
 
 async fn accept_all(core: Rc<Core>, listener: TcpListener, connections: Connections) {
     loop {
-        let place = core.shared.limiter.place().await;
+        // Waiting before there is a connection would keep its place from another listener.
         let (stream, client) = listener::accept(&listener).await;
+        let place = core.shared.limiter.place().await;
         if !cfg!(target_os = "linux") {
             dial::no_delay(&stream);
         }
         let connection = serve_one(core.clone(), stream, ClientAddr::new(client), place);
         let mut connections = connections.borrow_mut();
-        while connections.try_join_next().is_some() {}
+        while let Some(ended) = connections.try_join_next() {
+            if ended.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a connection ended in a panic; please report it");
+            }
+        }
         connections.spawn_local(connection);
     }
 }
 
 async fn serve_one(core: Rc<Core>, stream: TcpStream, client: ClientAddr, place: Place) {
-    core.counters.connections.inc();
+    let counted = Counted::new(core.clone());
     let session = Rc::new(Session { core: core.clone(), client });
     match core.shared.limiter.client_place(client.ip()) {
         Ok(client_place) => {
@@ -102,8 +104,24 @@ async fn serve_one(core: Rc<Core>, stream: TcpStream, client: ClientAddr, place:
             }
             drop(client_place);
         }
-        Err(()) => session.record_malformed(Via::Http, None, Reason::LimitClient).await,
+        Err(()) => session.record_malformed(Via::Http, About::Nothing, Reason::LimitClient).await,
     }
-    core.counters.connections.dec();
+    drop(counted);
     drop(place);
+}
+
+/// A connection that is open, for the metrics.
+struct Counted(Rc<Core>);
+
+impl Counted {
+    fn new(core: Rc<Core>) -> Counted {
+        core.counters.connections.inc();
+        Counted(core)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counters.connections.dec();
+    }
 }

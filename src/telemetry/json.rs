@@ -80,7 +80,7 @@ struct FlowLine<'a> {
     proto: &'static str,
     #[serde(serialize_with = "display_known")]
     host: Option<&'a dyn Display>,
-    port: u16,
+    port: Option<u16>,
     #[serde(serialize_with = "display_known")]
     sni: Option<&'a dyn Display>,
     #[serde(serialize_with = "display_known")]
@@ -120,7 +120,7 @@ impl<'a> FlowLine<'a> {
             client: &record.client,
             proto: record.protocol.as_str(),
             host: record.host.as_ref().map(|host| host as &dyn Display),
-            port: record.port,
+            port: Some(record.port).filter(|port| *port != 0),
             sni: record.sni.as_ref().map(|sni| sni as &dyn Display),
             dst: record.dst.as_ref().map(|dst| dst as &dyn Display),
             verdict: record.verdict.as_str(),
