@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::flow::HostName;
+use crate::flow::{HostName, MAX_NAME};
 
 /// A target FQDN of an application rule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -99,6 +99,9 @@ fn parse_glob(text: &str) -> Result<FqdnPattern, PatternError> {
     let known = |b: u8| b.is_ascii_alphanumeric() || b"-_.*?[]{},!".contains(&b);
     if lower.is_empty() || !lower.bytes().all(known) {
         return Err(bad("it holds letters, digits, - _ . and the signs * ? [ ] { } , ! only".to_owned()));
+    }
+    if lower.len() > MAX_NAME {
+        return Err(bad(format!("it is longer than the {MAX_NAME} bytes of a host name")));
     }
     compile_glob(&lower).map_err(|error| bad(error.kind().to_string()))?;
     Ok(FqdnPattern::Glob(lower.into()))
@@ -238,6 +241,9 @@ mod tests {
         assert!(error("a b.test").contains("no host name"));
         assert!(error("glob:a/b").contains("no glob"));
         assert!(error("glob:[a").contains("no glob"));
+        let long = format!("glob:*{}", "a".repeat(300));
+        assert!(error(&long).ends_with("is no glob: it is longer than the 253 bytes of a host name"));
+        assert!(FqdnPattern::parse(&long[..5 + 253]).is_ok());
     }
 
     #[test]
