@@ -265,9 +265,11 @@ impl Output {
     /// Where that fails, the old file is kept.
     fn reopen(&mut self, backlog: &mut Backlog) {
         let Target::File(path) = &self.target else { return };
-        backlog.rewind_to_line();
         match Output::open(&self.target, backlog) {
-            Ok(opened) => *self = opened,
+            Ok(opened) => {
+                backlog.rewind_to_line();
+                *self = opened;
+            }
             Err(error) if !self.said_lost_path => {
                 self.said_lost_path = true;
                 tracing::error!("{error}; still writing to what was `{}`", path.display());
@@ -538,16 +540,34 @@ pub(crate) mod tests {
         assert_eq!(other.0, b"two\n");
     }
 
+    /// Two records, of which the second is written in part: the disk was full.
+    fn tear(sink: &mut Sink) {
+        (0..2).for_each(|seq| push(sink, seq));
+        let written = sink.backlog.bytes.len() - 10;
+        sink.out.file.write_all(&sink.backlog.bytes[..written]).unwrap();
+        sink.backlog.done = written;
+    }
+
+    #[test]
+    fn a_torn_line_is_completed_where_the_file_cannot_be_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (logs, moved) = (dir.path().join("logs"), dir.path().join("moved"));
+        fs::create_dir(&logs).unwrap();
+        let mut sink = open(&logs.join("log"), Format::Json);
+        tear(&mut sink);
+        fs::rename(&logs, &moved).unwrap();
+        sink.follow_rename();
+        sink.flush();
+        let kept = moved.join("log");
+        assert_eq!((sequence(&kept), fs::read_to_string(&kept).unwrap().lines().count()), (vec![0, 1], 2));
+    }
+
     #[test]
     fn a_line_torn_by_rotation_is_whole_in_the_new_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut sink = open(&path, Format::Json);
-        (0..2).for_each(|seq| push(&mut sink, seq));
-        // The disk was full after so many bytes, within the second line.
-        let written = sink.backlog.bytes.len() - 10;
-        sink.out.file.write_all(&sink.backlog.bytes[..written]).unwrap();
-        sink.backlog.done = written;
+        tear(&mut sink);
         fs::rename(&path, dir.path().join("log.1")).unwrap();
         sink.follow_rename();
         sink.flush();
