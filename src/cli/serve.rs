@@ -22,7 +22,7 @@ use crate::control::{AdminListener, Control, Origin};
 use crate::net::listener::raise_descriptor_limit;
 use crate::policy::Policy;
 use crate::proxy::{Lifecycle, Proxy};
-use crate::telemetry::{Format, Log, OnError, RunId, SinkSpec, StartRecord, Target, Telemetry, TelemetryConfig};
+use crate::telemetry::{Duty, Format, Log, OnError, RunId, SinkSpec, StartRecord, Target, Telemetry, TelemetryConfig};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -229,7 +229,8 @@ fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
 /// Somebody at a terminal sees what is denied, also where the log goes to files.
 fn for_whoever_watches(log: &LogConfig) -> Option<SinkSpec> {
     let written = log.sinks.iter().any(|sink| sink.target == LogTarget::Stdout);
-    (output::stdout_is_terminal() && !written).then_some(SinkSpec { target: Target::Stdout, format: Format::Text })
+    let watched = output::stdout_is_terminal() && !written;
+    watched.then_some(SinkSpec { target: Target::Stdout, format: Format::Text, duty: Duty::BestEffort })
 }
 
 fn sink(sink: &LogSink) -> SinkSpec {
@@ -247,5 +248,6 @@ fn sink(sink: &LogSink) -> SinkSpec {
             LogFormat::Azure => Format::Azure,
             LogFormat::AzureLegacy => Format::AzureLegacy,
         },
+        duty: Duty::Kept,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::flow::Profile;
@@ -222,6 +223,8 @@ pub struct ConfigErrors {
     pub errors: Vec<ConfigError>,
     /// Errors beyond those.
     pub more: usize,
+    /// Every file that was read or looked for: a change in one may be the mend.
+    pub files: Vec<PathBuf>,
 }
 
 impl fmt::Display for ConfigErrors {
@@ -281,23 +284,23 @@ impl Findings {
         }
     }
 
-    /// The warnings, where nothing was wrong.
-    pub(super) fn finish(self) -> Result<Vec<String>, ConfigErrors> {
+    /// The warnings, where nothing was wrong in these `files`.
+    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<String>, ConfigErrors> {
         let Findings { mut errors, more, doubts: _, warnings } = self;
         if errors.is_empty() {
             return Ok(warnings);
         }
-        let mut files: Vec<String> = Vec::new();
+        let mut origins: Vec<String> = Vec::new();
         for error in &errors {
-            if !files.contains(&error.origin) {
-                files.push(error.origin.clone());
+            if !origins.contains(&error.origin) {
+                origins.push(error.origin.clone());
             }
         }
         errors.sort_by_key(|error| {
-            let file = files.iter().position(|file| *file == error.origin);
-            (file, error.position.as_ref().map(|at| (at.line, at.column)))
+            let origin = origins.iter().position(|origin| *origin == error.origin);
+            (origin, error.position.as_ref().map(|at| (at.line, at.column)))
         });
-        Err(ConfigErrors { errors, more })
+        Err(ConfigErrors { errors, more, files: files.to_vec() })
     }
 }
 

@@ -96,7 +96,7 @@ mod tests {
     fn read_text(text: String) {
         let mut findings = Findings::default();
         read(&Source::new("egret.toml".to_owned(), text), &mut findings);
-        let _ = findings.finish().map_err(|errors| errors.to_string());
+        let _ = findings.finish(&[]).map_err(|errors| errors.to_string());
     }
 
     /// A line that sets some option, in a table or not, to some value of some kind.

@@ -175,6 +175,7 @@ impl Loader {
         let path = values::join(folder, name);
         let builtin = allowlist::builtin(name).is_some();
         if !builtin && !path.exists() {
+            self.files.push(path);
             let problem = Problem::new(format!("`{name}` is neither a built-in policy nor a file"));
             let known: Vec<&str> = allowlist::BUILTINS.iter().map(|(known, _)| *known).collect();
             let mend = match nearest(name, known.iter().copied()) {
@@ -260,7 +261,7 @@ impl Loader {
         let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, admin, dns, log } = settings.resolve(&mut findings);
         findings.settle(profile);
-        let warnings = findings.finish()?;
+        let warnings = findings.finish(&self.files)?;
         let rules = RuleSet { policies: self.policies, infrastructure: self.infrastructure, service_endpoints };
         let sources = self.sources;
         let config = Config { rules, sources, profile, private_addresses, proxy, admin, dns, log };

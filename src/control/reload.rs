@@ -110,18 +110,17 @@ impl Reloader {
         let before = stamps(current.files.keys());
         let (overrides, cwd_default) = (self.overrides.clone(), self.cwd_default);
         let loading = tokio::task::spawn_blocking(move || load(&overrides, cwd_default));
-        let loaded = match loading.await {
-            Ok(loaded) => loaded.map_err(|errors| errors.to_string()),
-            Err(panic) => Err(format!("the configuration could not be read: {panic}")),
-        };
-        match loaded {
-            Ok((loaded, policy)) => Ok(Box::pin(self.take_up(&mut current, &before, loaded, policy)).await),
-            Err(error) => {
-                // The same files are not tried again. Which files a broken configuration has nobody knows.
-                current.files = before;
-                Err(self.refuse(error).await)
+        let (error, met) = match loading.await {
+            Ok(Ok((loaded, policy))) => {
+                return Ok(Box::pin(self.take_up(&mut current, &before, loaded, policy)).await);
             }
-        }
+            Ok(Err(errors)) => (errors.to_string(), errors.files),
+            Err(panic) => (format!("the configuration could not be read: {panic}"), Vec::new()),
+        };
+        // The same files are not tried again. The one to mend may be an old one or one met just now.
+        current.files = stamps(met);
+        current.files.extend(before);
+        Err(self.refuse(error).await)
     }
 
     async fn take_up(&self, current: &mut Current, before: &Stamps, loaded: Loaded, policy: Policy) -> Reloaded {

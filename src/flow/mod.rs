@@ -9,6 +9,7 @@ mod port;
 mod reason;
 
 pub use addr::{AddrClass, embedded_ipv4};
+pub(crate) use name::MAX_NAME;
 pub use name::{HostName, NameError};
 pub use port::{PortError, PortRange, PortSet};
 pub use reason::{Reason, Verdict};

@@ -36,7 +36,8 @@ pub enum NameError {
     Numeric,
 }
 
-const MAX_NAME: usize = 253;
+/// Bytes of a name at most.
+pub(crate) const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
 impl HostName {

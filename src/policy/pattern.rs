@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::flow::HostName;
+use crate::flow::{HostName, MAX_NAME};
 
 /// A target FQDN of an application rule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +28,8 @@ pub enum PatternError {
     StarPosition { text: String, nearest: String },
     #[error("`{text}` is no host name: {source}")]
     NotAName { text: String, source: crate::flow::NameError },
+    #[error("`{text}`: part of a label has no A-label form; write `*.{}`", .text.trim_start_matches(['*', '-']))]
+    UnicodeTail { text: String },
     #[error("`{text}` is no glob: {why}")]
     BadGlob { text: String, why: String },
     #[error("`{text}`: a target URL holds {what}; leave it out")]
@@ -66,6 +68,9 @@ impl FqdnPattern {
         match rest.strip_prefix('.') {
             _ if !star => Ok(FqdnPattern::Exact(name(rest)?)),
             Some(below) => Ok(FqdnPattern::Subdomains(name(below)?)),
+            None if !rest.split('.').next().is_some_and(str::is_ascii) => {
+                Err(PatternError::UnicodeTail { text: text.to_owned() })
+            }
             // A tail may begin in the middle of a label, with a hyphen too (`*-prod.contoso.com`).
             None => Ok(FqdnPattern::Suffix(name(&format!("x{rest}"))?.as_str()[1..].into())),
         }
@@ -99,6 +104,9 @@ fn parse_glob(text: &str) -> Result<FqdnPattern, PatternError> {
     let known = |b: u8| b.is_ascii_alphanumeric() || b"-_.*?[]{},!".contains(&b);
     if lower.is_empty() || !lower.bytes().all(known) {
         return Err(bad("it holds letters, digits, - _ . and the signs * ? [ ] { } , ! only".to_owned()));
+    }
+    if lower.len() > MAX_NAME {
+        return Err(bad(format!("it is longer than the {MAX_NAME} bytes of a host name")));
     }
     compile_glob(&lower).map_err(|error| bad(error.kind().to_string()))?;
     Ok(FqdnPattern::Glob(lower.into()))
@@ -246,6 +254,23 @@ mod tests {
         assert!(error("a b.test").contains("no host name"));
         assert!(error("glob:a/b").contains("no glob"));
         assert!(error("glob:[a").contains("no glob"));
+        let long = format!("glob:*{}", "a".repeat(300));
+        assert!(error(&long).ends_with("is no glob: it is longer than the 253 bytes of a host name"));
+        assert!(FqdnPattern::parse(&long[..5 + 253]).is_ok());
+    }
+
+    #[test]
+    fn a_tail_is_ascii_where_it_may_begin_within_a_label() {
+        let tail = |text: &str| FqdnPattern::parse(text).map(|pattern| pattern.to_string()).map_err(|e| e.to_string());
+        assert_eq!(
+            tail("*bücher.example").unwrap_err(),
+            "`*bücher.example`: part of a label has no A-label form; write `*.bücher.example`"
+        );
+        assert!(tail("*-bücher.example").unwrap_err().ends_with("write `*.bücher.example`"));
+        assert_eq!(tail("*.bücher.example").unwrap(), "*.xn--bcher-kva.example");
+        assert_eq!(tail("*Prod.bücher.example").unwrap(), "*prod.xn--bcher-kva.example");
+        assert_eq!(tail("*-PROD.Contoso.com").unwrap(), "*-prod.contoso.com");
+        assert!(tail("*con toso.com").unwrap_err().contains("no host name"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! to all sinks and numbers them. Records of one core keep their order; between cores the numbers follow the
 //! order of arrival. The queue is bounded: when it is full, whoever records *waits*. A sink that fails keeps
 //! a bounded backlog; beyond it records are *counted as lost*, and [`OnError`] says whether new flows are
-//! refused meanwhile.
+//! refused meanwhile. A sink of [`Duty::BestEffort`] does neither.
 //!
 //! May use [`flow`](crate::flow), [`policy`](crate::policy) and the log shapes of [`azure`](crate::azure).
 //! Knows nothing of proxies and admin servers: they call it.
@@ -12,6 +12,7 @@
 mod clock;
 mod json;
 mod metrics;
+mod onlooker;
 mod recent;
 mod record;
 mod recorder;
@@ -26,7 +27,7 @@ pub use record::{
     CloseRecord, CloseWhy, ClosedBy, Counts, Escaped, Event, FlowRecord, ReloadRecord, RunId, Seen, StartRecord,
 };
 pub use recorder::{Log, Recorder};
-pub use sink::{Format, OnError, SinkSpec, Target};
+pub use sink::{Duty, Format, OnError, SinkSpec, Target};
 pub(crate) use text::Printable;
 
 use std::io;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::{Clock, Precision};
+use super::onlooker::Onlooker;
 use super::record::{CloseRecord, Counts, FlowRecord, ReloadRecord, RunId, StartRecord};
 use super::text::Colours;
 use super::{json, text};
@@ -19,6 +20,16 @@ use crate::azure::logs::{Decided, azure_record, legacy_record};
 pub struct SinkSpec {
     pub target: Target,
     pub format: Format,
+    pub duty: Duty,
+}
+
+/// What is owed to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Every record: whoever records waits for it, losses are counted, [`OnError`] holds.
+    Kept,
+    /// What it takes at once: the rest is dropped and is no loss, and nobody waits or is refused.
+    BestEffort,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +115,7 @@ enum Health {
 impl Sink {
     pub(super) fn open(spec: &SinkSpec, identity: &Identity) -> io::Result<Sink> {
         let mut backlog = Backlog::default();
-        let out = Output::open(&spec.target, &mut backlog)?;
+        let out = Output::open(&spec.target, spec.duty, &mut backlog)?;
         let render = Renderer::new(spec, identity);
         Ok(Sink { out, render, backlog, health: Health::Well, lost: 0 })
     }
@@ -123,7 +134,7 @@ impl Sink {
         if self.backlog.is_empty() {
             return;
         }
-        match self.backlog.write_to(&mut self.out.file) {
+        match self.backlog.write_to(&mut self.out.way) {
             Ok(()) => self.recovered(),
             Err(error) => self.failed(&error),
         }
@@ -170,11 +181,19 @@ impl Sink {
             self.reopen();
         }
     }
+
+    /// Nothing more comes.
+    pub(super) fn end(self) {
+        match self.out.way {
+            Way::Direct(_) => {}
+            Way::Aside(onlooker) => onlooker.end(),
+        }
+    }
 }
 
 /// Rendered records that are not written yet.
 #[derive(Debug, Default)]
-struct Backlog {
+pub(super) struct Backlog {
     bytes: Vec<u8>,
     /// How many of `bytes` are written; it may stand within a line.
     done: usize,
@@ -183,6 +202,10 @@ struct Backlog {
 }
 
 impl Backlog {
+    pub(super) fn of(bytes: Vec<u8>) -> Backlog {
+        Backlog { bytes, ..Backlog::default() }
+    }
+
     fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -197,7 +220,7 @@ impl Backlog {
     }
 
     /// On an error, continues where it stopped when called again.
-    fn write_to(&mut self, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write_to(&mut self, out: &mut impl Write) -> io::Result<()> {
         if self.after_torn_line {
             out.write_all(b"\n")?;
             self.after_torn_line = false;
@@ -227,21 +250,44 @@ const RETRY_AFTER: Duration = Duration::from_millis(5);
 
 struct Output {
     target: Target,
-    file: File,
+    duty: Duty,
+    way: Way,
     file_id: Option<FileId>,
     /// That the file could not be opened again has been said.
     said_lost_path: bool,
 }
 
+enum Way {
+    Direct(File),
+    Aside(Onlooker),
+}
+
+impl Write for Way {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Way::Direct(file) => file.write(bytes),
+            Way::Aside(onlooker) => onlooker.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Output {
-    fn open(target: &Target, backlog: &mut Backlog) -> io::Result<Output> {
+    fn open(target: &Target, duty: Duty, backlog: &mut Backlog) -> io::Result<Output> {
         let file = match target {
             Target::Stdout => duplicate(&io::stdout())?,
             Target::Stderr => duplicate(&io::stderr())?,
             Target::File(path) => open_file(path, backlog).map_err(|error| naming(path, &error))?,
         };
         let file_id = file.metadata().ok().as_ref().and_then(file_id);
-        Ok(Output { target: target.clone(), file, file_id, said_lost_path: false })
+        let way = match duty {
+            Duty::Kept => Way::Direct(file),
+            Duty::BestEffort => Way::Aside(Onlooker::start(file)?),
+        };
+        Ok(Output { target: target.clone(), duty, way, file_id, said_lost_path: false })
     }
 
     fn name(&self) -> String {
@@ -265,9 +311,11 @@ impl Output {
     /// Where that fails, the old file is kept.
     fn reopen(&mut self, backlog: &mut Backlog) {
         let Target::File(path) = &self.target else { return };
-        backlog.rewind_to_line();
-        match Output::open(&self.target, backlog) {
-            Ok(opened) => *self = opened,
+        match Output::open(&self.target, self.duty, backlog) {
+            Ok(opened) => {
+                backlog.rewind_to_line();
+                *self = opened;
+            }
             Err(error) if !self.said_lost_path => {
                 self.said_lost_path = true;
                 tracing::error!("{error}; still writing to what was `{}`", path.display());
@@ -392,7 +440,7 @@ pub(crate) mod tests {
     use std::fs;
 
     pub(crate) fn file(path: &Path, format: Format) -> SinkSpec {
-        SinkSpec { target: Target::File(path.to_owned()), format }
+        SinkSpec { target: Target::File(path.to_owned()), format, duty: Duty::Kept }
     }
 
     fn open(path: &Path, format: Format) -> Sink {
@@ -520,7 +568,7 @@ pub(crate) mod tests {
     #[test]
     fn a_torn_line_is_completed_in_its_file_and_repeated_in_another() {
         let torn = || {
-            let mut backlog = Backlog { bytes: b"one\ntwo\n".to_vec(), ..Backlog::default() };
+            let mut backlog = Backlog::of(b"one\ntwo\n".to_vec());
             let mut out = Full(Vec::new(), 5);
             assert_eq!(backlog.write_to(&mut out).unwrap_err().kind(), io::ErrorKind::StorageFull);
             assert_eq!(out.0, b"one\nt");
@@ -538,16 +586,34 @@ pub(crate) mod tests {
         assert_eq!(other.0, b"two\n");
     }
 
+    /// Two records, of which the second is written in part: the disk was full.
+    fn tear(sink: &mut Sink) {
+        (0..2).for_each(|seq| push(sink, seq));
+        let written = sink.backlog.bytes.len() - 10;
+        sink.out.way.write_all(&sink.backlog.bytes[..written]).unwrap();
+        sink.backlog.done = written;
+    }
+
+    #[test]
+    fn a_torn_line_is_completed_where_the_file_cannot_be_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (logs, moved) = (dir.path().join("logs"), dir.path().join("moved"));
+        fs::create_dir(&logs).unwrap();
+        let mut sink = open(&logs.join("log"), Format::Json);
+        tear(&mut sink);
+        fs::rename(&logs, &moved).unwrap();
+        sink.follow_rename();
+        sink.flush();
+        let kept = moved.join("log");
+        assert_eq!((sequence(&kept), fs::read_to_string(&kept).unwrap().lines().count()), (vec![0, 1], 2));
+    }
+
     #[test]
     fn a_line_torn_by_rotation_is_whole_in_the_new_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut sink = open(&path, Format::Json);
-        (0..2).for_each(|seq| push(&mut sink, seq));
-        // The disk was full after so many bytes, within the second line.
-        let written = sink.backlog.bytes.len() - 10;
-        sink.out.file.write_all(&sink.backlog.bytes[..written]).unwrap();
-        sink.backlog.done = written;
+        tear(&mut sink);
         fs::rename(&path, dir.path().join("log.1")).unwrap();
         sink.follow_rename();
         sink.flush();

@@ -131,6 +131,7 @@ impl Writer {
         self.flush();
         self.sinks.iter_mut().for_each(Sink::abandon);
         self.flush();
+        self.sinks.into_iter().for_each(Sink::end);
         self.counts
     }
 }
@@ -142,7 +143,7 @@ mod tests {
     use super::super::record::{FlowRecord, ReloadRecord, RunId};
     use super::super::recorder::BATCH;
     use super::super::sink::tests::{file, sequence};
-    use super::super::{Filter, Format, Recorder, SinkSpec, Telemetry, TelemetryConfig};
+    use super::super::{Duty, Filter, Format, Recorder, SinkSpec, Telemetry, TelemetryConfig};
     use super::*;
     use crate::flow::Reason;
     use std::fs;
@@ -287,14 +288,19 @@ mod tests {
         assert!(error.to_string().starts_with("cannot open the flow log `/nonexistent/egret.log`: "), "{error}");
     }
 
-    /// A log into a pipe that nobody reads yet.
+    /// A pipe that nobody reads yet.
+    #[cfg(target_os = "linux")]
+    fn pipe(path: &Path) -> fs::File {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // For reading and writing, so that neither end waits for the other to be opened.
+        fs::OpenOptions::new().read(true).write(true).open(path).unwrap()
+    }
+
     #[cfg(target_os = "linux")]
     fn stalled(dir: &Path) -> (Telemetry, fs::File) {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
         let path = dir.join("fifo");
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        // For reading and writing, so that neither end waits for the other to be opened.
-        let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let reader = pipe(&path);
         (Telemetry::start_with_queue(config(vec![file(&path, Format::Json)]), 1).unwrap(), reader)
     }
 
@@ -349,6 +355,56 @@ mod tests {
         let mut seen = reading.join().unwrap();
         seen.sort_unstable();
         assert_eq!(seen, (0..recorded).collect::<Vec<u64>>());
+    }
+
+    #[cfg(target_os = "linux")]
+    fn watched(path: &Path, on_error: OnError, watched: SinkSpec) -> TelemetryConfig {
+        let watched = SinkSpec { duty: Duty::BestEffort, ..watched };
+        TelemetryConfig { on_error, ..config(vec![file(path, Format::Json), watched]) }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_stopped_terminal_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, fifo) = (dir.path().join("log"), dir.path().join("fifo"));
+        let _reader = pipe(&fifo);
+        let telemetry = Telemetry::start(watched(&path, OnError::Refuse, file(&fifo, Format::Text))).unwrap();
+        let recorder = telemetry.recorder();
+        block_on(async {
+            for n in 0..10_000 {
+                tokio::time::timeout(LIMIT, recorder.record(flow(n))).await.expect("nobody waits for an onlooker");
+            }
+        });
+        drop(recorder);
+        let counts = telemetry.shutdown(LIMIT).unwrap();
+        assert_eq!(counts, Counts { denied: 10_000, ..Counts::default() });
+        assert_eq!(sequence(&path), (0..10_002).collect::<Vec<u64>>());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_terminal_that_is_gone_is_no_loss_and_refuses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let full = file(Path::new("/dev/full"), Format::Text);
+        let telemetry = Telemetry::start(watched(&path, OnError::Refuse, full)).unwrap();
+        let log = telemetry.log().clone();
+        log.record_blocking(flow(1));
+        eventually("the record is taken", || log.shared.stats.records.load(Relaxed) == 2);
+        assert!(!log.refusing());
+        assert_eq!(telemetry.shutdown(LIMIT).unwrap().lost, 0);
+    }
+
+    #[test]
+    fn an_onlooker_sees_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("text");
+        let sink = SinkSpec { duty: Duty::BestEffort, ..file(&path, Format::Text) };
+        let telemetry = Telemetry::start(config(vec![sink])).unwrap();
+        telemetry.log().record_blocking(flow(1));
+        telemetry.shutdown(LIMIT).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().ends_with("END   0 allowed, 1 denied\n"));
     }
 
     #[cfg(target_os = "linux")]

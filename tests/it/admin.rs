@@ -155,6 +155,21 @@ fn a_changed_file_is_taken_up() {
     eventually("it is mended", || (verdict(&egret, "ccc.test") == "allow").then_some(()));
 }
 
+#[test]
+fn a_file_that_a_refused_reload_met_for_the_first_time_is_watched() {
+    for broken in [Some("allow = broken\n"), None] {
+        let egret = Serve::start_in(folder("allow = \"a.test\"\n"), &[]);
+        if let Some(broken) = broken {
+            fs::write(egret.path("child.toml"), broken).unwrap();
+        }
+        fs::write(egret.path("egret.toml"), "policy = \"child.toml\"\n").unwrap();
+        eventually("it is refused", || (reloads(&egret).len() == 1).then_some(()));
+        assert_eq!(reloads(&egret)[0]["ok"], false);
+        fs::write(egret.path("child.toml"), "allow = \"mended.test\"\n").unwrap();
+        eventually("the child is mended", || (verdict(&egret, "mended.test") == "allow").then_some(()));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn sighup_reloads() {
