@@ -4,20 +4,22 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::command::{Serve, eventually, exchange, run};
+use crate::support::command::run;
+use crate::support::egret::{Egret, NO_FLAGS};
+use crate::support::eventually;
+use crate::support::exchange::exchange;
 
-fn denied_through(egret: &Serve) -> u16 {
-    exchange(egret.proxy(), b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n")
-        .status
+fn denied_through(egret: &Egret) -> u16 {
+    exchange(egret.addr, b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n").status
 }
 
-fn verdict(egret: &Serve, target: &str) -> Value {
+fn verdict(egret: &Egret, target: &str) -> Value {
     egret.get(&format!("/v1/check?target={target}")).json()["verdict"].clone()
 }
 
 #[test]
 fn routes() {
-    let egret = Serve::start(&[]);
+    let egret = Egret::start(NO_FLAGS);
     assert_eq!((egret.get("/healthz").status, egret.get("/healthz").body.as_str()), (200, "ok\n"));
     assert_eq!((egret.get("/readyz").status, egret.get("/readyz").body.as_str()), (200, "ready\n"));
     let metrics = egret.get("/metrics");
@@ -31,7 +33,7 @@ fn routes() {
 
 #[test]
 fn flows_can_be_filtered() {
-    let egret = Serve::start(&[]);
+    let egret = Egret::start(NO_FLAGS);
     assert_eq!(denied_through(&egret), 470);
     let count = |query: &str| egret.get(&format!("/v1/flows{query}")).json()["flows"].as_array().unwrap().len();
     eventually("the flow is recorded", || (count("") == 1).then_some(()));
@@ -45,7 +47,7 @@ fn flows_can_be_filtered() {
 
 #[test]
 fn check_answers_as_the_command_line() {
-    let egret = Serve::start(&[]);
+    let egret = Egret::start(NO_FLAGS);
     for target in
         ["https://login.windows.net", "login.windows.net:80", "https://example.com/a%20b", "tcp://10.0.0.1:22"]
     {
@@ -72,7 +74,7 @@ fn check_answers_as_the_command_line() {
 
 #[test]
 fn paths_and_methods() {
-    let egret = Serve::start(&[]);
+    let egret = Egret::start(NO_FLAGS);
     assert_eq!(egret.get("/").status, 404);
     assert_eq!(egret.get("/healthz/").json()["error"]["code"], "not-found");
     let reload = egret.get("/v1/reload");
@@ -83,7 +85,7 @@ fn paths_and_methods() {
 
 #[test]
 fn rebound_names_and_foreign_pages_are_refused() {
-    let egret = Serve::start(&[]);
+    let egret = Egret::start(NO_FLAGS);
     let port = egret.admin().port();
     let get = |host: &str| egret.ask(&format!("GET /v1/policy HTTP/1.1\r\nHost: {host}\r\n"), "").status;
     assert_eq!(get(&format!("localhost:{port}")), 200);
@@ -102,7 +104,7 @@ fn rebound_names_and_foreign_pages_are_refused() {
 
 #[test]
 fn a_token_is_wanted_where_there_is_one() {
-    let egret = Serve::start(&["--admin-token", "s3cret"]);
+    let egret = Egret::start(&["--admin-token", "s3cret"]);
     let get = |header: &str| egret.ask(&format!("GET /readyz HTTP/1.1\r\nHost: egret:9315\r\n{header}"), "");
     let refused = get("");
     assert!(refused.status == 401 && refused.head.contains("www-authenticate: bearer"), "{refused:?}");
@@ -110,20 +112,13 @@ fn a_token_is_wanted_where_there_is_one() {
     assert_eq!(get("Authorization: Bearer s3cret\r\n").status, 200);
 }
 
-/// A folder with an `egret.toml`.
-fn folder(text: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("egret.toml"), text).unwrap();
-    folder
-}
-
-fn reloads(egret: &Serve) -> Vec<Value> {
-    egret.log().into_iter().filter(|record| record["kind"] == "reload").collect()
+fn reloads(egret: &Egret) -> Vec<Value> {
+    egret.records(|record| record["kind"] == "reload")
 }
 
 #[test]
 fn reload_is_whole_or_not_at_all() {
-    let egret = Serve::start_in(folder("allow = \"a.test\"\n"), &[]);
+    let egret = Egret::with_config("allow = \"a.test\"\n", NO_FLAGS);
     let hash = |answer: Value| answer["policy_hash"].clone();
     assert_eq!(verdict(&egret, "b.test"), "deny");
     fs::write(egret.path("egret.toml"), "allow = [\"b.test\"]\n[limits]\nconnections = 7\n").unwrap();
@@ -145,7 +140,7 @@ fn reload_is_whole_or_not_at_all() {
 
 #[test]
 fn a_changed_file_is_taken_up() {
-    let egret = Serve::start_in(folder("allow = \"a.test\"\n"), &[]);
+    let egret = Egret::with_config("allow = \"a.test\"\n", NO_FLAGS);
     fs::write(egret.path("egret.toml"), "allow = \"bb.test\"\n").unwrap();
     eventually("the new policy is in force", || (verdict(&egret, "bb.test") == "allow").then_some(()));
     fs::write(egret.path("egret.toml"), "allow = broken\n").unwrap();
@@ -173,7 +168,7 @@ fn a_file_that_a_refused_reload_met_for_the_first_time_is_watched() {
 #[cfg(unix)]
 #[test]
 fn sighup_reloads() {
-    let egret = Serve::start_in(folder("allow = \"a.test\"\n"), &[]);
+    let egret = Egret::with_config("allow = \"a.test\"\n", NO_FLAGS);
     egret.signal("HUP");
     eventually("the reload is in the log", || (reloads(&egret).len() == 1).then_some(()));
     assert_eq!(egret.get("/readyz").status, 200);
@@ -183,7 +178,7 @@ fn sighup_reloads() {
 #[test]
 fn sigterm_drains_and_leaves_nothing_behind() {
     for name in ["TERM", "INT"] {
-        let mut egret = Serve::start(&[]);
+        let mut egret = Egret::start(NO_FLAGS);
         assert_eq!(denied_through(&egret), 470);
         egret.signal(name);
         assert_eq!(egret.wait().code(), Some(0), "{}", egret.stderr());
@@ -201,8 +196,8 @@ fn a_second_signal_cuts_what_still_runs() {
     use std::io::{Read, Write};
     let origin = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let allow = format!("tcp://{}", origin.local_addr().unwrap());
-    let mut egret = Serve::start(&["--allow", &allow]);
-    let mut client = std::net::TcpStream::connect(egret.proxy()).unwrap();
+    let mut egret = Egret::start(&["--allow", &allow]);
+    let mut client = std::net::TcpStream::connect(egret.addr).unwrap();
     client.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
     let to = origin.local_addr().unwrap();
     client.write_all(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n").as_bytes()).unwrap();

@@ -499,7 +499,7 @@ fn case_39_no_line_of_the_log_is_forged() {
         }
         // `log` reads every line as JSON.
         assert!(lab.egret.records(|record| record["reason"] == "forged").is_empty());
-        let text = std::fs::read_to_string(lab.egret.log_path()).unwrap();
+        let text = std::fs::read_to_string(lab.egret.path("log.json")).unwrap();
         assert!(!text.contains('\u{1b}') && !text.contains("\\u001b"), "{text}");
         assert_eq!(lab.origin.connections(), 0);
     });

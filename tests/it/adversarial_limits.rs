@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::adversarial_http::{assert_malformed, post};
+use super::support::command::run;
 use super::support::egret::Egret;
 use super::support::hello::Hello;
 use super::support::lab::{Lab, PROFILES};
@@ -159,9 +160,9 @@ fn socks5_commands_other_than_connect() {
 #[test]
 fn off_loopback_is_refused_without_a_word() {
     for listen in ["0.0.0.0:0", "[::]:0"] {
-        let ended = Egret::refused(&["--listen", listen]);
-        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        assert!(ended.stderr.contains("off loopback"), "{}", ended.stderr);
+        let ended = run(&["serve", "--listen", listen, "--admin", "off"]);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        assert!(ended.err.contains("off loopback"), "{}", ended.err);
     }
 }
 
@@ -197,7 +198,7 @@ fn the_cap_of_all_connections_waits() {
 const RELOADED: &str = "allow = [\"https://ok.test\", \"http://ok.test\"]\n";
 
 fn reloading(origin: &Origin) -> Egret {
-    Egret::with_config(RELOADED, &[format!("--connect-to=::{}", origin.addr)])
+    Egret::with_config(RELOADED, &[&format!("--connect-to=::{}", origin.addr), "--admin=off"])
 }
 
 fn assert_cut(egret: &Egret, client: &mut Client) {
@@ -254,10 +255,12 @@ fn a_kept_connection_is_judged_anew_after_a_reload() {
 fn a_reload_that_fails_changes_nothing() {
     let origin = Origin::http_ok();
     let egret = reloading(&origin);
-    std::fs::write(egret.log_path().with_file_name("egret.toml"), "allow = [").unwrap();
-    egret.signal("HUP");
+    let refused = egret.reload("allow = [");
+    let error = refused["error"].as_str().unwrap_or_else(|| panic!("taken up: {refused}"));
+    assert!(refused["ok"] == false && error.starts_with("egret.toml:1:"), "{refused}");
+    assert_eq!(refused["policy_hash"], egret.log()[0]["policy_hash"]);
     assert_eq!(Client::send_to(egret.addr, get("http://ok.test/", "ok.test")).status(), 200);
-    egret.reload(RELOADED);
+    assert_eq!(egret.reload(RELOADED)["ok"], true);
     assert_eq!(Client::send_to(egret.addr, get("http://ok.test/", "ok.test")).status(), 200);
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::command::{Answer, Serve, egret, finish, run, run_with_input};
+use crate::support::command::{Answer, egret, finish, run, run_with_input};
+use crate::support::egret::{Egret, NO_FLAGS};
 
 fn lines(answer: &Answer) -> Vec<Value> {
     answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -232,7 +233,7 @@ fn ready_or_not() {
     let nobody = run(&["ready", "--admin", "127.0.0.1:1", "--timeout", "5"]);
     assert_eq!(nobody.code, 4);
     assert!(nobody.err.starts_with("error: nobody answers at 127.0.0.1:1"), "{}", nobody.err);
-    let egret = Serve::start(&["--admin-token", "s3cret"]);
+    let egret = Egret::start(&["--admin-token", "s3cret"]);
     let admin = egret.admin().to_string();
     let refused = run(&["ready", "--admin", &admin]);
     assert_eq!(refused.code, 4);
@@ -254,10 +255,10 @@ fn nobody_has_to_read_to_the_end() {
 
 #[test]
 fn a_port_in_use_is_named_with_the_mend() {
-    let egret = Serve::start(&["--admin", "off"]);
-    let taken = egret.proxy().to_string();
+    let egret = Egret::start(&["--admin=off"]);
+    let taken = egret.addr.to_string();
     let second = run(&["serve", "--listen", &taken, "--admin", "off"]);
-    assert_eq!((second.code, second.out.lines().count()), (4, 2), "the log has a start and an end: {second:?}");
+    assert_eq!((second.code, lines(&second).len()), (4, 2), "the log has a start and an end: {second:?}");
     assert!(second.err.contains(&format!("cannot listen on {taken}")) && second.err.contains("--listen 127.0.0.1:0"));
     let admin = run(&["serve", "--listen", "127.0.0.1:0", "--admin", &taken]);
     assert_eq!(admin.code, 4);
@@ -266,16 +267,16 @@ fn a_port_in_use_is_named_with_the_mend() {
 
 #[test]
 fn the_banner_teaches() {
-    let egret = Serve::start(&[]);
+    let egret = Egret::start(NO_FLAGS);
     let banner = egret.stderr();
     for part in [
         "ase@2018-09-24".to_owned(),
         "(2018-09-24), 51 entries".to_owned(),
-        format!("curl -x http://{} https://login.windows.net/", egret.proxy()),
-        format!("curl -x http://{} http://example.com/", egret.proxy()),
+        format!("curl -x http://{} https://login.windows.net/", egret.addr),
+        format!("curl -x http://{} http://example.com/", egret.addr),
         format!("admin    http://{}", egret.admin()),
     ] {
         assert!(banner.contains(&part), "{part}: {banner}");
     }
-    assert_eq!(Serve::start(&["--quiet"]).stderr(), "");
+    assert_eq!(Egret::start(&["--quiet"]).stderr(), "");
 }

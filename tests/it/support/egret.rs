@@ -1,91 +1,113 @@
-//! Egret as a process of its own, with a folder for its configuration and its log.
+//! `egret serve` as a process of its own, with a folder for its configuration and its log.
 
 use std::fs;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::poll;
+use super::command::{egret, egret_with_descriptors, signal};
+use super::exchange::{HttpAnswer, exchange};
+use super::{eventually, poll};
 
+pub const NO_FLAGS: &[&str] = &[];
+
+/// Dropped, it is killed.
 pub struct Egret {
     child: Child,
     pub addr: SocketAddr,
+    admin: Option<SocketAddr>,
     folder: TempDir,
 }
 
-/// The end of a process that was not to serve.
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stderr: String,
-}
-
 impl Egret {
-    /// `egret serve` with these flags, on a port of its choice, logging JSON to a file.
+    /// On ports of its choice, with two workers and an admin server where the flags do not say otherwise. The last
+    /// takes `--admin=off`, in one word. It logs JSON to a file.
     pub fn start<S: AsRef<str>>(flags: &[S]) -> Egret {
         Egret::with_config("", flags)
     }
 
     /// The same with an `egret.toml` of this content, which [`Egret::reload`] replaces.
     pub fn with_config<S: AsRef<str>>(config: &str, flags: &[S]) -> Egret {
-        Egret::run(command(flags), config)
+        Egret::spawn(egret(), config, flags)
     }
 
     /// The same with so many descriptors, soft and hard.
     pub fn with_descriptors<S: AsRef<str>>(limit: usize, flags: &[S]) -> Egret {
-        let egret = command(flags);
-        let mut limited = Command::new("sh");
-        limited.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]).arg(egret.get_program());
-        limited.args(egret.get_args());
-        Egret::run(limited, "")
+        Egret::spawn(egret_with_descriptors(limit), "", flags)
     }
 
-    fn run(mut command: Command, config: &str) -> Egret {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let (port_file, config_file) = (folder.path().join("port"), folder.path().join("egret.toml"));
-        fs::write(&config_file, config).expect("the folder can be written");
-        command.args(["--listen", "127.0.0.1:0"]).arg("--port-file").arg(&port_file);
-        command.arg("--config").arg(&config_file);
-        command.arg("--log").arg(folder.path().join("log.json")).args(["--log-format", "json"]);
-        let said = fs::File::create(folder.path().join("stderr")).expect("the folder can be written");
-        let child = command.stdout(Stdio::null()).stderr(said).spawn().expect("egret starts");
-        let mut egret = Egret { child, addr: ([127, 0, 0, 1], 0).into(), folder };
-        let port = poll(|| {
-            let ended = egret.child.try_wait().expect("the child can be asked");
-            assert!(ended.is_none(), "egret ended: {ended:?}\n{}", egret.said());
-            fs::read_to_string(&port_file).ok()?.lines().next()?.rsplit(':').next()?.trim().parse().ok()
-        });
-        egret.addr.set_port(port.expect("egret writes its port file in time"));
+    fn spawn<S: AsRef<str>>(mut command: Command, config: &str, flags: &[S]) -> Egret {
+        let folder = tempfile::tempdir().unwrap();
+        if !config.is_empty() {
+            fs::write(folder.path().join("egret.toml"), config).unwrap();
+        }
+        let flags: Vec<&str> = flags.iter().map(AsRef::as_ref).collect();
+        command.current_dir(folder.path()).args(["serve", "--log", "log.json", "--log-format", "json"]);
+        command.args(["--port-file", "port"]).args(&flags);
+        for (name, value) in [("listen", "127.0.0.1:0"), ("admin", "127.0.0.1:0"), ("workers", "2")] {
+            let flag = format!("--{name}");
+            if !config.contains(name) && flags.iter().all(|given| given.split('=').next() != Some(&flag)) {
+                command.args([&flag, value]);
+            }
+        }
+        let has_admin = !flags.contains(&"--admin=off");
+        if has_admin {
+            command.args(["--admin-port-file", "admin-port"]);
+        }
+        let said = fs::File::create(folder.path().join("stderr")).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
+        let mut egret = Egret { child, addr: ([127, 0, 0, 1], 0).into(), admin: None, folder };
+        // Written last.
+        egret.addr = egret.read_port("port");
+        egret.admin = has_admin.then(|| egret.read_port("admin-port"));
         egret
     }
 
-    /// Runs `egret serve` with flags that it has to refuse.
-    pub fn refused(flags: &[&str]) -> Ended {
-        let mut child = command(flags).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("egret starts");
-        let code = poll(|| child.try_wait().expect("the child can be asked"));
-        let mut stderr = String::new();
-        if code.is_none() {
-            child.kill().expect("the child can be ended");
-        }
-        child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("it is UTF-8");
-        Ended { code: code.expect("egret ends by itself").code(), stderr }
+    fn read_port(&mut self, file: &str) -> SocketAddr {
+        eventually("egret is ready", || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "egret ended: {ended:?}\n{}", self.stderr());
+            fs::read_to_string(self.path(file)).ok()?.lines().next()?.parse().ok()
+        })
     }
 
-    /// Writes the configuration anew and waits until it is in force.
-    pub fn reload(&self, config: &str) {
-        let before = self.records(|record| record["kind"] == "reload").len();
-        fs::write(self.folder.path().join("egret.toml"), config).expect("the folder can be written");
-        self.signal("HUP");
-        poll(|| (self.records(|record| record["kind"] == "reload").len() > before).then_some(()))
-            .expect("a reload is logged");
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.expect("started with an admin server")
+    }
+
+    /// In the folder it runs in.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Replaces the configuration, asks by SIGHUP for it to be taken up, and waits for the record that says what
+    /// became of it.
+    pub fn reload(&self, config: &str) -> Value {
+        let new = self.path("egret.toml.new");
+        fs::write(&new, config).unwrap();
+        fs::rename(new, self.path("egret.toml")).unwrap();
+        let written = Timestamp::now();
+        let since = |record: &Value| record["kind"] == "reload" && time(record) > written;
+        // The file watcher asks as well, so the first to end since may have begun before. The second begins when the
+        // first has ended.
+        for count in 1..=2 {
+            self.signal("HUP");
+            eventually("a reload is logged", || (self.records(since).len() >= count).then_some(()));
+        }
+        self.records(since).swap_remove(1)
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        signal(self.pid(), name);
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("egret ends", || self.child.try_wait().unwrap())
     }
 
     /// Descriptors that it holds now.
@@ -98,17 +120,13 @@ impl Egret {
     }
 
     /// What it wrote to standard error so far.
-    pub fn said(&self) -> String {
-        fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
-    }
-
-    pub fn log_path(&self) -> PathBuf {
-        self.folder.path().join("log.json")
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.path("stderr")).unwrap()
     }
 
     /// All complete lines of the log. Every one has to be a JSON object.
     pub fn log(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.log_path()).unwrap_or_default();
+        let text = fs::read_to_string(self.path("log.json")).unwrap_or_default();
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         complete.lines().map(read).collect()
@@ -144,6 +162,21 @@ impl Egret {
         let found = poll(|| self.records(mine).pop());
         found.unwrap_or_else(|| panic!("no close record of flow {flow} in {:#?}", self.log()))
     }
+
+    /// An admin request, with the Host header that belongs there.
+    pub fn get(&self, path: &str) -> HttpAnswer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.admin()), "")
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> HttpAnswer {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.admin(), body.len());
+        self.ask(&head, body)
+    }
+
+    /// An admin request: a head without its empty line, and a body.
+    pub fn ask(&self, head: &str, body: &str) -> HttpAnswer {
+        exchange(self.admin(), format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
+    }
 }
 
 fn verdict(record: &Value) -> String {
@@ -151,10 +184,8 @@ fn verdict(record: &Value) -> String {
     format!("{} {}", text("verdict"), text("reason"))
 }
 
-fn command<S: AsRef<str>>(flags: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
-    command.arg("serve").args(["--admin", "off"]).args(flags.iter().map(AsRef::as_ref));
-    command
+fn time(record: &Value) -> Timestamp {
+    record["ts"].as_str().and_then(|ts| ts.parse().ok()).unwrap_or_else(|| panic!("no time in {record}"))
 }
 
 impl Drop for Egret {

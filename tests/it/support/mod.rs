@@ -3,6 +3,7 @@
 pub mod command;
 pub mod dns;
 pub mod egret;
+pub mod exchange;
 pub mod hello;
 pub mod https;
 pub mod lab;
@@ -27,4 +28,9 @@ pub fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
         }
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// The same, for what has to happen.
+pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    poll(probe).unwrap_or_else(|| panic!("{what}: not in time"))
 }
