@@ -153,7 +153,7 @@ fn a_changed_file_is_taken_up() {
 #[test]
 fn a_file_that_a_refused_reload_met_for_the_first_time_is_watched() {
     for broken in [Some("allow = broken\n"), None] {
-        let egret = Serve::start_in(folder("allow = \"a.test\"\n"), &[]);
+        let egret = Egret::with_config("allow = \"a.test\"\n", NO_FLAGS);
         if let Some(broken) = broken {
             fs::write(egret.path("child.toml"), broken).unwrap();
         }
