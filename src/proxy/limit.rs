@@ -1,5 +1,5 @@
-//! Caps on connections: in all, where new ones *wait*: one with each listener, the rest in the kernel's queue, and from one address, where new
-//! ones are *refused*.
+//! Caps on connections: in all, where new ones *wait* (one with each listener, the rest in the kernel's queue), and
+//! from one address, where new ones are *refused*.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
