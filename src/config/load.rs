@@ -119,7 +119,7 @@ impl Loader {
         let mut local = Shorthand::read(&allow, &deny, &mut self.findings);
         let policy = many("--policy", &overrides.policy);
         if policy.is_empty() && allow.is_empty() && deny.is_empty() && rules.is_silent() && self.findings.is_clean() {
-            self.add_builtin("ase", &Place::Flag("--policy"));
+            self.add_builtin("ase", SourceOrigin::Default, &Place::Flag("--policy"));
         }
         if !policy.is_empty() {
             rules.policy = Some(policy);
@@ -197,7 +197,7 @@ impl Loader {
             return;
         }
         self.done.push(id.clone());
-        if builtin { self.add_builtin(name, place) } else { self.add_file(&path, id, place) }
+        if builtin { self.add_builtin(name, SourceOrigin::Builtin, place) } else { self.add_file(&path, id, place) }
     }
 
     fn add_file(&mut self, path: &Path, id: PathBuf, place: &Place) {
@@ -212,7 +212,7 @@ impl Loader {
         self.open.pop();
     }
 
-    fn add_builtin(&mut self, name: &str, place: &Place) {
+    fn add_builtin(&mut self, name: &str, origin: SourceOrigin, place: &Place) {
         let Some(mut builtin) = allowlist::builtin(name) else {
             return self.findings.error(place, Problem::new(format!("`{name}` is no built-in policy")));
         };
@@ -226,7 +226,7 @@ impl Loader {
         let Builtin { rules, service_endpoints, lists } = builtin;
         let summary =
             lists.iter().map(|list| format!("{} ({}), {} entries", list.title, list.date, list.entries.len()));
-        let (name, origin) = (rules.name.clone(), SourceOrigin::Builtin);
+        let name = rules.name.clone();
         self.sources.push(PolicySource { name, origin, summary: summary.collect() });
         self.policies.push(rules);
         // Two editions of one list share their endpoints.

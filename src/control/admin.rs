@@ -380,7 +380,7 @@ impl<'a> From<&'a PolicySource> for SourceLine<'a> {
     fn from(source: &'a PolicySource) -> SourceLine<'a> {
         let PolicySource { name, origin, summary } = source;
         let origin = match origin {
-            SourceOrigin::Builtin => "builtin".to_owned(),
+            SourceOrigin::Builtin | SourceOrigin::Default => "builtin".to_owned(),
             SourceOrigin::CommandLine => "command-line".to_owned(),
             SourceOrigin::File(path) => path.display().to_string(),
         };
