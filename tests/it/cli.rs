@@ -181,6 +181,25 @@ fn flags_have_twins_in_the_environment() {
 }
 
 #[test]
+fn empty_variables_say_nothing() {
+    let variables = |command: &str, names: &[&str]| {
+        let mut egret = egret();
+        names.iter().for_each(|name| _ = egret.env(name, ""));
+        finish(egret.args(command.split(' ')), "")
+    };
+    let check = variables("check https://login.windows.net", &["EGRET_CONFIG", "EGRET_FROM", "EGRET_FORMAT"]);
+    assert_eq!(check.code, 0, "{check:?}");
+    // It gets as far as its policy.
+    let names = ["EGRET_WORKERS", "EGRET_PORT_FILE", "EGRET_ADMIN", "EGRET_LISTEN", "EGRET_ADMIN_PORT_FILE"];
+    let serve = variables("serve --policy nowhere", &names);
+    assert!(serve.code == 2 && serve.err.starts_with("--policy: `nowhere`"), "{serve:?}");
+    let ready = variables("ready --admin 127.0.0.1:1", &["EGRET_TIMEOUT", "EGRET_ADMIN_TOKEN"]);
+    assert_eq!(ready.code, 4, "{ready:?}");
+    let off = finish(egret().arg("ready").env("EGRET_ADMIN", "off"), "");
+    assert_eq!((off.code, off.err.contains("the admin server is off")), (4, true), "{off:?}");
+}
+
+#[test]
 fn configuration_errors_say_where() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
