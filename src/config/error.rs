@@ -92,6 +92,10 @@ pub(super) struct Placed<T> {
 }
 
 impl<T> Placed<T> {
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Placed<U> {
+        Placed { value: make(self.value), place: self.place }
+    }
+
     /// Makes something of the value, or reports at its place why that cannot be.
     pub(super) fn read<U, P: Into<Problem>>(
         &self,

@@ -258,6 +258,7 @@ impl Loader {
         let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
         let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
         let mut findings = self.findings;
+        refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, admin, dns, log } = settings.resolve(&mut findings);
         findings.settle(profile);
@@ -335,6 +336,28 @@ fn io_words(error: &std::io::Error) -> String {
 
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Two writers to one file would break each other's lines.
+fn refuse_shared_logs(settings: &Settings, findings: &mut Findings) {
+    let mut seen = Vec::new();
+    for (path, place) in settings.log_files() {
+        let file = canonical_to_be(path);
+        if seen.contains(&file) {
+            let problem = Problem::new(format!("the log goes to `{}` already", path.display()));
+            findings.error(place, problem.mend("leave it out, or name another file"));
+        }
+        seen.push(file);
+    }
+}
+
+/// As [`canonical`], of a file that may not be there yet.
+fn canonical_to_be(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
 fn stem(path: &Path) -> String {

@@ -37,7 +37,7 @@ pub(super) struct Settings {
     resolve: Vec<ResolveOverride>,
     connect_to: Vec<ConnectTo>,
     on_log_error: Option<OnLogError>,
-    sinks: Vec<LogSink>,
+    sinks: Vec<Placed<LogSink>>,
     /// For all sinks; of flags only.
     log_format: Option<LogFormat>,
 }
@@ -122,8 +122,8 @@ impl Settings {
         for sink in log.tables("sink", findings) {
             let format = read_word(sink.text("format"), values::LOG_FORMATS, findings).unwrap_or(LogFormat::Auto);
             let read = |text: &str| values::log_target(text, sink.folder());
-            let target = sink.text("target").and_then(|text| text.read(findings, |text| read(text)));
-            self.sinks.extend(target.map(|target| LogSink { target, format }));
+            let target = sink.text("target").and_then(|text| read_placed(text, findings, read));
+            self.sinks.extend(target.map(|target| target.map(|target| LogSink { target, format })));
         }
     }
 
@@ -158,7 +158,9 @@ impl Settings {
         let auth = one("--auth", auth);
         let servers = many("--dns-server", dns_servers);
         let log_target = |text: &str| values::log_target(text, Path::new(""));
-        let sink = |target| LogSink { target, format: LogFormat::Auto };
+        let sink = |target: Placed<LogTarget>| target.map(|target| LogSink { target, format: LogFormat::Auto });
+        let targets = many("--log", log).into_iter().filter_map(|text| read_placed(text, findings, log_target));
+        let sinks = targets.map(sink).collect();
         Settings {
             service_endpoints: read_word(service_endpoints, values::SERVICE_ENDPOINTS, findings),
             profile: read_word(one("--profile", profile), values::PROFILES, findings),
@@ -173,7 +175,7 @@ impl Settings {
             resolve: read_each(&many("--resolve", resolve), findings, values::resolve_override),
             connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
             on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
-            sinks: read_each(&many("--log", log), findings, log_target).into_iter().map(sink).collect(),
+            sinks,
             log_format,
             ..Settings::default()
         }
@@ -209,6 +211,14 @@ impl Settings {
     /// Takes in what the files of secrets hold.
     pub(super) fn with_secrets(self, credentials: Option<Credentials>, token: Option<String>) -> Settings {
         Settings { credentials: self.credentials.or(credentials), token: self.token.or(token), ..self }
+    }
+
+    /// The files that the log goes to, each with where it was named.
+    pub(super) fn log_files(&self) -> impl Iterator<Item = (&Path, &Place)> {
+        self.sinks.iter().filter_map(|Placed { value, place }| match &value.target {
+            LogTarget::File(path) => Some((path.as_path(), place)),
+            LogTarget::Stdout => None,
+        })
     }
 
     pub(super) fn admin_is_default(&self) -> bool {
@@ -252,7 +262,10 @@ impl Settings {
             proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech },
             admin: admin.map(|listen| AdminConfig { listen, token }),
             dns: DnsConfig { servers, overrides: resolve, connect_to },
-            log: LogConfig { sinks, on_error: on_log_error.unwrap_or_default() },
+            log: LogConfig {
+                sinks: sinks.into_iter().map(|sink| sink.value).collect(),
+                on_error: on_log_error.unwrap_or_default(),
+            },
         }
     }
 
@@ -348,9 +361,12 @@ fn usual_private_addresses(profile: Profile) -> PrivateAddresses {
 }
 
 /// A format given by a flag is for the flags' own sinks, or for all where flags name no sink.
-fn sinks(flags: Vec<LogSink>, format: Option<LogFormat>, file: Vec<LogSink>) -> Vec<LogSink> {
-    let stdout = || vec![LogSink { target: LogTarget::Stdout, format: LogFormat::Auto }];
-    let formatted = |sink: LogSink| LogSink { format: format.unwrap_or(sink.format), ..sink };
+fn sinks(flags: Vec<Placed<LogSink>>, format: Option<LogFormat>, file: Vec<Placed<LogSink>>) -> Vec<Placed<LogSink>> {
+    let usual = LogSink { target: LogTarget::Stdout, format: LogFormat::Auto };
+    let stdout = || vec![Placed { value: usual, place: Place::Flag("--log") }];
+    let formatted = |sink: Placed<LogSink>| {
+        sink.map(|LogSink { target, format: own }| LogSink { target, format: format.unwrap_or(own) })
+    };
     if flags.is_empty() {
         let sinks = if file.is_empty() { stdout() } else { file };
         return sinks.into_iter().map(formatted).collect();

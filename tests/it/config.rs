@@ -273,6 +273,20 @@ fn flags_beat_the_file_and_lists_add_up() {
 }
 
 #[test]
+fn one_log_file_has_one_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let twice = flags(|o| o.log = vec![file("flows"), file("./flows")]).unwrap_err().to_string();
+    let expected =
+        format!("--log: the log goes to `{}` already\n  = mend: leave it out, or name another file", file("./flows"));
+    assert_eq!(twice, expected);
+    fs::write(file("old"), "").unwrap();
+    std::os::unix::fs::symlink(file("old"), file("link")).unwrap();
+    assert!(flags(|o| o.log = vec![file("old"), file("link")]).is_err());
+    assert!(flags(|o| o.log = vec![file("old"), file("flows")]).is_ok());
+}
+
+#[test]
 fn flags_are_judged_all_at_once() {
     let errors = flags(|o| {
         o.allow = list(&["10.1.0.0/16"]);
