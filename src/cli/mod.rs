@@ -104,7 +104,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ready(args) => ready::run(&args, &mut printer),
         Command::Completions(args) => completions::run(&args, &mut printer),
     };
-    let done = done.and_then(|exit| printer.flush().map(|()| exit).map_err(Into::into));
+    let done = done.and_then(|exit| match printer.flush() {
+        // What was asked is known, whoever reads it.
+        Ok(()) | Err(PrintError::Closed) => Ok(exit),
+        Err(error) => Err(error.into()),
+    });
     done.unwrap_or_else(|error| explain(&error, &mut printer)).into()
 }
 

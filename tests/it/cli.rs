@@ -273,6 +273,16 @@ fn nobody_has_to_read_to_the_end() {
 }
 
 #[test]
+fn a_denial_that_nobody_reads_is_one_nevertheless() {
+    use std::process::Stdio;
+    let mut command = egret();
+    command.args(["check", "https://example.com", "https://login.windows.net"]).stderr(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
 fn a_port_in_use_is_named_with_the_mend() {
     let egret = Egret::start(&["--admin=off"]);
     let taken = egret.addr.to_string();
