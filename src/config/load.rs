@@ -86,8 +86,7 @@ pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigEr
     let File { rules, settings, without, beside_rules: _ } = main;
     let flags = Settings::of_flags(overrides, &mut loader.findings);
     let settings = flags.over(settings);
-    loader.without = many("--without", &overrides.without);
-    loader.without.extend(without);
+    loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
     loader.add_main(rules, overrides, path);
     loader.report_unused_parts();
     loader.finish(settings)
@@ -173,8 +172,8 @@ impl Loader {
     fn add_reference(&mut self, reference: &Placed<String>, folder: &Path, twice: Twice) {
         let Placed { value: name, place } = reference;
         let path = values::join(folder, name);
-        let builtin = allowlist::builtin(name).is_some();
-        if !builtin && !path.exists() {
+        let builtin = allowlist::builtin(name);
+        if builtin.is_none() && !path.exists() {
             self.files.push(path);
             let problem = Problem::new(format!("`{name}` is neither a built-in policy nor a file"));
             let known: Vec<&str> = allowlist::BUILTINS.iter().map(|(known, _)| *known).collect();
@@ -184,8 +183,9 @@ impl Loader {
             };
             return self.findings.error(place, problem.mend(mend));
         }
-        let id = if builtin { PathBuf::from(name.to_ascii_lowercase()) } else { canonical(&path) };
-        if !builtin && self.open.contains(&id) {
+        // By what it stands for: `ase` is an edition that has a name of its own.
+        let id = builtin.as_ref().map_or_else(|| canonical(&path), |builtin| PathBuf::from(&builtin.rules.name));
+        if builtin.is_none() && self.open.contains(&id) {
             let problem = Problem::new(format!("`{name}` leads back to itself")).mend("leave it out");
             return self.findings.error(place, problem);
         }
@@ -197,7 +197,10 @@ impl Loader {
             return;
         }
         self.done.push(id.clone());
-        if builtin { self.add_builtin(name, SourceOrigin::Builtin, place) } else { self.add_file(&path, id, place) }
+        match builtin {
+            Some(_) => self.add_builtin(name, SourceOrigin::Builtin, place),
+            None => self.add_file(&path, id, place),
+        }
     }
 
     fn add_file(&mut self, path: &Path, id: PathBuf, place: &Place) {
@@ -300,6 +303,17 @@ impl Loader {
         let text = read_limited(path).map_err(|why| Problem::new(format!("cannot read `{}`: {why}", path.display())));
         text.map_err(|problem| self.findings.error(place, problem)).ok()
     }
+}
+
+/// Each part once, where it is named first.
+fn distinct(parts: impl Iterator<Item = Placed<String>>) -> Vec<Placed<String>> {
+    let mut kept: Vec<Placed<String>> = Vec::new();
+    for part in parts {
+        if kept.iter().all(|known| known.value != part.value) {
+            kept.push(part);
+        }
+    }
+    kept
 }
 
 /// What to make of a policy that takes part already.

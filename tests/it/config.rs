@@ -273,6 +273,15 @@ fn flags_beat_the_file_and_lists_add_up() {
 }
 
 #[test]
+fn what_is_named_twice() {
+    assert!(flags(|o| o.without = list(&["linux", "linux"])).is_ok());
+    let policies = flags(|o| o.policy = list(&["ase", "ase@2018-09-24"])).unwrap_err().to_string();
+    assert!(policies.contains("the policy `ase@2018-09-24` takes part already"), "{policies}");
+    assert!(flags(|o| o.policy = list(&["none", "Deny-All"])).is_err());
+    assert!(flags(|o| o.policy = list(&["ase", "ase@2023-11-20"])).is_ok());
+}
+
+#[test]
 fn one_log_file_has_one_writer() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
