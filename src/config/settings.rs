@@ -13,7 +13,7 @@ use super::resolved::{
     AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Limits, LogConfig, LogFormat, LogSink, LogTarget,
     OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
-use super::values::{self, ServiceEndpoints, Words};
+use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
 
 /// Settings as one origin gives them; None is what it does not speak of.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(super) struct Settings {
     pub token_file: Option<Placed<PathBuf>>,
     token: Option<String>,
     dns_servers: Option<Vec<SocketAddr>>,
-    resolve: Vec<ResolveOverride>,
+    resolve: Vec<ResolveEntry>,
     connect_to: Vec<ConnectTo>,
     on_log_error: Option<OnLogError>,
     sinks: Vec<Placed<LogSink>>,
@@ -113,7 +113,7 @@ impl Settings {
 
     fn read_dns(&mut self, dns: &Section, findings: &mut Findings) {
         self.dns_servers = dns.list("servers").map(|texts| read_each(&texts, findings, values::name_server));
-        self.resolve = read_each(&dns.items("resolve"), findings, values::resolve_override);
+        self.resolve = read_each(&dns.items("resolve"), findings, values::resolve_entry);
         self.connect_to = read_each(&dns.items("connect_to"), findings, values::connect_to);
     }
 
@@ -172,7 +172,7 @@ impl Settings {
             admin: one("--admin", admin).and_then(|it| read_placed(it, findings, values::admin_listen)),
             token: one("--admin-token", admin_token).and_then(|text| text.read(findings, |text| values::token(text))),
             dns_servers: given(servers).map(|texts| read_each(&texts, findings, values::name_server)),
-            resolve: read_each(&many("--resolve", resolve), findings, values::resolve_override),
+            resolve: read_each(&many("--resolve", resolve), findings, values::resolve_entry),
             connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
             on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
             sinks,
@@ -200,7 +200,7 @@ impl Settings {
             token_file: file.token_file.filter(|_| self.token.is_none()),
             token: self.token,
             dns_servers: self.dns_servers.or(file.dns_servers),
-            resolve: joined(self.resolve, file.resolve),
+            resolve: standing(self.resolve, file.resolve),
             connect_to: joined(self.connect_to, file.connect_to),
             on_log_error: self.on_log_error.or(file.on_log_error),
             sinks: sinks(self.sinks, self.log_format, file.sinks),
@@ -261,7 +261,7 @@ impl Settings {
             private_addresses: private_addresses.unwrap_or(usual_private_addresses(profile)),
             proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech },
             admin: admin.map(|listen| AdminConfig { listen, token }),
-            dns: DnsConfig { servers, overrides: resolve, connect_to },
+            dns: DnsConfig { servers, overrides: overrides(resolve), connect_to },
             log: LogConfig {
                 sinks: sinks.into_iter().map(|sink| sink.value).collect(),
                 on_error: on_log_error.unwrap_or_default(),
@@ -334,6 +334,33 @@ fn given(texts: Vec<Placed<String>>) -> Option<Vec<Placed<String>>> {
 
 fn joined<T>(first: Vec<T>, then: Vec<T>) -> Vec<T> {
     first.into_iter().chain(then).collect()
+}
+
+/// What is left once every entry has replaced or dropped those before it: the file's come before the flags'. Of
+/// what stands, the flags' are asked first.
+fn standing(flags: Vec<ResolveEntry>, file: Vec<ResolveEntry>) -> Vec<ResolveEntry> {
+    let mut standing: Vec<(Origin, ResolveEntry)> = Vec::new();
+    let file = file.into_iter().map(|entry| (Origin::File, entry));
+    for (origin, entry) in file.chain(flags.into_iter().map(|entry| (Origin::Flags, entry))) {
+        standing.retain(|(_, before)| !before.is_for_the_same(&entry));
+        standing.push((origin, entry));
+    }
+    standing.sort_by_key(|(origin, _)| *origin);
+    standing.into_iter().map(|(_, entry)| entry).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    Flags,
+    File,
+}
+
+fn overrides(entries: Vec<ResolveEntry>) -> Vec<ResolveOverride> {
+    let set = |entry| match entry {
+        ResolveEntry::Set(given) => Some(given),
+        ResolveEntry::Drop { .. } => None,
+    };
+    entries.into_iter().filter_map(set).collect()
 }
 
 fn in_folder(text: Placed<String>, folder: &Path) -> Placed<PathBuf> {

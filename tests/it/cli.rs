@@ -169,6 +169,9 @@ fn who_asks_and_which_address() {
     let resolved = ask(&["--from", "10.0.1.9", "--resolve", "db.test:10.1.0.4", "tcp://db.test:1433"]);
     assert_eq!((&resolved["verdict"], &resolved["rule"]["rule"]), (&"allow".into(), &"db".into()));
     assert!(resolved.get("note").is_none());
+    let given = ["--from", "10.0.1.9", "--resolve", "db.test:1433:10.1.0.4", "--resolve", "-db.test:1433"];
+    let dropped = ask(&[&given[..], &["tcp://db.test:1433"]].concat());
+    assert_eq!(dropped["verdict"], "deny");
 }
 
 #[test]

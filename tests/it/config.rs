@@ -282,6 +282,25 @@ fn what_is_named_twice() {
 }
 
 #[test]
+fn a_later_resolve_replaces_an_earlier_one() {
+    let check = |resolve: &[&str], expected: &[&str]| {
+        let config = flags(|o| o.resolve = list(resolve)).unwrap().config;
+        let addresses = config.dns.overrides.iter().map(|given| given.addresses[0].to_string());
+        assert_eq!(addresses.collect::<Vec<_>>(), expected, "{resolve:?}");
+    };
+    check(&["a.test:443:10.0.0.1", "+A.test:443:10.0.0.2"], &["10.0.0.2"]);
+    check(&["a.test:443:10.0.0.1", "a.test:10.0.0.2", "b.test:443:10.0.0.3"], &["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    check(&["a.test:443:10.0.0.1", "-a.test:443", "a.test:80:10.0.0.2"], &["10.0.0.2"]);
+    check(&["-a.test:443", "a.test:443:10.0.0.1"], &["10.0.0.1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    fs::write(&file, "[dns]\nresolve = [\"a.test:443:10.0.0.1\", \"b.test:10.0.0.2\"]\n").unwrap();
+    let both = flags(|o| (o.config, o.resolve) = (Some(file), list(&["*:10.0.0.3", "-a.test:443"]))).unwrap();
+    let addresses = both.config.dns.overrides.iter().map(|given| given.addresses[0].to_string());
+    assert_eq!(addresses.collect::<Vec<_>>(), ["10.0.0.3", "10.0.0.2"]);
+}
+
+#[test]
 fn one_log_file_has_one_writer() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
