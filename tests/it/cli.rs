@@ -79,6 +79,8 @@ deny   https://example.com/a\\u{1b}[2J                    not-allowed
     assert!(answer.err.starts_with("error: standard input, line 4: `bad host`"), "{}", answer.err);
     assert!(answer.err.contains("error: standard input, line 5: ") && !answer.err.contains('\u{1b}'), "{}", answer.err);
     assert!(answer.err.ends_with("1 allowed, 1 denied, 2 not understood\n"), "{}", answer.err);
+    let dash = run_with_input(&["check", "-"], input);
+    assert_eq!((dash.out, dash.err), (answer.out, answer.err));
     assert_eq!(run_with_input(&["check"], "").code, 0, "nothing was asked, nothing was denied");
 }
 
