@@ -237,6 +237,10 @@ fn lists_are_listed_shown_and_compared() {
     let diff = ["allowlist", "diff", "ase/fqdn", "ase/fqdn", "--format", "json"];
     let diff: Value = serde_json::from_str(&run(&diff).out).unwrap();
     assert_eq!((diff[0]["kept"].as_u64(), &diff[0]["added"]), (Some(51), &serde_json::json!([])));
+    let linux = run(&["allowlist", "show", "ase-linux"]);
+    assert!(linux.code == 0 && linux.out.contains("ase@2018-09-24/linux"), "{linux:?}");
+    let none = run(&["allowlist", "show", "none"]);
+    assert_eq!((none.code, none.err.as_str()), (2, "error: `none` is a policy without lists: it denies everything\n"));
     let unknown = run(&["allowlist", "show", "asee"]);
     assert_eq!((unknown.code, unknown.err.as_str()), (2, "error: no list is called `asee`; near it: ase\n"));
 }
