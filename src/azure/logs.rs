@@ -53,9 +53,15 @@ impl Decided<'_> {
         matches!(self.reason, Reason::NotAllowed | Reason::PortNotAllowed | Reason::ProtoNotAllowed)
     }
 
+    /// The rule that made the decision. A denial that Egret makes of what a rule allows is not that rule's.
+    fn deciding_rule(&self) -> Option<&RuleName> {
+        self.rule.filter(|_| self.verdict == Verdict::Allow || self.reason == Reason::DeniedByRule)
+    }
+
     fn action_reason(&self) -> &'static str {
         match self.reason {
-            _ if self.verdict == Verdict::Allow || self.rule.is_some() => "",
+            _ if self.verdict == Verdict::Allow => "",
+            Reason::DeniedByRule => "",
             _ if self.nothing_matched() => "Default Action",
             Reason::MissingSni => "SNI TLS extension was missing.",
             reason => reason.as_str(),
@@ -80,7 +86,7 @@ impl Decided<'_> {
     }
 
     fn names(&self) -> Names<'_> {
-        self.rule.map_or(Names::default(), |RuleName { policy, group, collection, rule }| Names {
+        self.deciding_rule().map_or(Names::default(), |RuleName { policy, group, collection, rule }| Names {
             policy,
             group,
             collection,
@@ -247,10 +253,11 @@ fn network_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
     let destination = if destination.is_empty() { decided.host } else { &destination };
     let (protocol, action) = (decided.network_protocol(), decided.action());
     write!(msg, "{protocol} request from {client} to {destination}:{port}. Action: {action}")?;
-    match decided.rule {
+    match decided.deciding_rule() {
         // Two dots, as Azure writes it.
         Some(rule) => write!(msg, ".. {}", RuleWords(rule)),
-        None => Ok(()),
+        None if decided.verdict == Verdict::Allow || decided.nothing_matched() => Ok(()),
+        None => write!(msg, ". Reason: {}", decided.reason),
     }
 }
 
@@ -266,7 +273,7 @@ fn application_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result 
         write!(msg, " Url: {url}.")?;
     }
     write!(msg, " Action: {}", decided.action())?;
-    match decided.rule {
+    match decided.deciding_rule() {
         Some(rule) => write!(msg, ". {}", RuleWords(rule)),
         None if decided.verdict == Verdict::Allow => Ok(()),
         None if decided.nothing_matched() => msg.write_str(". No rule matched. Proceeding with default action"),
@@ -348,6 +355,32 @@ mod tests {
             record(Decided { reason: Reason::MissingSni, ..denied() })["properties"]["ActionReason"],
             "SNI TLS extension was missing."
         );
+    }
+
+    #[test]
+    fn a_denial_names_no_rule_that_allows() {
+        let rule = rule();
+        let check = |reason: Reason, action_reason: &str, named: &str, msg: &str| {
+            let decided = Decided { reason, rule: Some(&rule), ..denied() };
+            let properties = &record(decided)["properties"];
+            let names = ["Action", "ActionReason", "Policy", "RuleCollectionGroup", "RuleCollection", "Rule"];
+            let values = names.map(|name| properties[name].as_str().unwrap());
+            let named: Vec<&str> = if named.is_empty() { vec![""; 4] } else { named.split('/').collect() };
+            assert_eq!(values[..], [&["Deny", action_reason], named.as_slice()].concat(), "{reason}");
+            assert_eq!(legacy_msg(&decided), format!("HTTPS request from 10.13.2.4:50975{msg}"), "{reason}");
+        };
+        let whole = " to evil.test:443. Action: Deny. Policy: p. Rule Collection Group: g. Rule Collection: c. Rule: r";
+        let default = " to evil.test:443. Action: Deny. No rule matched. Proceeding with default action";
+        let mismatch = " to evil.test:443. Action: Deny. Reason: sni-connect-mismatch";
+        let internal = " to evil.test:443. Action: Deny. Reason: internal-address";
+        let missing = ". Action: Deny. Reason: SNI TLS extension was missing.";
+        check(Reason::DeniedByRule, "", "p/g/c/r", whole);
+        check(Reason::ProtoNotAllowed, "Default Action", "", default);
+        check(Reason::MissingSni, "SNI TLS extension was missing.", "", missing);
+        check(Reason::SniConnectMismatch, "sni-connect-mismatch", "", mismatch);
+        check(Reason::InternalAddress, "internal-address", "", internal);
+        let internal = Decided { reason: Reason::InternalAddress, rule: Some(&rule), ..network() };
+        assert!(legacy_msg(&internal).ends_with("192.0.2.7:22. Action: Deny. Reason: internal-address"));
     }
 
     #[test]

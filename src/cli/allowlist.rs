@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::Exit;
 use super::output::{ALLOW, DENY, Format, HINT, PrintError, Printer, STRONG};
-use crate::allowlist::{BUILTINS, List, ListDiff, diff, find, lists};
+use super::{Exit, UsageError};
+use crate::allowlist::{BUILTINS, List, ListDiff, builtin, diff, find, lists};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,10 +58,25 @@ struct Shape {
 pub(super) fn run(args: &Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     match &args.command {
         Command::List { shape } => list(shape.format, printer)?,
-        Command::Show { name, shape } => show(&find(name)?, shape.format, printer)?,
+        Command::Show { name, shape } => show(&lists_of(name)?, shape.format, printer)?,
         Command::Diff { from, to, shape } => compare((from, to), &diff(from, to)?, shape.format, printer)?,
     }
     Ok(Exit::Clean)
+}
+
+/// By the name of a list or edition; else by that of a policy, whose lists they are.
+fn lists_of(name: &str) -> anyhow::Result<Vec<&'static List>> {
+    let unknown = match find(name) {
+        Ok(found) => return Ok(found),
+        Err(unknown) => unknown,
+    };
+    match builtin(name) {
+        Some(policy) if policy.lists.is_empty() => {
+            Err(UsageError(format!("`{name}` is a policy without lists: it denies everything")).into())
+        }
+        Some(policy) => Ok(policy.lists),
+        None => Err(unknown.into()),
+    }
 }
 
 /// A list without its entries.

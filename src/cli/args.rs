@@ -40,6 +40,7 @@ pub(super) struct PolicyArgs {
     private_addresses: Option<String>,
     /// The address of a name, HOST:ADDR or HOST:PORT:ADDR[,ADDR], as curl has it
     #[arg(long, env = "EGRET_RESOLVE", value_name = "HOST[:PORT]:ADDR", value_delimiter = ';')]
+    #[arg(allow_hyphen_values = true)]
     resolve: Vec<String>,
     /// Where a destination is really dialled, HOST1:PORT1:HOST2:PORT2, as curl has it
     #[arg(long, env = "EGRET_CONNECT_TO", value_name = "H1:P1:H2:P2", value_delimiter = ';')]

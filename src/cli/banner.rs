@@ -65,6 +65,9 @@ pub(super) fn show(
     if config.sources.is_empty() {
         printer.tell("policy   none: everything is denied");
     }
+    if let [PolicySource { origin: SourceOrigin::CommandLine, .. }] = config.sources.as_slice() {
+        printer.warn("only what is allowed here: add --policy ase to keep the built-in policy");
+    }
     for addr in addrs {
         printer.tell(&format!("proxy    http://{addr}   HTTP, CONNECT and SOCKS5; /proxy.pac"));
     }
@@ -85,14 +88,18 @@ pub(super) fn show(
 
 fn show_source(source: &PolicySource, printer: &mut Printer) {
     let PolicySource { name, origin, summary } = source;
+    let is_default = *origin == SourceOrigin::Default;
     let origin = match origin {
-        SourceOrigin::Builtin => "built-in".to_owned(),
+        SourceOrigin::Builtin | SourceOrigin::Default => "built-in".to_owned(),
         SourceOrigin::CommandLine => "command line".to_owned(),
         SourceOrigin::File(path) => path.display().to_string(),
     };
     printer.tell(&format!("policy   {STRONG}{}{STRONG:#} ({})", Printable(name), Printable(&origin)));
     for line in summary {
         printer.tell(&format!("           {}", Printable(line)));
+    }
+    if is_default {
+        printer.tell(&format!("           {HINT}default; keep it with --policy ase when you add --allow{HINT:#}"));
     }
 }
 

@@ -34,7 +34,7 @@ Exits with 3 when any target is denied, with 2 when any is no target.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to ask about; without any, one a line from standard input (`#` begins a comment)
+    /// What to ask about; without any or with `-`, one a line from standard input (`#` begins a comment)
     targets: Vec<String>,
     /// Who asks; without it, a client that only rules for everybody match
     #[arg(long, env = "EGRET_FROM", value_name = "ADDR")]
@@ -51,12 +51,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Args { targets, from, explain, format, policy } = args;
-    let lines: Lines = match targets.is_empty() {
-        false => Box::new(targets.into_iter().map(|target| Ok((None, target)))),
-        true if io::stdin().is_terminal() => {
+    let lines: Lines = match targets.as_slice() {
+        [] if io::stdin().is_terminal() => {
             return Err(UsageError("no target: name one, as in `egret check https://login.windows.net`".into()).into());
         }
-        true => Box::new(numbered(io::stdin().lock())),
+        [] => Box::new(numbered(io::stdin().lock())),
+        [dash] if dash == "-" => Box::new(numbered(io::stdin().lock())),
+        _ => Box::new(targets.into_iter().map(|target| Ok((None, target)))),
     };
     let Loaded { config, warnings, files: _, admin_is_default: _, digest: _ } =
         config::load(&policy.into_overrides(), true)?;

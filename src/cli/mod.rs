@@ -17,7 +17,8 @@ mod signals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::{OsStr, Resettable};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::allowlist::UnknownList;
@@ -90,7 +91,7 @@ enum Command {
 /// Runs the command that `args` say; the first of them is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut printer = Printer::new();
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match parse(args) {
         Ok(cli) => cli,
         Err(refusal) => return output::usage(&refusal).into(),
     };
@@ -103,8 +104,28 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ready(args) => ready::run(&args, &mut printer),
         Command::Completions(args) => completions::run(&args, &mut printer),
     };
-    let done = done.and_then(|exit| printer.flush().map(|()| exit).map_err(Into::into));
+    let done = done.and_then(|exit| match printer.flush() {
+        // What was asked is known, whoever reads it.
+        Ok(()) | Err(PrintError::Closed) => Ok(exit),
+        Err(error) => Err(error.into()),
+    });
     done.unwrap_or_else(|error| explain(&error, &mut printer)).into()
+}
+
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = without_empty_variables(Cli::command());
+    let matches = command.try_get_matches_from_mut(args)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// A variable that is set to nothing says nothing, whatever its flag would make of an empty text.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+        true => arg.env(Resettable::<OsStr>::Reset),
+        false => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// Says what went wrong, and whose fault it was.
@@ -137,7 +158,6 @@ fn start_diagnostics() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn commands(root: &clap::Command) -> Vec<&clap::Command> {
         let below = root.get_subcommands().flat_map(commands);

@@ -1,6 +1,7 @@
 //! `egret ready`: is a running Egret ready? For health checks of containers that have no curl.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -22,7 +23,7 @@ use super::output::Printer;
 pub(super) struct Args {
     /// Where its admin server listens
     #[arg(long, env = "EGRET_ADMIN", value_name = "ADDR:PORT", default_value = "127.0.0.1:9315")]
-    admin: SocketAddr,
+    admin: Admin,
     /// The admin server's bearer token, where it wants one
     #[arg(long, env = "EGRET_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
@@ -32,11 +33,29 @@ pub(super) struct Args {
     timeout: u64,
 }
 
+/// What `serve` takes too.
+#[derive(Debug, Clone, Copy)]
+enum Admin {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for Admin {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Admin, AddrParseError> {
+        if text == "off" { Ok(Admin::Off) } else { text.parse().map(Admin::At) }
+    }
+}
+
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 * 1024;
 
 pub(super) fn run(args: &Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Args { admin, admin_token, timeout } = args;
+    let Admin::At(admin) = admin else {
+        bail!("the admin server is off (--admin or EGRET_ADMIN): nobody can be asked");
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let limit = Duration::from_secs(*timeout);
     let token = admin_token.as_deref().filter(|token| !token.is_empty());

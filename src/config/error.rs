@@ -59,7 +59,7 @@ impl Source {
             line,
             column: before + 1,
             key: key.to_owned(),
-            text: shortened(text.to_owned()),
+            text: shortened(text.to_owned(), LONGEST),
             snippet,
             indent: before - skipped,
             marked,
@@ -92,6 +92,10 @@ pub(super) struct Placed<T> {
 }
 
 impl<T> Placed<T> {
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Placed<U> {
+        Placed { value: make(self.value), place: self.place }
+    }
+
     /// Makes something of the value, or reports at its place why that cannot be.
     pub(super) fn read<U, P: Into<Problem>>(
         &self,
@@ -183,16 +187,16 @@ impl ConfigError {
             Place::File { source, span, key } => (source.name.clone(), Some(source.position(span, key))),
             Place::Flag(flag) => ((*flag).to_owned(), None),
         };
-        ConfigError { origin, position, what: shortened(what), mend }
+        ConfigError { origin, position, what: shortened(what, LONGEST), mend }
     }
 }
 
-/// A message repeats what was written, and that may be a whole book.
-fn shortened(what: String) -> String {
-    if what.len() <= LONGEST {
+/// A message repeats what was written, and that may be a whole book: the middle of what has more bytes goes.
+pub(super) fn shortened(what: String, longest: usize) -> String {
+    if what.len() <= longest {
         return what;
     }
-    let (head, tail) = (floor(&what, LONGEST * 3 / 4), floor(&what, what.len() - LONGEST / 4));
+    let (head, tail) = (floor(&what, longest * 3 / 4), floor(&what, what.len() - longest / 4));
     format!("{} … {}", &what[..head], &what[tail..])
 }
 

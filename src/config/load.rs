@@ -86,8 +86,7 @@ pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigEr
     let File { rules, settings, without, beside_rules: _ } = main;
     let flags = Settings::of_flags(overrides, &mut loader.findings);
     let settings = flags.over(settings);
-    loader.without = many("--without", &overrides.without);
-    loader.without.extend(without);
+    loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
     loader.add_main(rules, overrides, path);
     loader.report_unused_parts();
     loader.finish(settings)
@@ -119,7 +118,7 @@ impl Loader {
         let mut local = Shorthand::read(&allow, &deny, &mut self.findings);
         let policy = many("--policy", &overrides.policy);
         if policy.is_empty() && allow.is_empty() && deny.is_empty() && rules.is_silent() && self.findings.is_clean() {
-            self.add_builtin("ase", &Place::Flag("--policy"));
+            self.add_builtin("ase", SourceOrigin::Default, &Place::Flag("--policy"));
         }
         if !policy.is_empty() {
             rules.policy = Some(policy);
@@ -173,8 +172,8 @@ impl Loader {
     fn add_reference(&mut self, reference: &Placed<String>, folder: &Path, twice: Twice) {
         let Placed { value: name, place } = reference;
         let path = values::join(folder, name);
-        let builtin = allowlist::builtin(name).is_some();
-        if !builtin && !path.exists() {
+        let builtin = allowlist::builtin(name);
+        if builtin.is_none() && !path.exists() {
             self.files.push(path);
             let problem = Problem::new(format!("`{name}` is neither a built-in policy nor a file"));
             let known: Vec<&str> = allowlist::BUILTINS.iter().map(|(known, _)| *known).collect();
@@ -184,8 +183,9 @@ impl Loader {
             };
             return self.findings.error(place, problem.mend(mend));
         }
-        let id = if builtin { PathBuf::from(name.to_ascii_lowercase()) } else { canonical(&path) };
-        if !builtin && self.open.contains(&id) {
+        // By what it stands for: `ase` is an edition that has a name of its own.
+        let id = builtin.as_ref().map_or_else(|| canonical(&path), |builtin| PathBuf::from(&builtin.rules.name));
+        if builtin.is_none() && self.open.contains(&id) {
             let problem = Problem::new(format!("`{name}` leads back to itself")).mend("leave it out");
             return self.findings.error(place, problem);
         }
@@ -197,7 +197,10 @@ impl Loader {
             return;
         }
         self.done.push(id.clone());
-        if builtin { self.add_builtin(name, place) } else { self.add_file(&path, id, place) }
+        match builtin {
+            Some(_) => self.add_builtin(name, SourceOrigin::Builtin, place),
+            None => self.add_file(&path, id, place),
+        }
     }
 
     fn add_file(&mut self, path: &Path, id: PathBuf, place: &Place) {
@@ -212,7 +215,7 @@ impl Loader {
         self.open.pop();
     }
 
-    fn add_builtin(&mut self, name: &str, place: &Place) {
+    fn add_builtin(&mut self, name: &str, origin: SourceOrigin, place: &Place) {
         let Some(mut builtin) = allowlist::builtin(name) else {
             return self.findings.error(place, Problem::new(format!("`{name}` is no built-in policy")));
         };
@@ -226,7 +229,7 @@ impl Loader {
         let Builtin { rules, service_endpoints, lists } = builtin;
         let summary =
             lists.iter().map(|list| format!("{} ({}), {} entries", list.title, list.date, list.entries.len()));
-        let (name, origin) = (rules.name.clone(), SourceOrigin::Builtin);
+        let name = rules.name.clone();
         self.sources.push(PolicySource { name, origin, summary: summary.collect() });
         self.policies.push(rules);
         // Two editions of one list share their endpoints.
@@ -258,6 +261,7 @@ impl Loader {
         let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
         let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
         let mut findings = self.findings;
+        refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, admin, dns, log } = settings.resolve(&mut findings);
         findings.settle(profile);
@@ -301,6 +305,17 @@ impl Loader {
     }
 }
 
+/// Each part once, where it is named first.
+fn distinct(parts: impl Iterator<Item = Placed<String>>) -> Vec<Placed<String>> {
+    let mut kept: Vec<Placed<String>> = Vec::new();
+    for part in parts {
+        if kept.iter().all(|known| known.value != part.value) {
+            kept.push(part);
+        }
+    }
+    kept
+}
+
 /// What to make of a policy that takes part already.
 #[derive(PartialEq)]
 enum Twice {
@@ -335,6 +350,28 @@ fn io_words(error: &std::io::Error) -> String {
 
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Two writers to one file would break each other's lines.
+fn refuse_shared_logs(settings: &Settings, findings: &mut Findings) {
+    let mut seen = Vec::new();
+    for (path, place) in settings.log_files() {
+        let file = canonical_to_be(path);
+        if seen.contains(&file) {
+            let problem = Problem::new(format!("the log goes to `{}` already", path.display()));
+            findings.error(place, problem.mend("leave it out, or name another file"));
+        }
+        seen.push(file);
+    }
+}
+
+/// As [`canonical`], of a file that may not be there yet.
+fn canonical_to_be(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
 fn stem(path: &Path) -> String {

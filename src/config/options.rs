@@ -346,7 +346,8 @@ impl Kind {
             Flag => json!({"type": "boolean"}),
             Count { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
             Duration => json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}),
-            Choice(words) => json!({"type": "string", "enum": words()}),
+            // The words for editors to offer, the pattern for what else is read.
+            Choice(words) => json!({"type": "string", "anyOf": [{"enum": words()}, {"pattern": any_case(&words())}]}),
             Table => table_schema(path),
             Tables => json!({"type": "array", "items": table_schema(path)}),
         }
@@ -355,6 +356,16 @@ impl Kind {
 
 pub(super) fn quoted(words: &[&str]) -> String {
     words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// A pattern of these words in any letter case: `^([Aa][Ll][Ll][Oo][Ww]|…)$`.
+fn any_case(words: &[&str]) -> String {
+    let either = |c: char| match c.is_ascii_alphabetic() {
+        true => format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase()),
+        false => c.to_string(),
+    };
+    let words: Vec<String> = words.iter().map(|word| word.chars().map(either).collect()).collect();
+    format!("^({})$", words.join("|"))
 }
 
 fn one_or_many(one: Value) -> Value {
@@ -400,6 +411,11 @@ mod tests {
             }
             assert_eq!(at["description"], opt.doc, "{}", opt.path);
         }
+    }
+
+    #[test]
+    fn words_in_any_case() {
+        assert_eq!(any_case(&["on", "a-1"]), "^([Oo][Nn]|[Aa]-1)$");
     }
 
     #[test]

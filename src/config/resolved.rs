@@ -34,6 +34,8 @@ pub struct PolicySource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceOrigin {
     Builtin,
+    /// Built in, and in force because nothing else was said.
+    Default,
     /// Watched for changes.
     File(PathBuf),
     CommandLine,

@@ -13,7 +13,7 @@ use super::resolved::{
     AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Limits, LogConfig, LogFormat, LogSink, LogTarget,
     OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
-use super::values::{self, ServiceEndpoints, Words};
+use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
 
 /// Settings as one origin gives them; None is what it does not speak of.
 #[derive(Debug, Default)]
@@ -34,10 +34,10 @@ pub(super) struct Settings {
     pub token_file: Option<Placed<PathBuf>>,
     token: Option<String>,
     dns_servers: Option<Vec<SocketAddr>>,
-    resolve: Vec<ResolveOverride>,
+    resolve: Vec<ResolveEntry>,
     connect_to: Vec<ConnectTo>,
     on_log_error: Option<OnLogError>,
-    sinks: Vec<LogSink>,
+    sinks: Vec<Placed<LogSink>>,
     /// For all sinks; of flags only.
     log_format: Option<LogFormat>,
 }
@@ -113,7 +113,7 @@ impl Settings {
 
     fn read_dns(&mut self, dns: &Section, findings: &mut Findings) {
         self.dns_servers = dns.list("servers").map(|texts| read_each(&texts, findings, values::name_server));
-        self.resolve = read_each(&dns.items("resolve"), findings, values::resolve_override);
+        self.resolve = read_each(&dns.items("resolve"), findings, values::resolve_entry);
         self.connect_to = read_each(&dns.items("connect_to"), findings, values::connect_to);
     }
 
@@ -122,8 +122,8 @@ impl Settings {
         for sink in log.tables("sink", findings) {
             let format = read_word(sink.text("format"), values::LOG_FORMATS, findings).unwrap_or(LogFormat::Auto);
             let read = |text: &str| values::log_target(text, sink.folder());
-            let target = sink.text("target").and_then(|text| text.read(findings, |text| read(text)));
-            self.sinks.extend(target.map(|target| LogSink { target, format }));
+            let target = sink.text("target").and_then(|text| read_placed(text, findings, read));
+            self.sinks.extend(target.map(|target| target.map(|target| LogSink { target, format })));
         }
     }
 
@@ -158,7 +158,9 @@ impl Settings {
         let auth = one("--auth", auth);
         let servers = many("--dns-server", dns_servers);
         let log_target = |text: &str| values::log_target(text, Path::new(""));
-        let sink = |target| LogSink { target, format: LogFormat::Auto };
+        let sink = |target: Placed<LogTarget>| target.map(|target| LogSink { target, format: LogFormat::Auto });
+        let targets = many("--log", log).into_iter().filter_map(|text| read_placed(text, findings, log_target));
+        let sinks = targets.map(sink).collect();
         Settings {
             service_endpoints: read_word(service_endpoints, values::SERVICE_ENDPOINTS, findings),
             profile: read_word(one("--profile", profile), values::PROFILES, findings),
@@ -170,10 +172,10 @@ impl Settings {
             admin: one("--admin", admin).and_then(|it| read_placed(it, findings, values::admin_listen)),
             token: one("--admin-token", admin_token).and_then(|text| text.read(findings, |text| values::token(text))),
             dns_servers: given(servers).map(|texts| read_each(&texts, findings, values::name_server)),
-            resolve: read_each(&many("--resolve", resolve), findings, values::resolve_override),
+            resolve: read_each(&many("--resolve", resolve), findings, values::resolve_entry),
             connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
             on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
-            sinks: read_each(&many("--log", log), findings, log_target).into_iter().map(sink).collect(),
+            sinks,
             log_format,
             ..Settings::default()
         }
@@ -198,7 +200,7 @@ impl Settings {
             token_file: file.token_file.filter(|_| self.token.is_none()),
             token: self.token,
             dns_servers: self.dns_servers.or(file.dns_servers),
-            resolve: joined(self.resolve, file.resolve),
+            resolve: standing(self.resolve, file.resolve),
             connect_to: joined(self.connect_to, file.connect_to),
             on_log_error: self.on_log_error.or(file.on_log_error),
             sinks: sinks(self.sinks, self.log_format, file.sinks),
@@ -209,6 +211,14 @@ impl Settings {
     /// Takes in what the files of secrets hold.
     pub(super) fn with_secrets(self, credentials: Option<Credentials>, token: Option<String>) -> Settings {
         Settings { credentials: self.credentials.or(credentials), token: self.token.or(token), ..self }
+    }
+
+    /// The files that the log goes to, each with where it was named.
+    pub(super) fn log_files(&self) -> impl Iterator<Item = (&Path, &Place)> {
+        self.sinks.iter().filter_map(|Placed { value, place }| match &value.target {
+            LogTarget::File(path) => Some((path.as_path(), place)),
+            LogTarget::Stdout => None,
+        })
     }
 
     pub(super) fn admin_is_default(&self) -> bool {
@@ -251,8 +261,11 @@ impl Settings {
             private_addresses: private_addresses.unwrap_or(usual_private_addresses(profile)),
             proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech },
             admin: admin.map(|listen| AdminConfig { listen, token }),
-            dns: DnsConfig { servers, overrides: resolve, connect_to },
-            log: LogConfig { sinks, on_error: on_log_error.unwrap_or_default() },
+            dns: DnsConfig { servers, overrides: overrides(resolve), connect_to },
+            log: LogConfig {
+                sinks: sinks.into_iter().map(|sink| sink.value).collect(),
+                on_error: on_log_error.unwrap_or_default(),
+            },
         }
     }
 
@@ -323,6 +336,33 @@ fn joined<T>(first: Vec<T>, then: Vec<T>) -> Vec<T> {
     first.into_iter().chain(then).collect()
 }
 
+/// What is left once every entry has replaced or dropped those before it: the file's come before the flags'. Of
+/// what stands, the flags' are asked first.
+fn standing(flags: Vec<ResolveEntry>, file: Vec<ResolveEntry>) -> Vec<ResolveEntry> {
+    let mut standing: Vec<(Origin, ResolveEntry)> = Vec::new();
+    let file = file.into_iter().map(|entry| (Origin::File, entry));
+    for (origin, entry) in file.chain(flags.into_iter().map(|entry| (Origin::Flags, entry))) {
+        standing.retain(|(_, before)| !before.is_for_the_same(&entry));
+        standing.push((origin, entry));
+    }
+    standing.sort_by_key(|(origin, _)| *origin);
+    standing.into_iter().map(|(_, entry)| entry).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    Flags,
+    File,
+}
+
+fn overrides(entries: Vec<ResolveEntry>) -> Vec<ResolveOverride> {
+    let set = |entry| match entry {
+        ResolveEntry::Set(given) => Some(given),
+        ResolveEntry::Drop { .. } => None,
+    };
+    entries.into_iter().filter_map(set).collect()
+}
+
 fn in_folder(text: Placed<String>, folder: &Path) -> Placed<PathBuf> {
     Placed { value: values::join(folder, &text.value), place: text.place }
 }
@@ -348,9 +388,12 @@ fn usual_private_addresses(profile: Profile) -> PrivateAddresses {
 }
 
 /// A format given by a flag is for the flags' own sinks, or for all where flags name no sink.
-fn sinks(flags: Vec<LogSink>, format: Option<LogFormat>, file: Vec<LogSink>) -> Vec<LogSink> {
-    let stdout = || vec![LogSink { target: LogTarget::Stdout, format: LogFormat::Auto }];
-    let formatted = |sink: LogSink| LogSink { format: format.unwrap_or(sink.format), ..sink };
+fn sinks(flags: Vec<Placed<LogSink>>, format: Option<LogFormat>, file: Vec<Placed<LogSink>>) -> Vec<Placed<LogSink>> {
+    let usual = LogSink { target: LogTarget::Stdout, format: LogFormat::Auto };
+    let stdout = || vec![Placed { value: usual, place: Place::Flag("--log") }];
+    let formatted = |sink: Placed<LogSink>| {
+        sink.map(|LogSink { target, format: own }| LogSink { target, format: format.unwrap_or(own) })
+    };
     if flags.is_empty() {
         let sinks = if file.is_empty() { stdout() } else { file };
         return sinks.into_iter().map(formatted).collect();

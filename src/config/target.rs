@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{Authority, Host, HostName, NameError, PortRange, Protocol};
+use crate::flow::{Authority, Host, HostName, NameError, PortError, PortRange, Protocol};
 use crate::policy::{
     AddressError, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, PatternError,
 };
+
+use super::error::shortened;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -49,14 +51,15 @@ impl TargetRule {
         let Some((scheme, rest)) = text.split_once("://") else {
             return bare(text);
         };
-        if let Some(protocol) = app_protocol(scheme) {
+        let lower = scheme.to_ascii_lowercase();
+        if let Some(protocol) = app_protocol(&lower) {
             return with_protocol(text, rest, protocol);
         }
-        match scheme {
+        match lower.as_str() {
             "tcp" => network(text, rest, IpProtocols::TCP),
             "udp" => network(text, rest, IpProtocols::UDP),
             "icmp" => icmp(text, rest),
-            _ => Err(TargetError::Scheme { text: text.to_owned(), scheme: scheme.to_owned() }),
+            _ => Err(no_scheme(text, scheme)),
         }
     }
 }
@@ -108,7 +111,7 @@ fn protocols_of_port(text: &str, port: &str) -> Result<Vec<AppProtocol>, TargetE
 
 fn application(text: &str, host: &str, protocols: Vec<AppProtocol>) -> Result<TargetRule, TargetError> {
     if host.contains('/') && !host.starts_with("glob:") {
-        return Err(TargetError::Path { text: text.to_owned() });
+        return Err(TargetError::Path { text: shown(text) });
     }
     if is_address(host) && host != "*" {
         return Err(part(text, "an application rule wants a name; for an address write tcp://".to_owned()));
@@ -125,10 +128,18 @@ fn application(text: &str, host: &str, protocols: Vec<AppProtocol>) -> Result<Ta
 }
 
 fn network(text: &str, rest: &str, protocols: IpProtocols) -> Result<TargetRule, TargetError> {
-    let (to, ports) = split_port(rest);
-    let ports = ports.ok_or_else(|| TargetError::PortMissing { text: text.to_owned() })?;
-    let ports: PortRange = ports.parse().map_err(|error| part(text, format!("{error}")))?;
+    let inside = prefix_inside(rest);
+    let (to, ports) = split_port(inside.as_deref().unwrap_or(rest));
+    let ports = ports.ok_or_else(|| TargetError::PortMissing { text: shown(text) })?;
+    let ports = ports.parse().map_err(|error: PortError| part(text, shortened(error.to_string(), 2 * SHOWN)))?;
     network_rule(text, to, protocols, ports)
+}
+
+/// `[2001:db8::]/32:443`, as some write it, is `[2001:db8::/32]:443`.
+fn prefix_inside(rest: &str) -> Option<String> {
+    let (addr, after) = rest.strip_prefix('[')?.split_once("]/")?;
+    let (length, ports) = after.split_once(':')?;
+    Some(format!("[{addr}/{length}]:{ports}"))
 }
 
 fn icmp(text: &str, rest: &str) -> Result<TargetRule, TargetError> {
@@ -139,7 +150,9 @@ fn network_rule(text: &str, to: &str, protocols: IpProtocols, ports: PortRange) 
     let mut destinations = AddressSet::default();
     let mut fqdns = Vec::new();
     if is_address(to) {
-        destinations.insert_text(to).map_err(|error: AddressError| part(text, error.to_string()))?;
+        destinations
+            .insert_text(to)
+            .map_err(|error: AddressError| part(text, shortened(error.to_string(), 2 * SHOWN)))?;
     } else {
         fqdns.push(HostName::parse_typed(to).map_err(|error| host_part(text, to, error))?);
     }
@@ -178,21 +191,32 @@ fn unbracket(text: &str) -> &str {
 fn single_port(text: &str, port: &str) -> Result<u16, TargetError> {
     match port.parse::<PortRange>() {
         Ok(range) if range.first() == range.last() => Ok(range.first()),
-        Ok(_) => Err(part(text, format!("an application rule names one port, not `{port}`"))),
-        Err(error) => Err(part(text, error.to_string())),
+        Ok(_) => Err(part(text, format!("an application rule names one port, not `{}`", shown(port)))),
+        Err(error) => Err(part(text, shortened(error.to_string(), 2 * SHOWN))),
     }
 }
 
+fn no_scheme(text: &str, scheme: &str) -> TargetError {
+    TargetError::Scheme { text: shown(text), scheme: shown(scheme) }
+}
+
 fn part(text: &str, what: String) -> TargetError {
-    TargetError::Part { text: text.to_owned(), what }
+    TargetError::Part { text: shown(text), what }
+}
+
+/// Bytes of what was typed that an error repeats.
+const SHOWN: usize = 200;
+
+fn shown(text: &str) -> String {
+    shortened(text.to_owned(), SHOWN)
 }
 
 fn pattern_part(text: &str, error: PatternError) -> TargetError {
-    part(text, error.to_string())
+    part(text, shortened(error.to_string(), 2 * SHOWN))
 }
 
 fn host_part(text: &str, host: &str, error: NameError) -> TargetError {
-    part(text, format!("`{host}` is no host: {error}"))
+    part(text, format!("`{}` is no host: {error}", shown(host)))
 }
 
 /// One flow that `egret check` asks about.
@@ -223,15 +247,16 @@ impl CheckTarget {
         let Some((scheme, rest)) = text.split_once("://") else {
             return check_bare(text);
         };
-        match scheme {
+        let lower = scheme.to_ascii_lowercase();
+        match lower.as_str() {
             "tcp" => check_plain(text, rest, Protocol::Tcp, None),
             "udp" => check_plain(text, rest, Protocol::Udp, None),
             "mssql" => check_plain(text, rest, Protocol::Mssql, Some(1433)),
             "icmp" => check_portless(text, rest, Protocol::Icmp),
             "ip" => check_portless(text, rest, Protocol::Other),
-            _ => match app_protocol(scheme) {
+            _ => match app_protocol(&lower) {
                 Some(protocol) => check_url(text, rest, protocol),
-                None => Err(TargetError::Scheme { text: text.to_owned(), scheme: scheme.to_owned() }),
+                None => Err(no_scheme(text, scheme)),
             },
         }
     }
@@ -255,6 +280,8 @@ fn check_url(text: &str, rest: &str, protocol: Protocol) -> Result<CheckTarget, 
     if authority.contains('@') {
         return Err(part(text, "credentials are no part of a target".to_owned()));
     }
+    // RFC 3986, 3.2.3: an empty port is the scheme's own.
+    let authority = authority.strip_suffix(':').filter(|host| !host.is_empty()).unwrap_or(authority);
     let Authority { host, port } = authority_of(text, authority, Some(default_port(protocol)))?;
     Ok(CheckTarget { text: text.to_owned(), protocol, host, port, path })
 }
@@ -357,6 +384,10 @@ mod tests {
         rule("udp://10.0.0.4:123", "net UDP 10.0.0.4 123");
         rule("3-way.contoso.com:443", "app https:443 3-way.contoso.com");
         rule("icmp://10.0.0.4", "net ICMP 10.0.0.4 *");
+        rule("HTTPS://contoso.com", "app https:443 contoso.com");
+        rule("Tcp://10.0.0.4:22", "net TCP 10.0.0.4 22");
+        rule("[2001:db8::]/32:443", "net TCP 2001:db8::/32 443");
+        rule("udp://[2001:db8::]/32:53", "net UDP 2001:db8::/32 53");
     }
 
     #[test]
@@ -391,6 +422,18 @@ mod tests {
     }
 
     #[test]
+    fn errors_repeat_no_book() {
+        let long = "a..".repeat(5_000);
+        for text in [long.clone(), format!("x{long}://a"), format!("tcp://{long}:1"), format!("a.test:{long}")] {
+            for error in [TargetRule::parse(&text).unwrap_err(), CheckTarget::parse(&text).unwrap_err()] {
+                assert!(error.to_string().len() < 800, "{error}");
+            }
+        }
+        let error = CheckTarget::parse(&long).unwrap_err().to_string();
+        assert!(error.ends_with("is no host: the name is longer than 253 bytes") && error.len() < 500, "{error}");
+    }
+
+    #[test]
     fn targets_of_check() {
         check("https://Contoso.com/a?b#c", "https contoso.com 443 /a?b");
         check("https://contoso.com?b", "https contoso.com 443 /?b");
@@ -409,6 +452,11 @@ mod tests {
         check("contoso.com", "https contoso.com 443");
         check("contoso.com/a", "https contoso.com 443 /a");
         check("bücher.example:443", "https xn--bcher-kva.example 443");
+        check("HTTPS://CONTOSO.com:8443/A", "https contoso.com 8443 /A");
+        check("TCP://10.0.0.4:22", "tcp 10.0.0.4 22");
+        check("https://contoso.com:/a", "https contoso.com 443 /a");
+        check("http://[::1]:/", "http ::1 80 /");
+        check("mssql://db.test:", "`mssql://db.test:`: expected a port from 1 to 65535");
         check("tcp://10.0.0.4", "`tcp://10.0.0.4`: expected a port, as in host:443");
         check("a.test:99999", "`a.test:99999`: expected a port from 1 to 65535");
         check("a..b", "`a..b`: `a..b` is no host: a label is empty");

@@ -125,15 +125,53 @@ fn unbracketed(text: &str) -> &str {
     text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text)
 }
 
-/// `HOST:PORT:ADDR[,ADDR]` or `HOST:ADDR[,ADDR]`. What looks like a port is one, as in curl: an IPv6 address
-/// without a port before it wants brackets.
-pub(super) fn resolve_override(text: &str) -> Result<ResolveOverride, Problem> {
+/// One `--resolve`, to be read after those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ResolveEntry {
+    /// Instead of what there is for the same host and port.
+    Set(ResolveOverride),
+    /// Nothing any more for this host and port.
+    Drop { host: Option<HostName>, port: Option<u16> },
+}
+
+impl ResolveEntry {
+    pub(super) fn is_for_the_same(&self, other: &ResolveEntry) -> bool {
+        self.key() == other.key()
+    }
+
+    fn key(&self) -> (Option<&HostName>, Option<u16>) {
+        match self {
+            ResolveEntry::Set(ResolveOverride { host, port, addresses: _ }) | ResolveEntry::Drop { host, port } => {
+                (host.as_ref(), *port)
+            }
+        }
+    }
+}
+
+/// `HOST:PORT:ADDR[,ADDR]` or `HOST:ADDR[,ADDR]`, or `-HOST:PORT`. curl's `+` says that an entry may expire: here
+/// none does.
+pub(super) fn resolve_entry(text: &str) -> Result<ResolveEntry, Problem> {
+    let Some(dropped) = text.strip_prefix('-') else {
+        return resolve_override(text.strip_prefix('+').unwrap_or(text)).map(ResolveEntry::Set);
+    };
+    let bad = |why: String| Problem::new(format!("`{text}`: {why}")).mend("write -HOST:PORT or -HOST");
+    let (host, digits) = dropped.split_once(':').map_or((dropped, None), |(host, digits)| (host, Some(digits)));
+    let number = |digits| port(digits).ok_or_else(|| bad(format!("`{digits}` is no port")));
+    Ok(ResolveEntry::Drop { host: override_host(host, bad)?, port: digits.map(number).transpose()? })
+}
+
+fn override_host(host: &str, bad: impl Fn(String) -> Problem) -> Result<Option<HostName>, Problem> {
+    match host {
+        "*" => Ok(None),
+        name => HostName::parse_typed(name).map(Some).map_err(|error| bad(format!("`{name}` is no host: {error}"))),
+    }
+}
+
+/// What looks like a port is one, as in curl: an IPv6 address without a port before it wants brackets.
+fn resolve_override(text: &str) -> Result<ResolveOverride, Problem> {
     let bad = |why: String| Problem::new(format!("`{text}`: {why}")).mend("write HOST:PORT:ADDR[,ADDR] or HOST:ADDR");
     let (host, rest) = text.split_once(':').ok_or_else(|| bad("an address is missing".to_owned()))?;
-    let host = match host {
-        "*" => None,
-        name => Some(HostName::parse_typed(name).map_err(|error| bad(format!("`{name}` is no host: {error}")))?),
-    };
+    let host = override_host(host, bad)?;
     let (port, addresses) = match rest.split_once(':') {
         Some((digits, rest)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
             (Some(port(digits).ok_or_else(|| bad(format!("`{digits}` is no port")))?), rest)
@@ -266,6 +304,14 @@ mod tests {
         assert_eq!(shown("ok.test:[2001:db8::1]"), Some((ok, None, addrs(&["2001:db8::1"]))));
         for bad in ["", "ok.test", "ok.test:443", "ok.test:443:", "ok.test:0:1.1.1.1", "a..b:1.1.1.1", ":1.1.1.1"] {
             assert_eq!(shown(bad), None, "{bad}");
+        }
+        assert_eq!(resolve_entry("+ok.test:443:10.0.0.1"), resolve_entry("ok.test:443:10.0.0.1"));
+        let drop =
+            |host: Option<&str>, port| ResolveEntry::Drop { host: host.map(|it| HostName::parse(it).unwrap()), port };
+        assert_eq!(resolve_entry("-OK.test:443"), Ok(drop(Some("ok.test"), Some(443))));
+        assert_eq!(resolve_entry("-*"), Ok(drop(None, None)));
+        for bad in ["-", "+", "-ok.test:", "-ok.test:443:10.0.0.1", "++ok.test:10.0.0.1", "+-ok.test:443"] {
+            assert!(resolve_entry(bad).is_err(), "{bad}");
         }
     }
 

@@ -155,6 +155,9 @@ impl Admin {
             Route::Readyz if self.drain.is_cancelled() => {
                 Ok(text_answer(StatusCode::SERVICE_UNAVAILABLE, "draining\n"))
             }
+            Route::Readyz if self.shared.log.refusing() => {
+                Ok(text_answer(StatusCode::SERVICE_UNAVAILABLE, "log unavailable\n"))
+            }
             Route::Readyz => Ok(text_answer(StatusCode::OK, "ready\n")),
             Route::Metrics => Ok(plain(StatusCode::OK, telemetry::CONTENT_TYPE, self.shared.metrics.encode())),
             Route::Policy => Ok(self.policy()),
@@ -380,7 +383,7 @@ impl<'a> From<&'a PolicySource> for SourceLine<'a> {
     fn from(source: &'a PolicySource) -> SourceLine<'a> {
         let PolicySource { name, origin, summary } = source;
         let origin = match origin {
-            SourceOrigin::Builtin => "builtin".to_owned(),
+            SourceOrigin::Builtin | SourceOrigin::Default => "builtin".to_owned(),
             SourceOrigin::CommandLine => "command-line".to_owned(),
             SourceOrigin::File(path) => path.display().to_string(),
         };

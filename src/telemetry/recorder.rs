@@ -19,7 +19,7 @@ pub(super) type Batch = Vec<Event>;
 pub(super) const BATCH: usize = 256;
 
 /// How long a record waits for others to join it.
-const FLUSH_AFTER: Duration = Duration::from_millis(20);
+const FLUSH_AFTER: Duration = Duration::from_millis(2);
 
 /// What the writer's thread shares with the rest.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Log {
 
 /// One core's way into the log.
 ///
-/// It gathers records and hands them over when there are [`BATCH`] of them, or 20 ms after the first, which
+/// It gathers records and hands them over when there are [`BATCH`] of them, or 2 ms after the first, which
 /// [`Recorder::keep_flushing`] sees to. Dropped, it leaves what it holds to the writer.
 #[derive(Debug)]
 pub struct Recorder {
@@ -179,7 +179,7 @@ impl Recorder {
         true
     }
 
-    /// Hands over a batch that does not fill, 20 ms after its first record. To be run once on each core, for
+    /// Hands over a batch that does not fill, 2 ms after its first record. To be run once on each core, for
     /// as long as the core runs.
     pub async fn keep_flushing(&self) {
         loop {

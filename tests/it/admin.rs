@@ -31,6 +31,17 @@ fn routes() {
     assert_eq!(policy["sources"][0]["origin"], "builtin");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_refuses_flows_is_not_ready() {
+    let dead = |on_error: &str| Serve::start(&["--log", "/dev/full", "--log-on-error", on_error]);
+    let egret = dead("refuse");
+    let refusal = eventually("it refuses", || Some(egret.get("/readyz")).filter(|answer| answer.status == 503));
+    assert_eq!(refusal.body, "log unavailable\n");
+    assert_eq!(egret.get("/healthz").status, 200);
+    assert_eq!(dead("serve").get("/readyz").status, 200);
+}
+
 #[test]
 fn flows_can_be_filtered() {
     let egret = Egret::start(NO_FLAGS);

@@ -79,6 +79,8 @@ deny   https://example.com/a\\u{1b}[2J                    not-allowed
     assert!(answer.err.starts_with("error: standard input, line 4: `bad host`"), "{}", answer.err);
     assert!(answer.err.contains("error: standard input, line 5: ") && !answer.err.contains('\u{1b}'), "{}", answer.err);
     assert!(answer.err.ends_with("1 allowed, 1 denied, 2 not understood\n"), "{}", answer.err);
+    let dash = run_with_input(&["check", "-"], input);
+    assert_eq!((dash.out, dash.err), (answer.out, answer.err));
     assert_eq!(run_with_input(&["check"], "").code, 0, "nothing was asked, nothing was denied");
 }
 
@@ -169,6 +171,9 @@ fn who_asks_and_which_address() {
     let resolved = ask(&["--from", "10.0.1.9", "--resolve", "db.test:10.1.0.4", "tcp://db.test:1433"]);
     assert_eq!((&resolved["verdict"], &resolved["rule"]["rule"]), (&"allow".into(), &"db".into()));
     assert!(resolved.get("note").is_none());
+    let given = ["--from", "10.0.1.9", "--resolve", "db.test:1433:10.1.0.4", "--resolve", "-db.test:1433"];
+    let dropped = ask(&[&given[..], &["tcp://db.test:1433"]].concat());
+    assert_eq!(dropped["verdict"], "deny");
 }
 
 #[test]
@@ -178,6 +183,25 @@ fn flags_have_twins_in_the_environment() {
     command.env("EGRET_FORMAT", "json");
     let verdicts: Vec<Value> = lines(&finish(&mut command, "")).iter().map(|line| line["verdict"].clone()).collect();
     assert_eq!(verdicts, ["allow", "allow", "deny"]);
+}
+
+#[test]
+fn empty_variables_say_nothing() {
+    let variables = |command: &str, names: &[&str]| {
+        let mut egret = egret();
+        names.iter().for_each(|name| _ = egret.env(name, ""));
+        finish(egret.args(command.split(' ')), "")
+    };
+    let check = variables("check https://login.windows.net", &["EGRET_CONFIG", "EGRET_FROM", "EGRET_FORMAT"]);
+    assert_eq!(check.code, 0, "{check:?}");
+    // It gets as far as its policy.
+    let names = ["EGRET_WORKERS", "EGRET_PORT_FILE", "EGRET_ADMIN", "EGRET_LISTEN", "EGRET_ADMIN_PORT_FILE"];
+    let serve = variables("serve --policy nowhere", &names);
+    assert!(serve.code == 2 && serve.err.starts_with("--policy: `nowhere`"), "{serve:?}");
+    let ready = variables("ready --admin 127.0.0.1:1", &["EGRET_TIMEOUT", "EGRET_ADMIN_TOKEN"]);
+    assert_eq!(ready.code, 4, "{ready:?}");
+    let off = finish(egret().arg("ready").env("EGRET_ADMIN", "off"), "");
+    assert_eq!((off.code, off.err.contains("the admin server is off")), (4, true), "{off:?}");
 }
 
 #[test]
@@ -213,6 +237,10 @@ fn lists_are_listed_shown_and_compared() {
     let diff = ["allowlist", "diff", "ase/fqdn", "ase/fqdn", "--format", "json"];
     let diff: Value = serde_json::from_str(&run(&diff).out).unwrap();
     assert_eq!((diff[0]["kept"].as_u64(), &diff[0]["added"]), (Some(51), &serde_json::json!([])));
+    let linux = run(&["allowlist", "show", "ase-linux"]);
+    assert!(linux.code == 0 && linux.out.contains("ase@2018-09-24/linux"), "{linux:?}");
+    let none = run(&["allowlist", "show", "none"]);
+    assert_eq!((none.code, none.err.as_str()), (2, "error: `none` is a policy without lists: it denies everything\n"));
     let unknown = run(&["allowlist", "show", "asee"]);
     assert_eq!((unknown.code, unknown.err.as_str()), (2, "error: no list is called `asee`; near it: ase\n"));
 }
@@ -254,6 +282,16 @@ fn nobody_has_to_read_to_the_end() {
 }
 
 #[test]
+fn a_denial_that_nobody_reads_is_one_nevertheless() {
+    use std::process::Stdio;
+    let mut command = egret();
+    command.args(["check", "https://example.com", "https://login.windows.net"]).stderr(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
 fn a_port_in_use_is_named_with_the_mend() {
     let egret = Egret::start(&["--admin=off"]);
     let taken = egret.addr.to_string();
@@ -263,6 +301,19 @@ fn a_port_in_use_is_named_with_the_mend() {
     let admin = run(&["serve", "--listen", "127.0.0.1:0", "--admin", &taken]);
     assert_eq!(admin.code, 4);
     assert!(admin.err.contains(&format!("cannot listen on {taken} (admin)")), "{}", admin.err);
+}
+
+#[test]
+fn the_banner_says_what_becomes_of_the_default_policy() {
+    let (keep, only) = ("default; keep it with --policy ase when you add --allow", "only what is allowed here");
+    let check = |args: &[&str], keeps: bool, warns: bool| {
+        let banner = Serve::start(args).stderr();
+        assert_eq!((banner.contains(keep), banner.contains(only)), (keeps, warns), "{args:?}: {banner}");
+    };
+    check(&[], true, false);
+    check(&["--policy", "ase"], false, false);
+    check(&["--allow", "ok.test"], false, true);
+    check(&["--policy", "ase", "--allow", "ok.test"], false, false);
 }
 
 #[test]

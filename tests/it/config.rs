@@ -8,6 +8,7 @@ use egret::config::{Config, ConfigErrors, Loaded, OPTIONS, Overrides, load};
 use egret::flow::Profile;
 use egret::policy::PrivateAddresses;
 use egret::policy::in_order;
+use serde_json::Value;
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
     let folder = Path::new("tests/fixtures/config").join(kind);
@@ -59,6 +60,80 @@ fn invalid_files_say_what_is_wrong() {
         }
         let expected = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(format!("{errors}\n"), expected, "{}", path.display());
+    }
+}
+
+/// What of JSON schema `egret schema` uses, and no more: an unknown keyword fails the test.
+fn fits(value: &Value, schema: &Value) -> bool {
+    let keywords = schema.as_object().unwrap();
+    keywords.iter().all(|(keyword, wanted)| match keyword.as_str() {
+        "description" | "default" | "title" | "$schema" => true,
+        "type" => {
+            wanted.as_array().map_or_else(|| is_of(value, wanted), |kinds| kinds.iter().any(|kind| is_of(value, kind)))
+        }
+        "enum" => wanted.as_array().unwrap().contains(value),
+        "pattern" => value.as_str().is_some_and(|text| matches(text, wanted.as_str().unwrap())),
+        "anyOf" => wanted.as_array().unwrap().iter().any(|one| fits(value, one)),
+        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| fits(item, wanted))),
+        "minimum" => value.as_i64() >= wanted.as_i64(),
+        "maximum" => value.as_i64() <= wanted.as_i64(),
+        "required" => wanted.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some()),
+        "properties" => value
+            .as_object()
+            .unwrap()
+            .iter()
+            .all(|(key, value)| wanted.get(key).is_some_and(|wanted| fits(value, wanted))),
+        "additionalProperties" => true,
+        unknown => panic!("{unknown}"),
+    })
+}
+
+fn is_of(value: &Value, kind: &Value) -> bool {
+    match kind.as_str().unwrap() {
+        "string" => value.is_string(),
+        "integer" => value.is_i64(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        unknown => panic!("{unknown}"),
+    }
+}
+
+/// Of `^(word|word)$`, words made of letters, digits, hyphens and `[Aa]`; or of the pattern of durations.
+fn matches(text: &str, pattern: &str) -> bool {
+    if pattern.starts_with("^[0-9]+") {
+        return text.ends_with(['s', 'm', 'h']) && text.starts_with(|c: char| c.is_ascii_digit());
+    }
+    let words = pattern.strip_prefix("^(").and_then(|rest| rest.strip_suffix(")$")).unwrap();
+    let is = |word: &str| {
+        let mut rest = word;
+        text.chars().all(|c| match rest.strip_prefix('[') {
+            Some(set) => {
+                let (set, after) = set.split_once(']').unwrap();
+                rest = after;
+                set.contains(c)
+            }
+            None => rest.strip_prefix(c).map(|after| rest = after).is_some(),
+        }) && rest.is_empty()
+    };
+    words.split('|').any(is)
+}
+
+#[test]
+fn the_schema_takes_what_the_program_takes() {
+    let schema = egret::config::schema();
+    for path in fixtures("valid") {
+        let file: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+        assert!(fits(&serde_json::to_value(file).unwrap(), &schema), "{}", path.display());
+    }
+    let profile = |word: &str| fits(&serde_json::json!({ "profile": word }), &schema);
+    for (word, expected) in [("strict", true), ("Strict", true), ("AZURE", true), ("stric", false), ("stricter", false)]
+    {
+        assert_eq!(
+            (profile(word), flags(|o| o.profile = Some(word.to_owned())).is_ok()),
+            (expected, expected),
+            "{word}"
+        );
     }
 }
 
@@ -195,6 +270,48 @@ fn flags_beat_the_file_and_lists_add_up() {
     assert_eq!(config.dns.overrides.len(), 3);
     assert_eq!(config.log.sinks.len(), 3);
     assert!(config.admin.is_none());
+}
+
+#[test]
+fn what_is_named_twice() {
+    assert!(flags(|o| o.without = list(&["linux", "linux"])).is_ok());
+    let policies = flags(|o| o.policy = list(&["ase", "ase@2018-09-24"])).unwrap_err().to_string();
+    assert!(policies.contains("the policy `ase@2018-09-24` takes part already"), "{policies}");
+    assert!(flags(|o| o.policy = list(&["none", "Deny-All"])).is_err());
+    assert!(flags(|o| o.policy = list(&["ase", "ase@2023-11-20"])).is_ok());
+}
+
+#[test]
+fn a_later_resolve_replaces_an_earlier_one() {
+    let check = |resolve: &[&str], expected: &[&str]| {
+        let config = flags(|o| o.resolve = list(resolve)).unwrap().config;
+        let addresses = config.dns.overrides.iter().map(|given| given.addresses[0].to_string());
+        assert_eq!(addresses.collect::<Vec<_>>(), expected, "{resolve:?}");
+    };
+    check(&["a.test:443:10.0.0.1", "+A.test:443:10.0.0.2"], &["10.0.0.2"]);
+    check(&["a.test:443:10.0.0.1", "a.test:10.0.0.2", "b.test:443:10.0.0.3"], &["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    check(&["a.test:443:10.0.0.1", "-a.test:443", "a.test:80:10.0.0.2"], &["10.0.0.2"]);
+    check(&["-a.test:443", "a.test:443:10.0.0.1"], &["10.0.0.1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    fs::write(&file, "[dns]\nresolve = [\"a.test:443:10.0.0.1\", \"b.test:10.0.0.2\"]\n").unwrap();
+    let both = flags(|o| (o.config, o.resolve) = (Some(file), list(&["*:10.0.0.3", "-a.test:443"]))).unwrap();
+    let addresses = both.config.dns.overrides.iter().map(|given| given.addresses[0].to_string());
+    assert_eq!(addresses.collect::<Vec<_>>(), ["10.0.0.3", "10.0.0.2"]);
+}
+
+#[test]
+fn one_log_file_has_one_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let twice = flags(|o| o.log = vec![file("flows"), file("./flows")]).unwrap_err().to_string();
+    let expected =
+        format!("--log: the log goes to `{}` already\n  = mend: leave it out, or name another file", file("./flows"));
+    assert_eq!(twice, expected);
+    fs::write(file("old"), "").unwrap();
+    std::os::unix::fs::symlink(file("old"), file("link")).unwrap();
+    assert!(flags(|o| o.log = vec![file("old"), file("link")]).is_err());
+    assert!(flags(|o| o.log = vec![file("old"), file("flows")]).is_ok());
 }
 
 #[test]
