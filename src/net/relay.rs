@@ -8,13 +8,14 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Shutdown;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+
+use super::deadline::Deadline;
 
 /// What one read takes at most.
 const SCRATCH: usize = 128 * 1024;
@@ -62,7 +63,7 @@ pub(crate) async fn relay<C>(
     let mut up = Direction::new(client, origin, Side::Client, from_client);
     let mut down = Direction::new(origin, client, Side::Origin, from_origin);
     let mut first_eof = None;
-    let mut watch = IdleWatch { limit: idle, last: Instant::now(), sleep: pin!(sleep(idle)) };
+    let mut still = Deadline::default();
     let mut cut = pin!(cut);
     let end = poll_fn(|cx| {
         if let Poll::Ready(why) = cut.as_mut().poll(cx) {
@@ -81,7 +82,10 @@ pub(crate) async fn relay<C>(
         if let (true, true, Some(side)) = (up.done, down.done, first_eof) {
             return Poll::Ready(End::Eof(side));
         }
-        watch.poll(cx, up.moved + down.moved > before).map(|()| End::Idle)
+        if up.moved + down.moved > before {
+            still.passed();
+        }
+        still.poll(cx, idle).map(|()| End::Idle)
     })
     .await;
     Relayed { up: up.moved, down: down.moved, end }
@@ -168,27 +172,4 @@ impl<'a> Direction<'a> {
 enum Failed {
     Source,
     Sink,
-}
-
-struct IdleWatch<'a> {
-    limit: Duration,
-    last: Instant,
-    sleep: Pin<&'a mut Sleep>,
-}
-
-impl IdleWatch<'_> {
-    /// Ready when nothing has moved for the limit.
-    fn poll(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<()> {
-        if moved {
-            self.last = Instant::now();
-        }
-        loop {
-            ready!(self.sleep.as_mut().poll(cx));
-            let until = self.last + self.limit;
-            if until <= Instant::now() {
-                return Poll::Ready(());
-            }
-            self.sleep.as_mut().reset(until);
-        }
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
+
+use crate::net::deadline::Deadline;
 
 /// The body of an answer.
 pub(super) enum Body {
@@ -23,7 +24,8 @@ pub(super) enum Body {
 pub(super) struct Streamed {
     inner: Incoming,
     meter: Rc<Meter>,
-    idle: Idle,
+    limit: Duration,
+    idle: Deadline,
     /// Told how it ended, once.
     done: Option<Box<dyn FnOnce(BodyEnd)>>,
 }
@@ -95,7 +97,7 @@ impl Streamed {
         if inner.is_end_stream() {
             meter.done_at.set(Some(Instant::now()));
         }
-        Streamed { inner, meter, idle: Idle::new(limit), done: None }
+        Streamed { inner, meter, limit, idle: Deadline::default(), done: None }
     }
 
     pub(super) fn on_end(mut self, done: impl FnOnce(BodyEnd) + 'static) -> Streamed {
@@ -129,7 +131,7 @@ impl HttpBody for Streamed {
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.meter.add(frame.data_ref().map_or(0, Bytes::len));
-                this.idle.moved();
+                this.idle.passed();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -141,7 +143,8 @@ impl HttpBody for Streamed {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let limit = ready!(this.idle.poll(cx));
+                let limit = this.limit;
+                ready!(this.idle.poll(cx, limit));
                 this.finish(BodyEnd::Idle);
                 Poll::Ready(Some(Err(BodyError::Idle(limit))))
             }
@@ -179,35 +182,6 @@ impl HttpBody for Body {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Body::Streamed(streamed) => streamed.size_hint(),
-        }
-    }
-}
-
-/// A limit on standing still, with a timer only once something does.
-struct Idle {
-    limit: Duration,
-    last: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Idle {
-    fn new(limit: Duration) -> Idle {
-        Idle { limit, last: None, sleep: None }
-    }
-
-    fn moved(&mut self) {
-        self.last = self.sleep.is_some().then(Instant::now);
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
-        let limit = self.limit;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            match self.last.take().map(|last| last + limit).filter(|until| *until > Instant::now()) {
-                Some(until) => sleep.as_mut().reset(until),
-                None => return Poll::Ready(limit),
-            }
         }
     }
 }

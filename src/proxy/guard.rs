@@ -6,7 +6,6 @@
 //! the connection asks the guard why.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,10 +16,10 @@ use bytes::{Buf, BytesMut};
 use hyper::Uri;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
 
 use crate::config::Timeouts;
 use crate::flow::{Authority, Reason};
+use crate::net::deadline::Deadline;
 use crate::wire::ParseError;
 use crate::wire::http_body::{BodyTracker, Progress};
 use crate::wire::http_head::{self, Framing, RequestHead, Target};
@@ -397,34 +396,5 @@ impl AsyncWrite for Guard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A deadline that costs nothing while bytes arrive: the timer is set when the first wait begins, and moved
-/// only when it fires too early or a phase is shorter than what it was set to.
-#[derive(Default)]
-struct Deadline {
-    until: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Deadline {
-    fn passed(&mut self) {
-        self.until = None;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let until = *self.until.get_or_insert_with(|| Instant::now() + limit);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if sleep.deadline() > until || sleep.is_elapsed() {
-            sleep.as_mut().reset(until);
-        }
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if until <= Instant::now() {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(until);
-        }
     }
 }
