@@ -34,7 +34,7 @@ fn routes() {
 #[cfg(target_os = "linux")]
 #[test]
 fn whoever_refuses_flows_is_not_ready() {
-    let dead = |on_error: &str| Serve::start(&["--log", "/dev/full", "--log-on-error", on_error]);
+    let dead = |on_error: &str| Egret::start(&["--log", "/dev/full", "--log-on-error", on_error]);
     let egret = dead("refuse");
     let refusal = eventually("it refuses", || Some(egret.get("/readyz")).filter(|answer| answer.status == 503));
     assert_eq!(refusal.body, "log unavailable\n");

@@ -307,7 +307,7 @@ fn a_port_in_use_is_named_with_the_mend() {
 fn the_banner_says_what_becomes_of_the_default_policy() {
     let (keep, only) = ("default; keep it with --policy ase when you add --allow", "only what is allowed here");
     let check = |args: &[&str], keeps: bool, warns: bool| {
-        let banner = Serve::start(args).stderr();
+        let banner = Egret::start(args).stderr();
         assert_eq!((banner.contains(keep), banner.contains(only)), (keeps, warns), "{args:?}: {banner}");
     };
     check(&[], true, false);
