@@ -145,7 +145,8 @@ fn explain(error: &anyhow::Error, printer: &mut Printer) -> Exit {
 
 /// Egret's own troubles, on standard error. The flow log is another matter.
 fn start_diagnostics() {
-    let filter = EnvFilter::try_from_env("EGRET_LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let level = std::env::var("EGRET_LOG_LEVEL").ok().filter(|level| !level.is_empty());
+    let filter = level.and_then(|level| EnvFilter::try_new(level).ok()).unwrap_or_else(|| EnvFilter::new("warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
