@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::clock::{Clock, Precision};
 use super::onlooker::Onlooker;
-use super::record::{CloseRecord, Counts, FlowRecord, ReloadRecord, RunId, StartRecord};
+use super::record::{CloseRecord, Counts, FlowRecord, ReloadRecord, RunId, Seen, StartRecord};
 use super::text::Colours;
 use super::{json, text};
 use crate::azure::logs::{Decided, azure_record, legacy_record};
@@ -410,7 +410,11 @@ impl Renderer {
     }
 }
 
+/// What has no destination, such as a malformed request, has no place in Azure's tables.
 fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id: &str, record: &FlowRecord) {
+    if record.host.is_none() && record.dst.is_none() || matches!(record.host, Some(Seen::Raw(_))) {
+        return;
+    }
     let host = record.host.as_ref().map_or(String::new(), |host| host.to_string());
     let decided = Decided {
         time: clock.show(record.ts, Precision::Azure),
@@ -435,6 +439,7 @@ fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::record::Escaped;
     use super::super::record::tests::{allowed, closed, denied};
     use super::*;
     use std::fs;
@@ -456,6 +461,22 @@ pub(crate) mod tests {
         let text = fs::read_to_string(path).unwrap();
         let seq = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["seq"].as_u64();
         text.lines().filter_map(seq).collect()
+    }
+
+    #[test]
+    fn what_has_no_destination_is_not_in_azures_tables() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, format) in [("azure", Format::Azure), ("legacy", Format::AzureLegacy)] {
+            let path = dir.path().join(name);
+            let mut sink = open(&path, format);
+            let malformed = FlowRecord { host: None, port: 0, dst: None, ..denied() };
+            let unreadable = FlowRecord { host: Some(Seen::Raw(Escaped::name(b"a b"))), port: 0, ..denied() };
+            for record in [malformed, unreadable, denied()] {
+                sink.push(0, &Entry::Flow(&record));
+            }
+            sink.flush();
+            assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1, "{name}");
+        }
     }
 
     #[test]
