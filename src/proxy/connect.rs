@@ -11,7 +11,8 @@ use crate::wire::http_head;
 use super::answer::Answer;
 use super::auth;
 use super::carry::{Carried, Refusal, carry, protocols_to};
-use super::session::{About, Ask, Outcome, Session, close_gently};
+use super::records::About;
+use super::session::{Ask, Outcome, Session, close_gently};
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 

@@ -23,7 +23,8 @@ use super::answer::Answer;
 use super::body::{Body, BodyEnd, Meter, Streamed};
 use super::guard::{Guard, Link, Stop};
 use super::headers;
-use super::session::{About, Ask, Opened, Permitted, Session, Tunnel, close_gently};
+use super::records::{About, Opened};
+use super::session::{Ask, Permitted, Session, Tunnel, close_gently};
 use super::upstream::Upstream;
 use super::{auth, pac};
 

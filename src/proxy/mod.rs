@@ -17,6 +17,7 @@ mod http;
 mod inspect;
 mod limit;
 mod pac;
+mod records;
 mod session;
 mod shared;
 mod socks5;

@@ -13,7 +13,8 @@ use crate::wire::socks5::{self, Command, Destination, NO_AUTH, SocksError, USER_
 
 use super::auth;
 use super::carry::{self, Carried, carry, protocols_to};
-use super::session::{About, Ask, Outcome, Session, close_gently};
+use super::records::About;
+use super::session::{Ask, Outcome, Session, close_gently};
 
 /// Reply codes, RFC 1928 section 6.
 const SUCCEEDED: u8 = 0;

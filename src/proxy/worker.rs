@@ -19,7 +19,8 @@ use crate::net::{dial, listener};
 
 use super::explicit;
 use super::limit::Place;
-use super::session::{About, Session};
+use super::records::About;
+use super::session::Session;
 use super::shared::{Core, Shared};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.

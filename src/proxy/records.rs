@@ -1,0 +1,167 @@
+//! What a session writes down: each flow when it is decided, and each that was allowed once more when it ends.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::flow::{Authority, HostName, Protocol, Reason, Verdict, Via};
+use crate::policy::Decision;
+use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, Seen};
+
+use super::session::{Ask, Permitted, Refused, Session};
+use super::shared::{Active, Core};
+
+/// An allowed flow that has been recorded. It ends by [`Session::close`]; dropped before, Egret has cut it.
+pub(super) struct Opened {
+    core: Rc<Core>,
+    id: u64,
+    since: Instant,
+    bypassed: bool,
+    closed: bool,
+}
+
+impl Opened {
+    fn end(&mut self, bytes_up: u64, bytes_down: u64, closed_by: ClosedBy, why: CloseWhy) {
+        self.closed = true;
+        self.core.counters.bytes_up.add(bytes_up);
+        self.core.counters.bytes_down.add(bytes_down);
+        if self.bypassed {
+            return;
+        }
+        let (ts, flow, duration) = (Timestamp::now(), self.id, self.since.elapsed());
+        let record = CloseRecord { ts, flow, bytes_up, bytes_down, duration, closed_by, why };
+        self.core.recorder.record_at_once(Event::Close(record));
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.end(0, 0, ClosedBy::Egret, CloseWhy::Shutdown);
+        }
+    }
+}
+
+/// What a malformed request was about, as far as that can be told.
+#[derive(Clone, Copy)]
+pub(super) enum About<'a> {
+    Nothing,
+    /// A destination that could not be read, as it was sent.
+    Raw(&'a [u8]),
+    To(&'a Authority),
+}
+
+impl Session {
+    /// Records that the flow is allowed.
+    pub(super) async fn record_allowed(
+        &self,
+        ask: Ask<'_>,
+        permitted: &Permitted,
+        sni: Option<Seen<HostName>>,
+    ) -> Opened {
+        let decision = permitted.permit.decision();
+        let dst = permitted.first();
+        let record = self.flow_record(ask, permitted.protocol, decision, &permitted.active, dst);
+        self.open(FlowRecord { sni, ..record }).await
+    }
+
+    async fn open(&self, record: FlowRecord) -> Opened {
+        let (id, bypassed) = (record.flow, record.bypassed());
+        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, closed: false };
+        self.core.counters.flow(record.via, record.verdict, record.reason);
+        self.core.recorder.record(Event::Flow(record)).await;
+        opened
+    }
+
+    /// Records that the flow is denied; waits where the log is behind. An upstream failure is no denial: it is
+    /// recorded as a flow that was allowed and closed at once.
+    pub(super) async fn record_refused(&self, ask: Ask<'_>, refused: &Refused, sni: Option<Seen<HostName>>) {
+        let Refused { reason, decision, protocol, dst, active } = refused;
+        let record = FlowRecord { sni, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
+        if reason.is_upstream_failure() && decision.verdict == Verdict::Allow {
+            let opened = self.open(record).await;
+            self.close_failed(opened, [0, 0], *reason);
+            return;
+        }
+        let record = FlowRecord { verdict: Verdict::Deny, reason: *reason, ..record };
+        self.core.counters.flow(record.via, record.verdict, record.reason);
+        self.core.recorder.record(Event::Flow(record)).await;
+    }
+
+    /// Records the refusal of what the policy was not asked about.
+    pub(super) async fn record_malformed(&self, via: Via, about: About<'_>, reason: Reason) {
+        let active = self.core.active();
+        let (host, port) = match about {
+            About::Nothing => (None, 0),
+            About::Raw(raw) => (Some(Seen::Raw(Escaped::name(raw))), 0),
+            About::To(to) => (Some(Seen::Valid(to.host.clone())), to.port),
+        };
+        let record = FlowRecord {
+            ts: Timestamp::now(),
+            flow: self.core.next_flow(),
+            via,
+            client: self.client,
+            protocol: Protocol::Tcp,
+            host,
+            port,
+            sni: None,
+            dst: None,
+            verdict: Verdict::Deny,
+            reason,
+            rule: None,
+            profile: active.profile,
+            policy_hash: active.policy.hash().clone(),
+            url: None,
+        };
+        self.core.counters.flow(via, Verdict::Deny, reason);
+        self.core.recorder.record(Event::Flow(record)).await;
+    }
+
+    fn flow_record(
+        &self,
+        ask: Ask<'_>,
+        protocol: Protocol,
+        decision: Decision,
+        active: &Active,
+        dst: Option<SocketAddr>,
+    ) -> FlowRecord {
+        if let Some(rule) = decision.rule {
+            active.hits.hit(self.core.counters.core(), rule);
+        }
+        FlowRecord {
+            ts: Timestamp::now(),
+            flow: self.core.next_flow(),
+            via: ask.via,
+            client: self.client,
+            protocol,
+            host: Some(Seen::Valid(ask.to.host.clone())),
+            port: ask.to.port,
+            sni: None,
+            dst,
+            verdict: decision.verdict,
+            reason: decision.reason,
+            rule: decision.rule.map(|rule| active.policy.rule_name(rule).clone()),
+            profile: active.profile,
+            policy_hash: active.policy.hash().clone(),
+            url: ask.path.map(|path| Escaped::url(&format!("{}{path}", ask.to.host))),
+        }
+    }
+
+    /// Records how an allowed flow ended, and what it moved: up, down.
+    pub(super) fn close(&self, mut opened: Opened, moved: [u64; 2], closed_by: ClosedBy, why: CloseWhy) {
+        let [up, down] = moved;
+        opened.end(up, down, closed_by, why);
+    }
+
+    /// The same for a flow that failed: whose fault it was follows from the reason.
+    pub(super) fn close_failed(&self, opened: Opened, moved: [u64; 2], reason: Reason) {
+        let by = match reason {
+            Reason::ClientGone => ClosedBy::Client,
+            Reason::UpstreamUnreachable => ClosedBy::Origin,
+            _ => ClosedBy::Egret,
+        };
+        self.close(opened, moved, by, CloseWhy::Reason(reason));
+    }
+}
