@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Shutdown;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -57,14 +57,13 @@ pub(crate) async fn relay<C>(
     origin: &TcpStream,
     idle: Duration,
     early: [Vec<u8>; 2],
-    cut: impl Future<Output = C>,
+    mut cut: Pin<&mut impl Future<Output = C>>,
 ) -> Relayed<C> {
     let [from_client, from_origin] = early;
     let mut up = Direction::new(client, origin, Side::Client, from_client);
     let mut down = Direction::new(origin, client, Side::Origin, from_origin);
     let mut first_eof = None;
     let mut still = Deadline::default();
-    let mut cut = pin!(cut);
     let end = poll_fn(|cx| {
         if let Poll::Ready(why) = cut.as_mut().poll(cx) {
             return Poll::Ready(End::Cut(why));

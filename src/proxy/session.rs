@@ -4,6 +4,7 @@
 //! flow is decided here.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,12 +237,18 @@ impl Session {
     }
 
     /// Relays a tunnel to its end and records that.
-    pub(super) async fn tunnel(&self, tunnel: Tunnel) {
-        let Tunnel { opened, via, to, path, permitted, client, origin, early, moved } = tunnel;
-        let ask = Ask { via, to: &to, protocols: &[], path: path.as_deref() };
+    ///
+    /// A tunnel may rest for hours: what this holds meanwhile is kept small, and in one place.
+    pub(super) async fn tunnel(&self, mut tunnel: Box<Tunnel>) {
+        let early = std::mem::take(&mut tunnel.early);
+        let Tunnel { via, to, path, permitted, client, origin, .. } = &*tunnel;
+        let ask = Ask { via: *via, to, protocols: &[], path: path.as_deref() };
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;
-        let relayed = relay(&client, &origin, idle, early, self.cut(ask, &permitted)).await;
+        let relayed = {
+            let cut = pin!(self.cut(ask, permitted));
+            relay(client, origin, idle, early, cut).await
+        };
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
         let (by, why) = match end {
@@ -250,6 +257,7 @@ impl Session {
             End::Idle => (ClosedBy::Egret, CloseWhy::IdleTimeout),
             End::Cut(why) => (ClosedBy::Egret, why),
         };
+        let Tunnel { opened, moved, .. } = *tunnel;
         self.close(opened, [moved[0] + up, moved[1] + down], by, why);
     }
 

@@ -101,11 +101,11 @@ async fn serve_one(core: Rc<Core>, stream: TcpStream, client: ClientAddr, place:
         Ok(client_place) => {
             let outcome = Box::pin(explicit::serve(session.clone(), stream)).await;
             if let Some(tunnel) = outcome {
-                session.tunnel(*tunnel).await;
+                session.tunnel(tunnel).await;
             }
             drop(client_place);
         }
-        Err(()) => session.record_malformed(Via::Http, About::Nothing, Reason::LimitClient).await,
+        Err(()) => Box::pin(session.record_malformed(Via::Http, About::Nothing, Reason::LimitClient)).await,
     }
     drop(counted);
     drop(place);
