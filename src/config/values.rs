@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::flow::{Host, HostName, Profile, Protocol};
+use crate::flow::{Host, HostName, Profile, Protocol, parse_port};
 use crate::policy::{Action, AppProtocol, IpProtocols, PrivateAddresses};
 
 use super::error::Problem;
@@ -156,7 +156,7 @@ pub(super) fn resolve_entry(text: &str) -> Result<ResolveEntry, Problem> {
     };
     let bad = |why: String| Problem::new(format!("`{text}`: {why}")).mend("write -HOST:PORT or -HOST");
     let (host, digits) = dropped.split_once(':').map_or((dropped, None), |(host, digits)| (host, Some(digits)));
-    let number = |digits| port(digits).ok_or_else(|| bad(format!("`{digits}` is no port")));
+    let number = |digits| parse_port(digits).ok_or_else(|| bad(format!("`{digits}` is no port")));
     Ok(ResolveEntry::Drop { host: override_host(host, bad)?, port: digits.map(number).transpose()? })
 }
 
@@ -174,18 +174,13 @@ fn resolve_override(text: &str) -> Result<ResolveOverride, Problem> {
     let host = override_host(host, bad)?;
     let (port, addresses) = match rest.split_once(':') {
         Some((digits, rest)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
-            (Some(port(digits).ok_or_else(|| bad(format!("`{digits}` is no port")))?), rest)
+            (Some(parse_port(digits).ok_or_else(|| bad(format!("`{digits}` is no port")))?), rest)
         }
         _ => (None, rest),
     };
     let address = |text: &str| unbracketed(text).parse().map_err(|_| bad(format!("`{text}` is no address")));
     let addresses = addresses.split(',').map(|text| address(text.trim())).collect::<Result<Vec<IpAddr>, _>>()?;
     Ok(ResolveOverride { host, port, addresses })
-}
-
-fn port(digits: &str) -> Option<u16> {
-    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|port| plain && *port != 0)
 }
 
 /// `HOST1:PORT1:HOST2:PORT2`, any part empty, IPv6 addresses in brackets.
@@ -201,7 +196,7 @@ pub(super) fn connect_to(text: &str) -> Result<ConnectTo, Problem> {
     };
     let number = |part: &str| match part {
         "" => Ok(None),
-        part => port(part).map(Some).ok_or_else(|| bad(format!("`{part}` is no port"))),
+        part => parse_port(part).map(Some).ok_or_else(|| bad(format!("`{part}` is no port"))),
     };
     Ok(ConnectTo {
         from_host: host(from_host)?,
@@ -257,7 +252,7 @@ pub(super) fn app_protocol(text: &str) -> Result<AppProtocol, Problem> {
     let (name, digits) = text.split_once(':').unwrap_or((text, ""));
     let (name, digits) = (name.trim(), digits.trim());
     let protocol = pick(APP_PROTOCOLS, name)?;
-    match port(digits) {
+    match parse_port(digits) {
         Some(port) => Ok(AppProtocol { protocol, port }),
         None if digits.is_empty() => {
             let usual = match protocol {

@@ -11,6 +11,7 @@ mod reason;
 pub use addr::{AddrClass, embedded_ipv4};
 pub(crate) use name::MAX_NAME;
 pub use name::{HostName, NameError};
+pub(crate) use port::parse_port;
 pub use port::{PortError, PortRange, PortSet};
 pub use reason::{Reason, Verdict};
 
@@ -157,7 +158,7 @@ impl Authority {
             None => (text, None),
         };
         let port = match port {
-            Some(digits) => port::parse_port(digits).ok_or(NameError::Port)?,
+            Some(digits) => parse_port(digits).ok_or(NameError::Port)?,
             None => default_port.ok_or(NameError::Port)?,
         };
         if host.contains(':') && !host.starts_with('[') {

@@ -39,7 +39,7 @@ impl PortRange {
 }
 
 /// A port number in plain decimal digits, 1 to 65535; no sign, no blanks.
-pub(super) fn parse_port(digits: &str) -> Option<u16> {
+pub(crate) fn parse_port(digits: &str) -> Option<u16> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

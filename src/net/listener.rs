@@ -92,16 +92,13 @@ fn is_of_this_machine(addr: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == addr)
 }
 
-/// Lets the process have as many descriptors as it may. Returns how many that is, where that is known.
-pub(crate) fn raise_descriptor_limit() -> Option<u64> {
+/// Lets the process have as many descriptors as it may. Where that fails, what it had is left to it.
+pub(crate) fn raise_descriptor_limit() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let limit = getrlimit(Resource::Nofile);
-        // Failing to raise it leaves the limit that was there, which is what is returned then.
-        let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-        if raised.is_ok() { limit.maximum } else { limit.current }
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        // Accepting copes with a lack of them.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
-    #[cfg(not(unix))]
-    None
 }

@@ -8,10 +8,9 @@ use crate::flow::{HostName, Protocol};
 use super::address::AddressSet;
 use super::chains::{Chains, PerChain};
 use super::names::{NameIndex, NameIndexBuilder};
-use super::networks::min;
 use super::order::AnyRule;
 use super::pattern::{FqdnPattern, PathPattern};
-use super::sources::FirstBySource;
+use super::sources::{FirstBySource, min};
 use super::tree::{Action, AppProtocol, ApplicationRule};
 
 pub(super) struct ApplicationIndex {

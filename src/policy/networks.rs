@@ -14,7 +14,7 @@ use crate::flow::{HostName, PortSet, Protocol};
 use super::address::AddressSet;
 use super::chains::{ChainId, Chains, PerChain};
 use super::ports::{PortRule, PortTable};
-use super::sources::FirstBySource;
+use super::sources::{FirstBySource, min};
 use super::tree::{Action, IpProtocols};
 
 /// What network and DNAT rules have in common, borrowed from them.
@@ -116,13 +116,6 @@ pub(super) struct NetworkQuery<'a> {
     pub(super) name: Option<&'a HostName>,
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
-}
-
-pub(super) fn min(a: Option<u32>, b: Option<u32>) -> Option<u32> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
 }
 
 /// Destinations with the sets of rules that name them, while the index is built.

@@ -48,10 +48,15 @@ impl FirstBySource {
             (Some(prefixes), Some(client)) => prefixes.get(client),
             _ => None,
         };
-        match (specific, self.any) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        min(specific, self.any)
+    }
+}
+
+/// The earlier of two rules, where there are any.
+pub(super) fn min(a: Option<u32>, b: Option<u32>) -> Option<u32> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -35,6 +35,7 @@ use crate::net::listener;
 use crate::policy::Policy;
 use crate::telemetry::Log;
 
+pub(crate) use auth::same_secret;
 pub(crate) use shared::{Lifecycle, Shared};
 
 /// The running data plane.

@@ -101,27 +101,25 @@ impl Session {
     pub(super) async fn authorize(&self, ask: Ask<'_>) -> Result<Permitted, Refused> {
         let active = self.core.active();
         let (protocol, decision) = self.first_allowed(&active, ask);
-        let refused =
-            |decision: Decision, reason, dst| Refused { reason, decision, protocol, dst, active: active.clone() };
+        let refused = |reason| Refused { reason, decision, protocol, dst: None, active: active.clone() };
         if self.core.recorder.refusing() {
-            return Err(refused(decision, Reason::LogUnavailable, None));
+            return Err(refused(Reason::LogUnavailable));
         }
         let worth_resolving =
             decision.verdict == Verdict::Allow || active.policy.is_decided_by_address(decision, ask.to.port);
         if !worth_resolving {
-            return Err(refused(decision, decision.reason, None));
+            return Err(refused(decision.reason));
         }
         // What is denied by name is no upstream failure, also where only its address could have allowed it.
         let unresolved = |reason| if decision.verdict == Verdict::Deny { decision.reason } else { reason };
         if let (Some(redirect), Ok(permit)) = (self.core.resolver.redirected(ask.to), decision.permit()) {
-            let answers =
-                self.resolve(&redirect).await.map_err(|reason| refused(decision, unresolved(reason), None))?;
+            let answers = self.resolve(&redirect).await.map_err(|reason| refused(unresolved(reason)))?;
             let judged = self.query(ask, protocol).address;
             let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
             let routes = addrs.map(|addr| Route { addr, judged }).collect();
             return self.without_own(Permitted { permit, protocol, routes, active: active.clone() });
         }
-        let answers = self.resolve(ask.to).await.map_err(|reason| refused(decision, unresolved(reason), None))?;
+        let answers = self.resolve(ask.to).await.map_err(|reason| refused(unresolved(reason)))?;
         self.judge(&active, ask, protocol, &answers)
     }
 
