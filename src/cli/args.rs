@@ -57,6 +57,27 @@ pub(super) struct ProxyArgs {
     /// Serve anybody who can reach a listener off loopback
     #[arg(long, env = "EGRET_OPEN", value_parser = FalseyValueParser::new())]
     open: bool,
+    /// Be a gateway too: where the kernel hands connections over, such as 0.0.0.0:3129 (Linux)
+    #[arg(long, env = "EGRET_GATEWAY", value_name = "ADDR:PORT", value_delimiter = ';')]
+    gateway: Vec<String>,
+    /// How the kernel hands connections over [default: tproxy]
+    #[arg(long, env = "EGRET_GATEWAY_MODE", value_name = "tproxy|redirect")]
+    gateway_mode: Option<String>,
+    /// The gateway's nftables rules: write and remove them (manage), or leave that to others [default: manage]
+    #[arg(long, env = "EGRET_GATEWAY_RULES", value_name = "manage|leave")]
+    gateway_rules: Option<String>,
+    /// Interface that the gateway's clients come in by; all where not given
+    #[arg(long, env = "EGRET_INTERFACE", value_name = "NAME", value_delimiter = ';')]
+    interface: Vec<String>,
+    /// Be a DNS proxy too, on UDP and TCP
+    #[arg(long, env = "EGRET_DNS", value_name = "ADDR[:PORT]", value_delimiter = ';')]
+    dns: Vec<String>,
+    /// The DNS proxy resolves anything (azure), or what a rule could allow (strict) [default: as --profile]
+    #[arg(long, env = "EGRET_DNS_MODE", value_name = "azure|strict")]
+    dns_mode: Option<String>,
+    /// The DNS proxy gives each allowed name an address of its own from this network, such as 198.18.0.0/15
+    #[arg(long, env = "EGRET_DNS_SYNTHETIC", value_name = "NETWORK")]
+    dns_synthetic: Option<String>,
     /// Credentials that clients have to give
     #[arg(long, env = "EGRET_AUTH", value_name = "USER:PASSWORD", hide_env_values = true)]
     auth: Option<String>,
@@ -115,11 +136,35 @@ impl PolicyArgs {
 
 impl ProxyArgs {
     pub(super) fn over(self, overrides: Overrides) -> Overrides {
-        let ProxyArgs { listen, open, auth, workers, dns_server, admin, admin_token, log, log_format, log_on_error } =
-            self;
+        let ProxyArgs {
+            listen,
+            open,
+            gateway,
+            gateway_mode,
+            gateway_rules,
+            interface,
+            dns,
+            dns_mode,
+            dns_synthetic,
+            auth,
+            workers,
+            dns_server,
+            admin,
+            admin_token,
+            log,
+            log_format,
+            log_on_error,
+        } = self;
         Overrides {
             listen: given(listen),
             open,
+            gateway: given(gateway),
+            gateway_mode: one(gateway_mode),
+            gateway_rules: one(gateway_rules),
+            interfaces: given(interface),
+            dns: given(dns),
+            dns_mode: one(dns_mode),
+            dns_synthetic: one(dns_synthetic),
             auth: one(auth),
             workers: workers.map(usize::from),
             dns_servers: given(dns_server),

@@ -47,6 +47,16 @@ pub struct Overrides {
     pub dns_servers: Vec<String>,
     pub admin: Option<String>,
     pub admin_token: Option<String>,
+    /// Where the gateway listens.
+    pub gateway: Vec<String>,
+    pub gateway_mode: Option<String>,
+    pub gateway_rules: Option<String>,
+    /// `--interface`
+    pub interfaces: Vec<String>,
+    /// Where the DNS proxy listens.
+    pub dns: Vec<String>,
+    pub dns_mode: Option<String>,
+    pub dns_synthetic: Option<String>,
 }
 
 /// A configuration with what went into it.
@@ -263,12 +273,13 @@ impl Loader {
         let mut findings = self.findings;
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
-        let ResolvedSettings { profile, private_addresses, proxy, admin, dns, log } = settings.resolve(&mut findings);
+        let ResolvedSettings { profile, private_addresses, proxy, gateway, admin, dns, log } =
+            settings.resolve(&mut findings);
         findings.settle(profile);
         let warnings = findings.finish(&self.files)?;
         let rules = RuleSet { policies: self.policies, infrastructure: self.infrastructure, service_endpoints };
         let sources = self.sources;
-        let config = Config { rules, sources, profile, private_addresses, proxy, admin, dns, log };
+        let config = Config { rules, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
         Ok(Loaded { config, warnings, files: self.files, admin_is_default, digest })
     }

@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod gateway;
 mod load;
 mod options;
 mod reader;

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::flow::{HostName, Profile};
 use crate::policy::{PrivateAddresses, RuleSet};
 
@@ -16,6 +18,7 @@ pub struct Config {
     pub profile: Profile,
     pub private_addresses: PrivateAddresses,
     pub proxy: ProxyConfig,
+    pub gateway: GatewayConfig,
     /// None switches the admin listener off.
     pub admin: Option<AdminConfig>,
     pub dns: DnsConfig,
@@ -56,6 +59,82 @@ pub struct ProxyConfig {
     pub ech: EchMode,
 }
 
+/// The transparent gateway: what the kernel hands over is filtered, whether the client asked for it or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// None: there is no gateway.
+    pub listen: Vec<SocketAddr>,
+    pub mode: HandOver,
+    pub rules: KernelRules,
+    /// Names of the interfaces that clients come in by; empty: all.
+    pub interfaces: Vec<String>,
+    /// Filter this machine's own traffic as well.
+    pub local: bool,
+    /// The firewall mark of Egret's own sockets. The one after it routes what TPROXY takes, and is the number of
+    /// the routing table for that.
+    pub mark: u32,
+    pub denied_tcp: DeniedTcp,
+    pub denied_udp: DeniedUdp,
+    pub host_without_port: HostWithoutPort,
+    pub dnat_deny: DnatDeny,
+}
+
+/// How the kernel hands connections over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HandOver {
+    /// TCP and UDP, with the destination as the socket's own address.
+    #[default]
+    Tproxy,
+    /// TCP, with the destination kept by connection tracking.
+    Redirect,
+}
+
+/// Who sees to the nftables rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KernelRules {
+    /// `egret serve` writes them when it starts and removes them when it ends.
+    #[default]
+    Manage,
+    /// Somebody else, such as `egret gateway up`.
+    Leave,
+}
+
+/// What a client sees of a denied connection on a port that is not intercepted. Its handshake is complete by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeniedTcp {
+    /// Nothing, until it gives up or `timeouts.silence` is over.
+    Silence,
+    Reset,
+}
+
+/// What a client sees of a denied datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeniedUdp {
+    Drop,
+    /// ICMP: port unreachable.
+    Unreachable,
+}
+
+/// The port that a Host header without one speaks of (azure-docs, rule-processing.md of 2023; the text of 2026 is
+/// silent).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostWithoutPort {
+    /// Port 80: on any other port the request is a mismatch and dropped.
+    #[default]
+    Port80,
+    /// The one that was connected to.
+    Any,
+}
+
+/// May a network rule that denies take back what a DNAT rule allows? (azure-docs, rule-processing.md of 2026: no;
+/// older pages: yes.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DnatDeny {
+    #[default]
+    Ignored,
+    Overrides,
+}
+
 /// What becomes of a ClientHello that carries an encrypted one: the name inside cannot be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EchMode {
@@ -88,6 +167,10 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Bytes of a ClientHello, at most 65 536.
     pub hello_bytes: usize,
+    /// UDP flows that the gateway carries at once. At the cap new ones are denied.
+    pub udp_flows: usize,
+    /// Denied connections that are left without an answer at once. Beyond it they are reset.
+    pub silent: usize,
 }
 
 /// One deadline for each phase. Every wait on a peer has one.
@@ -106,6 +189,10 @@ pub struct Timeouts {
     pub response: Duration,
     /// A body or a tunnel that moves no byte in either direction.
     pub idle: Duration,
+    /// A UDP flow that moves no datagram.
+    pub udp: Duration,
+    /// A denied connection that is left without an answer.
+    pub silence: Duration,
     /// From SIGTERM until what still runs is closed.
     pub drain: Duration,
 }
@@ -117,8 +204,28 @@ pub struct AdminConfig {
     pub token: Option<String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsProxyConfig {
+    /// UDP and TCP. None: there is no DNS proxy.
+    pub listen: Vec<SocketAddr>,
+    pub mode: DnsMode,
+}
+
+/// What the DNS proxy answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DnsMode {
+    /// Any question.
+    Azure,
+    /// Names that some rule could allow; REFUSED for all others. Never HTTPS or SVCB records, which would start an
+    /// encrypted ClientHello.
+    Strict,
+}
+
 #[derive(Debug, Clone)]
 pub struct DnsConfig {
+    pub proxy: DnsProxyConfig,
+    /// Each allowed name gets an address of its own out of this network, which the gateway maps back.
+    pub synthetic: Option<IpNet>,
     /// None: the system's own.
     pub servers: Option<Vec<SocketAddr>>,
     pub overrides: Vec<ResolveOverride>,
@@ -185,7 +292,14 @@ pub enum OnLogError {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 10_000, connections_per_client: 0, head_bytes: 65_536, hello_bytes: 65_536 }
+        Limits {
+            connections: 10_000,
+            connections_per_client: 0,
+            head_bytes: 65_536,
+            hello_bytes: 65_536,
+            udp_flows: 10_000,
+            silent: 1_024,
+        }
     }
 }
 
@@ -199,6 +313,8 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             response: Duration::from_secs(120),
             idle: Duration::from_secs(240),
+            udp: Duration::from_secs(60),
+            silence: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
     }

@@ -7,11 +7,12 @@ use crate::flow::Profile;
 use crate::policy::PrivateAddresses;
 
 use super::error::{Findings, Place, Placed, Problem};
+use super::gateway::{DnsProxySettings, GatewaySettings};
 use super::load::Overrides;
 use super::reader::Section;
 use super::resolved::{
-    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Limits, LogConfig, LogFormat, LogSink, LogTarget,
-    OnLogError, ProxyConfig, ResolveOverride, Timeouts,
+    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, Limits, LogConfig, LogFormat, LogSink,
+    LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
 use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
 
@@ -33,6 +34,8 @@ pub(super) struct Settings {
     admin: Option<Placed<Option<SocketAddr>>>,
     pub token_file: Option<Placed<PathBuf>>,
     token: Option<String>,
+    gateway: GatewaySettings,
+    dns_proxy: DnsProxySettings,
     dns_servers: Option<Vec<SocketAddr>>,
     resolve: Vec<ResolveEntry>,
     connect_to: Vec<ConnectTo>,
@@ -42,11 +45,11 @@ pub(super) struct Settings {
     log_format: Option<LogFormat>,
 }
 
-fn read_word<T: Copy>(text: Option<Placed<String>>, words: Words<T>, findings: &mut Findings) -> Option<T> {
+pub(super) fn read_word<T: Copy>(text: Option<Placed<String>>, words: Words<T>, findings: &mut Findings) -> Option<T> {
     text?.read(findings, |text| values::pick(words, text))
 }
 
-fn read_each<T>(
+pub(super) fn read_each<T>(
     texts: &[Placed<String>],
     findings: &mut Findings,
     make: impl Fn(&str) -> Result<T, Problem>,
@@ -88,6 +91,9 @@ impl Settings {
             settings.admin = admin.text("listen").and_then(|it| read_placed(it, findings, values::admin_listen));
             settings.token_file = admin.text("token_file").map(|text| in_folder(text, admin.folder()));
         }
+        if let Some(gateway) = root.table("gateway", findings) {
+            settings.gateway = GatewaySettings::of_file(&gateway, findings);
+        }
         if let Some(dns) = root.table("dns", findings) {
             settings.read_dns(&dns, findings);
         }
@@ -112,6 +118,7 @@ impl Settings {
     }
 
     fn read_dns(&mut self, dns: &Section, findings: &mut Findings) {
+        self.dns_proxy = DnsProxySettings::of_file(dns, findings);
         self.dns_servers = dns.list("servers").map(|texts| read_each(&texts, findings, values::name_server));
         self.resolve = read_each(&dns.items("resolve"), findings, values::resolve_entry);
         self.connect_to = read_each(&dns.items("connect_to"), findings, values::connect_to);
@@ -129,7 +136,9 @@ impl Settings {
 
     /// What the flags say.
     pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> Settings {
-        // The loader itself reads the first five.
+        let (gateway, dns_proxy) =
+            (GatewaySettings::of_flags(flags, findings), DnsProxySettings::of_flags(flags, findings));
+        // The loader itself reads the first five, the gateway and the DNS proxy the last seven.
         let Overrides {
             config: _,
             policy: _,
@@ -151,6 +160,13 @@ impl Settings {
             dns_servers,
             admin,
             admin_token,
+            gateway: _,
+            gateway_mode: _,
+            gateway_rules: _,
+            interfaces: _,
+            dns: _,
+            dns_mode: _,
+            dns_synthetic: _,
         } = flags;
         let log_format = read_word(one("--log-format", log_format), values::LOG_FORMATS, findings);
         let private_addresses = one("--private-addresses", private_addresses);
@@ -171,6 +187,8 @@ impl Settings {
             workers: *workers,
             admin: one("--admin", admin).and_then(|it| read_placed(it, findings, values::admin_listen)),
             token: one("--admin-token", admin_token).and_then(|text| text.read(findings, |text| values::token(text))),
+            gateway,
+            dns_proxy,
             dns_servers: given(servers).map(|texts| read_each(&texts, findings, values::name_server)),
             resolve: read_each(&many("--resolve", resolve), findings, values::resolve_entry),
             connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
@@ -199,6 +217,8 @@ impl Settings {
             admin: self.admin.or(file.admin),
             token_file: file.token_file.filter(|_| self.token.is_none()),
             token: self.token,
+            gateway: self.gateway.over(file.gateway),
+            dns_proxy: self.dns_proxy.over(file.dns_proxy),
             dns_servers: self.dns_servers.or(file.dns_servers),
             resolve: standing(self.resolve, file.resolve),
             connect_to: joined(self.connect_to, file.connect_to),
@@ -239,6 +259,8 @@ impl Settings {
             limits,
             timeouts,
             token,
+            gateway,
+            dns_proxy,
             dns_servers,
             resolve,
             connect_to,
@@ -255,13 +277,15 @@ impl Settings {
         let profile = profile.unwrap_or_default();
         let workers = workers.filter(|workers| *workers > 0).unwrap_or_else(cores);
         let (reason_headers, ech) = (reason_headers.unwrap_or(true), ech.unwrap_or_default());
+        let (dns_proxy, synthetic) = dns_proxy.resolve(profile);
         let servers = dns_servers.filter(|servers| !servers.is_empty());
         ResolvedSettings {
             profile,
             private_addresses: private_addresses.unwrap_or(usual_private_addresses(profile)),
             proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech },
+            gateway: gateway.resolve(profile),
             admin: admin.map(|listen| AdminConfig { listen, token }),
-            dns: DnsConfig { servers, overrides: overrides(resolve), connect_to },
+            dns: DnsConfig { proxy: dns_proxy, synthetic, servers, overrides: overrides(resolve), connect_to },
             log: LogConfig {
                 sinks: sinks.into_iter().map(|sink| sink.value).collect(),
                 on_error: on_log_error.unwrap_or_default(),
@@ -299,6 +323,7 @@ pub(super) struct ResolvedSettings {
     pub profile: Profile,
     pub private_addresses: PrivateAddresses,
     pub proxy: ProxyConfig,
+    pub gateway: GatewayConfig,
     pub admin: Option<AdminConfig>,
     pub dns: DnsConfig,
     pub log: LogConfig,
@@ -319,7 +344,7 @@ pub(super) fn flagged(flag: &'static str, value: String) -> Placed<String> {
     Placed { value, place: Place::Flag(flag) }
 }
 
-fn one(flag: &'static str, text: &Option<String>) -> Option<Placed<String>> {
+pub(super) fn one(flag: &'static str, text: &Option<String>) -> Option<Placed<String>> {
     text.clone().map(|value| flagged(flag, value))
 }
 
@@ -328,7 +353,7 @@ pub(super) fn many(flag: &'static str, texts: &[String]) -> Vec<Placed<String>> 
 }
 
 /// A flag that was given not once says nothing.
-fn given(texts: Vec<Placed<String>>) -> Option<Vec<Placed<String>>> {
+pub(super) fn given(texts: Vec<Placed<String>>) -> Option<Vec<Placed<String>>> {
     (!texts.is_empty()).then_some(texts)
 }
 
@@ -411,6 +436,8 @@ fn read_limits(section: &Section) -> Limits {
         connections_per_client: read("connections_per_client", usual.connections_per_client),
         head_bytes: read("head_bytes", usual.head_bytes),
         hello_bytes: read("hello_bytes", usual.hello_bytes),
+        udp_flows: read("udp_flows", usual.udp_flows),
+        silent: read("silent", usual.silent),
     }
 }
 
@@ -427,6 +454,8 @@ fn read_timeouts(section: &Section, findings: &mut Findings) -> Timeouts {
         connect: read("connect", usual.connect),
         response: read("response", usual.response),
         idle: read("idle", usual.idle),
+        udp: read("udp", usual.udp),
+        silence: read("silence", usual.silence),
         drain: read("drain", usual.drain),
     }
 }

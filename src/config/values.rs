@@ -4,12 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::flow::{Host, HostName, Profile, Protocol, parse_port};
 use crate::policy::{Action, AppProtocol, IpProtocols, PrivateAddresses};
 
 use super::error::Problem;
 use super::options::{nearest, quoted};
-use super::resolved::{ConnectTo, Credentials, EchMode, LogFormat, LogTarget, OnLogError, ResolveOverride};
+use super::resolved::{
+    ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnatDeny, DnsMode, EchMode, HandOver, HostWithoutPort, KernelRules,
+    LogFormat, LogTarget, OnLogError, ResolveOverride,
+};
 
 /// Words with what they mean.
 pub(super) type Words<T> = &'static [(&'static str, T)];
@@ -41,6 +46,14 @@ pub(super) const PROFILES: Words<Profile> = &[("azure", Profile::Azure), ("stric
 pub(super) const PRIVATE_ADDRESSES: Words<PrivateAddresses> =
     &[("allow", PrivateAddresses::Allow), ("deny", PrivateAddresses::Deny)];
 pub(super) const ECH_MODES: Words<EchMode> = &[("deny", EchMode::Deny), ("allow-outer", EchMode::AllowOuter)];
+pub(super) const HAND_OVERS: Words<HandOver> = &[("tproxy", HandOver::Tproxy), ("redirect", HandOver::Redirect)];
+pub(super) const KERNEL_RULES: Words<KernelRules> = &[("manage", KernelRules::Manage), ("leave", KernelRules::Leave)];
+pub(super) const DENIED_TCP: Words<DeniedTcp> = &[("silence", DeniedTcp::Silence), ("reset", DeniedTcp::Reset)];
+pub(super) const DENIED_UDP: Words<DeniedUdp> = &[("drop", DeniedUdp::Drop), ("unreachable", DeniedUdp::Unreachable)];
+pub(super) const HOSTS_WITHOUT_PORT: Words<HostWithoutPort> =
+    &[("port-80", HostWithoutPort::Port80), ("any", HostWithoutPort::Any)];
+pub(super) const DNAT_DENIES: Words<DnatDeny> = &[("ignored", DnatDeny::Ignored), ("overrides", DnatDeny::Overrides)];
+pub(super) const DNS_MODES: Words<DnsMode> = &[("azure", DnsMode::Azure), ("strict", DnsMode::Strict)];
 pub(super) const ON_LOG_ERROR: Words<OnLogError> = &[("serve", OnLogError::Serve), ("refuse", OnLogError::Refuse)];
 pub(super) const LOG_FORMATS: Words<LogFormat> = &[
     ("auto", LogFormat::Auto),
@@ -119,6 +132,23 @@ pub(super) fn name_server(text: &str) -> Result<SocketAddr, Problem> {
     text.parse().map_err(|_| {
         Problem::new(format!("`{text}` is no address of a name server")).mend("write 10.0.0.53 or 10.0.0.53:53")
     })
+}
+
+/// A network to give names addresses from: at least four addresses.
+pub(super) fn synthetic(text: &str) -> Result<IpNet, Problem> {
+    let mend = "write a network that nothing else uses, such as 198.18.0.0/15";
+    let net: IpNet = text.parse().map_err(|_| Problem::new(format!("`{text}` is no network")).mend(mend))?;
+    if net.max_prefix_len() - net.prefix_len() < 2 {
+        return Err(Problem::new(format!("`{text}` is too small to give names addresses from")).mend(mend));
+    }
+    Ok(net.trunc())
+}
+
+/// The name of a network interface: what Linux takes, and nothing that a ruleset could read otherwise.
+pub(super) fn interface(text: &str) -> Result<String, Problem> {
+    let fits = (1..16).contains(&text.len());
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:".contains(&byte));
+    if fits && plain { Ok(text.to_owned()) } else { Err(Problem::new(format!("`{text}` is no network interface"))) }
 }
 
 fn unbracketed(text: &str) -> &str {

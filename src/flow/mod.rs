@@ -174,6 +174,10 @@ pub enum Via {
     Http,
     Connect,
     Socks5,
+    /// The client asked for no proxy: the kernel handed its connection over.
+    Gateway,
+    /// The DNS proxy.
+    Dns,
 }
 
 impl Via {
@@ -182,6 +186,8 @@ impl Via {
             Via::Http => "http",
             Via::Connect => "connect",
             Via::Socks5 => "socks5",
+            Via::Gateway => "gateway",
+            Via::Dns => "dns",
         }
     }
 }

@@ -88,6 +88,8 @@ reasons! {
     /// The URI names one host, the Host header another.
     HostUriMismatch = "host-uri-mismatch",
     BadHost = "bad-host",
+    /// On the gateway: the port of the Host header is not the one that was connected to.
+    HostPortMismatch = "host-port-mismatch",
     BadUpgrade = "bad-upgrade",
     BadFraming = "bad-framing",
     /// Not a request that a proxy can serve.
@@ -101,10 +103,15 @@ reasons! {
     /// The destination is Egret itself.
     Loop = "loop",
 
+    /// A name that no rule could allow was asked of the DNS proxy.
+    DnsNotAllowed = "dns-not-allowed",
+
     /// The proxy wants credentials that the client did not give.
     AuthRequired = "auth-required",
     LimitClient = "limit-client",
     LimitHead = "limit-head",
+    /// The gateway carries as many UDP flows as it may.
+    LimitFlows = "limit-flows",
     /// The log cannot be written, and the configuration says to refuse flows then.
     LogUnavailable = "log-unavailable",
     HeadTimeout = "head-timeout",

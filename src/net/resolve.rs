@@ -33,7 +33,7 @@ pub(crate) enum ResolveError {
 
 impl Resolver {
     pub(crate) fn new(config: &DnsConfig, deadline: Duration) -> Result<Resolver, String> {
-        let DnsConfig { servers, overrides, connect_to } = config;
+        let DnsConfig { servers, overrides, connect_to, proxy: _, synthetic: _ } = config;
         let builder = match servers {
             Some(servers) => {
                 let name_servers = servers.iter().map(|addr| name_server(*addr)).collect();

@@ -39,6 +39,7 @@ struct Posting {
 
 struct UrlRule {
     rule: u32,
+    action: Action,
     sources: AddressSet,
     protocols: Vec<AppProtocol>,
     path: PathPattern,
@@ -113,6 +114,21 @@ impl ApplicationIndex {
         self.urls.is_some()
     }
 
+    /// Does a rule allow this client anything of this name?
+    pub(super) fn allows_somewhere(&self, name: &HostName, client: Option<IpAddr>) -> bool {
+        let mut found = false;
+        self.fqdns.visit(name, |posting| {
+            found |= self.postings[posting as usize].allowed_somewhere.get(client).is_some();
+        });
+        if let Some(urls) = &self.urls {
+            urls.hosts.visit(name, |posting| {
+                let mut rules = urls.postings[posting as usize].iter().map(|at| &urls.rules[*at as usize]);
+                found |= rules.any(|rule| rule.action == Action::Allow && rule.is_for(client));
+            });
+        }
+        found
+    }
+
     /// How near a flow that nothing matched came to a rule that allows.
     pub(super) fn near(&self, name: &HostName, port: u16, client: Option<IpAddr>) -> Near {
         let mut near = Near::Nothing;
@@ -148,12 +164,13 @@ fn build_urls(rules: &[(u32, Action, &ApplicationRule)]) -> Option<UrlIndex> {
     let mut chains = Chains::new();
     let mut index = NameIndexBuilder::default();
     let mut found = Vec::new();
-    for (number, _, rule) in rules.iter().filter(|(_, _, rule)| !rule.sources.has_empty_group()) {
+    for (number, action, rule) in rules.iter().filter(|(_, _, rule)| !rule.sources.has_empty_group()) {
         for url in &rule.urls {
             let at = u32::try_from(found.len()).expect("fewer than 2^32 URLs");
             index.add(&url.host, &mut chains, at);
             found.push(UrlRule {
                 rule: *number,
+                action: *action,
                 sources: rule.sources.clone(),
                 protocols: rule.protocols.clone(),
                 path: url.path.clone(),
@@ -208,8 +225,10 @@ impl Posting {
 
 impl UrlRule {
     fn matches(&self, wanted: AppProtocol, client: Option<IpAddr>, path: &str) -> bool {
-        self.protocols.contains(&wanted)
-            && client.map_or(self.sources.is_any(), |addr| self.sources.contains(addr))
-            && self.path.matches(path)
+        self.protocols.contains(&wanted) && self.is_for(client) && self.path.matches(path)
+    }
+
+    fn is_for(&self, client: Option<IpAddr>) -> bool {
+        client.map_or(self.sources.is_any(), |addr| self.sources.contains(addr))
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::flow::{AddrClass, Protocol, Reason, Verdict};
+use std::net::IpAddr;
+
+use crate::flow::{AddrClass, HostName, Protocol, Reason, Verdict};
 
 use super::applications::{ApplicationIndex, ApplicationQuery, Near};
 use super::decision::{Address, Decision, Query, RuleId, RuleName};
@@ -29,6 +31,7 @@ pub struct Policy {
     /// DNAT rules come first in the order of evaluation, so a rule's number is its place here.
     translations: Vec<Translated>,
     application_ports: Vec<u16>,
+    network_fqdns: Vec<HostName>,
     hash: Arc<str>,
 }
 
@@ -63,6 +66,7 @@ impl Policy {
             endpoints: EndpointIndex::build(&rules.service_endpoints),
             translations: ordered.iter().filter_map(|rule| translation_of(rule.rule)).collect(),
             application_ports: application_ports(&ordered),
+            network_fqdns: network_fqdns(&ordered),
             hash: hash_of(&rules, private),
             rules,
         }
@@ -73,8 +77,13 @@ impl Policy {
         if self.endpoints.matches(query) {
             return Decision::allow(Reason::ServiceEndpoint);
         }
-        let network =
-            NetworkQuery { client: query.client, name: query.name, address: query.address.ip(), port: query.port };
+        let network = NetworkQuery {
+            client: query.client,
+            name: query.name,
+            resolved: query.resolved,
+            address: query.address.ip(),
+            port: query.port,
+        };
         let by_network = self.network.of(query.protocol);
         let first = self.dnat.of(query.protocol).first(&network).or_else(|| by_network.first(&network));
         if first.is_none() && self.application.looks_at_paths() && query.path.is_some_and(is_ambiguous) {
@@ -170,6 +179,28 @@ impl Policy {
         self.application_ports.binary_search(&port).is_ok()
     }
 
+    /// True for the ports on which a gateway completes the handshake and looks into the flow before it decides: 80,
+    /// 443, 1433, and for every destination each port that some application rule names (azure-docs issue 121272).
+    pub fn is_intercepted(&self, port: u16) -> bool {
+        matches!(port, 80 | 443 | 1433) || self.is_application_port(port)
+    }
+
+    /// The names of network rules, each once: whoever hands out queries keeps them resolved.
+    pub fn network_fqdns(&self) -> &[HostName] {
+        &self.network_fqdns
+    }
+
+    /// Could some rule, or a service endpoint, allow this client something by this name? Rules that look at addresses
+    /// alone do not count.
+    pub fn could_allow_name(&self, name: &HostName, client: Option<IpAddr>) -> bool {
+        let named = NetworkQuery { client, name: Some(name), resolved: &[], address: None, port: 0 };
+        self.application.allows_somewhere(name, client)
+            || [&self.network.tcp, &self.network.udp, &self.network.other]
+                .iter()
+                .any(|index| index.allows_name_on_some_port(&named))
+            || self.endpoints.has_zone_of(name)
+    }
+
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
     }
@@ -234,6 +265,17 @@ fn as_network((number, rule): (u32, AnyRule<'_>)) -> Option<NetworkMatch<'_>> {
         fqdns: &rule.fqdns,
         ports: &rule.ports,
     })
+}
+
+fn network_fqdns(ordered: &[OrderedRule<'_>]) -> Vec<HostName> {
+    let fqdns = |rule: &OrderedRule<'_>| match rule.rule {
+        AnyRule::Network(_, rule) => rule.fqdns.clone(),
+        _ => Vec::new(),
+    };
+    let mut names: Vec<HostName> = ordered.iter().flat_map(fqdns).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn translation_of(rule: AnyRule<'_>) -> Option<Translated> {

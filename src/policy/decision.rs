@@ -15,6 +15,9 @@ pub struct Query<'a> {
     pub name: Option<&'a HostName>,
     pub address: Address,
     pub port: u16,
+    /// Names of [`Policy::network_fqdns`](super::Policy::network_fqdns) that resolve to the address at present: network
+    /// rules for them match it, whatever the client asked for.
+    pub resolved: &'a [HostName],
     /// Path and query of a plain HTTP request; nobody sees those of an encrypted one.
     pub path: Option<&'a str>,
 }
@@ -47,7 +50,7 @@ impl<'a> Query<'a> {
             Host::Name(name) => (Some(name), Address::Unknown),
             Host::Addr(addr) => (None, Address::Given(addr.to_canonical())),
         };
-        Query { client, protocol, name, address, port, path: None }
+        Query { client, protocol, name, address, port, resolved: &[], path: None }
     }
 
     pub fn with_address(self, address: Address) -> Query<'a> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
-use crate::flow::{AddrClass, PortSet, Protocol};
+use crate::flow::{AddrClass, HostName, PortSet, Protocol};
 
 use super::chains::{ChainId, Chains, PerChain};
 use super::decision::{Address, Query};
@@ -67,6 +67,13 @@ impl EndpointIndex {
             Some(IpAddr::V6(addr)) => self.v6.cover(&Ipv6Net::from(addr)).for_each(|(_, ports)| look(*ports)),
             None => {}
         }
+        found
+    }
+
+    /// Is there an endpoint whose zone holds this name?
+    pub(super) fn has_zone_of(&self, name: &HostName) -> bool {
+        let mut found = false;
+        self.zones.visit(name, |_| found = true);
         found
     }
 }

@@ -92,6 +92,15 @@ impl NetworkIndex {
         found
     }
 
+    /// Does a rule that allows speak of this name itself?
+    pub(super) fn allows_name_on_some_port(&self, query: &NetworkQuery<'_>) -> bool {
+        let mut found = false;
+        self.visit_names(query, |table| {
+            found |= self.tables[table as usize].allowed_somewhere.get(query.client).is_some();
+        });
+        found
+    }
+
     /// The first rule that an address might match.
     pub(super) fn first_by_address(&self, query: &NetworkQuery<'_>) -> Option<u32> {
         self.by_address.and_then(|table| self.tables[table as usize].by_port.get(query.port, query.client))
@@ -104,8 +113,13 @@ impl NetworkIndex {
             Some(IpAddr::V6(addr)) => self.v6.cover(&Ipv6Net::from(addr)).for_each(|(_, table)| found(*table)),
             None => {}
         }
-        if let (Some(name), false) = (query.name, self.names.is_empty()) {
-            self.names.get(name).into_iter().for_each(|table| found(*table));
+        self.visit_names(query, found);
+    }
+
+    fn visit_names(&self, query: &NetworkQuery<'_>, mut found: impl FnMut(u32)) {
+        if !self.names.is_empty() {
+            let names = query.name.into_iter().chain(query.resolved);
+            names.filter_map(|name| self.names.get(name)).for_each(|table| found(*table));
         }
     }
 }
@@ -114,6 +128,7 @@ impl NetworkIndex {
 pub(super) struct NetworkQuery<'a> {
     pub(super) client: Option<IpAddr>,
     pub(super) name: Option<&'a HostName>,
+    pub(super) resolved: &'a [HostName],
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
 }

@@ -165,6 +165,7 @@ struct Asked {
     name: Option<HostName>,
     address: Address,
     port: u16,
+    resolved: Vec<HostName>,
     path: Option<&'static str>,
 }
 
@@ -203,9 +204,19 @@ fn asked() -> impl Strategy<Value = Asked> {
             .prop_map(|(name, address)| (Some(HostName::parse(name).unwrap()), address)),
         address.prop_map(|address| (None, address)),
     ];
+    let resolved =
+        vec(select(vec!["a.test", "b.a.test", "test"]).prop_map(|name| HostName::parse(name).unwrap()), 0..3);
     let path = select(vec![None, Some("/x"), Some("/x/y?q"), Some("/"), Some("/x/../y")]);
-    (prop::option::of(ip()), select(protocols), host, select(vec![80, 443, 1433, 450, 22]), path).prop_map(
-        |(client, protocol, (name, address), port, path)| Asked { client, protocol, name, address, port, path },
+    (prop::option::of(ip()), select(protocols), host, select(vec![80, 443, 1433, 450, 22]), path, resolved).prop_map(
+        |(client, protocol, (name, address), port, path, resolved)| Asked {
+            client,
+            protocol,
+            name,
+            address,
+            port,
+            resolved,
+            path,
+        },
     )
 }
 
@@ -223,6 +234,7 @@ proptest! {
                 name: flow.name.as_ref(),
                 address: flow.address,
                 port: flow.port,
+                resolved: &flow.resolved,
                 path: flow.path,
             };
             prop_assert_eq!(policy.decide(&query), walk(&set, private, &query).decision, "{:?}", query);

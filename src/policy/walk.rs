@@ -251,7 +251,8 @@ fn network_misses(rule: &NetworkRule, query: &Query<'_>) -> Vec<Miss> {
     if query.protocol != Protocol::Icmp && !rule.ports.contains(query.port) {
         misses.push(Miss::Port { wanted: rule.ports.to_string() });
     }
-    let named = query.name.is_some_and(|name| rule.fqdns.contains(name)) && !rule.destinations.has_empty_group();
+    let mut names = query.name.into_iter().chain(query.resolved);
+    let named = names.any(|name| rule.fqdns.contains(name)) && !rule.destinations.has_empty_group();
     if !named {
         misses.extend(address_miss(&rule.destinations, query).map(|miss| match miss {
             Miss::Destination { .. } => Miss::Destination { wanted: destinations_of(rule) },

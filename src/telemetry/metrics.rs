@@ -85,7 +85,7 @@ impl CoreCounters {
     }
 }
 
-const VIAS: [Via; 3] = [Via::Http, Via::Connect, Via::Socks5];
+const VIAS: [Via; 5] = [Via::Http, Via::Connect, Via::Socks5, Via::Gateway, Via::Dns];
 const VERDICTS: [Verdict; 2] = [Verdict::Allow, Verdict::Deny];
 
 /// A counter for each door, verdict and reason.
@@ -104,6 +104,8 @@ impl FlowCounters {
             Via::Http => 0,
             Via::Connect => 1,
             Via::Socks5 => 2,
+            Via::Gateway => 3,
+            Via::Dns => 4,
         };
         let verdict = match verdict {
             Verdict::Allow => 0,

@@ -1,0 +1,166 @@
+//! The gateway's and the DNS proxy's settings: as a file says them, as flags do, and what both come to.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use crate::flow::Profile;
+
+use super::error::{Findings, Problem};
+use super::load::Overrides;
+use super::reader::Section;
+use super::resolved::{
+    DeniedTcp, DeniedUdp, DnatDeny, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules,
+};
+use super::settings::{given, many, one, read_each, read_word};
+use super::values;
+
+/// The firewall mark of Egret's own sockets, where no other is given: `Eg`.
+const MARK: u32 = 0x4567;
+
+/// None is what an origin does not speak of.
+#[derive(Debug, Default)]
+pub(super) struct GatewaySettings {
+    listen: Option<Vec<SocketAddr>>,
+    mode: Option<HandOver>,
+    rules: Option<KernelRules>,
+    interfaces: Option<Vec<String>>,
+    local: Option<bool>,
+    mark: Option<u32>,
+    denied_tcp: Option<DeniedTcp>,
+    denied_udp: Option<DeniedUdp>,
+    host_without_port: Option<HostWithoutPort>,
+    dnat_deny: Option<DnatDeny>,
+}
+
+impl GatewaySettings {
+    pub(super) fn of_file(gateway: &Section, findings: &mut Findings) -> GatewaySettings {
+        GatewaySettings {
+            listen: gateway.list("listen").map(|texts| read_each(&texts, findings, values::listen)),
+            mode: read_word(gateway.text("mode"), values::HAND_OVERS, findings),
+            rules: read_word(gateway.text("rules"), values::KERNEL_RULES, findings),
+            interfaces: gateway.list("interfaces").map(|texts| read_each(&texts, findings, values::interface)),
+            local: gateway.flag("local"),
+            mark: gateway.count("mark").and_then(|mark| u32::try_from(mark.value).ok()),
+            denied_tcp: read_word(gateway.text("denied_tcp"), values::DENIED_TCP, findings),
+            denied_udp: read_word(gateway.text("denied_udp"), values::DENIED_UDP, findings),
+            host_without_port: read_word(gateway.text("host_without_port"), values::HOSTS_WITHOUT_PORT, findings),
+            dnat_deny: read_word(gateway.text("dnat_deny"), values::DNAT_DENIES, findings),
+        }
+    }
+
+    pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> GatewaySettings {
+        let Overrides { gateway, gateway_mode, gateway_rules, interfaces, .. } = flags;
+        let each = |flag, texts: &[String]| given(many(flag, texts));
+        let (listen, interfaces) = (each("--gateway", gateway), each("--interface", interfaces));
+        GatewaySettings {
+            listen: listen.map(|texts| read_each(&texts, findings, values::listen)),
+            mode: read_word(one("--gateway-mode", gateway_mode), values::HAND_OVERS, findings),
+            rules: read_word(one("--gateway-rules", gateway_rules), values::KERNEL_RULES, findings),
+            interfaces: interfaces.map(|texts| read_each(&texts, findings, values::interface)),
+            ..GatewaySettings::default()
+        }
+    }
+
+    pub(super) fn over(self, file: GatewaySettings) -> GatewaySettings {
+        GatewaySettings {
+            listen: self.listen.or(file.listen),
+            mode: self.mode.or(file.mode),
+            rules: self.rules.or(file.rules),
+            interfaces: self.interfaces.or(file.interfaces),
+            local: self.local.or(file.local),
+            mark: self.mark.or(file.mark),
+            denied_tcp: self.denied_tcp.or(file.denied_tcp),
+            denied_udp: self.denied_udp.or(file.denied_udp),
+            host_without_port: self.host_without_port.or(file.host_without_port),
+            dnat_deny: self.dnat_deny.or(file.dnat_deny),
+        }
+    }
+
+    pub(super) fn resolve(self, profile: Profile) -> GatewayConfig {
+        let GatewaySettings {
+            listen,
+            mode,
+            rules,
+            interfaces,
+            local,
+            mark,
+            denied_tcp,
+            denied_udp,
+            host_without_port,
+            dnat_deny,
+        } = self;
+        let (tcp, udp) = usual_denials(profile);
+        GatewayConfig {
+            listen: listen.unwrap_or_default(),
+            mode: mode.unwrap_or_default(),
+            rules: rules.unwrap_or_default(),
+            interfaces: interfaces.unwrap_or_default(),
+            local: local.unwrap_or(false),
+            mark: mark.unwrap_or(MARK),
+            denied_tcp: denied_tcp.unwrap_or(tcp),
+            denied_udp: denied_udp.unwrap_or(udp),
+            host_without_port: host_without_port.unwrap_or_default(),
+            dnat_deny: dnat_deny.unwrap_or_default(),
+        }
+    }
+}
+
+/// Azure drops in silence, as far as that is known; what is safe says no at once.
+fn usual_denials(profile: Profile) -> (DeniedTcp, DeniedUdp) {
+    match profile {
+        Profile::Azure => (DeniedTcp::Silence, DeniedUdp::Drop),
+        Profile::Strict => (DeniedTcp::Reset, DeniedUdp::Unreachable),
+    }
+}
+
+/// The same for the DNS proxy.
+#[derive(Debug, Default)]
+pub(super) struct DnsProxySettings {
+    listen: Option<Vec<SocketAddr>>,
+    mode: Option<DnsMode>,
+    synthetic: Option<IpNet>,
+}
+
+impl DnsProxySettings {
+    pub(super) fn of_file(dns: &Section, findings: &mut Findings) -> DnsProxySettings {
+        DnsProxySettings {
+            listen: dns.list("listen").map(|texts| read_each(&texts, findings, listen)),
+            mode: read_word(dns.text("mode"), values::DNS_MODES, findings),
+            synthetic: dns.text("synthetic").and_then(|text| text.read(findings, |text| values::synthetic(text))),
+        }
+    }
+
+    pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> DnsProxySettings {
+        let Overrides { dns, dns_mode, dns_synthetic, .. } = flags;
+        let synthetic = one("--dns-synthetic", dns_synthetic);
+        DnsProxySettings {
+            listen: given(many("--dns", dns)).map(|texts| read_each(&texts, findings, listen)),
+            mode: read_word(one("--dns-mode", dns_mode), values::DNS_MODES, findings),
+            synthetic: synthetic.and_then(|text| text.read(findings, |text| values::synthetic(text))),
+        }
+    }
+
+    pub(super) fn over(self, file: DnsProxySettings) -> DnsProxySettings {
+        DnsProxySettings {
+            listen: self.listen.or(file.listen),
+            mode: self.mode.or(file.mode),
+            synthetic: self.synthetic.or(file.synthetic),
+        }
+    }
+
+    pub(super) fn resolve(self, profile: Profile) -> (DnsProxyConfig, Option<IpNet>) {
+        let DnsProxySettings { listen, mode, synthetic } = self;
+        let usual = match profile {
+            Profile::Azure => DnsMode::Azure,
+            Profile::Strict => DnsMode::Strict,
+        };
+        (DnsProxyConfig { listen: listen.unwrap_or_default(), mode: mode.unwrap_or(usual) }, synthetic)
+    }
+}
+
+/// An address and a port to answer questions on; port 53 where none is given.
+fn listen(text: &str) -> Result<SocketAddr, Problem> {
+    values::name_server(text)
+        .map_err(|_| Problem::new(format!("`{text}` is no address and port")).mend("write 127.0.0.1:53 or [::1]:53"))
+}
