@@ -28,7 +28,7 @@ const TDS_PRELOGIN: u8 = 0x12;
 const READ: usize = 4 * 1024;
 
 /// What the first bytes turned out to be.
-enum First {
+pub(super) enum First {
     Tls(ClientHello),
     Http,
     Tds,
@@ -74,7 +74,11 @@ pub(super) async fn serve(
 }
 
 /// Reads until it is clear what the client speaks, within the deadline for a hello.
-async fn first_bytes(session: &Session, stream: &mut TcpStream, held: &mut BytesMut) -> Result<First, Reason> {
+pub(super) async fn first_bytes(
+    session: &Session,
+    stream: &mut TcpStream,
+    held: &mut BytesMut,
+) -> Result<First, Reason> {
     let deadline = Instant::now() + session.timeouts().hello;
     loop {
         match held.first() {
@@ -140,7 +144,7 @@ fn mismatch(wanted: Protocol) -> Option<Reason> {
     }
 }
 
-async fn open(
+pub(super) async fn open(
     session: &Session,
     mut stream: TcpStream,
     held: BytesMut,
