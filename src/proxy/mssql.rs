@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::flow::Reason;
-use crate::wire::client_hello::ClientHello;
 use crate::wire::ParseError;
+use crate::wire::client_hello::ClientHello;
 use crate::wire::tds::{self, Encryption, PreLogin, TdsError};
 
 use super::peek::Peek;

@@ -112,7 +112,8 @@ const ENTRY: usize = 5;
 
 fn read_options(packets: &[u8], kinds: &[u8]) -> Result<PreLogin, TdsError> {
     let message = content(packets, kinds).bytes;
-    let mut read = PreLogin { encryption: Encryption::NotSupported, mars: false, federated: false, encryption_at: None };
+    let mut read =
+        PreLogin { encryption: Encryption::NotSupported, mars: false, federated: false, encryption_at: None };
     let mut seen = [false; 256];
     let mut table = &message[..];
     // The version comes first and has to be there.
@@ -292,5 +293,220 @@ fn holder(bytes: &[u8], kinds: &[u8], mut offset: usize) -> Option<(Packet, usiz
         }
         offset -= size;
         at = packet.end;
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the messages made here are short")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::TdsError::{Hello, NotTds, NotTls, TooLarge};
+    use super::*;
+
+    /// A message in packets of so many bytes of content.
+    fn packets(kind: u8, message: &[u8], size: usize) -> Vec<u8> {
+        let count = message.len().div_ceil(size);
+        let packet = |(index, part): (usize, &[u8])| {
+            let [high, low] = ((HEADER + part.len()) as u16).to_be_bytes();
+            [&[kind, u8::from(index + 1 == count), high, low, 0, 0, index as u8, 0], part].concat()
+        };
+        message.chunks(size).enumerate().flat_map(packet).collect()
+    }
+
+    /// What a .NET client sends, with this encryption.
+    fn asked(encryption: u8) -> Vec<u8> {
+        message(&[
+            (VERSION, &[5, 1, 0, 0, 0, 0]),
+            (ENCRYPTION, &[encryption]),
+            (INSTANCE, b"MSSQLServer\0"),
+            (THREAD_ID, &[0, 0, 9, 7]),
+            (MARS, &[0]),
+            (5, &[7; 36]),
+            (FEDERATED, &[1]),
+        ])
+    }
+
+    fn vector16(body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u16).to_be_bytes(), body].concat()
+    }
+
+    /// A ClientHello for this name, in one record.
+    fn client_hello(name: &[u8]) -> Vec<u8> {
+        let list = vector16(&[&[0][..], &vector16(name)].concat());
+        let extensions = vector16(&[&[0, 0][..], &vector16(&list)].concat());
+        let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0], &extensions].concat();
+        let message = [&[1, 0, 0, body.len() as u8][..], &body].concat();
+        [&[22, 3, 1][..], &vector16(&message)].concat()
+    }
+
+    fn check_encryption(value: u8, expected: Result<Encryption, TdsError>) {
+        let read = pre_login(&packets(PRE_LOGIN, &asked(value), 4096));
+        assert_eq!(read.map(|(read, _)| read.encryption), expected.map_err(ParseError::Invalid), "{value}");
+    }
+
+    #[test]
+    fn encryptions() {
+        check_encryption(0, Ok(Encryption::Off));
+        check_encryption(1, Ok(Encryption::On));
+        check_encryption(2, Ok(Encryption::NotSupported));
+        check_encryption(3, Ok(Encryption::Required));
+        check_encryption(0x81, Ok(Encryption::On));
+        check_encryption(4, Err(NotTds));
+        check_encryption(0x12, Err(NotTds));
+    }
+
+    #[test]
+    fn a_pre_login_in_many_packets() {
+        for size in [1, 2, 30, 37, 4096] {
+            let whole = packets(PRE_LOGIN, &asked(0), size);
+            let (read, length) = pre_login(&[&whole[..], b"behind it"].concat()).unwrap();
+            assert_eq!(
+                (length, read.encryption, read.mars, read.federated),
+                (whole.len(), Encryption::Off, false, true)
+            );
+            assert!((0..whole.len()).all(|cut| pre_login(&whole[..cut]) == Err(ParseError::Incomplete)));
+            let mut demanding = whole.clone();
+            read.demand_encryption(&mut demanding);
+            assert_eq!(demanding, packets(PRE_LOGIN, &asked(1), size));
+        }
+    }
+
+    #[test]
+    fn a_pre_login_that_demands_encryption_stays_as_it_is() {
+        for value in [1, 2, 3, 0x83] {
+            let whole = packets(PRE_LOGIN, &asked(value), 4096);
+            let mut demanding = whole.clone();
+            pre_login(&whole).unwrap().0.demand_encryption(&mut demanding);
+            assert_eq!(demanding, whole);
+        }
+    }
+
+    #[test]
+    fn without_an_encryption_nothing_is_encrypted() {
+        let (read, _) = pre_login(&packets(PRE_LOGIN, &message(&[(VERSION, &[0; 6])]), 4096)).unwrap();
+        assert_eq!(read.encryption, Encryption::NotSupported);
+    }
+
+    fn check_refused(bytes: &[u8], expected: TdsError) {
+        assert_eq!(pre_login(bytes), Err(ParseError::Invalid(expected)), "{}", bytes.escape_ascii());
+    }
+
+    #[test]
+    fn what_is_no_pre_login() {
+        let options = |options: &[(u8, &[u8])]| packets(PRE_LOGIN, &message(options), 4096);
+        let version: (u8, &[u8]) = (VERSION, &[0; 6]);
+        check_refused(&[4], NotTds);
+        check_refused(&[0x12, 2], NotTds);
+        check_refused(&[0x12, 1, 0, 8], NotTds);
+        check_refused(&[0x12, 1, 0x80, 0], NotTds);
+        check_refused(&options(&[]), NotTds);
+        check_refused(&options(&[(ENCRYPTION, &[1]), version]), NotTds);
+        check_refused(&options(&[version, version]), NotTds);
+        check_refused(&options(&[version, (ENCRYPTION, &[1]), (ENCRYPTION, &[0])]), NotTds);
+        check_refused(&options(&[version, (ENCRYPTION, &[])]), NotTds);
+        check_refused(&options(&[version, (ENCRYPTION, &[1, 0])]), NotTds);
+        check_refused(&packets(PRE_LOGIN, &[0, 0, 11, 0, 1, 0xff], 4096), NotTds);
+        check_refused(&packets(PRE_LOGIN, &[0, 0, 0, 0, 0], 4096), NotTds);
+        check_refused(&packets(PRE_LOGIN, &[0, 0, 0, 0, 0, 1, 0], 4096), NotTds);
+        let long = packets(PRE_LOGIN, &[0; 40_000], 4096);
+        check_refused(&long, TooLarge);
+    }
+
+    #[test]
+    fn what_is_answered() {
+        let check = |value: u8, mars: u8, federated: &[u8], expected: &[(u8, &[u8])]| {
+            let mut options: Vec<(u8, &[u8])> = vec![(VERSION, &[0; 6]), (ENCRYPTION, std::slice::from_ref(&value))];
+            options.extend([(MARS, std::slice::from_ref(&mars)), (FEDERATED, federated)]);
+            let (read, _) = pre_login(&packets(PRE_LOGIN, &message(&options), 4096)).unwrap();
+            let expected = [&[(VERSION, &ANSWERED_VERSION[..])], expected].concat();
+            assert_eq!(read.answer()[HEADER..], message(&expected));
+        };
+        let (instance, thread): ((u8, &[u8]), (u8, &[u8])) = ((INSTANCE, &[0]), (THREAD_ID, &[]));
+        check(0, 0, &[], &[(ENCRYPTION, &[3]), instance, thread, (MARS, &[0])]);
+        check(1, 1, &[], &[(ENCRYPTION, &[1]), instance, thread, (MARS, &[1])]);
+        check(3, 0, &[1], &[(ENCRYPTION, &[1]), instance, thread, (MARS, &[0]), (FEDERATED, &[1])]);
+        let (read, _) = pre_login(&packets(PRE_LOGIN, &asked(0), 4096)).unwrap();
+        let answer = read.answer();
+        let (given, length) = pre_login_answer(&answer).unwrap();
+        assert_eq!((given.encryption, given.federated, length), (Encryption::Required, true, answer.len()));
+        assert_eq!(pre_login(&answer), Err(NotTds.into()));
+    }
+
+    fn sni(bytes: &[u8]) -> Result<Option<String>, ParseError<TdsError>> {
+        hello(bytes).map(|hello| hello.sni.map(|name| name.to_string()))
+    }
+
+    #[test]
+    fn a_hello_in_packets() {
+        let records = client_hello(b"ok.test");
+        for size in [1, 3, 5, 50, 4096] {
+            let whole = packets(PRE_LOGIN, &records, size);
+            assert_eq!(sni(&whole), Ok(Some("ok.test".to_owned())), "{size}");
+            assert_eq!(hello_length(&whole), Some(whole.len()));
+            assert!((0..whole.len()).all(|cut| hello(&whole[..cut]) == Err(ParseError::Incomplete)), "{size}");
+            let followed = [&whole[..], b"anything"].concat();
+            assert_eq!((sni(&followed), hello_length(&followed)), (sni(&whole), Some(whole.len())));
+        }
+    }
+
+    #[test]
+    fn what_is_no_hello() {
+        let check = |bytes: &[u8], expected: TdsError| assert_eq!(hello(bytes), Err(expected.into()), "{bytes:?}");
+        let records = client_hello(b"ok.test");
+        // A login in the clear, and a hello without packets.
+        check(&packets(0x10, &records, 4096), NotTls);
+        check(&records, NotTls);
+        check(&packets(PRE_LOGIN, b"GET / HTTP/1.1", 4096), Hello(HelloError::NotTls));
+        check(&packets(PRE_LOGIN, &client_hello(b"127.0.0.1"), 4096), Hello(HelloError::BadSni));
+        let (one, two) = records.split_at(20);
+        check(&[packets(PRE_LOGIN, one, 4096), packets(ANSWER, two, 4096)].concat(), NotTls);
+        // A second hello in the packet of the first.
+        check(&packets(PRE_LOGIN, &[&records[..], &client_hello(b"evil.test")].concat(), 4096), NotTls);
+        check(&packets(PRE_LOGIN, &[&records[..], &[20]].concat(), 50), NotTls);
+    }
+
+    #[test]
+    fn records_of_either_side() {
+        let check = |bytes: &[u8], content: &[u8], broken: bool| {
+            assert_eq!(records(bytes), Content { bytes: Cow::Borrowed(content), broken }, "{bytes:?}");
+        };
+        check(&[], &[], false);
+        check(&[4, 1, 0], &[], false);
+        check(&[18, 1, 0, 10, 0, 0, 0, 0, 22], &[22], false);
+        check(&[4, 0, 0, 9, 0, 0, 0, 0, 22, 18, 1, 0, 9, 0, 0, 0, 0, 3], &[22, 3], false);
+        check(&[4, 0, 0, 9, 0, 0, 0, 0, 22, 22, 3], &[22], true);
+    }
+
+    proptest! {
+        #[test]
+        fn verdict_does_not_depend_on_the_packets(size in 1usize..300, cut in 1usize..300, flip: u8, at in 0usize..68) {
+            let mut message = client_hello(b"ok.test");
+            message[at] ^= flip;
+            prop_assert_eq!(hello(&packets(PRE_LOGIN, &message, size)), hello(&packets(PRE_LOGIN, &message, cut)));
+        }
+
+        #[test]
+        fn verdict_does_not_depend_on_the_segments(size in 1usize..100, at in any::<prop::sample::Index>(), flip: u8) {
+            for (mut bytes, parse) in [
+                (packets(PRE_LOGIN, &asked(1), size), (|bytes| pre_login(bytes).map(|_| ())) as fn(&[u8]) -> _),
+                (packets(PRE_LOGIN, &client_hello(b"ok.test"), size), |bytes| hello(bytes).map(|_| ())),
+            ] {
+                let at = at.index(bytes.len());
+                bytes[at] ^= flip;
+                let whole = parse(&bytes);
+                for cut in 0..bytes.len() {
+                    let part = parse(&bytes[..cut]);
+                    prop_assert!(part == Err(ParseError::Incomplete) || part == whole, "{}: {:?}", cut, part);
+                }
+            }
+        }
+
+        #[test]
+        fn noise_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = pre_login(&packets(PRE_LOGIN, &[&[0], &bytes[..]].concat(), 100));
+            let _ = hello(&packets(PRE_LOGIN, &bytes, 100));
+            let _ = (pre_login(&bytes), hello(&bytes), records(&bytes));
+        }
     }
 }
