@@ -7,3 +7,4 @@ pub(crate) mod dial;
 pub(crate) mod listener;
 pub(crate) mod relay;
 pub(crate) mod resolve;
+mod splice;
