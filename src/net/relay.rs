@@ -226,7 +226,7 @@ impl Held {
 }
 
 /// A read of this much is one of bulk. Below it, copying twice costs no more than handing pages on.
-const BULK: usize = SCRATCH / 2;
+const BULK: usize = SCRATCH / 4;
 
 /// How a direction comes along: what the latest reads were, in favour of bulk and against it.
 #[derive(Default)]
@@ -265,5 +265,5 @@ pub(crate) fn reset_when_dropped(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;

@@ -150,9 +150,12 @@ mod linux {
 
     #[cfg(test)]
     impl Pipe {
-        /// Lets this thread have no more than these out at a time.
+        /// Lets this thread have no more than these out at a time, and none kept to begin with.
         pub(in crate::net) fn allow(bound: usize) {
-            POOL.with(|pool| pool.bound.set(bound));
+            POOL.with(|pool| {
+                pool.bound.set(bound);
+                pool.kept.borrow_mut().clear();
+            });
         }
 
         pub(in crate::net) fn count_out() -> usize {
