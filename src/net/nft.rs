@@ -25,7 +25,8 @@ mod text;
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::policy::{AddressSet, DnatRule, IpProtocols, RuleSet, Rules};
+use crate::config::{GatewayConfig, HandOver};
+use crate::policy::{DnatRule, RuleSet, Rules};
 
 pub(crate) use command::NftError;
 use command::{Program, run};
@@ -38,37 +39,29 @@ const TABLE: &str = "inet egret";
 /// What the rules are written from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spec {
-    pub(crate) mode: Mode,
-    pub(crate) listeners: Listeners,
-    pub(crate) mark: Mark,
-    pub(crate) clients: Clients,
-    pub(crate) own: OwnTraffic,
-    pub(crate) inbound: Vec<Inbound>,
-}
-
-/// How the kernel hands a connection over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// The packet keeps its destination and is given to a transparent socket: TCP and UDP.
-    Tproxy,
-    /// The destination becomes the listener's, conntrack knows the original one: TCP only.
-    Redirect,
+    mode: HandOver,
+    listeners: Listeners,
+    mark: Mark,
+    clients: Clients,
+    own: OwnTraffic,
+    /// Their destinations are handed over although they may be this machine itself.
+    inbound: Vec<DnatRule>,
 }
 
 /// Where Egret listens, at most once a family. What comes in the other family is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Listeners {
+struct Listeners {
     v4: Option<SocketAddrV4>,
     v6: Option<SocketAddrV6>,
 }
 
 /// The mark of Egret's own sockets. The one after it marks what TPROXY leads here, and numbers its routing table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark(u32);
+struct Mark(u32);
 
 /// Whose traffic is handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Clients {
+enum Clients {
     /// Whatever this machine would forward, for containers and virtual machines too.
     AllForwarded,
     /// Only what comes in by these interfaces. Nothing is forwarded to them either.
@@ -77,20 +70,14 @@ pub(crate) enum Clients {
 
 /// The name of a network interface, or its beginning and `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Interface(String);
+struct Interface(String);
 
 /// What becomes of what this machine itself sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OwnTraffic {
+enum OwnTraffic {
     LeftAlone,
     /// All but Egret's.
     Filtered,
-}
-
-/// The destination of a DNAT rule: handed over although it may be this machine itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Inbound {
-    rule: DnatRule,
 }
 
 /// What no rules can be written from.
@@ -125,7 +112,7 @@ pub(crate) enum SpecError {
 }
 
 impl Listeners {
-    pub(crate) fn new(addrs: &[SocketAddr]) -> Result<Listeners, SpecError> {
+    fn new(addrs: &[SocketAddr]) -> Result<Listeners, SpecError> {
         let mut listeners = Listeners { v4: None, v6: None };
         for addr in addrs {
             let earlier = match *addr {
@@ -153,7 +140,7 @@ impl Listeners {
 
 impl Mark {
     /// Tables 0 and 253 to 255 are the kernel's.
-    pub(crate) fn new(mark: u32) -> Result<Mark, SpecError> {
+    fn new(mark: u32) -> Result<Mark, SpecError> {
         match mark {
             0 | 252..=254 | 4_294_967_294.. => Err(SpecError::Mark(mark)),
             mark => Ok(Mark(mark)),
@@ -168,7 +155,7 @@ impl Mark {
 
 impl Interface {
     /// As the kernel takes them: at most 15 bytes, no blank, no slash. A quote would end the text in which it stands.
-    pub(crate) fn new(name: &str) -> Result<Interface, SpecError> {
+    fn new(name: &str) -> Result<Interface, SpecError> {
         let known = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '*');
         let stem = name.strip_suffix('*').unwrap_or(name);
         let fits = (1..=15).contains(&stem.len()) && stem.chars().all(known) && !matches!(stem, "." | "..");
@@ -181,46 +168,51 @@ impl Interface {
     }
 }
 
-impl Inbound {
-    /// The destinations of a policy's DNAT rules. A rule that names an empty IP group is skipped, as Azure does.
-    pub(crate) fn of(rules: &RuleSet) -> Vec<Inbound> {
-        let groups = rules.policies.iter().flat_map(|policy| &policy.groups);
-        let dnat = groups.flat_map(|group| &group.collections).flat_map(|collection| match &collection.rules {
-            Rules::Dnat(rules) => rules.as_slice(),
-            Rules::Network(..) | Rules::Application(..) => &[],
-        });
-        let kept = dnat.filter(|rule| !rule.destinations.has_empty_group() && !rule.sources.has_empty_group());
-        kept.map(|rule| Inbound { rule: rule.clone() }).collect()
-    }
-
-    fn protocols(&self) -> IpProtocols {
-        self.rule.protocols
-    }
-
-    fn destinations(&self) -> &AddressSet {
-        &self.rule.destinations
-    }
-}
-
 impl Spec {
-    /// What can be known to be of no use before the kernel is asked.
-    pub(crate) fn checked(self) -> Result<Spec, SpecError> {
-        let loopback = self.listeners.each().map(|(_, addr)| addr).find(|addr| addr.ip().is_loopback());
-        let others = match &self.clients {
+    pub(crate) fn of(gateway: &GatewayConfig, rules: &RuleSet) -> Result<Spec, SpecError> {
+        let names: Vec<Interface> =
+            gateway.interfaces.iter().map(|name| Interface::new(name)).collect::<Result<_, _>>()?;
+        let spec = Spec {
+            mode: gateway.mode,
+            listeners: Listeners::new(&gateway.listen)?,
+            mark: Mark::new(gateway.mark)?,
+            clients: if names.is_empty() { Clients::AllForwarded } else { Clients::Interfaces(names) },
+            own: if gateway.local { OwnTraffic::Filtered } else { OwnTraffic::LeftAlone },
+            inbound: translations(rules),
+        };
+        match (spec.mode, spec.loopback_listener()) {
+            (HandOver::Redirect, Some(addr)) if spec.has_other_clients() => Err(SpecError::Loopback(addr)),
+            _ => Ok(spec),
+        }
+    }
+
+    fn loopback_listener(&self) -> Option<SocketAddr> {
+        self.listeners.each().map(|(_, addr)| addr).find(|addr| addr.ip().is_loopback())
+    }
+
+    /// Than this machine itself.
+    fn has_other_clients(&self) -> bool {
+        match &self.clients {
             Clients::AllForwarded => true,
             Clients::Interfaces(names) => names.iter().any(|name| name.0 != "lo"),
-        };
-        match (self.mode, loopback) {
-            (Mode::Redirect, Some(addr)) if others => Err(SpecError::Loopback(addr)),
-            _ => Ok(self),
         }
     }
 
     /// The families that need a route for what TPROXY leads here.
     fn routed(&self) -> impl Iterator<Item = Family> {
-        let needed = self.mode == Mode::Tproxy;
+        let needed = self.mode == HandOver::Tproxy;
         self.listeners.each().map(|(family, _)| family).filter(move |_| needed)
     }
+}
+
+/// A policy's DNAT rules. One that names an empty IP group is skipped, as Azure does.
+fn translations(rules: &RuleSet) -> Vec<DnatRule> {
+    let groups = rules.policies.iter().flat_map(|policy| &policy.groups);
+    let dnat = groups.flat_map(|group| &group.collections).flat_map(|collection| match &collection.rules {
+        Rules::Dnat(rules) => rules.as_slice(),
+        Rules::Network(..) | Rules::Application(..) => &[],
+    });
+    dnat.filter(|rule| !rule.destinations.has_empty_group() && !rule.sources.has_empty_group()).cloned().collect()
 }
 
 /// The rules in force, removed when this is dropped. A table that somebody else has put in its place stays.
@@ -287,6 +279,18 @@ pub(crate) struct InForce {
     pub(crate) table: Option<String>,
     /// Routing rules and routes, as commands that would write them.
     pub(crate) routing: Vec<String>,
+}
+
+impl InForce {
+    /// Half of it is of no use: what is handed over would go nowhere.
+    pub(crate) fn lack(&self) -> Option<&'static str> {
+        let wanted = self.table.as_deref().is_some_and(|table| table.contains("tproxy"));
+        match (wanted, self.routing.is_empty()) {
+            (true, true) => Some("the routing that TPROXY needs is not there\n  = mend: egret gateway up"),
+            (false, false) => Some("routing of Egret's was left behind\n  = mend: egret gateway down"),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn in_force() -> Result<InForce, NftError> {
@@ -370,21 +374,23 @@ mod tests {
 
     #[test]
     fn loopback_and_redirect() {
-        let spec = |mode, listener: &str, clients| Spec {
-            mode,
-            listeners: Listeners::new(&addrs(&[listener])).unwrap(),
-            mark: Mark::new(17767).unwrap(),
-            clients,
-            own: OwnTraffic::Filtered,
-            inbound: Vec::new(),
+        let spec = |mode, listener: &str, interfaces: &[&str]| {
+            let mut gateway = config(&[listener]);
+            gateway.mode = mode;
+            gateway.interfaces = interfaces.iter().map(ToString::to_string).collect();
+            Spec::of(&gateway, &RuleSet::default())
         };
-        let only = |name| Clients::Interfaces(vec![Interface::new(name).unwrap()]);
         let loopback = SpecError::Loopback("127.0.0.1:3129".parse().unwrap());
-        let refused = |clients| spec(Mode::Redirect, "127.0.0.1:3129", clients).checked();
-        assert_eq!(refused(Clients::AllForwarded).unwrap_err(), loopback);
-        assert_eq!(refused(only("eth1")).unwrap_err(), loopback);
-        assert!(refused(only("lo")).is_ok());
-        assert!(spec(Mode::Redirect, "10.0.0.1:3129", only("eth1")).checked().is_ok());
-        assert!(spec(Mode::Tproxy, "127.0.0.1:3129", only("eth1")).checked().is_ok());
+        for interfaces in [&[][..], &["eth1"], &["lo", "eth1"]] {
+            assert_eq!(spec(HandOver::Redirect, "127.0.0.1:3129", interfaces), Err(loopback.clone()));
+        }
+        assert!(spec(HandOver::Redirect, "127.0.0.1:3129", &["lo"]).is_ok());
+        assert!(spec(HandOver::Redirect, "10.0.0.1:3129", &[]).is_ok());
+        assert!(spec(HandOver::Tproxy, "127.0.0.1:3129", &[]).is_ok());
+    }
+
+    fn config(listen: &[&str]) -> GatewayConfig {
+        let loaded = crate::config::load(&crate::config::Overrides::default(), false).unwrap();
+        GatewayConfig { listen: addrs(listen), ..loaded.config.gateway }
     }
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Clients, Interface, Mode, Spec};
+use crate::config::HandOver;
+
+use super::{Clients, Interface, Spec};
 
 const CONF: &str = "/proc/sys/net/ipv4/conf";
 const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
@@ -16,7 +18,7 @@ pub(crate) fn warnings(spec: &Spec) -> Vec<String> {
         Clients::Interfaces(names) => names,
     };
     let mut told: Vec<String> = interfaces.iter().filter_map(absent).collect();
-    if *mode == Mode::Tproxy {
+    if *mode == HandOver::Tproxy {
         let named = interfaces.iter().filter_map(Interface::single);
         told.extend(std::iter::once("all").chain(named).filter_map(marked_sources));
     }
@@ -26,7 +28,7 @@ pub(crate) fn warnings(spec: &Spec) -> Vec<String> {
              = mend: sysctl -w net.bridge.bridge-nf-call-iptables=0, where nobody else needs it"
         ));
     }
-    if *mode == Mode::Redirect && inbound.iter().any(|each| each.protocols().udp) {
+    if *mode == HandOver::Redirect && inbound.iter().any(|rule| rule.protocols.udp) {
         told.push(
             "DNAT rules for UDP are not in force: redirect carries TCP only\n  = mend: take the mode tproxy".into(),
         );

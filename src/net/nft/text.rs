@@ -4,11 +4,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::HandOver;
 use crate::flow::PortSet;
-use crate::policy::AddressSet;
+use crate::policy::{AddressSet, DnatRule};
 
 use super::routing::Family;
-use super::{Clients, Inbound, Mode, OwnTraffic, Spec, TABLE};
+use super::{Clients, OwnTraffic, Spec, TABLE};
 
 /// There or not, the table is gone after this.
 pub(super) const REMOVAL: &str = "add table inet egret\ndelete table inet egret\n";
@@ -68,12 +69,12 @@ fn prerouting(spec: &Spec) -> Chain {
             rules.extend(names.iter().map(|name| format!("iifname \"{}\" jump clients", name.0)));
         }
     }
-    if spec.mode == Mode::Tproxy && spec.own == OwnTraffic::Filtered {
+    if spec.mode == HandOver::Tproxy && spec.own == OwnTraffic::Filtered {
         rules.push(format!("iifname \"lo\" meta mark {:#x} jump clients", spec.mark.routing()));
     }
     let hook = match spec.mode {
-        Mode::Tproxy => "filter hook prerouting priority mangle",
-        Mode::Redirect => "nat hook prerouting priority dstnat",
+        HandOver::Tproxy => "filter hook prerouting priority mangle",
+        HandOver::Redirect => "nat hook prerouting priority dstnat",
     };
     Chain { name: "prerouting", what: "whatever comes in", hook: Some(hook), rules }
 }
@@ -87,22 +88,20 @@ fn inbound(spec: &Spec) -> Chain {
     Chain { name: "inbound", what: "the destinations of DNAT rules", hook: None, rules }
 }
 
-fn translated(spec: &Spec, inbound: &Inbound) -> Vec<String> {
-    let protocols = inbound.protocols();
-    let udp = protocols.udp && spec.mode == Mode::Tproxy;
-    let named = [(protocols.tcp, "tcp"), (udp, "udp")].into_iter().filter(|(on, _)| *on);
-    let mut rules = Vec::new();
-    for (protocol, family) in named.flat_map(|(_, protocol)| FAMILIES.map(|family| (protocol, family))) {
-        let Some(destination) = destination(inbound.destinations(), family) else { continue };
-        let matched = format!("{destination} {}", ports(protocol, &inbound.rule.ports));
-        let led = spec.listeners.of(family).map(|listener| format!("{matched} {}", lead(spec, family, listener)));
-        rules.extend(led);
-        // What nobody takes is not for a service of this machine's that has the port.
-        if spec.mode == Mode::Tproxy {
-            rules.push(format!("{matched} counter drop"));
-        }
-    }
-    rules
+fn translated(spec: &Spec, rule: &DnatRule) -> Vec<String> {
+    let udp = rule.protocols.udp && spec.mode == HandOver::Tproxy;
+    let named = [(rule.protocols.tcp, "tcp"), (udp, "udp")].into_iter().filter(|(on, _)| *on);
+    let each = named.flat_map(|(_, protocol)| FAMILIES.map(|family| (protocol, family)));
+    each.flat_map(|(protocol, family)| translated_one(spec, rule, protocol, family)).collect()
+}
+
+fn translated_one(spec: &Spec, rule: &DnatRule, protocol: &str, family: Family) -> Vec<String> {
+    let Some(destination) = destination(&rule.destinations, family) else { return Vec::new() };
+    let matched = format!("{destination} {}", ports(protocol, &rule.ports));
+    let led = spec.listeners.of(family).map(|listener| lead(spec, family, listener));
+    // What nobody takes is not for a service of this machine's that has the port.
+    let dropped = (spec.mode == HandOver::Tproxy).then(|| "counter drop".to_owned());
+    led.into_iter().chain(dropped).map(|statement| format!("{matched} {statement}")).collect()
 }
 
 /// None where the set has no address of the family.
@@ -146,7 +145,7 @@ fn ports(protocol: &str, ports: &PortSet) -> String {
 fn clients(spec: &Spec) -> Chain {
     let mut rules: Vec<String> = NEAR_BY.map(str::to_owned).into();
     match spec.mode {
-        Mode::Tproxy => {
+        HandOver::Tproxy => {
             // Also the ICMP errors about a connection that is answered in another's name: they belong to its socket.
             rules.push(format!("socket transparent 1 meta mark set {:#x} accept", spec.mark.routing()));
             rules.extend(spec.listeners.each().map(|(family, addr)| {
@@ -155,7 +154,7 @@ fn clients(spec: &Spec) -> Chain {
             }));
             rules.push("meta l4proto { tcp, udp } counter drop".to_owned());
         }
-        Mode::Redirect => rules.extend(spec.listeners.each().map(|(family, addr)| {
+        HandOver::Redirect => rules.extend(spec.listeners.each().map(|(family, addr)| {
             format!("meta nfproto {} meta l4proto tcp {}", family.nfproto(), lead(spec, family, addr))
         })),
     }
@@ -165,14 +164,14 @@ fn clients(spec: &Spec) -> Chain {
 /// The statement that hands a packet over.
 fn lead(spec: &Spec, family: Family, listener: SocketAddr) -> String {
     match spec.mode {
-        Mode::Tproxy => {
+        HandOver::Tproxy => {
             let (mark, family) = (spec.mark.routing(), family.nft());
             match listener.ip().is_unspecified() {
                 true => format!("tproxy {family} to :{} meta mark set {mark:#x} accept", listener.port()),
                 false => format!("tproxy {family} to {listener} meta mark set {mark:#x} accept"),
             }
         }
-        Mode::Redirect => redirect(family, listener),
+        HandOver::Redirect => redirect(family, listener),
     }
 }
 
@@ -203,8 +202,8 @@ fn past_own(spec: &Spec) -> String {
 fn own(spec: &Spec) -> Vec<Chain> {
     match (spec.own, spec.mode) {
         (OwnTraffic::LeftAlone, _) => Vec::new(),
-        (OwnTraffic::Filtered, Mode::Tproxy) => vec![own_tcp(spec), own_udp(spec), own_rest(spec)],
-        (OwnTraffic::Filtered, Mode::Redirect) => vec![own_tcp(spec), own_rest(spec)],
+        (OwnTraffic::Filtered, HandOver::Tproxy) => vec![own_tcp(spec), own_udp(spec), own_rest(spec)],
+        (OwnTraffic::Filtered, HandOver::Redirect) => vec![own_tcp(spec), own_rest(spec)],
     }
 }
 
@@ -238,7 +237,7 @@ fn own_udp(spec: &Spec) -> Chain {
 /// Refused rather than dropped: who asks is here, and goes on with the other family at once.
 fn own_rest(spec: &Spec) -> Chain {
     let mut rules = vec![past_own(spec)];
-    if spec.mode == Mode::Tproxy {
+    if spec.mode == HandOver::Tproxy {
         rules.push(format!("meta mark {:#x} return", spec.mark.routing()));
     }
     rules.push("ct direction reply return".to_owned());
