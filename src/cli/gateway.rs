@@ -110,8 +110,8 @@ fn down(printer: &mut Printer) -> anyhow::Result<()> {
 #[derive(Serialize)]
 struct Shown<'a> {
     in_force: bool,
-    /// As `nft -j list table` has it.
-    nftables: Option<Value>,
+    /// The objects of `nft -j list table`.
+    nftables: Value,
     routing: &'a [String],
 }
 
@@ -136,7 +136,7 @@ fn show_text(InForce { table, routing }: &InForce, printer: &mut Printer) -> Res
 }
 
 fn show_json(InForce { table, routing }: &InForce, printer: &mut Printer) -> anyhow::Result<()> {
-    let text = nft::table_json()?;
-    let nftables = text.as_deref().map(|text| serde_json::from_str(text.trim())).transpose()?;
+    let mut listed: Value = nft::table_json()?.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?;
+    let nftables = listed.get_mut("nftables").map_or(Value::Null, Value::take);
     Ok(printer.json(&Shown { in_force: table.is_some(), nftables, routing })?)
 }

@@ -215,7 +215,8 @@ fn translations(rules: &RuleSet) -> Vec<DnatRule> {
     dnat.filter(|rule| !rule.destinations.has_empty_group() && !rule.sources.has_empty_group()).cloned().collect()
 }
 
-/// The rules in force, removed when this is dropped. A table that somebody else has put in its place stays.
+/// The rules in force, removed when this is dropped: what is forwarded then goes unfiltered, where the machine
+/// forwards at all. A process that is killed leaves them, and they drop what nobody takes. A table that somebody else has put in its place stays.
 #[derive(Debug)]
 pub(crate) struct Installed {
     /// The kernel's number of the table; None once it was removed.
@@ -392,5 +393,46 @@ mod tests {
     fn config(listen: &[&str]) -> GatewayConfig {
         let loaded = crate::config::load(&crate::config::Overrides::default(), false).unwrap();
         GatewayConfig { listen: addrs(listen), ..loaded.config.gateway }
+    }
+
+    /// Runs itself again in a network namespace of its own, where it is the only one to write rules.
+    #[test]
+    fn what_was_installed_is_removed_unless_it_was_replaced() {
+        let name = "net::nft::tests::what_was_installed_is_removed_unless_it_was_replaced";
+        if std::env::var_os("EGRET_TEST_ALONE").is_some() {
+            return install_and_remove();
+        }
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("EGRET_NO_SKIP").is_none(), "no root, and no test may be skipped here");
+            use std::io::Write;
+            // The harness captures what is printed; a skip has to be seen.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {name} needs root");
+            return;
+        }
+        let mut alone = std::process::Command::new("unshare");
+        alone
+            .args(["--net", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
+            .arg(std::env::current_exe().unwrap());
+        let output = alone.args(["--exact", name]).env("EGRET_TEST_ALONE", "1").output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
+    }
+
+    fn install_and_remove() {
+        let spec = |listen: &str| Spec::of(&config(&[listen]), &RuleSet::default()).unwrap();
+        let table = || in_force().unwrap().table;
+        let nothing = InForce { table: None, routing: Vec::new() };
+        let first = Installed::install(&spec("0.0.0.0:3129")).unwrap();
+        assert!(table().unwrap().contains("tproxy ip to :3129"));
+        drop(first);
+        assert_eq!(in_force().unwrap(), nothing);
+        let mut second = Installed::install(&spec("0.0.0.0:3130")).unwrap();
+        second.replace(&spec("0.0.0.0:3131")).unwrap();
+        assert!(table().unwrap().contains("tproxy ip to :3131"));
+        let third = Installed::install(&spec("0.0.0.0:3132")).unwrap();
+        second.remove().unwrap();
+        assert!(table().unwrap().contains("tproxy ip to :3132"));
+        third.remove().unwrap();
+        assert_eq!(in_force().unwrap(), nothing);
     }
 }

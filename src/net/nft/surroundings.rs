@@ -22,7 +22,7 @@ pub(crate) fn warnings(spec: &Spec) -> Vec<String> {
         let named = interfaces.iter().filter_map(Interface::single);
         told.extend(std::iter::once("all").chain(named).filter_map(marked_sources));
     }
-    if is_on(Path::new(BRIDGED)) {
+    if is_on(Path::new(BRIDGED)) && has_bridge() {
         told.push(format!(
             "what hosts behind one bridge send each other comes by the rules too, since {BRIDGED} is 1\n  \
              = mend: sysctl -w net.bridge.bridge-nf-call-iptables=0, where nobody else needs it"
@@ -53,6 +53,11 @@ fn marked_sources(name: &str) -> Option<String> {
              sets it)\n  = mend: sysctl -w net.ipv4.conf.{name}.src_valid_mark=0, or take the mode redirect"
         )
     })
+}
+
+fn has_bridge() -> bool {
+    let interfaces = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    interfaces.into_iter().any(|interface| interface.path().join("bridge").exists())
 }
 
 fn is_on(path: &Path) -> bool {
