@@ -53,6 +53,8 @@ pub(crate) enum NftError {
          modprobe -a nft_tproxy nft_socket nft_fib_inet nft_redir nft_ct"
     )]
     NotSupported { command: String, said: String },
+    #[error("`{command}` failed: {said}\n  = mend: ip link set lo up")]
+    LoopbackDown { command: String, said: String },
     #[error("`{command}` failed: {said}")]
     Refused { command: String, said: String },
     #[error("`{command}` did not end within {} seconds", DEADLINE.as_secs())]
@@ -113,7 +115,10 @@ fn refusal(program: Program, command: String, stderr: &str) -> NftError {
     if program == Program::Nft && has(&lacking) {
         return NftError::NotSupported { command, said };
     }
-    NftError::Refused { command, said }
+    match has(&["device is not up", "Network is down"]) {
+        true => NftError::LoopbackDown { command, said },
+        false => NftError::Refused { command, said },
+    }
 }
 
 /// The first lines, in one.
@@ -138,7 +143,8 @@ mod tests {
         let lacking = "/dev/stdin:1:2-3: Error: Could not process rule: No such file or directory\nfib x\n^^^^\n";
         let said = "`cmd` failed: /dev/stdin:1:2-3: Error: Could not process rule: No such file or directory; fib x\n  = mend: the kernel";
         check(Program::Nft, lacking, said);
-        check(Program::Ip, "Error: Nexthop device is not up.\n", "`cmd` failed: Error: Nexthop device is not up.");
+        let down = "`cmd` failed: Error: Nexthop device is not up.\n  = mend: ip link set lo up";
+        check(Program::Ip, "Error: Nexthop device is not up.\n", down);
         check(Program::Ip, "", "`cmd` failed: it does not say why");
     }
 
