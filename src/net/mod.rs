@@ -5,8 +5,8 @@
 pub(crate) mod deadline;
 pub(crate) mod dial;
 pub(crate) mod listener;
-pub(crate) mod origdst;
 #[cfg(target_os = "linux")]
 pub(crate) mod nft;
+pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;
