@@ -9,6 +9,8 @@ mod check;
 mod completions;
 #[cfg(target_os = "linux")]
 mod gateway;
+#[cfg(target_os = "linux")]
+mod handover;
 mod output;
 mod portfile;
 mod ready;

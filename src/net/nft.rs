@@ -217,14 +217,12 @@ fn translations(rules: &RuleSet) -> Vec<DnatRule> {
 
 /// The rules in force, removed when this is dropped: what is forwarded then goes unfiltered, where the machine
 /// forwards at all. A process that is killed leaves them, and they drop what nobody takes. A table that somebody else has put in its place stays.
-#[cfg_attr(not(test), expect(dead_code, reason = "for `serve`, which is yet to manage the rules"))]
 #[derive(Debug)]
 pub(crate) struct Installed {
     /// The kernel's number of the table; None once it was removed.
     handle: Option<String>,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for `serve`, which is yet to manage the rules"))]
 impl Installed {
     /// Writes the rules in place of whatever Egret wrote before. Where it fails, no rule of Egret's is left.
     pub(crate) fn install(spec: &Spec) -> Result<Installed, NftError> {
@@ -317,7 +315,6 @@ fn listed(flags: &[&str]) -> Result<Option<String>, NftError> {
 }
 
 /// The kernel's number of the table, which no other one ever gets.
-#[cfg_attr(not(test), expect(dead_code, reason = "for `serve`, which is yet to manage the rules"))]
 fn handle() -> Result<String, NftError> {
     let listed = listed(&["-t", "-a"])?.unwrap_or_default();
     let number = listed.lines().next().and_then(|line| line.rsplit_once("# handle ")).map(|(_, number)| number.trim());

@@ -123,7 +123,8 @@ fn refusal(program: Program, command: String, stderr: &str) -> NftError {
 
 /// The first lines, in one.
 fn told(stderr: &str) -> String {
-    let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty() && line.trim_matches(['^', '~']) != "");
+    let lines =
+        stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !line.trim_matches(['^', '~']).is_empty());
     let told: Vec<&str> = lines.take(TOLD).collect();
     if told.is_empty() { "it does not say why".to_owned() } else { told.join("; ") }
 }

@@ -118,7 +118,7 @@ fn marks(family: Family) -> Vec<u32> {
     ip(family, &["rule", "show"]).map_or_else(|_| Vec::new(), |listing| listing.lines().filter_map(own_mark).collect())
 }
 
-/// Of `4567:	from all fwmark 0x4568 lookup 17768`.
+/// Of `4567: from all fwmark 0x4568 lookup 17768`.
 fn own_mark(line: &str) -> Option<u32> {
     let rule = line.strip_prefix(PRIORITY)?.strip_prefix(':')?;
     let ["from", "all", "fwmark", mark, "lookup", table] = rule.split_whitespace().collect::<Vec<_>>()[..] else {
