@@ -4,6 +4,7 @@
 
 pub(crate) mod deadline;
 pub(crate) mod dial;
+pub(crate) mod dns;
 pub(crate) mod listener;
 pub(crate) mod relay;
 pub(crate) mod resolve;

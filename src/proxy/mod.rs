@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod carry;
 mod connect;
+mod dns;
 mod explicit;
 mod guard;
 mod handshake;
@@ -31,6 +32,7 @@ use std::thread::JoinHandle;
 
 use crate::config::{DnsConfig, ProxyConfig};
 use crate::flow::Profile;
+use crate::net::dns::{Asker, Directory};
 use crate::net::listener;
 use crate::policy::Policy;
 use crate::telemetry::Log;
@@ -43,6 +45,8 @@ pub(crate) struct Proxy {
     shared: Arc<Shared>,
     addrs: Vec<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
+    /// Ends after the last worker.
+    dns: JoinHandle<()>,
 }
 
 impl Proxy {
@@ -65,14 +69,18 @@ impl Proxy {
             addrs.extend(sockets.first().map(TcpListener::local_addr).transpose()?);
             of_worker.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
         }
-        let shared = Arc::new(Shared::new(config, policy, profile, log, lifecycle));
-        shared.set_own_addresses(addrs.iter().chain(others).copied().collect());
+        let sockets = dns::Sockets::bind(&dns.proxy.listen)?;
+        let directory = Directory::new(dns.synthetic);
+        let shared = Arc::new(Shared::new(config, directory, policy, profile, log, lifecycle));
+        shared.set_own_addresses(addrs.iter().chain(others).copied().chain(sockets.local_addrs()).collect());
+        let (asker, requests) = Asker::new();
+        let dns_thread = dns::start(sockets, requests, shared.clone(), &dns, None)?;
         let workers = of_worker
             .into_iter()
             .enumerate()
-            .map(|(number, listeners)| worker::start(number, listeners, shared.clone(), dns.clone()))
+            .map(|(number, listeners)| worker::start(number, listeners, shared.clone(), &dns, asker.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Proxy { shared, addrs, workers })
+        Ok(Proxy { shared, addrs, workers, dns: dns_thread })
     }
 
     /// Where it listens, with the ports that were chosen for 0.
@@ -86,7 +94,7 @@ impl Proxy {
 
     /// Waits until every worker has ended, which [`Lifecycle`] brings about.
     pub(crate) fn join(self) {
-        for worker in self.workers {
+        for worker in self.workers.into_iter().chain([self.dns]) {
             if worker.join().is_err() {
                 tracing::error!("a worker ended in a panic");
             }

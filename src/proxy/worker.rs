@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason, Via};
+use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
 
@@ -30,11 +31,12 @@ pub(super) fn start(
     number: usize,
     listeners: Vec<StdListener>,
     shared: Arc<Shared>,
-    dns: DnsConfig,
+    dns: &DnsConfig,
+    asker: Asker,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
-    let resolver = Resolver::new(&dns, shared.config.timeouts.resolve).map_err(io::Error::other)?;
+    let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
     let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
     drop(inside);
     std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
