@@ -192,35 +192,35 @@ mod tests {
         check(with_soa(message(ResponseCode::ServFail), 60, 60), 0);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn times_to_live_are_capped_and_run_down() {
-        let answer = Answer::of(with_a(message(ResponseCode::NoError), 86_400), RecordType::A, Instant::now());
-        let ttl = || answer.aged(Instant::now()).answers[0].ttl;
-        assert_eq!(ttl(), 3600);
-        tokio::time::advance(Duration::from_secs(100)).await;
-        assert_eq!(ttl(), 3500);
-        tokio::time::advance(Duration::from_secs(4000)).await;
-        assert_eq!(ttl(), 0);
+    fn after(seconds: u64) -> impl Fn(Instant) -> Instant {
+        move |start| start + Duration::from_secs(seconds)
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn kept_until_it_expires_or_there_are_too_many() {
+    #[test]
+    fn times_to_live_are_capped_and_run_down() {
+        let start = Instant::now();
+        let answer = Answer::of(with_a(message(ResponseCode::NoError), 86_400), RecordType::A, start);
+        let ttl = |seconds| answer.aged(after(seconds)(start)).answers[0].ttl;
+        assert_eq!([0, 100, 3600, 4000].map(ttl), [3600, 3500, 0, 0]);
+    }
+
+    #[test]
+    fn kept_until_it_expires_or_there_are_too_many() {
+        let start = Instant::now();
         let mut cache = Cache::new(2);
         let question = |text: &str| Question::new(&name(text), RecordType::A);
-        let answer =
-            |ttl| Rc::new(Answer::of(with_a(message(ResponseCode::NoError), ttl), RecordType::A, Instant::now()));
-        let has = |cache: &Cache, text: &str| cache.get(&question(text), Instant::now()).is_some();
-        cache.put(&question("a.test."), &answer(60));
-        cache.put(&question("b.test."), &answer(120));
-        assert!(has(&cache, "A.TEST.") && has(&cache, "b.test."));
-        assert!(cache.get(&Question { dnssec_ok: true, ..question("a.test.") }, Instant::now()).is_none());
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(!has(&cache, "a.test.") && has(&cache, "b.test."));
-        cache.put(&question("a.test."), &answer(60));
-        cache.put(&question("c.test."), &answer(60));
-        assert!(!has(&cache, "b.test.") && has(&cache, "a.test.") && has(&cache, "c.test."));
-        cache.put(&question("d.test."), &answer(0));
-        assert!(!has(&cache, "d.test.") && has(&cache, "a.test."), "what does not hold takes no place");
+        let answer = |ttl, now| Rc::new(Answer::of(with_a(message(ResponseCode::NoError), ttl), RecordType::A, now));
+        let has = |cache: &Cache, text: &str, seconds| cache.get(&question(text), after(seconds)(start)).is_some();
+        cache.put(&question("a.test."), &answer(60, start));
+        cache.put(&question("b.test."), &answer(120, start));
+        assert!(has(&cache, "A.TEST.", 59) && has(&cache, "b.test.", 59));
+        assert!(cache.get(&Question { dnssec_ok: true, ..question("a.test.") }, start).is_none());
+        assert!(!has(&cache, "a.test.", 60) && has(&cache, "b.test.", 60));
+        cache.put(&question("a.test."), &answer(60, after(60)(start)));
+        cache.put(&question("c.test."), &answer(60, after(60)(start)));
+        assert!(!has(&cache, "b.test.", 60) && has(&cache, "a.test.", 60) && has(&cache, "c.test.", 60));
+        cache.put(&question("d.test."), &answer(0, after(60)(start)));
+        assert!(!has(&cache, "d.test.", 60) && has(&cache, "a.test.", 60), "what does not hold takes no place");
         assert_eq!((cache.kept.len(), cache.order.len()), (2, 2));
     }
 }
