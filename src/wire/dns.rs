@@ -239,19 +239,18 @@ mod tests {
     use super::*;
     use hickory_resolver::proto::rr::RData;
     use std::net::IpAddr;
-    use std::str::FromStr;
 
     fn asked(name: &str, kind: RecordType) -> Message {
         let mut message = Message::new(0xbeef, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
-        message.add_query(Query::query(Name::from_str(name).unwrap(), kind));
+        message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
         message
     }
 
     fn addresses(name: &str, count: u8) -> DnsReply {
         let record = |last| {
             let addr = IpAddr::from([192, 0, 2, last]);
-            Record::from_rdata(Name::from_str(name).unwrap(), 60, RData::from(addr))
+            Record::from_rdata(Name::from_ascii(name).unwrap(), 60, RData::from(addr))
         };
         DnsReply { answers: (0..count).map(record).collect(), ..DnsReply::default() }
     }
@@ -287,7 +286,7 @@ mod tests {
         let answer = Message::from_vec(&written.bytes).unwrap();
         assert_eq!((answer.metadata.id, answer.edns), (0xbeef, None));
         for name in [&answer.queries[0].name, &answer.answers[0].name] {
-            assert!(name.eq_case(&Name::from_str("oK.tEsT.").unwrap()), "{name}");
+            assert!(name.eq_case(&Name::from_ascii("oK.tEsT.").unwrap()), "{name}");
         }
     }
 

@@ -14,7 +14,8 @@ use crate::support::egret::Egret;
 use crate::support::eventually;
 use crate::support::raw::Client;
 use crate::support::upstream::{
-    Carrier, Upstream, ask, ask_bytes, ask_tcp, connect, name, question, receive, send, with_addresses, with_soa,
+    Carrier, Upstream, ask, ask_bytes, ask_tcp, connect, keep_asking, name, question, receive, send, with_addresses,
+    with_soa,
 };
 
 /// An address of this machine that no other test listens on.
@@ -346,7 +347,7 @@ fn bad_messages_are_answered_or_dropped_and_it_lives_on() {
     let mut edns = Edns::new();
     edns.set_version(1);
     other_version.set_edns(edns);
-    assert_eq!(ask(dns.addr, &other_version).metadata.response_code, ResponseCode::BADVERS);
+    assert_eq!(u16::from(ask(dns.addr, &other_version).metadata.response_code), 16, "BADVERS");
     let mut chaos = Query::query(name("version.bind."), RecordType::TXT);
     chaos.set_query_class(DNSClass::CH);
     let mut asked = Message::query();
@@ -378,10 +379,7 @@ fn a_flood_is_survived() {
         let _ = socket.send_to(&unanswered, dns.addr);
     }
     eventually("what is too much is dropped", || (dns.metric("egret_dns_dropped_total ") > 0).then_some(()));
-    let answer = eventually("it answers again", || {
-        let answer = ask(dns.addr, &question("ok.test.", RecordType::A));
-        (answer.metadata.response_code == ResponseCode::NoError).then_some(answer)
-    });
+    let answer = keep_asking(dns.addr, &question("ok.test.", RecordType::A));
     assert_eq!(shown(&answer), "NoError 192.0.2.7");
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -138,7 +137,8 @@ pub fn with_soa(mut reply: Message, code: ResponseCode, minimum: u32) -> Message
 }
 
 pub fn name(text: &str) -> Name {
-    Name::from_str(text).unwrap()
+    // `from_str` would write it in lower case.
+    Name::from_ascii(text).unwrap()
 }
 
 /// A question as a client sends it.
@@ -166,6 +166,18 @@ pub fn ask_bytes(server: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
     let read = socket.recv(&mut buffer).ok()?;
     buffer.truncate(read);
     Some(buffer)
+}
+
+/// Asks by UDP again and again until there is an answer, as a client does whose datagrams get lost.
+pub fn keep_asking(server: SocketAddr, query: &Message) -> Message {
+    let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut buffer = vec![0; 65_535];
+    super::eventually("an answer", || {
+        socket.send_to(&query.to_vec().unwrap(), server).unwrap();
+        let read = socket.recv(&mut buffer).ok()?;
+        Message::from_vec(&buffer[..read]).ok()
+    })
 }
 
 /// Asks by TCP.
