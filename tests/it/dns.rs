@@ -162,14 +162,25 @@ fn a_server_that_failed_is_used_again_when_it_answers() {
         dns.shown("ok.test.", RecordType::A);
         (dns.metric("egret_dns_upstream_failures_total ") > 0).then_some(())
     });
-    let revived = UdpSocket::bind(addr).unwrap();
-    revived.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
-    let mut buffer = [0; 512];
-    let (read, from) = revived.recv_from(&mut buffer).expect("it is asked whether it is back");
-    let probe = Message::from_vec(&buffer[..read]).unwrap();
-    assert_eq!((probe.queries[0].name().is_root(), probe.queries[0].query_type()), (true, RecordType::NS));
-    assert!(probe.metadata.recursion_desired);
-    revived.send_to(&Message::response(probe.metadata.id, OpCode::Query).to_vec().unwrap(), from).unwrap();
+    let revived = Upstream::start_on(addr, |reply, _| Some(with_addresses(reply, &[[192, 0, 2, 2].into()], 0)));
+    eventually("it is used", || (dns.shown("ok.test.", RecordType::A) == "NoError 192.0.2.2").then_some(()));
+    assert_eq!(revived.asked()[0], ". NS", "before anybody was sent to it, it was asked whether it is back");
+}
+
+#[test]
+fn an_unhealthy_server_is_left_alone() {
+    let silent = Upstream::start(|_, _| None);
+    let well = Upstream::with(&["192.0.2.1"], 0);
+    let dns = Dns::behind(&[&silent, &well]);
+    eventually("it is found out", || {
+        dns.shown("ok.test.", RecordType::A);
+        (dns.metric("egret_dns_upstream_failures_total ") > 0).then_some(())
+    });
+    let before = silent.times_asked("ok.test. A");
+    for _ in 0..20 {
+        assert_eq!(dns.shown("ok.test.", RecordType::A), "NoError 192.0.2.1");
+    }
+    assert_eq!(silent.times_asked("ok.test. A"), before);
 }
 
 #[test]
@@ -357,7 +368,9 @@ fn bad_messages_are_answered_or_dropped_and_it_lives_on() {
     let before = dns.metric("egret_dns_dropped_total ");
     let socket = UdpSocket::bind((dns.addr.ip(), 0)).unwrap();
     let unanswered = [Vec::new(), vec![0; 11], with(0x80, &[0]), vec![0; 5000]];
-    unanswered.iter().for_each(|message| drop(socket.send_to(message, dns.addr).unwrap()));
+    for message in unanswered {
+        socket.send_to(&message, dns.addr).unwrap();
+    }
     eventually("all of them are counted", || (dns.metric("egret_dns_dropped_total ") == before + 4).then_some(()));
     assert_eq!(dns.shown("ok.test.", RecordType::A), "NoError 192.0.2.7");
 }
@@ -378,7 +391,9 @@ fn a_flood_is_survived() {
         let _ = socket.send_to(&garbage, dns.addr);
         let _ = socket.send_to(&unanswered, dns.addr);
     }
-    eventually("what is too much is dropped", || (dns.metric("egret_dns_dropped_total ") > 0).then_some(()));
+    eventually("noise is dropped", || (dns.metric("egret_dns_dropped_total ") > 0).then_some(()));
+    let failed = r#"egret_dns_queries_total{rcode="SERVFAIL"} "#;
+    eventually("what would wait for servers fails", || (dns.metric(failed) > 0).then_some(()));
     let answer = keep_asking(dns.addr, &question("ok.test.", RecordType::A));
     assert_eq!(shown(&answer), "NoError 192.0.2.7");
 }

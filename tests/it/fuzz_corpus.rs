@@ -42,3 +42,8 @@ fn host_name() {
 fn socks5() {
     replay("socks5", bodies::socks5);
 }
+
+#[test]
+fn dns_query() {
+    replay("dns_query", bodies::dns_query);
+}

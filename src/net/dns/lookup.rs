@@ -37,19 +37,6 @@ pub(crate) struct Lookup {
 /// A question that is put to the servers once, for all who ask it meanwhile.
 type Asking = Rc<OnceCell<Result<Rc<Answer>, UpstreamError>>>;
 
-#[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub(crate) answer: Rc<Answer>,
-    pub(crate) source: Source,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    Given,
-    Cache,
-    Server,
-}
-
 impl Lookup {
     /// `deadline` is for one question, whoever is asked.
     pub(crate) fn new(
@@ -70,26 +57,30 @@ impl Lookup {
     }
 
     /// The answer to a question. Addresses for a name of a network rule are in the table by then.
-    pub(crate) async fn answer(&self, question: &Question) -> Result<Found, UpstreamError> {
-        let found = self.find(question).await?;
+    pub(crate) async fn answer(&self, question: &Question) -> Result<Rc<Answer>, UpstreamError> {
+        if let Some(known) = self.known(question) {
+            return Ok(known);
+        }
+        let answer = self.ask_once(question).await?;
+        self.note(question, &answer);
+        Ok(answer)
+    }
+
+    /// The same where no server has to be asked.
+    pub(crate) fn known(&self, question: &Question) -> Option<Rc<Answer>> {
+        let given = self.given(question).map(Rc::new);
+        let known = given.or_else(|| self.cache.borrow().get(question, Instant::now()))?;
+        self.note(question, &known);
+        Some(known)
+    }
+
+    fn note(&self, question: &Question, answer: &Answer) {
         if matches!(question.kind, RecordType::A | RecordType::AAAA)
             && !self.fqdns.follows_nothing()
             && let Some(name) = host_name(&question.name)
         {
-            self.fqdns.note(&name, found.answer.addresses(), Instant::now());
+            self.fqdns.note(&name, answer.addresses(), Instant::now());
         }
-        Ok(found)
-    }
-
-    async fn find(&self, question: &Question) -> Result<Found, UpstreamError> {
-        if let Some(answer) = self.given(question) {
-            return Ok(Found { answer: Rc::new(answer), source: Source::Given });
-        }
-        if let Some(answer) = self.cache.borrow().get(question, Instant::now()) {
-            return Ok(Found { answer, source: Source::Cache });
-        }
-        let answer = self.ask_once(question).await?;
-        Ok(Found { answer, source: Source::Server })
     }
 
     /// What `--resolve` says of a name on any port, else the hosts file. A name that is known here is known whole: it
@@ -141,12 +132,11 @@ impl Lookup {
         let [v4, v6] = [RecordType::A, RecordType::AAAA].map(|kind| Question::of_host(name, kind));
         let (v4, v6) = tokio::join!(self.answer(&v4), self.answer(&v6));
         let each = [&v4, &v6].into_iter().flatten();
-        let addrs: Vec<IpAddr> = each.flat_map(|found| found.answer.addresses()).map(|ip| ip.to_canonical()).collect();
+        let addrs: Vec<IpAddr> = each.flat_map(|answer| answer.addresses()).map(|ip| ip.to_canonical()).collect();
         if addrs.is_empty() {
             return Resolved::Failed(why(&v4, &v6));
         }
-        let until =
-            |found: &Result<Found, UpstreamError>| found.as_ref().map_or(Instant::now(), |found| found.answer.until());
+        let until = |answer: &Result<Rc<Answer>, _>| answer.as_ref().map_or(Instant::now(), |answer| answer.until());
         Resolved::To { addrs, until: until(&v4).min(until(&v6)) }
     }
 
@@ -162,10 +152,10 @@ impl Lookup {
 }
 
 /// Why there is no address: what a server said, or why none did.
-fn why(v4: &Result<Found, UpstreamError>, v6: &Result<Found, UpstreamError>) -> String {
+fn why(v4: &Result<Rc<Answer>, UpstreamError>, v6: &Result<Rc<Answer>, UpstreamError>) -> String {
     match (v4, v6) {
         (Err(error), _) | (_, Err(error)) => error.to_string(),
-        (Ok(found), Ok(_)) => format!("no address in the answer ({})", found.answer.code()),
+        (Ok(answer), Ok(_)) => format!("no address in the answer ({})", answer.code()),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::config::DnsMode;
 use crate::flow::{ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::net::dns::{Question, Source, Synthetic, absolute, host_name};
+use crate::net::dns::{Question, Synthetic, absolute, host_name};
 use crate::telemetry::{DnsOutcome, DnsRecord, Escaped, Event, FlowRecord, Seen, Transport};
 use crate::wire::dns::{DnsQuery, DnsReply, ResponseCode, WrittenReply, code_name};
 
@@ -139,19 +139,23 @@ impl Dns {
             checking_disabled: query.checking_disabled(),
             ..Question::new(query.name(), query.kind())
         };
-        match self.lookup.answer(&question).await {
-            Ok(found) => {
-                if found.source != Source::Server {
-                    self.counters().cache_hits.add(1);
-                }
-                let mut reply = found.answer.aged(Instant::now());
-                if self.mode == DnsMode::Strict {
-                    without_bindings(&mut reply);
-                }
-                reply.into()
+        let answer = if let Some(known) = self.lookup.known(&question) {
+            self.counters().cache_hits.add(1);
+            known
+        } else {
+            let Ok(_asking) = self.asking.try_acquire() else {
+                return Outcome::refused(ResponseCode::ServFail, "too many questions wait for name servers");
+            };
+            match self.lookup.answer(&question).await {
+                Ok(answer) => answer,
+                Err(error) => return Outcome::refused(ResponseCode::ServFail, &error.to_string()),
             }
-            Err(error) => Outcome::refused(ResponseCode::ServFail, &error.to_string()),
+        };
+        let mut reply = answer.aged(Instant::now());
+        if self.mode == DnsMode::Strict {
+            without_bindings(&mut reply);
         }
+        reply.into()
     }
 
     async fn record(

@@ -79,9 +79,14 @@ async fn serve_datagrams(dns: Rc<Dns>, socket: Rc<UdpSocket>) {
     let mut buffer = vec![0; MAX_QUESTION + 1];
     let mut answering = JoinSet::new();
     loop {
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
-            sleep(BACK_OFF).await;
-            continue;
+        let (length, from) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            // On Windows, that a client of before did not wait for its answer.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
+            Err(_) => {
+                sleep(BACK_OFF).await;
+                continue;
+            }
         };
         while answering.try_join_next().is_some() {}
         if length > MAX_QUESTION {

@@ -33,6 +33,10 @@ use super::shared::Shared;
 /// than any answer; a question that came by TCP *waits*.
 const CLIENT_QUESTIONS: usize = 1024;
 
+/// Of these, those that wait for name servers. Beyond it a question *fails* (SERVFAIL), so that whoever floods the
+/// servers leaves room for what is known.
+const WAITING_FOR_SERVERS: usize = 768;
+
 /// Look-ups for cores that are worked on at once; the rest *waits* in the queue.
 const CORE_LOOKUPS: usize = 1024;
 
@@ -77,6 +81,7 @@ struct Dns {
     recorder: Recorder,
     next_flow: Cell<u64>,
     places: Arc<Semaphore>,
+    asking: Semaphore,
     /// Names of network rules that did not resolve last time.
     failing: RefCell<HashSet<HostName>>,
 }
@@ -129,6 +134,7 @@ impl Dns {
             // The last of the cores, as far as flows are numbered.
             next_flow: Cell::new(shared.cores() as u64 - 1),
             places: Arc::new(Semaphore::new(CLIENT_QUESTIONS)),
+            asking: Semaphore::new(WAITING_FOR_SERVERS),
             failing: RefCell::default(),
             shared,
         }
@@ -235,4 +241,21 @@ fn without_own(mut servers: Vec<SocketAddr>, listen: &[SocketAddr]) -> Vec<Socke
         tracing::warn!("{}: only names that are given are resolved", UpstreamError::NoServer);
     }
     servers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn egret_does_not_ask_itself() {
+        let check = |server: &str, listen: &str, kept: usize| {
+            let (server, listen) = (server.parse().unwrap(), listen.parse().unwrap());
+            assert_eq!(without_own(vec![server], &[listen]).len(), kept, "{server} {listen}");
+        };
+        check("127.0.0.1:53", "127.0.0.1:53", 0);
+        check("127.0.0.1:53", "0.0.0.0:53", 0);
+        check("127.0.0.1:5353", "127.0.0.1:53", 1);
+        check("127.0.0.53:53", "127.0.0.1:53", 1);
+    }
 }

@@ -30,7 +30,23 @@ pub struct Upstream {
 impl Upstream {
     /// `answer` may add to the message it is given, which repeats the question; None leaves it unanswered.
     pub fn start(answer: impl Fn(Message, Carrier) -> Option<Message> + Send + Sync + 'static) -> Upstream {
-        let (udp, tcp) = sockets();
+        Upstream::serve(sockets(), answer)
+    }
+
+    /// At an address that a server has left.
+    pub fn start_on(
+        addr: SocketAddr,
+        answer: impl Fn(Message, Carrier) -> Option<Message> + Send + Sync + 'static,
+    ) -> Upstream {
+        let udp = UdpSocket::bind(addr).unwrap();
+        udp.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        Upstream::serve((udp, TcpListener::bind(addr).unwrap()), answer)
+    }
+
+    fn serve(
+        (udp, tcp): (UdpSocket, TcpListener),
+        answer: impl Fn(Message, Carrier) -> Option<Message> + Send + Sync + 'static,
+    ) -> Upstream {
         let addr = udp.local_addr().unwrap();
         let (asked, stopped) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let answer = Arc::new(move |bytes: &[u8], carrier: Carrier, asked: &Mutex<Vec<String>>| {
