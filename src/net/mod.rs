@@ -6,5 +6,6 @@ pub(crate) mod deadline;
 pub(crate) mod dial;
 pub(crate) mod dns;
 pub(crate) mod listener;
+pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;

@@ -11,13 +11,17 @@ mod carry;
 mod connect;
 mod dns;
 mod explicit;
+mod gateway;
 mod guard;
 mod handshake;
 mod headers;
 mod http;
 mod inspect;
+mod intake;
 mod limit;
+mod mssql;
 mod pac;
+mod peek;
 mod records;
 mod session;
 mod shared;
@@ -26,66 +30,56 @@ mod upstream;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::config::{DnsConfig, ProxyConfig};
+use crate::config::{DnsConfig, GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
-use crate::net::dns::{Asker, Directory};
-use crate::net::listener;
+use crate::net::dns::Asker;
 use crate::policy::Policy;
 use crate::telemetry::Log;
 
 pub(crate) use auth::same_secret;
+pub(crate) use intake::Intake;
 pub(crate) use shared::{Lifecycle, Shared};
+
+/// What the data plane runs with, beside its sockets.
+pub(crate) struct Setup {
+    pub(crate) proxy: ProxyConfig,
+    pub(crate) gateway: GatewayConfig,
+    pub(crate) dns: DnsConfig,
+    pub(crate) policy: Policy,
+    pub(crate) profile: Profile,
+    pub(crate) log: Log,
+    pub(crate) lifecycle: Lifecycle,
+    /// Where Egret listens besides, such as the admin server's address: never dialled either.
+    pub(crate) others: Vec<SocketAddr>,
+    /// The firewall mark of sockets that leave this machine.
+    pub(crate) mark: Option<u32>,
+}
 
 /// The running data plane.
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
-    addrs: Vec<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
     /// Ends after the last worker.
     dns: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Binds every listener and starts the workers. `others` are addresses that Egret listens on besides, such
-    /// as the admin server's: they are never dialled either. An error names the address.
-    pub(crate) fn start(
-        config: ProxyConfig,
-        dns: DnsConfig,
-        policy: Policy,
-        profile: Profile,
-        log: Log,
-        lifecycle: Lifecycle,
-        others: &[SocketAddr],
-    ) -> io::Result<Proxy> {
-        let mut of_worker: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
-        let mut addrs = Vec::new();
-        for addr in &config.listen {
-            let sockets = listener::bind(*addr, config.workers)
-                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))?;
-            addrs.extend(sockets.first().map(TcpListener::local_addr).transpose()?);
-            of_worker.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
-        }
-        let sockets = dns::Sockets::bind(&dns.proxy.listen)?;
-        let directory = Directory::new(dns.synthetic);
-        let shared = Arc::new(Shared::new(config, directory, policy, profile, log, lifecycle));
-        shared.set_own_addresses(addrs.iter().chain(others).copied().chain(sockets.local_addrs()).collect());
+    /// Starts the workers on these sockets, and before them the thread that they ask for names.
+    pub(crate) fn start(setup: Setup, mut intake: Intake) -> io::Result<Proxy> {
+        let own = [intake.explicit(), intake.gateway(), intake.dns(), &setup.others].concat();
+        let (config, workers, mark) = (setup.dns.clone(), setup.proxy.workers, setup.mark);
+        let shared = Arc::new(Shared::new(setup));
+        shared.set_own_addresses(own);
         let (asker, requests) = Asker::new();
-        let dns_thread = dns::start(sockets, requests, shared.clone(), &dns, None)?;
-        let workers = of_worker
-            .into_iter()
-            .enumerate()
-            .map(|(number, listeners)| worker::start(number, listeners, shared.clone(), &dns, asker.clone()))
+        let dns = dns::start(intake.take_dns(), requests, shared.clone(), &config, mark)?;
+        let workers = (0..workers)
+            .map(|number| worker::start(number, intake.doors(number), shared.clone(), &config, asker.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Proxy { shared, addrs, workers, dns: dns_thread })
-    }
-
-    /// Where it listens, with the ports that were chosen for 0.
-    pub(crate) fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addrs
+        Ok(Proxy { shared, workers, dns })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

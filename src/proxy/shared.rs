@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ProxyConfig;
+use crate::config::{GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
 use crate::net::dns::Directory;
 use crate::net::listener;
@@ -18,6 +18,7 @@ use crate::net::resolve::Resolver;
 use crate::policy::Policy;
 use crate::telemetry::{CoreCounters, Log, Metrics, Recorder, RuleHits};
 
+use super::Setup;
 use super::limit::Limiter;
 
 /// A policy in force, with what is counted of it.
@@ -47,6 +48,11 @@ pub(crate) struct Shared {
     generation: AtomicU64,
     changed: watch::Sender<u64>,
     pub(super) config: ProxyConfig,
+    pub(super) gateway: GatewayConfig,
+    /// The firewall mark of sockets that leave this machine.
+    pub(super) mark: Option<u32>,
+    /// Places for denied connections that are left without an answer.
+    pub(super) silent: Semaphore,
     pub(super) limiter: Limiter,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
@@ -67,14 +73,8 @@ pub(crate) struct Lifecycle {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        config: ProxyConfig,
-        directory: Directory,
-        policy: Policy,
-        profile: Profile,
-        log: Log,
-        lifecycle: Lifecycle,
-    ) -> Shared {
+    pub(crate) fn new(setup: Setup) -> Shared {
+        let Setup { proxy: config, gateway, dns, policy, profile, log, lifecycle, others: _, mark } = setup;
         let cores = cores(&config);
         let active = activate(policy, profile, cores, 0);
         let metrics = Arc::new(Metrics::new(cores, active.hits.clone(), log.clone()));
@@ -84,11 +84,14 @@ impl Shared {
             active: ArcSwap::from_pointee(active),
             generation: AtomicU64::new(0),
             changed,
+            silent: Semaphore::new(config.limits.silent.min(Semaphore::MAX_PERMITS)),
             config,
+            gateway,
+            mark,
             limiter,
             metrics,
             log,
-            directory: Arc::new(directory),
+            directory: Arc::new(Directory::new(dns.synthetic)),
             own: OnceLock::new(),
             lifecycle,
         }

@@ -47,3 +47,8 @@ fn socks5() {
 fn dns_query() {
     replay("dns_query", bodies::dns_query);
 }
+
+#[test]
+fn tds() {
+    replay("tds", bodies::tds);
+}

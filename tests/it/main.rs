@@ -23,6 +23,7 @@ mod config;
 mod dns;
 mod fuzz_corpus;
 mod layering;
+mod mssql;
 mod positive;
 mod readme;
 mod repository;

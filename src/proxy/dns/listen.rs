@@ -49,7 +49,7 @@ pub(super) struct Sockets {
 
 impl Sockets {
     pub(super) fn new(sockets: super::Sockets) -> io::Result<Sockets> {
-        let super::Sockets { udp, tcp } = sockets;
+        let super::Sockets { udp, tcp, addrs: _ } = sockets;
         let datagrams = |socket: std::net::UdpSocket| {
             socket.set_nonblocking(true)?;
             UdpSocket::from_std(socket)

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use crate::config::{DnsConfig, DnsMode};
 use crate::flow::HostName;
 use crate::net::dns::{Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, system_servers};
-use crate::net::listener;
+use crate::net::listener::{self, Accepts};
 use crate::telemetry::{DnsCounters, Event, FqdnFailureRecord, Recorder};
 
 use super::shared::Shared;
@@ -46,10 +46,12 @@ const REFRESHED_AT_ONCE: usize = 16;
 /// What the runtime may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// Where clients ask; both may be empty.
+/// Where clients ask; there may be none.
+#[derive(Default)]
 pub(crate) struct Sockets {
-    pub(crate) udp: Vec<UdpSocket>,
-    pub(crate) tcp: Vec<TcpListener>,
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+    addrs: Vec<SocketAddr>,
 }
 
 impl Sockets {
@@ -58,18 +60,19 @@ impl Sockets {
         let naming = |addr: SocketAddr| {
             move |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr} (DNS): {error}"))
         };
-        let mut sockets = Sockets { udp: Vec::new(), tcp: Vec::new() };
+        let mut sockets = Sockets::default();
         for addr in addrs {
             let udp = UdpSocket::bind(addr).map_err(naming(*addr))?;
             let bound = udp.local_addr()?;
-            sockets.tcp.extend(listener::bind(bound, 1).map_err(naming(bound))?);
+            sockets.tcp.extend(listener::bind(bound, 1, Accepts::ItsOwn).map_err(naming(bound))?);
             sockets.udp.push(udp);
+            sockets.addrs.push(bound);
         }
         Ok(sockets)
     }
 
-    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.udp.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    pub(super) fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
     }
 }
 
@@ -176,7 +179,7 @@ impl Dns {
 
     async fn answer_core(self: Rc<Self>, request: Request) {
         let Request { name, answer } = request;
-        let resolved = self.lookup.addresses(&name).await;
+        let resolved = Box::pin(self.lookup.addresses(&name)).await;
         // Its flow may be over.
         let _ = answer.send(resolved);
     }
@@ -212,7 +215,7 @@ impl Dns {
 
     /// The addresses go into the table by themselves. A failure is written down when it begins.
     async fn refresh_one(self: Rc<Self>, name: HostName) {
-        match self.lookup.addresses(&name).await {
+        match Box::pin(self.lookup.addresses(&name)).await {
             Resolved::To { .. } => {
                 self.failing.borrow_mut().remove(&name);
             }
