@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use hickory_resolver::proto::op::{Edns, Message, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{HTTPS, SVCB};
 use hickory_resolver::proto::rr::{DNSClass, RData, Record, RecordType};
 
@@ -18,13 +18,13 @@ use crate::support::upstream::{
     with_soa,
 };
 
-/// An address of this machine that no other test listens on.
+/// An address of this machine that nobody listens on.
 fn free_addr() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     if cfg!(target_os = "linux") {
         let [.., high, low] = std::process::id().to_be_bytes();
         let addr = [127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed)];
-        return (addr, 5353).into();
+        return (addr, 5399).into();
     }
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -140,7 +140,7 @@ fn clients_that_ask_the_same_at_once_wait_for_one_answer() {
 fn another_server_is_asked_where_one_fails() {
     let well = Upstream::with(&["192.0.2.7"], 0);
     let failing = Upstream::failing(ResponseCode::ServFail);
-    let dead = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = free_addr();
     let flags = [format!("--dns-server={dead}"), failing.flag(), well.flag()];
     let dns = Dns::start(&flags.each_ref().map(String::as_str));
     for _ in 0..12 {
@@ -152,9 +152,7 @@ fn another_server_is_asked_where_one_fails() {
 
 #[test]
 fn a_server_that_failed_is_used_again_when_it_answers() {
-    let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let addr = dead.local_addr().unwrap();
-    drop(dead);
+    let addr = free_addr();
     let other = Upstream::with(&["192.0.2.1"], 0);
     let flags = [format!("--dns-server={addr}"), other.flag()];
     let dns = Dns::start(&flags.each_ref().map(String::as_str));
@@ -185,7 +183,7 @@ fn an_unhealthy_server_is_left_alone() {
 
 #[test]
 fn where_all_servers_fail_nobody_else_is_asked() {
-    let dead = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = free_addr();
     let dns = Dns::start(&[&format!("--dns-server={dead}")]);
     for _ in 0..2 {
         assert_eq!(dns.shown("ok.test.", RecordType::A), "ServFail");
