@@ -107,6 +107,11 @@ impl Shared {
         self.changed.send_replace(generation);
     }
 
+    /// Tells when another policy is in force.
+    pub(crate) fn policy_changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     pub(crate) fn active(&self) -> Arc<Active> {
         self.active.load_full()
     }
@@ -119,10 +124,6 @@ impl Shared {
     /// The counters of flows of the thread `egret-dns`.
     pub(super) fn dns_counters(&self) -> &CoreCounters {
         &self.metrics.cores()[self.config.workers]
-    }
-
-    pub(super) fn policy_changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
     }
 
     /// To be called once, when the listeners are bound.
