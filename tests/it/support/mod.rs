@@ -10,6 +10,7 @@ pub mod lab;
 pub mod origin;
 pub mod random;
 pub mod raw;
+pub mod upstream;
 
 use std::time::{Duration, Instant};
 
