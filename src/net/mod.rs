@@ -4,7 +4,9 @@
 
 pub(crate) mod deadline;
 pub(crate) mod dial;
+pub(crate) mod icmp;
 pub(crate) mod listener;
 pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;
+pub(crate) mod udp;

@@ -23,6 +23,7 @@ mod records;
 mod session;
 mod shared;
 mod socks5;
+mod udp;
 mod upstream;
 mod worker;
 
