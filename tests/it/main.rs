@@ -21,6 +21,8 @@ mod cli;
 mod clients;
 mod config;
 mod fuzz_corpus;
+#[cfg(target_os = "linux")]
+mod gateway;
 mod layering;
 mod positive;
 mod readme;
