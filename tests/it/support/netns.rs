@@ -11,7 +11,7 @@
 //! later: what a test opens inside [`NetNs::enter`] it may take outside.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
@@ -23,7 +23,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::command::clean;
 use super::origin::{Note, Origin};
-use super::raw::Client;
+use super::raw::{Client, End};
 use super::skip;
 
 /// A network namespace, with nothing in it but a loopback.
@@ -242,5 +242,17 @@ impl Net {
         let mut client = self.connect(to);
         client.send(bytes);
         client
+    }
+
+    /// Connects and sends to where nothing but a reset may come from. The client's address.
+    pub fn assert_reset(&self, to: &str, first: impl AsRef<[u8]>) -> SocketAddr {
+        let (from, connected) = self.client.enter(|| Client::connect_from(None, to.parse().unwrap()));
+        // It may be faster than the news that the handshake is over, or than what is sent.
+        let sent = connected.and_then(|mut client| client.stream.write_all(first.as_ref()).map(|()| client));
+        match sent {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{to}"),
+            Ok(mut client) => assert_eq!(client.rest(), (Vec::new(), End::Reset), "{to}"),
+        }
+        from
     }
 }
