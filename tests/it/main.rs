@@ -24,6 +24,8 @@ mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod layering;
+#[cfg(target_os = "linux")]
+mod parity;
 mod positive;
 mod readme;
 mod repository;

@@ -35,6 +35,8 @@ impl Client {
         socket.bind(&SocketAddr::new(from.unwrap_or(any), 0).into()).expect("the address is this machine's");
         let connected = socket.connect_timeout(&to.into(), DEADLINE);
         let addr = socket.local_addr().expect("it is bound").as_socket().expect("it is of IP");
+        // A mapped address is one of IPv4 on the wire.
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
         (addr, connected.map(|()| Client::of(socket.into())))
     }
 
