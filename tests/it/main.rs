@@ -21,7 +21,11 @@ mod cli;
 mod clients;
 mod config;
 mod fuzz_corpus;
+#[cfg(target_os = "linux")]
+mod gateway;
 mod layering;
+#[cfg(target_os = "linux")]
+mod parity;
 mod positive;
 mod readme;
 mod repository;
