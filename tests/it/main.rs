@@ -31,3 +31,5 @@ mod readme;
 mod repository;
 mod soak;
 mod support;
+#[cfg(target_os = "linux")]
+mod udp;
