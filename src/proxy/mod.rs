@@ -26,6 +26,7 @@ mod records;
 mod session;
 mod shared;
 mod socks5;
+mod udp;
 mod upstream;
 mod worker;
 

@@ -24,12 +24,18 @@ mod clients;
 mod config;
 mod dns;
 mod fuzz_corpus;
+#[cfg(target_os = "linux")]
+mod gateway;
 mod layering;
 mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;
+#[cfg(target_os = "linux")]
+mod parity;
 mod positive;
 mod readme;
 mod repository;
 mod soak;
 mod support;
+#[cfg(target_os = "linux")]
+mod udp;
