@@ -223,6 +223,7 @@ fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
             OnLogError::Refuse => OnError::Refuse,
         },
         resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
+        tally: None,
     }
 }
 
