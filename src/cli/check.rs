@@ -62,7 +62,8 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Loaded { config, warnings, files: _, admin_is_default: _, digest: _ } =
         config::load(&policy.into_overrides(), true)?;
     warnings.iter().for_each(|warning| printer.warn(warning));
-    let policy = Policy::compile(Arc::new(config.rules), config.private_addresses);
+    let switches = config.switches();
+    let policy = Policy::compile(Arc::new(config.rules), switches);
     let detail = if explain { Detail::Steps } else { Detail::Verdict };
     let mut check = Check {
         oracle: Oracle::new(&policy, config.profile, &config.dns),

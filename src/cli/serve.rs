@@ -73,7 +73,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     // From here on a signal is a wish and no longer the end.
     let signals = runtime.block_on(async { Signals::new() })?;
     let rules = std::mem::take(&mut config.rules);
-    let policy = Policy::compile(Arc::new(rules), config.private_addresses);
+    let policy = Policy::compile(Arc::new(rules), config.switches());
     let start = start_record(&policy, &digest);
     let tries = banner::Tries::new(&policy);
     let admin = config.admin.clone().map(|admin| bind_admin(admin, admin_is_default, printer)).transpose()?;

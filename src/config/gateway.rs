@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use crate::flow::Profile;
+use crate::policy::DnatDeny;
 
 use super::error::{Findings, Problem};
 use super::load::{Overrides, Purpose};
 use super::reader::Section;
 use super::resolved::{
-    DeniedTcp, DeniedUdp, DnatDeny, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules,
+    DeniedTcp, DeniedUdp, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules,
 };
 use super::settings::{given, many, one, read_each, read_word};
 use super::values;

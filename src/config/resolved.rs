@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::flow::{HostName, Profile};
-use crate::policy::{PrivateAddresses, RuleSet};
+use crate::policy::{DnatDeny, PrivateAddresses, RuleSet, Switches};
 
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone)]
@@ -23,6 +23,13 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
     pub dns: DnsConfig,
     pub log: LogConfig,
+}
+
+impl Config {
+    /// What the policy is compiled with.
+    pub fn switches(&self) -> Switches {
+        Switches { private: self.private_addresses, dnat_deny: self.gateway.dnat_deny }
+    }
 }
 
 /// One policy that takes part.
@@ -124,15 +131,6 @@ pub enum HostWithoutPort {
     Port80,
     /// The one that was connected to.
     Any,
-}
-
-/// May a network rule that denies take back what a DNAT rule allows? (azure-docs, rule-processing.md of 2026: no;
-/// older pages: yes.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DnatDeny {
-    #[default]
-    Ignored,
-    Overrides,
 }
 
 /// What becomes of a ClientHello that carries an encrypted one: the name inside cannot be seen.

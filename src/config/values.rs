@@ -7,13 +7,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::flow::{Host, HostName, Profile, Protocol, parse_port};
-use crate::policy::{Action, AppProtocol, IpProtocols, PrivateAddresses};
+use crate::policy::{Action, AppProtocol, DnatDeny, IpProtocols, PrivateAddresses};
 
 use super::error::Problem;
 use super::options::{nearest, quoted};
 use super::resolved::{
-    ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnatDeny, DnsMode, EchMode, HandOver, HostWithoutPort, KernelRules,
-    LogFormat, LogTarget, OnLogError, ResolveOverride,
+    ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnsMode, EchMode, HandOver, HostWithoutPort, KernelRules, LogFormat,
+    LogTarget, OnLogError, ResolveOverride,
 };
 
 /// Words with what they mean.

@@ -162,7 +162,7 @@ impl Reloader {
 fn load(overrides: &Overrides, cwd_default: bool) -> Result<(Loaded, Policy), ConfigErrors> {
     let mut loaded = config::load(overrides, cwd_default)?;
     let rules = std::mem::take(&mut loaded.config.rules);
-    let policy = Policy::compile(Arc::new(rules), loaded.config.private_addresses);
+    let policy = Policy::compile(Arc::new(rules), loaded.config.switches());
     Ok((loaded, policy))
 }
 

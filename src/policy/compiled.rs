@@ -11,16 +11,18 @@ use crate::flow::{AddrClass, HostName, Protocol, Reason, Verdict};
 use super::applications::{ApplicationIndex, ApplicationQuery, Near};
 use super::decision::{Address, Decision, Query, RuleId, RuleName};
 use super::endpoints::EndpointIndex;
-use super::guard::{Guard, PrivateAddresses};
+use super::guard::Guard;
 use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
+use super::switches::{DnatDeny, Switches};
 use super::tree::{Action, RuleSet, Translated};
 use super::walk::{Explanation, walk};
 
 /// A rule set, compiled. Asking it allocates nothing and costs much the same however many rules there are.
 pub struct Policy {
     rules: Arc<RuleSet>,
+    switches: Switches,
     guard: Guard,
     names: Vec<RuleName>,
     kinds: Vec<Kind>,
@@ -51,13 +53,14 @@ struct PerProtocol {
 }
 
 impl Policy {
-    pub fn compile(rules: Arc<RuleSet>, private: PrivateAddresses) -> Policy {
+    pub fn compile(rules: Arc<RuleSet>, switches: impl Into<Switches>) -> Policy {
+        let switches = switches.into();
         let ordered = in_order(&rules);
         let numbered = || ordered.iter().zip(0_u32..).map(|(rule, number)| (number, rule.rule));
         let dnat: Vec<NetworkMatch<'_>> = numbered().filter_map(as_dnat).collect();
         let network: Vec<NetworkMatch<'_>> = numbered().filter_map(as_network).collect();
         Policy {
-            guard: Guard::build(private, numbered()),
+            guard: Guard::build(switches.private, numbered()),
             names: names_of(&ordered),
             kinds: ordered.iter().map(|rule| kind_of(rule.rule)).collect(),
             dnat: PerProtocol::build(&dnat),
@@ -67,7 +70,8 @@ impl Policy {
             translations: ordered.iter().filter_map(|rule| translation_of(rule.rule)).collect(),
             application_ports: application_ports(&ordered),
             network_fqdns: network_fqdns(&ordered),
-            hash: hash_of(&rules, private),
+            switches,
+            hash: hash_of(&rules, switches),
             rules,
         }
     }
@@ -85,7 +89,11 @@ impl Policy {
             port: query.port,
         };
         let by_network = self.network.of(query.protocol);
-        let first = self.dnat.of(query.protocol).first(&network).or_else(|| by_network.first(&network));
+        if let Some(dnat) = self.dnat.of(query.protocol).first(&network) {
+            let deciding = self.taken_back(dnat, query).unwrap_or(dnat);
+            return self.decision_of(deciding, query.address);
+        }
+        let first = by_network.first(&network);
         if first.is_none() && self.application.looks_at_paths() && query.path.is_some_and(is_ambiguous) {
             return Decision::deny(Reason::BadPath, None);
         }
@@ -99,9 +107,20 @@ impl Policy {
         Decision { address_matters, ..decision }
     }
 
+    /// The network rule that denies what a DNAT rule allowed, where that counts.
+    fn taken_back(&self, dnat: u32, query: &Query<'_>) -> Option<u32> {
+        if self.switches.dnat_deny == DnatDeny::Ignored {
+            return None;
+        }
+        let Query { client, protocol, name, address, port, .. } = query.translated(&self.translations[dnat as usize]);
+        let network = NetworkQuery { client, name, resolved: &[], address: address.ip(), port };
+        let first = self.network.of(protocol).first(&network)?;
+        (self.kinds[first as usize].verdict == Verdict::Deny).then_some(first)
+    }
+
     /// The same question, answered rule by rule: slow.
     pub fn explain(&self, query: &Query<'_>) -> Explanation<'_> {
-        walk(&self.rules, self.guard.private(), query)
+        walk(&self.rules, self.switches, query)
     }
 
     fn first_application(&self, query: &Query<'_>) -> Option<u32> {
@@ -329,7 +348,7 @@ fn application_ports(rules: &[OrderedRule<'_>]) -> Vec<u16> {
 }
 
 /// The digest of everything that decides, through the same `Hash` that compares rule sets.
-fn hash_of(rules: &RuleSet, private: PrivateAddresses) -> Arc<str> {
+fn hash_of(rules: &RuleSet, switches: Switches) -> Arc<str> {
     struct Sink(Sha256);
     impl std::hash::Hasher for Sink {
         fn write(&mut self, bytes: &[u8]) {
@@ -341,6 +360,6 @@ fn hash_of(rules: &RuleSet, private: PrivateAddresses) -> Arc<str> {
         }
     }
     let mut sink = Sink(Sha256::new());
-    std::hash::Hash::hash(&(rules, private), &mut sink);
+    std::hash::Hash::hash(&(rules, switches), &mut sink);
     Arc::from(format!("{:016x}", std::hash::Hasher::finish(&sink)))
 }

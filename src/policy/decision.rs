@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
 
+use super::tree::Translated;
+
 /// One flow, as far as it is known when the question is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
@@ -51,6 +53,11 @@ impl<'a> Query<'a> {
             Host::Addr(addr) => (None, Address::Given(addr.to_canonical())),
         };
         Query { client, protocol, name, address, port, resolved: &[], path: None }
+    }
+
+    /// The same flow once a DNAT rule has led it elsewhere.
+    pub(super) fn translated<'b>(&self, to: &'b Translated) -> Query<'b> {
+        Query::new(self.client, self.protocol, &to.host, to.port)
     }
 
     pub fn with_address(self, address: Address) -> Query<'a> {

@@ -54,10 +54,6 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn private(&self) -> PrivateAddresses {
-        self.private
-    }
-
     pub(super) fn build<'a>(private: PrivateAddresses, rules: impl Iterator<Item = (u32, AnyRule<'a>)>) -> Guard {
         let named = rules.filter_map(|(number, rule)| {
             let AnyRule::Network(_, rule) = rule else { return None };

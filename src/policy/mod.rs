@@ -17,6 +17,7 @@ mod order;
 mod pattern;
 mod ports;
 mod sources;
+mod switches;
 mod tree;
 mod walk;
 
@@ -26,6 +27,7 @@ pub use decision::{Address, Decision, Denied, Permit, Query, RuleId, RuleName};
 pub use guard::PrivateAddresses;
 pub use order::{AnyRule, OrderedRule, in_order};
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
+pub use switches::{DnatDeny, Switches};
 pub use tree::{
     Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, IpProtocols, NetworkRule, PolicyRules, Priority,
     PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Translated,

@@ -224,9 +224,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: RULE_SETS, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn compiled_and_walk_agree(set in rule_set(), flows in vec(asked(), FLOWS), strict in any::<bool>()) {
+    fn compiled_and_walk_agree(set in rule_set(), flows in vec(asked(), FLOWS), strict in any::<bool>(), overrides in any::<bool>()) {
         let private = if strict { PrivateAddresses::Deny } else { PrivateAddresses::Allow };
-        let policy = Policy::compile(Arc::new(set.clone()), private);
+        let dnat_deny = if overrides { DnatDeny::Overrides } else { DnatDeny::Ignored };
+        let switches = Switches { private, dnat_deny };
+        let policy = Policy::compile(Arc::new(set.clone()), switches);
         for flow in &flows {
             let query = Query {
                 client: flow.client,
@@ -237,7 +239,7 @@ proptest! {
                 resolved: &flow.resolved,
                 path: flow.path,
             };
-            prop_assert_eq!(policy.decide(&query), walk(&set, private, &query).decision, "{:?}", query);
+            prop_assert_eq!(policy.decide(&query), walk(&set, switches, &query).decision, "{:?}", query);
         }
     }
 }

@@ -12,7 +12,8 @@ use super::decision::{Address, Decision, Query, RuleId};
 use super::guard::{PrivateAddresses, names_itself};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
-use super::tree::{Action, AppProtocol, ApplicationRule, NetworkRule, RuleSet, ServiceEndpoint};
+use super::switches::{DnatDeny, Switches};
+use super::tree::{Action, AppProtocol, ApplicationRule, DnatRule, NetworkRule, RuleSet, ServiceEndpoint};
 
 /// A decision with everything that was looked at on the way.
 #[derive(Debug, Clone)]
@@ -108,7 +109,8 @@ impl Miss {
 }
 
 /// Decides by looking at every rule in turn.
-pub fn walk<'a>(set: &'a RuleSet, private: PrivateAddresses, query: &Query<'_>) -> Explanation<'a> {
+pub fn walk<'a>(set: &'a RuleSet, switches: impl Into<Switches>, query: &Query<'_>) -> Explanation<'a> {
+    let Switches { private, dnat_deny } = switches.into();
     if let Some(endpoint) = set.service_endpoints.iter().find(|endpoint| takes(endpoint, query)) {
         let decision = Decision::allow(Reason::ServiceEndpoint);
         return Explanation { endpoint: Some(&endpoint.service), steps: Vec::new(), decision };
@@ -118,7 +120,7 @@ pub fn walk<'a>(set: &'a RuleSet, private: PrivateAddresses, query: &Query<'_>) 
     let mut address_matters = false;
     let ordered = in_order(set);
     let unclear = query.path.is_some_and(is_ambiguous) && ordered.iter().any(|rule| looks_at_paths(rule.rule));
-    for (rule, number) in ordered.into_iter().zip(0..) {
+    for (rule, number) in ordered.iter().copied().zip(0..) {
         if unclear && matches!(rule.rule, AnyRule::Application(..) | AnyRule::Infrastructure(_)) {
             decision = Some(Decision::deny(Reason::BadPath, None));
             address_matters = false;
@@ -129,12 +131,33 @@ pub fn walk<'a>(set: &'a RuleSet, private: PrivateAddresses, query: &Query<'_>) 
         address_matters |= is_network(rule.rule) && matches!(misses.as_slice(), [Miss::AddressUnknown { .. }]);
         steps.push(Step { rule, misses });
         if matched {
-            decision = Some(decided(rule.rule, RuleId(number), private, query));
+            let taken_back =
+                if dnat_deny == DnatDeny::Overrides { taken_back(&ordered, rule.rule, query) } else { None };
+            decision = Some(match taken_back {
+                Some((rule, number)) => {
+                    steps.push(Step { rule, misses: Vec::new() });
+                    Decision::deny(Reason::DeniedByRule, Some(number))
+                }
+                None => decided(rule.rule, RuleId(number), private, query),
+            });
             break;
         }
     }
     let decision = decision.unwrap_or_else(|| Decision::deny(default_reason(&steps, query), None));
     Explanation { endpoint: None, steps, decision: Decision { address_matters, ..decision } }
+}
+
+/// The network rule that denies the flow once this DNAT rule has translated it.
+fn taken_back<'a>(
+    ordered: &[OrderedRule<'a>],
+    dnat: AnyRule<'_>,
+    query: &Query<'_>,
+) -> Option<(OrderedRule<'a>, RuleId)> {
+    let AnyRule::Dnat(DnatRule { translated, .. }) = dnat else { return None };
+    let query = query.translated(translated);
+    let mut network = ordered.iter().zip(0..).filter(|(rule, _)| is_network(rule.rule));
+    let (rule, number) = network.find(|(rule, _)| misses(rule.rule, &query).is_empty())?;
+    (rule.rule.action() == Action::Deny).then_some((*rule, RuleId(number)))
 }
 
 fn looks_at_paths(rule: AnyRule<'_>) -> bool {
