@@ -202,7 +202,7 @@ fn listen_error(error: io::Error, other: &str) -> anyhow::Error {
     anyhow::anyhow!("{error}\n  = mend: {mend}")
 }
 
-fn start_record(policy: &Policy, digest: &str) -> StartRecord {
+pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {
     StartRecord {
         ts: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION"),
@@ -212,7 +212,7 @@ fn start_record(policy: &Policy, digest: &str) -> StartRecord {
     }
 }
 
-fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
+pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
     let LogConfig { sinks, on_error } = log;
     TelemetryConfig {
         sinks: sinks.iter().map(sink).collect(),

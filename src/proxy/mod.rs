@@ -36,7 +36,7 @@ use crate::policy::Policy;
 use crate::telemetry::Log;
 
 pub(crate) use auth::same_secret;
-pub(crate) use shared::{Lifecycle, Shared};
+pub(crate) use shared::{Active, Lifecycle, Shared};
 
 /// The running data plane.
 pub(crate) struct Proxy {

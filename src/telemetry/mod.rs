@@ -24,6 +24,8 @@ mod writer;
 pub use json::SCHEMA_VERSION;
 pub use metrics::{CONTENT_TYPE, CoreCounters, Counter, Gauge, Metrics, RuleHits};
 pub use recent::{Filter, Logged, RECENT_FLOWS};
+#[cfg(test)]
+pub(crate) use record::tests;
 pub use record::{
     CloseRecord, CloseWhy, ClosedBy, Counts, Escaped, Event, FlowRecord, ReloadRecord, RunId, Seen, StartRecord,
 };

@@ -144,6 +144,8 @@ impl FlowRecord {
             Reason::MissingSni | Reason::NotTls | Reason::NotTds => {
                 Some(format!("--allow tcp://{}", Authority { host, port: self.port }))
             }
+            // No port was asked for yet.
+            Reason::DnsNotAllowed => Some(format!("--allow {host}")),
             Reason::InternalAddress => match host {
                 Host::Name(name) => Some(format!("--resolve {name}:{}", bracketed(self.dst?.ip()))),
                 Host::Addr(_) => None,

@@ -161,7 +161,14 @@ mod tests {
 
     fn config(sinks: Vec<SinkSpec>) -> TelemetryConfig {
         let resource_id = crate::azure::logs::DEFAULT_RESOURCE_ID.into();
-        TelemetryConfig { sinks, run: RunId::from_bits(1), start: start(), on_error: OnError::Serve, resource_id, tally: None }
+        TelemetryConfig {
+            sinks,
+            run: RunId::from_bits(1),
+            start: start(),
+            on_error: OnError::Serve,
+            resource_id,
+            tally: None,
+        }
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
