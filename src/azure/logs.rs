@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Serialize, Serializer};
 
-use crate::flow::{ClientAddr, Protocol, Reason, Verdict};
+use crate::flow::{ClientAddr, Protocol, Reason, Verdict, Via};
 use crate::policy::RuleName;
 
 /// Used where no Azure Firewall is named.
@@ -21,6 +21,7 @@ pub const DEFAULT_RESOURCE_ID: &str = "/SUBSCRIPTIONS/00000000-0000-0000-0000-00
 pub struct Decided<'a> {
     /// RFC 3339 in UTC with seven digits after the second: `2023-09-06T14:33:46.8121070Z`.
     pub time: &'a str,
+    pub via: Via,
     pub protocol: Protocol,
     pub client: ClientAddr,
     /// The host that was asked for, by name or address; empty where none was.
@@ -40,6 +41,11 @@ impl Decided<'_> {
     fn is_network(&self) -> bool {
         let carried = matches!(self.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp | Protocol::Other);
         carried || self.reason == Reason::NetworkRule
+    }
+
+    /// Where a DNAT rule led the flow; None where none did.
+    fn translated(&self) -> Option<SocketAddr> {
+        self.dst.filter(|_| self.reason == Reason::DnatRule)
     }
 
     fn action(&self) -> &'static str {
@@ -118,6 +124,7 @@ pub struct Record<'a> {
 enum Properties<'a> {
     Application(ApplicationRule<'a>),
     Network(NetworkRule<'a>),
+    Nat(NatRule<'a>),
 }
 
 #[derive(Debug, Serialize)]
@@ -163,10 +170,10 @@ fn upper_case<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Erro
 
 /// The structured record of a decision.
 pub fn azure_record<'a>(decided: &'a Decided<'a>, resource_id: &'a str) -> Record<'a> {
-    let (category, properties) = if decided.is_network() {
-        ("AZFWNetworkRule", Properties::Network(network_rule(decided)))
-    } else {
-        ("AZFWApplicationRule", Properties::Application(application_rule(decided)))
+    let (category, properties) = match decided.translated() {
+        Some(translated) => ("AZFWNatRule", Properties::Nat(nat_rule(decided, translated))),
+        None if decided.is_network() => ("AZFWNetworkRule", Properties::Network(network_rule(decided))),
+        None => ("AZFWApplicationRule", Properties::Application(application_rule(decided))),
     };
     Record { category, time: decided.time, resource_id, properties }
 }
@@ -188,8 +195,24 @@ fn application_rule<'a>(decided: &'a Decided<'a>) -> ApplicationRule<'a> {
         action_reason: decided.action_reason(),
         is_tls_inspected: false,
         web_category: "",
-        // Every door there is today is the explicit proxy's.
-        is_explicit_proxy_request: true,
+        is_explicit_proxy_request: matches!(decided.via, Via::Http | Via::Connect | Via::Socks5),
+    }
+}
+
+fn nat_rule<'a>(decided: &'a Decided<'a>, translated: SocketAddr) -> NatRule<'a> {
+    let Names { policy, group, collection, rule } = decided.names();
+    NatRule {
+        protocol: decided.network_protocol(),
+        source_ip: decided.client.ip(),
+        source_port: decided.client.port(),
+        destination_ip: decided.host,
+        destination_port: decided.port,
+        translated_ip: translated.ip(),
+        translated_port: translated.port(),
+        policy,
+        rule_collection_group: group,
+        rule_collection: collection,
+        rule,
     }
 }
 
@@ -208,6 +231,23 @@ fn network_rule<'a>(decided: &'a Decided<'a>) -> NetworkRule<'a> {
         rule,
         action_reason: decided.action_reason(),
     }
+}
+
+/// There is no action: what a DNAT rule matches is allowed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NatRule<'a> {
+    protocol: &'static str,
+    source_ip: IpAddr,
+    source_port: u16,
+    destination_ip: &'a str,
+    destination_port: u16,
+    translated_ip: IpAddr,
+    translated_port: u16,
+    policy: &'a str,
+    rule_collection_group: &'a str,
+    rule_collection: &'a str,
+    rule: &'a str,
 }
 
 /// A legacy line in its envelope.
@@ -229,10 +269,10 @@ struct LegacyProperties {
 
 /// The record of a decision that AzureDiagnostics shows as `msg_s`.
 pub fn legacy_record<'a>(decided: &Decided<'a>, resource_id: &'a str) -> LegacyRecord<'a> {
-    let (category, operation_name) = if decided.is_network() {
-        ("AzureFirewallNetworkRule", "AzureFirewallNetworkRuleLog")
-    } else {
-        ("AzureFirewallApplicationRule", "AzureFirewallApplicationRuleLog")
+    let (category, operation_name) = match decided.translated() {
+        Some(_) => ("AzureFirewallNetworkRule", "AzureFirewallNatRuleLog"),
+        None if decided.is_network() => ("AzureFirewallNetworkRule", "AzureFirewallNetworkRuleLog"),
+        None => ("AzureFirewallApplicationRule", "AzureFirewallApplicationRuleLog"),
     };
     let properties = LegacyProperties { msg: legacy_msg(decided) };
     LegacyRecord { category, time: decided.time, resource_id, operation_name, properties }
@@ -241,10 +281,20 @@ pub fn legacy_record<'a>(decided: &Decided<'a>, resource_id: &'a str) -> LegacyR
 /// The text of a legacy record.
 pub fn legacy_msg(decided: &Decided<'_>) -> String {
     let mut msg = String::with_capacity(256);
-    let written =
-        if decided.is_network() { network_msg(&mut msg, decided) } else { application_msg(&mut msg, decided) };
+    let written = match decided.translated() {
+        Some(translated) => nat_msg(&mut msg, decided, translated),
+        None if decided.is_network() => network_msg(&mut msg, decided),
+        None => application_msg(&mut msg, decided),
+    };
     written.expect("writing to a String cannot fail");
     msg
+}
+
+fn nat_msg(msg: &mut String, decided: &Decided<'_>, translated: SocketAddr) -> std::fmt::Result {
+    let Decided { client, host, port, .. } = decided;
+    let protocol = decided.network_protocol();
+    write!(msg, "{protocol} request from {client} to {host}:{port} was DNAT'ed to {translated}")?;
+    decided.deciding_rule().map_or(Ok(()), |rule| write!(msg, ". {}", RuleWords(rule)))
 }
 
 fn network_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
@@ -303,6 +353,7 @@ mod tests {
     fn denied() -> Decided<'static> {
         Decided {
             time: "2023-09-06T14:33:46.8121070Z",
+            via: Via::Connect,
             protocol: Protocol::Https,
             client: ClientAddr::new("10.13.2.4:50975".parse().unwrap()),
             host: "evil.test",
@@ -355,6 +406,30 @@ mod tests {
             record(Decided { reason: Reason::MissingSni, ..denied() })["properties"]["ActionReason"],
             "SNI TLS extension was missing."
         );
+    }
+
+    #[test]
+    fn a_translated_flow_is_logged_as_nat() {
+        let rule = rule();
+        let translated = Decided {
+            host: "203.0.113.10",
+            dst: Some("10.0.0.4:3389".parse().unwrap()),
+            verdict: Verdict::Allow,
+            reason: Reason::DnatRule,
+            rule: Some(&rule),
+            ..network()
+        };
+        assert_eq!(
+            legacy_msg(&translated),
+            "TCP request from 10.13.2.4:50975 to 203.0.113.10:22 was DNAT'ed to 10.0.0.4:3389. \
+             Policy: p. Rule Collection Group: g. Rule Collection: c. Rule: r"
+        );
+        let record = record(translated);
+        assert_eq!(record["category"], "AZFWNatRule");
+        let properties = &record["properties"];
+        assert_eq!((&properties["TranslatedIp"], &properties["TranslatedPort"]), (&json!("10.0.0.4"), &json!(3389)));
+        assert_eq!(properties["DestinationIp"], "203.0.113.10");
+        assert!(properties.get("Action").is_none());
     }
 
     #[test]

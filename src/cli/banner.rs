@@ -52,9 +52,22 @@ fn named(policy: &Policy) -> Vec<String> {
     urls.take(16).collect()
 }
 
+/// Where Egret listens, by front-end.
+pub(super) struct Listening {
+    pub(super) explicit: Vec<SocketAddr>,
+    pub(super) gateway: Vec<SocketAddr>,
+}
+
+impl Listening {
+    /// In the order of the port file.
+    pub(super) fn all(&self) -> Vec<SocketAddr> {
+        [self.explicit.as_slice(), &self.gateway].concat()
+    }
+}
+
 pub(super) fn show(
     config: &Config,
-    addrs: &[SocketAddr],
+    addrs: &Listening,
     admin: Option<SocketAddr>,
     tries: &Tries,
     printer: &mut Printer,
@@ -68,8 +81,11 @@ pub(super) fn show(
     if let [PolicySource { origin: SourceOrigin::CommandLine, .. }] = config.sources.as_slice() {
         printer.warn("only what is allowed here: add --policy ase to keep the built-in policy");
     }
-    for addr in addrs {
+    for addr in &addrs.explicit {
         printer.tell(&format!("proxy    http://{addr}   HTTP, CONNECT and SOCKS5; /proxy.pac"));
+    }
+    for addr in &addrs.gateway {
+        printer.tell(&format!("gateway  {addr}   what the kernel hands over"));
     }
     match admin {
         Some(addr) => printer.tell(&format!("admin    http://{addr}   /healthz /readyz /metrics /v1/policy /v1/flows")),
@@ -81,7 +97,7 @@ pub(super) fn show(
             LogTarget::File(path) => printer.tell(&format!("log      {}", path.display())),
         }
     }
-    if let Some(addr) = addrs.first() {
+    if let Some(addr) = addrs.explicit.first() {
         show_tries(config, *addr, tries, printer);
     }
 }
@@ -128,7 +144,7 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
-pub(super) fn ready(addrs: &[SocketAddr], printer: &mut Printer) {
-    let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
+pub(super) fn ready(addrs: &Listening, printer: &mut Printer) {
+    let addrs: Vec<String> = addrs.all().iter().map(ToString::to_string).collect();
     printer.tell(&format!("ready: listening on {}", addrs.join(", ")));
 }

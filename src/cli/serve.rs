@@ -13,15 +13,19 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::args::{PolicyArgs, ProxyArgs};
+use super::banner::{self, Listening};
 use super::output::{self, Printer};
 use super::signals::{Signal, Signals};
-use super::{Exit, UsageError, banner, portfile::PortFile};
+use super::{Exit, UsageError, portfile::PortFile};
 use crate::azure;
-use crate::config::{self, AdminConfig, Config, Loaded, LogConfig, LogFormat, LogSink, LogTarget, OnLogError};
+use crate::config::{
+    self, AdminConfig, Config, GatewayConfig, Loaded, LogConfig, LogFormat, LogSink, LogTarget, OnLogError,
+};
 use crate::control::{AdminListener, Control, Origin};
+use crate::net::dial::try_mark;
 use crate::net::listener::raise_descriptor_limit;
 use crate::policy::Policy;
-use crate::proxy::{Lifecycle, Proxy};
+use crate::proxy::{Intake, Lifecycle, Proxy, Setup};
 use crate::telemetry::{Duty, Format, Log, OnError, RunId, SinkSpec, StartRecord, Target, Telemetry, TelemetryConfig};
 
 const EXAMPLES: &str = "\
@@ -111,19 +115,29 @@ impl Service {
         let Service { config, policy, admin, origin, port_file, admin_port_file, tries, quiet } = self;
         let admin_addr = admin.as_ref().map(AdminListener::addr);
         let lifecycle = Lifecycle::default();
-        let (profile, drain) = (config.profile, config.proxy.timeouts.drain);
-        let (proxy, dns) = (config.proxy.clone(), config.dns.clone());
-        let others = admin_addr.as_slice();
-        let proxy = Proxy::start(proxy, dns.clone(), policy, profile, log.clone(), lifecycle.clone(), others);
-        let proxy = proxy.map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
-        let addrs = proxy.local_addrs().to_vec();
+        let (dns, drain) = (config.dns.clone(), config.proxy.timeouts.drain);
+        let intake = Intake::bind(&config.proxy.listen, &config.gateway, config.proxy.workers)
+            .map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
+        let addrs = Listening { explicit: intake.explicit().to_vec(), gateway: intake.gateway().to_vec() };
+        let setup = Setup {
+            proxy: config.proxy.clone(),
+            gateway: config.gateway.clone(),
+            dns: dns.clone(),
+            policy,
+            profile: config.profile,
+            log: log.clone(),
+            lifecycle: lifecycle.clone(),
+            others: admin_addr.into_iter().collect(),
+            mark: mark_of(&config.gateway)?,
+        };
+        let proxy = Proxy::start(setup, intake)?;
         if !quiet {
             banner::show(&config, &addrs, admin_addr, &tries, printer);
         }
         let control = Control::start(admin, proxy.shared().clone(), lifecycle.clone(), dns, origin)?;
         // The proxy's own comes last: who sees it finds the other.
         let _admin_port = admin_port_file.map(|path| PortFile::write(path, admin_addr.as_slice())).transpose()?;
-        let _port = port_file.map(|path| PortFile::write(path, &addrs)).transpose()?;
+        let _port = port_file.map(|path| PortFile::write(path, &addrs.all())).transpose()?;
         if !quiet {
             banner::ready(&addrs, printer);
         }
@@ -190,12 +204,30 @@ fn bind_admin(admin: AdminConfig, is_default: bool, printer: &mut Printer) -> an
     }
 }
 
+/// The mark of Egret's own sockets, where there is a gateway whose rules ask for it.
+fn mark_of(gateway: &GatewayConfig) -> anyhow::Result<Option<u32>> {
+    if gateway.listen.is_empty() {
+        return Ok(None);
+    }
+    match try_mark(gateway.mark) {
+        Ok(()) => Ok(Some(gateway.mark)),
+        // Without a mark only traffic of this machine itself could come back.
+        Err(_) if !gateway.local => Ok(None),
+        Err(error) => {
+            let mend = "run it as root or with CAP_NET_ADMIN, or leave gateway.local out";
+            bail!("cannot mark the sockets of Egret itself: {error}\n  = mend: {mend}")
+        }
+    }
+}
+
 fn listen_error(error: io::Error, other: &str) -> anyhow::Error {
     let mend = match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!("something listens there already, perhaps another egret: stop it, or take another with {other}")
         }
-        io::ErrorKind::PermissionDenied => format!("ports below 1024 take a privilege: take another with {other}"),
+        io::ErrorKind::PermissionDenied => {
+            format!("ports below 1024 and TPROXY take a privilege: take another port with {other}, or be root")
+        }
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         _ => return error.into(),
     };

@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::flow::Reason;
@@ -34,20 +34,20 @@ impl DialError {
 const MAX_ADDRS: usize = 4;
 
 /// Connects to the first of the judged addresses that answers, `each` allowed for every one of the first four. Tells
-/// which one it was.
+/// which one it was. The sockets carry `mark`, where there is one.
 ///
 /// # Errors
 ///
 /// That of the last address, where none answers.
-#[expect(clippy::disallowed_methods, reason = "this is the place that takes a permit and an address")]
 pub(crate) async fn dial(
     _permit: &Permit,
     addrs: impl Iterator<Item = SocketAddr>,
     each: Duration,
+    mark: Option<u32>,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
     let mut last = DialError::NoAddress;
     for addr in addrs.take(MAX_ADDRS) {
-        match timeout(each, TcpStream::connect(addr)).await {
+        match timeout(each, connect(addr, mark)).await {
             Ok(Ok(stream)) => {
                 no_delay(&stream);
                 return Ok((stream, addr));
@@ -57,6 +57,30 @@ pub(crate) async fn dial(
         }
     }
     Err(last)
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever calls it holds a permit for the address")]
+async fn connect(addr: SocketAddr, mark: Option<u32>) -> io::Result<TcpStream> {
+    let Some(mark) = mark else { return TcpStream::connect(addr).await };
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    set_mark(&SockRef::from(&socket), mark)?;
+    socket.connect(addr).await
+}
+
+/// May this process mark sockets?
+pub(crate) fn try_mark(mark: u32) -> io::Result<()> {
+    set_mark(&Socket::new(Domain::IPV4, Type::DGRAM, None)?, mark)
+}
+
+/// Lets the kernel tell Egret's own sockets from those that it is to hand over. Takes `CAP_NET_ADMIN`.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_mark(socket: &Socket, mark: u32) -> io::Result<()> {
+    socket.set_mark(mark)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_mark(_: &Socket, _: u32) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "firewall marks take Linux"))
 }
 
 /// A relay must not hold back small writes. A socket that refuses the option still works.

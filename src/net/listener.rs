@@ -13,23 +13,35 @@ const BACKLOG: i32 = 4096;
 /// How long accepting pauses when descriptors or memory have run out.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
+/// What a listener takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepts {
+    /// Connections to its own address.
+    ItsOwn,
+    /// Connections to any address that the kernel hands over (TPROXY). Takes `CAP_NET_ADMIN`, and Linux.
+    AnyAddress,
+}
+
 /// Binds one socket for each worker to the same address; the kernel spreads connections over them. Where it
 /// cannot, all workers share one. Port 0 is chosen once, for all.
-pub(crate) fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+pub(crate) fn bind(addr: SocketAddr, workers: usize, accepts: Accepts) -> io::Result<Vec<StdListener>> {
     // Sockets that share a port would share it with another Egret too, so one that does not share goes first.
     unbound(addr)?.bind(&addr.into())?;
-    let first = bind_one(addr)?;
+    let first = bind_one(addr, accepts)?;
     let addr = first.local_addr()?;
     let mut sockets = vec![first];
     for _ in 1..workers {
-        let next = if cfg!(target_os = "linux") { bind_one(addr)? } else { sockets[0].try_clone()? };
+        let next = if cfg!(target_os = "linux") { bind_one(addr, accepts)? } else { sockets[0].try_clone()? };
         sockets.push(next);
     }
     Ok(sockets)
 }
 
-fn bind_one(addr: SocketAddr) -> io::Result<StdListener> {
+fn bind_one(addr: SocketAddr, accepts: Accepts) -> io::Result<StdListener> {
     let socket = unbound(addr)?;
+    if accepts == Accepts::AnyAddress {
+        set_transparent(&socket, addr)?;
+    }
     #[cfg(target_os = "linux")]
     socket.set_reuse_port(true)?;
     // Linux hands it on to every connection: a call fewer for each.
@@ -38,6 +50,16 @@ fn bind_one(addr: SocketAddr) -> io::Result<StdListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(target_os = "linux")]
+fn set_transparent(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    if addr.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_transparent(_: &Socket, _: SocketAddr) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"))
 }
 
 fn unbound(addr: SocketAddr) -> io::Result<Socket> {

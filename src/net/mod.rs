@@ -5,5 +5,6 @@
 pub(crate) mod deadline;
 pub(crate) mod dial;
 pub(crate) mod listener;
+pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;

@@ -1,7 +1,6 @@
 //! Plain HTTP: each request authorised by its own host, on a connection kept alive or not.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -15,6 +14,7 @@ use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::config::HostWithoutPort;
 use crate::flow::{Authority, Protocol, Reason, Via};
 use crate::telemetry::{CloseWhy, ClosedBy};
 use crate::wire::http_head::MAX_HEADERS;
@@ -34,6 +34,9 @@ pub(super) enum Form {
     Proxy,
     /// Inside a tunnel to this host and port, which every Host header has to name again.
     Tunnel(Via, Authority),
+    /// To the host itself, by a gateway that the client knows nothing of. The Host header says which; the connection
+    /// was to this port.
+    Gateway(u16),
 }
 
 impl Form {
@@ -41,12 +44,13 @@ impl Form {
         match self {
             Form::Proxy => Via::Http,
             Form::Tunnel(via, _) => *via,
+            Form::Gateway(_) => Via::Gateway,
         }
     }
 
     fn about(&self) -> About<'_> {
         match self {
-            Form::Proxy => About::Nothing,
+            Form::Proxy | Form::Gateway(_) => About::Nothing,
             Form::Tunnel(_, to) => About::To(to),
         }
     }
@@ -73,9 +77,9 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         form,
         switch: RefCell::default(),
     });
-    let service = service_fn(|request| -> Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>> {
+    let service = service_fn(|request| -> Pin<Box<dyn Future<Output = Result<Response<Body>, Dropped>>>> {
         let connection = connection.clone();
-        Box::pin(async move { Ok(connection.answer(request).await) })
+        Box::pin(async move { connection.answer(request).await })
     });
     let mut served = http1::Builder::new()
         .half_close(true)
@@ -134,6 +138,24 @@ impl From<Reason> for Unclear {
     }
 }
 
+/// What a request gets instead of its answer.
+enum Refusal {
+    Answer(Answer),
+    /// The end of the connection.
+    Drop,
+}
+
+impl From<Answer> for Refusal {
+    fn from(answer: Answer) -> Refusal {
+        Refusal::Answer(answer)
+    }
+}
+
+/// The connection is closed instead of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("dropped")]
+struct Dropped;
+
 impl Asked {
     fn ask(&self) -> Ask<'_> {
         Ask { via: self.via, to: &self.to, protocols: &[Protocol::Http], path: Some(&self.path) }
@@ -141,16 +163,23 @@ impl Asked {
 }
 
 impl Connection {
-    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
         let answer = self.exchange(request).await;
         self.link.answered();
-        answer.unwrap_or_else(|answer| {
-            self.link.finished();
-            answer.into_response()
-        })
+        match answer {
+            Ok(response) => Ok(response),
+            Err(Refusal::Answer(answer)) => {
+                self.link.finished();
+                Ok(answer.into_response())
+            }
+            Err(Refusal::Drop) => {
+                self.link.finished();
+                Err(Dropped)
+            }
+        }
     }
 
-    async fn exchange(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Answer> {
+    async fn exchange(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         if matches!(self.form, Form::Proxy) {
             // Who fetches it does not know the proxy yet, and has no credentials for it.
             if let Some(pac) = pac::answer(&self.session, &request) {
@@ -167,7 +196,7 @@ impl Connection {
             Ok(permitted) => permitted,
             Err(refused) => {
                 self.session.record_refused(asked.ask(), &refused, None).await;
-                return Err(self.session.refusal(refused.reason, refused.rule_name(), &asked.to));
+                return Err(self.session.refusal(refused.reason, refused.rule_name(), &asked.to).into());
             }
         };
         let upgrade = headers::for_upstream(&mut request, &asked.to, self.session.client.ip());
@@ -175,10 +204,10 @@ impl Connection {
         let meter = Rc::new(Meter::default());
         match self.upstream.send(request, &asked.to, &mut permitted, &meter).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                self.switch(response, upgrade, opened, permitted, asked).await
+                Ok(self.switch(response, upgrade, opened, permitted, asked).await?)
             }
             Ok(response) => Ok(self.stream_back(response, meter, opened)),
-            Err(reason) => Err(self.failed(reason, meter.bytes(), opened, &asked.to)),
+            Err(reason) => Err(self.failed(reason, meter.bytes(), opened, &asked.to).into()),
         }
     }
 
@@ -195,7 +224,8 @@ impl Connection {
     fn asked(&self, request: &Request<Incoming>) -> Result<Asked, Unclear> {
         let uri = request.uri();
         let host = request.headers().get(HOST).map(|host| host.to_str().map_err(|_| Reason::BadHost)).transpose()?;
-        let host = host.map(|host| Authority::parse(host, Some(80)).map_err(|_| Reason::BadHost)).transpose()?;
+        let usual = self.port_of_host();
+        let host = host.map(|host| Authority::parse(host, Some(usual)).map_err(|_| Reason::BadHost)).transpose()?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let in_uri = match (uri.scheme_str(), uri.authority()) {
             (Some("http"), Some(authority)) if !authority.as_str().contains('@') => {
@@ -211,21 +241,45 @@ impl Connection {
                 return Err(Unclear { reason: Reason::HostUriMismatch, to: Some(to.clone()) });
             }
             (Form::Tunnel(via, to), _) => (*via, to.clone()),
+            (Form::Gateway(_), in_uri) => {
+                let host = host.clone().ok_or(Reason::BadHost)?;
+                (Via::Gateway, in_uri.unwrap_or(host))
+            }
         };
         if host.is_some_and(|host| host != to) {
             return Err(Unclear { reason: Reason::HostUriMismatch, to: Some(to) });
         }
+        if let Form::Gateway(port) = self.form
+            && to.port != port
+        {
+            return Err(Unclear { reason: Reason::HostPortMismatch, to: Some(to) });
+        }
         Ok(Asked { to, path, via })
     }
 
-    async fn malformed(&self, request: &Request<Incoming>, unclear: &Unclear) -> Answer {
+    /// The port that a Host header without one speaks of.
+    fn port_of_host(&self) -> u16 {
+        match self.form {
+            Form::Gateway(port) if self.session.core.shared.gateway.host_without_port == HostWithoutPort::Any => port,
+            _ => 80,
+        }
+    }
+
+    /// True where the client speaks to the proxy and means to.
+    fn is_explicit(&self) -> bool {
+        matches!(self.form, Form::Proxy)
+    }
+
+    async fn malformed(&self, request: &Request<Incoming>, unclear: &Unclear) -> Refusal {
         let Unclear { reason, to } = unclear;
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
         let about = to.as_ref().map_or(host.map_or(About::Nothing, About::Raw), About::To);
         self.session.record_malformed(self.form.via(), about, *reason).await;
         match to {
-            Some(to) => self.session.refusal(*reason, None, to),
-            None => self.session.bare_refusal(*reason),
+            // Azure drops such traffic without a word (rule-processing.md).
+            _ if *reason == Reason::HostPortMismatch => Refusal::Drop,
+            Some(to) => self.session.refusal(*reason, None, to).into(),
+            None => self.session.bare_refusal(*reason).into(),
         }
     }
 
@@ -299,9 +353,9 @@ impl Connection {
             return After::Switched(Box::new(tunnel));
         }
         let nested = self.link.stop() == Some(Stop::Connect);
-        let stop = match (self.link.stop(), &self.form) {
-            // A tunnel leads to one place.
-            (Some(Stop::Connect), Form::Tunnel(..)) => Some(Stop::Invalid(Reason::BadRequest)),
+        let stop = match (self.link.stop(), self.is_explicit()) {
+            // A tunnel leads to one place, and a gateway is no proxy.
+            (Some(Stop::Connect), false) => Some(Stop::Invalid(Reason::BadRequest)),
             (stop, _) => stop,
         };
         match stop {
@@ -309,12 +363,12 @@ impl Connection {
             Some(Stop::Invalid(reason)) => {
                 self.session.record_malformed(self.form.via(), self.form.about(), reason).await;
                 // In a tunnel, what never was HTTP is closed without a byte, as what is no TLS is.
-                let never = matches!(self.form, Form::Tunnel(..)) && !self.link.had_any() && !nested;
+                let never = !self.is_explicit() && !self.link.had_any() && !nested;
                 if clean && !(never && reason == Reason::BadRequest) {
                     self.session.write_answer(&stream, &self.session.bare_refusal(reason)).await;
                 }
             }
-            Some(Stop::Eof) if matches!(self.form, Form::Tunnel(..)) && !self.link.had_any() => {
+            Some(Stop::Eof) if !self.is_explicit() && !self.link.had_any() => {
                 self.session.record_malformed(self.form.via(), self.form.about(), Reason::ClientGone).await;
             }
             _ => {}

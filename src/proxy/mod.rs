@@ -10,13 +10,17 @@ mod body;
 mod carry;
 mod connect;
 mod explicit;
+mod gateway;
 mod guard;
 mod handshake;
 mod headers;
 mod http;
 mod inspect;
+mod intake;
 mod limit;
+mod mssql;
 mod pac;
+mod peek;
 mod records;
 mod session;
 mod shared;
@@ -25,59 +29,51 @@ mod upstream;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::config::{DnsConfig, ProxyConfig};
+use crate::config::{DnsConfig, GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
-use crate::net::listener;
 use crate::policy::Policy;
 use crate::telemetry::Log;
 
 pub(crate) use auth::same_secret;
+pub(crate) use intake::Intake;
 pub(crate) use shared::{Active, Lifecycle, Shared};
+
+/// What the data plane runs with, beside its sockets.
+pub(crate) struct Setup {
+    pub(crate) proxy: ProxyConfig,
+    pub(crate) gateway: GatewayConfig,
+    pub(crate) dns: DnsConfig,
+    pub(crate) policy: Policy,
+    pub(crate) profile: Profile,
+    pub(crate) log: Log,
+    pub(crate) lifecycle: Lifecycle,
+    /// Where Egret listens besides, such as the admin server's address: never dialled either.
+    pub(crate) others: Vec<SocketAddr>,
+    /// The firewall mark of sockets that leave this machine.
+    pub(crate) mark: Option<u32>,
+}
 
 /// The running data plane.
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
-    addrs: Vec<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Proxy {
-    /// Binds every listener and starts the workers. `others` are addresses that Egret listens on besides, such
-    /// as the admin server's: they are never dialled either. An error names the address.
-    pub(crate) fn start(
-        config: ProxyConfig,
-        dns: DnsConfig,
-        policy: Policy,
-        profile: Profile,
-        log: Log,
-        lifecycle: Lifecycle,
-        others: &[SocketAddr],
-    ) -> io::Result<Proxy> {
-        let mut of_worker: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
-        let mut addrs = Vec::new();
-        for addr in &config.listen {
-            let sockets = listener::bind(*addr, config.workers)
-                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}")))?;
-            addrs.extend(sockets.first().map(TcpListener::local_addr).transpose()?);
-            of_worker.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
-        }
-        let shared = Arc::new(Shared::new(config, policy, profile, log, lifecycle));
-        shared.set_own_addresses(addrs.iter().chain(others).copied().collect());
-        let workers = of_worker
-            .into_iter()
-            .enumerate()
-            .map(|(number, listeners)| worker::start(number, listeners, shared.clone(), dns.clone()))
+    /// Starts the workers on these sockets.
+    pub(crate) fn start(setup: Setup, mut intake: Intake) -> io::Result<Proxy> {
+        let own = [intake.explicit(), intake.gateway(), &setup.others].concat();
+        let (dns, workers) = (setup.dns.clone(), setup.proxy.workers);
+        let shared = Arc::new(Shared::new(setup));
+        shared.set_own_addresses(own);
+        let workers = (0..workers)
+            .map(|number| worker::start(number, intake.doors(number), shared.clone(), dns.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Proxy { shared, addrs, workers })
-    }
-
-    /// Where it listens, with the ports that were chosen for 0.
-    pub(crate) fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addrs
+        Ok(Proxy { shared, workers })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

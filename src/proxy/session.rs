@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Verdict, Via};
 use crate::net::dial::dial;
 use crate::net::relay::{End, Relayed, Side, relay};
-use crate::policy::{Address, Decision, Permit, Query};
+use crate::policy::{Address, Decision, Permit, Query, Translated};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
 use super::answer::Answer;
@@ -70,6 +70,10 @@ impl Permitted {
         !self.permit.bypasses_firewall() && !self.permit.is_network_rule()
     }
 
+    fn is_inbound(&self) -> bool {
+        self.permit.decision().reason == Reason::DnatRule
+    }
+
     /// The address that is tried first.
     pub(super) fn first(&self) -> Option<SocketAddr> {
         self.routes.first().map(|route| route.addr)
@@ -121,6 +125,25 @@ impl Session {
         }
         let answers = self.resolve(ask.to).await.map_err(|reason| refused(unresolved(reason)))?;
         self.judge(&active, ask, protocol, &answers)
+    }
+
+    /// The flow as a DNAT rule leads it; None where none takes it. A name that leads nowhere is no match, and of one
+    /// with several addresses the first is taken (azure-docs, destination-nat-rules.md).
+    pub(super) async fn authorize_inbound(&self, ask: Ask<'_>) -> Option<Result<Permitted, Refused>> {
+        let active = self.core.active();
+        let protocol = ask.protocols[0];
+        let query = self.query(ask, protocol);
+        let decision = active.policy.decide(&query);
+        let Translated { host, port } = active.policy.translated(&decision)?.clone();
+        let permit = decision.permit().ok()?;
+        if self.core.recorder.refusing() {
+            let reason = Reason::LogUnavailable;
+            return Some(Err(Refused { reason, decision, protocol, dst: None, active }));
+        }
+        let to = Authority { host, port };
+        let first = self.resolve(&to).await.ok()?.into_iter().find_map(Address::ip)?;
+        let routes = vec![Route { addr: SocketAddr::new(first, port), judged: query.address }];
+        Some(self.without_own(Permitted { permit, protocol, routes, active }))
     }
 
     /// The decision for the first protocol that is allowed; where none is, for the first.
@@ -225,7 +248,7 @@ impl Session {
     pub(super) async fn dial(&self, permitted: &mut Permitted) -> Result<TcpStream, Reason> {
         let each = self.core.shared.config.timeouts.connect;
         let addrs = permitted.routes.iter().map(|route| route.addr);
-        let (stream, dialled) = dial(&permitted.permit, addrs, each).await.map_err(|error| {
+        let (stream, dialled) = dial(&permitted.permit, addrs, each, self.core.shared.mark).await.map_err(|error| {
             self.core.counters.connect_failures.add(1);
             tracing::info!(%error, "a permitted destination was not reached");
             error.reason()
@@ -285,7 +308,12 @@ impl Session {
             return true;
         }
         let query = self.query(ask, permitted.protocol).with_address(permitted.judged());
-        active.policy.decide(&query).outbound().verdict == Verdict::Allow
+        let decision = active.policy.decide(&query);
+        if permitted.is_inbound() {
+            return active.policy.translated(&decision)
+                == permitted.active.policy.translated(&permitted.permit.decision());
+        }
+        decision.outbound().verdict == Verdict::Allow
     }
 
     /// The answer to a refused or failed flow, in the manner of the profile.

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ProxyConfig;
+use crate::config::{GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
 use crate::net::listener;
 use crate::net::resolve::Resolver;
 use crate::policy::Policy;
 use crate::telemetry::{CoreCounters, Log, Metrics, Recorder, RuleHits};
 
+use super::Setup;
 use super::limit::Limiter;
 
 /// A policy in force, with what is counted of it.
@@ -46,6 +47,11 @@ pub(crate) struct Shared {
     generation: AtomicU64,
     changed: watch::Sender<u64>,
     pub(super) config: ProxyConfig,
+    pub(super) gateway: GatewayConfig,
+    /// The firewall mark of sockets that leave this machine.
+    pub(super) mark: Option<u32>,
+    /// Places for denied connections that are left without an answer.
+    pub(super) silent: Semaphore,
     pub(super) limiter: Limiter,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
@@ -64,7 +70,8 @@ pub(crate) struct Lifecycle {
 }
 
 impl Shared {
-    pub(crate) fn new(config: ProxyConfig, policy: Policy, profile: Profile, log: Log, lifecycle: Lifecycle) -> Shared {
+    pub(crate) fn new(setup: Setup) -> Shared {
+        let Setup { proxy: config, gateway, dns: _, policy, profile, log, lifecycle, others: _, mark } = setup;
         let active = activate(policy, profile, config.workers, 0);
         let metrics = Arc::new(Metrics::new(config.workers, active.hits.clone(), log.clone()));
         let limiter = Limiter::new(&config.limits);
@@ -73,7 +80,10 @@ impl Shared {
             active: ArcSwap::from_pointee(active),
             generation: AtomicU64::new(0),
             changed,
+            silent: Semaphore::new(config.limits.silent.min(Semaphore::MAX_PERMITS)),
             config,
+            gateway,
+            mark,
             limiter,
             metrics,
             log,

@@ -13,34 +13,36 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
 
 use crate::config::DnsConfig;
-use crate::flow::{ClientAddr, Reason, Via};
+use crate::flow::{ClientAddr, Reason};
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
 
-use super::explicit;
+use super::intake::Front;
 use super::limit::Place;
 use super::records::About;
 use super::session::Session;
 use super::shared::{Core, Shared};
+use super::{explicit, gateway};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 pub(super) fn start(
     number: usize,
-    listeners: Vec<StdListener>,
+    doors: Vec<(Front, StdListener)>,
     shared: Arc<Shared>,
     dns: DnsConfig,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
     let resolver = Resolver::new(&dns, shared.config.timeouts.resolve).map_err(io::Error::other)?;
-    let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+    let doors = doors.into_iter().map(|(front, listener)| Ok((front, TcpListener::from_std(listener)?)));
+    let doors = doors.collect::<io::Result<Vec<_>>>()?;
     drop(inside);
     std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async {
-            serve(Rc::new(Core::new(shared, number, resolver)), listeners).await;
+            serve(Rc::new(Core::new(shared, number, resolver)), doors).await;
         });
         drop(local);
         runtime.shutdown_timeout(SHUTDOWN);
@@ -48,11 +50,11 @@ pub(super) fn start(
 }
 
 /// Accepts until Egret drains, then waits for the connections until its deadline.
-async fn serve(core: Rc<Core>, listeners: Vec<TcpListener>) {
+async fn serve(core: Rc<Core>, doors: Vec<(Front, TcpListener)>) {
     let mut accepting = JoinSet::new();
     let connections = Rc::new(std::cell::RefCell::new(JoinSet::new()));
-    for listener in listeners {
-        accepting.spawn_local(accept_all(core.clone(), listener, connections.clone()));
+    for (front, listener) in doors {
+        accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
     }
     let lifecycle = core.shared.lifecycle.clone();
     tokio::select! {
@@ -75,7 +77,7 @@ async fn serve(core: Rc<Core>, listeners: Vec<TcpListener>) {
 /// The connections of one core: they end with it.
 type Connections = Rc<std::cell::RefCell<JoinSet<()>>>;
 
-async fn accept_all(core: Rc<Core>, listener: TcpListener, connections: Connections) {
+async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connections: Connections) {
     loop {
         // Waiting before there is a connection would keep its place from another listener.
         let (stream, client) = listener::accept(&listener).await;
@@ -83,7 +85,7 @@ async fn accept_all(core: Rc<Core>, listener: TcpListener, connections: Connecti
         if !cfg!(target_os = "linux") {
             dial::no_delay(&stream);
         }
-        let connection = serve_one(core.clone(), stream, ClientAddr::new(client), place);
+        let connection = serve_one(core.clone(), front, stream, ClientAddr::new(client), place);
         let mut connections = connections.borrow_mut();
         while let Some(ended) = connections.try_join_next() {
             if ended.is_err_and(|error| error.is_panic()) {
@@ -94,18 +96,21 @@ async fn accept_all(core: Rc<Core>, listener: TcpListener, connections: Connecti
     }
 }
 
-async fn serve_one(core: Rc<Core>, stream: TcpStream, client: ClientAddr, place: Place) {
+async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: ClientAddr, place: Place) {
     let counted = Counted::new(core.clone());
     let session = Rc::new(Session { core: core.clone(), client });
     match core.shared.limiter.client_place(client.ip()) {
         Ok(client_place) => {
-            let outcome = Box::pin(explicit::serve(session.clone(), stream)).await;
+            let outcome = match front {
+                Front::Explicit => Box::pin(explicit::serve(session.clone(), stream)).await,
+                Front::Gateway => Box::pin(gateway::serve(session.clone(), stream)).await,
+            };
             if let Some(tunnel) = outcome {
                 session.tunnel(tunnel).await;
             }
             drop(client_place);
         }
-        Err(()) => Box::pin(session.record_malformed(Via::Http, About::Nothing, Reason::LimitClient)).await,
+        Err(()) => Box::pin(session.record_malformed(front.via(), About::Nothing, Reason::LimitClient)).await,
     }
     drop(counted);
     drop(place);

@@ -418,6 +418,7 @@ fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id
     let host = record.host.as_ref().map_or(String::new(), |host| host.to_string());
     let decided = Decided {
         time: clock.show(record.ts, Precision::Azure),
+        via: record.via,
         protocol: record.protocol,
         client: record.client,
         host: &host,

@@ -22,6 +22,7 @@ mod clients;
 mod config;
 mod fuzz_corpus;
 mod layering;
+mod mssql;
 mod positive;
 mod readme;
 mod repository;

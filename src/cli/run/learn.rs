@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::of_targets;
+use super::plan::{HOST_PORTS, of_targets};
 use crate::cli::UsageError;
 use crate::config::TargetRule;
 use crate::flow::{Authority, Host, Protocol, Reason, Via};
@@ -137,7 +137,7 @@ fn add(targets: &mut Targets, row: &Row, target: (String, String), denied: Optio
 
 /// Host and target of a flow that was let through. Names that were only resolved are no flows.
 fn of_allowed(record: &FlowRecord) -> Option<(String, String)> {
-    if record.via == Via::Dns || record.rule.as_ref().is_some_and(|rule| &*rule.policy == super::HOST_PORTS) {
+    if record.via == Via::Dns || record.rule.as_ref().is_some_and(|rule| &*rule.policy == HOST_PORTS) {
         return None;
     }
     let host = match (&record.host, record.dst) {
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn what_was_not_looked_for_is_not_learned() {
         let by_dns = FlowRecord { via: Via::Dns, ..https("looked.up.test") };
-        let rule = RuleName { policy: super::super::HOST_PORTS.into(), ..allowed().rule.unwrap() };
+        let rule = RuleName { policy: HOST_PORTS.into(), ..allowed().rule.unwrap() };
         let host_port = FlowRecord { rule: Some(rule), ..seen("127.0.0.1", Protocol::Tcp, 5432, Reason::NetworkRule) };
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
         let nameless =

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::Way;
 use super::command::Ended;
 use super::expect::{Expectations, FailOn};
+use super::plan::Way;
 use crate::config::{CheckTarget, Config};
 use crate::control::{Detail, Oracle};
 use crate::flow::{Authority, Host, Protocol, Verdict, Via};

@@ -1,0 +1,184 @@
+//! The gateway: connections that the kernel handed over, decided as Azure Firewall does.
+//!
+//! A DNAT or network rule decides at once, by the address that the client dialled, and keeps it. On an intercepted
+//! port what nothing decided yet is looked into: the name that shows is asked about, resolved again, and *that* is
+//! dialled. Anything else is denied.
+
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::config::{DeniedTcp, EchMode};
+use crate::flow::{Authority, Host, Protocol, Reason, Via};
+use crate::net::origdst::original_destination;
+use crate::wire::client_hello::ClientHello;
+
+use super::http::{self, Form};
+use super::inspect;
+use super::peek::{Carrier, First, Named, Peek, Speaks};
+use super::records::About;
+use super::session::{Ask, Outcome, Permitted, Refused, Session, Tunnel, close_gently};
+
+/// Serves one connection to its end, or to where it becomes a tunnel.
+pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
+    let Ok(dst) = original_destination(&stream) else {
+        session.record_malformed(Via::Gateway, About::Nothing, Reason::ClientGone).await;
+        return None;
+    };
+    let to = Authority { host: Host::Addr(dst.ip()), port: dst.port() };
+    if session.core.shared.is_own(dst) {
+        session.record_malformed(Via::Gateway, About::To(&to), Reason::Loop).await;
+        reset(stream);
+        return None;
+    }
+    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Tcp], path: None };
+    let decided = match session.authorize_inbound(ask).await {
+        Some(decided) => decided,
+        None => session.authorize(ask).await,
+    };
+    match decided {
+        Ok(permitted) => pass(&session, stream, permitted, ask).await,
+        Err(refused) if is_looked_into(&refused, dst.port()) => look(&session, stream, refused, ask).await,
+        Err(refused) => deny(&session, stream, refused, ask).await,
+    }
+}
+
+/// No rule decided, and the port is one where names do.
+fn is_looked_into(refused: &Refused, port: u16) -> bool {
+    refused.decision.rule.is_none()
+        && refused.reason != Reason::LogUnavailable
+        && refused.active.policy.is_intercepted(port)
+}
+
+/// A flow that is not looked into: the client believes that it has reached its destination, so what cannot be reached
+/// is reset.
+async fn pass(session: &Session, stream: TcpStream, mut permitted: Permitted, ask: Ask<'_>) -> Outcome {
+    let opened = session.record_allowed(ask, &permitted, None).await;
+    match session.dial(&mut permitted).await {
+        Ok(origin) => {
+            let (via, to, path, client) = (ask.via, ask.to.clone(), None, stream);
+            let (early, moved) = ([Vec::new(), Vec::new()], [0, 0]);
+            Some(Box::new(Tunnel { opened, via, to, path, permitted, client, origin, early, moved }))
+        }
+        Err(reason) => {
+            session.close_failed(opened, [0, 0], reason);
+            reset(stream);
+            None
+        }
+    }
+}
+
+/// Decides by the name in the first bytes.
+async fn look(session: &Rc<Session>, mut stream: TcpStream, refused: Refused, ask: Ask<'_>) -> Outcome {
+    let mut held = BytesMut::new();
+    let mut peek = Peek::new(session, &mut stream, &mut held);
+    let speaks = match peek.speaks().await {
+        Ok(speaks) => speaks,
+        // A bare handshake leaves no trace in Azure's log either (firewall-faq.yml).
+        Err(Reason::ClientGone) => return None,
+        Err(reason) => return close(session, stream, refused.because(reason), ask).await,
+    };
+    let refused = Refused { protocol: spoken(speaks), ..refused };
+    match peek.first(speaks).await {
+        Ok(First::Http) => plain(session, stream, held, ask.to.port).await,
+        Ok(First::Tls(ClientHello { sni: None, .. }, _)) => {
+            close(session, stream, refused.because(Reason::MissingSni), ask).await
+        }
+        Ok(First::Tls(ClientHello { sni: Some(sni), ech }, carrier)) => {
+            let to = Authority { host: Host::Name(sni.clone()), port: ask.to.port };
+            let ask = Ask { to: &to, protocols: protocols_in(&carrier), ..ask };
+            let judged = match session.authorize(ask).await {
+                Ok(permitted) if ech && session.core.shared.config.ech == EchMode::Deny => {
+                    Err(session.refuse(permitted, Reason::EchPresent))
+                }
+                judged => judged,
+            };
+            tls(session, stream, held, judged, Named { sni, carrier }, ask).await
+        }
+        Err(reason) => close(session, stream, refused.because(reason), ask).await,
+    }
+}
+
+/// What a flow is recorded as that is refused before it named its destination.
+fn spoken(speaks: Speaks) -> Protocol {
+    match speaks {
+        Speaks::Tls => Protocol::Https,
+        Speaks::Tds => Protocol::Mssql,
+        Speaks::Http => Protocol::Http,
+    }
+}
+
+/// TDS 8.0 begins with TLS, as HTTPS does.
+fn protocols_in(carrier: &Carrier) -> &'static [Protocol] {
+    match carrier {
+        Carrier::Bare => &[Protocol::Https, Protocol::Mssql],
+        Carrier::Tds(_) => &[Protocol::Mssql],
+    }
+}
+
+async fn tls(
+    session: &Session,
+    stream: TcpStream,
+    held: BytesMut,
+    judged: Result<Permitted, Refused>,
+    named: Named,
+    ask: Ask<'_>,
+) -> Outcome {
+    match judged {
+        Ok(permitted) => inspect::open(session, stream, held, permitted, ask, named).await,
+        Err(refused) => {
+            session.record_refused(ask, &refused, Some(named.sni.into())).await;
+            close_gently(stream).await;
+            None
+        }
+    }
+}
+
+/// Plain HTTP, each request by its own Host header.
+async fn plain(session: &Rc<Session>, stream: TcpStream, held: BytesMut, port: u16) -> Outcome {
+    match http::serve(session.clone(), stream, held, Form::Gateway(port)).await {
+        http::After::Switched(tunnel) => Some(tunnel),
+        http::After::Closed | http::After::Connect(..) => None,
+    }
+}
+
+/// Refuses on an intercepted port: the end, without a byte.
+async fn close(session: &Session, stream: TcpStream, refused: Refused, ask: Ask<'_>) -> Outcome {
+    session.record_refused(ask, &refused, None).await;
+    close_gently(stream).await;
+    None
+}
+
+/// Refuses on any other port.
+async fn deny(session: &Session, mut stream: TcpStream, refused: Refused, ask: Ask<'_>) -> Outcome {
+    session.record_refused(ask, &refused, None).await;
+    if session.core.shared.gateway.denied_tcp == DeniedTcp::Silence {
+        be_silent(session, &mut stream).await;
+    }
+    reset(stream);
+    None
+}
+
+/// Answers nothing until the client gives up, for as long as that may take and as many as may be silent at once.
+async fn be_silent(session: &Session, stream: &mut TcpStream) {
+    let Ok(_place) = session.core.shared.silent.try_acquire() else { return };
+    let mut waste = [0; 512];
+    let gone = async { while let Ok(1..) = stream.read(&mut waste).await {} };
+    let kill = session.core.shared.lifecycle.drain.cancelled();
+    tokio::select! {
+        // At the deadline it is reset.
+        _ = timeout(session.timeouts().silence, gone) => {}
+        () = kill => {}
+    }
+}
+
+/// Closes so that the client sees a reset.
+fn reset(stream: TcpStream) {
+    // A socket that refuses the option is closed all the same.
+    let _ = SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
+    drop(stream);
+}
