@@ -26,5 +26,6 @@ mod mssql;
 mod positive;
 mod readme;
 mod repository;
+mod run;
 mod soak;
 mod support;

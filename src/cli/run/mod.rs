@@ -5,8 +5,6 @@
 
 mod ci;
 mod command;
-#[cfg(target_os = "linux")]
-mod enforced;
 mod environment;
 mod expect;
 mod learn;
@@ -29,8 +27,6 @@ use crate::proxy::{Intake, Lifecycle, Proxy, Setup};
 use crate::telemetry::{RunId, Tally, Telemetry, Totals};
 
 use command::{Command, Ended, Started};
-#[cfg(target_os = "linux")]
-use enforced::enforced;
 pub(super) use plan::Args;
 use plan::{ANY_PORT, Plan, Way, Wishes};
 use report::{Circumstances, InForce, Report};
@@ -128,8 +124,7 @@ fn proxied<'a>(setup: Setup, plan: &'a Plan, run: &RunId) -> anyhow::Result<(Pro
     Ok((Proxy::start(setup, intake)?, Box::new(move || Command::start(&plan.line, variables))))
 }
 
-#[cfg(not(target_os = "linux"))]
 fn enforced<'a>(_: Setup, _: &'a Plan, _: &RunId) -> anyhow::Result<(Proxy, Start<'a>)> {
     let what = "a command can be held on Linux only: --proxy-only tells it of a proxy instead";
-    Err(UsageError(what.into()).into())
+    Err(super::UsageError(what.into()).into())
 }
