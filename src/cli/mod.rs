@@ -97,6 +97,11 @@ enum Command {
 
 /// Runs the command that `args` say; the first of them is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    #[cfg(target_os = "linux")]
+    if let Some(code) = run::stage(&args) {
+        return code;
+    }
     let mut printer = Printer::new();
     let cli = match parse(args) {
         Ok(cli) => cli,

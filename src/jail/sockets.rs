@@ -8,7 +8,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::net::listener;
+use crate::net::listener::{self, Accepts};
 
 use super::network::{DNS_PORT, Family, GATEWAY_PORT, UDP_PORT};
 use super::refusal::Refusal;
@@ -61,10 +61,10 @@ pub(super) fn open(families: &[Family], workers: usize) -> Result<Vec<(Kind, Own
 
 fn of_family(family: Family, workers: usize) -> io::Result<Vec<(Kind, OwnedFd)>> {
     let at = |port| SocketAddr::new(family.loopback(), port);
-    let gateway = listener::bind(at(GATEWAY_PORT), workers.max(1))?;
+    let gateway = listener::bind(at(GATEWAY_PORT), workers.max(1), Accepts::ItsOwn)?;
     let gateway = gateway.into_iter().enumerate().map(|(worker, socket)| (Kind::Gateway { worker }, socket.into()));
     let mut opened: Vec<(Kind, OwnedFd)> = gateway.collect();
-    let dns_tcp = listener::bind(at(DNS_PORT), 1)?;
+    let dns_tcp = listener::bind(at(DNS_PORT), 1, Accepts::ItsOwn)?;
     opened.extend(dns_tcp.into_iter().map(|socket| (Kind::DnsTcp, socket.into())));
     opened.push((Kind::DnsUdp, udp_socket(at(DNS_PORT))?.into()));
     opened.push((Kind::Udp, transparent(at(UDP_PORT))?.into()));

@@ -54,7 +54,9 @@ impl Lab {
 
     fn with_policy(&self, policy: &[&str]) -> Command {
         let mut command = egret();
-        FOREIGN.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
         command.env("CURL_CA_BUNDLE", &self.origin.ca).env("HOME", self.folder.path()).current_dir(self.folder.path());
         command.arg("run").args(policy);
         for name in [ALLOWED, DENIED] {

@@ -5,6 +5,8 @@
 
 mod ci;
 mod command;
+#[cfg(target_os = "linux")]
+mod enforced;
 mod environment;
 mod expect;
 mod learn;
@@ -22,11 +24,16 @@ use tokio::runtime::Runtime;
 use super::Exit;
 use super::output::Printer;
 use super::serve::{start_record, telemetry_config};
+use crate::net::listener::raise_descriptor_limit;
 use crate::policy::Policy;
 use crate::proxy::{Intake, Lifecycle, Proxy, Setup};
 use crate::telemetry::{RunId, Tally, Telemetry, Totals};
 
 use command::{Command, Ended, Started};
+#[cfg(target_os = "linux")]
+use enforced::enforced;
+#[cfg(target_os = "linux")]
+pub(super) use enforced::stage;
 pub(super) use plan::Args;
 use plan::{ANY_PORT, Plan, Way, Wishes};
 use report::{Circumstances, InForce, Report};
@@ -105,7 +112,12 @@ fn supervise(
         Way::Enforced => enforced(setup, plan, run)?,
     };
     let policy = InForce::of(proxy.shared());
-    let ended = runtime.block_on(async { start()?.supervise(signals).await });
+    let ended = runtime.block_on(async {
+        let started = start()?;
+        // The command keeps the limit of its caller.
+        raise_descriptor_limit();
+        started.supervise(signals).await
+    });
     lifecycle.drain.cancel();
     lifecycle.kill.cancel();
     let join = tokio::task::spawn_blocking;
@@ -124,6 +136,7 @@ fn proxied<'a>(setup: Setup, plan: &'a Plan, run: &RunId) -> anyhow::Result<(Pro
     Ok((Proxy::start(setup, intake)?, Box::new(move || Command::start(&plan.line, variables))))
 }
 
+#[cfg(not(target_os = "linux"))]
 fn enforced<'a>(_: Setup, _: &'a Plan, _: &RunId) -> anyhow::Result<(Proxy, Start<'a>)> {
     let what = "a command can be held on Linux only: --proxy-only tells it of a proxy instead";
     Err(super::UsageError(what.into()).into())
