@@ -16,6 +16,8 @@ mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
+#[cfg(target_os = "linux")]
+mod bulk;
 mod cases;
 mod cli;
 mod clients;
@@ -23,6 +25,8 @@ mod config;
 mod fuzz_corpus;
 mod layering;
 mod mssql;
+#[cfg(target_os = "linux")]
+mod nft;
 mod positive;
 mod readme;
 mod repository;
