@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -58,8 +58,15 @@ impl Channel {
         let mut text = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        let received = retry_on_intr(|| recvmsg(&self.0, &mut [IoSliceMut::new(&mut text)], &mut beside, flags))?;
+        let mut read = || {
+            let into = &mut [IoSliceMut::new(&mut text)];
+            retry_on_intr(|| recvmsg(&self.0, into, &mut beside, RecvFlags::CMSG_CLOEXEC))
+        };
+        let received = match read() {
+            // The other end is gone and has not read everything. It is said once; what it sent is still there.
+            Err(Errno::CONNRESET) => read(),
+            read => read,
+        }?;
         if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(io::ErrorKind::InvalidData.into());
         }

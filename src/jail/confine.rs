@@ -1,8 +1,9 @@
 //! The last process before the command: it gives up what could lead out, and becomes the command.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::io::Errno;
@@ -49,7 +50,17 @@ pub(super) fn become_command(program: OsString, args: &[OsString]) -> StageError
         return StageError::CannotConfine(error);
     }
     let error = Command::new(&program).args(args).exec();
+    let error = if is_anywhere(&program) { error } else { Errno::NOENT.into() };
     StageError::CannotRun { program, error }
+}
+
+/// A folder of the search path that may not be read makes the error a lack of permission; to a shell it is empty.
+fn is_anywhere(program: &OsStr) -> bool {
+    if Path::new(program).components().count() > 1 {
+        return true;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
 /// Root gains its capabilities anew with each exec, up to the bounding set; nobody else ever does, with
