@@ -91,3 +91,43 @@ fn summary(report: &Report) -> String {
 fn code(text: &str) -> String {
     format!("`{}`", text.replace('`', "'").replace('|', "\\|"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::expect::FailOn;
+    use super::super::report::tests::{hostile, report, to};
+    use super::*;
+
+    #[test]
+    fn a_name_ends_no_command_and_begins_none() {
+        let report = report(&[(hostile(b"a\n::error::b\r%0A]|`#vso[task.complete]"), 2)], FailOn::Unexpected);
+        let [github] = &github(&report)[..] else { panic!("one annotation") };
+        assert_eq!(
+            github,
+            "::error title=egret run::denied: https://a\\x0a::error::b\\x0d%250A]|`#vso[task.complete] (bad-name, 2 times)"
+        );
+        let [azure] = &azure(&report)[..] else { panic!("one issue") };
+        assert!(
+            azure.starts_with("##vso[task.logissue type=error]egret run: denied: https://a\\x0a::error"),
+            "{azure}"
+        );
+        assert!(azure.contains("%AZP250A]") && !azure.contains('\n'), "{azure}");
+        let summary = summary(&report);
+        let row = summary.lines().rfind(|line| line.starts_with('|')).unwrap();
+        assert!(
+            row.contains("| `https://a\\x0a::error::b\\x0d%0A]\\|'#vso[task.complete]` | 2 | bad-name |  |"),
+            "{row}"
+        );
+    }
+
+    #[test]
+    fn annotations_are_few_and_say_how_many_are_missing() {
+        let flows: Vec<_> = (0..25).map(|n| (to(&format!("h{n}.test")), 1)).collect();
+        let annotations = github(&report(&flows, FailOn::Unexpected));
+        assert_eq!(annotations.len(), ANNOTATIONS);
+        assert_eq!(annotations[9], "::error title=egret run::denied: 16 targets more; the report has them");
+        let annotations = azure(&report(&flows[..3], FailOn::Never));
+        assert_eq!(annotations.len(), 3);
+        assert!(annotations[0].starts_with("##vso[task.logissue type=warning]"), "what fails nothing is no error");
+    }
+}

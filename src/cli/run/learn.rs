@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(decide("ok.test", Protocol::Https, 443), Reason::ApplicationRule);
         assert_eq!(decide("ok.test", Protocol::Http, 80), Reason::ApplicationRule);
         assert_eq!(decide("ok.test", Protocol::Mssql, 1433), Reason::ApplicationRule);
-        assert_eq!(decide("192.0.2.1", Protocol::Tcp, 443), Reason::PortNotAllowed);
+        assert_eq!(decide("192.0.2.1", Protocol::Tcp, 443), Reason::ProtoNotAllowed);
         for port in [1, 22, 81, 442, 444, 1432, 1434, 8443, 65535] {
             assert_eq!(decide("192.0.2.1", Protocol::Tcp, port), Reason::NetworkRule, "{port}");
             assert_eq!(decide("192.0.2.1", Protocol::Udp, port), Reason::NetworkRule, "{port}");

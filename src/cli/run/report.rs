@@ -296,3 +296,106 @@ fn search_domains_of(text: &str) -> Vec<String> {
         .filter(|it| !it.is_empty())
         .collect()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::{Overrides, load};
+    use crate::flow::{Host, Reason};
+    use crate::telemetry::tests::{allowed, denied};
+    use crate::telemetry::{Escaped, Seen};
+
+    /// A denied flow to a host.
+    pub(in crate::cli::run) fn to(host: &str) -> FlowRecord {
+        FlowRecord { host: Some(Host::parse(host).unwrap().into()), ..denied() }
+    }
+
+    /// The same to what is no host.
+    pub(in crate::cli::run) fn hostile(name: &[u8]) -> FlowRecord {
+        FlowRecord { host: Some(Seen::Raw(Escaped::name(name))), reason: Reason::BadName, ..denied() }
+    }
+
+    /// The report of a command that succeeded under a policy that allows `ok.test`.
+    pub(in crate::cli::run) fn report(flows: &[(FlowRecord, u64)], fail_on: FailOn) -> Report {
+        report_of(flows, 0, fail_on, &[], &Ended::Exited(0))
+    }
+
+    fn report_of(flows: &[(FlowRecord, u64)], more: u64, fail_on: FailOn, expected: &[&str], ended: &Ended) -> Report {
+        let rows = |verdict| {
+            let these = flows.iter().filter(move |(first, _)| first.verdict == verdict);
+            these.map(|(first, count)| Row { count: *count, first: first.clone() }).collect()
+        };
+        let totals = Totals {
+            allowed: Rows { rows: rows(Verdict::Allow), more: 0 },
+            denied: Rows { rows: rows(Verdict::Deny), more },
+            ..Totals::default()
+        };
+        let overrides = Overrides { allow: vec!["https://ok.test".to_owned()], ..Overrides::default() };
+        let config = load(&overrides, false).unwrap().config;
+        let policy = Policy::compile(Arc::new(config.rules.clone()), config.private_addresses);
+        let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+        let (run, way) = (RunId::from_bits(1), Way::Enforced);
+        let at = Circumstances { run: &run, way, config: &config, policy: &policy, ended, lost: 0 };
+        Report::new(&totals, Expectations::read(&expected).unwrap(), fail_on, &at)
+    }
+
+    #[test]
+    fn what_decides_the_exit_code() {
+        let check = |flows: &[(FlowRecord, u64)], more, fail_on, expected: &[&str], ended, code| {
+            assert_eq!(report_of(flows, more, fail_on, expected, &ended).exit_code(), code, "{fail_on:?} {ended:?}");
+        };
+        let (clean, one) = ([(allowed(), 1)], [(to("evil.test"), 1)]);
+        let meant = &["evil.test"][..];
+        check(&clean, 0, FailOn::Denied, &[], Ended::Exited(0), 0);
+        check(&one, 0, FailOn::Unexpected, &[], Ended::Exited(0), 3);
+        check(&one, 0, FailOn::Unexpected, meant, Ended::Exited(0), 0);
+        check(&one, 0, FailOn::Denied, meant, Ended::Exited(0), 3);
+        check(&one, 0, FailOn::Never, &[], Ended::Exited(0), 0);
+        check(&one, 0, FailOn::Unexpected, &[], Ended::Exited(1), 1);
+        check(&one, 0, FailOn::Unexpected, &[], Ended::Signalled(9), 137);
+        check(&one, 0, FailOn::Unexpected, &[], Ended::Interrupted, 130);
+        check(&clean, 0, FailOn::Unexpected, &[], Ended::NotFound(String::new()), 127);
+        check(&clean, 0, FailOn::Unexpected, &[], Ended::NotRun(String::new()), 126);
+        // What was not told apart was expected by nobody.
+        check(&clean, 1, FailOn::Unexpected, &["*:443"], Ended::Exited(0), 3);
+    }
+
+    #[test]
+    fn a_line_says_what_would_have_allowed_it() {
+        let line = |record: FlowRecord| report(&[(record, 2)], FailOn::Unexpected).unexpected.targets.remove(0);
+        let wrong_port = line(FlowRecord { port: 8443, reason: Reason::PortNotAllowed, ..to("ok.test") });
+        assert_eq!(wrong_port.line.target, "https://ok.test:8443");
+        assert_eq!(wrong_port.mend.as_deref(), Some("--allow https://ok.test:8443"));
+        let near = "local/shorthand/allow/https://ok.test would match if the port were 443";
+        assert_eq!(wrong_port.nearest_miss.as_deref(), Some(near));
+        let by_dns = FlowRecord { via: Via::Dns, protocol: Protocol::Udp, port: 0, ..to("evil.test") };
+        let by_dns = line(FlowRecord { reason: Reason::DnsNotAllowed, ..by_dns });
+        assert_eq!(
+            (by_dns.line.target.as_str(), by_dns.mend.as_deref()),
+            ("dns://evil.test", Some("--allow evil.test"))
+        );
+        let nowhere = line(FlowRecord { host: None, dst: None, reason: Reason::BadRequest, ..denied() });
+        assert_eq!((nowhere.line.target.as_str(), nowhere.mend), ("https://?", None));
+        let by_address = FlowRecord { protocol: Protocol::Udp, port: 123, ..to("2001:db8::1") };
+        assert_eq!(line(by_address).line.target, "udp://[2001:db8::1]:123");
+    }
+
+    #[test]
+    fn search_domains_of_a_resolver() {
+        let text =
+            "# search no\nnameserver 192.0.2.1\nsearch Corp.test. svc.local\n\tdomain lab.test\noptions ndots:5\n";
+        let domains = search_domains_of(text);
+        assert_eq!(domains, ["corp.test", "svc.local", "lab.test"]);
+        let row = |host: &str, via| Row { count: 1, first: FlowRecord { via, ..to(host) } };
+        let allowed = Rows { rows: vec![row("ok.test", Via::Gateway)], more: 0 };
+        let tried = |host, via| {
+            Searched::new(&allowed, &Rows { rows: vec![row("evil.test", Via::Dns)], more: 0 }, &domains)
+                .is(&row(host, via))
+        };
+        assert!(tried("ok.test.corp.test", Via::Dns));
+        assert!(tried("evil.test.svc.local", Via::Dns));
+        assert!(!tried("ok.test.corp.test", Via::Gateway), "a flow is a flow");
+        assert!(!tried("other.corp.test", Via::Dns), "a name of the domain itself");
+        assert!(!tried("ok.testcorp.test", Via::Dns));
+    }
+}
