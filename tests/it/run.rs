@@ -1,95 +1,17 @@
-//! `egret run`: commands whose egress passes the policy, their report and their exit code.
+//! `egret run --proxy-only`: reports, expectations, learning, exit codes and signals, without a jail.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::support::command::{Answer, egret, finish, signal};
+use super::support::command::{finish, signal};
 use super::support::eventually;
-use super::support::https::Https;
-
-/// Two names lead to the origin; only the first is allowed.
-const ALLOWED: &str = "ok.test";
-const DENIED: &str = "denied.test";
-
-/// What a CI system says of itself, and what a caller may have set for clients.
-const FOREIGN: [&str; 12] = [
-    "GITHUB_ACTIONS",
-    "GITHUB_STEP_SUMMARY",
-    "TF_BUILD",
-    "http_proxy",
-    "HTTP_PROXY",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "JAVA_TOOL_OPTIONS",
-];
-
-struct Lab {
-    origin: Https,
-    folder: tempfile::TempDir,
-}
-
-impl Lab {
-    /// The origin serves `/hello` only.
-    fn new() -> Lab {
-        let folder = tempfile::tempdir().unwrap();
-        let files = HashMap::from([("/hello".to_owned(), b"hello from the origin".to_vec())]);
-        let origin = Https::start(&[ALLOWED, DENIED], files, folder.path());
-        Lab { origin, folder }
-    }
-
-    /// `egret run` with these flags and the policy that allows one of the names.
-    fn egret(&self, flags: &[&str]) -> Command {
-        let mut command = self.with_policy(&[&format!("--allow=https://{ALLOWED}")]);
-        command.args(flags);
-        command
-    }
-
-    fn with_policy(&self, policy: &[&str]) -> Command {
-        let mut command = egret();
-        for name in FOREIGN {
-            command.env_remove(name);
-        }
-        command.env("CURL_CA_BUNDLE", &self.origin.ca).env("HOME", self.folder.path()).current_dir(self.folder.path());
-        command.arg("run").args(policy);
-        for name in [ALLOWED, DENIED] {
-            command.arg(format!("--connect-to={name}:443:{}", self.origin.addr));
-        }
-        command
-    }
-
-    /// Runs a shell script without holding it.
-    fn proxied(&self, flags: &[&str], script: &str) -> Answer {
-        shell(self.egret(&["--proxy-only"]).args(flags), script)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn json(&self, name: &str) -> Value {
-        serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap()
-    }
-}
-
-fn shell(command: &mut Command, script: &str) -> Answer {
-    finish(command.args(["--", "sh", "-c", script]), "")
-}
-
-fn curl(host: &str) -> String {
-    format!("curl -s --max-time 10 https://{host}/hello")
-}
+use super::support::run::{ALLOWED, DENIED, RunLab, curl, ended, shell, started};
 
 #[test]
 fn a_clean_run_is_the_commands_own() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let answer = lab.proxied(&[], &curl(ALLOWED));
     assert_eq!((answer.code, answer.out.as_str()), (0, "hello from the origin"), "{}", answer.err);
     assert!(answer.err.contains("egret run: none denied, 1 allowed\n"), "{}", answer.err);
@@ -101,7 +23,7 @@ fn a_clean_run_is_the_commands_own() {
 
 #[test]
 fn what_was_denied_is_told_with_its_mend_and_fails_the_run() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let script = format!("{0}; {0}; {1}; true", curl(DENIED), curl("ok.test:8443"));
     let answer = lab.proxied(&[], &script);
     assert_eq!(answer.code, 3, "{}", answer.err);
@@ -120,7 +42,7 @@ fn what_was_denied_is_told_with_its_mend_and_fails_the_run() {
 
 #[test]
 fn a_program_that_cannot_be_run() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let run = |program: &str| finish(lab.egret(&["--proxy-only", "--", program]).arg("x"), "");
     let missing = run("no-such-program");
     assert_eq!(missing.code, 127);
@@ -131,7 +53,7 @@ fn a_program_that_cannot_be_run() {
 
 #[test]
 fn usage() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let code = |flags: &[&str]| finish(lab.egret(&["--proxy-only"]).args(flags), "").code;
     assert_eq!(code(&[]), 2, "no command");
     assert_eq!(code(&["--expect-denied", "a..b", "--", "true"]), 2);
@@ -144,7 +66,7 @@ fn usage() {
 
 #[test]
 fn expected_denials_and_what_fails() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let script = format!("{}; true", curl(DENIED));
     let code = |flags: &[&str]| lab.proxied(flags, &script).code;
     assert_eq!(code(&["--fail-on", "never"]), 0);
@@ -160,7 +82,7 @@ fn expected_denials_and_what_fails() {
 /// With what a caller may have set before.
 #[test]
 fn the_environment_of_an_unheld_command() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let mut command = lab.egret(&["--proxy-only"]);
     command.env("NO_PROXY", "*").env("no_proxy", ".test").env("HTTPS_PROXY", "http://198.51.100.1:1");
     command.env("JAVA_TOOL_OPTIONS", "-Xmx1g").env("KEPT", "as it was");
@@ -182,7 +104,7 @@ fn the_environment_of_an_unheld_command() {
 
 #[test]
 fn reports_and_logs_for_programs() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let script = format!("{}; {}; true", curl(ALLOWED), curl(DENIED));
     let answer = lab.proxied(&["--report", "report.json", "--log", "flows.json", "--format", "json"], &script);
     assert_eq!(answer.code, 3);
@@ -215,7 +137,7 @@ fn reports_and_logs_for_programs() {
 /// A log on standard output is meant for `serve`: here that is the command's.
 #[test]
 fn standard_output_is_the_commands() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     fs::write(lab.path("egret.toml"), "[[log.sink]]\ntarget = \"stdout\"\n").unwrap();
     let answer = lab.proxied(&[], &curl(ALLOWED));
     assert_eq!(answer.out, "hello from the origin");
@@ -223,7 +145,7 @@ fn standard_output_is_the_commands() {
 
 #[test]
 fn a_learned_policy_allows_what_was_seen_and_nothing_else() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let script = format!("{}; {}", curl(ALLOWED), curl(DENIED));
     let learn =
         |flags: &[&str]| shell(lab.with_policy(&["--proxy-only", "--learn", "egret.toml"]).args(flags), &script);
@@ -246,7 +168,7 @@ fn a_learned_policy_allows_what_was_seen_and_nothing_else() {
 
 #[test]
 fn annotations_where_a_ci_system_asks_for_them() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     let script = format!("{}; true", curl(DENIED));
     let summary = lab.path("summary.md");
     fs::write(&summary, "before\n").unwrap();
@@ -261,37 +183,24 @@ fn annotations_where_a_ci_system_asks_for_them() {
     assert!(summary.contains("| `https://denied.test:443` | 1 | not-allowed |"), "{summary}");
 }
 
-/// Starts a script that says when it is ready, and waits for that.
-fn started(lab: &Lab, flags: &[&str], script: &str) -> std::process::Child {
-    let script = format!("{script}\n: > ready; while :; do sleep 0.05; done");
-    let mut command = lab.egret(flags);
-    let child = command.args(["--", "sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the command runs", || lab.path("ready").exists().then_some(()));
-    child
-}
-
-fn ended(child: &mut std::process::Child) -> Option<i32> {
-    eventually("egret ends", || child.try_wait().unwrap()).code()
-}
-
 #[test]
 fn signals_are_the_commands() {
-    let lab = Lab::new();
+    let lab = RunLab::new();
     for (name, code) in [("TERM", 21), ("HUP", 22), ("USR1", 23), ("INT", 24), ("QUIT", 25)] {
-        let mut child = started(&lab, &["--proxy-only"], &format!("trap 'exit {code}' {name}"));
+        let mut child = started(lab.egret(&["--proxy-only"]), &lab, &format!("trap 'exit {code}' {name}"));
         signal(child.id(), name);
         assert_eq!(ended(&mut child), Some(code), "{name}");
         fs::remove_file(lab.path("ready")).unwrap();
     }
-    let mut child = started(&lab, &["--proxy-only"], "");
+    let mut child = started(lab.egret(&["--proxy-only"]), &lab, "");
     signal(child.id(), "TERM");
     assert_eq!(ended(&mut child), Some(128 + 15));
 }
 
 #[test]
 fn a_second_interrupt_ends_a_command_that_will_not() {
-    let lab = Lab::new();
-    let mut child = started(&lab, &["--proxy-only"], "trap ': > told' INT");
+    let lab = RunLab::new();
+    let mut child = started(lab.egret(&["--proxy-only"]), &lab, "trap ': > told' INT");
     signal(child.id(), "INT");
     eventually("the first is the command's", || lab.path("told").exists().then_some(()));
     signal(child.id(), "INT");

@@ -8,8 +8,10 @@ pub mod hello;
 pub mod https;
 pub mod lab;
 pub mod origin;
+pub mod packages;
 pub mod random;
 pub mod raw;
+pub mod run;
 
 use std::time::{Duration, Instant};
 
