@@ -105,7 +105,7 @@ fn fails(command: &mut Command) -> String {
 }
 
 /// Is the program here? In CI it has to be.
-fn is_here(program: &str, look: &[&str]) -> bool {
+pub fn is_here(program: &str, look: &[&str]) -> bool {
     let found = Command::new(program).args(look).output().is_ok_and(|output| output.status.success());
     if !found {
         assert!(std::env::var_os("EGRET_NO_SKIP").is_none(), "{program} is missing, and no test may be skipped here");

@@ -31,5 +31,7 @@ mod positive;
 mod readme;
 mod repository;
 mod run;
+#[cfg(target_os = "linux")]
+mod run_held;
 mod soak;
 mod support;

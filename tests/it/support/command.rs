@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::DEADLINE;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_egret");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_egret");
 
 /// The binary, in a clean environment.
 pub fn egret() -> Command {
@@ -19,7 +19,8 @@ pub fn egret_with_descriptors(limit: usize) -> Command {
     shell
 }
 
-fn clean(program: &str) -> Command {
+/// A program in the environment of whoever runs the tests, without a variable of Egret's.
+pub fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("EGRET_") {

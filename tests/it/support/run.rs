@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::command::{Answer, egret, finish};
+use super::command::{Answer, BINARY, clean, finish};
 use super::eventually;
 use super::https::Https;
 use super::packages::Files;
@@ -71,7 +71,8 @@ impl RunLab {
 
     /// The same with this policy, in an environment that knows the origin's authority and no proxy.
     pub fn with_policy(&self, policy: &[&str]) -> Command {
-        let mut command = egret();
+        let own = self.path("egret");
+        let mut command = clean(if own.exists() { own.to_str().expect("a plain path") } else { BINARY });
         for name in FOREIGN {
             command.env_remove(name);
         }
@@ -100,12 +101,15 @@ impl RunLab {
         serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    /// Whoever runs in the folder may write there, whichever user that is.
+    /// From now on the folder is this user's, and the program one in it: others may not get to where it was built.
     #[cfg(unix)]
     pub fn open_to(&self, uid: u32) {
         use std::os::unix::fs::{PermissionsExt, chown};
         fs::set_permissions(self.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         chown(self.folder.path(), Some(uid), Some(uid)).unwrap();
+        if fs::hard_link(BINARY, self.path("egret")).is_err() {
+            fs::copy(BINARY, self.path("egret")).unwrap();
+        }
     }
 }
 
