@@ -23,7 +23,7 @@
 //! | module | what | may use |
 //! |---|---|---|
 //! | [`flow`] | vocabulary: names, addresses, ports, reasons | – |
-//! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5 | flow |
+//! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5, DNS | flow |
 //! | [`policy`] | rule tree, compiled policy, explanation | flow |
 //! | [`allowlist`] | the lists in `allowlists/`, embedded; the built-in policies | flow, policy |
 //! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist |
@@ -39,9 +39,10 @@
 //!
 //! # Threads
 //!
-//! One thread a core, each with a single-threaded runtime, a listener of its own (`SO_REUSEPORT`), a resolver
-//! cache and a batch of the log; the policy is one `Arc` behind one atomic load. Beside them a thread that
-//! writes the log and one for the admin server and reloads.
+//! One thread a core, each with a single-threaded runtime, a listener of its own (`SO_REUSEPORT`), the last
+//! answers to its names and a batch of the log; the policy is one `Arc` behind one atomic load. Beside them a
+//! thread for names (`egret-dns`: name servers, their cache, DNS clients), one that writes the log and one for
+//! the admin server and reloads.
 
 pub mod allowlist;
 pub mod azure;

@@ -4,6 +4,7 @@
 
 pub(crate) mod deadline;
 pub(crate) mod dial;
+pub(crate) mod dns;
 pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 pub(crate) mod nft;

@@ -7,11 +7,14 @@ use crate::config::{GatewayConfig, HandOver};
 use crate::flow::Via;
 use crate::net::listener::{self, Accepts};
 
+use super::dns;
+
 /// Listeners by worker, and where they listen.
 #[derive(Default)]
 pub(crate) struct Intake {
     explicit: Door,
     gateway: Door,
+    dns: dns::Sockets,
 }
 
 /// How a connection is served, by where it came in.
@@ -40,7 +43,12 @@ struct Door {
 
 impl Intake {
     /// Binds everything that is configured, for so many workers. An error names the address.
-    pub(crate) fn bind(explicit: &[SocketAddr], gateway: &GatewayConfig, workers: usize) -> io::Result<Intake> {
+    pub(crate) fn bind(
+        explicit: &[SocketAddr],
+        gateway: &GatewayConfig,
+        dns: &[SocketAddr],
+        workers: usize,
+    ) -> io::Result<Intake> {
         let handed_over = match gateway.mode {
             HandOver::Tproxy => Accepts::AnyAddress,
             HandOver::Redirect => Accepts::ItsOwn,
@@ -48,6 +56,7 @@ impl Intake {
         Ok(Intake {
             explicit: Door::bind(explicit, workers, Accepts::ItsOwn)?,
             gateway: Door::bind(&gateway.listen, workers, handed_over)?,
+            dns: dns::Sockets::bind(dns)?,
         })
     }
 
@@ -67,6 +76,16 @@ impl Intake {
     /// Where the explicit proxy listens, with the ports that were chosen for 0.
     pub(crate) fn explicit(&self) -> &[SocketAddr] {
         &self.explicit.addrs
+    }
+
+    /// The sockets of DNS clients; they are gone from here.
+    pub(super) fn take_dns(&mut self) -> dns::Sockets {
+        std::mem::take(&mut self.dns)
+    }
+
+    /// The same of the DNS proxy.
+    pub(crate) fn dns(&self) -> &[SocketAddr] {
+        self.dns.addrs()
     }
 
     /// The same of the gateway.

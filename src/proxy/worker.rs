@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason};
+use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
 
@@ -31,11 +32,12 @@ pub(super) fn start(
     number: usize,
     doors: Vec<(Front, StdListener)>,
     shared: Arc<Shared>,
-    dns: DnsConfig,
+    dns: &DnsConfig,
+    asker: Asker,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
-    let resolver = Resolver::new(&dns, shared.config.timeouts.resolve).map_err(io::Error::other)?;
+    let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
     let doors = doors.into_iter().map(|(front, listener)| Ok((front, TcpListener::from_std(listener)?)));
     let doors = doors.collect::<io::Result<Vec<_>>>()?;
     drop(inside);

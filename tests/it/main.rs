@@ -22,6 +22,7 @@ mod cases;
 mod cli;
 mod clients;
 mod config;
+mod dns;
 mod fuzz_corpus;
 mod layering;
 mod mssql;

@@ -372,7 +372,7 @@ pub(super) mod tests {
         let by_dns = line(FlowRecord { reason: Reason::DnsNotAllowed, ..by_dns });
         assert_eq!(
             (by_dns.line.target.as_str(), by_dns.mend.as_deref()),
-            ("dns://evil.test", Some("--allow evil.test"))
+            ("dns://evil.test", Some("--allow https://evil.test"))
         );
         let nowhere = line(FlowRecord { host: None, dst: None, reason: Reason::BadRequest, ..denied() });
         assert_eq!((nowhere.line.target.as_str(), nowhere.mend), ("https://?", None));

@@ -12,6 +12,7 @@ pub mod packages;
 pub mod random;
 pub mod raw;
 pub mod run;
+pub mod upstream;
 
 use std::time::{Duration, Instant};
 
