@@ -26,6 +26,7 @@ mod records;
 mod session;
 mod shared;
 mod socks5;
+mod udp;
 mod upstream;
 mod worker;
 
@@ -41,6 +42,8 @@ use crate::policy::Policy;
 use crate::telemetry::Log;
 
 pub(crate) use auth::same_secret;
+#[cfg(target_os = "linux")]
+pub(crate) use dns::Sockets as DnsSockets;
 pub(crate) use intake::Intake;
 pub(crate) use shared::{Active, Lifecycle, Shared};
 

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Verdict, Via};
-use crate::net::dial::dial;
+use crate::net::dial::{dial, dial_udp};
 use crate::net::dns::FqdnTable;
 use crate::net::relay::{End, Relayed, Side, relay, reset_when_dropped};
 use crate::policy::{Address, Decision, Permit, Query, Translated};
@@ -269,6 +269,16 @@ impl Session {
         })?;
         permitted.routes.retain(|route| route.addr == dialled);
         Ok(stream)
+    }
+
+    /// A socket for a UDP flow, to the address that was judged.
+    pub(super) fn dial_udp(&self, permitted: &Permitted) -> Result<UdpSocket, Reason> {
+        let addr = permitted.first().ok_or(Reason::UpstreamUnreachable)?;
+        dial_udp(&permitted.permit, addr, self.core.shared.mark).map_err(|error| {
+            self.core.counters.connect_failures.add(1);
+            tracing::info!(%error, "a permitted destination was not reached");
+            error.reason()
+        })
     }
 
     /// Relays a tunnel to its end and records that.

@@ -29,6 +29,13 @@ pub(crate) struct Active {
     generation: u64,
 }
 
+impl Active {
+    /// It grows with each policy that comes into force.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
 /// The policy as one core holds it: its own count of references, so that flows write nothing that is shared.
 pub(super) type InForce = Rc<Held>;
 
@@ -53,6 +60,8 @@ pub(crate) struct Shared {
     pub(super) mark: Option<u32>,
     /// Places for denied connections that are left without an answer.
     pub(super) silent: Semaphore,
+    /// Places for UDP flows, of all cores. Beyond it new ones are *refused*.
+    pub(super) udp_flows: Arc<Semaphore>,
     pub(super) limiter: Limiter,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
@@ -84,6 +93,7 @@ impl Shared {
             active: ArcSwap::from_pointee(active),
             generation: AtomicU64::new(0),
             changed,
+            udp_flows: Arc::new(Semaphore::new(config.limits.udp_flows.min(Semaphore::MAX_PERMITS))),
             silent: Semaphore::new(config.limits.silent.min(Semaphore::MAX_PERMITS)),
             config,
             gateway,
@@ -124,10 +134,6 @@ impl Shared {
     /// The counters of flows of the thread `egret-dns`.
     pub(super) fn dns_counters(&self) -> &CoreCounters {
         &self.metrics.cores()[self.config.workers]
-    }
-
-    pub(super) fn policy_changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
     }
 
     /// To be called once, when the listeners are bound.

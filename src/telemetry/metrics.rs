@@ -64,6 +64,10 @@ pub struct CoreCounters {
     /// Client connections that are open.
     pub connections: Gauge,
     pub tunnels: Gauge,
+    /// UDP flows that are allowed and not over.
+    pub udp_flows: Gauge,
+    /// Datagrams of flows that are not denied, lost because a queue was full or the kernel did not take them.
+    pub udp_dropped: Counter,
     pub dns_lookups: Counter,
     pub dns_failures: Counter,
     pub connect_failures: Counter,
@@ -296,7 +300,10 @@ fn traffic(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     let bytes = [([("direction", "up")], up), ([("direction", "down")], down)];
     page.counters("egret_bytes", "Bytes relayed, to the origin (up) and from it (down)", bytes)?;
     page.gauge("egret_connections", "Client connections open", metrics.sum(|core| core.connections.get()))?;
-    page.gauge("egret_tunnels", "Tunnels open", metrics.sum(|core| core.tunnels.get()))
+    page.gauge("egret_tunnels", "Tunnels open", metrics.sum(|core| core.tunnels.get()))?;
+    page.gauge("egret_udp_flows", "UDP flows open", metrics.sum(|core| core.udp_flows.get()))?;
+    let dropped = metrics.sum(|core| core.udp_dropped.get());
+    page.counter("egret_udp_dropped", "Datagrams of flows that are not denied that were lost in Egret", dropped)
 }
 
 fn upstream(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {

@@ -122,7 +122,7 @@ impl Counted {
             Event::Close(CloseRecord { why: CloseWhy::Reason(reason), .. }) => {
                 *self.failed.entry(*reason).or_default() += 1;
             }
-            Event::Close(_) | Event::Reload(_) => {}
+            Event::Close(_) | Event::Reload(_) | Event::Dns(_) | Event::FqdnFailure(_) => {}
         }
     }
 }

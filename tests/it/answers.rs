@@ -17,7 +17,7 @@ fn dated(client: &mut Client) -> String {
     head.replace(&date, "*") + &body
 }
 
-const DENIED: &str = "Action: Deny. Reason: No rule matched. Proceeding with default action.";
+pub(super) const DENIED: &str = "Action: Deny. Reason: No rule matched. Proceeding with default action.";
 
 #[test]
 fn azure_denies_in_these_words() {

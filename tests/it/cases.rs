@@ -13,55 +13,63 @@ use egret::config::{self, CheckTarget, Overrides};
 use egret::flow::{Host, HostName, Protocol, Verdict};
 use egret::policy::{Address, FqdnPattern, Policy, PrivateAddresses, Query, RuleSet, in_order, walk};
 use serde::Deserialize;
+use tempfile::TempDir;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+pub(super) struct Case {
     policy: String,
     base: Option<String>,
     #[serde(default)]
     order: Vec<String>,
-    flows: Vec<Flow>,
+    pub(super) flows: Vec<Flow>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Flow {
-    ask: String,
-    from: Option<IpAddr>,
-    address: Option<IpAddr>,
-    profile: Option<String>,
-    verdict: String,
-    reason: String,
-    collection: Option<String>,
+pub(super) struct Flow {
+    pub(super) ask: String,
+    pub(super) from: Option<IpAddr>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) profile: Option<String>,
+    pub(super) verdict: String,
+    pub(super) reason: String,
+    pub(super) collection: Option<String>,
 }
 
-#[test]
-fn every_case_is_decided_as_it_says() {
-    let mut flows = 0;
-    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap() != "patterns_refused.toml" {
-            flows += check_case(&path);
-        }
-    }
-    assert!(flows > 100, "found only {flows} flows");
+/// Every case by the name of its file, with a folder that has its policy as `egret.toml`.
+pub(super) fn all() -> Vec<(String, Case, TempDir)> {
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases")).unwrap();
+    let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != "patterns_refused.toml");
+    names.sort();
+    names.into_iter().map(read).collect()
 }
 
-fn check_case(path: &Path) -> usize {
-    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+fn read(name: String) -> (String, Case, TempDir) {
+    let path = format!("{}/tests/cases/{name}", env!("CARGO_MANIFEST_DIR"));
     let case: Case = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("egret.toml"), &case.policy).unwrap();
     if let Some(base) = &case.base {
         fs::write(folder.path().join("base.toml"), base).unwrap();
     }
+    (name, case, folder)
+}
+
+#[test]
+fn every_case_is_decided_as_it_says() {
+    let flows: usize = all().iter().map(|(name, case, folder)| check_case(name, case, folder)).sum();
+    assert!(flows > 100, "found only {flows} flows");
+}
+
+fn check_case(name: &str, case: &Case, folder: &TempDir) -> usize {
     for flow in &case.flows {
-        let (rules, private) = load(folder.path(), flow.profile.as_deref(), &name);
-        check_flow(&name, flow, &rules, private);
+        let (rules, private) = load(folder.path(), flow.profile.as_deref(), name);
+        check_flow(name, flow, &rules, private);
     }
     if !case.order.is_empty() {
-        let (rules, _) = load(folder.path(), None, &name);
+        let (rules, _) = load(folder.path(), None, name);
         let mut order: Vec<&str> = in_order(&rules).iter().map(|rule| rule.collection).collect();
         order.dedup();
         assert_eq!(order, case.order, "{name}");

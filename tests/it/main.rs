@@ -24,10 +24,14 @@ mod clients;
 mod config;
 mod dns;
 mod fuzz_corpus;
+#[cfg(target_os = "linux")]
+mod gateway;
 mod layering;
 mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;
+#[cfg(target_os = "linux")]
+mod parity;
 mod positive;
 mod readme;
 mod repository;

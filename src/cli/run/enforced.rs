@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -9,8 +10,11 @@ use super::command::{Command, Started};
 use super::plan::Plan;
 use super::{Start, environment};
 use crate::cli::output::Printer;
-use crate::jail::{self, Ipv6, Jail, JailError, STAGE, Spec};
-use crate::proxy::{Intake, Proxy, Setup};
+use crate::config::DeniedUdp;
+use crate::jail::{self, Ipv6, Jail, JailError, STAGE, Sockets, Spec};
+use crate::net::icmp::Unreachable;
+use crate::net::udp::ReplySockets;
+use crate::proxy::{DnsSockets, Intake, Proxy, Setup};
 use crate::telemetry::RunId;
 
 /// Makes the jail, and starts the filter on its sockets.
@@ -25,13 +29,25 @@ pub(super) fn enforced<'a>(setup: Setup, plan: &'a Plan, run: &RunId) -> anyhow:
         ipv6: Ipv6::of_this_machine(),
     };
     let jail = Jail::start(spec).map_err(explain)?;
-    let sockets = jail.take_sockets().context("the jail has no sockets")?;
-    let proxy = Proxy::start(setup, Intake::handed_over(sockets.gateway)?)?;
-    let start = move || {
+    let proxy = start(setup, &jail)?;
+    let begin = move || {
         jail.run().context("cannot start the command")?;
         Ok(Started::Running(Command::held(jail)))
     };
-    Ok((proxy, Box::new(start)))
+    Ok((proxy, Box::new(begin)))
+}
+
+fn start(setup: Setup, jail: &Jail) -> anyhow::Result<Proxy> {
+    let Sockets { gateway, dns_tcp, dns_udp, udp, icmp } = jail.take_sockets().context("the jail has no sockets")?;
+    let replies = jail.reply_sockets();
+    let replies = ReplySockets::Asked(Arc::new(move |from| replies.open(from)));
+    let unreachable = match setup.gateway.denied_udp {
+        DeniedUdp::Unreachable => Unreachable::with(icmp),
+        DeniedUdp::Drop => None,
+    };
+    let intake = Intake::handed_over(gateway, DnsSockets::handed_over(dns_udp, dns_tcp))?;
+    let intake = intake.with_datagrams(udp, replies, unreachable, setup.proxy.workers);
+    Ok(Proxy::start(setup, intake)?)
 }
 
 /// Which right is missing, how to get it, and how to do without.

@@ -130,7 +130,7 @@ fn supervise(
 type Start<'a> = Box<dyn FnOnce() -> anyhow::Result<Started> + 'a>;
 
 fn proxied<'a>(setup: Setup, plan: &'a Plan, run: &RunId) -> anyhow::Result<(Proxy, Start<'a>)> {
-    let intake = Intake::bind(&[ANY_PORT], &setup.gateway, setup.proxy.workers)?;
+    let intake = Intake::bind(&[ANY_PORT], &setup.gateway, &[], setup.proxy.workers)?;
     let addr = *intake.explicit().first().context("the proxy listens nowhere")?;
     let variables = environment::proxied(addr, run);
     Ok((Proxy::start(setup, intake)?, Box::new(move || Command::start(&plan.line, variables))))

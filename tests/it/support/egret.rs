@@ -40,6 +40,12 @@ impl Egret {
         Egret::spawn(egret_with_descriptors(limit), "", flags)
     }
 
+    /// The same inside a network namespace, whose loopback its addresses are on.
+    #[cfg(target_os = "linux")]
+    pub fn inside<S: AsRef<str>>(namespace: &super::netns::NetNs, config: &str, flags: &[S]) -> Egret {
+        Egret::spawn(namespace.command(super::command::BINARY), config, flags)
+    }
+
     fn spawn<S: AsRef<str>>(mut command: Command, config: &str, flags: &[S]) -> Egret {
         let folder = tempfile::tempdir().unwrap();
         if !config.is_empty() {

@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::DEADLINE;
 
-/// Serves until the process ends; on loopback only.
+/// Serves until the process ends.
 pub struct Https {
     pub addr: SocketAddr,
     /// The authority's certificate, PEM.
@@ -20,12 +20,16 @@ pub struct Https {
 }
 
 impl Https {
-    /// `files` by path, for these names; the authority's certificate is written into `folder`.
+    /// `files` by path, for these names, on loopback; the authority's certificate is written into `folder`.
     pub fn start(names: &[&str], files: HashMap<String, Vec<u8>>, folder: &Path) -> Https {
+        Https::start_on("127.0.0.1:0", names, files, folder)
+    }
+
+    pub fn start_on(addr: &str, names: &[&str], files: HashMap<String, Vec<u8>>, folder: &Path) -> Https {
         let (config, pem) = certified(names);
         let ca = folder.join("ca.pem");
         std::fs::write(&ca, pem).expect("the folder can be written");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let listener = TcpListener::bind(addr).expect("a port is free");
         let addr = listener.local_addr().expect("it is bound");
         let files = Arc::new(files);
         std::thread::spawn(move || {

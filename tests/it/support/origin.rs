@@ -1,4 +1,4 @@
-//! Origins on loopback: threads that serve until their handle is dropped, and remember what reached them.
+//! Origins: threads that serve until their handle is dropped, and remember what reached them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
+use socket2::SockRef;
 
 use super::{DEADLINE, poll};
 
 pub struct Origin {
     pub addr: SocketAddr,
+    listener: TcpListener,
     seen: Arc<Seen>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -53,6 +55,7 @@ impl Origin {
         let addr = listener.local_addr().expect("it is bound");
         let (seen, handler) = (Arc::new(Seen::default()), Arc::new(handler));
         let shared = seen.clone();
+        let own = listener.try_clone().expect("descriptors are left");
         let accepting = std::thread::spawn(move || {
             let mut serving = Vec::new();
             while let Ok((stream, _)) = listener.accept() {
@@ -72,53 +75,24 @@ impl Origin {
             }
             serving.into_iter().for_each(|one| drop(one.join()));
         });
-        Origin { addr, seen, accepting: Some(accepting) }
+        Origin { addr, listener: own, seen, accepting: Some(accepting) }
     }
 
-    /// Sends back what it reads, half-closes when the client does.
     pub fn echo() -> Origin {
-        Origin::start(|mut stream, note| {
-            let mut buffer = vec![0; 64 * 1024];
-            while let Ok(read @ 1..) = stream.read(&mut buffer) {
-                note.note(&buffer[..read]);
-                if stream.write_all(&buffer[..read]).is_err() {
-                    break;
-                }
-            }
-            // The other side may be gone.
-            let _ = stream.shutdown(Shutdown::Write);
-        })
+        Origin::start(echo)
     }
 
     /// Notes each request and answers what `answer` makes of it. Closes where the answer says so.
     pub fn http(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Origin {
-        Origin::start(move |stream, note| serve_http(stream, note, &answer))
+        Origin::start(http(answer))
     }
 
-    /// Answers `200` with the body `ok`.
     pub fn http_ok() -> Origin {
-        Origin::http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
+        Origin::start(http_ok())
     }
 
-    /// TLS for any name, echoing; notes the SNI and the ALPN that were negotiated.
     pub fn tls(config: Arc<ServerConfig>) -> Origin {
-        Origin::start(move |mut stream, note| {
-            let Ok(mut tls) = ServerConnection::new(config.clone()) else { return };
-            while tls.is_handshaking() {
-                if tls.complete_io(&mut stream).is_err() {
-                    return;
-                }
-            }
-            let alpn = String::from_utf8_lossy(tls.alpn_protocol().unwrap_or_default()).into_owned();
-            note.note(format!("{} {alpn}", tls.server_name().unwrap_or_default()).trim().as_bytes());
-            let mut tls = rustls::Stream::new(&mut tls, &mut stream);
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = tls.read(&mut buffer) {
-                if tls.write_all(&buffer[..read]).is_err() {
-                    return;
-                }
-            }
-        })
+        Origin::start(tls(config))
     }
 
     pub fn connections(&self) -> usize {
@@ -149,9 +123,64 @@ impl Drop for Origin {
             // It may be closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        // Wakes the accept.
-        let _ = TcpStream::connect(self.addr);
+        // Wakes the accept. Where an end does not, a connection does.
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+        if cfg!(not(target_os = "linux")) {
+            let _ = TcpStream::connect(self.addr);
+        }
         self.accepting.take().map(JoinHandle::join);
+    }
+}
+
+/// Sends back what it reads, half-closes when the client does.
+pub fn echo(mut stream: TcpStream, note: &Note) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        note.note(&buffer[..read]);
+        if stream.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    // The other side may be gone.
+    let _ = stream.shutdown(Shutdown::Write);
+}
+
+/// Speaks first, as SMTP and SSH do, then echoes.
+pub fn greeter(mut stream: TcpStream, note: &Note) {
+    if stream.write_all(GREETING).is_ok() {
+        echo(stream, note);
+    }
+}
+
+pub const GREETING: &[u8] = b"220 hello\r\n";
+
+pub fn http(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> impl Fn(TcpStream, &Note) + Send + Sync {
+    move |stream, note| serve_http(stream, note, &answer)
+}
+
+/// Answers `200` with the body `ok`.
+pub fn http_ok() -> impl Fn(TcpStream, &Note) + Send + Sync {
+    http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
+}
+
+/// TLS for any name, echoing; notes the SNI and the ALPN that were negotiated.
+pub fn tls(config: Arc<ServerConfig>) -> impl Fn(TcpStream, &Note) + Send + Sync {
+    move |mut stream, note| {
+        let Ok(mut tls) = ServerConnection::new(config.clone()) else { return };
+        while tls.is_handshaking() {
+            if tls.complete_io(&mut stream).is_err() {
+                return;
+            }
+        }
+        let alpn = String::from_utf8_lossy(tls.alpn_protocol().unwrap_or_default()).into_owned();
+        note.note(format!("{} {alpn}", tls.server_name().unwrap_or_default()).trim().as_bytes());
+        let mut tls = rustls::Stream::new(&mut tls, &mut stream);
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = tls.read(&mut buffer) {
+            if tls.write_all(&buffer[..read]).is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! A client that sends bytes and shows what comes back.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::DEADLINE;
 
@@ -23,7 +25,22 @@ pub enum End {
 
 impl Client {
     pub fn connect(to: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&to, DEADLINE).expect("egret accepts");
+        Client::of(TcpStream::connect_timeout(&to, DEADLINE).expect("egret accepts"))
+    }
+
+    /// Connects from this address, where one is given. The address is known also where nobody accepts.
+    pub fn connect_from(from: Option<IpAddr>, to: SocketAddr) -> (SocketAddr, std::io::Result<Client>) {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("descriptors are left");
+        let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        socket.bind(&SocketAddr::new(from.unwrap_or(any), 0).into()).expect("the address is this machine's");
+        let connected = socket.connect_timeout(&to.into(), DEADLINE);
+        let addr = socket.local_addr().expect("it is bound").as_socket().expect("it is of IP");
+        // A mapped address is one of IPv4 on the wire.
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        (addr, connected.map(|()| Client::of(socket.into())))
+    }
+
+    fn of(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(DEADLINE)).expect("a deadline is allowed");
         stream.set_write_timeout(Some(DEADLINE)).expect("a deadline is allowed");
         stream.set_nodelay(true).expect("it is TCP");
