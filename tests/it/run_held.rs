@@ -1,7 +1,8 @@
 //! `egret run` as an ordinary user: commands of every kind, held in namespaces, and what they try to get out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -9,11 +10,12 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::clients::is_here;
-use super::support::command::{Answer, BINARY, clean, finish, signal};
+use super::support::command::{Answer, clean, finish, signal};
+use super::support::netns::{self, NetNs};
 use super::support::origin::Origin;
 use super::support::packages;
 use super::support::run::{ALLOWED, DENIED, RunLab, curl, ended, shell, started};
-use super::support::{eventually, poll};
+use super::support::{DEADLINE, eventually, poll};
 
 /// Who the command is, where the tests are root.
 const NOBODY: u32 = 65534;
@@ -114,7 +116,9 @@ fn git_clone() {
         return;
     }
     let lab = lab(packages::repository());
-    check_client(&lab, |host| format!("GIT_TERMINAL_PROMPT=0 git clone -q https://{host}/repo.git {host}-$$"));
+    check_client(&lab, |host| {
+        format!("rm -rf clone; GIT_TERMINAL_PROMPT=0 git clone -q https://{host}/repo.git clone")
+    });
 }
 
 #[test]
@@ -164,7 +168,8 @@ fn cargo_fetch() {
     }
     check_client(&lab, |host| {
         format!(
-            "export PATH={tools}:$PATH CARGO_HOME=$PWD/cargo-home-$$ CARGO_HTTP_MULTIPLEXING=false
+            "rm -rf cargo-home
+             export PATH={tools}:$PATH CARGO_HOME=$PWD/cargo-home CARGO_HTTP_MULTIPLEXING=false
              unset RUSTC RUSTUP_TOOLCHAIN RUSTC_WRAPPER CARGO; cd project-{host} && exec cargo fetch -q"
         )
     });
@@ -184,7 +189,7 @@ fn npm_install() {
     check_client(&lab, |host| {
         format!(
             "export npm_config_update_notifier=false npm_config_audit=false npm_config_fund=false
-             mkdir npm-$$ && cd npm-$$ && exec npm install --silent --fetch-retries 0 --cache cache \
+             rm -rf npm && mkdir npm && cd npm && exec npm install --loglevel error --fetch-retries 0 --cache cache \
              --registry https://{host}/ lab"
         )
     });
@@ -295,6 +300,33 @@ fn udp_goes_by_network_rules() {
     assert_denied(&report, "udp://192.0.2.7:9001 not-allowed");
 }
 
+/// Answers come from the address that was asked, which is nobody's inside.
+#[test]
+fn allowed_udp_is_answered() {
+    if !netns::is_possible() {
+        return;
+    }
+    let lab = hello();
+    fs::write(lab.path("send.py"), SEND_UDP).unwrap();
+    let outside = NetNs::new("outside");
+    outside.ip("addr add 192.0.2.7/32 dev lo");
+    let echo = outside.enter(|| UdpSocket::bind("192.0.2.7:9001").unwrap());
+    echo.set_read_timeout(Some(DEADLINE)).unwrap();
+    let answering = std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        let (length, from) = echo.recv_from(&mut buffer).unwrap();
+        echo.send_to(&[b"back: ", &buffer[..length]].concat(), from).unwrap();
+    });
+    let mut command = outside.command("setpriv");
+    let user = NOBODY.to_string();
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups", &lab.program(), "run"]);
+    command.args(["--allow=udp://192.0.2.7:9001", "--report=report.json"]).current_dir(lab.path("."));
+    let answer = finish(command.args(["--", "python3", "send.py"]), "");
+    assert_eq!((answer.code, answer.out.as_str()), (0, "b'back: out'\n"), "{}", answer.err);
+    assert_eq!(lines(&lab.json("report.json"), "allowed"), ["udp://192.0.2.7:9001 network-rule"]);
+    answering.join().unwrap();
+}
+
 /// What takes rights that nobody has inside.
 #[test]
 fn neither_new_namespaces_nor_raw_sockets_lead_out() {
@@ -353,7 +385,11 @@ fn nothing_is_left_when_egret_is_killed() {
     let script = format!("setsid sh -c 'trap \"\" HUP TERM; sleep 300' {word} &");
     let mut child = started(held(&lab, &[]), &lab, &script);
     eventually("it runs", || (!processes(&word).is_empty()).then_some(()));
-    let namespaces: Vec<_> = processes(&word).iter().filter_map(|pid| network_of(*pid)).collect();
+    // Egret's own command line has the word, too.
+    let inside = |network: &String| Some(network) != network_of(std::process::id()).as_ref();
+    let networks_of = |pids: Vec<u32>| pids.into_iter().filter_map(network_of).filter(inside).collect::<Vec<_>>();
+    let namespaces = networks_of(processes(&word));
+    assert!(!namespaces.is_empty());
     signal(child.id(), "KILL");
     child.wait().unwrap();
     eventually("all of it is gone", || processes(&word).is_empty().then_some(()));
@@ -389,10 +425,7 @@ fn it_stays_who_and_where_it_was() {
     let mut outside = clean("sh");
     outside.args(flags).current_dir(lab.path("."));
     let outside = finish(&mut as_nobody(outside), "what was typed\n");
-    let mut inside = as_nobody(clean(lab.path("egret").to_str().unwrap()));
-    if !lab.path("egret").exists() {
-        inside = clean(BINARY);
-    }
+    let mut inside = as_nobody(clean(&lab.program()));
     inside.current_dir(lab.path(".")).args(["run", "--", "sh"]).args(flags);
     let inside = finish(&mut inside, "what was typed\n");
     let split = |answer: &Answer| {
@@ -498,19 +531,21 @@ fn as_root_it_is_held_too() {
     assert_denied(&lab.json("report.json"), "dns://denied.test dns-not-allowed");
 }
 
-/// It says what is missing and what to do, and runs nothing.
+/// It says what is in the way and what to do, and runs nothing.
 #[test]
-fn without_its_tools_it_says_so_and_runs_nothing() {
+fn where_no_namespace_may_be_made_it_says_so_and_runs_nothing() {
     let lab = hello();
-    let mut command = held(&lab, &[]);
-    command.env("PATH", lab.path("no-programs"));
-    let answer = finish(command.args(["--", "/bin/sh", "-c", "echo ran"]), "");
+    let run = |flags: &[&str]| {
+        let forbidding = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all \"$@\"";
+        let mut command = as_nobody(clean("unshare"));
+        command.args(["-Ur", "sh", "-c", forbidding, "sh"]).arg(lab.program()).arg("run").args(flags);
+        finish(command.current_dir(lab.path(".")).args(["--", "/bin/sh", "-c", "echo ran"]), "")
+    };
+    let answer = run(&[]);
     assert_eq!((answer.code, answer.out.as_str()), (4, ""), "{}", answer.err);
-    for part in ["there is no `ip` here", "iproute2", "--proxy-only"] {
+    for part in ["user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=", "--proxy-only"] {
         assert!(answer.err.contains(part), "{part}: {}", answer.err);
     }
-    let unheld = HashMap::from([("PATH", lab.path("no-programs"))]);
-    let mut command = held(&lab, &["--proxy-only"]);
-    let answer = finish(command.envs(unheld).args(["--", "/bin/sh", "-c", "echo ran"]), "");
+    let answer = run(&["--proxy-only"]);
     assert_eq!((answer.code, answer.out.as_str()), (0, "ran\n"), "{}", answer.err);
 }

@@ -32,7 +32,7 @@ const FOREIGN: [&str; 12] = [
 ];
 
 /// Variables by which clients take an authority of their own.
-const AUTHORITIES: [&str; 7] = [
+const AUTHORITIES: [&str; 8] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
@@ -40,6 +40,7 @@ const AUTHORITIES: [&str; 7] = [
     "GIT_SSL_CAINFO",
     "CARGO_HTTP_CAINFO",
     "PIP_CERT",
+    "npm_config_cafile",
 ];
 
 /// Where the names lead, as far as the command is told.
@@ -71,8 +72,7 @@ impl RunLab {
 
     /// The same with this policy, in an environment that knows the origin's authority and no proxy.
     pub fn with_policy(&self, policy: &[&str]) -> Command {
-        let own = self.path("egret");
-        let mut command = clean(if own.exists() { own.to_str().expect("a plain path") } else { BINARY });
+        let mut command = clean(&self.program());
         for name in FOREIGN {
             command.env_remove(name);
         }
@@ -86,6 +86,12 @@ impl RunLab {
             command.arg(format!("--resolve={name}:{ADDRESS}"));
         }
         command
+    }
+
+    /// Where whoever runs in the folder finds Egret.
+    pub fn program(&self) -> String {
+        let own = self.path("egret");
+        if own.exists() { own.display().to_string() } else { BINARY.to_owned() }
     }
 
     /// Runs a shell script without holding it.
