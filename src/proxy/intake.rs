@@ -70,6 +70,9 @@ impl Intake {
         dns: &[SocketAddr],
         workers: usize,
     ) -> io::Result<Intake> {
+        if !gateway.listen.is_empty() && !cfg!(target_os = "linux") {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"));
+        }
         let handed_over = match gateway.mode {
             HandOver::Tproxy => Accepts::AnyAddress,
             HandOver::Redirect => Accepts::ItsOwn,
