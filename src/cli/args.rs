@@ -194,10 +194,11 @@ impl GatewayArgs {
 }
 
 /// A variable that is set to nothing says nothing.
-fn one(text: Option<String>) -> Option<String> {
+pub(super) fn one(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-fn given(texts: Vec<String>) -> Vec<String> {
+/// The same for what can be given more than once.
+pub(super) fn given(texts: Vec<String>) -> Vec<String> {
     texts.into_iter().filter(|text| !text.is_empty()).collect()
 }

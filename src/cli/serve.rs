@@ -249,7 +249,7 @@ fn listen_error(error: io::Error, other: &str) -> anyhow::Error {
     anyhow::anyhow!("{error}\n  = mend: {mend}")
 }
 
-fn start_record(policy: &Policy, digest: &str) -> StartRecord {
+pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {
     StartRecord {
         ts: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION"),
@@ -259,7 +259,7 @@ fn start_record(policy: &Policy, digest: &str) -> StartRecord {
     }
 }
 
-fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
+pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
     let LogConfig { sinks, on_error } = log;
     TelemetryConfig {
         sinks: sinks.iter().map(sink).collect(),
@@ -270,6 +270,7 @@ fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
             OnLogError::Refuse => OnError::Refuse,
         },
         resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
+        tally: None,
     }
 }
 

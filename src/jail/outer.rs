@@ -21,8 +21,13 @@ use super::refusal::{Refusal, StageError};
 
 /// What the init needs: rules, routes and sockets in any name, reply sockets of ports below 1024, mounts, and dropping
 /// capabilities for good.
-const INIT_NEEDS: [CapabilitySet; 4] =
-    [CapabilitySet::NET_ADMIN, CapabilitySet::NET_BIND_SERVICE, CapabilitySet::SYS_ADMIN, CapabilitySet::SETPCAP];
+const INIT_NEEDS: [CapabilitySet; 5] = [
+    CapabilitySet::NET_ADMIN,
+    CapabilitySet::NET_BIND_SERVICE,
+    CapabilitySet::NET_RAW,
+    CapabilitySet::SYS_ADMIN,
+    CapabilitySet::SETPCAP,
+];
 
 pub(super) fn run(program: &OsString, args: &[OsString]) -> Result<ExitCode, StageError> {
     let control = Channel::from_stdin()?;

@@ -8,6 +8,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::net::icmp;
 use crate::net::listener::{self, Accepts};
 
 use super::network::{DNS_PORT, Family, GATEWAY_PORT, UDP_PORT};
@@ -24,6 +25,8 @@ pub struct Sockets {
     /// All other UDP. IP_ORIGDSTADDR or IPV6_ORIGDSTADDR beside each datagram is where it was to go; an answer goes
     /// out through a socket that is bound to that, see [`super::ReplySockets`].
     pub udp: Vec<UdpSocket>,
+    /// Raw ICMP, for telling the command that a datagram was refused.
+    pub icmp: Vec<Socket>,
 }
 
 /// What a descriptor is, on its way out.
@@ -33,6 +36,7 @@ pub(super) enum Kind {
     DnsTcp,
     DnsUdp,
     Udp,
+    Icmp,
 }
 
 impl Sockets {
@@ -46,6 +50,7 @@ impl Sockets {
                 Kind::DnsTcp => self.dns_tcp.push(socket.into()),
                 Kind::DnsUdp => self.dns_udp.push(socket.into()),
                 Kind::Udp => self.udp.push(socket.into()),
+                Kind::Icmp => self.icmp.push(socket.into()),
             }
         }
     }
@@ -68,6 +73,7 @@ fn of_family(family: Family, workers: usize) -> io::Result<Vec<(Kind, OwnedFd)>>
     opened.extend(dns_tcp.into_iter().map(|socket| (Kind::DnsTcp, socket.into())));
     opened.push((Kind::DnsUdp, udp_socket(at(DNS_PORT))?.into()));
     opened.push((Kind::Udp, transparent(at(UDP_PORT))?.into()));
+    opened.push((Kind::Icmp, icmp::raw(Domain::for_address(at(0)))?.into()));
     Ok(opened)
 }
 

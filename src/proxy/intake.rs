@@ -17,8 +17,8 @@ use super::dns;
 pub(crate) struct Intake {
     explicit: Door,
     gateway: Door,
-    dns: dns::Sockets,
     datagrams: Datagrams,
+    dns: dns::Sockets,
 }
 
 /// How a connection is served, by where it came in.
@@ -83,14 +83,27 @@ impl Intake {
         Ok(Intake { explicit, gateway: door, datagrams, dns: dns::Sockets::bind(dns)? })
     }
 
-    /// The same with UDP that is handed over in another network: each socket for a worker of its own, where there are
-    /// enough.
-    #[expect(dead_code, reason = "for `egret run`, whose jail opens these sockets")]
-    pub(crate) fn with_datagrams(self, sockets: Vec<UdpSocket>, replies: ReplySockets, workers: usize) -> Intake {
+    /// Sockets of another network, in which everything is handed over: for `egret run`, whose jail opens them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn handed_over(gateway: Vec<Vec<TcpListener>>, dns: dns::Sockets) -> io::Result<Intake> {
+        let addrs = gateway.first().into_iter().flatten().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        Ok(Intake { gateway: Door { of_worker: gateway, addrs }, dns, ..Intake::default() })
+    }
+
+    /// The same with UDP: each socket for a worker of its own, where there are enough. Without `unreachable` what is
+    /// denied is dropped in silence.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_datagrams(
+        self,
+        sockets: Vec<UdpSocket>,
+        replies: ReplySockets,
+        unreachable: Option<Unreachable>,
+        workers: usize,
+    ) -> Intake {
         let mut of_worker: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
         let each = sockets.into_iter().enumerate();
         each.for_each(|(number, socket)| of_worker[number % workers].push(socket));
-        Intake { datagrams: Datagrams { of_worker, replies, unreachable: None }, ..self }
+        Intake { datagrams: Datagrams { of_worker, replies, unreachable: unreachable.map(Arc::new) }, ..self }
     }
 
     /// The sockets of one worker; they are gone from here.

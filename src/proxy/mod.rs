@@ -42,8 +42,10 @@ use crate::policy::Policy;
 use crate::telemetry::Log;
 
 pub(crate) use auth::same_secret;
+#[cfg(target_os = "linux")]
+pub(crate) use dns::Sockets as DnsSockets;
 pub(crate) use intake::Intake;
-pub(crate) use shared::{Lifecycle, Shared};
+pub(crate) use shared::{Active, Lifecycle, Shared};
 
 /// What the data plane runs with, beside its sockets.
 pub(crate) struct Setup {

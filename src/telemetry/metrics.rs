@@ -406,6 +406,7 @@ mod tests {
             start: start(),
             on_error: OnError::Serve,
             resource_id,
+            tally: None,
         };
         let telemetry = Telemetry::start(config).unwrap();
         telemetry.log().record_blocking(Event::Flow(allowed()));

@@ -35,6 +35,9 @@ mod parity;
 mod positive;
 mod readme;
 mod repository;
+mod run;
+#[cfg(target_os = "linux")]
+mod run_held;
 mod soak;
 mod support;
 #[cfg(target_os = "linux")]
