@@ -482,17 +482,17 @@ fn its_own_loopback_is_nobodys_business() {
 #[test]
 fn a_learned_policy_holds() {
     let lab = hello();
-    let script = format!("{}; {}", curl(ALLOWED), curl(DENIED));
-    let run = |flags: &[&str]| {
-        let mut command = as_nobody(lab.with_policy(flags));
-        shell(&mut command, &script)
-    };
+    // No policy of names could allow the last.
+    let nameless = "curl -sk --max-time 10 https://203.0.113.9/";
+    let script = format!("{}; {}; {nameless}; true", curl(ALLOWED), curl(DENIED));
+    let run = |flags: &[&str]| shell(&mut as_nobody(lab.with_policy(flags)), &script);
     let learned = run(&["--learn=egret.toml"]);
     assert_eq!((learned.code, learned.out.matches("hello").count()), (0, 2), "{}", learned.err);
     let text = fs::read_to_string(lab.path("egret.toml")).unwrap();
     let policy: toml::Table = text.parse().unwrap();
-    let expected = ["https://denied.test:443", "https://ok.test:443"].map(toml::Value::from).to_vec();
-    assert_eq!(policy["allow"], toml::Value::Array(expected), "{text}");
+    let expected = ["tcp://203.0.113.9:443", "https://denied.test:443", "https://ok.test:443"];
+    assert_eq!(policy["allow"], toml::Value::Array(expected.map(toml::Value::from).to_vec()), "{text}");
+    assert!(text.contains("# 1, denied this time (missing-sni)\n"), "{text}");
     assert_eq!(run(&[]).code, 0, "as egret.toml of this folder");
     let other = shell(&mut as_nobody(lab.with_policy(&[])), "curl -s --max-time 10 https://third.test/; true");
     assert_eq!(other.code, 3, "{}", other.err);
