@@ -7,9 +7,13 @@ mod args;
 mod banner;
 mod check;
 mod completions;
+#[cfg(target_os = "linux")]
+mod gateway;
+mod handover;
 mod output;
 mod portfile;
 mod ready;
+mod run;
 mod schema;
 mod serve;
 mod signals;
@@ -33,6 +37,8 @@ enum Exit {
     Usage,
     Denied,
     Failed,
+    /// What `run` was told to pass on, or found itself.
+    Child(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -42,6 +48,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Denied => 3,
             Exit::Failed => 4,
+            Exit::Child(code) => code,
         })
     }
 }
@@ -55,13 +62,15 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  clean
   2  the command line or the configuration is wrong
-  3  the policy denied something (check)
-  4  Egret itself failed";
+  3  the policy denied something (check; run, with a command that succeeded)
+  4  Egret itself failed
+run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
 
 const EXAMPLES: &str = "\
 Examples:
   egret serve                                       the built-in policy on 127.0.0.1:3128
   egret serve --policy ase --allow '*.contoso.com'  the same, and hosts of your own
+  egret run -- make test                            one command, and a report of what it was denied
   egret check https://login.windows.net             what would the policy say?
   egret check --explain https://example.com         and why?
   egret allowlist show ase                          what the default policy allows";
@@ -81,8 +90,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Args>),
+    Run(Box<run::Args>),
     Check(Box<check::Args>),
     Allowlist(allowlist::Args),
+    #[cfg(target_os = "linux")]
+    Gateway(gateway::Args),
     Schema(schema::Args),
     Ready(ready::Args),
     Completions(completions::Args),
@@ -90,6 +102,11 @@ enum Command {
 
 /// Runs the command that `args` say; the first of them is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    #[cfg(target_os = "linux")]
+    if let Some(code) = run::stage(&args) {
+        return code;
+    }
     let mut printer = Printer::new();
     let cli = match parse(args) {
         Ok(cli) => cli,
@@ -98,8 +115,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_diagnostics();
     let done = match cli.command {
         Command::Serve(args) => serve::run(*args, &mut printer),
+        Command::Run(args) => run::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
+        #[cfg(target_os = "linux")]
+        Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),
         Command::Ready(args) => ready::run(&args, &mut printer),
         Command::Completions(args) => completions::run(&args, &mut printer),

@@ -92,6 +92,13 @@ impl Printer {
         let _ = writeln!(self.rest, "{line}");
     }
 
+    /// One line of JSON that is no data.
+    pub(super) fn tell_json(&mut self, value: &impl Serialize) -> Result<(), PrintError> {
+        let line = serde_json::to_string(value).map_err(io::Error::other)?;
+        self.tell(&line);
+        Ok(())
+    }
+
     pub(super) fn warn(&mut self, what: &str) {
         let style = AnsiColor::Yellow.on_default().bold();
         self.tell(&format!("{style}warning:{style:#} {what}"));

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::args::{PolicyArgs, ProxyArgs};
 use super::banner::{self, Listening};
+use super::handover::HandOver;
 use super::output::{self, Printer};
 use super::signals::{Signal, Signals};
 use super::{Exit, UsageError, portfile::PortFile};
@@ -116,9 +117,13 @@ impl Service {
         let admin_addr = admin.as_ref().map(AdminListener::addr);
         let lifecycle = Lifecycle::default();
         let (dns, drain) = (config.dns.clone(), config.proxy.timeouts.drain);
-        let intake = Intake::bind(&config.proxy.listen, &config.gateway, config.proxy.workers)
+        let intake = Intake::bind(&config.proxy.listen, &config.gateway, &dns.proxy.listen, config.proxy.workers)
             .map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
-        let addrs = Listening { explicit: intake.explicit().to_vec(), gateway: intake.gateway().to_vec() };
+        let addrs = Listening {
+            explicit: intake.explicit().to_vec(),
+            gateway: intake.gateway().to_vec(),
+            dns: intake.dns().to_vec(),
+        };
         let setup = Setup {
             proxy: config.proxy.clone(),
             gateway: config.gateway.clone(),
@@ -131,6 +136,8 @@ impl Service {
             mark: mark_of(&config.gateway)?,
         };
         let proxy = Proxy::start(setup, intake)?;
+        let gateway = GatewayConfig { listen: addrs.gateway.clone(), ..config.gateway.clone() };
+        let handover = HandOver::install(gateway, proxy.shared().active().policy.rules(), printer)?;
         if !quiet {
             banner::show(&config, &addrs, admin_addr, &tries, printer);
         }
@@ -141,7 +148,7 @@ impl Service {
         if !quiet {
             banner::ready(&addrs, printer);
         }
-        let running = Running { proxy, control: &control, log, lifecycle, drain };
+        let running = Running { proxy, control: &control, log, lifecycle, drain, handover };
         runtime.block_on(running.until_stopped(signals, printer))
     }
 }
@@ -152,16 +159,20 @@ struct Running<'a> {
     log: &'a Log,
     lifecycle: Lifecycle,
     drain: Duration,
+    handover: HandOver,
 }
 
 impl Running<'_> {
     /// Serves until a signal, drains until its deadline or a second signal, then cuts what is left.
     async fn until_stopped(self, mut signals: Signals, printer: &mut Printer) -> anyhow::Result<()> {
-        let Running { proxy, control, log, lifecycle, drain } = self;
+        let Running { proxy, control, log, lifecycle, drain, mut handover } = self;
+        let shared = proxy.shared().clone();
+        let mut policy_changes = shared.policy_changes();
         let mut ended = tokio::task::spawn_blocking(move || proxy.join());
         loop {
             tokio::select! {
                 _ = &mut ended => bail!("every worker of the proxy has ended"),
+                Ok(()) = policy_changes.changed() => handover.follow(shared.active().policy.rules(), printer),
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
                     Signal::Reload => {
@@ -172,10 +183,14 @@ impl Running<'_> {
             }
         }
         lifecycle.drain.cancel();
-        tokio::select! {
-            _ = &mut ended => return Ok(()),
-            () = tokio::time::sleep(drain) => {}
-            () = signals.stop() => {}
+        let drained = tokio::select! {
+            _ = &mut ended => true,
+            () = tokio::time::sleep(drain) => false,
+            () = signals.stop() => false,
+        };
+        handover.remove(printer);
+        if drained {
+            return Ok(());
         }
         printer.tell("still running flows are cut");
         lifecycle.kill.cancel();
@@ -234,7 +249,7 @@ fn listen_error(error: io::Error, other: &str) -> anyhow::Error {
     anyhow::anyhow!("{error}\n  = mend: {mend}")
 }
 
-fn start_record(policy: &Policy, digest: &str) -> StartRecord {
+pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {
     StartRecord {
         ts: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION"),
@@ -244,7 +259,7 @@ fn start_record(policy: &Policy, digest: &str) -> StartRecord {
     }
 }
 
-fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
+pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
     let LogConfig { sinks, on_error } = log;
     TelemetryConfig {
         sinks: sinks.iter().map(sink).collect(),
@@ -255,6 +270,7 @@ fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
             OnLogError::Refuse => OnError::Refuse,
         },
         resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
+        tally: None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::flow::Profile;
 use crate::policy::DnatDeny;
 
 use super::error::{Findings, Problem};
-use super::load::Overrides;
+use super::load::{Overrides, Purpose};
 use super::reader::Section;
 use super::resolved::{
     DeniedTcp, DeniedUdp, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules,
@@ -22,6 +22,7 @@ const MARK: u32 = 0x4567;
 /// None is what an origin does not speak of.
 #[derive(Debug, Default)]
 pub(super) struct GatewaySettings {
+    purpose: Purpose,
     listen: Option<Vec<SocketAddr>>,
     mode: Option<HandOver>,
     rules: Option<KernelRules>,
@@ -37,6 +38,7 @@ pub(super) struct GatewaySettings {
 impl GatewaySettings {
     pub(super) fn of_file(gateway: &Section, findings: &mut Findings) -> GatewaySettings {
         GatewaySettings {
+            purpose: Purpose::default(),
             listen: gateway.list("listen").map(|texts| read_each(&texts, findings, values::listen)),
             mode: read_word(gateway.text("mode"), values::HAND_OVERS, findings),
             rules: read_word(gateway.text("rules"), values::KERNEL_RULES, findings),
@@ -51,10 +53,11 @@ impl GatewaySettings {
     }
 
     pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> GatewaySettings {
-        let Overrides { gateway, gateway_mode, gateway_rules, interfaces, .. } = flags;
+        let Overrides { purpose, gateway, gateway_mode, gateway_rules, interfaces, .. } = flags;
         let each = |flag, texts: &[String]| given(many(flag, texts));
         let (listen, interfaces) = (each("--gateway", gateway), each("--interface", interfaces));
         GatewaySettings {
+            purpose: *purpose,
             listen: listen.map(|texts| read_each(&texts, findings, values::listen)),
             mode: read_word(one("--gateway-mode", gateway_mode), values::HAND_OVERS, findings),
             rules: read_word(one("--gateway-rules", gateway_rules), values::KERNEL_RULES, findings),
@@ -65,6 +68,7 @@ impl GatewaySettings {
 
     pub(super) fn over(self, file: GatewaySettings) -> GatewaySettings {
         GatewaySettings {
+            purpose: self.purpose,
             listen: self.listen.or(file.listen),
             mode: self.mode.or(file.mode),
             rules: self.rules.or(file.rules),
@@ -80,6 +84,7 @@ impl GatewaySettings {
 
     pub(super) fn resolve(self, profile: Profile) -> GatewayConfig {
         let GatewaySettings {
+            purpose,
             listen,
             mode,
             rules,
@@ -91,7 +96,7 @@ impl GatewaySettings {
             host_without_port,
             dnat_deny,
         } = self;
-        let (tcp, udp) = usual_denials(profile);
+        let (tcp, udp) = usual_denials(profile, purpose);
         GatewayConfig {
             listen: listen.unwrap_or_default(),
             mode: mode.unwrap_or_default(),
@@ -108,16 +113,17 @@ impl GatewaySettings {
 }
 
 /// Azure drops in silence, as far as that is known; what is safe says no at once.
-fn usual_denials(profile: Profile) -> (DeniedTcp, DeniedUdp) {
-    match profile {
-        Profile::Azure => (DeniedTcp::Silence, DeniedUdp::Drop),
-        Profile::Strict => (DeniedTcp::Reset, DeniedUdp::Unreachable),
+fn usual_denials(profile: Profile, purpose: Purpose) -> (DeniedTcp, DeniedUdp) {
+    match (profile, purpose) {
+        (Profile::Azure, Purpose::Serve) => (DeniedTcp::Silence, DeniedUdp::Drop),
+        (Profile::Strict, _) | (_, Purpose::Run) => (DeniedTcp::Reset, DeniedUdp::Unreachable),
     }
 }
 
 /// The same for the DNS proxy.
 #[derive(Debug, Default)]
 pub(super) struct DnsProxySettings {
+    purpose: Purpose,
     listen: Option<Vec<SocketAddr>>,
     mode: Option<DnsMode>,
     synthetic: Option<IpNet>,
@@ -126,6 +132,7 @@ pub(super) struct DnsProxySettings {
 impl DnsProxySettings {
     pub(super) fn of_file(dns: &Section, findings: &mut Findings) -> DnsProxySettings {
         DnsProxySettings {
+            purpose: Purpose::default(),
             listen: dns.list("listen").map(|texts| read_each(&texts, findings, listen)),
             mode: read_word(dns.text("mode"), values::DNS_MODES, findings),
             synthetic: dns.text("synthetic").and_then(|text| text.read(findings, |text| values::synthetic(text))),
@@ -133,9 +140,10 @@ impl DnsProxySettings {
     }
 
     pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> DnsProxySettings {
-        let Overrides { dns, dns_mode, dns_synthetic, .. } = flags;
+        let Overrides { purpose, dns, dns_mode, dns_synthetic, .. } = flags;
         let synthetic = one("--dns-synthetic", dns_synthetic);
         DnsProxySettings {
+            purpose: *purpose,
             listen: given(many("--dns", dns)).map(|texts| read_each(&texts, findings, listen)),
             mode: read_word(one("--dns-mode", dns_mode), values::DNS_MODES, findings),
             synthetic: synthetic.and_then(|text| text.read(findings, |text| values::synthetic(text))),
@@ -144,6 +152,7 @@ impl DnsProxySettings {
 
     pub(super) fn over(self, file: DnsProxySettings) -> DnsProxySettings {
         DnsProxySettings {
+            purpose: self.purpose,
             listen: self.listen.or(file.listen),
             mode: self.mode.or(file.mode),
             synthetic: self.synthetic.or(file.synthetic),
@@ -151,10 +160,10 @@ impl DnsProxySettings {
     }
 
     pub(super) fn resolve(self, profile: Profile) -> (DnsProxyConfig, Option<IpNet>) {
-        let DnsProxySettings { listen, mode, synthetic } = self;
-        let usual = match profile {
-            Profile::Azure => DnsMode::Azure,
-            Profile::Strict => DnsMode::Strict,
+        let DnsProxySettings { purpose, listen, mode, synthetic } = self;
+        let usual = match (profile, purpose) {
+            (Profile::Azure, Purpose::Serve) => DnsMode::Azure,
+            (Profile::Strict, _) | (_, Purpose::Run) => DnsMode::Strict,
         };
         (DnsProxyConfig { listen: listen.unwrap_or_default(), mode: mode.unwrap_or(usual) }, synthetic)
     }

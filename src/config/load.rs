@@ -17,9 +17,19 @@ use super::settings::{ResolvedSettings, Settings, many};
 use super::shorthand::Shorthand;
 use super::values::{self, ServiceEndpoints};
 
+/// What a configuration is loaded for. What nobody says depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    #[default]
+    Serve,
+    /// One command: what is denied fails at once, and a name that no rule could allow is not resolved.
+    Run,
+}
+
 /// What the command line and the environment say, as it was typed.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
+    pub purpose: Purpose,
     /// `--config`
     pub config: Option<PathBuf>,
     /// `--policy`: instead of the file's `policy`, where there is any.

@@ -18,7 +18,7 @@ mod target;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, Position};
-pub use load::{Loaded, Overrides, load};
+pub use load::{Loaded, Overrides, Purpose, load};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};

@@ -140,6 +140,7 @@ impl Settings {
             (GatewaySettings::of_flags(flags, findings), DnsProxySettings::of_flags(flags, findings));
         // The loader itself reads the first five, the gateway and the DNS proxy the last seven.
         let Overrides {
+            purpose: _,
             config: _,
             policy: _,
             allow: _,

@@ -29,8 +29,15 @@ pub(crate) struct Unreachable {
 impl Unreachable {
     /// Takes `CAP_NET_RAW`.
     pub(crate) fn open() -> io::Result<Unreachable> {
-        let v4 = raw(Domain::IPV4, Protocol::ICMPV4)?;
-        Ok(Unreachable { v4, v6: raw(Domain::IPV6, Protocol::ICMPV6).ok() })
+        Ok(Unreachable { v4: raw(Domain::IPV4)?, v6: raw(Domain::IPV6).ok() })
+    }
+
+    /// With sockets of another network, one a family. None where there is none for IPv4.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with(sockets: Vec<Socket>) -> Option<Unreachable> {
+        let is_v4 = |socket: &Socket| socket.domain().is_ok_and(|domain| domain == Domain::IPV4);
+        let (v4, v6): (Vec<Socket>, Vec<Socket>) = sockets.into_iter().partition(is_v4);
+        Some(Unreachable { v4: v4.into_iter().next()?, v6: v6.into_iter().next() })
     }
 
     /// Tells the client that nobody is where it sent a datagram of so many bytes. As with any ICMP, it may get lost.
@@ -45,7 +52,9 @@ impl Unreachable {
     }
 }
 
-fn raw(domain: Domain, protocol: Protocol) -> io::Result<Socket> {
+/// A socket for messages to clients of this family.
+pub(crate) fn raw(domain: Domain) -> io::Result<Socket> {
+    let protocol = if domain == Domain::IPV6 { Protocol::ICMPV6 } else { Protocol::ICMPV4 };
     let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
     socket.set_nonblocking(true)?;
     // It gets a copy of all ICMP that arrives, and nobody reads it.

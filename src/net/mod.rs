@@ -4,9 +4,13 @@
 
 pub(crate) mod deadline;
 pub(crate) mod dial;
+pub(crate) mod dns;
 pub(crate) mod icmp;
 pub(crate) mod listener;
+#[cfg(target_os = "linux")]
+pub(crate) mod nft;
 pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;
+mod splice;
 pub(crate) mod udp;

@@ -10,12 +10,15 @@ use crate::net::icmp::Unreachable;
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::{self, ReplySockets};
 
+use super::dns;
+
 /// Listeners by worker, and where they listen.
 #[derive(Default)]
 pub(crate) struct Intake {
     explicit: Door,
     gateway: Door,
     datagrams: Datagrams,
+    dns: dns::Sockets,
 }
 
 /// How a connection is served, by where it came in.
@@ -61,7 +64,15 @@ pub(super) struct Doors {
 
 impl Intake {
     /// Binds everything that is configured, for so many workers. An error names the address.
-    pub(crate) fn bind(explicit: &[SocketAddr], gateway: &GatewayConfig, workers: usize) -> io::Result<Intake> {
+    pub(crate) fn bind(
+        explicit: &[SocketAddr],
+        gateway: &GatewayConfig,
+        dns: &[SocketAddr],
+        workers: usize,
+    ) -> io::Result<Intake> {
+        if !gateway.listen.is_empty() && !cfg!(target_os = "linux") {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"));
+        }
         let handed_over = match gateway.mode {
             HandOver::Tproxy => Accepts::AnyAddress,
             HandOver::Redirect => Accepts::ItsOwn,
@@ -69,17 +80,30 @@ impl Intake {
         let explicit = Door::bind(explicit, workers, Accepts::ItsOwn)?;
         let door = Door::bind(&gateway.listen, workers, handed_over)?;
         let datagrams = Datagrams::bind(&door.addrs, gateway, workers)?;
-        Ok(Intake { explicit, gateway: door, datagrams })
+        Ok(Intake { explicit, gateway: door, datagrams, dns: dns::Sockets::bind(dns)? })
     }
 
-    /// The same with UDP that is handed over in another network: each socket for a worker of its own, where there are
-    /// enough.
-    #[expect(dead_code, reason = "for `egret run`, whose jail opens these sockets")]
-    pub(crate) fn with_datagrams(self, sockets: Vec<UdpSocket>, replies: ReplySockets, workers: usize) -> Intake {
+    /// Sockets of another network, in which everything is handed over: for `egret run`, whose jail opens them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn handed_over(gateway: Vec<Vec<TcpListener>>, dns: dns::Sockets) -> io::Result<Intake> {
+        let addrs = gateway.first().into_iter().flatten().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        Ok(Intake { gateway: Door { of_worker: gateway, addrs }, dns, ..Intake::default() })
+    }
+
+    /// The same with UDP: each socket for a worker of its own, where there are enough. Without `unreachable` what is
+    /// denied is dropped in silence.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_datagrams(
+        self,
+        sockets: Vec<UdpSocket>,
+        replies: ReplySockets,
+        unreachable: Option<Unreachable>,
+        workers: usize,
+    ) -> Intake {
         let mut of_worker: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
         let each = sockets.into_iter().enumerate();
         each.for_each(|(number, socket)| of_worker[number % workers].push(socket));
-        Intake { datagrams: Datagrams { of_worker, replies, unreachable: None }, ..self }
+        Intake { datagrams: Datagrams { of_worker, replies, unreachable: unreachable.map(Arc::new) }, ..self }
     }
 
     /// The sockets of one worker; they are gone from here.
@@ -97,6 +121,16 @@ impl Intake {
     /// Where the explicit proxy listens, with the ports that were chosen for 0.
     pub(crate) fn explicit(&self) -> &[SocketAddr] {
         &self.explicit.addrs
+    }
+
+    /// The sockets of DNS clients; they are gone from here.
+    pub(super) fn take_dns(&mut self) -> dns::Sockets {
+        std::mem::take(&mut self.dns)
+    }
+
+    /// The same of the DNS proxy.
+    pub(crate) fn dns(&self) -> &[SocketAddr] {
+        self.dns.addrs()
     }
 
     /// The same of the gateway.

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason};
+use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
 
@@ -26,10 +27,16 @@ use super::{explicit, gateway, udp};
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
-pub(super) fn start(number: usize, doors: Doors, shared: Arc<Shared>, dns: DnsConfig) -> io::Result<JoinHandle<()>> {
+pub(super) fn start(
+    number: usize,
+    doors: Doors,
+    shared: Arc<Shared>,
+    dns: &DnsConfig,
+    asker: Asker,
+) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
-    let resolver = Resolver::new(&dns, shared.config.timeouts.resolve).map_err(io::Error::other)?;
+    let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
     let Doors { listeners, datagrams, replies, unreachable } = doors;
     let listeners = listeners.into_iter().map(|(front, listener)| Ok((front, TcpListener::from_std(listener)?)));
     let listeners = listeners.collect::<io::Result<Vec<_>>>()?;

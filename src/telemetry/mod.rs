@@ -17,17 +17,22 @@ mod recent;
 mod record;
 mod recorder;
 mod sink;
+mod tally;
 mod text;
 mod writer;
 
 pub use json::SCHEMA_VERSION;
-pub use metrics::{CONTENT_TYPE, CoreCounters, Counter, Gauge, Metrics, RuleHits};
+pub use metrics::{CONTENT_TYPE, CoreCounters, Counter, DnsCounters, DnsOutcome, Gauge, Metrics, RuleHits};
 pub use recent::{Filter, Logged, RECENT_FLOWS};
+#[cfg(test)]
+pub(crate) use record::tests;
 pub use record::{
-    CloseRecord, CloseWhy, ClosedBy, Counts, Escaped, Event, FlowRecord, ReloadRecord, RunId, Seen, StartRecord,
+    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FlowRecord, FqdnFailureRecord, ReloadRecord,
+    RunId, Seen, StartRecord, Transport,
 };
 pub use recorder::{Log, Recorder};
 pub use sink::{Duty, Format, OnError, SinkSpec, Target};
+pub use tally::{Row, Rows, Tally, Totals};
 pub(crate) use text::Printable;
 
 use std::io;
@@ -52,6 +57,8 @@ pub struct TelemetryConfig {
     pub on_error: OnError,
     /// Of the firewall that Azure's formats name.
     pub resource_id: Arc<str>,
+    /// Counts what is recorded, for a report; None where nobody asks for one.
+    pub tally: Option<Tally>,
 }
 
 /// Batches that wait for the writer at most, of [`recorder::BATCH`] records each: some 3 MB.
@@ -71,14 +78,14 @@ impl Telemetry {
     }
 
     fn start_with_queue(config: TelemetryConfig, queue: usize) -> io::Result<Telemetry> {
-        let TelemetryConfig { sinks, run, start, on_error, resource_id } = config;
+        let TelemetryConfig { sinks, run, start, on_error, resource_id, tally } = config;
         let identity = Identity { run: run.clone(), resource_id };
         let sinks = sinks.iter().map(|spec| Sink::open(spec, &identity)).collect::<io::Result<Vec<Sink>>>()?;
         let shared = Arc::new(Shared::new(run));
         let (batches, queue) = tokio::sync::mpsc::channel(queue);
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let writer = Writer::new(sinks, on_error, shared.clone());
+        let writer = Writer::new(sinks, on_error, tally, shared.clone());
         let (end, ended) = std::sync::mpsc::sync_channel(1);
         let stopped = stop.clone();
         std::thread::Builder::new().name("egret-log".to_owned()).spawn(move || {

@@ -13,6 +13,7 @@ use super::recent::Logged;
 use super::record::{Counts, Event, StartRecord};
 use super::recorder::{Batch, Shared};
 use super::sink::{Entry, OnError, Sink};
+use super::tally::Tally;
 use crate::flow::Verdict;
 
 /// How often files are looked after: renamed ones, and those that could not be written.
@@ -21,14 +22,15 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     sinks: Vec<Sink>,
     on_error: OnError,
+    tally: Option<Tally>,
     shared: Arc<Shared>,
     next_seq: u64,
     counts: Counts,
 }
 
 impl Writer {
-    pub(super) fn new(sinks: Vec<Sink>, on_error: OnError, shared: Arc<Shared>) -> Writer {
-        Writer { sinks, on_error, shared, next_seq: 0, counts: Counts::default() }
+    pub(super) fn new(sinks: Vec<Sink>, on_error: OnError, tally: Option<Tally>, shared: Arc<Shared>) -> Writer {
+        Writer { sinks, on_error, tally, shared, next_seq: 0, counts: Counts::default() }
     }
 
     /// Writes until it is stopped; then what is queued, and the end record.
@@ -70,6 +72,9 @@ impl Writer {
     }
 
     fn write(&mut self, batch: Batch) {
+        if let Some(tally) = &self.tally {
+            tally.add(&batch);
+        }
         let shared = self.shared.clone();
         let mut recent = shared.recent();
         for event in batch {
@@ -86,6 +91,12 @@ impl Writer {
                 Event::Close(record) => {
                     self.counts.closed += 1;
                     self.number(&Entry::Close(&record));
+                }
+                Event::Dns(record) => {
+                    self.number(&Entry::Dns(&record));
+                }
+                Event::FqdnFailure(record) => {
+                    self.number(&Entry::FqdnFailure(&record));
                 }
                 Event::Reload(record) => {
                     self.counts.reloads += 1;
@@ -156,7 +167,14 @@ mod tests {
 
     fn config(sinks: Vec<SinkSpec>) -> TelemetryConfig {
         let resource_id = crate::azure::logs::DEFAULT_RESOURCE_ID.into();
-        TelemetryConfig { sinks, run: RunId::from_bits(1), start: start(), on_error: OnError::Serve, resource_id }
+        TelemetryConfig {
+            sinks,
+            run: RunId::from_bits(1),
+            start: start(),
+            on_error: OnError::Serve,
+            resource_id,
+            tally: None,
+        }
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -8,9 +8,11 @@
 //! says *incomplete* or what it says of the whole input.
 
 pub mod client_hello;
+pub mod dns;
 pub mod http_body;
 pub mod http_head;
 pub mod socks5;
+pub mod tds;
 
 /// Why there is no value (yet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::support::egret::Egret;
 use super::support::https::Https;
+use super::support::packages;
 use super::support::{DEADLINE, poll, skip};
 
 /// Two names lead to the origin; only the first is allowed.
@@ -105,7 +105,7 @@ fn fails(command: &mut Command) -> String {
 }
 
 /// Is the program here? In CI it has to be.
-fn is_here(program: &str, look: &[&str]) -> bool {
+pub fn is_here(program: &str, look: &[&str]) -> bool {
     let found = Command::new(program).args(look).output().is_ok_and(|output| output.status.success());
     if !found {
         skip(&format!("{program} is not here"));
@@ -225,40 +225,12 @@ fn node() {
     lab.assert_allowed_and_denied();
 }
 
-/// Every file below a folder, by its path behind `prefix`.
-fn files_below(folder: &Path, prefix: &str) -> HashMap<String, Vec<u8>> {
-    let mut found = HashMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = format!("{prefix}/{}", path.file_name().unwrap().to_str().unwrap());
-        if path.is_dir() {
-            found.extend(files_below(&path, &name));
-        } else {
-            found.insert(name, fs::read(path).unwrap());
-        }
-    }
-    found
-}
-
 #[test]
 fn git_clone() {
     if !is_here("git", &["--version"]) {
         return;
     }
-    let source = tempfile::tempdir().unwrap();
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        let identity = ["-c", "user.name=lab", "-c", "user.email=lab@ok.test", "-c", "init.defaultBranch=main"];
-        command.current_dir(source.path()).args(identity).args(args);
-        succeeds(&mut command)
-    };
-    git(&["init", "-q", "work"]);
-    fs::write(source.path().join("work/README"), "cloned").unwrap();
-    git(&["-C", "work", "add", "README"]);
-    git(&["-C", "work", "commit", "-q", "-m", "one"]);
-    git(&["clone", "-q", "--bare", "work", "bare"]);
-    git(&["-C", "bare", "update-server-info"]);
-    let lab = Lab::new(files_below(&source.path().join("bare"), "/repo.git"));
+    let lab = Lab::new(packages::repository());
     let clone = |host: &str| {
         let mut command = lab.command("git");
         command.env("GIT_TERMINAL_PROMPT", "0");
@@ -272,32 +244,12 @@ fn git_clone() {
     lab.assert_allowed_and_denied();
 }
 
-/// A wheel is a zip archive with three files of metadata.
-const MAKE_WHEEL: &str = "
-import sys, zipfile
-info = 'lab-1.0.dist-info/'
-with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
-    wheel.writestr('lab.py', '')
-    wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: lab\\nVersion: 1.0\\n')
-    wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
-    wheel.writestr(info + 'RECORD', '')
-";
-
-const WHEEL: &str = "lab-1.0-py3-none-any.whl";
-
 #[test]
 fn pip_download() {
     if !is_here("python3", &["-m", "pip", "--version"]) {
         return;
     }
-    let made = tempfile::tempdir().unwrap();
-    let wheel: PathBuf = made.path().join(WHEEL);
-    succeeds(Command::new("python3").args(["-c", MAKE_WHEEL]).arg(&wheel));
-    let page = format!("<a href=\"/files/{WHEEL}\">{WHEEL}</a>");
-    let lab = Lab::new(HashMap::from([
-        ("/simple/lab/".to_owned(), page.into_bytes()),
-        (format!("/files/{WHEEL}"), fs::read(&wheel).unwrap()),
-    ]));
+    let lab = Lab::new(packages::wheel());
     let pip = |host: &str| {
         let mut command = lab.command("python3");
         command.env("PIP_CERT", &lab.origin.ca).env("PIP_CONFIG_FILE", "/dev/null");
@@ -306,46 +258,16 @@ fn pip_download() {
         command
     };
     succeeds(&mut pip(ALLOWED));
-    assert!(lab.folder.path().join(ALLOWED).join(WHEEL).exists());
+    assert!(lab.folder.path().join(ALLOWED).join(packages::WHEEL).exists());
     fails(&mut pip(DENIED));
     lab.assert_allowed_and_denied();
 }
 
-/// A crate with nothing in it, packed as registries have them.
-fn packed_crate(folder: &Path) -> Vec<u8> {
-    let root = folder.join("lab-1.0.0");
-    fs::create_dir_all(root.join("src")).unwrap();
-    fs::write(root.join("Cargo.toml"), "[package]\nname = \"lab\"\nversion = \"1.0.0\"\nedition = \"2021\"\n").unwrap();
-    fs::write(root.join("src/lib.rs"), "").unwrap();
-    succeeds(Command::new("tar").current_dir(folder).args(["-czf", "lab.crate", "lab-1.0.0"]));
-    fs::read(folder.join("lab.crate")).unwrap()
-}
-
 #[test]
 fn cargo_fetch() {
-    use sha2::{Digest, Sha256};
-    let made = tempfile::tempdir().unwrap();
-    let packed = packed_crate(made.path());
-    let sum: String = Sha256::digest(&packed).iter().map(|byte| format!("{byte:02x}")).collect();
-    let index = format!(
-        "{{\"name\":\"lab\",\"vers\":\"1.0.0\",\"deps\":[],\"cksum\":\"{sum}\",\"features\":{{}},\"yanked\":false}}\n"
-    );
-    let config = |host: &str| format!("{{\"dl\":\"https://{host}/crates/{{crate}}\"}}").into_bytes();
-    let lab = Lab::new(HashMap::from([
-        ("/index/config.json".to_owned(), config(ALLOWED)),
-        ("/index/3/l/lab".to_owned(), index.into_bytes()),
-        ("/crates/lab".to_owned(), packed),
-    ]));
+    let lab = Lab::new(packages::cargo_registry(ALLOWED));
     let fetch = |host: &str| {
-        let project = lab.folder.path().join(format!("project-{host}"));
-        fs::create_dir_all(project.join("src")).unwrap();
-        fs::create_dir_all(project.join(".cargo")).unwrap();
-        fs::write(project.join("src/lib.rs"), "").unwrap();
-        let manifest = "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n\
-                        [dependencies]\nlab = { version = \"1\", registry = \"lab\" }\n";
-        fs::write(project.join("Cargo.toml"), manifest).unwrap();
-        let registry = format!("[registries.lab]\nindex = \"sparse+https://{host}/index/\"\n[net]\nretry = 0\n");
-        fs::write(project.join(".cargo/config.toml"), registry).unwrap();
+        let project = packages::cargo_project(lab.folder.path(), host);
         let mut command = lab.command(env!("CARGO"));
         command.env("CARGO_HOME", lab.folder.path().join("cargo-home")).env("CARGO_HTTP_CAINFO", &lab.origin.ca);
         command.env("CARGO_HTTP_MULTIPLEXING", "false").current_dir(project).args(["fetch"]);

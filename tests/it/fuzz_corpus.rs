@@ -42,3 +42,13 @@ fn host_name() {
 fn socks5() {
     replay("socks5", bodies::socks5);
 }
+
+#[test]
+fn dns_query() {
+    replay("dns_query", bodies::dns_query);
+}
+
+#[test]
+fn tds() {
+    replay("tds", bodies::tds);
+}

@@ -16,19 +16,28 @@ mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
+#[cfg(target_os = "linux")]
+mod bulk;
 mod cases;
 mod cli;
 mod clients;
 mod config;
+mod dns;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod layering;
+mod mssql;
+#[cfg(target_os = "linux")]
+mod nft;
 #[cfg(target_os = "linux")]
 mod parity;
 mod positive;
 mod readme;
 mod repository;
+mod run;
+#[cfg(target_os = "linux")]
+mod run_held;
 mod soak;
 mod support;
 #[cfg(target_os = "linux")]

@@ -13,8 +13,11 @@ pub mod lab;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod origin;
+pub mod packages;
 pub mod random;
 pub mod raw;
+pub mod run;
+pub mod upstream;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,337 @@
+//! `--learn`: everything is permitted, and what was seen becomes the smallest policy that allows it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::plan::{HOST_PORTS, of_targets};
+use crate::cli::UsageError;
+use crate::config::TargetRule;
+use crate::flow::{Authority, Host, Protocol, Reason, Via};
+use crate::policy::RuleSet;
+use crate::telemetry::{FlowRecord, Printable, Row, Seen, Totals};
+
+/// The first line of a file that may be written over.
+const MARK: &str = "# Learned by `egret run --learn`";
+
+/// The ports that the gateway looks into are for application rules, so that names are learned there and no
+/// addresses; all the rest is for network rules.
+const EVERYTHING: [&str; 9] = [
+    "http://*:80",
+    "https://*:443",
+    "mssql://*:1433",
+    "tcp://*:1-79",
+    "tcp://*:81-442",
+    "tcp://*:444-1432",
+    "tcp://*:1434-65535",
+    "udp://*:*",
+    "icmp://*",
+];
+
+pub(super) fn permit_everything() -> anyhow::Result<RuleSet> {
+    let policy = of_targets("learn", EVERYTHING.map(str::to_owned).to_vec())?;
+    Ok(RuleSet { policies: policy.into_iter().collect(), ..RuleSet::default() })
+}
+
+/// A file to be written when all was seen.
+pub(super) struct Lesson {
+    path: PathBuf,
+    /// So many hosts of one domain stand for all of it; None: each for itself.
+    generalise: Option<u16>,
+}
+
+/// What was written.
+#[derive(Debug)]
+pub(super) struct Learned {
+    path: PathBuf,
+    targets: usize,
+    /// Flows that a full table did not tell apart.
+    missed: u64,
+}
+
+impl std::fmt::Display for Learned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Learned { path, targets, missed } = self;
+        write!(f, "learned: {targets} targets, written to {}", path.display())?;
+        if *missed > 0 {
+            write!(f, "; {missed} flows to further targets are missing")?;
+        }
+        Ok(())
+    }
+}
+
+impl Lesson {
+    /// Refuses to write over what somebody else wrote, before anything runs.
+    pub(super) fn begin(path: PathBuf, generalise: Option<u16>) -> anyhow::Result<Lesson> {
+        let shown = path.display();
+        match fs::read_to_string(&path) {
+            Ok(text) if text.starts_with(MARK) => {}
+            Ok(_) => {
+                let what = format!("--learn: `{shown}` is there and was not learned; remove it or name another file");
+                return Err(UsageError(what).into());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(UsageError(format!("--learn: cannot read `{shown}`: {error}")).into()),
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(UsageError(format!("--learn: there is no folder `{}`", folder.display())).into());
+        }
+        Ok(Lesson { path, generalise })
+    }
+
+    /// The file appears whole.
+    pub(super) fn write(self, totals: &Totals, line: &[OsString]) -> anyhow::Result<Learned> {
+        let Lesson { path, generalise } = self;
+        let targets = targets(totals, generalise);
+        let text = text(&targets, totals, line);
+        let mut beside = path.clone().into_os_string();
+        beside.push(format!(".{}", std::process::id()));
+        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
+        if written.is_err() {
+            // Perhaps it was never there.
+            let _ = fs::remove_file(&beside);
+        }
+        written.with_context(|| format!("cannot write what was learned to `{}`", path.display()))?;
+        Ok(Learned { path, targets: targets.len(), missed: totals.allowed.more })
+    }
+}
+
+/// A target by its host, for the order of the file; then how it is written.
+type Targets = BTreeMap<(String, String), Target>;
+
+#[derive(Debug, Default)]
+struct Target {
+    flows: u64,
+    /// Denied even so, because it is not what its port is for.
+    denied: Option<Reason>,
+}
+
+fn targets(totals: &Totals, generalise: Option<u16>) -> Targets {
+    let mut targets = Targets::new();
+    let allowed = totals.allowed.rows.iter().filter_map(|row| Some((row, of_allowed(&row.first)?, None)));
+    let denied =
+        totals.denied.rows.iter().filter_map(|row| Some((row, of_denied(&row.first)?, Some(row.first.reason))));
+    for (row, target, denied) in allowed.chain(denied) {
+        add(&mut targets, row, target, denied);
+    }
+    match generalise {
+        Some(hosts) => generalised(targets, usize::from(hosts)),
+        None => targets,
+    }
+}
+
+fn add(targets: &mut Targets, row: &Row, target: (String, String), denied: Option<Reason>) {
+    // What cannot be written as a rule is left out: the report has it.
+    if TargetRule::parse(&target.1).is_err() {
+        return;
+    }
+    let target = targets.entry(target).or_default();
+    target.flows += row.count;
+    target.denied = denied.filter(|_| target.denied.is_none() || target.flows == row.count);
+}
+
+/// Host and target of a flow that was let through. Names that were only resolved are no flows.
+fn of_allowed(record: &FlowRecord) -> Option<(String, String)> {
+    if record.via == Via::Dns || record.rule.as_ref().is_some_and(|rule| &*rule.policy == HOST_PORTS) {
+        return None;
+    }
+    let host = match (&record.host, record.dst) {
+        (Some(Seen::Valid(host)), _) => host.clone(),
+        (None, Some(dst)) => Host::Addr(dst.ip()),
+        _ => return None,
+    };
+    // What a network rule let through was not looked into, whatever it is called.
+    let scheme = match (record.reason, record.protocol) {
+        (_, Protocol::Udp) => "udp",
+        (_, Protocol::Icmp) => return Some((host.to_string(), format!("icmp://{}", bracketed(&host)))),
+        (_, Protocol::Other) => return None,
+        (Reason::NetworkRule, _) => "tcp",
+        (_, protocol) => protocol.as_str(),
+    };
+    let to = Authority { host: host.clone(), port: record.port };
+    Some((host.to_string(), format!("{scheme}://{to}")))
+}
+
+fn bracketed(host: &Host) -> String {
+    match host {
+        Host::Addr(std::net::IpAddr::V6(addr)) => format!("[{addr}]"),
+        host => host.to_string(),
+    }
+}
+
+/// What would have allowed a flow that no policy of names can: no name in its hello, or no TLS at all.
+fn of_denied(record: &FlowRecord) -> Option<(String, String)> {
+    let mend = record.mend()?;
+    let target = mend.strip_prefix("--allow ")?;
+    let host = target.split_once("://").map_or(target, |(_, host)| host);
+    Some((host.to_owned(), target.to_owned()))
+}
+
+/// `*.contoso.com` for so many hosts of contoso.com or more, port by port and protocol by protocol.
+fn generalised(targets: Targets, hosts: usize) -> Targets {
+    let mut domains: BTreeMap<String, usize> = BTreeMap::new();
+    for wild in targets.keys().filter_map(wildcard) {
+        *domains.entry(wild).or_default() += 1;
+    }
+    domains.retain(|_, members| *members >= hosts);
+    let mut merged = Targets::new();
+    for (key, target) in targets {
+        let wild = wildcard(&key).filter(|wild| domains.contains_key(wild));
+        let key = wild.map_or(key, |wild| (domain_of(&wild), wild));
+        merged.entry(key).or_default().flows += target.flows;
+    }
+    merged
+}
+
+/// The target for all hosts of this one's domain. Network rules take no wildcard, and nobody owns a top-level domain.
+fn wildcard((host, target): &(String, String)) -> Option<String> {
+    let (scheme, rest) = target.split_once("://")?;
+    let port = rest.strip_prefix(host.as_str())?;
+    let (_, domain) = host.split_once('.')?;
+    let by_name = matches!(scheme, "http" | "https" | "mssql") && domain.contains('.');
+    by_name.then(|| format!("{scheme}://*.{domain}{port}"))
+}
+
+fn domain_of(wild: &str) -> String {
+    let (_, rest) = wild.split_once("://*.").unwrap_or(("", wild));
+    rest.split(':').next().unwrap_or(rest).to_owned()
+}
+
+fn text(targets: &Targets, totals: &Totals, line: &[OsString]) -> String {
+    let shown: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut text = format!("{MARK} from\n#   {}\n", Printable(&shown.join(" ")));
+    let flows = totals.allowed.flows();
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
+    writeln!(text, "# on {today}: {flows} flows. Read it before you rely on it.").expect("a String takes any text");
+    text.push_str("allow = [\n");
+    for ((_, target), Target { flows, denied }) in targets {
+        let denied = denied.map(|reason| format!(", denied this time ({reason})")).unwrap_or_default();
+        writeln!(text, "  {:<56} # {flows}{denied}", format!("\"{target}\",")).expect("a String takes any text");
+    }
+    text.push_str("]\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, load};
+    use crate::policy::RuleName;
+    use crate::telemetry::Rows;
+    use crate::telemetry::tests::{allowed, denied};
+
+    fn seen(host: &str, protocol: Protocol, port: u16, reason: Reason) -> FlowRecord {
+        FlowRecord { host: Some(Host::parse(host).unwrap().into()), protocol, port, reason, ..allowed() }
+    }
+
+    fn https(host: &str) -> FlowRecord {
+        seen(host, Protocol::Https, 443, Reason::ApplicationRule)
+    }
+
+    fn learned(allowed: Vec<FlowRecord>, denied: Vec<FlowRecord>, generalise: Option<u16>) -> Vec<String> {
+        let rows = |flows: Vec<FlowRecord>| Rows {
+            rows: flows.into_iter().map(|first| Row { count: 2, first }).collect(),
+            more: 0,
+        };
+        let totals = Totals { allowed: rows(allowed), denied: rows(denied), ..Totals::default() };
+        targets(&totals, generalise).into_keys().map(|(_, target)| target).collect()
+    }
+
+    #[test]
+    fn exact_targets_in_order_and_none_twice() {
+        let flows = vec![
+            https("ok.test"),
+            https("api.ok.test"),
+            seen("ok.test", Protocol::Http, 80, Reason::ApplicationRule),
+            seen("ok.test", Protocol::Https, 8443, Reason::NetworkRule),
+            seen("192.0.2.7", Protocol::Tcp, 22, Reason::NetworkRule),
+            seen("2001:db8::1", Protocol::Udp, 123, Reason::NetworkRule),
+            FlowRecord {
+                host: None,
+                dst: Some("192.0.2.9:5671".parse().unwrap()),
+                ..seen("ok.test", Protocol::Tcp, 5671, Reason::NetworkRule)
+            },
+            https("ok.test"),
+        ];
+        let expected = [
+            "tcp://192.0.2.7:22",
+            "tcp://192.0.2.9:5671",
+            "udp://[2001:db8::1]:123",
+            "https://api.ok.test:443",
+            "http://ok.test:80",
+            "https://ok.test:443",
+            "tcp://ok.test:8443",
+        ];
+        assert_eq!(learned(flows, Vec::new(), None), expected);
+    }
+
+    #[test]
+    fn what_was_not_looked_for_is_not_learned() {
+        let by_dns = FlowRecord { via: Via::Dns, ..https("looked.up.test") };
+        let rule = RuleName { policy: HOST_PORTS.into(), ..allowed().rule.unwrap() };
+        let host_port = FlowRecord { rule: Some(rule), ..seen("127.0.0.1", Protocol::Tcp, 5432, Reason::NetworkRule) };
+        let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
+        let nameless =
+            FlowRecord { host: Some(Host::parse("192.0.2.1").unwrap().into()), reason: Reason::MissingSni, ..denied() };
+        assert_eq!(learned(vec![by_dns, host_port], vec![internal, nameless], None), ["tcp://192.0.2.1:443"]);
+    }
+
+    #[test]
+    fn generalises_on_request_only() {
+        let hosts = || ["a.contoso.com", "b.contoso.com", "c.contoso.com", "x.fabrikam.com", "one.test", "two.test"];
+        let flows = || hosts().map(https).to_vec();
+        assert_eq!(learned(flows(), Vec::new(), None).len(), 6);
+        assert_eq!(
+            learned(flows(), Vec::new(), Some(3)),
+            ["https://*.contoso.com:443", "https://one.test:443", "https://two.test:443", "https://x.fabrikam.com:443"]
+        );
+        assert_eq!(learned(flows(), Vec::new(), Some(4)).len(), 6);
+        let mixed = vec![https("a.contoso.com"), seen("b.contoso.com", Protocol::Http, 80, Reason::ApplicationRule)];
+        assert_eq!(learned(mixed, Vec::new(), Some(2)).len(), 2, "each port and protocol for itself");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("egret.toml");
+        let row = Row { count: 3, first: https("ok.test") };
+        let totals = Totals { allowed: Rows { rows: vec![row], more: 0 }, ..Totals::default() };
+        let line = ["sh", "-c", "a\nb"].map(OsString::from);
+        for _ in 0..2 {
+            let learned = Lesson::begin(path.clone(), None).unwrap().write(&totals, &line).unwrap();
+            assert_eq!(learned.targets, 1);
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("#   sh -c a\\nb\n") && text.contains("\"https://ok.test:443\", "), "{text}");
+        let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
+        assert_eq!(load(&overrides, false).unwrap().config.rules.policies.len(), 1);
+        fs::write(&path, "allow = []\n").unwrap();
+        let refused = Lesson::begin(path, None).err().unwrap();
+        assert!(refused.is::<UsageError>() && refused.to_string().contains("was not learned"), "{refused}");
+    }
+
+    #[test]
+    fn everything_is_permitted_and_names_are_asked_for_where_they_are_seen() {
+        let rules = permit_everything().unwrap();
+        let policy = crate::policy::Policy::compile(std::sync::Arc::new(rules), crate::policy::PrivateAddresses::Allow);
+        let decide = |host: &str, protocol, port| {
+            let host = Host::parse(host).unwrap();
+            policy.decide(&crate::policy::Query::new(None, protocol, &host, port)).reason
+        };
+        assert_eq!(decide("ok.test", Protocol::Https, 443), Reason::ApplicationRule);
+        assert_eq!(decide("ok.test", Protocol::Http, 80), Reason::ApplicationRule);
+        assert_eq!(decide("ok.test", Protocol::Mssql, 1433), Reason::ApplicationRule);
+        assert_eq!(decide("192.0.2.1", Protocol::Tcp, 443), Reason::ProtoNotAllowed);
+        for port in [1, 22, 81, 442, 444, 1432, 1434, 8443, 65535] {
+            assert_eq!(decide("192.0.2.1", Protocol::Tcp, port), Reason::NetworkRule, "{port}");
+            assert_eq!(decide("192.0.2.1", Protocol::Udp, port), Reason::NetworkRule, "{port}");
+        }
+        assert_eq!(decide("192.0.2.1", Protocol::Icmp, 0), Reason::NetworkRule);
+        assert_eq!(decide("127.0.0.1", Protocol::Tcp, 22), Reason::InternalAddress);
+    }
+}

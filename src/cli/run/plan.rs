@@ -1,0 +1,223 @@
+//! What `egret run` was asked for, understood: flags and configuration together.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::ValueHint;
+use clap::builder::FalseyValueParser;
+
+use super::expect::{Expectations, FailOn};
+use super::learn::{self, Lesson};
+use crate::cli::UsageError;
+use crate::cli::args::{PolicyArgs, given, one};
+use crate::cli::output::{Format, Printer};
+use crate::config::{self, Config, Loaded, LogTarget, Overrides, Purpose};
+use crate::flow::parse_port;
+use crate::policy::{Policy, PolicyRules, RuleSet};
+use crate::proxy::{Lifecycle, Setup};
+use crate::telemetry::Log;
+
+const EXAMPLES: &str = "\
+Examples:
+  egret run -- make test                                 with egret.toml of this folder, or the built-in policy
+  egret run --allow https://pypi.org --allow 'https://*.pythonhosted.org' -- pip download requests
+  egret run --host-port 5432 --policy egret.toml -- cargo test
+  egret run --learn egret.toml -- make test              permit everything, write the policy that would
+  egret run --expect-denied 169.254.169.254:80 -- ./probe
+
+Exits with the command's own code; with 3 where that is 0 and something unexpected was denied; with 126 or 127 where
+the command cannot be run or is not found; with 128 and the signal's number where a signal ended it. Ctrl-C is the
+command's; twice within three seconds ends everything.";
+
+/// Run a command so that all its egress passes the policy, and report what was denied
+///
+/// On Linux, without root, the command and all it starts live in namespaces from which nothing gets out but what the
+/// policy allows, whatever their environment says. With --proxy-only the command is only told of a proxy.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct Args {
+    /// The command and its arguments, after `--`
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+    /// Enforce nothing: set proxy variables, and hope that the command heeds them
+    #[arg(long, env = "EGRET_PROXY_ONLY", value_parser = FalseyValueParser::new())]
+    proxy_only: bool,
+    /// A port of this machine's 127.0.0.1 that the command reaches at the same place
+    #[arg(long, env = "EGRET_HOST_PORT", value_name = "PORT", value_delimiter = ';', value_parser = port)]
+    host_port: Vec<u16>,
+    /// What makes a command that succeeded exit with 3: any denial, an unexpected one, or none
+    #[arg(long, env = "EGRET_FAIL_ON", value_enum, default_value = "unexpected")]
+    fail_on: FailOn,
+    /// A denial that is expected, written as for --deny
+    #[arg(long, env = "EGRET_EXPECT_DENIED", value_name = "TARGET", value_delimiter = ';')]
+    expect_denied: Vec<String>,
+    /// Permit everything, and write the smallest policy that allows what was seen
+    #[arg(long, env = "EGRET_LEARN", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    learn: Option<PathBuf>,
+    /// With --learn: write *.contoso.com for so many hosts of contoso.com or more
+    #[arg(long, env = "EGRET_GENERALISE", value_name = "HOSTS", requires = "learn")]
+    #[arg(value_parser = clap::value_parser!(u16).range(2..))]
+    generalise: Option<u16>,
+    /// Write the report into this file too, as JSON
+    #[arg(long, env = "EGRET_REPORT", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    report: Option<PathBuf>,
+    /// How the report on standard error is written: for people, or as one JSON object
+    #[arg(long, env = "EGRET_FORMAT", value_enum, default_value = "text")]
+    format: Format,
+    /// Write the flow log into this file; more than once for several
+    #[arg(long, env = "EGRET_LOG", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    log: Vec<String>,
+    /// Shape of the flow log
+    #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy")]
+    log_format: Option<String>,
+    /// Name server; the system's where not given
+    #[arg(long, env = "EGRET_DNS_SERVER", value_name = "ADDR[:PORT]", value_delimiter = ';')]
+    dns_server: Vec<String>,
+    /// Resolve anything (azure), or what a rule could allow (strict) [default: strict]
+    #[arg(long, env = "EGRET_DNS_MODE", value_name = "azure|strict")]
+    dns_mode: Option<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    parse_port(text).ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
+}
+
+/// How the command is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Enforced,
+    ProxyOnly,
+}
+
+/// What is to be run, and how.
+pub(super) struct Plan {
+    pub(super) line: Vec<OsString>,
+    pub(super) way: Way,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no jail"))]
+    pub(super) host_ports: Vec<u16>,
+    pub(super) config: Config,
+    pub(super) digest: String,
+}
+
+/// What is to be made of it in the end.
+pub(super) struct Wishes {
+    pub(super) fail_on: FailOn,
+    pub(super) expectations: Expectations,
+    pub(super) lesson: Option<Lesson>,
+    pub(super) format: Format,
+    pub(super) report_file: Option<PathBuf>,
+}
+
+impl Plan {
+    pub(super) fn new(args: Args, printer: &mut Printer) -> anyhow::Result<(Plan, Wishes)> {
+        let Args {
+            command: line,
+            proxy_only,
+            host_port: host_ports,
+            fail_on,
+            expect_denied,
+            learn,
+            generalise,
+            report,
+            format,
+            log,
+            log_format,
+            dns_server,
+            dns_mode,
+            policy,
+        } = args;
+        let expectations = Expectations::read(&given(expect_denied))?;
+        let lesson = named(learn).map(|path| Lesson::begin(path, generalise)).transpose()?;
+        let overrides = Overrides {
+            purpose: Purpose::Run,
+            log: given(log),
+            log_format: one(log_format),
+            dns_servers: given(dns_server),
+            dns_mode: one(dns_mode),
+            // Nobody is to be refused for what only `serve` listens on.
+            admin: Some("off".to_owned()),
+            listen: vec![ANY_PORT.to_string()],
+            ..policy.into_overrides()
+        };
+        warn_of_lessons(lesson.as_ref(), &overrides, printer);
+        let (mut config, digest) = load(&overrides, printer)?;
+        if lesson.is_some() {
+            config.rules = learn::permit_everything()?;
+        }
+        admit_host_ports(&mut config.rules, &host_ports)?;
+        let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };
+        let report_file = named(report);
+        let plan = Plan { line, way, host_ports, config, digest };
+        Ok((plan, Wishes { fail_on, expectations, lesson, format, report_file }))
+    }
+
+    /// What the data plane runs with.
+    pub(super) fn setup(&self, policy: Policy, log: Log, lifecycle: Lifecycle) -> Setup {
+        let Config { profile, proxy, gateway, dns, .. } = &self.config;
+        Setup {
+            proxy: proxy.clone(),
+            gateway: gateway.clone(),
+            dns: dns.clone(),
+            policy,
+            profile: *profile,
+            log,
+            lifecycle,
+            others: Vec::new(),
+            // What leaves this machine is in another namespace than the rules.
+            mark: None,
+        }
+    }
+}
+
+fn named(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
+fn warn_of_lessons(lesson: Option<&Lesson>, overrides: &Overrides, printer: &mut Printer) {
+    let silent = overrides.policy.is_empty() && overrides.allow.is_empty() && overrides.deny.is_empty();
+    if lesson.is_some() && !silent {
+        printer.warn("with --learn everything is permitted: --policy, --allow and --deny decide nothing");
+    }
+}
+
+/// The configuration without what only `serve` is concerned with, and its digest.
+fn load(overrides: &Overrides, printer: &mut Printer) -> anyhow::Result<(Config, String)> {
+    if overrides.log.iter().any(|target| target == "stdout") {
+        return Err(UsageError("--log: standard output is the command's; name a file".into()).into());
+    }
+    let Loaded { mut config, warnings, files: _, admin_is_default: _, digest } = config::load(overrides, true)?;
+    warnings.iter().for_each(|warning| printer.warn(warning));
+    config.log.sinks.retain(|sink| sink.target != LogTarget::Stdout);
+    config.proxy.credentials = None;
+    config.gateway.listen.clear();
+    config.dns.proxy.listen.clear();
+    Ok((config, digest))
+}
+
+/// Any free one.
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The policy of `--host-port`.
+pub(super) const HOST_PORTS: &str = "host-ports";
+
+/// Rules for what the command may reach of this machine, before all others.
+fn admit_host_ports(rules: &mut RuleSet, ports: &[u16]) -> anyhow::Result<()> {
+    let targets = ports.iter().flat_map(|port| [format!("tcp://127.0.0.1:{port}"), format!("tcp://[::1]:{port}")]);
+    if let Some(admitted) = of_targets(HOST_PORTS, targets.collect())? {
+        rules.policies.insert(0, admitted);
+    }
+    Ok(())
+}
+
+/// A policy that allows some targets, as `--allow` would.
+pub(super) fn of_targets(name: &str, allow: Vec<String>) -> anyhow::Result<Option<PolicyRules>> {
+    if allow.is_empty() {
+        return Ok(None);
+    }
+    let loaded = config::load(&Overrides { allow, ..Overrides::default() }, false)?;
+    let first = loaded.config.rules.policies.into_iter().next();
+    Ok(first.map(|policy| PolicyRules { name: name.to_owned(), ..policy }))
+}

@@ -1,0 +1,204 @@
+//! What a run came to: every decision, counted by what it was about, for the report at its end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::record::{CloseRecord, CloseWhy, Event, FlowRecord, Seen};
+use crate::flow::{Protocol, Reason, Verdict, Via};
+
+/// Kinds of flows that are told apart, of each verdict.
+const KINDS: usize = 4096;
+
+/// Counts the log's events beside its sinks. Cheap to clone; all clones count the same.
+///
+/// Flows of one kind share a row: the same verdict, reason, protocol, host and port. There are so many rows of each
+/// verdict at most; flows of further kinds are *counted together*, so that no denial is lost.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<Mutex<Counted>>);
+
+/// What was counted, most frequent first.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    pub allowed: Rows,
+    pub denied: Rows,
+    /// Flows that a service endpoint took past the firewall.
+    pub bypassed: u64,
+    /// Allowed flows that failed later, or were denied after all.
+    pub failed: BTreeMap<Reason, u64>,
+}
+
+/// The flows of one verdict.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    pub rows: Vec<Row>,
+    /// Flows of kinds that found no row.
+    pub more: u64,
+}
+
+impl Rows {
+    /// Flows, listed or not.
+    pub fn flows(&self) -> u64 {
+        self.rows.iter().map(|row| row.count).sum::<u64>() + self.more
+    }
+}
+
+/// Flows of one kind.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub count: u64,
+    /// The first of them.
+    pub first: FlowRecord,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    allowed: Table,
+    denied: Table,
+    bypassed: u64,
+    failed: BTreeMap<Reason, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    places: HashMap<Kind, usize>,
+    rows: Vec<Row>,
+    more: u64,
+}
+
+/// What flows of one row have in common.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    of_dns: bool,
+    reason: Reason,
+    protocol: Protocol,
+    host: Option<String>,
+    /// Of a flow that named no host.
+    dst: Option<IpAddr>,
+    port: u16,
+}
+
+impl Kind {
+    fn of(record: &FlowRecord) -> Kind {
+        Kind {
+            of_dns: record.via == Via::Dns,
+            reason: record.reason,
+            protocol: record.protocol,
+            host: record.host.as_ref().map(Seen::to_string),
+            dst: record.dst.filter(|_| record.host.is_none()).map(|dst| dst.ip()),
+            port: record.port,
+        }
+    }
+}
+
+impl Table {
+    fn add(&mut self, record: &FlowRecord) {
+        let kind = Kind::of(record);
+        if let Some(place) = self.places.get(&kind) {
+            self.rows[*place].count += 1;
+        } else if self.rows.len() < KINDS {
+            self.places.insert(kind, self.rows.len());
+            self.rows.push(Row { count: 1, first: record.clone() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        let mut rows = self.rows.clone();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+        Rows { rows, more: self.more }
+    }
+}
+
+impl Counted {
+    fn add(&mut self, event: &Event) {
+        match event {
+            Event::Flow(record) if record.bypassed() => self.bypassed += 1,
+            Event::Flow(record) => match record.verdict {
+                Verdict::Allow => self.allowed.add(record),
+                Verdict::Deny => self.denied.add(record),
+            },
+            Event::Close(CloseRecord { why: CloseWhy::Reason(reason), .. }) => {
+                *self.failed.entry(*reason).or_default() += 1;
+            }
+            Event::Close(_) | Event::Reload(_) | Event::Dns(_) | Event::FqdnFailure(_) => {}
+        }
+    }
+}
+
+impl Tally {
+    /// Of the writer's thread only.
+    pub(super) fn add(&self, events: &[Event]) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().for_each(|event| counted.add(event));
+    }
+
+    /// What has been counted so far; complete once the log was shut down.
+    pub fn totals(&self) -> Totals {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Totals {
+            allowed: counted.allowed.rows(),
+            denied: counted.denied.rows(),
+            bypassed: counted.bypassed,
+            failed: counted.failed.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::{allowed, closed, denied};
+    use super::*;
+    use crate::flow::Host;
+
+    fn counted(events: impl IntoIterator<Item = Event>) -> Totals {
+        let tally = Tally::default();
+        events.into_iter().for_each(|event| tally.add(&[event]));
+        tally.totals()
+    }
+
+    fn to(host: &str) -> FlowRecord {
+        FlowRecord { host: Some(Host::parse(host).unwrap().into()), ..denied() }
+    }
+
+    #[test]
+    fn flows_of_one_kind_share_a_row() {
+        let by_dns = FlowRecord { via: Via::Dns, ..denied() };
+        let by_address = |dst: &str| FlowRecord { host: None, dst: Some(dst.parse().unwrap()), ..denied() };
+        let flows = [
+            to("other.test"),
+            denied(),
+            FlowRecord { flow: 8, ..denied() },
+            FlowRecord { port: 80, ..denied() },
+            FlowRecord { reason: Reason::PortNotAllowed, ..denied() },
+            by_dns,
+            by_address("192.0.2.1:443"),
+            by_address("192.0.2.2:443"),
+            allowed(),
+        ];
+        let Totals { allowed, denied, bypassed, failed } = counted(flows.map(Event::Flow));
+        assert_eq!((allowed.flows(), denied.flows(), bypassed, failed.len()), (1, 8, 0, 0));
+        assert_eq!((denied.rows.len(), denied.rows[0].count, denied.rows[0].first.flow), (7, 2, 7));
+    }
+
+    #[test]
+    fn ends_that_matter_are_counted_by_their_reason() {
+        let failed = CloseRecord { why: CloseWhy::Reason(Reason::UpstreamTimeout), ..closed() };
+        let bypassed = FlowRecord { reason: Reason::ServiceEndpoint, ..allowed() };
+        let totals = counted([Event::Close(failed), Event::Close(closed()), Event::Flow(bypassed)]);
+        assert_eq!(totals.failed, BTreeMap::from([(Reason::UpstreamTimeout, 1)]));
+        assert_eq!((totals.bypassed, totals.allowed.flows()), (1, 0));
+    }
+
+    #[test]
+    fn a_flood_of_hosts_takes_no_more_rows_and_loses_no_denial() {
+        let over = 10;
+        let flood = (0..KINDS + over).map(|n| Event::Flow(to(&format!("h{n}.test"))));
+        let totals = counted(flood.chain([Event::Flow(to("h0.test")), Event::Flow(allowed())]));
+        assert_eq!((totals.denied.rows.len(), totals.denied.more), (KINDS, over as u64));
+        assert_eq!(totals.denied.flows(), (KINDS + over + 1) as u64);
+        assert_eq!(totals.denied.rows[0].count, 2, "the most frequent first");
+        assert_eq!(totals.allowed.rows.len(), 1, "each verdict has its own room");
+    }
+}
