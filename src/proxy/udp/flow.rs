@@ -1,14 +1,15 @@
 //! One flow, from its first datagram to its end.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::flow::{ClientAddr, Host, Protocol, Reason, Via};
@@ -88,10 +89,16 @@ impl Flow {
 
     /// Brings answers down for as long as the origin can be reached.
     async fn bring_down(&self, origin: &UdpSocket, reply: &UdpSocket, core: &Core) {
-        let mut reached = true;
-        while reached {
-            reached = poll_fn(|cx| origin.poll_recv_ready(cx)).await.is_ok();
-            reached &= BUFFER.with_borrow_mut(|buffer| self.pass_down(origin, reply, core, buffer)).is_ok();
+        // What ICMP says makes a socket no more readable: it is asked for by itself.
+        while let Ok(ready) = origin.ready(Interest::READABLE | Interest::ERROR).await {
+            if ready.is_error() && origin.try_io(Interest::ERROR, || taken(origin)).is_err_and(|error| is_final(&error))
+            {
+                return;
+            }
+            if BUFFER.with_borrow_mut(|buffer| self.pass_down(origin, reply, core, buffer)).is_err() {
+                return;
+            }
+            consume_budget().await;
         }
     }
 
@@ -120,6 +127,11 @@ impl Flow {
             sleep_until(until).await;
         }
     }
+}
+
+/// The error that waits at a socket; without one it would block.
+fn taken(socket: &UdpSocket) -> io::Result<()> {
+    Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()))
 }
 
 /// Errors that ICMP brought, or the routing table: all others are of one datagram.
