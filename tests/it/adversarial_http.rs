@@ -30,6 +30,13 @@ fn check_malformed(reason: &str, requests: &[&str]) {
     });
 }
 
+/// The same for the gateway too.
+fn check_malformed_everywhere(reason: &str, requests: &[&str]) {
+    Lab::everywhere(Origin::http_ok, |lab| {
+        requests.iter().for_each(|request| assert_malformed(lab, request.as_bytes(), 400, reason));
+    });
+}
+
 /// A `POST` to ok.test with these lines in its head and this body.
 pub(super) fn post(lines: &str, body: &str) -> String {
     format!("POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n{lines}\r\n{body}")
@@ -82,7 +89,7 @@ fn case_10_the_uri_and_the_host_header_disagree() {
 
 /// Denied, and not malformed: the connection may go on.
 fn check_malformed_as(reason: &str, requests: &[String]) {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for request in requests {
             lab.assert_refused(request, lab.denied(), &format!("deny {reason}"));
         }
@@ -91,7 +98,7 @@ fn check_malformed_as(reason: &str, requests: &[String]) {
 
 #[test]
 fn case_10_the_same_host_written_otherwise() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for (url, host) in [
             ("http://ok.test/", "ok.test:80"),
             ("http://ok.test:80/", "ok.test"),
@@ -112,7 +119,7 @@ fn case_10_the_same_host_written_otherwise() {
 
 #[test]
 fn case_11_host_headers() {
-    check_malformed(
+    check_malformed_everywhere(
         "bad-host",
         &[
             "GET http://ok.test/ HTTP/1.1\r\n\r\n",
@@ -131,7 +138,7 @@ fn case_11_host_headers() {
             "GET http://ok.test/ HTTP/1.1\r\nHost: \u{f6}k.test\r\n\r\n",
         ],
     );
-    check_malformed(
+    check_malformed_everywhere(
         "bad-framing",
         &[
             "GET http://ok.test/ HTTP/1.1\r\nHost : ok.test\r\n\r\n",
@@ -143,7 +150,7 @@ fn case_11_host_headers() {
 
 #[test]
 fn case_12_each_request_is_judged_by_its_own_host() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let mut client = lab.send(get("http://ok.test/", "ok.test"));
         assert_eq!(client.status(), 200);
         client.send(get("http://evil.test/", "evil.test"));
@@ -206,7 +213,7 @@ fn upgrade(host: &str) -> String {
 
 #[test]
 fn case_14_a_request_behind_an_upgrade_without_a_101() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for behind in
             [get("http://evil.test/", "evil.test"), get("http://ok.test/", "ok.test"), connect("evil.test:443")]
         {
@@ -222,14 +229,14 @@ fn case_14_a_request_behind_an_upgrade_without_a_101() {
 
 #[test]
 fn case_14_an_upgrade_to_a_denied_host() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         lab.assert_refused(upgrade("evil.test"), lab.denied(), "deny not-allowed");
     });
 }
 
 #[test]
 fn case_14_an_upgrade_that_nobody_asked_for() {
-    Lab::both(
+    Lab::everywhere(
         || Origin::http(|_| b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n".to_vec()),
         |lab| {
             let mut client = lab.send(get("http://ok.test/", "ok.test"));
@@ -254,7 +261,7 @@ fn case_14_an_upgrade_to_h2c_is_not_passed_on() {
 
 #[test]
 fn case_15_framing_in_the_head() {
-    check_malformed(
+    check_malformed_everywhere(
         "bad-framing",
         &[
             &post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
@@ -292,6 +299,11 @@ fn case_15_framing_in_the_head() {
             "POST http://ok.test/ HTTP/1.0\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "GET http://ok.test/ HTTP/1.1\nHost: ok.test\n\n",
             "GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\n\r\n",
+        ],
+    );
+    check_malformed(
+        "bad-framing",
+        &[
             "CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 4\r\n\r\nabcd",
             "CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ],
@@ -330,7 +342,7 @@ fn case_15_request_lines() {
 /// A path that one parser takes and another does not must not become a hole in the log.
 #[test]
 fn case_15_odd_paths_are_answered_and_logged() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for path in ["/\"<>", "/{a}|b^`", "/\u{e9}", "/%", "/a//../b", "/\\a", "/?a=http://evil.test/", "/;a@b:c"] {
             let mut client = lab.send(get(&format!("http://ok.test{path}"), "ok.test"));
             let status = client.status();
@@ -344,7 +356,7 @@ fn case_15_odd_paths_are_answered_and_logged() {
 /// Requests whose heads are fine and whose bodies are not: they are cut, and nothing behind them is a request.
 #[test]
 fn case_15_framing_in_the_body() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let smuggled = get("http://ok.test/smuggled", "ok.test");
         for body in [
             "+4\r\nabcd\r\n0\r\n\r\n",
@@ -380,7 +392,7 @@ fn case_15_framing_in_the_body() {
 
 #[test]
 fn case_15_a_length_in_the_trailers_frames_nothing() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let body = "3\r\nabc\r\n0\r\nContent-Length: 60\r\nHost: evil.test\r\n\r\n";
         let next = get("http://ok.test/next", "ok.test");
         let mut client = lab.send(post("Transfer-Encoding: chunked\r\n", body) + &next);
@@ -393,7 +405,7 @@ fn case_15_a_length_in_the_trailers_frames_nothing() {
 /// What a body says is no request, however much it looks like one.
 #[test]
 fn case_15_a_body_that_looks_like_a_request() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let smuggled = get("http://evil.test/", "evil.test");
         let mut client = lab.send(post(&format!("Content-Length: {}\r\n", smuggled.len()), &smuggled));
         assert_eq!(client.status(), 200);
@@ -569,7 +581,7 @@ fn an_answer_that_nobody_asked_for() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let poison = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned";
     let both = move || Origin::http(move |_| [ok, poison].concat().into_bytes());
-    Lab::both(both, |lab| {
+    Lab::everywhere(both, |lab| {
         let mut client = lab.send(get("http://ok.test/", "ok.test"));
         assert_eq!(client.answer().1, "ok");
         for _ in 0..3 {
@@ -595,7 +607,7 @@ fn a_connect_inside_a_tunnel() {
 
 #[test]
 fn a_request_after_an_upgrade_that_was_declined() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let mut client = lab.send(upgrade("ok.test"));
         assert_eq!(client.status(), 200);
         client.send(get("http://ok.test/", "ok.test"));
@@ -631,7 +643,7 @@ fn the_log_names_the_destination_of_every_refusal() {
 /// What a refused request says in its body is no next request.
 #[test]
 fn the_body_of_a_refused_request() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let smuggled = get("http://ok.test/smuggled", "ok.test");
         let lines = format!("Content-Length: {}\r\n", smuggled.len());
         let refused = format!("POST http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n{lines}\r\n{smuggled}");
