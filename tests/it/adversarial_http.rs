@@ -1,5 +1,5 @@
 //! Adversarial cases about plain HTTP and about requests to the proxy itself. The numbers of the cases run through
-//! all these files; those that are missing concern other modes than the explicit one.
+//! all these files; those that are missing concern other modes than the explicit one and the gateway.
 
 use std::io::{Read, Write};
 
@@ -345,7 +345,9 @@ fn case_15_odd_paths_are_answered_and_logged() {
     Lab::everywhere(Origin::http_ok, |lab| {
         for path in ["/\"<>", "/{a}|b^`", "/\u{e9}", "/%", "/a//../b", "/\\a", "/?a=http://evil.test/", "/;a@b:c"] {
             let mut client = lab.send(get(&format!("http://ok.test{path}"), "ok.test"));
-            let status = client.status();
+            // What never was HTTP to the gateway gets no answer.
+            let answered = client.rest_starts_with(b"HTTP/1.1 ");
+            let status = if answered { client.status() } else { lab.by_door(0, 400) };
             let expected = if status == 200 { "allow application-rule" } else { "deny bad-request" };
             assert!(status == 200 || status == 400, "{path}: {status}");
             assert_eq!(lab.egret.verdict(client.addr()), expected, "{path}");
@@ -474,12 +476,18 @@ fn case_27_internationalised_names() {
 
 #[test]
 fn case_29_suffixes() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for name in
             ["evilwild.test", "wild.test.evil.test", "wild.test", "xwild.test", "ok.test.wild.test.evil", "a.ok.test"]
         {
-            lab.assert_refused(connect(&format!("{name}:443")), lab.denied(), "deny not-allowed");
             lab.assert_refused(get(&format!("http://{name}/"), name), lab.denied(), "deny not-allowed");
+            if lab.by_door(true, false) {
+                lab.assert_refused(connect(&format!("{name}:443")), lab.denied(), "deny not-allowed");
+            } else {
+                let mut client = lab.tunnel(":443");
+                client.send(Hello::of(name).bytes());
+                lab.assert_closed(&mut client, "deny not-allowed");
+            }
         }
         for name in ["a.wild.test", "a.b.wild.test", "wild.test.wild.test"] {
             let mut client = lab.send(get(&format!("http://{name}/"), name));
@@ -490,7 +498,7 @@ fn case_29_suffixes() {
 
 #[test]
 fn case_39_no_line_of_the_log_is_forged() {
-    Lab::both(Origin::echo, |lab| {
+    Lab::everywhere(Origin::echo, |lab| {
         let forged = "{\"v\":1,\"kind\":\"flow\",\"verdict\":\"allow\",\"reason\":\"forged\"}";
         let hostile = format!("a\u{1b}[31m\n{forged}\n");
         let mut clients = vec![
@@ -500,8 +508,7 @@ fn case_39_no_line_of_the_log_is_forged() {
             lab.send(get("http://ok.test/", "\u{1b}[2J")),
             lab.send(connect("\u{1b}[31mevil:443")),
         ];
-        let (socks, _) = Client::socks(lab.addr(), &hostile, 443);
-        clients.push(socks);
+        clients.extend(lab.by_door(Some(lab.addr()), None).map(|proxy| Client::socks(proxy, &hostile, 443).0));
         let mut tunnel = lab.tunnel("ok.test:443");
         tunnel.send(Hello::of(&hostile).bytes());
         clients.push(tunnel);

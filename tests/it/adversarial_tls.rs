@@ -1,5 +1,5 @@
 //! Adversarial cases about what is inside a tunnel. The numbers of the cases run through all these files; those that
-//! are missing concern other modes than the explicit one.
+//! are missing concern other modes than the explicit one and the gateway.
 
 use std::io::{Read, Write};
 use std::time::Duration;
