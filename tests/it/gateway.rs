@@ -2,7 +2,6 @@
 //! proxy's modules say the rest about what is inside a flow.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::support::gateway::{Gateway, NOBODY};
 use super::support::hello::{Hello, Tls};
 use super::support::https::Https;
 use super::support::netns::{HAND_OVERS, HandOver, Net};
-use super::support::origin::{GREETING, Origin, echo, greeter, http_ok, tls, tls_configs};
+use super::support::origin::{GREETING, echo, greeter, http_ok, tls, tls_configs};
 use super::support::poll;
 use super::support::raw::{Client, End, get, header, status_of};
 
@@ -501,27 +500,4 @@ fn it_drains() {
             "{close}"
         );
     }
-}
-
-/// The address that was judged is the one that is dialled, also where DNS changes its mind (case 33).
-#[test]
-fn names_that_lead_inside() {
-    let Some(net) = Net::new() else { return };
-    let names = net.gateway.enter(|| {
-        NameServer::start(|_, times| {
-            let first = Ipv4Addr::new(198, 51, 100, 8);
-            vec![if times == 1 { first } else { Ipv4Addr::LOCALHOST }.into()]
-        })
-    });
-    let server = format!("--dns-server={}", names.addr);
-    let flags = ["--allow=https://ok.test", "--workers=1", &server];
-    let gateway = Gateway::of(net, HandOver::Tproxy, "", &flags);
-    let origin = gateway.net.origin("198.51.100.8:443", echo);
-    let inside = gateway.net.gateway.enter(|| Origin::start_on("127.0.0.1:443", echo));
-    let hello = Hello::of("ok.test").bytes();
-    let mut client = gateway.net.send(&to(443), &hello);
-    assert_eq!(client.bytes(hello.len()), hello);
-    assert_eq!(names.asked().iter().filter(|asked| *asked == "ok.test A").count(), 1);
-    gateway.assert_closed(&to(443), &hello, "deny internal-address");
-    assert_eq!((origin.connections(), inside.connections()), (1, 0));
 }
