@@ -121,7 +121,7 @@ reasons! {
     /// No address of a permitted destination answered.
     UpstreamUnreachable = "upstream-unreachable",
     UpstreamTimeout = "upstream-timeout",
-    /// The origin's answer was not HTTP.
+    /// The origin's answer was not HTTP, or not the pre-login of a SQL Server that encrypts.
     UpstreamInvalid = "upstream-invalid",
 
     /// A reloaded policy denies a tunnel that the old one allowed.

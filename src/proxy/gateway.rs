@@ -7,7 +7,6 @@
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,10 +14,12 @@ use tokio::time::timeout;
 use crate::config::{DeniedTcp, EchMode};
 use crate::flow::{Authority, Host, Protocol, Reason, Via};
 use crate::net::origdst::original_destination;
+use crate::net::relay::reset_when_dropped;
 use crate::wire::client_hello::ClientHello;
 
 use super::http::{self, Form};
-use super::inspect::{self, First};
+use super::inspect;
+use super::peek::{Carrier, First, Named, Peek, Speaks};
 use super::records::About;
 use super::session::{Ask, Outcome, Permitted, Refused, Session, Tunnel, close_gently};
 
@@ -74,41 +75,63 @@ async fn pass(session: &Session, stream: TcpStream, mut permitted: Permitted, as
 /// Decides by the name in the first bytes.
 async fn look(session: &Rc<Session>, mut stream: TcpStream, refused: Refused, ask: Ask<'_>) -> Outcome {
     let mut held = BytesMut::new();
-    match inspect::first_bytes(session, &mut stream, &mut held).await {
-        Ok(First::Tls(hello)) => tls(session, stream, held, hello, refused, ask).await,
-        Ok(First::Http) => plain(session, stream, held, ask.to.port).await,
-        Ok(First::Tds) => close(session, stream, refused.because(Reason::MissingSni), ask).await,
+    let mut peek = Peek::new(session, &mut stream, &mut held);
+    let speaks = match peek.speaks().await {
+        Ok(speaks) => speaks,
         // A bare handshake leaves no trace in Azure's log either (firewall-faq.yml).
-        Err(Reason::ClientGone) if held.is_empty() => None,
+        Err(Reason::ClientGone) => return None,
+        Err(reason) => return close(session, stream, refused.because(reason), ask).await,
+    };
+    let refused = Refused { protocol: spoken(speaks), ..refused };
+    match peek.first(speaks).await {
+        Ok(First::Http) => plain(session, stream, held, ask.to.port).await,
+        Ok(First::Tls(ClientHello { sni: None, .. }, _)) => {
+            close(session, stream, refused.because(Reason::MissingSni), ask).await
+        }
+        Ok(First::Tls(ClientHello { sni: Some(sni), ech }, carrier)) => {
+            let to = Authority { host: Host::Name(sni.clone()), port: ask.to.port };
+            let ask = Ask { to: &to, protocols: protocols_in(&carrier), ..ask };
+            let judged = match session.authorize(ask).await {
+                Ok(permitted) if ech && session.core.shared.config.ech == EchMode::Deny => {
+                    Err(session.refuse(permitted, Reason::EchPresent))
+                }
+                judged => judged,
+            };
+            tls(session, stream, held, judged, Named { sni, carrier }, ask).await
+        }
         Err(reason) => close(session, stream, refused.because(reason), ask).await,
     }
 }
 
+/// What a flow is recorded as that is refused before it named its destination.
+fn spoken(speaks: Speaks) -> Protocol {
+    match speaks {
+        Speaks::Tls => Protocol::Https,
+        Speaks::Tds => Protocol::Mssql,
+        Speaks::Http => Protocol::Http,
+    }
+}
+
+/// TDS 8.0 begins with TLS, as HTTPS does.
+fn protocols_in(carrier: &Carrier) -> &'static [Protocol] {
+    match carrier {
+        Carrier::Bare => &[Protocol::Https, Protocol::Mssql],
+        Carrier::Tds(_) => &[Protocol::Mssql],
+    }
+}
+
 async fn tls(
-    session: &Rc<Session>,
+    session: &Session,
     stream: TcpStream,
     held: BytesMut,
-    hello: ClientHello,
-    refused: Refused,
-    dialled: Ask<'_>,
+    judged: Result<Permitted, Refused>,
+    named: Named,
+    ask: Ask<'_>,
 ) -> Outcome {
-    let refused = Refused { protocol: Protocol::Https, ..refused };
-    let Some(sni) = hello.sni else {
-        return close(session, stream, refused.because(Reason::MissingSni), dialled).await;
-    };
-    let to = Authority { host: Host::Name(sni.clone()), port: dialled.to.port };
-    // TDS 8.0 begins with TLS as well.
-    let ask = Ask { to: &to, protocols: &[Protocol::Https, Protocol::Mssql], ..dialled };
-    let decided = match session.authorize(ask).await {
-        Ok(permitted) if hello.ech && session.core.shared.config.ech == EchMode::Deny => {
-            Err(session.refuse(permitted, Reason::EchPresent))
-        }
-        decided => decided,
-    };
-    match decided {
-        Ok(permitted) => inspect::open(session, stream, held, permitted, ask, Some(sni)).await,
+    match judged {
+        Ok(permitted) => inspect::open(session, stream, held, permitted, ask, named).await,
         Err(refused) => {
-            session.record_refused(ask, &refused, Some(sni.into())).await;
+            session.record_refused(ask, &refused, Some(named.sni.into())).await;
             close_gently(stream).await;
             None
         }
@@ -155,7 +178,5 @@ async fn be_silent(session: &Session, stream: &mut TcpStream) {
 
 /// Closes so that the client sees a reset.
 fn reset(stream: TcpStream) {
-    // A socket that refuses the option is closed all the same.
-    let _ = SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
-    drop(stream);
+    reset_when_dropped(&stream);
 }

@@ -2,7 +2,10 @@
 //!
 //! A server may answer a hello with a HelloRetryRequest, and then the hello that counts is the second. So until the
 //! server has answered, nothing of the client's is passed on that could be a handshake message.
+//!
+//! In TDS packets it is the same handshake, after the pre-login.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
@@ -10,11 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::flow::{HostName, Reason};
-use crate::wire::ParseError;
+use crate::config::Timeouts;
+use crate::flow::Reason;
 use crate::wire::client_hello;
+use crate::wire::{ParseError, tds};
 
-use super::inspect::wire_limit;
+use super::peek::{Carrier, Named, wire_limit};
 use super::session::Session;
 
 /// The content types of TLS records, RFC 8446 section 5.1: change_cipher_spec is 20, heartbeat 24.
@@ -30,9 +34,10 @@ const MAX_AHEAD: usize = 64 * 1024;
 pub(super) struct Handshake<'a> {
     client: &'a mut TcpStream,
     origin: &'a mut TcpStream,
-    sni: &'a HostName,
+    named: &'a Named,
     idle: Duration,
     hello: Duration,
+    response: Duration,
     wire_limit: usize,
     up: usize,
     down: usize,
@@ -43,11 +48,10 @@ impl<'a> Handshake<'a> {
         session: &Session,
         client: &'a mut TcpStream,
         origin: &'a mut TcpStream,
-        sni: &'a HostName,
+        named: &'a Named,
     ) -> Handshake<'a> {
-        let timeouts = session.timeouts();
-        let (idle, hello) = (timeouts.idle, timeouts.hello);
-        Handshake { client, origin, sni, idle, hello, wire_limit: wire_limit(session), up: 0, down: 0 }
+        let &Timeouts { idle, hello, response, .. } = session.timeouts();
+        Handshake { client, origin, named, idle, hello, response, wire_limit: wire_limit(session), up: 0, down: 0 }
     }
 
     /// Bytes that were passed on, up and down.
@@ -58,10 +62,13 @@ impl<'a> Handshake<'a> {
     /// Sends the hello on and waits for the answer. Returns what a relay has still to pass on: from the client, from
     /// the origin. `held` begins with the hello; what came behind it may be another one.
     pub(super) async fn first_exchange(&mut self, held: &[u8]) -> Result<[Vec<u8>; 2], Reason> {
-        let (hello, behind) = held.split_at(client_hello::wire_length(held).unwrap_or(held.len()));
+        if let Carrier::Tds(login) = &self.named.carrier {
+            self.up += login.repeat(self.origin, self.response).await?;
+        }
+        let (hello, behind) = held.split_at(self.named.carrier.hello_length(held).unwrap_or(held.len()));
         self.send_on(hello).await?;
         let (ahead, answer) = self.answer(behind.to_vec()).await?;
-        if !is_hello_retry(&answer) {
+        if !is_hello_retry(&self.named.carrier.records(&answer)) {
             return Ok([ahead, answer]);
         }
         let sent = timeout(self.idle, self.client.write_all(&answer)).await;
@@ -77,13 +84,13 @@ impl<'a> Handshake<'a> {
         let mut answer = Vec::with_capacity(READ);
         let mut open = true;
         loop {
-            let Some(passable) = passable(&ahead) else { return Ok((ahead, answer)) };
+            let Some(passable) = self.named.carrier.passable(&ahead) else { return Ok((ahead, answer)) };
             let pass: Vec<u8> = ahead.drain(..passable).collect();
             self.send_on(&pass).await?;
             tokio::select! {
                 biased;
                 read = self.origin.read_buf(&mut answer) => {
-                    if !matches!(read, Ok(1..)) || is_clear(&answer) {
+                    if !matches!(read, Ok(1..)) || self.named.carrier.is_clear(&answer) {
                         return Ok((ahead, answer));
                     }
                 }
@@ -110,8 +117,8 @@ impl<'a> Handshake<'a> {
     async fn second_hello(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Reason> {
         let deadline = Instant::now() + self.hello;
         loop {
-            match behind_other_records(&bytes).map(client_hello::parse) {
-                Some(Ok(second)) if second.sni.as_ref() == Some(self.sni) => return Ok(bytes),
+            match behind_other_records(&self.named.carrier.records(&bytes)).map(client_hello::parse) {
+                Some(Ok(second)) if second.sni.as_ref() == Some(&self.named.sni) => return Ok(bytes),
                 Some(Ok(_)) => return Err(Reason::SniChanged),
                 Some(Err(ParseError::Invalid(error))) => return Err(error.reason()),
                 _ if bytes.len() > self.wire_limit => return Err(Reason::HelloTooLarge),
@@ -121,6 +128,43 @@ impl<'a> Handshake<'a> {
                 Err(_) => return Err(Reason::HelloTimeout),
                 Ok(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
                 Ok(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+impl Carrier {
+    fn hello_length(&self, held: &[u8]) -> Option<usize> {
+        match self {
+            Carrier::Bare => client_hello::wire_length(held),
+            Carrier::Tds(_) => tds::hello_length(held),
+        }
+    }
+
+    /// How much of this, which the client sent ahead of the answer, may be passed on; None where it does not matter.
+    /// In packets nothing is expected before the answer.
+    fn passable(&self, ahead: &[u8]) -> Option<usize> {
+        match self {
+            Carrier::Bare => passable(ahead),
+            Carrier::Tds(_) => Some(0),
+        }
+    }
+
+    /// The records in these bytes, as far as they are there.
+    fn records<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        match self {
+            Carrier::Bare => Cow::Borrowed(bytes),
+            Carrier::Tds(_) => tds::records(bytes).bytes,
+        }
+    }
+
+    /// Is it known by these bytes whether this is a HelloRetryRequest?
+    fn is_clear(&self, answer: &[u8]) -> bool {
+        match self {
+            Carrier::Bare => is_clear(answer),
+            Carrier::Tds(_) => {
+                let records = tds::records(answer);
+                records.broken || !records.bytes.is_empty() && is_clear(&records.bytes)
             }
         }
     }
@@ -142,7 +186,7 @@ fn is_hello_retry(answer: &[u8]) -> bool {
     answer.first() == Some(&HANDSHAKE) && answer.get(5) == Some(&2) && answer.get(11..43) == Some(&RETRY_RANDOM)
 }
 
-/// Is it known by these bytes whether this is a HelloRetryRequest?
+/// The same of bare records, of which there are some.
 fn is_clear(answer: &[u8]) -> bool {
     answer.first() != Some(&HANDSHAKE) || answer.len() >= 11 + RETRY_RANDOM.len()
 }

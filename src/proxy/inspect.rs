@@ -1,37 +1,39 @@
 //! What is inside a tunnel: the first bytes are read before anything is dialled.
 //!
-//! A ClientHello's SNI has to be the name that the tunnel was asked for. Plain HTTP is served request by
-//! request. What is neither is refused by closing without a byte.
+//! A ClientHello's SNI has to be the name that the tunnel was asked for, in TDS packets too. Plain HTTP is served
+//! request by request. What is neither is refused by closing without a byte.
 
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
 
 use crate::config::EchMode;
 use crate::flow::{Host, HostName, Protocol, Reason};
 use crate::telemetry::{CloseWhy, ClosedBy};
-use crate::wire::ParseError;
-use crate::wire::client_hello::{self, ClientHello};
+use crate::wire::client_hello::ClientHello;
 
 use super::handshake::Handshake;
 use super::http::{self, Form};
+use super::peek::{Carrier, First, Named, Peek, Speaks};
 use super::session::{Ask, Outcome, Permitted, Refused, Session, Tunnel, close_gently};
 
-/// The first byte of a TLS handshake record, and of a TDS pre-login packet (MS-TDS 2.2.3.1.1).
-const TLS_HANDSHAKE: u8 = 22;
-const TDS_PRELOGIN: u8 = 0x12;
-
-/// What is read at once.
-const READ: usize = 4 * 1024;
-
-/// What the first bytes turned out to be.
-pub(super) enum First {
-    Tls(ClientHello),
+/// What may be served.
+enum Inside {
     Http,
-    Tds,
+    Tls(Permitted, Named),
+}
+
+/// What may not, and the name in its hello.
+struct Denied {
+    refused: Refused,
+    sni: Option<HostName>,
+}
+
+impl From<Refused> for Denied {
+    fn from(refused: Refused) -> Denied {
+        Denied { refused, sni: None }
+    }
 }
 
 /// Serves a tunnel that was promised to the client. `held` came with the promise's request.
@@ -42,30 +44,16 @@ pub(super) async fn serve(
     permitted: Permitted,
     ask: Ask<'_>,
 ) -> Outcome {
-    let first = first_bytes(session, &mut stream, &mut held).await;
-    let sni = match &first {
-        Ok(First::Tls(hello)) => hello.sni.clone(),
-        _ => None,
-    };
-    let judged = match first {
-        Ok(First::Tls(hello)) => tls(session, &hello, permitted, ask),
-        Ok(First::Http) => plain(session, &[Protocol::Http], permitted, ask),
-        Ok(First::Tds) => plain(session, &[Protocol::Mssql], permitted, ask),
-        Err(Reason::NotTls) => {
-            let reason = mismatch(permitted.protocol).unwrap_or(Reason::NotTls);
-            Err(session.refuse(permitted, reason))
-        }
-        Err(reason) => Err(session.refuse(permitted, reason)),
-    };
-    match judged {
-        Ok(permitted) if permitted.protocol == Protocol::Http => {
+    let peek = Peek::new(session, &mut stream, &mut held);
+    match judge(peek, permitted, ask).await {
+        Ok(Inside::Http) => {
             match http::serve(session.clone(), stream, held, Form::Tunnel(ask.via, ask.to.clone())).await {
                 http::After::Switched(tunnel) => Some(tunnel),
                 http::After::Closed | http::After::Connect(..) => None,
             }
         }
-        Ok(permitted) => open(session, stream, held, permitted, ask, sni).await,
-        Err(refused) => {
+        Ok(Inside::Tls(permitted, named)) => open(session, stream, held, permitted, ask, named).await,
+        Err(Denied { refused, sni }) => {
             session.record_refused(ask, &refused, sni.map(Into::into)).await;
             close_gently(stream).await;
             None
@@ -73,52 +61,54 @@ pub(super) async fn serve(
     }
 }
 
-/// Reads until it is clear what the client speaks, within the deadline for a hello.
-pub(super) async fn first_bytes(
-    session: &Session,
-    stream: &mut TcpStream,
-    held: &mut BytesMut,
-) -> Result<First, Reason> {
-    let deadline = Instant::now() + session.timeouts().hello;
-    loop {
-        match held.first() {
-            Some(&TLS_HANDSHAKE) => match client_hello::parse(held) {
-                Ok(hello) => return Ok(First::Tls(hello)),
-                Err(ParseError::Invalid(error)) => return Err(error.reason()),
-                Err(ParseError::Incomplete) if held.len() > wire_limit(session) => return Err(Reason::HelloTooLarge),
-                Err(ParseError::Incomplete) => {}
-            },
-            Some(&TDS_PRELOGIN) => return Ok(First::Tds),
-            Some(byte) if byte.is_ascii_uppercase() => return Ok(First::Http),
-            Some(_) => return Err(Reason::NotTls),
-            None => {}
-        }
-        held.reserve(READ);
-        match timeout_at(deadline, stream.read_buf(held)).await {
-            Err(_) => return Err(Reason::HelloTimeout),
-            Ok(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
-            Ok(Ok(_)) => {}
-        }
+/// Reads the first bytes and decides again by what they are.
+async fn judge(mut peek: Peek<'_>, permitted: Permitted, ask: Ask<'_>) -> Result<Inside, Denied> {
+    let session = peek.session;
+    let wanted = permitted.protocol;
+    let not_wanted = |permitted, reason| match reason {
+        Reason::NotTls => session.refuse(permitted, mismatch(wanted).unwrap_or(Reason::NotTls)),
+        reason => session.refuse(permitted, reason),
+    };
+    let speaks = match peek.speaks().await {
+        Ok(speaks) => speaks,
+        Err(reason) => return Err(not_wanted(permitted, reason).into()),
+    };
+    let permitted = match speaks {
+        // By its whole hello, so that the name in it is on record.
+        Speaks::Tls => permitted,
+        Speaks::Tds => plain(session, &[Protocol::Mssql], permitted, ask)?,
+        Speaks::Http => plain(session, &[Protocol::Http], permitted, ask)?,
+    };
+    match peek.first(speaks).await {
+        Ok(First::Http) => Ok(Inside::Http),
+        Ok(First::Tls(hello, carrier)) => tls(session, hello, carrier, permitted, ask),
+        Err(reason) => Err(not_wanted(permitted, reason).into()),
     }
 }
 
-/// Records add to a hello's size: as much again is granted for them.
-pub(super) fn wire_limit(session: &Session) -> usize {
-    session.core.shared.config.limits.hello_bytes.saturating_mul(2)
-}
-
-fn tls(session: &Session, hello: &ClientHello, permitted: Permitted, ask: Ask<'_>) -> Result<Permitted, Refused> {
+fn tls(
+    session: &Session,
+    hello: ClientHello,
+    carrier: Carrier,
+    permitted: Permitted,
+    ask: Ask<'_>,
+) -> Result<Inside, Denied> {
     let https = Ask { protocols: &[Protocol::Https], ..ask };
     // TDS 8.0 begins with TLS as well.
     let mssql = Ask { protocols: &[Protocol::Mssql], ..ask };
     let asked = if permitted.protocol == Protocol::Mssql { mssql } else { https };
-    let permitted = session.reauthorize(asked, permitted)?;
-    let ech = hello.ech && session.core.shared.config.ech == EchMode::Deny;
-    match &hello.sni {
-        None => Err(session.refuse(permitted, Reason::MissingSni)),
-        Some(sni) if !is_name(&ask.to.host, sni) => Err(session.refuse(permitted, Reason::SniConnectMismatch)),
-        Some(_) if ech => Err(session.refuse(permitted, Reason::EchPresent)),
-        Some(_) => Ok(permitted),
+    let ClientHello { sni, ech } = hello;
+    let denied = |refused| Denied { refused, sni: sni.clone() };
+    let permitted = session.reauthorize(asked, permitted).map_err(denied)?;
+    match &sni {
+        None => Err(session.refuse(permitted, Reason::MissingSni).into()),
+        Some(name) if !is_name(&ask.to.host, name) => {
+            Err(denied(session.refuse(permitted, Reason::SniConnectMismatch)))
+        }
+        Some(_) if ech && session.core.shared.config.ech == EchMode::Deny => {
+            Err(denied(session.refuse(permitted, Reason::EchPresent)))
+        }
+        Some(name) => Ok(Inside::Tls(permitted, Named { sni: name.clone(), carrier })),
     }
 }
 
@@ -144,15 +134,16 @@ fn mismatch(wanted: Protocol) -> Option<Reason> {
     }
 }
 
+/// Dials for a permitted handshake, whose hello is held, and follows it until it can be relayed.
 pub(super) async fn open(
     session: &Session,
     mut stream: TcpStream,
     held: BytesMut,
     mut permitted: Permitted,
     ask: Ask<'_>,
-    sni: Option<HostName>,
+    named: Named,
 ) -> Outcome {
-    let opened = session.record_allowed(ask, &permitted, sni.clone().map(Into::into)).await;
+    let opened = session.record_allowed(ask, &permitted, Some(named.sni.clone().into())).await;
     let mut origin = match session.dial(&mut permitted).await {
         Ok(origin) => origin,
         Err(reason) => {
@@ -162,11 +153,7 @@ pub(super) async fn open(
         }
     };
     let (via, to, path) = (ask.via, ask.to.clone(), None);
-    let Some(sni) = sni else {
-        let (early, moved) = ([held.to_vec(), Vec::new()], [0, 0]);
-        return Some(Box::new(Tunnel { opened, via, to, path, permitted, client: stream, origin, early, moved }));
-    };
-    let mut handshake = Handshake::new(session, &mut stream, &mut origin, &sni);
+    let mut handshake = Handshake::new(session, &mut stream, &mut origin, &named);
     let first = tokio::select! {
         biased;
         first = handshake.first_exchange(&held) => first.map_err(CloseWhy::Reason),

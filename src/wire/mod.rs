@@ -11,6 +11,7 @@ pub mod client_hello;
 pub mod http_body;
 pub mod http_head;
 pub mod socks5;
+pub mod tds;
 
 /// Why there is no value (yet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use egret::flow::{Authority, HostName};
 use egret::wire::ParseError;
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
 use egret::wire::http_head::{Framing, parse_target};
-use egret::wire::{client_hello as hello, http_head as head, socks5};
+use egret::wire::{client_hello as hello, http_head as head, socks5, tds as packets};
 
 /// The input is read as the bytes of a connection, and once more as a message that is cut into records.
 pub fn client_hello(bytes: &[u8]) {
@@ -55,6 +55,31 @@ pub fn socks5(bytes: &[u8]) {
     }
 }
 
+/// The input is read as each side's pre-login and as the packets of a hello, and once more as TLS records that are cut
+/// into packets.
+pub fn tds(bytes: &[u8]) {
+    assert_prefixes_agree(bytes, packets::pre_login);
+    assert_prefixes_agree(bytes, packets::pre_login_answer);
+    assert_prefixes_agree(bytes, packets::hello);
+    if let Ok((asked, length)) = packets::pre_login(bytes) {
+        let mut demanding = bytes[..length].to_vec();
+        asked.demand_encryption(&mut demanding);
+        let wants = packets::pre_login(&demanding).map(|(asked, _)| asked.encryption);
+        assert!(wants.is_ok_and(|wants| wants != packets::Encryption::Off));
+        let answer = asked.answer();
+        assert!(packets::pre_login_answer(&answer).is_ok_and(|(given, taken)| {
+            (given.mars, given.federated, taken) == (asked.mars, asked.federated, answer.len())
+        }));
+    }
+    if packets::hello(bytes).is_ok() {
+        assert!(packets::hello_length(bytes).is_some_and(|length| length <= bytes.len()));
+    }
+    assert!(packets::records(bytes).bytes.len() <= bytes.len());
+    if bytes.len() < 1 << 14 {
+        assert_eq!(packets::hello(&in_packets(bytes, 7)), packets::hello(&in_packets(bytes, 1 << 14)));
+    }
+}
+
 pub fn host_name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(name) = HostName::parse(text) {
@@ -84,6 +109,11 @@ fn assert_prefixes_agree<'a, T: PartialEq + Debug, E: PartialEq + Debug>(
 fn records(message: &[u8], size: usize) -> Vec<u8> {
     let record = |part: &[u8]| [&[22, 3, 1], &(part.len() as u16).to_be_bytes()[..], part].concat();
     message.chunks(size).flat_map(record).collect()
+}
+
+fn in_packets(records: &[u8], size: usize) -> Vec<u8> {
+    let packet = |part: &[u8]| [&[0x12, 0], &(part.len() as u16 + 8).to_be_bytes()[..], &[0; 4], part].concat();
+    records.chunks(size).flat_map(packet).collect()
 }
 
 fn advance_twice(framing: Framing, one: &[u8], two: &[u8]) -> Result<Progress, BodyError> {

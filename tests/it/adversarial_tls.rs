@@ -435,7 +435,6 @@ fn tunnels_that_carry_another_protocol() {
         let to = format!("--connect-to=::{}", origin.addr);
         let egret = Egret::start(&["--allow=http://ok.test", "--allow=mssql://sql.test", &to, "--profile", profile]);
         for (tunnel, first, verdict) in [
-            ("sql.test:1433", pre_login.clone(), "allow application-rule"),
             ("sql.test:1433", hello("sql.test"), "allow application-rule"),
             ("sql.test:1433", hello("evil.test"), "deny sni-connect-mismatch"),
             ("sql.test:1433", Hello::nameless().bytes(), "deny missing-sni"),

@@ -42,3 +42,8 @@ fn host_name() {
 fn socks5() {
     replay("socks5", bodies::socks5);
 }
+
+#[test]
+fn tds() {
+    replay("tds", bodies::tds);
+}

@@ -2,6 +2,7 @@
 //! proxy's modules say the rest about what is inside a flow.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::process::Command;
 use std::time::Duration;
 
@@ -500,4 +501,20 @@ fn it_drains() {
             "{close}"
         );
     }
+}
+
+/// An idle flow ends with a reset for both sides (azure-docs, tcp-session-behavior.md).
+#[test]
+fn an_idle_flow_is_reset() {
+    let config = "[timeouts]\nidle = \"300ms\"\n";
+    Gateway::both(config, &["--allow=tcp://198.51.100.7:25"], |gateway| {
+        let origin = gateway.net.origin("198.51.100.7:25", |mut stream, note| {
+            let read = stream.read(&mut [0; 16]);
+            note.note(format!("{:?}", read.map_err(|error| error.kind())).as_bytes());
+        });
+        let mut client = gateway.net.connect("198.51.100.7:25");
+        assert_eq!(client.rest(), (Vec::new(), End::Reset));
+        assert_eq!(origin.wait_noted(1), ["Err(ConnectionReset)"]);
+        assert_eq!(gateway.egret.close(client.addr())["reason"], "idle-timeout");
+    });
 }

@@ -18,6 +18,8 @@ mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
+#[cfg(target_os = "linux")]
+mod bulk;
 mod cases;
 mod cli;
 mod clients;
@@ -26,6 +28,9 @@ mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod layering;
+mod mssql;
+#[cfg(target_os = "linux")]
+mod nft;
 #[cfg(target_os = "linux")]
 mod parity;
 mod positive;
