@@ -518,3 +518,63 @@ fn an_idle_flow_is_reset() {
         assert_eq!(gateway.egret.close(client.addr())["reason"], "idle-timeout");
     });
 }
+
+/// Without rules of its own it serves what others hand over.
+#[test]
+fn the_rules_may_be_somebody_elses() {
+    for how in HAND_OVERS {
+        let Some(net) = Net::new() else { return };
+        net.hand_over(how);
+        let gateway = Gateway::of(net, how, "", &[OK, &["--gateway-rules=leave", "--allow=tcp://[::/0]:25"]].concat());
+        let _origins = ["198.51.100.8:443", "[2001:db8:2::7]:25"].map(|to| gateway.net.origin(to, greeter));
+        assert_greeted(&mut gateway.net.connect("[2001:db8:2::7]:25"));
+        let mut client = gateway.net.send(&to(443), Hello::of("ok.test").bytes());
+        assert_greeted(&mut client);
+        gateway.assert_closed(&to(443), Hello::of("evil.test").bytes(), "deny not-allowed");
+        let rules = gateway.net.gateway.command("nft").args(["list", "tables"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&rules.stdout).matches("egret").count(), 0);
+    }
+}
+
+/// What was let through before is no way round the policy, and what no rule allows is not forwarded either.
+#[test]
+fn nothing_is_forwarded_past_it() {
+    for how in HAND_OVERS {
+        let Some(net) = Net::new() else { return };
+        let _origins = ["198.51.100.7:25", "[2001:db8:2::7]:25"].map(|to| net.origin(to, greeter));
+        let mut before = ["198.51.100.7:25", "[2001:db8:2::7]:25"].map(|to| net.connect(to));
+        before.iter_mut().for_each(assert_greeted);
+        let gateway = Gateway::of(net, how, "", OK);
+        for client in &mut before {
+            // Silent or reset, by the way of handing over.
+            client.try_send(b"still there?");
+            client.is_silent_for(Duration::from_millis(300));
+            assert_eq!(client.held.escape_ascii().to_string(), "", "{how:?}");
+        }
+        for to in ["198.51.100.7:25", "[2001:db8:2::7]:25"] {
+            let mut client = gateway.net.connect(to);
+            assert_eq!(gateway.egret.verdict(client.addr()), "deny not-allowed");
+            assert!(client.is_silent_for(Duration::from_millis(100)));
+        }
+        let ping = |to: &str| gateway.net.client.command("ping").args(["-c1", "-W1", to]).output();
+        if ping("192.0.2.1").is_ok_and(|answered| answered.status.success()) {
+            assert!(!ping("198.51.100.7").unwrap().status.success(), "{how:?}");
+        }
+    }
+}
+
+/// The metadata service of a cloud: a router would forward it, and no rule is needed for it to be dropped.
+#[test]
+fn the_metadata_address_is_not_forwarded() {
+    let ask = |net: &Net| curl(net, &["--connect-timeout", "1", "http://169.254.169.254/"]);
+    for how in HAND_OVERS {
+        let Some(net) = Net::new() else { return };
+        net.origin.ip("addr add 169.254.169.254/32 dev eth0\n");
+        net.gateway.ip("route add 169.254.169.254/32 via 198.51.100.7\n");
+        let metadata = net.origin("169.254.169.254:80", http_ok());
+        assert_eq!(ask(&net), (Some(0), "ok".to_owned()));
+        let gateway = Gateway::of(net, how, "", &["--allow=tcp://*:*", "--allow=http://*"]);
+        assert_ne!(ask(&gateway.net).1, "ok");
+        assert_eq!(metadata.connections(), 1);
+    }
+}
