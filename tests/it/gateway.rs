@@ -493,7 +493,7 @@ fn it_drains() {
         client.send("last words");
         assert_eq!(client.bytes(10), b"last words");
         assert!(gateway.egret.wait().success());
-        client.rest();
+        assert_eq!(client.rest(), (Vec::new(), End::Eof), "{how:?}");
         let close = gateway.egret.close(client.addr());
         assert_eq!(
             (close["closed_by"].as_str(), close["reason"].as_str()),
