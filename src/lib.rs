@@ -23,7 +23,7 @@
 //! | module | what | may use |
 //! |---|---|---|
 //! | [`flow`] | vocabulary: names, addresses, ports, reasons | – |
-//! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5 | flow |
+//! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5, DNS | flow |
 //! | [`policy`] | rule tree, compiled policy, explanation | flow |
 //! | [`allowlist`] | the lists in `allowlists/`, embedded; the built-in policies | flow, policy |
 //! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist |
@@ -32,15 +32,17 @@
 //! | `net` | mechanism: listen, dial, relay, resolve | flow, wire, policy, config (resolved) |
 //! | `proxy` | the data plane: sessions and their front-ends | flow, wire, policy, net, telemetry, config |
 //! | `control` | admin server and reload, on their own thread | all but cli |
+//! | `jail` | Linux namespaces for one command; sockets out of them | flow, net |
 //! | [`cli`] | arguments, subcommands, the only printer | all |
 //!
 //! The first five are pure: no sockets, no files, no clock, no log. A test keeps this table.
 //!
 //! # Threads
 //!
-//! One thread a core, each with a single-threaded runtime, a listener of its own (`SO_REUSEPORT`), a resolver
-//! cache and a batch of the log; the policy is one `Arc` behind one atomic load. Beside them a thread that
-//! writes the log and one for the admin server and reloads.
+//! One thread a core, each with a single-threaded runtime, a listener of its own (`SO_REUSEPORT`), the last
+//! answers to its names and a batch of the log; the policy is one `Arc` behind one atomic load. Beside them a
+//! thread for names (`egret-dns`: name servers, their cache, DNS clients), one that writes the log and one for
+//! the admin server and reloads.
 
 pub mod allowlist;
 pub mod azure;
@@ -48,6 +50,8 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod flow;
+#[cfg(target_os = "linux")]
+pub mod jail;
 mod net;
 pub mod policy;
 mod proxy;

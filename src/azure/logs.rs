@@ -164,7 +164,7 @@ struct NetworkRule<'a> {
 }
 
 /// Azure writes resource ids in upper case in its diagnostic records.
-fn upper_case<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn upper_case<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&text.to_ascii_uppercase())
 }
 
@@ -262,6 +262,18 @@ pub struct LegacyRecord<'a> {
     properties: LegacyProperties,
 }
 
+impl<'a> LegacyRecord<'a> {
+    /// The first is the category with the name of its operation.
+    pub(super) fn new(
+        (category, operation_name): (&'static str, &'static str),
+        time: &'a str,
+        resource_id: &'a str,
+        msg: String,
+    ) -> LegacyRecord<'a> {
+        LegacyRecord { category, time, resource_id, operation_name, properties: LegacyProperties { msg } }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct LegacyProperties {
     msg: String,
@@ -269,13 +281,12 @@ struct LegacyProperties {
 
 /// The record of a decision that AzureDiagnostics shows as `msg_s`.
 pub fn legacy_record<'a>(decided: &Decided<'a>, resource_id: &'a str) -> LegacyRecord<'a> {
-    let (category, operation_name) = match decided.translated() {
+    let kind = match decided.translated() {
         Some(_) => ("AzureFirewallNetworkRule", "AzureFirewallNatRuleLog"),
         None if decided.is_network() => ("AzureFirewallNetworkRule", "AzureFirewallNetworkRuleLog"),
         None => ("AzureFirewallApplicationRule", "AzureFirewallApplicationRuleLog"),
     };
-    let properties = LegacyProperties { msg: legacy_msg(decided) };
-    LegacyRecord { category, time: decided.time, resource_id, operation_name, properties }
+    LegacyRecord::new(kind, decided.time, resource_id, legacy_msg(decided))
 }
 
 /// The text of a legacy record.

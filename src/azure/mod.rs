@@ -1,3 +1,4 @@
 //! Azure's shapes: the only place that knows Azure's JSON names. Pure: no I/O, no clock.
 
+pub mod dns_logs;
 pub mod logs;

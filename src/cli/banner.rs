@@ -56,12 +56,13 @@ fn named(policy: &Policy) -> Vec<String> {
 pub(super) struct Listening {
     pub(super) explicit: Vec<SocketAddr>,
     pub(super) gateway: Vec<SocketAddr>,
+    pub(super) dns: Vec<SocketAddr>,
 }
 
 impl Listening {
     /// In the order of the port file.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
-        [self.explicit.as_slice(), &self.gateway].concat()
+        [self.explicit.as_slice(), &self.gateway, &self.dns].concat()
     }
 }
 
@@ -86,6 +87,9 @@ pub(super) fn show(
     }
     for addr in &addrs.gateway {
         printer.tell(&format!("gateway  {addr}   what the kernel hands over"));
+    }
+    for addr in &addrs.dns {
+        printer.tell(&format!("dns      {addr}   UDP and TCP"));
     }
     match admin {
         Some(addr) => printer.tell(&format!("admin    http://{addr}   /healthz /readyz /metrics /v1/policy /v1/flows")),

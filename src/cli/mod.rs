@@ -9,7 +9,6 @@ mod check;
 mod completions;
 #[cfg(target_os = "linux")]
 mod gateway;
-#[cfg(target_os = "linux")]
 mod handover;
 mod output;
 mod portfile;

@@ -117,9 +117,13 @@ impl Service {
         let admin_addr = admin.as_ref().map(AdminListener::addr);
         let lifecycle = Lifecycle::default();
         let (dns, drain) = (config.dns.clone(), config.proxy.timeouts.drain);
-        let intake = Intake::bind(&config.proxy.listen, &config.gateway, config.proxy.workers)
+        let intake = Intake::bind(&config.proxy.listen, &config.gateway, &dns.proxy.listen, config.proxy.workers)
             .map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
-        let addrs = Listening { explicit: intake.explicit().to_vec(), gateway: intake.gateway().to_vec() };
+        let addrs = Listening {
+            explicit: intake.explicit().to_vec(),
+            gateway: intake.gateway().to_vec(),
+            dns: intake.dns().to_vec(),
+        };
         let setup = Setup {
             proxy: config.proxy.clone(),
             gateway: config.gateway.clone(),

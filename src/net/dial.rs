@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::flow::Reason;
@@ -65,6 +65,23 @@ async fn connect(addr: SocketAddr, mark: Option<u32>) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     set_mark(&SockRef::from(&socket), mark)?;
     socket.connect(addr).await
+}
+
+/// A socket of its own for a UDP flow: it sends to the judged address and takes from there only. Nothing is sent yet.
+///
+/// # Errors
+///
+/// There is no way there, or no descriptor left.
+pub(crate) fn dial_udp(_permit: &Permit, addr: SocketAddr, mark: Option<u32>) -> Result<UdpSocket, DialError> {
+    connected(addr, mark).map_err(|error| DialError::Refused(addr, error))
+}
+
+fn connected(addr: SocketAddr, mark: Option<u32>) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    mark.map_or(Ok(()), |mark| set_mark(&socket, mark))?;
+    socket.connect(&addr.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 /// May this process mark sockets?

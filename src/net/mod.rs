@@ -4,6 +4,8 @@
 
 pub(crate) mod deadline;
 pub(crate) mod dial;
+pub(crate) mod dns;
+pub(crate) mod icmp;
 pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 pub(crate) mod nft;
@@ -11,3 +13,4 @@ pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;
 mod splice;
+pub(crate) mod udp;

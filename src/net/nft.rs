@@ -216,7 +216,8 @@ fn translations(rules: &RuleSet) -> Vec<DnatRule> {
 }
 
 /// The rules in force, removed when this is dropped: what is forwarded then goes unfiltered, where the machine
-/// forwards at all. A process that is killed leaves them, and they drop what nobody takes. A table that somebody else has put in its place stays.
+/// forwards at all. A process that is killed leaves them, and they drop what nobody takes. A table that somebody else
+/// has put in its place stays.
 #[derive(Debug)]
 pub(crate) struct Installed {
     /// The kernel's number of the table; None once it was removed.

@@ -1,26 +1,33 @@
-//! Names into addresses: the user's own word first, then DNS.
+//! Names into addresses, for one core: the user's own word first, then what the thread `egret-dns` says.
 
-use std::net::{IpAddr, SocketAddr};
+use std::cell::RefCell;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use tokio::time::timeout;
+use hashbrown::HashMap;
+use tokio::time::Instant;
 
+use super::dns::{Asker, Resolved};
 use crate::config::{ConnectTo, DnsConfig, ResolveOverride};
 use crate::flow::{Authority, Host, HostName};
 use crate::policy::Address;
 
-/// Answers kept, a core.
-const CACHE_ENTRIES: u64 = 4096;
+/// Answers kept, a core. When it is full, it starts anew: all of them are in the cache behind it as well.
+const KEPT: usize = 4096;
 
-/// One resolver with its cache, a core.
+/// One core's way to addresses.
 pub(crate) struct Resolver {
-    dns: TokioResolver,
+    dns: Asker,
+    kept: RefCell<HashMap<HostName, Kept, foldhash::fast::RandomState>>,
     overrides: Vec<ResolveOverride>,
     connect_to: Vec<ConnectTo>,
     deadline: Duration,
+}
+
+/// An answer for as long as the cache behind it has the same.
+struct Kept {
+    addrs: Vec<IpAddr>,
+    until: Instant,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -32,28 +39,10 @@ pub(crate) enum ResolveError {
 }
 
 impl Resolver {
-    pub(crate) fn new(config: &DnsConfig, deadline: Duration) -> Result<Resolver, String> {
-        let DnsConfig { servers, overrides, connect_to, proxy: _, synthetic: _ } = config;
-        let builder = match servers {
-            Some(servers) => {
-                let name_servers = servers.iter().map(|addr| name_server(*addr)).collect();
-                TokioResolver::builder_with_config(
-                    ResolverConfig::from_parts(None, Vec::new(), name_servers),
-                    TokioRuntimeProvider::default(),
-                )
-            }
-            None => TokioResolver::builder_tokio().unwrap_or_else(|_| {
-                let none = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
-                TokioResolver::builder_with_config(none, TokioRuntimeProvider::default())
-            }),
-        };
-        let mut builder = builder;
-        let options = builder.options_mut();
-        options.cache_size = CACHE_ENTRIES;
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        options.timeout = deadline.min(options.timeout);
-        let dns = builder.build().map_err(|error| error.to_string())?;
-        Ok(Resolver { dns, overrides: overrides.clone(), connect_to: connect_to.clone(), deadline })
+    pub(crate) fn new(config: &DnsConfig, dns: Asker, deadline: Duration) -> Resolver {
+        let DnsConfig { overrides, connect_to, servers: _, proxy: _, synthetic: _ } = config;
+        let (overrides, connect_to) = (overrides.clone(), connect_to.clone());
+        Resolver { dns, kept: RefCell::default(), overrides, connect_to, deadline }
     }
 
     /// Where `--connect-to` sends a destination; None where it says nothing of it.
@@ -74,19 +63,32 @@ impl Resolver {
         if let Some(given) = self.overrides.iter().find(|given| given.is_for(name, to.port)) {
             return Ok(given.addresses.iter().map(|addr| Address::Override(addr.to_canonical())).collect());
         }
-        let answers = self.look_up(name).await?;
-        Ok(answers.into_iter().map(|addr| Address::Given(addr.to_canonical())).collect())
+        if let Some(addresses) = self.kept(name) {
+            return Ok(addresses);
+        }
+        match self.dns.ask(name, self.deadline).await {
+            Some(Resolved::To { addrs, until }) => Ok(self.keep(name, addrs, until)),
+            Some(Resolved::Failed(why)) => Err(ResolveError::Unresolvable { name: name.clone(), why }),
+            None => Err(ResolveError::Timeout { name: name.clone(), after: self.deadline }),
+        }
     }
 
-    async fn look_up(&self, name: &HostName) -> Result<Vec<IpAddr>, ResolveError> {
-        // The trailing dot keeps the system's search list out: the policy judged this name and no other.
-        let absolute = format!("{name}.");
-        let Ok(answer) = timeout(self.deadline, self.dns.lookup_ip(absolute)).await else {
-            return Err(ResolveError::Timeout { name: name.clone(), after: self.deadline });
-        };
-        let unresolvable = |why: String| ResolveError::Unresolvable { name: name.clone(), why };
-        let addrs: Vec<IpAddr> = answer.map_err(|error| unresolvable(error.to_string()))?.iter().collect();
-        if addrs.is_empty() { Err(unresolvable("no address in the answer".to_owned())) } else { Ok(addrs) }
+    fn kept(&self, name: &HostName) -> Option<Vec<Address>> {
+        let kept = self.kept.borrow();
+        let Kept { addrs, until } = kept.get(name)?;
+        (Instant::now() < *until).then(|| addrs.iter().copied().map(Address::Given).collect())
+    }
+
+    fn keep(&self, name: &HostName, addrs: Vec<IpAddr>, until: Instant) -> Vec<Address> {
+        let given = addrs.iter().copied().map(Address::Given).collect();
+        if until > Instant::now() {
+            let mut kept = self.kept.borrow_mut();
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(name.clone(), Kept { addrs, until });
+        }
+        given
     }
 }
 
@@ -100,10 +102,4 @@ impl ResolveOverride {
     pub(crate) fn is_for(&self, name: &HostName, port: u16) -> bool {
         self.host.as_ref().is_none_or(|host| host == name) && self.port.is_none_or(|own| own == port)
     }
-}
-
-fn name_server(addr: SocketAddr) -> NameServerConfig {
-    let mut server = NameServerConfig::udp_and_tcp(addr.ip());
-    server.connections.iter_mut().for_each(|connection| connection.port = addr.port());
-    server
 }

@@ -29,7 +29,9 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
         session.record_malformed(Via::Gateway, About::Nothing, Reason::ClientGone).await;
         return None;
     };
-    let to = Authority { host: Host::Addr(dst.ip()), port: dst.port() };
+    // A synthetic address is the name that it was given to.
+    let host = session.core.shared.directory.name_of(dst.ip()).map_or(Host::Addr(dst.ip()), Host::Name);
+    let to = Authority { host, port: dst.port() };
     if session.core.shared.is_own(dst) {
         session.record_malformed(Via::Gateway, About::To(&to), Reason::Loop).await;
         reset(stream);

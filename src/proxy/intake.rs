@@ -1,17 +1,24 @@
 //! The sockets that the data plane serves, ready: `egret serve` binds them, `egret run` gets them from its jail.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
 
-use crate::config::{GatewayConfig, HandOver};
+use crate::config::{DeniedUdp, GatewayConfig, HandOver};
 use crate::flow::Via;
+use crate::net::icmp::Unreachable;
 use crate::net::listener::{self, Accepts};
+use crate::net::udp::{self, ReplySockets};
+
+use super::dns;
 
 /// Listeners by worker, and where they listen.
 #[derive(Default)]
 pub(crate) struct Intake {
     explicit: Door,
     gateway: Door,
+    dns: dns::Sockets,
+    datagrams: Datagrams,
 }
 
 /// How a connection is served, by where it came in.
@@ -38,23 +45,64 @@ struct Door {
     addrs: Vec<SocketAddr>,
 }
 
+/// What the gateway serves UDP with.
+#[derive(Default)]
+struct Datagrams {
+    of_worker: Vec<Vec<UdpSocket>>,
+    replies: ReplySockets,
+    /// None: what is denied is dropped in silence.
+    unreachable: Option<Arc<Unreachable>>,
+}
+
+/// Everything that one worker serves.
+pub(super) struct Doors {
+    pub(super) listeners: Vec<(Front, TcpListener)>,
+    pub(super) datagrams: Vec<UdpSocket>,
+    pub(super) replies: ReplySockets,
+    pub(super) unreachable: Option<Arc<Unreachable>>,
+}
+
 impl Intake {
     /// Binds everything that is configured, for so many workers. An error names the address.
-    pub(crate) fn bind(explicit: &[SocketAddr], gateway: &GatewayConfig, workers: usize) -> io::Result<Intake> {
+    pub(crate) fn bind(
+        explicit: &[SocketAddr],
+        gateway: &GatewayConfig,
+        dns: &[SocketAddr],
+        workers: usize,
+    ) -> io::Result<Intake> {
+        if !gateway.listen.is_empty() && !cfg!(target_os = "linux") {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"));
+        }
         let handed_over = match gateway.mode {
             HandOver::Tproxy => Accepts::AnyAddress,
             HandOver::Redirect => Accepts::ItsOwn,
         };
-        Ok(Intake {
-            explicit: Door::bind(explicit, workers, Accepts::ItsOwn)?,
-            gateway: Door::bind(&gateway.listen, workers, handed_over)?,
-        })
+        let explicit = Door::bind(explicit, workers, Accepts::ItsOwn)?;
+        let door = Door::bind(&gateway.listen, workers, handed_over)?;
+        let datagrams = Datagrams::bind(&door.addrs, gateway, workers)?;
+        Ok(Intake { explicit, gateway: door, datagrams, dns: dns::Sockets::bind(dns)? })
     }
 
-    /// The listeners of one worker; they are gone from here.
-    pub(super) fn doors(&mut self, worker: usize) -> Vec<(Front, TcpListener)> {
+    /// The same with UDP that is handed over in another network: each socket for a worker of its own, where there are
+    /// enough.
+    #[expect(dead_code, reason = "for `egret run`, whose jail opens these sockets")]
+    pub(crate) fn with_datagrams(self, sockets: Vec<UdpSocket>, replies: ReplySockets, workers: usize) -> Intake {
+        let mut of_worker: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
+        let each = sockets.into_iter().enumerate();
+        each.for_each(|(number, socket)| of_worker[number % workers].push(socket));
+        Intake { datagrams: Datagrams { of_worker, replies, unreachable: None }, ..self }
+    }
+
+    /// The sockets of one worker; they are gone from here.
+    pub(super) fn doors(&mut self, worker: usize) -> Doors {
         let explicit = self.explicit.take(worker).into_iter().map(|listener| (Front::Explicit, listener));
-        explicit.chain(self.gateway.take(worker).into_iter().map(|listener| (Front::Gateway, listener))).collect()
+        let gateway = self.gateway.take(worker).into_iter().map(|listener| (Front::Gateway, listener));
+        Doors {
+            listeners: explicit.chain(gateway).collect(),
+            datagrams: self.datagrams.of_worker.get_mut(worker).map(std::mem::take).unwrap_or_default(),
+            replies: self.datagrams.replies.clone(),
+            unreachable: self.datagrams.unreachable.clone(),
+        }
     }
 
     /// Where the explicit proxy listens, with the ports that were chosen for 0.
@@ -62,10 +110,48 @@ impl Intake {
         &self.explicit.addrs
     }
 
+    /// The sockets of DNS clients; they are gone from here.
+    pub(super) fn take_dns(&mut self) -> dns::Sockets {
+        std::mem::take(&mut self.dns)
+    }
+
+    /// The same of the DNS proxy.
+    pub(crate) fn dns(&self) -> &[SocketAddr] {
+        self.dns.addrs()
+    }
+
     /// The same of the gateway.
     pub(crate) fn gateway(&self) -> &[SocketAddr] {
         &self.gateway.addrs
     }
+}
+
+impl Datagrams {
+    /// At the addresses where the gateway listens for TCP already.
+    fn bind(addrs: &[SocketAddr], gateway: &GatewayConfig, workers: usize) -> io::Result<Datagrams> {
+        if gateway.mode == HandOver::Redirect || addrs.is_empty() {
+            return Ok(Datagrams::default());
+        }
+        let mut of_worker: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
+        for addr in addrs {
+            let sockets = udp::bind(*addr, workers)
+                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {addr} (UDP): {error}")))?;
+            of_worker.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
+        }
+        let unreachable = match gateway.denied_udp {
+            DeniedUdp::Drop => None,
+            DeniedUdp::Unreachable => unreachable(),
+        };
+        Ok(Datagrams { of_worker, replies: ReplySockets::Here, unreachable })
+    }
+}
+
+fn unreachable() -> Option<Arc<Unreachable>> {
+    let opened = Unreachable::open();
+    if let Err(error) = &opened {
+        tracing::warn!(%error, "denied datagrams are dropped in silence: answering them takes CAP_NET_RAW");
+    }
+    opened.ok().map(Arc::new)
 }
 
 impl Door {

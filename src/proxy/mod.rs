@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod carry;
 mod connect;
+mod dns;
 mod explicit;
 mod gateway;
 mod guard;
@@ -25,6 +26,7 @@ mod records;
 mod session;
 mod shared;
 mod socks5;
+mod udp;
 mod upstream;
 mod worker;
 
@@ -35,6 +37,7 @@ use std::thread::JoinHandle;
 
 use crate::config::{DnsConfig, GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
+use crate::net::dns::Asker;
 use crate::policy::Policy;
 use crate::telemetry::Log;
 
@@ -61,19 +64,23 @@ pub(crate) struct Setup {
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// Ends after the last worker.
+    dns: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Starts the workers on these sockets.
+    /// Starts the workers on these sockets, and before them the thread that they ask for names.
     pub(crate) fn start(setup: Setup, mut intake: Intake) -> io::Result<Proxy> {
-        let own = [intake.explicit(), intake.gateway(), &setup.others].concat();
-        let (dns, workers) = (setup.dns.clone(), setup.proxy.workers);
+        let own = [intake.explicit(), intake.gateway(), intake.dns(), &setup.others].concat();
+        let (config, workers, mark) = (setup.dns.clone(), setup.proxy.workers, setup.mark);
         let shared = Arc::new(Shared::new(setup));
         shared.set_own_addresses(own);
+        let (asker, requests) = Asker::new();
+        let dns = dns::start(intake.take_dns(), requests, shared.clone(), &config, mark)?;
         let workers = (0..workers)
-            .map(|number| worker::start(number, intake.doors(number), shared.clone(), dns.clone()))
+            .map(|number| worker::start(number, intake.doors(number), shared.clone(), &config, asker.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Proxy { shared, workers })
+        Ok(Proxy { shared, workers, dns })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -82,7 +89,7 @@ impl Proxy {
 
     /// Waits until every worker has ended, which [`Lifecycle`] brings about.
     pub(crate) fn join(self) {
-        for worker in self.workers {
+        for worker in self.workers.into_iter().chain([self.dns]) {
             if worker.join().is_err() {
                 tracing::error!("a worker ended in a panic");
             }

@@ -51,6 +51,8 @@ pub(super) enum About<'a> {
     /// A destination that could not be read, as it was sent.
     Raw(&'a [u8]),
     To(&'a Authority),
+    /// The same of a datagram.
+    Datagram(&'a Authority),
 }
 
 impl Session {
@@ -96,14 +98,14 @@ impl Session {
         let (host, port) = match about {
             About::Nothing => (None, 0),
             About::Raw(raw) => (Some(Seen::Raw(Escaped::name(raw))), 0),
-            About::To(to) => (Some(Seen::Valid(to.host.clone())), to.port),
+            About::To(to) | About::Datagram(to) => (Some(Seen::Valid(to.host.clone())), to.port),
         };
         let record = FlowRecord {
             ts: Timestamp::now(),
             flow: self.core.next_flow(),
             via,
             client: self.client,
-            protocol: Protocol::Tcp,
+            protocol: if matches!(about, About::Datagram(_)) { Protocol::Udp } else { Protocol::Tcp },
             host,
             port,
             sni: None,

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Verdict, Via};
-use crate::net::dial::dial;
+use crate::net::dial::{dial, dial_udp};
+use crate::net::dns::FqdnTable;
 use crate::net::relay::{End, Relayed, Side, relay, reset_when_dropped};
 use crate::policy::{Address, Decision, Permit, Query, Translated};
 use crate::telemetry::{CloseWhy, ClosedBy};
@@ -118,7 +119,7 @@ impl Session {
         let unresolved = |reason| if decision.verdict == Verdict::Deny { decision.reason } else { reason };
         if let (Some(redirect), Ok(permit)) = (self.core.resolver.redirected(ask.to), decision.permit()) {
             let answers = self.resolve(&redirect).await.map_err(|reason| refused(unresolved(reason)))?;
-            let judged = self.query(ask, protocol).address;
+            let judged = self.query(ask, protocol, &self.core.shared.directory.fqdns()).address;
             let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
             let routes = addrs.map(|addr| Route { addr, judged }).collect();
             return self.without_own(Permitted { permit, protocol, routes, active: active.clone() });
@@ -132,8 +133,11 @@ impl Session {
     pub(super) async fn authorize_inbound(&self, ask: Ask<'_>) -> Option<Result<Permitted, Refused>> {
         let active = self.core.active();
         let protocol = ask.protocols[0];
-        let query = self.query(ask, protocol);
-        let decision = active.policy.decide(&query);
+        let (decision, judged) = {
+            let fqdns = self.core.shared.directory.fqdns();
+            let query = self.query(ask, protocol, &fqdns);
+            (active.policy.decide(&query), query.address)
+        };
         let Translated { host, port } = active.policy.translated(&decision)?.clone();
         let permit = decision.permit().ok()?;
         if self.core.recorder.refusing() {
@@ -142,15 +146,16 @@ impl Session {
         }
         let to = Authority { host, port };
         let first = self.resolve(&to).await.ok()?.into_iter().find_map(Address::ip)?;
-        let routes = vec![Route { addr: SocketAddr::new(first, port), judged: query.address }];
+        let routes = vec![Route { addr: SocketAddr::new(first, port), judged }];
         Some(self.without_own(Permitted { permit, protocol, routes, active }))
     }
 
     /// The decision for the first protocol that is allowed; where none is, for the first.
     fn first_allowed(&self, active: &Active, ask: Ask<'_>) -> (Protocol, Decision) {
         let mut denied = None;
+        let fqdns = self.core.shared.directory.fqdns();
         for protocol in ask.protocols {
-            let decision = active.policy.decide(&self.query(ask, *protocol)).outbound();
+            let decision = active.policy.decide(&self.query(ask, *protocol, &fqdns)).outbound();
             if decision.verdict == Verdict::Allow {
                 return (*protocol, decision);
             }
@@ -159,8 +164,14 @@ impl Session {
         denied.expect("every front-end asks for one protocol at least")
     }
 
-    fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol) -> Query<'a> {
-        Query { path: ask.path, ..Query::new(Some(self.client.ip()), protocol, &ask.to.host, ask.to.port) }
+    /// An address is judged by the names of network rules too that resolve to it.
+    fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol, fqdns: &'a FqdnTable) -> Query<'a> {
+        let resolved = match ask.to.host {
+            Host::Addr(addr) => fqdns.names_of(addr.to_canonical()),
+            Host::Name(_) => &[],
+        };
+        let query = Query::new(Some(self.client.ip()), protocol, &ask.to.host, ask.to.port);
+        Query { path: ask.path, resolved, ..query }
     }
 
     /// Keeps the addresses for which the same rule allows the flow as for the first that is allowed.
@@ -171,7 +182,8 @@ impl Session {
         protocol: Protocol,
         answers: &[Address],
     ) -> Result<Permitted, Refused> {
-        let query = self.query(ask, protocol);
+        let fqdns = self.core.shared.directory.fqdns();
+        let query = self.query(ask, protocol, &fqdns);
         let mut permitted: Option<Permitted> = None;
         let mut refused = None;
         for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
@@ -230,7 +242,9 @@ impl Session {
         let address = permitted.judged();
         let Permitted { routes, active, .. } = permitted;
         let protocol = ask.protocols[0];
-        let decision = active.policy.decide(&self.query(ask, protocol).with_address(address)).outbound();
+        let fqdns = self.core.shared.directory.fqdns();
+        let query = self.query(ask, protocol, &fqdns).with_address(address);
+        let decision = active.policy.decide(&query).outbound();
         match decision.permit() {
             Ok(permit) => Ok(Permitted { permit, protocol, routes, active }),
             Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
@@ -255,6 +269,16 @@ impl Session {
         })?;
         permitted.routes.retain(|route| route.addr == dialled);
         Ok(stream)
+    }
+
+    /// A socket for a UDP flow, to the address that was judged.
+    pub(super) fn dial_udp(&self, permitted: &Permitted) -> Result<UdpSocket, Reason> {
+        let addr = permitted.first().ok_or(Reason::UpstreamUnreachable)?;
+        dial_udp(&permitted.permit, addr, self.core.shared.mark).map_err(|error| {
+            self.core.counters.connect_failures.add(1);
+            tracing::info!(%error, "a permitted destination was not reached");
+            error.reason()
+        })
     }
 
     /// Relays a tunnel to its end and records that.
@@ -312,7 +336,8 @@ impl Session {
         if Rc::ptr_eq(&active, &permitted.active) {
             return true;
         }
-        let query = self.query(ask, permitted.protocol).with_address(permitted.judged());
+        let fqdns = self.core.shared.directory.fqdns();
+        let query = self.query(ask, permitted.protocol, &fqdns).with_address(permitted.judged());
         let decision = active.policy.decide(&query);
         if permitted.is_inbound() {
             return active.policy.translated(&decision)

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
+use crate::net::dns::Directory;
 use crate::net::listener;
 use crate::net::resolve::Resolver;
 use crate::policy::Policy;
@@ -26,6 +27,13 @@ pub(crate) struct Active {
     pub(crate) profile: Profile,
     pub(crate) hits: Arc<RuleHits>,
     generation: u64,
+}
+
+impl Active {
+    /// It grows with each policy that comes into force.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
 }
 
 /// The policy as one core holds it: its own count of references, so that flows write nothing that is shared.
@@ -52,9 +60,13 @@ pub(crate) struct Shared {
     pub(super) mark: Option<u32>,
     /// Places for denied connections that are left without an answer.
     pub(super) silent: Semaphore,
+    /// Places for UDP flows, of all cores. Beyond it new ones are *refused*.
+    pub(super) udp_flows: Arc<Semaphore>,
     pub(super) limiter: Limiter,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
+    /// What the thread `egret-dns` knows of names and their addresses.
+    pub(crate) directory: Arc<Directory>,
     /// Egret's own listeners, proxy and admin: never a destination. Known once they are bound.
     own: OnceLock<Vec<SocketAddr>>,
     pub(super) lifecycle: Lifecycle,
@@ -71,15 +83,17 @@ pub(crate) struct Lifecycle {
 
 impl Shared {
     pub(crate) fn new(setup: Setup) -> Shared {
-        let Setup { proxy: config, gateway, dns: _, policy, profile, log, lifecycle, others: _, mark } = setup;
-        let active = activate(policy, profile, config.workers, 0);
-        let metrics = Arc::new(Metrics::new(config.workers, active.hits.clone(), log.clone()));
+        let Setup { proxy: config, gateway, dns, policy, profile, log, lifecycle, others: _, mark } = setup;
+        let cores = cores(&config);
+        let active = activate(policy, profile, cores, 0);
+        let metrics = Arc::new(Metrics::new(cores, active.hits.clone(), log.clone()));
         let limiter = Limiter::new(&config.limits);
         let (changed, _) = watch::channel(0);
         Shared {
             active: ArcSwap::from_pointee(active),
             generation: AtomicU64::new(0),
             changed,
+            udp_flows: Arc::new(Semaphore::new(config.limits.udp_flows.min(Semaphore::MAX_PERMITS))),
             silent: Semaphore::new(config.limits.silent.min(Semaphore::MAX_PERMITS)),
             config,
             gateway,
@@ -87,6 +101,7 @@ impl Shared {
             limiter,
             metrics,
             log,
+            directory: Arc::new(Directory::new(dns.synthetic)),
             own: OnceLock::new(),
             lifecycle,
         }
@@ -95,7 +110,7 @@ impl Shared {
     /// Puts another policy in force. Live tunnels look whether it still allows them.
     pub(crate) fn replace(&self, policy: Policy, profile: Profile) {
         let generation = self.active.load().generation + 1;
-        let active = Arc::new(activate(policy, profile, self.config.workers, generation));
+        let active = Arc::new(activate(policy, profile, self.cores(), generation));
         self.metrics.set_rule_hits(active.hits.clone());
         self.active.store(active);
         self.generation.store(generation, Release);
@@ -111,6 +126,16 @@ impl Shared {
         self.active.load_full()
     }
 
+    /// Threads that count and number flows: the workers, and `egret-dns` as the last.
+    pub(super) fn cores(&self) -> usize {
+        cores(&self.config)
+    }
+
+    /// The counters of flows of the thread `egret-dns`.
+    pub(super) fn dns_counters(&self) -> &CoreCounters {
+        &self.metrics.cores()[self.config.workers]
+    }
+
     /// To be called once, when the listeners are bound.
     pub(crate) fn set_own_addresses(&self, own: Vec<SocketAddr>) {
         // A second call would come with the same addresses.
@@ -122,6 +147,10 @@ impl Shared {
         let own = self.own.get().map_or(&[][..], Vec::as_slice);
         own.iter().any(|own| own.port() == addr.port() && listener::leads_to(own.ip(), addr.ip()))
     }
+}
+
+fn cores(config: &ProxyConfig) -> usize {
+    config.workers + 1
 }
 
 fn activate(policy: Policy, profile: Profile, cores: usize, generation: u64) -> Active {
@@ -159,7 +188,7 @@ impl Core {
     /// Numbers for flows that no other core gives out.
     pub(super) fn next_flow(&self) -> u64 {
         let flow = self.next_flow.get();
-        self.next_flow.set(flow + self.shared.config.workers as u64);
+        self.next_flow.set(flow + self.shared.cores() as u64);
         flow
     }
 

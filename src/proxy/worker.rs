@@ -1,7 +1,6 @@
 //! One core: a thread, a runtime, listeners, and the connections that came in on them.
 
 use std::io;
-use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,35 +13,39 @@ use tokio::time::sleep;
 
 use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason};
+use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
 
-use super::intake::Front;
+use super::intake::{Doors, Front};
 use super::limit::Place;
 use super::records::About;
 use super::session::Session;
 use super::shared::{Core, Shared};
-use super::{explicit, gateway};
+use super::{explicit, gateway, udp};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 pub(super) fn start(
     number: usize,
-    doors: Vec<(Front, StdListener)>,
+    doors: Doors,
     shared: Arc<Shared>,
-    dns: DnsConfig,
+    dns: &DnsConfig,
+    asker: Asker,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
-    let resolver = Resolver::new(&dns, shared.config.timeouts.resolve).map_err(io::Error::other)?;
-    let doors = doors.into_iter().map(|(front, listener)| Ok((front, TcpListener::from_std(listener)?)));
-    let doors = doors.collect::<io::Result<Vec<_>>>()?;
+    let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
+    let Doors { listeners, datagrams, replies, unreachable } = doors;
+    let listeners = listeners.into_iter().map(|(front, listener)| Ok((front, TcpListener::from_std(listener)?)));
+    let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
+    let datagrams = udp::Door::new(datagrams, replies, unreachable)?;
     drop(inside);
     std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async {
-            serve(Rc::new(Core::new(shared, number, resolver)), doors).await;
+            serve(Rc::new(Core::new(shared, number, resolver)), listeners, datagrams).await;
         });
         drop(local);
         runtime.shutdown_timeout(SHUTDOWN);
@@ -50,10 +53,13 @@ pub(super) fn start(
 }
 
 /// Accepts until Egret drains, then waits for the connections until its deadline.
-async fn serve(core: Rc<Core>, doors: Vec<(Front, TcpListener)>) {
+async fn serve(core: Rc<Core>, listeners: Vec<(Front, TcpListener)>, datagrams: udp::Door) {
     let mut accepting = JoinSet::new();
     let connections = Rc::new(std::cell::RefCell::new(JoinSet::new()));
-    for (front, listener) in doors {
+    if !datagrams.is_shut() {
+        connections.borrow_mut().spawn_local(udp::serve(core.clone(), datagrams));
+    }
+    for (front, listener) in listeners {
         accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
     }
     let lifecycle = core.shared.lifecycle.clone();

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Precision};
-use super::record::{CloseRecord, Counts, FlowRecord, ReloadRecord, RunId, StartRecord};
+use super::record::{CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord};
 use super::sink::Entry;
 use crate::policy::RuleName;
 
@@ -20,6 +20,8 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &mut Clock, run: &RunId, seq:
         Entry::Start(record) => serde_json::to_writer(&mut *out, &StartLine::new(head, record)),
         Entry::Flow(record) => serde_json::to_writer(&mut *out, &FlowLine::new(head, record)),
         Entry::Close(record) => serde_json::to_writer(&mut *out, &CloseLine::new(head, record)),
+        Entry::Dns(record) => serde_json::to_writer(&mut *out, &DnsLine::new(head, record)),
+        Entry::FqdnFailure(record) => serde_json::to_writer(&mut *out, &FqdnFailureLine::new(head, record)),
         Entry::Reload(record) => serde_json::to_writer(&mut *out, &ReloadLine::new(head, record)),
         Entry::End(_, counts) => serde_json::to_writer(&mut *out, &EndLine::new(head, counts)),
     };
@@ -190,6 +192,76 @@ impl<'a> CloseLine<'a> {
 }
 
 #[derive(Serialize)]
+struct DnsLine<'a> {
+    v: u32,
+    kind: &'static str,
+    seq: u64,
+    ts: &'a str,
+    run: &'a str,
+    #[serde(serialize_with = "display")]
+    client: &'a dyn Display,
+    proto: &'static str,
+    id: u16,
+    name: &'a str,
+    #[serde(rename = "type")]
+    record_type: &'a str,
+    class: &'a str,
+    request_bytes: usize,
+    dnssec_ok: bool,
+    edns_bytes: u16,
+    rcode: &'static str,
+    flags: &'a str,
+    response_bytes: usize,
+    duration_us: u64,
+    error: Option<&'a str>,
+}
+
+impl<'a> DnsLine<'a> {
+    fn new(head: Head<'a>, record: &'a DnsRecord) -> DnsLine<'a> {
+        DnsLine {
+            v: SCHEMA_VERSION,
+            kind: "dns",
+            seq: head.seq,
+            ts: head.ts,
+            run: head.run,
+            client: &record.client,
+            proto: record.transport.as_str(),
+            id: record.id,
+            name: record.name.as_str(),
+            record_type: &record.kind,
+            class: &record.class,
+            request_bytes: record.request_bytes,
+            dnssec_ok: record.dnssec_ok,
+            edns_bytes: record.buffer_bytes,
+            rcode: record.code,
+            flags: &record.flags,
+            response_bytes: record.response_bytes,
+            duration_us: u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX),
+            error: record.error.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FqdnFailureLine<'a> {
+    v: u32,
+    kind: &'static str,
+    seq: u64,
+    ts: &'a str,
+    run: &'a str,
+    fqdn: &'a str,
+    error: &'a str,
+}
+
+impl<'a> FqdnFailureLine<'a> {
+    fn new(head: Head<'a>, record: &'a FqdnFailureRecord) -> FqdnFailureLine<'a> {
+        let FqdnFailureRecord { ts: _, fqdn, error } = record;
+        let (seq, ts, run, fqdn) = (head.seq, head.ts, head.run, fqdn.as_str());
+        FqdnFailureLine { v: SCHEMA_VERSION, kind: "fqdn-failure", seq, ts, run, fqdn, error }
+    }
+}
+
+#[derive(Serialize)]
 struct ReloadLine<'a> {
     v: u32,
     kind: &'static str,
@@ -235,7 +307,7 @@ impl<'a> EndLine<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{allowed, closed, denied, start};
+    use super::super::record::tests::{allowed, asked, closed, denied, fqdn_failure, start};
     use super::super::record::{Escaped, Seen};
     use super::*;
     use std::collections::BTreeSet;
@@ -256,6 +328,8 @@ mod tests {
             line(Entry::Start(&start())),
             line(Entry::Flow(&allowed())),
             line(Entry::Close(&closed())),
+            line(Entry::Dns(&asked())),
+            line(Entry::FqdnFailure(&fqdn_failure())),
             line(Entry::Reload(&reload())),
             line(Entry::End(closed().ts, counts)),
         ]
@@ -267,6 +341,8 @@ mod tests {
             r#"{"v":1,"kind":"start","seq":3,"ts":"2026-11-21T21:14:00.000000Z","run":"0000beef","version":"0.1.0","policy":["command-line","lab"],"policy_hash":"c0ffee","config_digest":"d1ce57"}"#,
             r#"{"v":1,"kind":"flow","seq":3,"ts":"2026-11-21T21:14:03.500000Z","run":"0000beef","flow":7,"via":"connect","client":"127.0.0.1:51000","proto":"https","host":"ok.test","port":443,"sni":"ok.test","dst":"192.0.2.7:443","verdict":"allow","reason":"application-rule","rule":{"policy":"lab","group":"group","collection":"web","rule":"allow ok"},"profile":"azure","policy_hash":"c0ffee"}"#,
             r#"{"v":1,"kind":"close","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","flow":7,"bytes_up":517,"bytes_down":12000,"duration_ms":1500,"closed_by":"origin","reason":"eof"}"#,
+            r#"{"v":1,"kind":"dns","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","client":"10.12.3.5:7943","proto":"udp","id":8951,"name":"ok.test.","type":"AAAA","class":"IN","request_bytes":58,"dnssec_ok":false,"edns_bytes":512,"rcode":"NOERROR","flags":"qr,rd,ra","response_bytes":135,"duration_us":4987,"error":null}"#,
+            r#"{"v":1,"kind":"fqdn-failure","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","fqdn":"git.test","error":"no answer in time"}"#,
             r#"{"v":1,"kind":"reload","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","ok":false,"policy_hash":"c0ffee","error":"no\nsuch file"}"#,
             r#"{"v":1,"kind":"end","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","counts":{"allowed":1,"denied":2,"bypassed":3,"closed":1,"reloads":4,"lost":5}}"#,
         ];

@@ -64,6 +64,10 @@ pub struct CoreCounters {
     /// Client connections that are open.
     pub connections: Gauge,
     pub tunnels: Gauge,
+    /// UDP flows that are allowed and not over.
+    pub udp_flows: Gauge,
+    /// Datagrams of flows that are not denied, lost because a queue was full or the kernel did not take them.
+    pub udp_dropped: Counter,
     pub dns_lookups: Counter,
     pub dns_failures: Counter,
     pub connect_failures: Counter,
@@ -119,6 +123,62 @@ fn counters(n: usize) -> Box<[Counter]> {
     std::iter::repeat_with(Counter::default).take(n).collect()
 }
 
+/// What the thread `egret-dns` counts.
+#[derive(Debug, Default)]
+pub struct DnsCounters {
+    outcomes: [Counter; DnsOutcome::ALL.len()],
+    /// Answers that were known without asking a server.
+    pub cache_hits: Counter,
+    /// Messages that nobody answers.
+    pub dropped: Counter,
+    /// Times that a server was asked and failed.
+    pub upstream_failures: Counter,
+    /// Look-ups of names of network rules that failed.
+    pub fqdn_failures: Counter,
+}
+
+impl DnsCounters {
+    pub fn answered(&self, outcome: DnsOutcome) {
+        self.outcomes[outcome as usize].add(1);
+    }
+}
+
+/// The codes that answers are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DnsOutcome {
+    NoError,
+    FormErr,
+    ServFail,
+    NxDomain,
+    NotImp,
+    Refused,
+    Other,
+}
+
+impl DnsOutcome {
+    pub const ALL: [DnsOutcome; 7] = [
+        DnsOutcome::NoError,
+        DnsOutcome::FormErr,
+        DnsOutcome::ServFail,
+        DnsOutcome::NxDomain,
+        DnsOutcome::NotImp,
+        DnsOutcome::Refused,
+        DnsOutcome::Other,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DnsOutcome::NoError => "NOERROR",
+            DnsOutcome::FormErr => "FORMERR",
+            DnsOutcome::ServFail => "SERVFAIL",
+            DnsOutcome::NxDomain => "NXDOMAIN",
+            DnsOutcome::NotImp => "NOTIMP",
+            DnsOutcome::Refused => "REFUSED",
+            DnsOutcome::Other => "OTHER",
+        }
+    }
+}
+
 /// How often each rule of one policy decided. A reload brings a new one, from zero.
 #[derive(Debug)]
 pub struct RuleHits {
@@ -152,6 +212,7 @@ impl RuleHits {
 #[derive(Debug)]
 pub struct Metrics {
     cores: Vec<Arc<CoreCounters>>,
+    dns: DnsCounters,
     hits: Mutex<Arc<RuleHits>>,
     log: Log,
 }
@@ -160,12 +221,17 @@ impl Metrics {
     /// `hits` is the policy's that is in force first.
     pub fn new(cores: usize, hits: Arc<RuleHits>, log: Log) -> Metrics {
         let cores = (0..cores).map(|core| Arc::new(CoreCounters { core, ..CoreCounters::default() })).collect();
-        Metrics { cores, hits: Mutex::new(hits), log }
+        Metrics { cores, dns: DnsCounters::default(), hits: Mutex::new(hits), log }
     }
 
     /// The counters of each core, in its order.
     pub fn cores(&self) -> &[Arc<CoreCounters>] {
         &self.cores
+    }
+
+    /// To be added to by the thread `egret-dns` only.
+    pub fn dns(&self) -> &DnsCounters {
+        &self.dns
     }
 
     /// Another policy is in force.
@@ -203,6 +269,7 @@ impl Collector for Scrape {
         flows(metrics, &mut page)?;
         traffic(metrics, &mut page)?;
         upstream(metrics, &mut page)?;
+        dns(metrics, &mut page)?;
         log(metrics, &mut page)?;
         rules(metrics, &mut page)
     }
@@ -233,7 +300,10 @@ fn traffic(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     let bytes = [([("direction", "up")], up), ([("direction", "down")], down)];
     page.counters("egret_bytes", "Bytes relayed, to the origin (up) and from it (down)", bytes)?;
     page.gauge("egret_connections", "Client connections open", metrics.sum(|core| core.connections.get()))?;
-    page.gauge("egret_tunnels", "Tunnels open", metrics.sum(|core| core.tunnels.get()))
+    page.gauge("egret_tunnels", "Tunnels open", metrics.sum(|core| core.tunnels.get()))?;
+    page.gauge("egret_udp_flows", "UDP flows open", metrics.sum(|core| core.udp_flows.get()))?;
+    let dropped = metrics.sum(|core| core.udp_dropped.get());
+    page.counter("egret_udp_dropped", "Datagrams of flows that are not denied that were lost in Egret", dropped)
 }
 
 fn upstream(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
@@ -241,6 +311,23 @@ fn upstream(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     page.counter("egret_dns_failures", "Names that did not resolve", metrics.sum(|core| core.dns_failures.get()))?;
     let failures = metrics.sum(|core| core.connect_failures.get());
     page.counter("egret_connect_failures", "Permitted destinations that could not be reached", failures)
+}
+
+fn dns(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    let DnsCounters { outcomes, cache_hits, dropped, upstream_failures, fqdn_failures } = &metrics.dns;
+    let counted = DnsOutcome::ALL.iter().zip(outcomes);
+    let counted = counted.map(|(outcome, count)| ([("rcode", outcome.as_str())], count.get()));
+    page.counters(
+        "egret_dns_queries",
+        "Questions that the DNS proxy answered",
+        counted.filter(|(_, count)| *count > 0),
+    )?;
+    page.counter("egret_dns_cache_hits", "Answers that no server was asked for", cache_hits.get())?;
+    page.counter("egret_dns_dropped", "Messages to the DNS proxy that nobody answers", dropped.get())?;
+    let failures = upstream_failures.get();
+    page.counter("egret_dns_upstream_failures", "Times that a name server failed", failures)?;
+    let failures = fqdn_failures.get();
+    page.counter("egret_dns_fqdn_failures", "Times that a network rule's name did not resolve", failures)
 }
 
 fn log(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
@@ -330,6 +417,7 @@ mod tests {
             hits.hit(core.core(), RuleId(1));
         }
         let [first, second] = metrics.cores() else { panic!("two cores") };
+        metrics.dns().answered(DnsOutcome::Refused);
         first.flow(Via::Http, Verdict::Allow, Reason::ServiceEndpoint);
         first.flow(Via::Socks5, Verdict::Deny, Reason::PolicyChanged);
         first.tunnels.inc();
@@ -351,6 +439,7 @@ mod tests {
             "egret_bypassed_total 1",
             r#"egret_bytes_total{direction="up"} 10"#,
             "egret_tunnels 2",
+            r#"egret_dns_queries_total{rcode="REFUSED"} 1"#,
             "egret_log_records_total 3",
             "egret_log_lost_total 0",
             r#"egret_reloads_total{result="ok"} 0"#,

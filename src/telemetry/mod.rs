@@ -21,10 +21,11 @@ mod text;
 mod writer;
 
 pub use json::SCHEMA_VERSION;
-pub use metrics::{CONTENT_TYPE, CoreCounters, Counter, Gauge, Metrics, RuleHits};
+pub use metrics::{CONTENT_TYPE, CoreCounters, Counter, DnsCounters, DnsOutcome, Gauge, Metrics, RuleHits};
 pub use recent::{Filter, Logged, RECENT_FLOWS};
 pub use record::{
-    CloseRecord, CloseWhy, ClosedBy, Counts, Escaped, Event, FlowRecord, ReloadRecord, RunId, Seen, StartRecord,
+    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FlowRecord, FqdnFailureRecord, ReloadRecord,
+    RunId, Seen, StartRecord, Transport,
 };
 pub use recorder::{Log, Recorder};
 pub use sink::{Duty, Format, OnError, SinkSpec, Target};

@@ -144,6 +144,8 @@ impl FlowRecord {
             Reason::MissingSni | Reason::NotTls | Reason::NotTds => {
                 Some(format!("--allow tcp://{}", Authority { host, port: self.port }))
             }
+            // By which protocol it would be reached, DNS does not say.
+            Reason::DnsNotAllowed => Some(format!("--allow https://{host}")),
             Reason::InternalAddress => match host {
                 Host::Name(name) => Some(format!("--resolve {name}:{}", bracketed(self.dst?.ip()))),
                 Host::Addr(_) => None,
@@ -236,6 +238,58 @@ pub struct StartRecord {
     pub config_digest: Arc<str>,
 }
 
+/// A question that the DNS proxy was asked, with its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsRecord {
+    pub ts: Timestamp,
+    pub client: ClientAddr,
+    pub transport: Transport,
+    /// Of the message.
+    pub id: u16,
+    /// With its trailing dot, in the case in which it was asked.
+    pub name: Escaped,
+    /// `AAAA`
+    pub kind: Box<str>,
+    /// `IN`
+    pub class: Box<str>,
+    pub request_bytes: usize,
+    pub dnssec_ok: bool,
+    /// Bytes that the client can take in a datagram.
+    pub buffer_bytes: u16,
+    /// `NOERROR`
+    pub code: &'static str,
+    /// `qr,rd,ra`
+    pub flags: Box<str>,
+    pub response_bytes: usize,
+    pub duration: Duration,
+    /// Why there is no answer of a server.
+    pub error: Option<Box<str>>,
+}
+
+/// What carries a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
+impl Transport {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        }
+    }
+}
+
+/// A name of a network rule that does not resolve. Written when it begins, and not again until it did resolve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FqdnFailureRecord {
+    pub ts: Timestamp,
+    pub fqdn: HostName,
+    pub error: Box<str>,
+}
+
 /// A reload that was asked for, done or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReloadRecord {
@@ -251,6 +305,8 @@ pub struct ReloadRecord {
 pub enum Event {
     Flow(FlowRecord),
     Close(CloseRecord),
+    Dns(DnsRecord),
+    FqdnFailure(FqdnFailureRecord),
     Reload(ReloadRecord),
 }
 
@@ -319,6 +375,35 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn asked() -> DnsRecord {
+        DnsRecord {
+            ts: "2026-11-21T21:14:04Z".parse().unwrap(),
+            client: ClientAddr::new("10.12.3.5:7943".parse().unwrap()),
+            transport: Transport::Udp,
+            id: 8951,
+            name: Escaped::name(b"ok.test."),
+            kind: "AAAA".into(),
+            class: "IN".into(),
+            request_bytes: 58,
+            dnssec_ok: false,
+            buffer_bytes: 512,
+            code: "NOERROR",
+            flags: "qr,rd,ra".into(),
+            response_bytes: 135,
+            duration: Duration::from_nanos(4_987_569),
+            error: None,
+        }
+    }
+
+    pub(crate) fn unanswered() -> DnsRecord {
+        DnsRecord { code: "SERVFAIL", error: Some("no answer in time".into()), ..asked() }
+    }
+
+    pub(crate) fn fqdn_failure() -> FqdnFailureRecord {
+        let fqdn = HostName::parse("git.test").unwrap();
+        FqdnFailureRecord { ts: asked().ts, fqdn, error: "no answer in time".into() }
+    }
+
     pub(crate) fn start() -> StartRecord {
         StartRecord {
             ts: "2026-11-21T21:14:00Z".parse().unwrap(),
@@ -353,6 +438,8 @@ pub(crate) mod tests {
             Some("--resolve evil.test:10.0.0.1"),
         );
         check(internal, None);
+        let asked = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
+        check(asked, Some("--allow https://evil.test"));
     }
 
     #[test]

@@ -10,10 +10,14 @@ use jiff::Timestamp;
 
 use super::clock::{Clock, Precision};
 use super::onlooker::Onlooker;
-use super::record::{CloseRecord, Counts, FlowRecord, ReloadRecord, RunId, Seen, StartRecord};
+use super::record::{
+    CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, Seen, StartRecord,
+};
 use super::text::Colours;
 use super::{json, text};
+use crate::azure::dns_logs::{DnsQueried, FqdnFailed, dns_record, fqdn_failure_record, legacy_dns_records};
 use crate::azure::logs::{Decided, azure_record, legacy_record};
+use crate::flow::Via;
 
 /// A place for the log, and how it is written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +50,9 @@ pub enum Format {
     Json,
     /// Lines for people; coloured where the target is a terminal that wants colours.
     Text,
-    /// `AZFWApplicationRule` and `AZFWNetworkRule`; decisions only.
+    /// `AZFWApplicationRule`, `AZFWNetworkRule`, `AZFWDnsQuery` and `AZFWInternalFqdnResolutionFailure`.
     Azure,
-    /// The legacy `AzureFirewall…Rule` categories; decisions only.
+    /// The legacy `AzureFirewall…Rule` and `AzureFirewallDnsProxy` categories.
     AzureLegacy,
 }
 
@@ -68,6 +72,8 @@ pub(super) enum Entry<'a> {
     Start(&'a StartRecord),
     Flow(&'a FlowRecord),
     Close(&'a CloseRecord),
+    Dns(&'a DnsRecord),
+    FqdnFailure(&'a FqdnFailureRecord),
     Reload(&'a ReloadRecord),
     End(Timestamp, Counts),
 }
@@ -78,6 +84,8 @@ impl Entry<'_> {
             Entry::Start(record) => record.ts,
             Entry::Flow(record) => record.ts,
             Entry::Close(record) => record.ts,
+            Entry::Dns(record) => record.ts,
+            Entry::FqdnFailure(record) => record.ts,
             Entry::Reload(record) => record.ts,
             Entry::End(ts, _) => *ts,
         }
@@ -404,15 +412,56 @@ impl Renderer {
             (Format::Azure | Format::AzureLegacy, Entry::Flow(record)) => {
                 write_azure(out, &mut self.clock, self.format, resource_id, record);
             }
+            (Format::Azure | Format::AzureLegacy, Entry::Dns(record)) => {
+                write_azure_dns(out, &mut self.clock, self.format, resource_id, record);
+            }
+            (Format::Azure, Entry::FqdnFailure(record)) => {
+                let time = self.clock.show(record.ts, Precision::Azure);
+                let failed = FqdnFailed { time, fqdn: record.fqdn.as_str(), error: &record.error };
+                write_json(out, &fqdn_failure_record(&failed, resource_id));
+            }
             // Azure has no words for the rest.
             (Format::Azure | Format::AzureLegacy, _) => {}
         }
     }
 }
 
-/// What has no destination, such as a malformed request, has no place in Azure's tables.
+fn write_azure_dns(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id: &str, record: &DnsRecord) {
+    let DnsRecord { ts, client, transport, id, name, kind, class, request_bytes, dnssec_ok, .. } = record;
+    let queried = DnsQueried {
+        time: clock.show(*ts, Precision::Azure),
+        client: *client,
+        transport: transport.as_str(),
+        id: *id,
+        name: name.as_str(),
+        kind,
+        class,
+        request_bytes: *request_bytes,
+        dnssec_ok: *dnssec_ok,
+        buffer_bytes: record.buffer_bytes,
+        code: record.code,
+        flags: &record.flags,
+        response_bytes: record.response_bytes,
+        duration: record.duration,
+        error: record.error.as_deref(),
+    };
+    if format == Format::Azure {
+        write_json(out, &dns_record(&queried, resource_id));
+    } else {
+        legacy_dns_records(&queried, resource_id).for_each(|line| write_json(out, &line));
+    }
+}
+
+fn write_json(out: &mut Vec<u8>, record: &impl serde::Serialize) {
+    serde_json::to_writer(&mut *out, record).expect("plain structs to a Vec cannot fail");
+    out.push(b'\n');
+}
+
+/// What has no destination, such as a malformed request, has no place in Azure's tables; a question is in the table of
+/// questions, with its answer.
 fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id: &str, record: &FlowRecord) {
-    if record.host.is_none() && record.dst.is_none() || matches!(record.host, Some(Seen::Raw(_))) {
+    let has_destination = record.host.is_some() || record.dst.is_some();
+    if !has_destination || record.via == Via::Dns || matches!(record.host, Some(Seen::Raw(_))) {
         return;
     }
     let host = record.host.as_ref().map_or(String::new(), |host| host.to_string());
@@ -429,13 +478,11 @@ fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id
         reason: record.reason,
         rule: record.rule.as_ref(),
     };
-    let written = if format == Format::Azure {
-        serde_json::to_writer(&mut *out, &azure_record(&decided, resource_id))
+    if format == Format::Azure {
+        write_json(out, &azure_record(&decided, resource_id));
     } else {
-        serde_json::to_writer(&mut *out, &legacy_record(&decided, resource_id))
-    };
-    written.expect("plain structs to a Vec cannot fail");
-    out.push(b'\n');
+        write_json(out, &legacy_record(&decided, resource_id));
+    }
 }
 
 #[cfg(test)]
@@ -472,7 +519,8 @@ pub(crate) mod tests {
             let mut sink = open(&path, format);
             let malformed = FlowRecord { host: None, port: 0, dst: None, ..denied() };
             let unreadable = FlowRecord { host: Some(Seen::Raw(Escaped::name(b"a b"))), port: 0, ..denied() };
-            for record in [malformed, unreadable, denied()] {
+            let asked = FlowRecord { via: Via::Dns, port: 0, ..denied() };
+            for record in [malformed, unreadable, asked, denied()] {
                 sink.push(0, &Entry::Flow(&record));
             }
             sink.flush();

@@ -8,9 +8,11 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::clock::Clock;
-use super::record::{CloseRecord, CloseWhy, Counts, FlowRecord, ReloadRecord, RunId, StartRecord};
+use super::record::{
+    CloseRecord, CloseWhy, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord,
+};
 use super::sink::Entry;
-use crate::flow::Verdict;
+use crate::flow::{Verdict, Via};
 
 /// How lines are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &mut Clock, colours: Colours,
         Entry::Start(record) => start(&mut line, run, record),
         Entry::Flow(record) => flow(&mut line, record),
         Entry::Close(record) => close(&mut line, record),
+        Entry::Dns(record) => dns(&mut line, record),
+        Entry::FqdnFailure(record) => fqdn_failure(&mut line, record),
         Entry::Reload(record) => reload(&mut line, record),
         Entry::End(_, counts) => end(&mut line, counts),
     }
@@ -124,6 +128,9 @@ fn destination(line: &mut Line<'_>, record: &FlowRecord) {
         (None, None) => "-".to_owned(),
     };
     let port = record.port;
+    if record.via == Via::Dns {
+        return line.push(format_args!("{host}"));
+    }
     match host.parse() {
         Ok(std::net::Ipv6Addr { .. }) => line.push(format_args!("[{host}]:{port}")),
         Err(_) => line.push(format_args!("{host}:{port}")),
@@ -138,6 +145,24 @@ fn close(line: &mut Line<'_>, record: &CloseRecord) {
     let CloseWhy::Reason(reason) = record.why else { return };
     line.begin("CLOSE", NOTE);
     line.push(format_args!("flow {}  {reason}", record.flow));
+    line.end();
+}
+
+/// `DNS    ok.test. AAAA  NOERROR`
+fn dns(line: &mut Line<'_>, record: &DnsRecord) {
+    let DnsRecord { name, kind, code, error, .. } = record;
+    line.begin("DNS", NOTE);
+    line.push(format_args!("{} {kind}  {code}", name.as_str()));
+    if let Some(error) = error {
+        line.push(format_args!("  {}", Printable(error)));
+    }
+    line.end();
+}
+
+fn fqdn_failure(line: &mut Line<'_>, record: &FqdnFailureRecord) {
+    let FqdnFailureRecord { ts: _, fqdn, error } = record;
+    line.begin("DNS", DENY);
+    line.push(format_args!("{fqdn} of a network rule does not resolve: {}", Printable(error)));
     line.end();
 }
 
@@ -170,7 +195,7 @@ fn end(line: &mut Line<'_>, counts: Counts) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{allowed, closed, denied, start};
+    use super::super::record::tests::{allowed, asked, closed, denied, fqdn_failure, start, unanswered};
     use super::super::record::{Escaped, Seen};
     use super::*;
     use crate::flow::{Host, HostName, Reason};
@@ -222,6 +247,21 @@ mod tests {
         let refused =
             ReloadRecord { ts: closed().ts, policy_hash: "c0ffee".into(), error: Some("line 1\n\x1b[0m".into()) };
         check(Entry::Reload(&refused), "21:14:05 RELOAD refused, the old policy stays: line 1\\n\\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn questions() {
+        check(Entry::Dns(&asked()), "21:14:04 DNS   ok.test. AAAA  NOERROR\n");
+        check(Entry::Dns(&unanswered()), "21:14:04 DNS   ok.test. AAAA  SERVFAIL  no answer in time\n");
+        check(
+            Entry::FqdnFailure(&fqdn_failure()),
+            "21:14:04 DNS   git.test of a network rule does not resolve: no answer in time\n",
+        );
+        let refused = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
+        check(
+            Entry::Flow(&refused),
+            "21:14:03 DENY  dns      evil.test  dns-not-allowed  (allow it: --allow https://evil.test)\n",
+        );
     }
 
     #[test]

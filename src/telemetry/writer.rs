@@ -87,6 +87,12 @@ impl Writer {
                     self.counts.closed += 1;
                     self.number(&Entry::Close(&record));
                 }
+                Event::Dns(record) => {
+                    self.number(&Entry::Dns(&record));
+                }
+                Event::FqdnFailure(record) => {
+                    self.number(&Entry::FqdnFailure(&record));
+                }
                 Event::Reload(record) => {
                     self.counts.reloads += 1;
                     let stats = &shared.stats;

@@ -8,6 +8,7 @@
 //! says *incomplete* or what it says of the whole input.
 
 pub mod client_hello;
+pub mod dns;
 pub mod http_body;
 pub mod http_head;
 pub mod socks5;

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 
 use egret::flow::{Authority, HostName};
 use egret::wire::ParseError;
+use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
 use egret::wire::http_head::{Framing, parse_target};
 use egret::wire::{client_hello as hello, http_head as head, socks5, tds as packets};
@@ -125,4 +126,22 @@ fn advance_twice(framing: Framing, one: &[u8], two: &[u8]) -> Result<Progress, B
             Progress::More => Progress::More,
         }),
     }
+}
+
+/// Whatever can be read is answered, shortly, and the answer is taken for no question.
+pub fn dns_query(bytes: &[u8]) {
+    let answer = match DnsQuery::read(bytes) {
+        Ok(query) => {
+            let _ = HostName::parse(&query.name().to_ascii());
+            let written = query.write(&DnsReply::empty(ResponseCode::ServFail), query.udp_limit());
+            assert!(written.bytes.len() <= 512, "{written:?}");
+            written.bytes
+        }
+        Err(misasked) => match misasked.to_bytes() {
+            Some(answer) => answer,
+            None => return,
+        },
+    };
+    assert_eq!(answer[..2], bytes[..2]);
+    assert_eq!(DnsQuery::read(&answer), Err(Misasked::Noise));
 }

@@ -44,6 +44,11 @@ fn socks5() {
 }
 
 #[test]
+fn dns_query() {
+    replay("dns_query", bodies::dns_query);
+}
+
+#[test]
 fn tds() {
     replay("tds", bodies::tds);
 }

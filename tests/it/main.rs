@@ -24,6 +24,7 @@ mod cases;
 mod cli;
 mod clients;
 mod config;
+mod dns;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
@@ -38,3 +39,5 @@ mod readme;
 mod repository;
 mod soak;
 mod support;
+#[cfg(target_os = "linux")]
+mod udp;

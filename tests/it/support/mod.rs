@@ -15,6 +15,7 @@ pub mod netns;
 pub mod origin;
 pub mod random;
 pub mod raw;
+pub mod upstream;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,226 @@
+//! Answers and how long they hold (azure-docs, dns-settings: at most an hour, half an hour for what is not there).
+//!
+//! Nothing is fetched before somebody asks. Failures of servers are not kept.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hickory_resolver::proto::op::Message;
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use tokio::time::Instant;
+
+use super::Question;
+use crate::wire::dns::{DnsReply, ResponseCode};
+
+const MAX_POSITIVE: Duration = Duration::from_secs(3600);
+const MAX_NEGATIVE: Duration = Duration::from_secs(1800);
+
+/// Answers kept; beyond it the one that was stored first goes.
+pub(super) const ENTRIES: usize = 10_000;
+
+/// An answer with its time of arrival.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    reply: DnsReply,
+    got: Instant,
+    until: Instant,
+}
+
+impl Answer {
+    /// Of a server's message: no record claims to hold for longer than it is kept at most.
+    pub(super) fn of(message: Message, kind: RecordType, now: Instant) -> Answer {
+        let lifetime = lifetime(&message, kind);
+        let cap = if has_answer(&message, kind) { MAX_POSITIVE } else { MAX_NEGATIVE };
+        let cap = u32::try_from(cap.as_secs()).unwrap_or(u32::MAX);
+        let Message { metadata, mut answers, mut authorities, mut additionals, .. } = message;
+        let sections = answers.iter_mut().chain(&mut authorities).chain(&mut additionals);
+        sections.for_each(|record| record.ttl = record.ttl.min(cap));
+        let (code, authentic) = (metadata.response_code, metadata.authentic_data);
+        let reply = DnsReply { code, answers, authorities, additionals, authentic };
+        Answer { reply, got: now, until: now + lifetime }
+    }
+
+    /// Known without asking anybody.
+    pub(super) fn given(answers: Vec<Record>, holds: Duration, now: Instant) -> Answer {
+        Answer { reply: DnsReply { answers, ..DnsReply::default() }, got: now, until: now + holds }
+    }
+
+    pub(crate) fn code(&self) -> ResponseCode {
+        self.reply.code
+    }
+
+    /// When it has to be asked again.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// As it stands now: what was waited is taken off the times to live.
+    pub(crate) fn aged(&self, now: Instant) -> DnsReply {
+        let age = u32::try_from(now.saturating_duration_since(self.got).as_secs()).unwrap_or(u32::MAX);
+        let mut reply = self.reply.clone();
+        let sections = reply.answers.iter_mut().chain(&mut reply.authorities).chain(&mut reply.additionals);
+        sections.for_each(|record| record.ttl = record.ttl.saturating_sub(age));
+        reply
+    }
+
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.reply.answers.iter().filter_map(|record| record.data.ip_addr())
+    }
+}
+
+/// How long a message may be kept; no time at all for what says nothing of it.
+fn lifetime(message: &Message, kind: RecordType) -> Duration {
+    if !matches!(message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        return Duration::ZERO;
+    }
+    let answers = message.answers.iter().map(|record| record.ttl).min();
+    let (seconds, cap) = if has_answer(message, kind) {
+        (answers, MAX_POSITIVE)
+    } else {
+        // RFC 2308 section 5; where aliases lead to nothing, they have their own say.
+        let absent = message.authorities.iter().find_map(negative_ttl);
+        (absent.map(|absent| absent.min(answers.unwrap_or(absent))), MAX_NEGATIVE)
+    };
+    seconds.map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds.into()).min(cap))
+}
+
+fn has_answer(message: &Message, kind: RecordType) -> bool {
+    message.answers.iter().any(|record| record.record_type() == kind)
+}
+
+fn negative_ttl(record: &Record) -> Option<u32> {
+    match &record.data {
+        RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
+        _ => None,
+    }
+}
+
+/// Answers by question.
+pub(super) struct Cache {
+    kept: HashMap<Question, (u64, Rc<Answer>)>,
+    /// By the order in which they were stored.
+    order: BTreeMap<u64, Question>,
+    next: u64,
+    entries: usize,
+}
+
+impl Cache {
+    pub(super) fn new(entries: usize) -> Cache {
+        Cache { kept: HashMap::new(), order: BTreeMap::new(), next: 0, entries }
+    }
+
+    pub(super) fn get(&self, question: &Question, now: Instant) -> Option<Rc<Answer>> {
+        let (_, answer) = self.kept.get(question)?;
+        (now < answer.until).then(|| answer.clone())
+    }
+
+    pub(super) fn put(&mut self, question: &Question, answer: &Rc<Answer>) {
+        if answer.until <= answer.got {
+            return;
+        }
+        if let Some((place, _)) = self.kept.insert(question.clone(), (self.next, answer.clone())) {
+            self.order.remove(&place);
+        }
+        self.order.insert(self.next, question.clone());
+        self.next += 1;
+        while self.order.len() > self.entries
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.kept.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::proto::op::{MessageType, OpCode};
+    use hickory_resolver::proto::rr::Name;
+    use hickory_resolver::proto::rr::rdata::{CNAME, SOA};
+    use std::str::FromStr;
+
+    fn name(text: &str) -> Name {
+        Name::from_str(text).unwrap()
+    }
+
+    fn message(code: ResponseCode) -> Message {
+        let mut message = Message::new(1, MessageType::Response, OpCode::Query);
+        message.metadata.response_code = code;
+        message
+    }
+
+    fn with_a(mut message: Message, ttl: u32) -> Message {
+        let data = RData::from(IpAddr::from([192, 0, 2, 1]));
+        message.answers.push(Record::from_rdata(name("ok.test."), ttl, data));
+        message
+    }
+
+    fn with_soa(mut message: Message, ttl: u32, minimum: u32) -> Message {
+        let soa = SOA::new(name("ns.test."), name("root.test."), 1, 1, 1, 1, minimum);
+        message.authorities.push(Record::from_rdata(name("test."), ttl, RData::SOA(soa)));
+        message
+    }
+
+    fn with_alias(mut message: Message, ttl: u32) -> Message {
+        let data = RData::CNAME(CNAME(name("b.test.")));
+        message.answers.push(Record::from_rdata(name("ok.test."), ttl, data));
+        message
+    }
+
+    #[test]
+    fn how_long_an_answer_holds() {
+        let check = |message: Message, seconds: u64| {
+            let now = Instant::now();
+            let shown = format!("{message}");
+            let answer = Answer::of(message, RecordType::A, now);
+            assert_eq!((answer.until - now).as_secs(), seconds, "{shown}");
+        };
+        let no_error = || message(ResponseCode::NoError);
+        check(with_a(no_error(), 60), 60);
+        check(with_a(with_alias(no_error(), 5), 60), 5);
+        check(with_a(no_error(), 0), 0);
+        check(with_a(no_error(), 86_400), 3600);
+        check(with_soa(message(ResponseCode::NXDomain), 60, 10), 10);
+        check(with_soa(message(ResponseCode::NXDomain), 10, 60), 10);
+        check(with_soa(message(ResponseCode::NXDomain), 86_400, 86_400), 1800);
+        check(with_soa(no_error(), 86_400, 86_400), 1800);
+        check(with_soa(with_alias(no_error(), 7), 60, 60), 7);
+        check(no_error(), 0);
+        check(message(ResponseCode::NXDomain), 0);
+        check(with_soa(message(ResponseCode::ServFail), 60, 60), 0);
+    }
+
+    fn after(seconds: u64) -> impl Fn(Instant) -> Instant {
+        move |start| start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn times_to_live_are_capped_and_run_down() {
+        let start = Instant::now();
+        let answer = Answer::of(with_a(message(ResponseCode::NoError), 86_400), RecordType::A, start);
+        let ttl = |seconds| answer.aged(after(seconds)(start)).answers[0].ttl;
+        assert_eq!([0, 100, 3600, 4000].map(ttl), [3600, 3500, 0, 0]);
+    }
+
+    #[test]
+    fn kept_until_it_expires_or_there_are_too_many() {
+        let start = Instant::now();
+        let mut cache = Cache::new(2);
+        let question = |text: &str| Question::new(&name(text), RecordType::A);
+        let answer = |ttl, now| Rc::new(Answer::of(with_a(message(ResponseCode::NoError), ttl), RecordType::A, now));
+        let has = |cache: &Cache, text: &str, seconds| cache.get(&question(text), after(seconds)(start)).is_some();
+        cache.put(&question("a.test."), &answer(60, start));
+        cache.put(&question("b.test."), &answer(120, start));
+        assert!(has(&cache, "A.TEST.", 59) && has(&cache, "b.test.", 59));
+        assert!(cache.get(&Question { dnssec_ok: true, ..question("a.test.") }, start).is_none());
+        assert!(!has(&cache, "a.test.", 60) && has(&cache, "b.test.", 60));
+        cache.put(&question("a.test."), &answer(60, after(60)(start)));
+        cache.put(&question("c.test."), &answer(60, after(60)(start)));
+        assert!(!has(&cache, "b.test.", 60) && has(&cache, "a.test.", 60) && has(&cache, "c.test.", 60));
+        cache.put(&question("d.test."), &answer(0, after(60)(start)));
+        assert!(!has(&cache, "d.test.", 60) && has(&cache, "a.test.", 60), "what does not hold takes no place");
+        assert_eq!((cache.kept.len(), cache.order.len()), (2, 2));
+    }
+}

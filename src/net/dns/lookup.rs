@@ -1,0 +1,185 @@
+//! Where an answer comes from: the user's own word, this machine's hosts file, the cache, a name server.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::Hosts;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout};
+
+use super::asker::Resolved;
+use super::cache::{Answer, Cache, ENTRIES};
+use super::fqdns::{Directory, Keeper};
+use super::upstream::{Upstream, UpstreamError};
+use super::{Question, host_name};
+use crate::config::ResolveOverride;
+use crate::flow::HostName;
+
+/// How long a client may believe what was given by the user or by this machine: both may change with a restart.
+const GIVEN_TTL: Duration = Duration::from_secs(10);
+
+pub(crate) struct Lookup {
+    overrides: Vec<ResolveOverride>,
+    hosts: Hosts,
+    upstream: Upstream,
+    cache: RefCell<Cache>,
+    in_flight: RefCell<HashMap<Question, Asking>>,
+    fqdns: Keeper,
+    deadline: Duration,
+}
+
+/// A question that is put to the servers once, for all who ask it meanwhile.
+type Asking = Rc<OnceCell<Result<Rc<Answer>, UpstreamError>>>;
+
+impl Lookup {
+    /// `deadline` is for one question, whoever is asked.
+    pub(crate) fn new(
+        overrides: Vec<ResolveOverride>,
+        upstream: Upstream,
+        directory: Arc<Directory>,
+        deadline: Duration,
+    ) -> Lookup {
+        Lookup {
+            overrides,
+            hosts: Hosts::from_system().unwrap_or_default(),
+            upstream,
+            cache: RefCell::new(Cache::new(ENTRIES)),
+            in_flight: RefCell::default(),
+            fqdns: Keeper::new(directory),
+            deadline,
+        }
+    }
+
+    /// The answer to a question. Addresses for a name of a network rule are in the table by then.
+    pub(crate) async fn answer(&self, question: &Question) -> Result<Rc<Answer>, UpstreamError> {
+        if let Some(known) = self.known(question) {
+            return Ok(known);
+        }
+        let answer = self.ask_once(question).await?;
+        self.note(question, &answer);
+        Ok(answer)
+    }
+
+    /// The same where no server has to be asked.
+    pub(crate) fn known(&self, question: &Question) -> Option<Rc<Answer>> {
+        let given = self.given(question).map(Rc::new);
+        let known = given.or_else(|| self.cache.borrow().get(question, Instant::now()))?;
+        self.note(question, &known);
+        Some(known)
+    }
+
+    fn note(&self, question: &Question, answer: &Answer) {
+        if matches!(question.kind, RecordType::A | RecordType::AAAA)
+            && !self.fqdns.follows_nothing()
+            && let Some(name) = host_name(&question.name)
+        {
+            self.fqdns.note(&name, answer.addresses(), Instant::now());
+        }
+    }
+
+    /// What `--resolve` says of a name on any port, else the hosts file. A name that is known here is known whole: it
+    /// has no addresses of the other family.
+    pub(crate) fn given(&self, question: &Question) -> Option<Answer> {
+        if !matches!(question.kind, RecordType::A | RecordType::AAAA) {
+            return None;
+        }
+        let addrs = self.overridden(&question.name).or_else(|| self.in_hosts(&question.name))?;
+        let wants_v4 = question.kind == RecordType::A;
+        let ttl = u32::try_from(GIVEN_TTL.as_secs()).unwrap_or(0);
+        let record = |addr| Record::from_rdata(question.name.clone(), ttl, RData::from(addr));
+        let answers = addrs.into_iter().filter(|addr| addr.is_ipv4() == wants_v4).map(record).collect();
+        Some(Answer::given(answers, GIVEN_TTL, Instant::now()))
+    }
+
+    fn overridden(&self, name: &Name) -> Option<Vec<IpAddr>> {
+        let mut of_any_port = self.overrides.iter().filter(|given| given.port.is_none()).peekable();
+        of_any_port.peek()?;
+        let host = host_name(name)?;
+        let given = of_any_port.find(|given| given.host.as_ref().is_none_or(|own| *own == host))?;
+        Some(given.addresses.iter().map(|addr| addr.to_canonical()).collect())
+    }
+
+    fn in_hosts(&self, name: &Name) -> Option<Vec<IpAddr>> {
+        let each = [RecordType::A, RecordType::AAAA].map(|kind| {
+            let found = self.hosts.lookup_static_host(&Query::query(name.clone(), kind));
+            let addrs = found.iter().flat_map(|found| found.answers().iter());
+            addrs.filter_map(|record| record.data.ip_addr()).collect::<Vec<IpAddr>>()
+        });
+        Some(each.concat()).filter(|addrs| !addrs.is_empty())
+    }
+
+    async fn ask_once(&self, question: &Question) -> Result<Rc<Answer>, UpstreamError> {
+        let asking = InFlight::join(self, question);
+        let until = Instant::now() + self.deadline;
+        let ask = async {
+            let message = self.upstream.ask(question, until).await?;
+            let answer = Rc::new(Answer::of(message, question.kind, Instant::now()));
+            self.cache.borrow_mut().put(question, &answer);
+            Ok(answer)
+        };
+        let answered = timeout(self.deadline, asking.asking.get_or_init(|| ask)).await;
+        answered.map_or(Err(UpstreamError::Timeout), Clone::clone)
+    }
+
+    /// The addresses of a host, IPv4 first, for the firewall itself.
+    pub(crate) async fn addresses(&self, name: &HostName) -> Resolved {
+        let [v4, v6] = [RecordType::A, RecordType::AAAA].map(|kind| Question::of_host(name, kind));
+        let (v4, v6) = tokio::join!(self.answer(&v4), self.answer(&v6));
+        let each = [&v4, &v6].into_iter().flatten();
+        let addrs: Vec<IpAddr> = each.flat_map(|answer| answer.addresses()).map(|ip| ip.to_canonical()).collect();
+        if addrs.is_empty() {
+            return Resolved::Failed(why(&v4, &v6));
+        }
+        let until = |answer: &Result<Rc<Answer>, _>| answer.as_ref().map_or(Instant::now(), |answer| answer.until());
+        Resolved::To { addrs, until: until(&v4).min(until(&v6)) }
+    }
+
+    /// From now on these names are kept resolved, and no others.
+    pub(crate) fn follow(&self, names: &[HostName]) {
+        self.fqdns.follow(names);
+    }
+
+    /// Drops the addresses that no answer had for too long.
+    pub(crate) fn forget(&self) {
+        self.fqdns.forget(Instant::now());
+    }
+}
+
+/// Why there is no address: what a server said, or why none did.
+fn why(v4: &Result<Rc<Answer>, UpstreamError>, v6: &Result<Rc<Answer>, UpstreamError>) -> String {
+    match (v4, v6) {
+        (Err(error), _) | (_, Err(error)) => error.to_string(),
+        (Ok(answer), Ok(_)) => format!("no address in the answer ({})", answer.code()),
+    }
+}
+
+/// A part in a question that is under way. The last to leave takes it off the list.
+struct InFlight<'a> {
+    lookup: &'a Lookup,
+    question: &'a Question,
+    asking: Asking,
+}
+
+impl<'a> InFlight<'a> {
+    fn join(lookup: &'a Lookup, question: &'a Question) -> InFlight<'a> {
+        let asking = lookup.in_flight.borrow_mut().entry(question.clone()).or_default().clone();
+        InFlight { lookup, question, asking }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let mut all = self.lookup.in_flight.borrow_mut();
+        let is_mine = all.get(self.question).is_some_and(|asking| Rc::ptr_eq(asking, &self.asking));
+        // The list's own and this one: nobody else is waiting.
+        if is_mine && (self.asking.initialized() || Rc::strong_count(&self.asking) == 2) {
+            all.remove(self.question);
+        }
+    }
+}

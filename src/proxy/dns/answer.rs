@@ -1,0 +1,241 @@
+//! What a client is answered, and the record of it.
+
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::rdata::{HINFO, PTR};
+use hickory_resolver::proto::rr::{DNSClass, RData, Record, RecordType};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::config::DnsMode;
+use crate::flow::{ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
+use crate::net::dns::{Question, Synthetic, absolute, host_name};
+use crate::telemetry::{DnsOutcome, DnsRecord, Escaped, Event, FlowRecord, Seen, Transport};
+use crate::wire::dns::{DnsQuery, DnsReply, ResponseCode, WrittenReply, code_name};
+
+use super::Dns;
+
+/// How long a client may keep a synthetic address: another name may have it one day.
+const SYNTHETIC_TTL: u32 = 10;
+
+/// How long a client may keep the answer to a question for everything (RFC 8482 section 4.2).
+const ANY_TTL: u32 = 3600;
+
+/// Who asks, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) client: ClientAddr,
+    pub(super) transport: Transport,
+    pub(super) request_bytes: usize,
+}
+
+/// A reply, and why it is none of a server's.
+struct Outcome {
+    reply: DnsReply,
+    error: Option<String>,
+}
+
+impl From<DnsReply> for Outcome {
+    fn from(reply: DnsReply) -> Outcome {
+        Outcome { reply, error: None }
+    }
+}
+
+impl Outcome {
+    fn refused(code: ResponseCode, why: &str) -> Outcome {
+        Outcome { reply: DnsReply::empty(code), error: Some(why.to_owned()) }
+    }
+}
+
+impl Dns {
+    /// The answer in at most `limit` bytes; it is written down by then.
+    pub(super) async fn answer(&self, query: &DnsQuery, asked: Asked, limit: usize) -> Vec<u8> {
+        let since = Instant::now();
+        let Outcome { reply, error } = self.outcome(query, asked).await;
+        let written = query.write(&reply, limit);
+        self.count(written.code);
+        self.record(query, asked, &written, since.elapsed(), error).await;
+        written.bytes
+    }
+
+    pub(super) fn count(&self, code: ResponseCode) {
+        self.counters().answered(match code {
+            ResponseCode::NoError => DnsOutcome::NoError,
+            ResponseCode::FormErr => DnsOutcome::FormErr,
+            ResponseCode::ServFail => DnsOutcome::ServFail,
+            ResponseCode::NXDomain => DnsOutcome::NxDomain,
+            ResponseCode::NotImp => DnsOutcome::NotImp,
+            ResponseCode::Refused => DnsOutcome::Refused,
+            _ => DnsOutcome::Other,
+        });
+    }
+
+    async fn outcome(&self, query: &DnsQuery, asked: Asked) -> Outcome {
+        if query.is_of_another_version() {
+            return DnsReply::empty(ResponseCode::BADVERS).into();
+        }
+        if query.class() != DNSClass::IN || is_no_data(query.kind()) {
+            return Outcome::refused(ResponseCode::Refused, "not supported");
+        }
+        if self.recorder.refusing() {
+            return Outcome::refused(ResponseCode::ServFail, Reason::LogUnavailable.as_str());
+        }
+        if let Some(name) = self.synthetic_name(query) {
+            return reply_with(query, SYNTHETIC_TTL, RData::PTR(PTR(absolute(&name)))).into();
+        }
+        let name = host_name(query.name());
+        let allowed = name.filter(|name| self.shared.active().policy.could_allow_name(name, Some(asked.client.ip())));
+        match (self.mode, allowed) {
+            (DnsMode::Strict, None) => {
+                self.record_denied(query, asked).await;
+                Outcome::refused(ResponseCode::Refused, Reason::DnsNotAllowed.as_str())
+            }
+            (DnsMode::Strict, Some(_)) if is_binding(query.kind()) => DnsReply::default().into(),
+            // An answer for everything is worth most to whoever asks in another's name.
+            _ if query.kind() == RecordType::ANY => {
+                reply_with(query, ANY_TTL, RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new()))).into()
+            }
+            (_, allowed) => self.find(query, allowed).await,
+        }
+    }
+
+    async fn find(&self, query: &DnsQuery, allowed: Option<HostName>) -> Outcome {
+        match (self.shared.directory.synthetic(), allowed) {
+            (Some(synthetic), Some(name)) => self.synthesize(synthetic, query, &name).into(),
+            (Some(_), None) => self.given_or_absent(query).into(),
+            (None, _) => self.look_up(query).await,
+        }
+    }
+
+    /// An allowed name has an address of one family, and nothing else.
+    fn synthesize(&self, synthetic: &Synthetic, query: &DnsQuery, name: &HostName) -> DnsReply {
+        self.counters().cache_hits.add(1);
+        if query.kind() != synthetic.kind() {
+            return DnsReply::default();
+        }
+        reply_with(query, SYNTHETIC_TTL, RData::from(synthetic.address_of(name)))
+    }
+
+    /// Where addresses are synthetic there is nobody to ask: what no rule could allow is not there, but for what the
+    /// user gave.
+    fn given_or_absent(&self, query: &DnsQuery) -> DnsReply {
+        self.counters().cache_hits.add(1);
+        let given = self.lookup.given(&Question::new(query.name(), query.kind()));
+        given.map_or(DnsReply::empty(ResponseCode::NXDomain), |given| given.aged(Instant::now()))
+    }
+
+    /// The name that is asked for backwards, of an address that was made up here.
+    fn synthetic_name(&self, query: &DnsQuery) -> Option<HostName> {
+        if query.kind() != RecordType::PTR {
+            return None;
+        }
+        let net = query.name().parse_arpa_name().ok()?;
+        (net.prefix_len() == net.max_prefix_len()).then(|| self.shared.directory.name_of(net.addr())).flatten()
+    }
+
+    async fn look_up(&self, query: &DnsQuery) -> Outcome {
+        let question = Question {
+            dnssec_ok: query.dnssec_ok(),
+            checking_disabled: query.checking_disabled(),
+            ..Question::new(query.name(), query.kind())
+        };
+        let answer = if let Some(known) = self.lookup.known(&question) {
+            self.counters().cache_hits.add(1);
+            known
+        } else {
+            let Ok(_asking) = self.asking.try_acquire() else {
+                return Outcome::refused(ResponseCode::ServFail, "too many questions wait for name servers");
+            };
+            match self.lookup.answer(&question).await {
+                Ok(answer) => answer,
+                Err(error) => return Outcome::refused(ResponseCode::ServFail, &error.to_string()),
+            }
+        };
+        let mut reply = answer.aged(Instant::now());
+        if self.mode == DnsMode::Strict {
+            without_bindings(&mut reply);
+        }
+        reply.into()
+    }
+
+    async fn record(
+        &self,
+        query: &DnsQuery,
+        asked: Asked,
+        written: &WrittenReply,
+        duration: Duration,
+        error: Option<String>,
+    ) {
+        let Asked { client, transport, request_bytes } = asked;
+        let record = DnsRecord {
+            ts: Timestamp::now(),
+            client,
+            transport,
+            id: query.id(),
+            name: Escaped::name(query.name().to_ascii().as_bytes()),
+            kind: query.kind().to_string().into(),
+            class: query.class().to_string().into(),
+            request_bytes,
+            dnssec_ok: query.dnssec_ok(),
+            buffer_bytes: query.buffer_size(),
+            code: code_name(written.code),
+            flags: written.flags.as_str().into(),
+            response_bytes: written.bytes.len(),
+            duration,
+            error: error.map(Into::into),
+        };
+        self.recorder.record(Event::Dns(record)).await;
+    }
+
+    /// A denial as any other.
+    async fn record_denied(&self, query: &DnsQuery, asked: Asked) {
+        let active = self.shared.active();
+        let host = match host_name(query.name()) {
+            Some(name) => Seen::Valid(Host::Name(name)),
+            None => Seen::Raw(Escaped::name(query.name().to_ascii().as_bytes())),
+        };
+        let record = FlowRecord {
+            ts: Timestamp::now(),
+            flow: self.next_flow(),
+            via: Via::Dns,
+            client: asked.client,
+            protocol: match asked.transport {
+                Transport::Udp => Protocol::Udp,
+                Transport::Tcp => Protocol::Tcp,
+            },
+            host: Some(host),
+            port: 0,
+            sni: None,
+            dst: None,
+            verdict: Verdict::Deny,
+            reason: Reason::DnsNotAllowed,
+            rule: None,
+            profile: active.profile,
+            policy_hash: active.policy.hash().clone(),
+            url: None,
+        };
+        self.shared.dns_counters().flow(record.via, record.verdict, record.reason);
+        self.recorder.record(Event::Flow(record)).await;
+    }
+}
+
+fn reply_with(query: &DnsQuery, ttl: u32, data: RData) -> DnsReply {
+    let answers = vec![Record::from_rdata(query.name().clone(), ttl, data)];
+    DnsReply { answers, ..DnsReply::default() }
+}
+
+/// Types that are about messages and zones, not about names.
+fn is_no_data(kind: RecordType) -> bool {
+    matches!(kind, RecordType::AXFR | RecordType::IXFR | RecordType::OPT | RecordType::TSIG | RecordType::ZERO)
+}
+
+/// Service bindings carry the keys of an encrypted ClientHello.
+fn is_binding(kind: RecordType) -> bool {
+    matches!(kind, RecordType::HTTPS | RecordType::SVCB)
+}
+
+fn without_bindings(reply: &mut DnsReply) {
+    for section in [&mut reply.answers, &mut reply.authorities, &mut reply.additionals] {
+        section.retain(|record| !is_binding(record.record_type()));
+    }
+}

@@ -1,0 +1,283 @@
+//! One flow, from its first datagram to its end.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Via};
+use crate::net::udp::{LARGEST, Way};
+use crate::telemetry::{CloseWhy, ClosedBy};
+
+use super::super::records::{About, Opened};
+use super::super::session::{Ask, Permitted, Refused, Session};
+use super::super::shared::Core;
+use super::Table;
+use super::denied::Denial;
+
+/// Datagrams that wait for a decision, and their bytes. Beyond it they are *dropped and counted*.
+const EARLY: usize = 16;
+const EARLY_BYTES: usize = 96 * 1024;
+
+/// While Egret drains, a flow that rests for so long has said what it had to say.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// An idle flow owns no buffer.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; LARGEST].into_boxed_slice());
+}
+
+pub(super) struct Flow {
+    way: Way,
+    /// Of the datagram that began it.
+    first: usize,
+    early: RefCell<Vec<Box<[u8]>>>,
+    /// There once the flow is allowed.
+    origin: OnceCell<UdpSocket>,
+    up: Cell<u64>,
+    down: Cell<u64>,
+    last: Cell<Instant>,
+    failed: Notify,
+}
+
+/// A datagram that was dropped.
+pub(super) struct Lost;
+
+impl Flow {
+    pub(super) fn new(way: Way, datagram: &[u8]) -> Flow {
+        Flow {
+            way,
+            first: datagram.len(),
+            early: RefCell::new(vec![datagram.into()]),
+            origin: OnceCell::new(),
+            up: Cell::new(0),
+            down: Cell::new(0),
+            last: Cell::new(Instant::now()),
+            failed: Notify::new(),
+        }
+    }
+
+    /// Sends a datagram on, without waiting: what the kernel does not take is lost, as on any line. Before the flow is
+    /// allowed it is kept.
+    pub(super) fn pass_up(&self, datagram: &[u8]) -> Result<(), Lost> {
+        let Some(origin) = self.origin.get() else { return self.keep(datagram) };
+        self.last.set(Instant::now());
+        match origin.try_send(datagram) {
+            Ok(sent) => self.up.set(self.up.get() + sent as u64),
+            Err(error) if is_final(&error) => self.failed.notify_one(),
+            Err(_) => return Err(Lost),
+        }
+        Ok(())
+    }
+
+    fn keep(&self, datagram: &[u8]) -> Result<(), Lost> {
+        let mut early = self.early.borrow_mut();
+        let bytes: usize = early.iter().map(|kept| kept.len()).sum();
+        if early.len() >= EARLY || bytes + datagram.len() > EARLY_BYTES {
+            return Err(Lost);
+        }
+        early.push(datagram.into());
+        Ok(())
+    }
+
+    /// Brings answers down for as long as the origin can be reached.
+    async fn bring_down(&self, origin: &UdpSocket, reply: &UdpSocket, core: &Core) {
+        let mut reached = true;
+        while reached {
+            reached = poll_fn(|cx| origin.poll_recv_ready(cx)).await.is_ok();
+            reached &= BUFFER.with_borrow_mut(|buffer| self.pass_down(origin, reply, core, buffer)).is_ok();
+        }
+    }
+
+    /// Takes one answer, where there is one, and sends it on. An error says that the origin cannot be reached.
+    fn pass_down(&self, origin: &UdpSocket, reply: &UdpSocket, core: &Core, buffer: &mut [u8]) -> io::Result<()> {
+        let length = match origin.try_recv(buffer) {
+            Ok(length) => length,
+            Err(error) if is_final(&error) => return Err(error),
+            Err(_) => return Ok(()),
+        };
+        self.last.set(Instant::now());
+        match reply.try_send_to(&buffer[..length], self.way.client) {
+            Ok(sent) => self.down.set(self.down.get() + sent as u64),
+            Err(_) => core.counters.udp_dropped.add(1),
+        }
+        Ok(())
+    }
+
+    /// Completes when nothing was sent either way for so long.
+    async fn rested(&self, limit: Duration) {
+        loop {
+            let until = self.last.get() + limit;
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+/// Errors that ICMP brought, or the routing table: all others are of one datagram.
+fn is_final(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+}
+
+/// Decides the flow and serves it to its end.
+pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaphorePermit) {
+    let way = flow.way;
+    let to = Authority { host: Host::Addr(way.asked.ip().to_canonical()), port: way.asked.port() };
+    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None };
+    let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
+    let denial = match decide(&session, ask).await {
+        Ok((permitted, place)) => {
+            let served = serve(&table, &flow, &session, ask, permitted, undecided).await;
+            drop(place);
+            served.err()
+        }
+        Err(denial) => Some(denial),
+    };
+    if let Some(denial) = denial {
+        table.refuse(way, flow.first);
+        if !denial.reason.is_upstream_failure() {
+            table.denied.borrow_mut().remember(way, denial, &table.core, Instant::now());
+        }
+    }
+    drop(flow);
+    table.forget(way);
+}
+
+/// The flow's permit and its place among all, or why it has none: that is logged then.
+async fn decide(session: &Session, ask: Ask<'_>) -> Result<(Permitted, OwnedSemaphorePermit), Denial> {
+    let shared = &session.core.shared;
+    let generation = session.core.active().generation();
+    if let Host::Addr(ip) = ask.to.host
+        && shared.is_own(SocketAddr::new(ip, ask.to.port))
+    {
+        session.record_malformed(ask.via, About::Datagram(ask.to), Reason::Loop).await;
+        return Err(Denial { reason: Reason::Loop, generation });
+    }
+    let decided = match session.authorize_inbound(ask).await {
+        Some(decided) => decided,
+        None => session.authorize(ask).await,
+    };
+    let placed = decided.and_then(|permitted| match shared.udp_flows.clone().try_acquire_owned() {
+        Ok(place) => Ok((permitted, place)),
+        Err(_) => Err(session.refuse(permitted, Reason::LimitFlows)),
+    });
+    match placed {
+        Ok(placed) => Ok(placed),
+        Err(refused) => Err(record(session, ask, refused).await),
+    }
+}
+
+async fn record(session: &Session, ask: Ask<'_>, refused: Refused) -> Denial {
+    session.record_refused(ask, &refused, None).await;
+    Denial { reason: refused.reason, generation: refused.active.generation() }
+}
+
+/// Serves an allowed flow. The error says that its origin is not to be reached.
+async fn serve(
+    table: &Table,
+    flow: &Flow,
+    session: &Session,
+    ask: Ask<'_>,
+    permitted: Permitted,
+    undecided: OwnedSemaphorePermit,
+) -> Result<(), Denial> {
+    let denial = |reason| Denial { reason, generation: permitted.active.generation() };
+    let opened = session.record_allowed(ask, &permitted, None).await;
+    let connected = connect(table, flow, session, &permitted).await;
+    drop(undecided);
+    let reply = match connected {
+        Ok(reply) => reply,
+        Err(reason) => {
+            session.close_failed(opened, [0, 0], reason);
+            return Err(denial(reason));
+        }
+    };
+    let _counted = Counted::new(table.core.clone());
+    let why = carry(flow, session, ask, &permitted, &reply).await;
+    close(session, flow, opened, why);
+    match why {
+        CloseWhy::Reason(reason) if reason.is_upstream_failure() => Err(denial(reason)),
+        _ => Ok(()),
+    }
+}
+
+/// Opens both sockets and sends what came meanwhile.
+async fn connect(
+    table: &Table,
+    flow: &Flow,
+    session: &Session,
+    permitted: &Permitted,
+) -> Result<Rc<UdpSocket>, Reason> {
+    let origin = session.dial_udp(permitted)?;
+    let ready = async {
+        let reply = table.reply_socket(flow.way.asked).await?;
+        // Only then do they take anything without waiting.
+        reply.writable().await?;
+        origin.writable().await?;
+        io::Result::Ok(reply)
+    };
+    let ready =
+        timeout(session.timeouts().connect, ready).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let reply = ready.map_err(|error| {
+        tracing::warn!(%error, "cannot answer in the name of {}", flow.way.asked);
+        Reason::UpstreamUnreachable
+    })?;
+    // It is set once: here.
+    let _ = flow.origin.set(origin);
+    for datagram in flow.early.take() {
+        if flow.pass_up(&datagram).is_err() {
+            session.core.counters.udp_dropped.add(1);
+        }
+    }
+    Ok(reply)
+}
+
+/// Carries datagrams both ways until the flow is over.
+async fn carry(flow: &Flow, session: &Session, ask: Ask<'_>, permitted: &Permitted, reply: &UdpSocket) -> CloseWhy {
+    let origin = flow.origin.get().expect("it was connected");
+    let drain = &session.core.shared.lifecycle.drain;
+    let drained = async {
+        drain.cancelled().await;
+        flow.rested(LAST_WORDS).await;
+    };
+    tokio::select! {
+        why = session.cut(ask, permitted) => why,
+        () = flow.bring_down(origin, reply, &session.core) => CloseWhy::Reason(Reason::UpstreamUnreachable),
+        () = flow.failed.notified() => CloseWhy::Reason(Reason::UpstreamUnreachable),
+        () = flow.rested(session.timeouts().udp) => CloseWhy::IdleTimeout,
+        () = drained => CloseWhy::Shutdown,
+    }
+}
+
+fn close(session: &Session, flow: &Flow, opened: Opened, why: CloseWhy) {
+    let by = match why {
+        CloseWhy::Reason(reason) if reason.is_upstream_failure() => ClosedBy::Origin,
+        _ => ClosedBy::Egret,
+    };
+    session.close(opened, [flow.up.get(), flow.down.get()], by, why);
+}
+
+/// An allowed flow, for the metrics.
+struct Counted(Rc<Core>);
+
+impl Counted {
+    fn new(core: Rc<Core>) -> Counted {
+        core.counters.udp_flows.inc();
+        Counted(core)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counters.udp_flows.dec();
+    }
+}
