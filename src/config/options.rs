@@ -130,13 +130,13 @@ pub const OPTIONS: &[Opt] = &[
         "gateway.denied_tcp",
         Choice(|| words(values::DENIED_TCP)),
         Optional,
-        "On ports that are not intercepted: `silence` (usual in `azure`) or `reset` (in `strict`).",
+        "On ports that are not intercepted: `silence` (usual in `azure`) or `reset` (in `strict`, and in `egret run`).",
     ),
     opt(
         "gateway.denied_udp",
         Choice(|| words(values::DENIED_UDP)),
         Optional,
-        "`drop` (usual in `azure`) or `unreachable`, by ICMP (in `strict`).",
+        "`drop` (usual in `azure`) or `unreachable`, by ICMP (in `strict`, and in `egret run`).",
     ),
     opt(
         "gateway.host_without_port",
@@ -192,7 +192,7 @@ pub const OPTIONS: &[Opt] = &[
         "dns.mode",
         Choice(|| words(values::DNS_MODES)),
         Optional,
-        "`azure` resolves anything; `strict` only names that a rule could allow. As the profile, where not given.",
+        "`azure` resolves anything; `strict` only names that a rule could allow. As the profile, where not given; `strict` in `egret run`.",
     ),
     opt(
         "dns.synthetic",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use egret::config::{Config, ConfigErrors, Loaded, OPTIONS, Overrides, load};
+use egret::config::{Config, ConfigErrors, DeniedTcp, DeniedUdp, DnsMode, Loaded, OPTIONS, Overrides, Purpose, load};
 use egret::flow::Profile;
 use egret::policy::PrivateAddresses;
 use egret::policy::in_order;
@@ -405,4 +405,22 @@ fn hostile_files() {
     assert!(error(&vec![b'#'; 16 * 1024 * 1024 + 1]).contains("larger than 16 MiB"));
     let many = error("x = 1\n".repeat(10_000).as_bytes());
     assert!(many.ends_with("and 9799 more"), "{}", &many[many.len() - 60..]);
+}
+
+/// What nobody says; what somebody says holds for both.
+#[test]
+fn a_run_fails_fast_where_nothing_else_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said.toml");
+    fs::write(&said, "[dns]\nmode = \"azure\"\n[gateway]\ndenied_tcp = \"silence\"\ndenied_udp = \"drop\"\n").unwrap();
+    let manners = |purpose, config: Option<PathBuf>| {
+        let overrides = Overrides { purpose, config, allow: list(&["ok.test"]), ..Overrides::default() };
+        let Config { gateway, dns, .. } = load(&overrides, false).unwrap().config;
+        (dns.proxy.mode, gateway.denied_tcp, gateway.denied_udp)
+    };
+    let azure = (DnsMode::Azure, DeniedTcp::Silence, DeniedUdp::Drop);
+    let strict = (DnsMode::Strict, DeniedTcp::Reset, DeniedUdp::Unreachable);
+    assert_eq!(manners(Purpose::Serve, None), azure);
+    assert_eq!(manners(Purpose::Run, None), strict);
+    assert_eq!(manners(Purpose::Run, Some(said)), azure);
 }

@@ -256,6 +256,20 @@ fn a_hard_coded_address_is_no_way_out() {
     assert_eq!(answer.out, "hello from the origin");
 }
 
+/// Inside, 127.0.0.1 is the command's own: the name leads to the host's all the same.
+#[test]
+fn a_name_that_the_user_leads_to_loopback() {
+    let lab = hello();
+    let origin = Origin::http_ok();
+    let url = format!("http://local.test:{}/", origin.addr.port());
+    let (allow, resolve) = (format!("--allow={url}"), "--resolve=local.test:127.0.0.1");
+    let (answer, report) = hold(&lab, &[&allow, resolve], &format!("curl -sf --max-time 10 {url}"));
+    assert_eq!(answer.code, 0, "{} {report:#}", answer.err);
+    assert_eq!(origin.connections(), 1);
+    let (answer, _) = hold(&lab, &[&allow, resolve], &format!("curl -s --max-time 10 {}", origin.addr));
+    assert_ne!(answer.code, 0, "without its name it is inside, where nobody listens");
+}
+
 const ASK_DNS: &str = r"
 import socket, struct
 question = b'\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06denied\x04test\x00\x00\x01\x00\x01'
@@ -482,17 +496,17 @@ fn its_own_loopback_is_nobodys_business() {
 #[test]
 fn a_learned_policy_holds() {
     let lab = hello();
-    let script = format!("{}; {}", curl(ALLOWED), curl(DENIED));
-    let run = |flags: &[&str]| {
-        let mut command = as_nobody(lab.with_policy(flags));
-        shell(&mut command, &script)
-    };
+    // No policy of names could allow the last.
+    let nameless = "curl -sk --max-time 10 https://203.0.113.9/";
+    let script = format!("{}; {}; {nameless}; true", curl(ALLOWED), curl(DENIED));
+    let run = |flags: &[&str]| shell(&mut as_nobody(lab.with_policy(flags)), &script);
     let learned = run(&["--learn=egret.toml"]);
     assert_eq!((learned.code, learned.out.matches("hello").count()), (0, 2), "{}", learned.err);
     let text = fs::read_to_string(lab.path("egret.toml")).unwrap();
     let policy: toml::Table = text.parse().unwrap();
-    let expected = ["https://denied.test:443", "https://ok.test:443"].map(toml::Value::from).to_vec();
-    assert_eq!(policy["allow"], toml::Value::Array(expected), "{text}");
+    let expected = ["tcp://203.0.113.9:443", "https://denied.test:443", "https://ok.test:443"];
+    assert_eq!(policy["allow"], toml::Value::Array(expected.map(toml::Value::from).to_vec()), "{text}");
+    assert!(text.contains("# 1, denied this time (missing-sni)\n"), "{text}");
     assert_eq!(run(&[]).code, 0, "as egret.toml of this folder");
     let other = shell(&mut as_nobody(lab.with_policy(&[])), "curl -s --max-time 10 https://third.test/; true");
     assert_eq!(other.code, 3, "{}", other.err);

@@ -22,7 +22,7 @@ use anyhow::Context;
 use tokio::runtime::Runtime;
 
 use super::Exit;
-use super::output::Printer;
+use super::output::{Format, Printer};
 use super::serve::{start_record, telemetry_config};
 use crate::net::listener::raise_descriptor_limit;
 use crate::policy::Policy;
@@ -80,13 +80,15 @@ fn conclude(
     let report = Report::new(totals, expectations, fail_on, circumstances);
     show::print(&report, format, printer)?;
     ci::annotate(&report, printer);
-    if let Some(path) = report_file {
-        report.write(&path)?;
-    }
+    // One that cannot be written keeps nobody from the other.
+    let written = report_file.map(|path| report.write(&path)).transpose();
     if let Some(lesson) = lesson {
         let learned = lesson.write(totals, &plan.line)?;
-        printer.tell(&learned.to_string());
+        if format == Format::Text {
+            printer.tell(&learned.to_string());
+        }
     }
+    written?;
     Ok(Exit::Child(report.exit_code()))
 }
 

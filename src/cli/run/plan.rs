@@ -150,6 +150,8 @@ impl Plan {
         admit_host_ports(&mut config.rules, &host_ports)?;
         let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };
         let report_file = named(report);
+        // What was denied even so is in the lesson.
+        let fail_on = if lesson.is_some() { FailOn::Never } else { fail_on };
         let plan = Plan { line, way, host_ports, config, digest };
         Ok((plan, Wishes { fail_on, expectations, lesson, format, report_file }))
     }

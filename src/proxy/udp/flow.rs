@@ -12,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Via};
+use crate::flow::{ClientAddr, Host, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
@@ -143,7 +143,7 @@ fn is_final(error: &io::Error) -> bool {
 /// Decides the flow and serves it to its end.
 pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaphorePermit) {
     let way = flow.way;
-    let to = Authority { host: Host::Addr(way.asked.ip().to_canonical()), port: way.asked.port() };
+    let to = table.core.shared.meant_by(way.asked);
     let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None };
     let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
     let denial = match decide(&session, ask).await {
