@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::support::egret::Egret;
 use super::support::gateway::{Gateway, NOBODY};
 use super::support::netns::{HandOver, Net};
 use super::support::{DEADLINE, eventually};
@@ -107,6 +108,11 @@ impl Client {
         assert_eq!(self.next(), (datagram.to_owned(), to.to_owned()));
     }
 
+    fn assert_echoed_connected(&self, datagram: &str) {
+        self.socket.send(datagram.as_bytes()).unwrap();
+        assert_eq!(self.next().0, datagram);
+    }
+
     /// Sends on a connected socket, and is told that nobody is there.
     fn assert_refused(&self) {
         self.socket.send(b"anybody there?").unwrap();
@@ -169,6 +175,26 @@ fn answers_come_from_the_address_that_was_asked() {
     }
     let metrics = gateway.net.gateway.enter(|| gateway.egret.get("/metrics")).body;
     assert!(metrics.contains("egret_udp_flows 2\n") && metrics.contains("egret_udp_dropped_total 0\n"), "{metrics}");
+}
+
+/// The rules that Egret writes itself lead each datagram of a flow to it, not the first one only: not to the socket that
+/// answers in the name of the one who was asked.
+#[test]
+fn egrets_own_rules_hand_over_whole_flows() {
+    let Some(net) = Net::new() else { return };
+    let listen = ["--gateway=0.0.0.0:3129", "--gateway=[::]:3129", "--gateway-rules=manage"];
+    let config = "[gateway]\ndenied_udp = \"unreachable\"\n";
+    let egret = Egret::inside(&net.gateway, config, &[&listen, BOTH].concat());
+    for (to, denied) in [(V4, "198.51.100.7:5001"), (V6, "[2001:db8:2::7]:5001")] {
+        let origin = Echo::start(&net, to);
+        let client = Client::connected(&net, to);
+        (0..3).for_each(|_| client.assert_echoed_connected("hello"));
+        assert_eq!(egret.verdict(client.addr), "allow network-rule");
+        assert_eq!(origin.received(), 3);
+        let client = Client::connected(&net, denied);
+        (0..3).for_each(|_| client.assert_refused());
+        assert_eq!(egret.verdict(client.addr), "deny port-not-allowed");
+    }
 }
 
 /// Every pair of a client's socket and a destination is a flow of its own.
@@ -250,13 +276,6 @@ fn an_origin_that_refuses() {
         let _origin = Echo::start(&gateway.net, to);
         client.assert_echoed_connected("there now");
         gateway.egret.flows(client.addr, 2);
-    }
-}
-
-impl Client {
-    fn assert_echoed_connected(&self, datagram: &str) {
-        self.socket.send(datagram.as_bytes()).unwrap();
-        assert_eq!(self.next().0, datagram);
     }
 }
 

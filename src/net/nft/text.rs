@@ -146,8 +146,12 @@ fn clients(spec: &Spec) -> Chain {
     let mut rules: Vec<String> = NEAR_BY.map(str::to_owned).into();
     match spec.mode {
         HandOver::Tproxy => {
-            // Also the ICMP errors about a connection that is answered in another's name: they belong to its socket.
-            rules.push(format!("socket transparent 1 meta mark set {:#x} accept", spec.mark.routing()));
+            // Also the ICMP errors about a connection that is answered in another's name: they belong to its socket. A
+            // datagram does not: who answers in another's name only sends.
+            rules.push(format!(
+                "meta l4proto != udp socket transparent 1 meta mark set {:#x} accept",
+                spec.mark.routing()
+            ));
             rules.extend(spec.listeners.each().map(|(family, addr)| {
                 let matched = format!("meta nfproto {} meta l4proto {{ tcp, udp }}", family.nfproto());
                 format!("{matched} {}", lead(spec, family, addr))
