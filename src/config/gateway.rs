@@ -1,8 +1,8 @@
 //! The gateway's and the DNS proxy's settings: as a file says them, as flags do, and what both come to.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::flow::Profile;
 use crate::policy::DnatDeny;
@@ -11,7 +11,8 @@ use super::error::{Findings, Problem};
 use super::load::{Overrides, Purpose};
 use super::reader::Section;
 use super::resolved::{
-    DeniedTcp, DeniedUdp, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules,
+    DeniedTcp, DeniedUdp, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules, Synthetic,
+    SyntheticNames,
 };
 use super::settings::{given, many, one, read_each, read_word};
 use super::values;
@@ -120,6 +121,9 @@ fn usual_denials(profile: Profile, purpose: Purpose) -> (DeniedTcp, DeniedUdp) {
     }
 }
 
+/// For tests of networks (RFC 2544): nobody has a server there.
+const STAND_INS: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15));
+
 /// The same for the DNS proxy.
 #[derive(Debug, Default)]
 pub(super) struct DnsProxySettings {
@@ -159,11 +163,16 @@ impl DnsProxySettings {
         }
     }
 
-    pub(super) fn resolve(self, profile: Profile) -> (DnsProxyConfig, Option<IpNet>) {
+    pub(super) fn resolve(self, profile: Profile) -> (DnsProxyConfig, Option<Synthetic>) {
         let DnsProxySettings { purpose, listen, mode, synthetic } = self;
         let usual = match (profile, purpose) {
             (Profile::Azure, Purpose::Serve) => DnsMode::Azure,
             (Profile::Strict, _) | (_, Purpose::Run) => DnsMode::Strict,
+        };
+        let synthetic = match (synthetic, purpose) {
+            (Some(net), _) => Some(Synthetic { net, names: SyntheticNames::All }),
+            (None, Purpose::Run) => Some(Synthetic { net: STAND_INS, names: SyntheticNames::Redirected }),
+            (None, Purpose::Serve) => None,
         };
         (DnsProxyConfig { listen: listen.unwrap_or_default(), mode: mode.unwrap_or(usual) }, synthetic)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::flow::{HostName, Profile};
+use crate::flow::{Host, HostName, Profile};
 use crate::policy::{DnatDeny, PrivateAddresses, RuleSet, Switches};
 
 /// Everything that `serve` needs to know.
@@ -219,15 +219,52 @@ pub enum DnsMode {
     Strict,
 }
 
+/// Addresses that stand for names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Synthetic {
+    /// Where they are taken from.
+    pub net: IpNet,
+    pub names: SyntheticNames,
+}
+
+/// Which of the names that a rule could allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyntheticNames {
+    All,
+    /// Those that `--resolve` leads to loopback, which is another one for a command in its own network, and those that
+    /// `--connect-to` leads elsewhere, which DNS may not know.
+    Redirected,
+}
+
 #[derive(Debug, Clone)]
 pub struct DnsConfig {
     pub proxy: DnsProxyConfig,
-    /// Each allowed name gets an address of its own out of this network, which the gateway maps back.
-    pub synthetic: Option<IpNet>,
+    /// Allowed names that get an address of their own, which the gateway maps back.
+    pub synthetic: Option<Synthetic>,
     /// None: the system's own.
     pub servers: Option<Vec<SocketAddr>>,
     pub overrides: Vec<ResolveOverride>,
     pub connect_to: Vec<ConnectTo>,
+}
+
+impl DnsConfig {
+    /// Does this name have a synthetic address, if a rule could allow it?
+    pub fn is_synthetic(&self, name: &HostName) -> bool {
+        self.is_closed() || (self.synthetic.is_some() && self.is_redirected(name))
+    }
+
+    /// Is no question ever forwarded?
+    pub fn is_closed(&self) -> bool {
+        self.synthetic.is_some_and(|synthetic| synthetic.names == SyntheticNames::All)
+    }
+
+    fn is_redirected(&self, name: &HostName) -> bool {
+        let to_loopback = |given: &ResolveOverride| {
+            given.host.as_ref() == Some(name) && given.addresses.iter().any(IpAddr::is_loopback)
+        };
+        let elsewhere = |rule: &ConnectTo| matches!(&rule.from_host, Some(Host::Name(from)) if from == name);
+        self.overrides.iter().any(to_loopback) || self.connect_to.iter().any(elsewhere)
+    }
 }
 
 /// `--resolve HOST:PORT:ADDR[,ADDR]`, as curl has it. Such an address is the user's own word.
@@ -244,9 +281,9 @@ pub struct ResolveOverride {
 /// HOST2:PORT2. An empty part means any (1) or the same (2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectTo {
-    pub from_host: Option<crate::flow::Host>,
+    pub from_host: Option<Host>,
     pub from_port: Option<u16>,
-    pub to_host: Option<crate::flow::Host>,
+    pub to_host: Option<Host>,
     pub to_port: Option<u16>,
 }
 

@@ -29,9 +29,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
         session.record_malformed(Via::Gateway, About::Nothing, Reason::ClientGone).await;
         return None;
     };
-    // A synthetic address is the name that it was given to.
-    let host = session.core.shared.directory.name_of(dst.ip()).map_or(Host::Addr(dst.ip()), Host::Name);
-    let to = Authority { host, port: dst.port() };
+    let to = session.core.shared.meant_by(dst);
     if session.core.shared.is_own(dst) {
         session.record_malformed(Via::Gateway, About::To(&to), Reason::Loop).await;
         reset(stream);

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, ProxyConfig};
-use crate::flow::Profile;
+use crate::flow::{Authority, Host, Profile};
 use crate::net::dns::Directory;
 use crate::net::listener;
 use crate::net::resolve::Resolver;
@@ -101,7 +101,7 @@ impl Shared {
             limiter,
             metrics,
             log,
-            directory: Arc::new(Directory::new(dns.synthetic)),
+            directory: Arc::new(Directory::new(dns.synthetic.map(|synthetic| synthetic.net))),
             own: OnceLock::new(),
             lifecycle,
         }
@@ -140,6 +140,13 @@ impl Shared {
     pub(crate) fn set_own_addresses(&self, own: Vec<SocketAddr>) {
         // A second call would come with the same addresses.
         let _ = self.own.set(own);
+    }
+
+    /// What the kernel handed over for this address was meant for: a synthetic one is the name that it was given to.
+    pub(super) fn meant_by(&self, dst: SocketAddr) -> Authority {
+        let addr = dst.ip().to_canonical();
+        let host = self.directory.name_of(addr).map_or(Host::Addr(addr), Host::Name);
+        Authority { host, port: dst.port() }
     }
 
     /// Would a connection to this address come back to Egret?

@@ -1,5 +1,5 @@
 //! Adversarial cases about addresses and names: where a permitted flow must not lead. The numbers of the cases run
-//! through all these files; those that are missing concern other modes than the explicit one.
+//! through all these files; those that are missing concern other modes than the explicit one and the gateway.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -11,7 +11,7 @@ use super::support::origin::Origin;
 use super::support::raw::{Client, End, connect, get, status_of};
 
 /// Every way of writing an address that leads inside, as it stands in a URI.
-const INTERNAL: &[&str] = &[
+pub(super) const INTERNAL: &[&str] = &[
     "127.0.0.1",
     "127.255.255.254",
     "0.0.0.0",
@@ -48,7 +48,7 @@ const INTERNAL: &[&str] = &[
     "[fd00:ec2::254]",
 ];
 
-fn denied(profile: &str) -> u16 {
+pub(super) fn denied(profile: &str) -> u16 {
     if profile == "azure" { 470 } else { 403 }
 }
 
@@ -159,22 +159,27 @@ fn check_resolved(profile: &str, addrs: &[&str], expected: &str) {
     assert!(dns.asked().contains(&"ok.test A".to_owned()));
 }
 
+pub(super) const LEADS_INSIDE: &[&str] = &[
+    "127.0.0.1",
+    "169.254.169.254",
+    "168.63.129.16",
+    "0.0.0.0",
+    "224.0.0.1",
+    "::1",
+    "fe80::1",
+    "fd00:ec2::254",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::",
+];
+
+pub(super) const PRIVATE: &[&str] =
+    &["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1", "fd00::1", "::ffff:10.0.0.1"];
+
 #[test]
 fn case_32_a_permitted_name_that_leads_inside() {
     for profile in PROFILES {
-        for addr in [
-            "127.0.0.1",
-            "169.254.169.254",
-            "168.63.129.16",
-            "0.0.0.0",
-            "224.0.0.1",
-            "::1",
-            "fe80::1",
-            "fd00:ec2::254",
-            "::ffff:169.254.169.254",
-            "64:ff9b::a9fe:a9fe",
-            "2002:7f00:1::",
-        ] {
+        for addr in LEADS_INSIDE {
             check_resolved(profile, &[addr], "deny internal-address");
         }
         check_resolved(profile, &["127.0.0.1", "169.254.169.254", "::1"], "deny internal-address");
@@ -183,7 +188,7 @@ fn case_32_a_permitted_name_that_leads_inside() {
 
 #[test]
 fn case_32_private_addresses_are_for_the_profile_to_judge() {
-    for addr in ["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1", "fd00::1", "::ffff:10.0.0.1"] {
+    for addr in PRIVATE {
         check_resolved("strict", &[addr], "deny internal-address");
     }
     // In `azure` they are destinations like any other: the flow is allowed.

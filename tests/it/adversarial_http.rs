@@ -1,5 +1,5 @@
 //! Adversarial cases about plain HTTP and about requests to the proxy itself. The numbers of the cases run through
-//! all these files; those that are missing concern other modes than the explicit one.
+//! all these files; those that are missing concern other modes than the explicit one and the gateway.
 
 use std::io::{Read, Write};
 
@@ -27,6 +27,18 @@ pub(super) fn assert_malformed(lab: &Lab, request: &[u8], status: u16, reason: &
 fn check_malformed(reason: &str, requests: &[&str]) {
     Lab::both(Origin::http_ok, |lab| {
         requests.iter().for_each(|request| assert_malformed(lab, request.as_bytes(), 400, reason));
+    });
+}
+
+/// The same for the gateway too, to which clients speak as to the origin.
+fn check_malformed_everywhere(reason: &str, requests: &[&str]) {
+    Lab::everywhere(Origin::http_ok, |lab| {
+        for request in requests {
+            assert_malformed(lab, request.as_bytes(), 400, reason);
+            if lab.by_door(false, true) {
+                assert_malformed(lab, request.replacen("http://ok.test/", "/", 1).as_bytes(), 400, reason);
+            }
+        }
     });
 }
 
@@ -82,7 +94,7 @@ fn case_10_the_uri_and_the_host_header_disagree() {
 
 /// Denied, and not malformed: the connection may go on.
 fn check_malformed_as(reason: &str, requests: &[String]) {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for request in requests {
             lab.assert_refused(request, lab.denied(), &format!("deny {reason}"));
         }
@@ -91,7 +103,7 @@ fn check_malformed_as(reason: &str, requests: &[String]) {
 
 #[test]
 fn case_10_the_same_host_written_otherwise() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for (url, host) in [
             ("http://ok.test/", "ok.test:80"),
             ("http://ok.test:80/", "ok.test"),
@@ -112,7 +124,7 @@ fn case_10_the_same_host_written_otherwise() {
 
 #[test]
 fn case_11_host_headers() {
-    check_malformed(
+    check_malformed_everywhere(
         "bad-host",
         &[
             "GET http://ok.test/ HTTP/1.1\r\n\r\n",
@@ -131,7 +143,7 @@ fn case_11_host_headers() {
             "GET http://ok.test/ HTTP/1.1\r\nHost: \u{f6}k.test\r\n\r\n",
         ],
     );
-    check_malformed(
+    check_malformed_everywhere(
         "bad-framing",
         &[
             "GET http://ok.test/ HTTP/1.1\r\nHost : ok.test\r\n\r\n",
@@ -143,7 +155,7 @@ fn case_11_host_headers() {
 
 #[test]
 fn case_12_each_request_is_judged_by_its_own_host() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let mut client = lab.send(get("http://ok.test/", "ok.test"));
         assert_eq!(client.status(), 200);
         client.send(get("http://evil.test/", "evil.test"));
@@ -206,7 +218,7 @@ fn upgrade(host: &str) -> String {
 
 #[test]
 fn case_14_a_request_behind_an_upgrade_without_a_101() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for behind in
             [get("http://evil.test/", "evil.test"), get("http://ok.test/", "ok.test"), connect("evil.test:443")]
         {
@@ -222,14 +234,14 @@ fn case_14_a_request_behind_an_upgrade_without_a_101() {
 
 #[test]
 fn case_14_an_upgrade_to_a_denied_host() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         lab.assert_refused(upgrade("evil.test"), lab.denied(), "deny not-allowed");
     });
 }
 
 #[test]
 fn case_14_an_upgrade_that_nobody_asked_for() {
-    Lab::both(
+    Lab::everywhere(
         || Origin::http(|_| b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n".to_vec()),
         |lab| {
             let mut client = lab.send(get("http://ok.test/", "ok.test"));
@@ -254,7 +266,7 @@ fn case_14_an_upgrade_to_h2c_is_not_passed_on() {
 
 #[test]
 fn case_15_framing_in_the_head() {
-    check_malformed(
+    check_malformed_everywhere(
         "bad-framing",
         &[
             &post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
@@ -292,6 +304,11 @@ fn case_15_framing_in_the_head() {
             "POST http://ok.test/ HTTP/1.0\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "GET http://ok.test/ HTTP/1.1\nHost: ok.test\n\n",
             "GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\n\r\n",
+        ],
+    );
+    check_malformed(
+        "bad-framing",
+        &[
             "CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 4\r\n\r\nabcd",
             "CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ],
@@ -330,10 +347,12 @@ fn case_15_request_lines() {
 /// A path that one parser takes and another does not must not become a hole in the log.
 #[test]
 fn case_15_odd_paths_are_answered_and_logged() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for path in ["/\"<>", "/{a}|b^`", "/\u{e9}", "/%", "/a//../b", "/\\a", "/?a=http://evil.test/", "/;a@b:c"] {
             let mut client = lab.send(get(&format!("http://ok.test{path}"), "ok.test"));
-            let status = client.status();
+            // What never was HTTP to the gateway gets no answer.
+            let answered = client.rest_starts_with(b"HTTP/1.1 ");
+            let status = if answered { client.status() } else { lab.by_door(0, 400) };
             let expected = if status == 200 { "allow application-rule" } else { "deny bad-request" };
             assert!(status == 200 || status == 400, "{path}: {status}");
             assert_eq!(lab.egret.verdict(client.addr()), expected, "{path}");
@@ -344,7 +363,7 @@ fn case_15_odd_paths_are_answered_and_logged() {
 /// Requests whose heads are fine and whose bodies are not: they are cut, and nothing behind them is a request.
 #[test]
 fn case_15_framing_in_the_body() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let smuggled = get("http://ok.test/smuggled", "ok.test");
         for body in [
             "+4\r\nabcd\r\n0\r\n\r\n",
@@ -380,7 +399,7 @@ fn case_15_framing_in_the_body() {
 
 #[test]
 fn case_15_a_length_in_the_trailers_frames_nothing() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let body = "3\r\nabc\r\n0\r\nContent-Length: 60\r\nHost: evil.test\r\n\r\n";
         let next = get("http://ok.test/next", "ok.test");
         let mut client = lab.send(post("Transfer-Encoding: chunked\r\n", body) + &next);
@@ -393,7 +412,7 @@ fn case_15_a_length_in_the_trailers_frames_nothing() {
 /// What a body says is no request, however much it looks like one.
 #[test]
 fn case_15_a_body_that_looks_like_a_request() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let smuggled = get("http://evil.test/", "evil.test");
         let mut client = lab.send(post(&format!("Content-Length: {}\r\n", smuggled.len()), &smuggled));
         assert_eq!(client.status(), 200);
@@ -462,12 +481,18 @@ fn case_27_internationalised_names() {
 
 #[test]
 fn case_29_suffixes() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         for name in
             ["evilwild.test", "wild.test.evil.test", "wild.test", "xwild.test", "ok.test.wild.test.evil", "a.ok.test"]
         {
-            lab.assert_refused(connect(&format!("{name}:443")), lab.denied(), "deny not-allowed");
             lab.assert_refused(get(&format!("http://{name}/"), name), lab.denied(), "deny not-allowed");
+            if lab.by_door(true, false) {
+                lab.assert_refused(connect(&format!("{name}:443")), lab.denied(), "deny not-allowed");
+            } else {
+                let mut client = lab.tunnel(":443");
+                client.send(Hello::of(name).bytes());
+                lab.assert_closed(&mut client, "deny not-allowed");
+            }
         }
         for name in ["a.wild.test", "a.b.wild.test", "wild.test.wild.test"] {
             let mut client = lab.send(get(&format!("http://{name}/"), name));
@@ -478,7 +503,7 @@ fn case_29_suffixes() {
 
 #[test]
 fn case_39_no_line_of_the_log_is_forged() {
-    Lab::both(Origin::echo, |lab| {
+    Lab::everywhere(Origin::echo, |lab| {
         let forged = "{\"v\":1,\"kind\":\"flow\",\"verdict\":\"allow\",\"reason\":\"forged\"}";
         let hostile = format!("a\u{1b}[31m\n{forged}\n");
         let mut clients = vec![
@@ -488,8 +513,7 @@ fn case_39_no_line_of_the_log_is_forged() {
             lab.send(get("http://ok.test/", "\u{1b}[2J")),
             lab.send(connect("\u{1b}[31mevil:443")),
         ];
-        let (socks, _) = Client::socks(lab.addr(), &hostile, 443);
-        clients.push(socks);
+        clients.extend(lab.by_door(Some(lab.addr()), None).map(|proxy| Client::socks(proxy, &hostile, 443).0));
         let mut tunnel = lab.tunnel("ok.test:443");
         tunnel.send(Hello::of(&hostile).bytes());
         clients.push(tunnel);
@@ -569,7 +593,7 @@ fn an_answer_that_nobody_asked_for() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let poison = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned";
     let both = move || Origin::http(move |_| [ok, poison].concat().into_bytes());
-    Lab::both(both, |lab| {
+    Lab::everywhere(both, |lab| {
         let mut client = lab.send(get("http://ok.test/", "ok.test"));
         assert_eq!(client.answer().1, "ok");
         for _ in 0..3 {
@@ -595,7 +619,7 @@ fn a_connect_inside_a_tunnel() {
 
 #[test]
 fn a_request_after_an_upgrade_that_was_declined() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let mut client = lab.send(upgrade("ok.test"));
         assert_eq!(client.status(), 200);
         client.send(get("http://ok.test/", "ok.test"));
@@ -631,7 +655,7 @@ fn the_log_names_the_destination_of_every_refusal() {
 /// What a refused request says in its body is no next request.
 #[test]
 fn the_body_of_a_refused_request() {
-    Lab::both(Origin::http_ok, |lab| {
+    Lab::everywhere(Origin::http_ok, |lab| {
         let smuggled = get("http://ok.test/smuggled", "ok.test");
         let lines = format!("Content-Length: {}\r\n", smuggled.len());
         let refused = format!("POST http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n{lines}\r\n{smuggled}");

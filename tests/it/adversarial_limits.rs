@@ -62,6 +62,23 @@ fn case_39_half_a_head_then_silence() {
     }
 }
 
+/// To the gateway the first bytes are waited for as a hello is, and the rest of a head as anywhere.
+#[test]
+fn case_39_half_a_head_to_the_gateway() {
+    let config = "[timeouts]\nhead = \"400ms\"\nhello = \"400ms\"\n";
+    for lab in PROFILES.iter().filter_map(|profile| Lab::gateway(profile, Origin::http_ok, config)) {
+        for request in ["G", "GET / HTTP/1.1\r\nHost: ok"] {
+            assert_malformed(&lab, request.as_bytes(), 408, "head-timeout");
+        }
+        lab.assert_closed(&mut lab.tunnel(":80"), "deny hello-timeout");
+        let endless = format!("GET / HTTP/1.1\r\nHost: ok.test\r\nX: {}", "a".repeat(1 << 20));
+        let mut client = lab.tunnel(":80");
+        client.try_send(endless.as_bytes());
+        assert_eq!(status_of(&client.head()), 431);
+        assert_eq!(lab.egret.verdict(client.addr()), "deny limit-head");
+    }
+}
+
 /// A byte now and then does not move the deadline.
 #[test]
 fn case_39_a_head_that_trickles() {

@@ -1,5 +1,5 @@
 //! Adversarial cases about what is inside a tunnel. The numbers of the cases run through all these files; those that
-//! are missing concern other modes than the explicit one.
+//! are missing concern other modes than the explicit one and the gateway.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -13,16 +13,32 @@ use super::support::origin::{Origin, tls_configs};
 use super::support::random::Random;
 use super::support::raw::{Client, End, connect, get};
 
-/// The first bytes of a tunnel to ok.test:443 that is closed for this reason, without a byte.
-fn check_denied(first: impl AsRef<[u8]>, reason: &str) {
-    for profile in PROFILES {
-        let lab = Lab::new(profile, Origin::echo());
+/// The first bytes of tunnels to ok.test:443 that are closed for this reason, without a byte.
+fn check_denied<T: AsRef<[u8]>>(firsts: impl IntoIterator<Item = T>, reason: &str) {
+    let firsts: Vec<T> = firsts.into_iter().collect();
+    Lab::both(Origin::echo, |lab| assert_denied(lab, &firsts, reason));
+}
+
+/// The same for the gateway too, to which another name is just one that no rule allows.
+fn check_denied_everywhere<T: AsRef<[u8]>>(firsts: impl IntoIterator<Item = T>, reason: &str) {
+    let firsts: Vec<T> = firsts.into_iter().collect();
+    Lab::everywhere(Origin::echo, |lab| assert_denied(lab, &firsts, reason));
+}
+
+fn assert_denied(lab: &Lab, firsts: &[impl AsRef<[u8]>], reason: &str) {
+    for first in firsts {
         let mut client = lab.tunnel("ok.test:443");
         // A verdict may fall before the last byte is sent.
         client.try_send(first.as_ref());
-        lab.assert_closed(&mut client, &format!("deny {reason}"));
+        lab.assert_closed(&mut client, &format!("deny {}", at_the_door(lab, reason)));
     }
 }
+
+fn at_the_door<'a>(lab: &Lab, reason: &'a str) -> &'a str {
+    if reason == ANOTHER_NAME { lab.by_door(reason, "not-allowed") } else { reason }
+}
+
+const ANOTHER_NAME: &str = "sni-connect-mismatch";
 
 /// Sends the first bytes of a tunnel, which have to reach the origin as they are.
 fn assert_passes(lab: &Lab, mut client: Client, send: impl Fn(&mut Client), first: &[u8]) {
@@ -31,16 +47,21 @@ fn assert_passes(lab: &Lab, mut client: Client, send: impl Fn(&mut Client), firs
     assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
 }
 
-fn check_passes(first: impl AsRef<[u8]>) {
-    let first = first.as_ref();
-    Lab::both(Origin::echo, |lab| assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.send(first), first));
+fn check_passes<T: AsRef<[u8]>>(firsts: impl IntoIterator<Item = T>) {
+    let firsts: Vec<T> = firsts.into_iter().collect();
+    Lab::everywhere(Origin::echo, |lab| {
+        for first in firsts.iter().map(AsRef::as_ref) {
+            assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.send(first), first);
+        }
+    });
 }
 
 #[test]
 fn case_01_connect_sni_mismatch() {
-    for name in ["evil.test", "wild.test", "a.wild.test", "ok.test.evil.test", "evil-ok.test", "test", "k.test"] {
-        check_denied(Hello::of(name).bytes(), "sni-connect-mismatch");
-    }
+    let names = ["evil.test", "wild.test", "ok.test.evil.test", "evil-ok.test", "test", "k.test"];
+    check_denied_everywhere(names.map(|name| Hello::of(name).bytes()), ANOTHER_NAME);
+    // Another tunnel's name.
+    check_denied([Hello::of("a.wild.test").bytes()], ANOTHER_NAME);
 }
 
 #[test]
@@ -65,21 +86,31 @@ fn case_01_by_socks5() {
 
 #[test]
 fn case_02_no_sni() {
-    check_denied(Hello::nameless().bytes(), "missing-sni");
+    check_denied_everywhere([Hello::nameless().bytes()], "missing-sni");
 }
 
 #[test]
 fn case_03_not_tls() {
-    check_denied("SSH-2.0-OpenSSH_9.9\r\n", "not-tls");
-    check_denied(get("http://ok.test/", "ok.test"), "not-tls");
-    check_denied("GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n", "not-tls");
-    check_denied("\r\nGET / HTTP/1.1\r\nHost: ok.test\r\n\r\n", "not-tls");
-    check_denied([0, 1, 2, 3], "not-tls");
-    check_denied([0x16, 0x02, 0x00], "not-tls");
-    check_denied([0x16, 3, 1, 0, 4, 2, 0, 0, 0], "not-tls");
-    // An SSLv2 hello, and a TDS pre-login where a rule wants TLS.
-    check_denied([0x80, 0x2e, 1, 3, 1, 0, 0x15, 0, 0, 0, 0x10], "not-tls");
-    check_denied([0x12, 1, 0, 0x2f, 0, 0, 1, 0], "not-tls");
+    check_denied(
+        [
+            "SSH-2.0-OpenSSH_9.9\r\n",
+            "GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n",
+        ],
+        "not-tls",
+    );
+    let lines: &[u8] = b"\r\nGET / HTTP/1.1\r\nHost: ok.test\r\n\r\n";
+    // No version of TLS, no length, and an SSLv2 hello.
+    let odd: [&[u8]; 5] = [
+        lines,
+        &[0, 1, 2, 3],
+        &[0x16, 0x02, 0x00],
+        &[0x16, 3, 1, 0, 4, 2, 0, 0, 0],
+        &[0x80, 0x2e, 1, 3, 1, 0, 0x15, 0, 0, 0, 0x10],
+    ];
+    check_denied_everywhere(odd, "not-tls");
+    // A TDS pre-login where a rule wants TLS.
+    check_denied([[0x12, 1, 0, 0x2f, 0, 0, 1, 0]], "not-tls");
 }
 
 const SHORT_HELLO: &str = "[timeouts]\nhello = \"300ms\"\n";
@@ -115,11 +146,11 @@ fn case_09_fronting_inside_tls_is_opaque() {
 
 #[test]
 fn case_17_one_byte_a_segment() {
-    Lab::both(Origin::echo, |lab| {
+    Lab::everywhere(Origin::echo, |lab| {
         let evil = Hello::of("evil.test").bytes();
         let mut client = lab.tunnel("ok.test:443");
         client.trickle(&evil);
-        lab.assert_closed(&mut client, "deny sni-connect-mismatch");
+        lab.assert_closed(&mut client, &format!("deny {}", at_the_door(lab, ANOTHER_NAME)));
         let fine = Hello::of("ok.test").bytes();
         assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.trickle(&fine), &fine);
     });
@@ -127,47 +158,53 @@ fn case_17_one_byte_a_segment() {
 
 #[test]
 fn case_17_one_byte_a_record() {
-    check_passes(Hello::of("ok.test").records_of(1).bytes());
-    check_denied(Hello::of("evil.test").records_of(1).bytes(), "sni-connect-mismatch");
-    check_passes(Hello::of("ok.test").records_of(7).bytes());
+    check_passes([1, 7].map(|size| Hello::of("ok.test").records_of(size).bytes()));
+    check_denied_everywhere([1, 7].map(|size| Hello::of("evil.test").records_of(size).bytes()), ANOTHER_NAME);
 }
 
 #[test]
 fn case_19_post_quantum_hello_in_segments() {
     let (server, client_config) = tls_configs(&["ok.test", "evil.test"], &[]);
-    let lab = Lab::new("strict", Origin::tls(server));
-    let mut client = lab.tunnel("ok.test:443");
-    let hello = Tls::new(&client.stream, &client_config, "evil.test").hello();
-    // Proof that it is a post-quantum one: X25519MLKEM768 shares take 1216 bytes.
-    assert!(hello.len() > 1216, "{}", hello.len());
-    let (first, second) = hello.split_at(700);
-    client.send(first);
-    client.trickle(&second[..300]);
-    client.send(&second[300..]);
-    lab.assert_closed(&mut client, "deny sni-connect-mismatch");
+    Lab::everywhere(
+        || Origin::tls(server.clone()),
+        |lab| {
+            let mut client = lab.tunnel("ok.test:443");
+            let hello = Tls::new(&client.stream, &client_config, "evil.test").hello();
+            // Proof that it is a post-quantum one: X25519MLKEM768 shares take 1216 bytes.
+            assert!(hello.len() > 1216, "{}", hello.len());
+            let (first, second) = hello.split_at(700);
+            client.send(first);
+            client.trickle(&second[..300]);
+            client.send(&second[300..]);
+            lab.assert_closed(&mut client, &format!("deny {}", at_the_door(lab, ANOTHER_NAME)));
 
-    let client = lab.tunnel("ok.test:443");
-    let mut tls = Tls::new(&client.stream, &client_config, "ok.test");
-    assert_eq!(tls.echo("post-quantum").unwrap(), "post-quantum");
-    assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+            let client = lab.tunnel("ok.test:443");
+            let mut tls = Tls::new(&client.stream, &client_config, "ok.test");
+            assert_eq!(tls.echo("post-quantum").unwrap(), "post-quantum");
+            assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+        },
+    );
 }
 
 #[test]
 fn case_19_large_hellos() {
-    for size in [1800, 16 * 1024, 20_000, 60_000, 65_000] {
-        check_passes(Hello::of("ok.test").padded(size).bytes());
-        check_denied(Hello::of("evil.test").padded(size).bytes(), "sni-connect-mismatch");
-    }
-    check_denied(Hello::of("ok.test").padded(66_000).bytes(), "hello-too-large");
-    check_denied([22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff], "hello-too-large");
-    // Cut so fine that the records take more than twice what a hello may.
-    check_denied(Hello::of("ok.test").padded(60_000).records_of(1).bytes(), "hello-too-large");
+    let sizes = [1800, 16 * 1024, 20_000, 60_000, 65_000];
+    check_passes(sizes.map(|size| Hello::of("ok.test").padded(size).bytes()));
+    check_denied_everywhere(sizes.map(|size| Hello::of("evil.test").padded(size).bytes()), ANOTHER_NAME);
+    let too_large = [
+        Hello::of("ok.test").padded(66_000).bytes(),
+        vec![22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff],
+        // Cut so fine that the records take more than twice what a hello may.
+        Hello::of("ok.test").padded(60_000).records_of(1).bytes(),
+    ];
+    check_denied_everywhere(too_large, "hello-too-large");
 }
 
 #[test]
 fn case_20_half_a_hello_then_silence() {
-    for profile in PROFILES {
-        let lab = Lab::with_config(profile, Origin::echo(), SHORT_HELLO);
+    let proxies = PROFILES.map(|profile| Some(Lab::with_config(profile, Origin::echo(), SHORT_HELLO)));
+    let gateways = PROFILES.map(|profile| Lab::gateway(profile, Origin::echo, SHORT_HELLO));
+    for lab in proxies.into_iter().chain(gateways).flatten() {
         let hello = Hello::of("ok.test").bytes();
         for first in [1, 5, 60, hello.len() - 1] {
             let mut client = lab.tunnel("ok.test:443");
@@ -180,15 +217,17 @@ fn case_20_half_a_hello_then_silence() {
 /// A byte now and then does not move the deadline.
 #[test]
 fn case_20_a_hello_that_trickles() {
-    let lab = Lab::with_config("strict", Origin::echo(), SHORT_HELLO);
-    let mut client = lab.tunnel("ok.test:443");
-    for byte in Hello::of("ok.test").bytes() {
-        if !client.try_send(&[byte]) || !client.is_silent_for(Duration::from_millis(40)) {
-            break;
+    let proxy = Lab::with_config("strict", Origin::echo(), SHORT_HELLO);
+    for lab in [Some(proxy), Lab::gateway("strict", Origin::echo, SHORT_HELLO)].into_iter().flatten() {
+        let mut client = lab.tunnel("ok.test:443");
+        for byte in Hello::of("ok.test").bytes() {
+            if !client.try_send(&[byte]) || !client.is_silent_for(Duration::from_millis(40)) {
+                break;
+            }
         }
+        assert_eq!(lab.egret.verdict(client.addr()), "deny hello-timeout");
+        assert_eq!(lab.origin.connections(), 0);
     }
-    assert_eq!(lab.egret.verdict(client.addr()), "deny hello-timeout");
-    assert_eq!(lab.origin.connections(), 0);
 }
 
 #[test]
@@ -197,7 +236,7 @@ fn case_21_malformed_hellos() {
     let many = vec![&b"h2"[..]; 5000];
     let twice = Hello::nameless().with(0, server_names(&[b"ok.test", b"evil.test"]));
     let spare = |body: &[u8]| Hello::nameless().with(0, body);
-    for hello in [
+    let hellos = [
         ok().with(16, alpn(&[b""])),
         ok().with(16, alpn(&[b"h2", b""])),
         ok().with(16, alpn(&many)),
@@ -211,30 +250,31 @@ fn case_21_malformed_hellos() {
         spare(&[0, 9, 0, 0, 99, b'o', b'k']),
         spare(&[server_names(&[b"ok.test"]), vec![0]].concat()),
         spare(&vector16(&[&[1][..], &vector16(b"ok.test")].concat())),
-    ] {
-        check_denied(hello.bytes(), "bad-hello");
-    }
+    ];
+    let mut hellos: Vec<Vec<u8>> = hellos.iter().map(Hello::bytes).collect();
     // An empty record, bytes after the hello in its record, and alerts between its records.
-    check_denied([22, 3, 1, 0, 0], "bad-hello");
+    hellos.push(vec![22, 3, 1, 0, 0]);
     let message = ok().message();
-    check_denied([&[22, 3, 1][..], &vector16(&[&message[..], &[0]].concat())].concat(), "bad-hello");
+    hellos.push([&[22, 3, 1][..], &vector16(&[&message[..], &[0]].concat())].concat());
     let cut = ok().records_of(50).bytes();
-    check_denied([&cut[..55], &[21, 3, 1, 0, 2, 1, 0], &cut[55..]].concat(), "bad-hello");
+    hellos.push([&cut[..55], &[21, 3, 1, 0, 2, 1, 0], &cut[55..]].concat());
+    check_denied_everywhere(hellos, "bad-hello");
 }
 
 #[test]
 fn case_21_the_log_stays_small() {
-    let lab = Lab::new("azure", Origin::echo());
-    let mut client = lab.tunnel("ok.test:443");
-    client.try_send(&Hello::of("ok.test").with(16, alpn(&vec![&b"h2"[..]; 5000])).bytes());
-    lab.assert_closed(&mut client, "deny bad-hello");
-    assert!(lab.egret.flows(client.addr(), 1)[0].to_string().len() < 1000);
+    Lab::everywhere(Origin::echo, |lab| {
+        let mut client = lab.tunnel("ok.test:443");
+        client.try_send(&Hello::of("ok.test").with(16, alpn(&vec![&b"h2"[..]; 5000])).bytes());
+        lab.assert_closed(&mut client, "deny bad-hello");
+        assert!(lab.egret.flows(client.addr(), 1)[0].to_string().len() < 1000);
+    });
 }
 
 #[test]
 fn case_22_server_names() {
     let long = ["a".repeat(60).as_str(); 5].join(".");
-    for name in [
+    let names = [
         &b"127.0.0.1"[..],
         b"169.254.169.254",
         b"::1",
@@ -255,17 +295,15 @@ fn case_22_server_names() {
         b"0x7f.1",
         long.as_bytes(),
         &[b'a'; 300],
-    ] {
-        check_denied(Hello::of(name).bytes(), "bad-sni");
-    }
-    check_denied(Hello::of("o_k.test").bytes(), "sni-connect-mismatch");
-    check_passes(Hello::of("OK.TEST").bytes());
-    check_passes(Hello::of("ok.test.").bytes());
+    ];
+    check_denied_everywhere(names.map(|name| Hello::of(name).bytes()), "bad-sni");
+    check_denied_everywhere([Hello::of("o_k.test").bytes()], ANOTHER_NAME);
+    check_passes(["OK.TEST", "ok.test."].map(|name| Hello::of(name).bytes()));
 }
 
 #[test]
 fn case_22_an_underscore_is_part_of_a_name() {
-    Lab::both(Origin::echo, |lab| {
+    Lab::everywhere(Origin::echo, |lab| {
         let hello = Hello::of("a_b.wild.test").bytes();
         assert_passes(lab, lab.tunnel("a_b.wild.test:443"), |client| client.send(&hello), &hello);
     });
@@ -273,12 +311,15 @@ fn case_22_an_underscore_is_part_of_a_name() {
 
 #[test]
 fn case_23_encrypted_hello() {
-    check_denied(Hello::of("ok.test").with(0xfe0d, ech()).bytes(), "ech-present");
-    check_denied(Hello::of("evil.test").with(0xfe0d, ech()).bytes(), "sni-connect-mismatch");
-    check_denied(Hello::of("ok.test").with(0xfe0d, [0, 1]).bytes(), "bad-hello");
-    let lab = Lab::with_config("strict", Origin::echo(), "[proxy]\nech = \"allow-outer\"\n");
-    let hello = Hello::of("ok.test").with(0xfe0d, ech()).bytes();
-    assert_passes(&lab, lab.tunnel("ok.test:443"), |client| client.send(&hello), &hello);
+    check_denied_everywhere([Hello::of("ok.test").with(0xfe0d, ech()).bytes()], "ech-present");
+    check_denied_everywhere([Hello::of("evil.test").with(0xfe0d, ech()).bytes()], ANOTHER_NAME);
+    check_denied_everywhere([Hello::of("ok.test").with(0xfe0d, [0, 1]).bytes()], "bad-hello");
+    let config = "[proxy]\nech = \"allow-outer\"\n";
+    let proxy = Lab::with_config("strict", Origin::echo(), config);
+    for lab in [Some(proxy), Lab::gateway("strict", Origin::echo, config)].into_iter().flatten() {
+        let hello = Hello::of("ok.test").with(0xfe0d, ech()).bytes();
+        assert_passes(&lab, lab.tunnel("ok.test:443"), |client| client.send(&hello), &hello);
+    }
 }
 
 /// Asks for another hello, and notes everything that it gets.
@@ -310,7 +351,7 @@ fn case_25_the_second_hello_names_another() {
     let changed_cipher_spec = vec![20, 3, 3, 0, 1, 1];
     let early_data = [&[23, 3, 3][..], &vector16(&[0; 40])].concat();
     for before in [Vec::new(), changed_cipher_spec, early_data] {
-        Lab::both(retrying, |lab| {
+        Lab::everywhere(retrying, |lab| {
             let mut client = retried(lab);
             client.send([&before[..], &Hello::of("evil.test").bytes()].concat());
             assert_eq!(client.rest(), (Vec::new(), End::Eof));
@@ -334,7 +375,7 @@ fn case_25_the_second_hello_names_nobody() {
 /// A client that knows what the origin will ask need not wait for it.
 #[test]
 fn case_25_the_second_hello_comes_with_the_first() {
-    Lab::both(retrying, |lab| {
+    Lab::everywhere(retrying, |lab| {
         let mut client = lab.tunnel("ok.test:443");
         client.send([Hello::of("ok.test").bytes(), Hello::of("evil.test").bytes()].concat());
         let (_, end) = client.rest();
@@ -347,7 +388,7 @@ fn case_25_the_second_hello_comes_with_the_first() {
 
 #[test]
 fn case_25_the_same_name_again() {
-    Lab::both(retrying, |lab| {
+    Lab::everywhere(retrying, |lab| {
         let mut client = retried(lab);
         let second = Hello::of("ok.test").with(44, vector16(b"cookie")).bytes();
         client.send([&[20, 3, 3, 0, 1, 1][..], &second].concat());
@@ -433,7 +474,7 @@ fn a_server_that_speaks_first_behind_a_network_rule() {
 /// A client that half-closes behind a second hello gets it through no more than another.
 #[test]
 fn case_25_a_second_hello_and_the_end() {
-    Lab::both(retrying, |lab| {
+    Lab::everywhere(retrying, |lab| {
         let mut client = lab.tunnel("ok.test:443");
         client.send([Hello::of("ok.test").bytes(), Hello::of("evil.test").bytes()].concat());
         client.finish();
@@ -447,7 +488,7 @@ fn case_25_a_second_hello_and_the_end() {
 /// Early data, which may come with the hello, is not held back for ever.
 #[test]
 fn early_data_behind_the_hello() {
-    Lab::both(Origin::echo, |lab| {
+    Lab::everywhere(Origin::echo, |lab| {
         let early_data = [&[20, 3, 3, 0, 1, 1][..], &[23, 3, 3], &vector16(&[7; 400])].concat();
         let first = [Hello::of("ok.test").bytes(), early_data].concat();
         assert_passes(lab, lab.tunnel("ok.test:443"), |client| client.send(&first), &first);

@@ -2,7 +2,8 @@
 //! proxy's modules say the rest about what is inside a flow.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::io::Read;
+use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::support::gateway::{Gateway, NOBODY};
 use super::support::hello::{Hello, Tls};
 use super::support::https::Https;
 use super::support::netns::{HAND_OVERS, HandOver, Net};
-use super::support::origin::{GREETING, Origin, echo, greeter, http_ok, tls, tls_configs};
+use super::support::origin::{GREETING, echo, greeter, http_ok, tls, tls_configs};
 use super::support::poll;
 use super::support::raw::{Client, End, get, header, status_of};
 
@@ -493,7 +494,7 @@ fn it_drains() {
         client.send("last words");
         assert_eq!(client.bytes(10), b"last words");
         assert!(gateway.egret.wait().success());
-        client.rest();
+        assert_eq!(client.rest(), (Vec::new(), End::Eof), "{how:?}");
         let close = gateway.egret.close(client.addr());
         assert_eq!(
             (close["closed_by"].as_str(), close["reason"].as_str()),
@@ -503,25 +504,92 @@ fn it_drains() {
     }
 }
 
-/// The address that was judged is the one that is dialled, also where DNS changes its mind (case 33).
+/// An idle flow ends with a reset for both sides (azure-docs, tcp-session-behavior.md).
 #[test]
-fn names_that_lead_inside() {
-    let Some(net) = Net::new() else { return };
-    let names = net.gateway.enter(|| {
-        NameServer::start(|_, times| {
-            let first = Ipv4Addr::new(198, 51, 100, 8);
-            vec![if times == 1 { first } else { Ipv4Addr::LOCALHOST }.into()]
-        })
+fn an_idle_flow_is_reset() {
+    let config = "[timeouts]\nidle = \"300ms\"\n";
+    Gateway::both(config, &["--allow=tcp://198.51.100.7:25"], |gateway| {
+        let origin = gateway.net.origin("198.51.100.7:25", |mut stream, note| {
+            let read = stream.read(&mut [0; 16]);
+            note.note(format!("{:?}", read.map_err(|error| error.kind())).as_bytes());
+        });
+        let mut client = gateway.net.connect("198.51.100.7:25");
+        assert_eq!(client.rest(), (Vec::new(), End::Reset));
+        assert_eq!(origin.wait_noted(1), ["Err(ConnectionReset)"]);
+        assert_eq!(gateway.egret.close(client.addr())["reason"], "idle-timeout");
     });
-    let server = format!("--dns-server={}", names.addr);
-    let flags = ["--allow=https://ok.test", "--workers=1", &server];
-    let gateway = Gateway::of(net, HandOver::Tproxy, "", &flags);
-    let origin = gateway.net.origin("198.51.100.8:443", echo);
-    let inside = gateway.net.gateway.enter(|| Origin::start_on("127.0.0.1:443", echo));
-    let hello = Hello::of("ok.test").bytes();
-    let mut client = gateway.net.send(&to(443), &hello);
-    assert_eq!(client.bytes(hello.len()), hello);
-    assert_eq!(names.asked().iter().filter(|asked| *asked == "ok.test A").count(), 1);
-    gateway.assert_closed(&to(443), &hello, "deny internal-address");
-    assert_eq!((origin.connections(), inside.connections()), (1, 0));
+}
+
+/// Without rules of its own it serves what others hand over.
+#[test]
+fn the_rules_may_be_somebody_elses() {
+    for how in HAND_OVERS {
+        let Some(net) = Net::new() else { return };
+        net.hand_over(how);
+        let gateway = Gateway::of(net, how, "", &[OK, &["--gateway-rules=leave", "--allow=tcp://[::/0]:25"]].concat());
+        let _origins = ["198.51.100.8:443", "[2001:db8:2::7]:25"].map(|to| gateway.net.origin(to, greeter));
+        assert_greeted(&mut gateway.net.connect("[2001:db8:2::7]:25"));
+        let mut client = gateway.net.send(&to(443), Hello::of("ok.test").bytes());
+        assert_greeted(&mut client);
+        gateway.assert_closed(&to(443), Hello::of("evil.test").bytes(), "deny not-allowed");
+        let rules = gateway.net.gateway.command("nft").args(["list", "tables"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&rules.stdout).matches("egret").count(), 0);
+    }
+}
+
+/// What was let through before is no way round the policy, and what no rule allows is not forwarded either.
+#[test]
+fn nothing_is_forwarded_past_it() {
+    for how in HAND_OVERS {
+        let Some(net) = Net::new() else { return };
+        let _origins = ["198.51.100.7:25", "[2001:db8:2::7]:25"].map(|to| net.origin(to, greeter));
+        let mut before = ["198.51.100.7:25", "[2001:db8:2::7]:25"].map(|to| net.connect(to));
+        before.iter_mut().for_each(assert_greeted);
+        assert!(is_answered(&net));
+        let gateway = Gateway::of(net, how, "", OK);
+        for client in &mut before {
+            // Silent or reset, by the way of handing over.
+            client.try_send(b"still there?");
+            client.is_silent_for(Duration::from_millis(300));
+            assert_eq!(client.held.escape_ascii().to_string(), "", "{how:?}");
+        }
+        for to in ["198.51.100.7:25", "[2001:db8:2::7]:25"] {
+            let mut client = gateway.net.connect(to);
+            assert_eq!(gateway.egret.verdict(client.addr()), "deny not-allowed");
+            assert!(client.is_silent_for(Duration::from_millis(100)));
+        }
+        assert!(!is_answered(&gateway.net), "{how:?}");
+    }
+}
+
+/// Does a datagram of the client reach the origin, and its answer the client?
+fn is_answered(net: &Net) -> bool {
+    let bind = |addr: &str| {
+        let socket = UdpSocket::bind(addr).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        socket
+    };
+    let origin = net.origin.enter(|| bind("198.51.100.7:7"));
+    let client = net.client.enter(|| bind("0.0.0.0:0"));
+    client.send_to(b"anybody there?", "198.51.100.7:7").unwrap();
+    let mut buffer = [0; 64];
+    let Ok((read, from)) = origin.recv_from(&mut buffer) else { return false };
+    origin.send_to(&buffer[..read], from).unwrap();
+    client.recv_from(&mut buffer).is_ok()
+}
+
+/// The metadata service of a cloud: a router would forward it, and no rule is needed for it to be dropped.
+#[test]
+fn the_metadata_address_is_not_forwarded() {
+    let ask = |net: &Net| curl(net, &["--connect-timeout", "1", "http://169.254.169.254/"]);
+    for how in HAND_OVERS {
+        let Some(net) = Net::new() else { return };
+        net.origin.ip("addr add 169.254.169.254/32 dev eth0\n");
+        net.gateway.ip("route add 169.254.169.254/32 via 198.51.100.7\n");
+        let metadata = net.origin("169.254.169.254:80", http_ok());
+        assert_eq!(ask(&net), (Some(0), "ok".to_owned()));
+        let gateway = Gateway::of(net, how, "", &["--allow=tcp://*:*", "--allow=http://*"]);
+        assert_ne!(ask(&gateway.net).1, "ok");
+        assert_eq!(metadata.connections(), 1);
+    }
 }

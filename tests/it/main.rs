@@ -12,6 +12,8 @@
 
 mod admin;
 mod adversarial_addr;
+#[cfg(target_os = "linux")]
+mod adversarial_gateway;
 mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
@@ -40,3 +42,5 @@ mod run;
 mod run_held;
 mod soak;
 mod support;
+#[cfg(target_os = "linux")]
+mod udp;

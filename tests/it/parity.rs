@@ -20,7 +20,7 @@ use super::support::command::{egret, finish};
 use super::support::dns::NameServer;
 use super::support::egret::Egret;
 use super::support::hello::Hello;
-use super::support::netns::{GATEWAY_PORT, NetNs, is_possible};
+use super::support::netns::{GATEWAY_PORT, NetNs, Ports, is_possible};
 use super::support::raw::{Client, connect, get, socks_request, status_of};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +177,7 @@ struct World {
     names: NameServer,
     /// Where every name leads at present.
     address: Arc<Mutex<IpAddr>>,
+    ports: Ports,
 }
 
 impl World {
@@ -190,7 +191,7 @@ impl World {
         let address = Arc::new(Mutex::new(SOMEWHERE));
         let told = address.clone();
         let names = namespace.enter(|| NameServer::start(move |_, _| vec![*told.lock().unwrap()]));
-        World { namespace, names, address }
+        World { namespace, names, address, ports: Ports::new() }
     }
 
     /// With the policy of this folder.
@@ -212,8 +213,8 @@ impl World {
     /// What was decided of the flow when it came this way.
     fn decided(&self, egret: &Egret, way: Way, flow: &Flow) -> Decided {
         *self.address.lock().unwrap() = flow.address.unwrap_or(SOMEWHERE);
-        let question = Question::of(flow);
-        let (client, asked) = self.namespace.enter(|| question.put(way));
+        let (question, port) = (Question::of(flow), self.ports.next());
+        let (client, asked) = self.namespace.enter(|| question.put(way, port));
         let decided = Decided::of(&egret.flows(client, 1)[0]);
         drop(asked);
         decided
@@ -266,10 +267,10 @@ impl Question<'_> {
     }
 
     /// The client's address, and its connection while that is of interest.
-    fn put(&self, way: Way) -> (SocketAddr, Option<Client>) {
+    fn put(&self, way: Way, port: u16) -> (SocketAddr, Option<Client>) {
         let explicit = EXPLICIT.parse().unwrap();
         let to = if way == Gateway { SocketAddr::new(self.address, self.target.port) } else { explicit };
-        let (client, connected) = Client::connect_from(self.from, to);
+        let (client, connected) = Client::connect_from(self.from, port, to);
         // What is reset at once was decided by its address.
         let asked = connected.ok().and_then(|client| self.say(way, client));
         (client, asked)

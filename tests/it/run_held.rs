@@ -256,6 +256,20 @@ fn a_hard_coded_address_is_no_way_out() {
     assert_eq!(answer.out, "hello from the origin");
 }
 
+/// Inside, 127.0.0.1 is the command's own: the name leads to the host's all the same.
+#[test]
+fn a_name_that_the_user_leads_to_loopback() {
+    let lab = hello();
+    let origin = Origin::http_ok();
+    let url = format!("http://local.test:{}/", origin.addr.port());
+    let (allow, resolve) = (format!("--allow={url}"), "--resolve=local.test:127.0.0.1");
+    let (answer, report) = hold(&lab, &[&allow, resolve], &format!("curl -sf --max-time 10 {url}"));
+    assert_eq!(answer.code, 0, "{} {report:#}", answer.err);
+    assert_eq!(origin.connections(), 1);
+    let (answer, _) = hold(&lab, &[&allow, resolve], &format!("curl -s --max-time 10 {}", origin.addr));
+    assert_ne!(answer.code, 0, "without its name it is inside, where nobody listens");
+}
+
 const ASK_DNS: &str = r"
 import socket, struct
 question = b'\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06denied\x04test\x00\x00\x01\x00\x01'

@@ -85,7 +85,7 @@ impl Dns {
         }
         let name = host_name(query.name());
         let allowed = name.filter(|name| self.shared.active().policy.could_allow_name(name, Some(asked.client.ip())));
-        match (self.mode, allowed) {
+        match (self.config.proxy.mode, allowed) {
             (DnsMode::Strict, None) => {
                 self.record_denied(query, asked).await;
                 Outcome::refused(ResponseCode::Refused, Reason::DnsNotAllowed.as_str())
@@ -101,9 +101,11 @@ impl Dns {
 
     async fn find(&self, query: &DnsQuery, allowed: Option<HostName>) -> Outcome {
         match (self.shared.directory.synthetic(), allowed) {
-            (Some(synthetic), Some(name)) => self.synthesize(synthetic, query, &name).into(),
-            (Some(_), None) => self.given_or_absent(query).into(),
-            (None, _) => self.look_up(query).await,
+            (Some(synthetic), Some(name)) if self.config.is_synthetic(&name) => {
+                self.synthesize(synthetic, query, &name).into()
+            }
+            (_, None) if self.config.is_closed() => self.given_or_absent(query).into(),
+            _ => self.look_up(query).await,
         }
     }
 
@@ -116,7 +118,7 @@ impl Dns {
         reply_with(query, SYNTHETIC_TTL, RData::from(synthetic.address_of(name)))
     }
 
-    /// Where addresses are synthetic there is nobody to ask: what no rule could allow is not there, but for what the
+    /// Where all addresses are synthetic there is nobody to ask: what no rule could allow is not there, but for what the
     /// user gave.
     fn given_or_absent(&self, query: &DnsQuery) -> DnsReply {
         self.counters().cache_hits.add(1);
@@ -152,7 +154,7 @@ impl Dns {
             }
         };
         let mut reply = answer.aged(Instant::now());
-        if self.mode == DnsMode::Strict {
+        if self.config.proxy.mode == DnsMode::Strict {
             without_bindings(&mut reply);
         }
         reply.into()

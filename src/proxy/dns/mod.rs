@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
 
-use crate::config::{DnsConfig, DnsMode};
+use crate::config::DnsConfig;
 use crate::flow::HostName;
 use crate::net::dns::{Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, system_servers};
 use crate::net::listener::{self, Accepts};
@@ -85,8 +85,8 @@ impl Sockets {
 /// The DNS proxy and the firewall's own resolution.
 struct Dns {
     shared: Arc<Shared>,
+    config: DnsConfig,
     lookup: Lookup,
-    mode: DnsMode,
     recorder: Recorder,
     next_flow: Cell<u64>,
     places: Arc<Semaphore>,
@@ -112,7 +112,7 @@ pub(crate) fn start(
     std::thread::Builder::new().name("egret-dns".to_owned()).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async {
-            let dns = Rc::new(Dns::new(shared, &config, mark));
+            let dns = Rc::new(Dns::new(shared, config, mark));
             dns.run(sockets, requests).await;
         });
         drop(local);
@@ -121,8 +121,8 @@ pub(crate) fn start(
 }
 
 impl Dns {
-    fn new(shared: Arc<Shared>, config: &DnsConfig, mark: Option<u32>) -> Dns {
-        let DnsConfig { proxy, servers, overrides, synthetic: _, connect_to: _ } = config;
+    fn new(shared: Arc<Shared>, config: DnsConfig, mark: Option<u32>) -> Dns {
+        let DnsConfig { proxy, servers, overrides, synthetic: _, connect_to: _ } = &config;
         let servers = servers.clone().unwrap_or_else(system_servers);
         let servers = without_own(servers, &proxy.listen);
         let metrics = shared.metrics.clone();
@@ -138,13 +138,13 @@ impl Dns {
         let lookup = Lookup::new(overrides.clone(), upstream, shared.directory.clone(), deadline);
         Dns {
             lookup,
-            mode: proxy.mode,
             recorder: shared.log.recorder(),
             // The last of the cores, as far as flows are numbered.
             next_flow: Cell::new(shared.cores() as u64 - 1),
             places: Arc::new(Semaphore::new(CLIENT_QUESTIONS)),
             asking: Semaphore::new(WAITING_FOR_SERVERS),
             failing: RefCell::default(),
+            config,
             shared,
         }
     }

@@ -1,17 +1,18 @@
 //! One flow, from its first datagram to its end.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Via};
+use crate::flow::{ClientAddr, Host, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
@@ -88,10 +89,16 @@ impl Flow {
 
     /// Brings answers down for as long as the origin can be reached.
     async fn bring_down(&self, origin: &UdpSocket, reply: &UdpSocket, core: &Core) {
-        let mut reached = true;
-        while reached {
-            reached = poll_fn(|cx| origin.poll_recv_ready(cx)).await.is_ok();
-            reached &= BUFFER.with_borrow_mut(|buffer| self.pass_down(origin, reply, core, buffer)).is_ok();
+        // What ICMP says makes a socket no more readable: it is asked for by itself.
+        while let Ok(ready) = origin.ready(Interest::READABLE | Interest::ERROR).await {
+            if ready.is_error() && origin.try_io(Interest::ERROR, || taken(origin)).is_err_and(|error| is_final(&error))
+            {
+                return;
+            }
+            if BUFFER.with_borrow_mut(|buffer| self.pass_down(origin, reply, core, buffer)).is_err() {
+                return;
+            }
+            consume_budget().await;
         }
     }
 
@@ -122,6 +129,11 @@ impl Flow {
     }
 }
 
+/// The error that waits at a socket; without one it would block.
+fn taken(socket: &UdpSocket) -> io::Result<()> {
+    Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()))
+}
+
 /// Errors that ICMP brought, or the routing table: all others are of one datagram.
 fn is_final(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
@@ -131,7 +143,7 @@ fn is_final(error: &io::Error) -> bool {
 /// Decides the flow and serves it to its end.
 pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaphorePermit) {
     let way = flow.way;
-    let to = Authority { host: Host::Addr(way.asked.ip().to_canonical()), port: way.asked.port() };
+    let to = table.core.shared.meant_by(way.asked);
     let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None };
     let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
     let denial = match decide(&session, ask).await {

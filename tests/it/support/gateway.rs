@@ -22,12 +22,10 @@ impl Gateway {
 
     /// In a lab that has origins, or a name server, already.
     pub fn of<S: AsRef<str>>(net: Net, how: HandOver, config: &str, flags: &[S]) -> Gateway {
-        net.hand_over(how);
         let mut all = vec![
             format!("--gateway=0.0.0.0:{GATEWAY_PORT}"),
             format!("--gateway=[::]:{GATEWAY_PORT}"),
             format!("--gateway-mode={}", how.word()),
-            "--gateway-rules=leave".to_owned(),
         ];
         all.extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
         Gateway { egret: Egret::inside(&net.gateway, config, &all), net, how }

@@ -16,6 +16,16 @@ pub struct Lab {
     pub egret: Egret,
     pub origin: Origin,
     pub profile: &'static str,
+    door: Door,
+}
+
+/// How clients come in.
+enum Door {
+    /// By asking for it.
+    Proxy,
+    /// Without knowing of it. The addresses that they dial are nobody's.
+    #[cfg(target_os = "linux")]
+    Gateway(super::netns::Net),
 }
 
 impl Lab {
@@ -24,9 +34,24 @@ impl Lab {
     }
 
     pub fn with_config(profile: &'static str, origin: Origin, config: &str) -> Lab {
-        let mut flags: Vec<String> = POLICY.iter().map(ToString::to_string).collect();
-        flags.extend([format!("--profile={profile}"), format!("--connect-to=::{}", origin.addr)]);
-        Lab { egret: Egret::with_config(config, &flags), origin, profile }
+        let egret = Egret::with_config(config, &flags(profile, &origin));
+        Lab { egret, origin, profile, door: Door::Proxy }
+    }
+
+    /// Egret as a gateway. None, and said so, where that is not possible.
+    #[cfg(target_os = "linux")]
+    pub fn gateway(profile: &'static str, origin: impl Fn() -> Origin + Sync, config: &str) -> Option<Lab> {
+        use super::gateway::Gateway;
+        use super::netns::{HandOver, Net};
+        let net = Net::new()?;
+        let origin = net.gateway.enter(&origin);
+        let Gateway { egret, net, .. } = Gateway::of(net, HandOver::Tproxy, config, &flags(profile, &origin));
+        Some(Lab { egret, origin, profile, door: Door::Gateway(net) })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn gateway(_: &'static str, _: impl Fn() -> Origin + Sync, _: &str) -> Option<Lab> {
+        None
     }
 
     /// Runs the test in both profiles, with a new origin each.
@@ -34,16 +59,46 @@ impl Lab {
         PROFILES.iter().for_each(|profile| test(&Lab::new(profile, origin())));
     }
 
+    /// The same by the proxy and by the gateway, for what either has to see alike.
+    pub fn everywhere(origin: impl Fn() -> Origin + Sync, test: impl Fn(&Lab)) {
+        Lab::both(&origin, &test);
+        PROFILES.iter().filter_map(|profile| Lab::gateway(profile, &origin, "")).for_each(|lab| test(&lab));
+    }
+
     pub fn addr(&self) -> SocketAddr {
         self.egret.addr
     }
 
-    pub fn tunnel(&self, authority: &str) -> Client {
-        Client::tunnel(self.addr(), authority)
+    /// One of two, by the way in.
+    pub fn by_door<T>(&self, proxy: T, gateway: T) -> T {
+        match self.door {
+            Door::Proxy => proxy,
+            #[cfg(target_os = "linux")]
+            Door::Gateway(_) => gateway,
+        }
     }
 
+    /// A connection to where TLS is spoken: to the gateway it is one to anywhere, on that port.
+    pub fn tunnel(&self, authority: &str) -> Client {
+        match &self.door {
+            Door::Proxy => Client::tunnel(self.addr(), authority),
+            #[cfg(target_os = "linux")]
+            Door::Gateway(net) => {
+                let (_, port) = authority.rsplit_once(':').expect("a port");
+                net.connect(&format!("{}:{port}", super::gateway::NOBODY))
+            }
+        }
+    }
+
+    /// Begins with these bytes: a request, whose form the gateway takes too.
     pub fn send(&self, bytes: impl AsRef<[u8]>) -> Client {
-        Client::send_to(self.addr(), bytes)
+        let mut client = match &self.door {
+            Door::Proxy => Client::connect(self.addr()),
+            #[cfg(target_os = "linux")]
+            Door::Gateway(_) => self.tunnel(":80"),
+        };
+        client.send(bytes);
+        client
     }
 
     /// The tunnel has to be closed without a byte, and the origin to have seen nothing.
@@ -67,4 +122,10 @@ impl Lab {
     pub fn denied(&self) -> u16 {
         if self.profile == "azure" { 470 } else { 403 }
     }
+}
+
+fn flags(profile: &str, origin: &Origin) -> Vec<String> {
+    let mut flags: Vec<String> = POLICY.iter().map(ToString::to_string).collect();
+    flags.extend([format!("--profile={profile}"), format!("--connect-to=::{}", origin.addr)]);
+    flags
 }

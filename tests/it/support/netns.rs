@@ -7,7 +7,7 @@
 //!   2001:db8:1::10           .1 / ::1   .1 / ::1         2001:db8:2::/64 (::7, ::8)
 //! ```
 //!
-//! The gateway forwards nothing by itself. A socket belongs to the namespace in which it was made, whoever uses it
+//! The gateway is a router, whose rules are Egret's to write. A socket belongs to the namespace in which it was made, whoever uses it
 //! later: what a test opens inside [`NetNs::enter`] it may take outside.
 
 use std::fs::File;
@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -185,15 +185,32 @@ pub struct Net {
     pub client: NetNs,
     pub gateway: NetNs,
     pub origin: NetNs,
+    ports: Ports,
+}
+
+/// Source ports, each once. One that was used before, to elsewhere, a redirecting kernel would replace by another, since
+/// to the gateway both lead to the same place: then the client is not who it thinks it is.
+pub struct Ports(AtomicU16);
+
+impl Ports {
+    /// Below those that the kernel chooses.
+    pub const fn new() -> Ports {
+        Ports(AtomicU16::new(10_000))
+    }
+
+    pub fn next(&self) -> u16 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 impl Net {
-    /// With nothing handed over yet. None, and said so, where that is not possible.
+    /// With nothing handed over yet, and everything forwarded. None, and said so, where that is not possible.
     pub fn new() -> Option<Net> {
         if !is_possible() {
             return None;
         }
-        let net = Net { client: NetNs::new("client"), gateway: NetNs::new("gateway"), origin: NetNs::new("origin") };
+        let [client, gateway, origin] = ["client", "gateway", "origin"].map(NetNs::new);
+        let net = Net { client, gateway, origin, ports: Ports::new() };
         net.gateway.ip(&format!(
             "link add inside type veth peer name eth0 netns {client}\n\
              link add outside type veth peer name eth0 netns {origin}\n\
@@ -208,15 +225,14 @@ impl Net {
         ));
         net.client.joins("192.0.2.1", "2001:db8:1::1", &["192.0.2.10/24", "2001:db8:1::10/64"]);
         net.origin.joins("198.51.100.1", "2001:db8:2::1", &ORIGINS);
-        // It is a router all the same: what is handed over would otherwise not be taken in.
         net.gateway.sysctl("net.ipv4.ip_forward=1");
         net.gateway.sysctl("net.ipv6.conf.all.forwarding=1");
-        net.gateway.nft(FORWARDS_NOTHING);
         Some(net)
     }
 
-    /// Hands over what clients send to [`GATEWAY_PORT`], by rules of this file.
+    /// Hands over what clients send to [`GATEWAY_PORT`], by rules of this file: for an Egret that leaves them to others.
     pub fn hand_over(&self, how: HandOver) {
+        self.gateway.nft(FORWARDS_NOTHING);
         match how {
             HandOver::Tproxy => {
                 self.gateway.nft(TPROXY);
@@ -234,8 +250,14 @@ impl Net {
 
     /// A client's connection to wherever it likes.
     pub fn connect(&self, to: &str) -> Client {
+        let (_, connected) = self.try_connect(to);
+        connected.unwrap_or_else(|error| panic!("{to}: {error}"))
+    }
+
+    /// The same where it may be reset before the news that the handshake is over. The client's address.
+    pub fn try_connect(&self, to: &str) -> (SocketAddr, std::io::Result<Client>) {
         let to: SocketAddr = to.parse().expect("an address and a port");
-        self.client.enter(|| Client::connect(to))
+        self.client.enter(|| Client::connect_from(None, self.ports.next(), to))
     }
 
     pub fn send(&self, to: &str, bytes: impl AsRef<[u8]>) -> Client {
@@ -246,8 +268,8 @@ impl Net {
 
     /// Connects and sends to where nothing but a reset may come from. The client's address.
     pub fn assert_reset(&self, to: &str, first: impl AsRef<[u8]>) -> SocketAddr {
-        let (from, connected) = self.client.enter(|| Client::connect_from(None, to.parse().unwrap()));
-        // It may be faster than the news that the handshake is over, or than what is sent.
+        let (from, connected) = self.try_connect(to);
+        // It may be faster than what is sent.
         let sent = connected.and_then(|mut client| client.stream.write_all(first.as_ref()).map(|()| client));
         match sent {
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{to}"),

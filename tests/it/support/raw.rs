@@ -28,11 +28,11 @@ impl Client {
         Client::of(TcpStream::connect_timeout(&to, DEADLINE).expect("egret accepts"))
     }
 
-    /// Connects from this address, where one is given. The address is known also where nobody accepts.
-    pub fn connect_from(from: Option<IpAddr>, to: SocketAddr) -> (SocketAddr, std::io::Result<Client>) {
+    /// Connects from this address and port, or from any. What it was is known also where nobody accepts.
+    pub fn connect_from(from: Option<IpAddr>, port: u16, to: SocketAddr) -> (SocketAddr, std::io::Result<Client>) {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("descriptors are left");
         let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        socket.bind(&SocketAddr::new(from.unwrap_or(any), 0).into()).expect("the address is this machine's");
+        socket.bind(&SocketAddr::new(from.unwrap_or(any), port).into()).expect("the address is this machine's");
         let connected = socket.connect_timeout(&to.into(), DEADLINE);
         let addr = socket.local_addr().expect("it is bound").as_socket().expect("it is of IP");
         // A mapped address is one of IPv4 on the wire.
