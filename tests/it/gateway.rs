@@ -32,7 +32,7 @@ fn to(port: u16) -> String {
 }
 
 /// The client's only flow.
-fn flow(gateway: &Gateway, client: &Client) -> serde_json::Value {
+fn flow(gateway: &Gateway, client: &Client) -> Value {
     gateway.egret.flows(client.addr(), 1).remove(0)
 }
 
