@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::support::command::{finish, signal};
 use super::support::eventually;
-use super::support::run::{ALLOWED, DENIED, RunLab, curl, ended, shell, started};
+use super::support::run::{ALLOWED, DENIED, RunLab, curl, shell, started};
 
 #[test]
 fn a_clean_run_is_the_commands_own() {
@@ -189,12 +189,12 @@ fn signals_are_the_commands() {
     for (name, code) in [("TERM", 21), ("HUP", 22), ("USR1", 23), ("INT", 24), ("QUIT", 25)] {
         let mut child = started(lab.egret(&["--proxy-only"]), &lab, &format!("trap 'exit {code}' {name}"));
         signal(child.id(), name);
-        assert_eq!(ended(&mut child), Some(code), "{name}");
+        assert_eq!(child.ended(), Some(code), "{name}");
         fs::remove_file(lab.path("ready")).unwrap();
     }
     let mut child = started(lab.egret(&["--proxy-only"]), &lab, "");
     signal(child.id(), "TERM");
-    assert_eq!(ended(&mut child), Some(128 + 15));
+    assert_eq!(child.ended(), Some(128 + 15));
 }
 
 #[test]
@@ -204,5 +204,5 @@ fn a_second_interrupt_ends_a_command_that_will_not() {
     signal(child.id(), "INT");
     eventually("the first is the command's", || lab.path("told").exists().then_some(()));
     signal(child.id(), "INT");
-    assert_eq!(ended(&mut child), Some(130));
+    assert_eq!(child.ended(), Some(130));
 }

@@ -14,7 +14,7 @@ use super::support::command::{Answer, clean, finish, signal};
 use super::support::netns::{self, NetNs};
 use super::support::origin::Origin;
 use super::support::packages;
-use super::support::run::{ALLOWED, DENIED, RunLab, curl, ended, shell, started};
+use super::support::run::{ALLOWED, DENIED, RunLab, curl, shell, started};
 use super::support::{DEADLINE, eventually, poll};
 
 /// Who the command is, where the tests are root.
@@ -405,7 +405,7 @@ fn nothing_is_left_when_egret_is_killed() {
     let namespaces = networks_of(processes(&word));
     assert!(!namespaces.is_empty());
     signal(child.id(), "KILL");
-    child.wait().unwrap();
+    child.ended();
     eventually("all of it is gone", || processes(&word).is_empty().then_some(()));
     let gone = poll(|| namespaces.iter().all(|inside| !networks().contains(inside)).then_some(()));
     assert!(gone.is_some(), "nobody is in its network any more: {namespaces:?}");
@@ -534,14 +534,14 @@ fn exit_codes_and_signals() {
     for (name, code) in [("TERM", 21), ("HUP", 22), ("USR1", 23), ("INT", 24), ("QUIT", 25)] {
         let mut child = started(held(&lab, &[]), &lab, &format!("trap 'exit {code}' {name}"));
         signal(child.id(), name);
-        assert_eq!(ended(&mut child), Some(code), "{name}");
+        assert_eq!(child.ended(), Some(code), "{name}");
         fs::remove_file(lab.path("ready")).unwrap();
     }
     let mut child = started(held(&lab, &[]), &lab, "trap ': > told' INT");
     signal(child.id(), "INT");
     eventually("the first is the command's", || lab.path("told").exists().then_some(()));
     signal(child.id(), "INT");
-    assert_eq!(ended(&mut child), Some(130));
+    assert_eq!(child.ended(), Some(130));
 }
 
 #[test]

@@ -127,16 +127,34 @@ pub fn curl(host: &str) -> String {
     format!("curl -s --max-time 10 https://{host}/hello")
 }
 
-/// Starts a script that says when it is ready, waits for that, and lets it run on.
-pub fn started(mut command: Command, lab: &RunLab, script: &str) -> Child {
-    let script = format!("{script}\n: > ready; while :; do sleep 0.05; done");
-    command.args(["--", "sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = command.spawn().unwrap();
-    eventually("the command runs", || lab.path("ready").exists().then_some(()));
-    child
+/// Egret with a command. Dropped, it is killed.
+pub struct Running(Child);
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// The exit code, once it has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        eventually("egret ends", || self.0.try_wait().unwrap()).code()
+    }
 }
 
-/// The exit code, once it has ended.
-pub fn ended(child: &mut Child) -> Option<i32> {
-    eventually("egret ends", || child.try_wait().unwrap()).code()
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a script that says when it is ready, waits for that, and lets it run on: for a minute, as a command that is
+/// not held outlives Egret.
+pub fn started(mut command: Command, lab: &RunLab, script: &str) -> Running {
+    let script = format!("{script}\n: > ready; for try in $(seq 1200); do sleep 0.05; done");
+    command.args(["--", "sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null());
+    let running = Running(command.spawn().unwrap());
+    eventually("the command runs", || lab.path("ready").exists().then_some(()));
+    running
 }
