@@ -8,9 +8,11 @@
 //!
 //! ```text
 //!  HTTP ──────┐   identify        authorize           dial           relay          record
-//!  CONNECT ───┼─► Ask ──────────► Permit | Denied ──► TcpStream ───► Relayed ─────► FlowRecord
-//!  SOCKS5 ────┘   (front-end       (policy, pure,      (net::dial:    (net::relay)   (telemetry)
-//!  check, admin    and wire)        one call)           only a Permit)
+//!  CONNECT ───┤
+//!  SOCKS5 ────┼─► Ask ──────────► Permit | Denied ──► socket ──────► Relayed ─────► FlowRecord
+//!  gateway ───┤   (front-end       (policy, pure,      (net::dial:    (net::relay,   (telemetry)
+//!  run ───────┘    and wire)        one call)           only a Permit) proxy::udp)
+//!  DNS, check, admin: the same policy, and nothing is dialled
 //! ```
 //!
 //! There is one engine, [`policy::Policy::decide`], and everything asks it: the data path, `check`, the admin
@@ -23,13 +25,13 @@
 //! | module | what | may use |
 //! |---|---|---|
 //! | [`flow`] | vocabulary: names, addresses, ports, reasons | – |
-//! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5, DNS | flow |
+//! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5, TDS, DNS | flow |
 //! | [`policy`] | rule tree, compiled policy, explanation | flow |
 //! | [`allowlist`] | the lists in `allowlists/`, embedded; the built-in policies | flow, policy |
 //! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist |
 //! | [`config`] | `egret.toml` and flags, resolved; errors that say where and how to mend | flow, policy, allowlist, azure |
 //! | [`telemetry`] | flow log, last decisions, metrics | flow, policy, azure |
-//! | `net` | mechanism: listen, dial, relay, resolve | flow, wire, policy, config (resolved) |
+//! | `net` | mechanism: listen, dial, relay, resolve, hand over | flow, wire, policy, config (resolved) |
 //! | `proxy` | the data plane: sessions and their front-ends | flow, wire, policy, net, telemetry, config |
 //! | `control` | admin server and reload, on their own thread | all but cli |
 //! | `jail` | Linux namespaces for one command; sockets out of them | flow, net |

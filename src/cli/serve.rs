@@ -188,13 +188,14 @@ impl Running<'_> {
             () = tokio::time::sleep(drain) => false,
             () = signals.stop() => false,
         };
-        handover.remove(printer);
-        if drained {
-            return Ok(());
+        if !drained {
+            printer.tell("still running flows are cut");
+            lifecycle.kill.cancel();
         }
-        printer.tell("still running flows are cut");
-        lifecycle.kill.cancel();
-        if tokio::time::timeout(CUTTING, ended).await.is_err() {
+        let all_ended = drained || tokio::time::timeout(CUTTING, ended).await.is_ok();
+        // Their clients hear of it by way of these rules.
+        handover.remove(printer);
+        if !all_ended {
             bail!("a worker of the proxy does not end");
         }
         Ok(())

@@ -13,7 +13,7 @@
 //! - everything else that is forwarded from or to the clients is dropped, also what conntrack calls established: a
 //!   connection that was forwarded before the rules came would pass by the policy for as long as it lives.
 //!
-//! Left alone: Egret's own sockets, by their mark; what is for this machine itself; broadcast, multicast and
+//! Left alone: Egret's own sockets, by their mark; what is for this machine itself; broadcast, multicast and IPv6
 //! link-local addresses, which no router forwards to anybody.
 //!
 //! The rules hold no policy. They fail closed: where nobody listens, what was to be handed over is dropped.

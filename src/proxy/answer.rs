@@ -128,7 +128,7 @@ fn plain_text(reason: Reason, to: Option<&Authority>) -> String {
         }
         Reason::InternalAddress => "; to allow it: name the address in a network rule, or --resolve".to_owned(),
         Reason::AuthRequired => "; give the proxy's credentials".to_owned(),
-        Reason::BadRequest if to.is_none() => "; this is a proxy: curl -x http://HOST:PORT URL".to_owned(),
+        Reason::BadRequest if to.is_none() => "; a proxy is asked like this: curl -x http://HOST:PORT URL".to_owned(),
         _ => String::new(),
     };
     let verb = match status_of(Profile::Strict, reason).0 {

@@ -7,6 +7,8 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::answers::DENIED;
 use super::support::dns::NameServer;
 use super::support::gateway::{Gateway, NOBODY};
@@ -14,8 +16,8 @@ use super::support::hello::{Hello, Tls};
 use super::support::https::Https;
 use super::support::netns::{HAND_OVERS, HandOver, Net};
 use super::support::origin::{GREETING, echo, greeter, http_ok, tls, tls_configs};
-use super::support::poll;
 use super::support::raw::{Client, End, get, header, status_of};
+use super::support::{eventually, poll};
 
 /// ok.test is at .8, and nothing is at [`NOBODY`].
 const OK: &[&str] = &[
@@ -30,7 +32,7 @@ fn to(port: u16) -> String {
 }
 
 /// The client's only flow.
-fn flow(gateway: &Gateway, client: &Client) -> serde_json::Value {
+fn flow(gateway: &Gateway, client: &Client) -> Value {
     gateway.egret.flows(client.addr(), 1).remove(0)
 }
 
@@ -578,9 +580,9 @@ fn is_answered(net: &Net) -> bool {
     client.recv_from(&mut buffer).is_ok()
 }
 
-/// The metadata service of a cloud: a router would forward it, and no rule is needed for it to be dropped.
+/// The metadata service of a cloud: a router would forward it, and a rule for any address does not speak of it.
 #[test]
-fn the_metadata_address_is_not_forwarded() {
+fn the_metadata_address_is_denied() {
     let ask = |net: &Net| curl(net, &["--connect-timeout", "1", "http://169.254.169.254/"]);
     for how in HAND_OVERS {
         let Some(net) = Net::new() else { return };
@@ -591,5 +593,7 @@ fn the_metadata_address_is_not_forwarded() {
         let gateway = Gateway::of(net, how, "", &["--allow=tcp://*:*", "--allow=http://*"]);
         assert_ne!(ask(&gateway.net).1, "ok");
         assert_eq!(metadata.connections(), 1);
+        let denied = |record: &Value| record["host"] == "169.254.169.254" && record["reason"] == "internal-address";
+        eventually("its denial is logged", || gateway.egret.records(denied).pop());
     }
 }

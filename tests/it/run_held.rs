@@ -453,6 +453,17 @@ fn it_stays_who_and_where_it_was() {
     assert_eq!(variables, expected);
 }
 
+#[test]
+fn the_terminal_is_its_own() {
+    let lab = hello();
+    let mut command = as_nobody(clean("python3"));
+    let spawn =
+        format!("import pty; pty.spawn(['{}', 'run', '--', 'sh', '-c', 'tty; test -t 0 -a -t 2']) ", lab.program());
+    let answer = finish(command.current_dir(lab.path(".")).args(["-c", &spawn]), "");
+    assert!(answer.out.starts_with("/dev/pts/"), "{answer:?}");
+    assert!(answer.out.contains("egret run: nothing asked of the network"), "{answer:?}");
+}
+
 const CONNECT: &str = r"
 import socket, sys
 try:

@@ -120,8 +120,26 @@ impl Client {
     }
 }
 
+/// By the rules of the lab, which hand over what is for the gateway itself too.
 fn start(config: &str, flags: &[&str]) -> Option<Gateway> {
-    Gateway::start(HandOver::Tproxy, config, flags)
+    let net = Net::new()?;
+    net.hand_over(HandOver::Tproxy);
+    Some(Gateway::of(net, HandOver::Tproxy, config, &[flags, &["--gateway-rules=leave"]].concat()))
+}
+
+/// A flow's later datagrams belong to it as well, by rules of Egret's own.
+#[test]
+fn every_datagram_is_handed_over() {
+    let Some(gateway) = Gateway::start(HandOver::Tproxy, "", BOTH) else { return };
+    for to in [V4, V6] {
+        let origin = Echo::start(&gateway.net, to);
+        let client = Client::new(&gateway.net, to);
+        for datagram in ["first", "second", "third"] {
+            client.assert_echoed(to, datagram);
+        }
+        assert_eq!(origin.received(), 3);
+        gateway.egret.flows(client.addr, 1);
+    }
 }
 
 fn assert_fields(record: &Value, expected: &[(&str, &str)]) {

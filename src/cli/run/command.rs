@@ -47,6 +47,7 @@ enum Handle {
 pub(super) enum Ended {
     Exited(u8),
     /// By this signal.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are none"))]
     Signalled(u8),
     /// Somebody asked twice.
     Interrupted,

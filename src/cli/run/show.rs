@@ -34,11 +34,13 @@ fn headline(report: &Report) -> String {
     let style = if report.outcome == Outcome::Denied { DENY } else { ALLOW };
     let denied = report.unexpected.flows + report.expected.flows;
     let count = |flows: u64, word: &str| if flows == 0 { format!("none {word}") } else { format!("{flows} {word}") };
-    format!(
-        "\n{STRONG}egret run{STRONG:#}: {style}{}{style:#}, {}",
-        count(denied, "denied"),
-        count(report.allowed.flows, "allowed")
-    )
+    let summary = match (denied, report.allowed.flows) {
+        (0, 0) => "nothing asked of the network".to_owned(),
+        (denied, allowed) => {
+            format!("{style}{}{style:#}, {}", count(denied, "denied"), count(allowed, "allowed"))
+        }
+    };
+    format!("\n{STRONG}egret run{STRONG:#}: {summary}")
 }
 
 fn denied(title: &str, side: &Side<DeniedLine>, printer: &mut Printer) {

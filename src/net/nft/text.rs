@@ -16,12 +16,10 @@ pub(super) const REMOVAL: &str = "add table inet egret\ndelete table inet egret\
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-/// What no router forwards.
-const NEAR_BY: [&str; 3] = [
-    "fib daddr type { local, broadcast, anycast, multicast } return",
-    "ip daddr 169.254.0.0/16 return",
-    "ip6 daddr fe80::/10 return",
-];
+/// What no router forwards. Of IPv4 link-local addresses one is asked for from afar all the same, that of the
+/// metadata service: it is handed over to be denied.
+const NEAR_BY: [&str; 2] =
+    ["fib daddr type { local, broadcast, anycast, multicast } return", "ip6 daddr fe80::/10 return"];
 
 /// A renewal goes to the server's own address, and the lease is not worth losing.
 const DHCP: [&str; 2] = ["udp sport 68 udp dport 67 return", "udp sport 546 udp dport 547 return"];
