@@ -36,6 +36,16 @@ pub(crate) fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<StdUdpSoc
     (0..workers).map(|_| bind_one(addr)).collect()
 }
 
+/// Binds a socket of Egret's own to an address that nobody has. Beside it Egret may answer for others at the same port,
+/// which the kernel would refuse where this one is bound to every address.
+pub(crate) fn bind_own(addr: SocketAddr) -> io::Result<StdUdpSocket> {
+    let socket = unbound(addr)?;
+    socket.bind(&addr.into())?;
+    // Before, somebody else who shares would have been let pass.
+    socket.set_reuse_address(true)?;
+    Ok(socket.into())
+}
+
 fn bind_one(addr: SocketAddr) -> io::Result<StdUdpSocket> {
     let socket = unbound(addr)?;
     // Somebody may be asked at this very port, and is answered for.

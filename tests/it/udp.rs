@@ -397,6 +397,21 @@ fn an_origin_on_the_gateways_port() {
     gateway.egret.flows(client.addr, 1);
 }
 
+/// A service of Egret's own has the port on every address of this machine, and somebody else is answered for all the
+/// same.
+#[test]
+fn a_port_that_egret_itself_serves() {
+    let (v4, v6) = ("198.51.100.7:53", "[2001:db8:2::7]:53");
+    let flags =
+        ["--allow=udp://198.51.100.7:53", "--allow=udp://[2001:db8:2::7]:53", "--dns=0.0.0.0:53", "--dns=[::]:53"];
+    let Some(gateway) = start("", &flags) else { return };
+    for to in [v4, v6] {
+        let _origin = Echo::start(&gateway.net, to);
+        let client = Client::new(&gateway.net, to);
+        (0..3).for_each(|_| client.assert_echoed(to, "through"));
+    }
+}
+
 /// Flows go on while Egret drains, until they rest; no new one begins.
 #[test]
 fn it_drains() {

@@ -25,6 +25,7 @@ use crate::config::DnsConfig;
 use crate::flow::HostName;
 use crate::net::dns::{Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, system_servers};
 use crate::net::listener::{self, Accepts};
+use crate::net::udp::bind_own;
 use crate::telemetry::{DnsCounters, Event, FqdnFailureRecord, Recorder};
 
 use super::shared::Shared;
@@ -62,7 +63,7 @@ impl Sockets {
         };
         let mut sockets = Sockets::default();
         for addr in addrs {
-            let udp = UdpSocket::bind(addr).map_err(naming(*addr))?;
+            let udp = bind_own(*addr).map_err(naming(*addr))?;
             let bound = udp.local_addr()?;
             sockets.tcp.extend(listener::bind(bound, 1, Accepts::ItsOwn).map_err(naming(bound))?);
             sockets.udp.push(udp);

@@ -240,7 +240,7 @@ async fn connect(
     let ready =
         timeout(session.timeouts().connect, ready).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let reply = ready.map_err(|error| {
-        tracing::warn!(%error, "cannot answer in the name of {}", flow.way.asked);
+        table.tell_once(flow.way.asked, &error);
         Reason::UpstreamUnreachable
     })?;
     // It is set once: here.

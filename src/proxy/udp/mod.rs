@@ -7,7 +7,7 @@
 mod denied;
 mod flow;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::poll_fn;
@@ -99,6 +99,8 @@ struct Table {
     /// Those that are open, by the address that they answer for.
     open_replies: RefCell<HashMap<SocketAddr, Weak<UdpSocket>>>,
     unreachable: Option<Arc<Unreachable>>,
+    /// Has it been said that somebody cannot be answered for?
+    told: Cell<bool>,
 }
 
 impl Table {
@@ -111,6 +113,7 @@ impl Table {
             replies,
             open_replies: RefCell::default(),
             unreachable,
+            told: Cell::new(false),
         }
     }
 
@@ -173,6 +176,13 @@ impl Table {
 
     fn open_reply(&self, asked: SocketAddr) -> Option<Rc<UdpSocket>> {
         self.open_replies.borrow().get(&asked)?.upgrade()
+    }
+
+    /// What lacks here is lacking for many flows: once is enough.
+    fn tell_once(&self, asked: SocketAddr, error: &io::Error) {
+        if !self.told.replace(true) {
+            tracing::warn!(%error, "cannot answer in the name of {asked}: does another service have its port?");
+        }
     }
 
     /// A flow is over, and its sockets are closed.
