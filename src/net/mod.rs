@@ -8,3 +8,4 @@ pub(crate) mod listener;
 pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;
+mod splice;

@@ -1,7 +1,8 @@
 //! Bytes both ways between two sockets.
 //!
 //! A relay owns no buffer while it is idle: it reads into one that all relays of a thread share, and keeps only
-//! what the other side would not take at once. Half-closes are passed on. There is no timer a read: one sleeps
+//! what the other side would not take at once. A direction that proves to be bulk moves through a pipe instead,
+//! which it owns only while there are bytes in it. Half-closes are passed on. There is no timer a read: one sleeps
 //! for the idle limit and looks, when it wakes, whether anything moved.
 
 use std::cell::RefCell;
@@ -16,9 +17,13 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::deadline::Deadline;
+use super::splice::Pipe;
 
 /// What one read takes at most.
 const SCRATCH: usize = 128 * 1024;
+
+/// What a direction moves before other tunnels have their turn.
+const TURN: u64 = 1024 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -95,26 +100,36 @@ struct Direction<'a> {
     source: &'a TcpStream,
     sink: &'a TcpStream,
     from: Side,
-    /// Read but not yet taken by the sink.
-    pending: Vec<u8>,
+    held: Held,
+    pace: Pace,
     moved: u64,
     eof: bool,
     done: bool,
 }
 
+/// What was taken from the source and not yet by the sink.
+enum Held {
+    Nothing,
+    Bytes(Vec<u8>),
+    Piped(Pipe),
+}
+
 impl<'a> Direction<'a> {
-    fn new(source: &'a TcpStream, sink: &'a TcpStream, from: Side, pending: Vec<u8>) -> Self {
-        Direction { source, sink, from, pending, moved: 0, eof: false, done: false }
+    fn new(source: &'a TcpStream, sink: &'a TcpStream, from: Side, early: Vec<u8>) -> Self {
+        let held = Held::of(early);
+        Direction { source, sink, from, held, pace: Pace::default(), moved: 0, eof: false, done: false }
     }
 
     /// Ready when the source's end has been passed on; the error names the side that failed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Side>> {
         let other = if self.from == Side::Client { Side::Origin } else { Side::Client };
-        loop {
-            if self.done {
-                return Poll::Ready(Ok(()));
+        let turn_ends = self.moved + TURN;
+        while !self.done {
+            if self.moved >= turn_ends {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            if !self.pending.is_empty() {
+            if !matches!(self.held, Held::Nothing) {
                 ready!(self.poll_flush(cx)).map_err(|_| other)?;
             } else if self.eof {
                 // The sink may be gone already; what it did not read it did not want.
@@ -125,26 +140,52 @@ impl<'a> Direction<'a> {
                 self.pass().map_err(|failed| if failed == Failed::Source { self.from } else { other })?;
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.sink.poll_write_ready(cx))?;
-        match self.sink.try_write(&self.pending) {
-            Ok(written) => {
-                self.moved += written as u64;
-                self.pending.drain(..written);
-                if self.pending.is_empty() {
-                    self.pending = Vec::new();
-                }
-                Poll::Ready(Ok(()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        Poll::Ready(self.flush())
+    }
+
+    /// Gives the sink what it takes at once of what is held.
+    fn flush(&mut self) -> io::Result<()> {
+        let written = match &mut self.held {
+            Held::Nothing => return Ok(()),
+            Held::Bytes(bytes) => or_nothing(self.sink.try_write(bytes))?,
+            Held::Piped(pipe) => or_nothing(pipe.drain(self.sink))?,
+        };
+        self.moved += written as u64;
+        self.held.lose(written);
+        Ok(())
     }
 
     /// Reads once and writes as much of it as the sink takes at once.
     fn pass(&mut self) -> Result<(), Failed> {
+        if !self.pace.is_bulk() {
+            return self.copy();
+        }
+        match Pipe::take() {
+            Some(pipe) => self.splice(pipe),
+            None => {
+                self.pace = Pace::default();
+                self.copy()
+            }
+        }
+    }
+
+    fn splice(&mut self, mut pipe: Pipe) -> Result<(), Failed> {
+        let read = pipe.fill(self.source).map_err(|_| Failed::Source)?;
+        self.pace.saw(read);
+        if read > 0 {
+            self.held = Held::Piped(pipe);
+            self.flush().map_err(|_| Failed::Sink)?;
+        }
+        // So little is likely to have been all: a plain read finds out, and it alone is believed.
+        if read < BULK && matches!(self.held, Held::Nothing) { self.copy() } else { Ok(()) }
+    }
+
+    fn copy(&mut self) -> Result<(), Failed> {
         BUFFER.with_borrow_mut(|buffer| {
             let read = match self.source.try_read(buffer) {
                 Ok(0) => {
@@ -155,15 +196,61 @@ impl<'a> Direction<'a> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(_) => return Err(Failed::Source),
             };
-            let written = match self.sink.try_write(&buffer[..read]) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(_) => return Err(Failed::Sink),
-            };
+            self.pace.saw(read);
+            let written = or_nothing(self.sink.try_write(&buffer[..read])).map_err(|_| Failed::Sink)?;
             self.moved += written as u64;
-            self.pending.extend_from_slice(&buffer[written..read]);
+            self.held = Held::of(buffer[written..read].to_vec());
             Ok(())
         })
+    }
+}
+
+impl Held {
+    fn of(bytes: Vec<u8>) -> Held {
+        if bytes.is_empty() { Held::Nothing } else { Held::Bytes(bytes) }
+    }
+
+    fn lose(&mut self, written: usize) {
+        let is_empty = match self {
+            Held::Nothing => true,
+            Held::Bytes(bytes) => {
+                bytes.drain(..written);
+                bytes.is_empty()
+            }
+            Held::Piped(pipe) => pipe.is_empty(),
+        };
+        if is_empty {
+            *self = Held::Nothing;
+        }
+    }
+}
+
+/// A read of this much is one of bulk. Below it, copying twice costs no more than handing pages on.
+const BULK: usize = SCRATCH / 4;
+
+/// How a direction comes along: what the latest reads were, in favour of bulk and against it.
+#[derive(Default)]
+struct Pace(u8);
+
+impl Pace {
+    /// So many reads of bulk more than others make a direction bulk.
+    const ENOUGH: u8 = 4;
+    /// Then it may falter this often before it has to prove itself again.
+    const MOST: u8 = 2 * Pace::ENOUGH;
+
+    fn saw(&mut self, read: usize) {
+        self.0 = if read >= BULK { Pace::MOST.min(self.0 + 1) } else { self.0.saturating_sub(1) };
+    }
+
+    fn is_bulk(&self) -> bool {
+        self.0 >= Pace::ENOUGH
+    }
+}
+
+fn or_nothing(written: io::Result<usize>) -> io::Result<usize> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        other => other,
     }
 }
 
@@ -172,3 +259,11 @@ enum Failed {
     Source,
     Sink,
 }
+
+/// Has the other side see a reset, not an end, when this is dropped. A socket that refuses is closed as it is.
+pub(crate) fn reset_when_dropped(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Verdict, Via};
 use crate::net::dial::dial;
-use crate::net::relay::{End, Relayed, Side, relay};
+use crate::net::relay::{End, Relayed, Side, relay, reset_when_dropped};
 use crate::policy::{Address, Decision, Permit, Query, Translated};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
@@ -272,6 +272,11 @@ impl Session {
         };
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
+        if matches!(end, End::Idle) {
+            // As Azure Firewall does, so that both ends learn that the connection is no more.
+            reset_when_dropped(client);
+            reset_when_dropped(origin);
+        }
         let (by, why) = match end {
             End::Eof(side) => (closed_by(side), CloseWhy::Eof),
             End::Reset(side) => (closed_by(side), CloseWhy::Reset),

@@ -16,6 +16,8 @@ mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
+#[cfg(target_os = "linux")]
+mod bulk;
 mod cases;
 mod cli;
 mod clients;
