@@ -32,6 +32,7 @@
 //! | `net` | mechanism: listen, dial, relay, resolve | flow, wire, policy, config (resolved) |
 //! | `proxy` | the data plane: sessions and their front-ends | flow, wire, policy, net, telemetry, config |
 //! | `control` | admin server and reload, on their own thread | all but cli |
+//! | `jail` | Linux namespaces for one command; sockets out of them | flow, net |
 //! | [`cli`] | arguments, subcommands, the only printer | all |
 //!
 //! The first five are pure: no sockets, no files, no clock, no log. A test keeps this table.
@@ -48,6 +49,8 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod flow;
+#[cfg(target_os = "linux")]
+pub mod jail;
 mod net;
 pub mod policy;
 mod proxy;

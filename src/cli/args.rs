@@ -57,18 +57,11 @@ pub(super) struct ProxyArgs {
     /// Serve anybody who can reach a listener off loopback
     #[arg(long, env = "EGRET_OPEN", value_parser = FalseyValueParser::new())]
     open: bool,
-    /// Be a gateway too: where the kernel hands connections over, such as 0.0.0.0:3129 (Linux)
-    #[arg(long, env = "EGRET_GATEWAY", value_name = "ADDR:PORT", value_delimiter = ';')]
-    gateway: Vec<String>,
-    /// How the kernel hands connections over [default: tproxy]
-    #[arg(long, env = "EGRET_GATEWAY_MODE", value_name = "tproxy|redirect")]
-    gateway_mode: Option<String>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     /// The gateway's nftables rules: write and remove them (manage), or leave that to others [default: manage]
     #[arg(long, env = "EGRET_GATEWAY_RULES", value_name = "manage|leave")]
     gateway_rules: Option<String>,
-    /// Interface that the gateway's clients come in by; all where not given
-    #[arg(long, env = "EGRET_INTERFACE", value_name = "NAME", value_delimiter = ';')]
-    interface: Vec<String>,
     /// Be a DNS proxy too, on UDP and TCP
     #[arg(long, env = "EGRET_DNS", value_name = "ADDR[:PORT]", value_delimiter = ';')]
     dns: Vec<String>,
@@ -102,6 +95,21 @@ pub(super) struct ProxyArgs {
     /// While the log cannot be written: serve on and count what is lost, or refuse new flows
     #[arg(long, env = "EGRET_LOG_ON_ERROR", value_name = "serve|refuse")]
     log_on_error: Option<String>,
+}
+
+/// What the rules of the gateway have to know as well.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Proxy")]
+pub(super) struct GatewayArgs {
+    /// Be a gateway: where the kernel hands connections over, such as 0.0.0.0:3129 (Linux)
+    #[arg(long, env = "EGRET_GATEWAY", value_name = "ADDR:PORT", value_delimiter = ';')]
+    gateway: Vec<String>,
+    /// How the kernel hands connections over [default: tproxy]
+    #[arg(long, env = "EGRET_GATEWAY_MODE", value_name = "tproxy|redirect")]
+    gateway_mode: Option<String>,
+    /// Interface that the gateway's clients come in by; all where not given
+    #[arg(long, env = "EGRET_INTERFACE", value_name = "NAME", value_delimiter = ';')]
+    interface: Vec<String>,
 }
 
 impl PolicyArgs {
@@ -140,9 +148,7 @@ impl ProxyArgs {
             listen,
             open,
             gateway,
-            gateway_mode,
             gateway_rules,
-            interface,
             dns,
             dns_mode,
             dns_synthetic,
@@ -158,10 +164,7 @@ impl ProxyArgs {
         Overrides {
             listen: given(listen),
             open,
-            gateway: given(gateway),
-            gateway_mode: one(gateway_mode),
             gateway_rules: one(gateway_rules),
-            interfaces: given(interface),
             dns: given(dns),
             dns_mode: one(dns_mode),
             dns_synthetic: one(dns_synthetic),
@@ -173,6 +176,18 @@ impl ProxyArgs {
             log: given(log),
             log_format: one(log_format),
             log_on_error: one(log_on_error),
+            ..gateway.over(overrides)
+        }
+    }
+}
+
+impl GatewayArgs {
+    pub(super) fn over(self, overrides: Overrides) -> Overrides {
+        let GatewayArgs { gateway, gateway_mode, interface } = self;
+        Overrides {
+            gateway: given(gateway),
+            gateway_mode: one(gateway_mode),
+            interfaces: given(interface),
             ..overrides
         }
     }

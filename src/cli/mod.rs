@@ -7,6 +7,9 @@ mod args;
 mod banner;
 mod check;
 mod completions;
+#[cfg(target_os = "linux")]
+mod gateway;
+mod handover;
 mod output;
 mod portfile;
 mod ready;
@@ -83,6 +86,8 @@ enum Command {
     Serve(Box<serve::Args>),
     Check(Box<check::Args>),
     Allowlist(allowlist::Args),
+    #[cfg(target_os = "linux")]
+    Gateway(gateway::Args),
     Schema(schema::Args),
     Ready(ready::Args),
     Completions(completions::Args),
@@ -100,6 +105,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
+        #[cfg(target_os = "linux")]
+        Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),
         Command::Ready(args) => ready::run(&args, &mut printer),
         Command::Completions(args) => completions::run(&args, &mut printer),

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::args::{PolicyArgs, ProxyArgs};
 use super::banner::{self, Listening};
+use super::handover::HandOver;
 use super::output::{self, Printer};
 use super::signals::{Signal, Signals};
 use super::{Exit, UsageError, portfile::PortFile};
@@ -131,6 +132,8 @@ impl Service {
             mark: mark_of(&config.gateway)?,
         };
         let proxy = Proxy::start(setup, intake)?;
+        let gateway = GatewayConfig { listen: addrs.gateway.clone(), ..config.gateway.clone() };
+        let handover = HandOver::install(gateway, proxy.shared().active().policy.rules(), printer)?;
         if !quiet {
             banner::show(&config, &addrs, admin_addr, &tries, printer);
         }
@@ -141,7 +144,7 @@ impl Service {
         if !quiet {
             banner::ready(&addrs, printer);
         }
-        let running = Running { proxy, control: &control, log, lifecycle, drain };
+        let running = Running { proxy, control: &control, log, lifecycle, drain, handover };
         runtime.block_on(running.until_stopped(signals, printer))
     }
 }
@@ -152,16 +155,20 @@ struct Running<'a> {
     log: &'a Log,
     lifecycle: Lifecycle,
     drain: Duration,
+    handover: HandOver,
 }
 
 impl Running<'_> {
     /// Serves until a signal, drains until its deadline or a second signal, then cuts what is left.
     async fn until_stopped(self, mut signals: Signals, printer: &mut Printer) -> anyhow::Result<()> {
-        let Running { proxy, control, log, lifecycle, drain } = self;
+        let Running { proxy, control, log, lifecycle, drain, mut handover } = self;
+        let shared = proxy.shared().clone();
+        let mut policy_changes = shared.policy_changes();
         let mut ended = tokio::task::spawn_blocking(move || proxy.join());
         loop {
             tokio::select! {
                 _ = &mut ended => bail!("every worker of the proxy has ended"),
+                Ok(()) = policy_changes.changed() => handover.follow(shared.active().policy.rules(), printer),
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
                     Signal::Reload => {
@@ -172,10 +179,14 @@ impl Running<'_> {
             }
         }
         lifecycle.drain.cancel();
-        tokio::select! {
-            _ = &mut ended => return Ok(()),
-            () = tokio::time::sleep(drain) => {}
-            () = signals.stop() => {}
+        let drained = tokio::select! {
+            _ = &mut ended => true,
+            () = tokio::time::sleep(drain) => false,
+            () = signals.stop() => false,
+        };
+        handover.remove(printer);
+        if drained {
+            return Ok(());
         }
         printer.tell("still running flows are cut");
         lifecycle.kill.cancel();

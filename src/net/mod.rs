@@ -5,6 +5,8 @@
 pub(crate) mod deadline;
 pub(crate) mod dial;
 pub(crate) mod listener;
+#[cfg(target_os = "linux")]
+pub(crate) mod nft;
 pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;

@@ -7,7 +7,6 @@
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,6 +14,7 @@ use tokio::time::timeout;
 use crate::config::{DeniedTcp, EchMode};
 use crate::flow::{Authority, Host, Protocol, Reason, Via};
 use crate::net::origdst::original_destination;
+use crate::net::relay::reset_when_dropped;
 use crate::wire::client_hello::ClientHello;
 
 use super::http::{self, Form};
@@ -178,7 +178,5 @@ async fn be_silent(session: &Session, stream: &mut TcpStream) {
 
 /// Closes so that the client sees a reset.
 fn reset(stream: TcpStream) {
-    // A socket that refuses the option is closed all the same.
-    let _ = SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
-    drop(stream);
+    reset_when_dropped(&stream);
 }

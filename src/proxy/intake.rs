@@ -41,6 +41,9 @@ struct Door {
 impl Intake {
     /// Binds everything that is configured, for so many workers. An error names the address.
     pub(crate) fn bind(explicit: &[SocketAddr], gateway: &GatewayConfig, workers: usize) -> io::Result<Intake> {
+        if !gateway.listen.is_empty() && !cfg!(target_os = "linux") {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"));
+        }
         let handed_over = match gateway.mode {
             HandOver::Tproxy => Accepts::AnyAddress,
             HandOver::Redirect => Accepts::ItsOwn,

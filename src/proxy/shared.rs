@@ -102,6 +102,11 @@ impl Shared {
         self.changed.send_replace(generation);
     }
 
+    /// Tells when another policy is in force.
+    pub(crate) fn policy_changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     pub(crate) fn active(&self) -> Arc<Active> {
         self.active.load_full()
     }
@@ -159,6 +164,6 @@ impl Core {
     }
 
     pub(super) fn policy_changes(&self) -> watch::Receiver<u64> {
-        self.shared.changed.subscribe()
+        self.shared.policy_changes()
     }
 }

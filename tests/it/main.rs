@@ -25,6 +25,8 @@ mod config;
 mod fuzz_corpus;
 mod layering;
 mod mssql;
+#[cfg(target_os = "linux")]
+mod nft;
 mod positive;
 mod readme;
 mod repository;

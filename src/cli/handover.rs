@@ -1,0 +1,91 @@
+//! The kernel's rules while `egret serve` is a gateway: written at the start, kept in step with the policy's DNAT
+//! rules, removed at the end. Where they are left to others, or there is no gateway, nothing is done.
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::HandOver;
+
+#[cfg(not(target_os = "linux"))]
+pub(super) use elsewhere::HandOver;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use crate::config::{GatewayConfig, KernelRules};
+    use crate::net::nft::{self, Installed, Spec};
+    use crate::policy::RuleSet;
+
+    use super::super::UsageError;
+    use super::super::output::Printer;
+
+    pub(in crate::cli) struct HandOver {
+        gateway: GatewayConfig,
+        written: Option<Written>,
+    }
+
+    struct Written {
+        installed: Installed,
+        spec: Spec,
+    }
+
+    impl HandOver {
+        /// Writes the rules that lead to these listeners.
+        pub(in crate::cli) fn install(
+            gateway: GatewayConfig,
+            rules: &RuleSet,
+            printer: &mut Printer,
+        ) -> anyhow::Result<HandOver> {
+            let managed = !gateway.listen.is_empty() && gateway.rules == KernelRules::Manage;
+            let written = if managed { Some(Written::new(&gateway, rules, printer)?) } else { None };
+            Ok(HandOver { gateway, written })
+        }
+
+        /// The policy has changed: its DNAT destinations are handed over too.
+        pub(in crate::cli) fn follow(&mut self, rules: &RuleSet, printer: &mut Printer) {
+            let Some(written) = &mut self.written else { return };
+            let Ok(spec) = Spec::of(&self.gateway, rules) else { return };
+            if spec == written.spec {
+                return;
+            }
+            match written.installed.replace(&spec) {
+                Ok(()) => written.spec = spec,
+                Err(error) => {
+                    printer.warn(&format!("the gateway's rules are still those of the former policy: {error}"))
+                }
+            }
+        }
+
+        pub(in crate::cli) fn remove(self, printer: &mut Printer) {
+            if let Some(Err(error)) = self.written.map(|written| written.installed.remove()) {
+                printer.warn(&format!("the gateway's rules are still there: {error}\n  = mend: egret gateway down"));
+            }
+        }
+    }
+
+    impl Written {
+        fn new(gateway: &GatewayConfig, rules: &RuleSet, printer: &mut Printer) -> anyhow::Result<Written> {
+            let spec = Spec::of(gateway, rules).map_err(|error| UsageError(error.to_string()))?;
+            nft::warnings(&spec).iter().for_each(|warning| printer.warn(warning));
+            Ok(Written { installed: Installed::install(&spec)?, spec })
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use crate::config::GatewayConfig;
+    use crate::policy::RuleSet;
+
+    use super::super::output::Printer;
+
+    /// There is nothing to write: a gateway takes Linux.
+    pub(in crate::cli) struct HandOver;
+
+    impl HandOver {
+        pub(in crate::cli) fn install(_: GatewayConfig, _: &RuleSet, _: &mut Printer) -> anyhow::Result<HandOver> {
+            Ok(HandOver)
+        }
+
+        pub(in crate::cli) fn follow(&mut self, _: &RuleSet, _: &mut Printer) {}
+
+        pub(in crate::cli) fn remove(self, _: &mut Printer) {}
+    }
+}

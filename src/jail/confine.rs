@@ -1,0 +1,100 @@
+//! The last process before the command: it gives up what could lead out, and becomes the command.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
+    set_capabilities, set_no_new_privs,
+};
+
+use super::refusal::StageError;
+
+/// What root keeps: power over files and users, which installers and tests need, and over its own processes.
+///
+/// Left out, as they lead around the rules or out of the namespaces: NET_ADMIN and NET_RAW (rules, routes, raw
+/// sockets); SYS_ADMIN (entering another namespace, mounts); SYS_PTRACE (making a process outside do it, and reading
+/// its namespaces); SYS_MODULE, SYS_BOOT, SYS_RAWIO, MKNOD (the kernel, its memory and its disks); BPF and PERFMON
+/// (programs in the kernel's network path). SYS_TIME, SYSLOG, the MAC and audit rules, and whatever a later kernel
+/// invents are the machine's, not the command's.
+const ROOT_KEEPS: [CapabilitySet; 19] = [
+    CapabilitySet::CHOWN,
+    CapabilitySet::DAC_OVERRIDE,
+    CapabilitySet::DAC_READ_SEARCH,
+    CapabilitySet::FOWNER,
+    CapabilitySet::FSETID,
+    CapabilitySet::KILL,
+    CapabilitySet::SETGID,
+    CapabilitySet::SETUID,
+    CapabilitySet::SETPCAP,
+    CapabilitySet::LINUX_IMMUTABLE,
+    CapabilitySet::NET_BIND_SERVICE,
+    CapabilitySet::IPC_LOCK,
+    CapabilitySet::IPC_OWNER,
+    CapabilitySet::SYS_CHROOT,
+    CapabilitySet::SYS_NICE,
+    CapabilitySet::SYS_RESOURCE,
+    CapabilitySet::LEASE,
+    CapabilitySet::AUDIT_WRITE,
+    CapabilitySet::SETFCAP,
+];
+
+/// Returns only where the command cannot be run.
+pub(super) fn become_command(program: OsString, args: &[OsString]) -> StageError {
+    if let Err(error) = confine() {
+        return StageError::CannotConfine(error);
+    }
+    let error = Command::new(&program).args(args).exec();
+    let error = if is_anywhere(&program) { error } else { Errno::NOENT.into() };
+    StageError::CannotRun { program, error }
+}
+
+/// A folder of the search path that may not be read makes the error a lack of permission; to a shell it is empty.
+fn is_anywhere(program: &OsStr) -> bool {
+    if Path::new(program).components().count() > 1 {
+        return true;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+/// Root gains its capabilities anew with each exec, up to the bounding set; nobody else ever does, with
+/// `no_new_privs`. Of root's programs some need more than root's power, so it is not forbidden there.
+fn confine() -> io::Result<()> {
+    let is_root = geteuid().is_root();
+    let keeps: CapabilitySet = if is_root { ROOT_KEEPS.into_iter().collect() } else { CapabilitySet::empty() };
+    drop_from_bounding_set(keeps)?;
+    clear_ambient_capability_set()?;
+    let had = capabilities(None)?;
+    let kept = CapabilitySets {
+        effective: had.effective & keeps,
+        permitted: had.permitted & keeps,
+        inheritable: had.inheritable & keeps,
+    };
+    set_capabilities(None, kept)?;
+    if !is_root {
+        set_no_new_privs(true)?;
+    }
+    Ok(())
+}
+
+/// All but these, whether they have a name yet or not.
+fn drop_from_bounding_set(keeps: CapabilitySet) -> io::Result<()> {
+    for bit in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        if keeps.contains(capability) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(capability) {
+            // Beyond the last one that this kernel knows.
+            Err(Errno::INVAL) => break,
+            done => done?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,439 @@
+//! The kernel's part of the gateway: nftables rules that hand clients' connections over to Egret's listeners.
+//!
+//! Everything is in one table, `inet egret`, and beside it, for TPROXY, in one routing rule and one route a family.
+//! The table is replaced whole in one transaction, so writing it twice changes nothing, and what a crash left behind
+//! is replaced by the next start. Nobody else's tables, rules, routes or sysctls are touched; what of them is in the
+//! way is told by [`warnings`].
+//!
+//! What is handed over, and what never gets past Egret:
+//!
+//! - forwarded TCP, and with TPROXY forwarded UDP, wherever it goes;
+//! - what is sent to the destinations of DNAT rules, on any interface;
+//! - with [`OwnTraffic::Filtered`], what this machine itself sends;
+//! - everything else that is forwarded from or to the clients is dropped, also what conntrack calls established: a
+//!   connection that was forwarded before the rules came would pass by the policy for as long as it lives.
+//!
+//! Left alone: Egret's own sockets, by their mark; what is for this machine itself; broadcast, multicast and
+//! link-local addresses, which no router forwards to anybody.
+//!
+//! The rules hold no policy. They fail closed: where nobody listens, what was to be handed over is dropped.
+
+mod command;
+mod routing;
+mod surroundings;
+mod text;
+
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use crate::config::{GatewayConfig, HandOver};
+use crate::policy::{DnatRule, RuleSet, Rules};
+
+pub(crate) use command::NftError;
+use command::{Program, run};
+use routing::Family;
+pub(crate) use surroundings::warnings;
+
+/// The table's family and name.
+const TABLE: &str = "inet egret";
+
+/// What the rules are written from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spec {
+    mode: HandOver,
+    listeners: Listeners,
+    mark: Mark,
+    clients: Clients,
+    own: OwnTraffic,
+    /// Their destinations are handed over although they may be this machine itself.
+    inbound: Vec<DnatRule>,
+}
+
+/// Where Egret listens, at most once a family. What comes in the other family is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listeners {
+    v4: Option<SocketAddrV4>,
+    v6: Option<SocketAddrV6>,
+}
+
+/// The mark of Egret's own sockets. The one after it marks what TPROXY leads here, and numbers its routing table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark(u32);
+
+/// Whose traffic is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Clients {
+    /// Whatever this machine would forward, for containers and virtual machines too.
+    AllForwarded,
+    /// Only what comes in by these interfaces. Nothing is forwarded to them either.
+    Interfaces(Vec<Interface>),
+}
+
+/// The name of a network interface, or its beginning and `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Interface(String);
+
+/// What becomes of what this machine itself sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnTraffic {
+    LeftAlone,
+    /// All but Egret's.
+    Filtered,
+}
+
+/// What no rules can be written from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SpecError {
+    #[error(
+        "the gateway has no listener\n  = mend: say where it listens: --gateway 0.0.0.0:3129, or `listen` in [gateway]"
+    )]
+    NoListener,
+    #[error(
+        "the gateway listens on {0} and on {1}: the rules can lead to one listener a family\n  = mend: leave one out"
+    )]
+    TwoListeners(SocketAddr, SocketAddr),
+    #[error(
+        "the gateway listens on {0}: the rules have to name a port\n  = mend: take a port of your own, such as 3129"
+    )]
+    AnyPort(SocketAddr),
+    #[error(
+        "the gateway listens on {0}, and the kernel redirects nothing from other machines to loopback\n  \
+         = mend: listen on 0.0.0.0:{port}, take the mode tproxy, or for this machine's own traffic alone \
+         the interface lo and `local = true`", port = .0.port()
+    )]
+    Loopback(SocketAddr),
+    #[error(
+        "the mark {0} cannot be used: the one after it numbers a routing table\n  = mend: take one from 1 to 4294967293 that is not 252, 253 or 254"
+    )]
+    Mark(u32),
+    #[error(
+        "`{0}` is no name of a network interface\n  = mend: write it as `ip link` does, such as eth1, or br-* for all that begin so"
+    )]
+    Interface(String),
+}
+
+impl Listeners {
+    fn new(addrs: &[SocketAddr]) -> Result<Listeners, SpecError> {
+        let mut listeners = Listeners { v4: None, v6: None };
+        for addr in addrs {
+            let earlier = match *addr {
+                _ if addr.port() == 0 => return Err(SpecError::AnyPort(*addr)),
+                SocketAddr::V4(v4) => listeners.v4.replace(v4).map(SocketAddr::V4),
+                SocketAddr::V6(v6) => listeners.v6.replace(v6).map(SocketAddr::V6),
+            };
+            if let Some(earlier) = earlier {
+                return Err(SpecError::TwoListeners(earlier, *addr));
+            }
+        }
+        if addrs.is_empty() { Err(SpecError::NoListener) } else { Ok(listeners) }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Family, SocketAddr)> {
+        let v4 = self.v4.map(|addr| (Family::V4, SocketAddr::V4(addr)));
+        let v6 = self.v6.map(|addr| (Family::V6, SocketAddr::V6(addr)));
+        v4.into_iter().chain(v6)
+    }
+
+    fn of(&self, family: Family) -> Option<SocketAddr> {
+        self.each().find(|(each, _)| *each == family).map(|(_, addr)| addr)
+    }
+}
+
+impl Mark {
+    /// Tables 0 and 253 to 255 are the kernel's.
+    fn new(mark: u32) -> Result<Mark, SpecError> {
+        match mark {
+            0 | 252..=254 | 4_294_967_294.. => Err(SpecError::Mark(mark)),
+            mark => Ok(Mark(mark)),
+        }
+    }
+
+    /// Of what TPROXY leads here; also the number of the routing table.
+    fn routing(self) -> u32 {
+        self.0 + 1
+    }
+}
+
+impl Interface {
+    /// As the kernel takes them: at most 15 bytes, no blank, no slash. A quote would end the text in which it stands.
+    fn new(name: &str) -> Result<Interface, SpecError> {
+        let known = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '*');
+        let stem = name.strip_suffix('*').unwrap_or(name);
+        let fits = (1..=15).contains(&stem.len()) && stem.chars().all(known) && !matches!(stem, "." | "..");
+        if fits { Ok(Interface(name.to_owned())) } else { Err(SpecError::Interface(name.to_owned())) }
+    }
+
+    /// None where it stands for several.
+    fn single(&self) -> Option<&str> {
+        (!self.0.ends_with('*')).then_some(&*self.0)
+    }
+}
+
+impl Spec {
+    pub(crate) fn of(gateway: &GatewayConfig, rules: &RuleSet) -> Result<Spec, SpecError> {
+        let names: Vec<Interface> =
+            gateway.interfaces.iter().map(|name| Interface::new(name)).collect::<Result<_, _>>()?;
+        let spec = Spec {
+            mode: gateway.mode,
+            listeners: Listeners::new(&gateway.listen)?,
+            mark: Mark::new(gateway.mark)?,
+            clients: if names.is_empty() { Clients::AllForwarded } else { Clients::Interfaces(names) },
+            own: if gateway.local { OwnTraffic::Filtered } else { OwnTraffic::LeftAlone },
+            inbound: translations(rules),
+        };
+        match (spec.mode, spec.loopback_listener()) {
+            (HandOver::Redirect, Some(addr)) if spec.has_other_clients() => Err(SpecError::Loopback(addr)),
+            _ => Ok(spec),
+        }
+    }
+
+    fn loopback_listener(&self) -> Option<SocketAddr> {
+        self.listeners.each().map(|(_, addr)| addr).find(|addr| addr.ip().is_loopback())
+    }
+
+    /// Than this machine itself.
+    fn has_other_clients(&self) -> bool {
+        match &self.clients {
+            Clients::AllForwarded => true,
+            Clients::Interfaces(names) => names.iter().any(|name| name.0 != "lo"),
+        }
+    }
+
+    /// The families that need a route for what TPROXY leads here.
+    fn routed(&self) -> impl Iterator<Item = Family> {
+        let needed = self.mode == HandOver::Tproxy;
+        self.listeners.each().map(|(family, _)| family).filter(move |_| needed)
+    }
+}
+
+/// A policy's DNAT rules. One that names an empty IP group is skipped, as Azure does.
+fn translations(rules: &RuleSet) -> Vec<DnatRule> {
+    let groups = rules.policies.iter().flat_map(|policy| &policy.groups);
+    let dnat = groups.flat_map(|group| &group.collections).flat_map(|collection| match &collection.rules {
+        Rules::Dnat(rules) => rules.as_slice(),
+        Rules::Network(..) | Rules::Application(..) => &[],
+    });
+    dnat.filter(|rule| !rule.destinations.has_empty_group() && !rule.sources.has_empty_group()).cloned().collect()
+}
+
+/// The rules in force, removed when this is dropped: what is forwarded then goes unfiltered, where the machine
+/// forwards at all. A process that is killed leaves them, and they drop what nobody takes. A table that somebody else
+/// has put in its place stays.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    /// The kernel's number of the table; None once it was removed.
+    handle: Option<String>,
+}
+
+impl Installed {
+    /// Writes the rules in place of whatever Egret wrote before. Where it fails, no rule of Egret's is left.
+    pub(crate) fn install(spec: &Spec) -> Result<Installed, NftError> {
+        up(spec)?;
+        Ok(Installed { handle: Some(handle()?) })
+    }
+
+    /// The rules of another policy, or of the same one.
+    pub(crate) fn replace(&mut self, spec: &Spec) -> Result<(), NftError> {
+        up(spec)?;
+        self.handle = Some(handle()?);
+        Ok(())
+    }
+
+    pub(crate) fn remove(mut self) -> Result<(), NftError> {
+        self.remove_own()
+    }
+
+    fn remove_own(&mut self) -> Result<(), NftError> {
+        match self.handle.take() {
+            Some(mine) if handle().is_ok_and(|now| now == mine) => down(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove_own() {
+            tracing::warn!("the gateway's rules are still there: {error}");
+        }
+    }
+}
+
+/// Writes the rules in place of whatever Egret wrote before. Where it fails, no rule of Egret's is left, or all of
+/// those that were there.
+pub(crate) fn up(spec: &Spec) -> Result<(), NftError> {
+    run(Program::Nft, &["-f", "-"], &text::ruleset(spec))?;
+    routing::set(spec).inspect_err(|_| {
+        // The first error is the one to tell.
+        let _ = down();
+    })
+}
+
+/// Removes whatever Egret wrote, and nothing else. Without any it is done at once.
+pub(crate) fn down() -> Result<(), NftError> {
+    run(Program::Nft, &["-f", "-"], text::REMOVAL)?;
+    routing::clear(|_, _| true)
+}
+
+/// What of Egret's is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InForce {
+    /// As `nft list table` shows it.
+    pub(crate) table: Option<String>,
+    /// Routing rules and routes, as commands that would write them.
+    pub(crate) routing: Vec<String>,
+}
+
+impl InForce {
+    /// Half of it is of no use: what is handed over would go nowhere.
+    pub(crate) fn lack(&self) -> Option<&'static str> {
+        let wanted = self.table.as_deref().is_some_and(|table| table.contains("tproxy"));
+        match (wanted, self.routing.is_empty()) {
+            (true, true) => Some("the routing that TPROXY needs is not there\n  = mend: egret gateway up"),
+            (false, false) => Some("routing of Egret's was left behind\n  = mend: egret gateway down"),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn in_force() -> Result<InForce, NftError> {
+    Ok(InForce { table: listed(&[])?, routing: routing::in_force()? })
+}
+
+/// The table in nft's own JSON.
+pub(crate) fn table_json() -> Result<Option<String>, NftError> {
+    listed(&["-j"])
+}
+
+fn listed(flags: &[&str]) -> Result<Option<String>, NftError> {
+    let tables = run(Program::Nft, &["list", "tables"], "")?;
+    if !tables.lines().any(|line| line.trim() == format!("table {TABLE}")) {
+        return Ok(None);
+    }
+    let mut args = flags.to_vec();
+    args.extend(["list", "table"]);
+    args.extend(TABLE.split(' '));
+    run(Program::Nft, &args, "").map(Some)
+}
+
+/// The kernel's number of the table, which no other one ever gets.
+fn handle() -> Result<String, NftError> {
+    let listed = listed(&["-t", "-a"])?.unwrap_or_default();
+    let number = listed.lines().next().and_then(|line| line.rsplit_once("# handle ")).map(|(_, number)| number.trim());
+    Ok(number.unwrap_or_default().to_owned())
+}
+
+/// What [`up`] does, as a script for people to read or run.
+pub(crate) fn up_script(spec: &Spec) -> String {
+    format!("{}\nnft -f - <<'EOF'\n{}EOF\n{}", SCRIPT_HEAD, text::ruleset(spec), routing::set_script(spec))
+}
+
+/// What [`down`] does.
+pub(crate) fn down_script() -> String {
+    format!("{}\nnft -f - <<'EOF'\n{}EOF\n{}", SCRIPT_HEAD, text::REMOVAL, routing::CLEAR_SCRIPT)
+}
+
+const SCRIPT_HEAD: &str = "#!/bin/sh\nset -e\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addrs(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn listeners() {
+        let check = |given: &[&str], expected: SpecError| {
+            assert_eq!(Listeners::new(&addrs(given)).unwrap_err(), expected, "{given:?}");
+        };
+        let addr = |text: &str| text.parse().unwrap();
+        assert!(Listeners::new(&addrs(&["0.0.0.0:3129", "[::]:3130"])).is_ok());
+        check(&[], SpecError::NoListener);
+        check(&["0.0.0.0:0"], SpecError::AnyPort(addr("0.0.0.0:0")));
+        check(&["10.0.0.1:1", "10.0.0.2:1"], SpecError::TwoListeners(addr("10.0.0.1:1"), addr("10.0.0.2:1")));
+    }
+
+    #[test]
+    fn marks() {
+        for good in [1, 251, 255, 17767, 4_294_967_293] {
+            assert_eq!(Mark::new(good).unwrap().routing(), good + 1);
+        }
+        for bad in [0, 252, 253, 254, u32::MAX - 1, u32::MAX] {
+            assert_eq!(Mark::new(bad), Err(SpecError::Mark(bad)));
+        }
+    }
+
+    #[test]
+    fn interfaces() {
+        for good in ["eth1", "br-*", "veth0.100", "wg0", "a23456789012345", "eth0@x"] {
+            assert!(Interface::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "*", "eth 1", "e\"; flush ruleset", "a/b", "a234567890123456", "br*x", "..", "é", "a\n"] {
+            assert_eq!(Interface::new(bad), Err(SpecError::Interface(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_and_redirect() {
+        let spec = |mode, listener: &str, interfaces: &[&str]| {
+            let mut gateway = config(&[listener]);
+            gateway.mode = mode;
+            gateway.interfaces = interfaces.iter().map(ToString::to_string).collect();
+            Spec::of(&gateway, &RuleSet::default())
+        };
+        let loopback = SpecError::Loopback("127.0.0.1:3129".parse().unwrap());
+        for interfaces in [&[][..], &["eth1"], &["lo", "eth1"]] {
+            assert_eq!(spec(HandOver::Redirect, "127.0.0.1:3129", interfaces), Err(loopback.clone()));
+        }
+        assert!(spec(HandOver::Redirect, "127.0.0.1:3129", &["lo"]).is_ok());
+        assert!(spec(HandOver::Redirect, "10.0.0.1:3129", &[]).is_ok());
+        assert!(spec(HandOver::Tproxy, "127.0.0.1:3129", &[]).is_ok());
+    }
+
+    fn config(listen: &[&str]) -> GatewayConfig {
+        let loaded = crate::config::load(&crate::config::Overrides::default(), false).unwrap();
+        GatewayConfig { listen: addrs(listen), ..loaded.config.gateway }
+    }
+
+    /// Runs itself again in a network namespace of its own, where it is the only one to write rules.
+    #[test]
+    fn what_was_installed_is_removed_unless_it_was_replaced() {
+        let name = "net::nft::tests::what_was_installed_is_removed_unless_it_was_replaced";
+        if std::env::var_os("EGRET_TEST_ALONE").is_some() {
+            return install_and_remove();
+        }
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("EGRET_NO_SKIP").is_none(), "no root, and no test may be skipped here");
+            use std::io::Write;
+            // The harness captures what is printed; a skip has to be seen.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {name} needs root");
+            return;
+        }
+        let mut alone = std::process::Command::new("unshare");
+        alone
+            .args(["--net", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
+            .arg(std::env::current_exe().unwrap());
+        let output = alone.args(["--exact", name]).env("EGRET_TEST_ALONE", "1").output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
+    }
+
+    fn install_and_remove() {
+        let spec = |listen: &str| Spec::of(&config(&[listen]), &RuleSet::default()).unwrap();
+        let table = || in_force().unwrap().table;
+        let nothing = InForce { table: None, routing: Vec::new() };
+        let first = Installed::install(&spec("0.0.0.0:3129")).unwrap();
+        assert!(table().unwrap().contains("tproxy ip to :3129"));
+        drop(first);
+        assert_eq!(in_force().unwrap(), nothing);
+        let mut second = Installed::install(&spec("0.0.0.0:3130")).unwrap();
+        second.replace(&spec("0.0.0.0:3131")).unwrap();
+        assert!(table().unwrap().contains("tproxy ip to :3131"));
+        let third = Installed::install(&spec("0.0.0.0:3132")).unwrap();
+        second.remove().unwrap();
+        assert!(table().unwrap().contains("tproxy ip to :3132"));
+        third.remove().unwrap();
+        assert_eq!(in_force().unwrap(), nothing);
+    }
+}
