@@ -16,6 +16,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::apart::Apart;
 use super::deadline::Deadline;
 use super::splice::Pipe;
 
@@ -62,15 +63,16 @@ pub(crate) async fn relay<C>(
     origin: &TcpStream,
     idle: Duration,
     early: [Vec<u8>; 2],
-    mut cut: Pin<&mut impl Future<Output = C>>,
+    cut: Pin<&mut impl Future<Output = C>>,
 ) -> Relayed<C> {
     let [from_client, from_origin] = early;
     let mut up = Direction::new(client, origin, Side::Client, from_client);
     let mut down = Direction::new(origin, client, Side::Origin, from_origin);
     let mut first_eof = None;
     let mut still = Deadline::default();
+    let mut cut = Apart::new(cut);
     let end = poll_fn(|cx| {
-        if let Poll::Ready(why) = cut.as_mut().poll(cx) {
+        if let Poll::Ready(why) = cut.poll(cx) {
             return Poll::Ready(End::Cut(why));
         }
         let before = up.moved + down.moved;
