@@ -13,7 +13,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BufMut;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::apart::Apart;
@@ -28,6 +30,19 @@ const TURN: u64 = 1024 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// Reads what is there, `most` of it, and gives `to` just the room for that. So little room costs next to nothing.
+pub(crate) async fn read_some(stream: &mut TcpStream, to: &mut impl BufMut, most: usize) -> io::Result<usize> {
+    poll_fn(|cx| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut room = ReadBuf::new(&mut buffer[..most.min(SCRATCH)]);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut room))?;
+            to.put_slice(room.filled());
+            Poll::Ready(Ok(room.filled().len()))
+        })
+    })
+    .await
 }
 
 /// How a relay ended, and what it moved.
