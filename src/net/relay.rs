@@ -13,9 +13,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BufMut;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::apart::Apart;
 use super::deadline::Deadline;
 use super::splice::Pipe;
 
@@ -27,6 +30,19 @@ const TURN: u64 = 1024 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// Reads what is there, `most` of it, and gives `to` just the room for that. So little room costs next to nothing.
+pub(crate) async fn read_some(stream: &mut TcpStream, to: &mut impl BufMut, most: usize) -> io::Result<usize> {
+    poll_fn(|cx| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut room = ReadBuf::new(&mut buffer[..most.min(SCRATCH)]);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut room))?;
+            to.put_slice(room.filled());
+            Poll::Ready(Ok(room.filled().len()))
+        })
+    })
+    .await
 }
 
 /// How a relay ended, and what it moved.
@@ -62,15 +78,16 @@ pub(crate) async fn relay<C>(
     origin: &TcpStream,
     idle: Duration,
     early: [Vec<u8>; 2],
-    mut cut: Pin<&mut impl Future<Output = C>>,
+    cut: Pin<&mut impl Future<Output = C>>,
 ) -> Relayed<C> {
     let [from_client, from_origin] = early;
     let mut up = Direction::new(client, origin, Side::Client, from_client);
     let mut down = Direction::new(origin, client, Side::Origin, from_origin);
     let mut first_eof = None;
     let mut still = Deadline::default();
+    let mut cut = Apart::new(cut);
     let end = poll_fn(|cx| {
-        if let Poll::Ready(why) = cut.as_mut().poll(cx) {
+        if let Poll::Ready(why) = cut.poll(cx) {
             return Poll::Ready(End::Cut(why));
         }
         let before = up.moved + down.moved;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::Timeouts;
 use crate::flow::Reason;
+use crate::net::relay::read_some;
 use crate::wire::client_hello;
 use crate::wire::{ParseError, tds};
 
@@ -81,20 +82,22 @@ impl<'a> Handshake<'a> {
     /// What the client sent ahead and may not have yet, and the beginning of the origin's answer: empty where one of
     /// them closed, or where what goes through is no TLS at all. The relay finds out about that by itself.
     async fn answer(&mut self, mut ahead: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), Reason> {
-        let mut answer = Vec::with_capacity(READ);
+        let mut answer = Vec::new();
         let mut open = true;
         loop {
             let Some(passable) = self.named.carrier.passable(&ahead) else { return Ok((ahead, answer)) };
-            let pass: Vec<u8> = ahead.drain(..passable).collect();
-            self.send_on(&pass).await?;
+            if passable > 0 {
+                let pass: Vec<u8> = ahead.drain(..passable).collect();
+                self.send_on(&pass).await?;
+            }
             tokio::select! {
                 biased;
-                read = self.origin.read_buf(&mut answer) => {
+                read = read_some(self.origin, &mut answer, READ) => {
                     if !matches!(read, Ok(1..)) || self.named.carrier.is_clear(&answer) {
                         return Ok((ahead, answer));
                     }
                 }
-                read = self.client.read_buf(&mut ahead), if open && ahead.len() < MAX_AHEAD => {
+                read = read_some(self.client, &mut ahead, READ), if open && ahead.len() < MAX_AHEAD => {
                     open = matches!(read, Ok(1..));
                     // What was sent ahead is still to be judged.
                     if !open && ahead.is_empty() {

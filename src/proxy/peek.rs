@@ -4,11 +4,11 @@
 //! A caller that knows what it wants looks at [`Peek::speaks`] before [`Peek::first`]: the latter answers a pre-login.
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::flow::{HostName, Reason};
+use crate::net::relay::read_some;
 use crate::wire::client_hello::{self, ClientHello};
 use crate::wire::{ParseError, tds};
 
@@ -113,8 +113,7 @@ impl<'a> Peek<'a> {
     }
 
     pub(super) async fn more(&mut self) -> Result<(), Reason> {
-        self.held.reserve(READ);
-        match timeout_at(self.deadline, self.stream.read_buf(self.held)).await {
+        match timeout_at(self.deadline, read_some(self.stream, self.held, READ)).await {
             Err(_) => Err(Reason::HelloTimeout),
             Ok(Ok(0) | Err(_)) => Err(Reason::ClientGone),
             Ok(Ok(_)) => Ok(()),

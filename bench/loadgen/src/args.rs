@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::door::Door;
 use crate::proxies::{Peer, Subject};
 use crate::workload::{Limit, Plan, Workload};
 
-/// Load generator and origin for explicit proxies, on loopback: CPU per operation, latency, memory.
+/// Load generator and origin for proxies and gateways, on loopback: CPU per operation, latency, memory.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -27,6 +28,10 @@ pub enum Command {
     Relay(Floor),
     /// The floor of an HTTP forward proxy
     ForwardFloor(Floor),
+    /// The floor of a gateway: relays what names ok.test in its ClientHello to one address
+    SniRelay(Floor),
+    /// The same with splice(2)
+    SpliceRelay(Floor),
 }
 
 #[derive(Debug, Args)]
@@ -44,6 +49,12 @@ pub struct Load {
     /// Connections at a time [default: 16, bulk 4]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub concurrency: Option<u16>,
+    /// By a gateway, in a network namespace of its own, instead of by an explicit proxy
+    #[arg(long, conflicts_with = "proxy")]
+    pub gateway: bool,
+    /// What the proxy may have of descriptors, instead of as many as this program
+    #[arg(long, conflicts_with = "proxy", value_parser = clap::value_parser!(u32).range(64..))]
+    pub descriptors: Option<u32>,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Bound the machine's time-wait sockets while running (root)
@@ -87,7 +98,11 @@ pub struct Compare {
     /// The egret binary; without it the peers are compared among themselves
     #[arg(long, value_name = "PATH")]
     pub egret: Option<PathBuf>,
-    #[arg(long, value_delimiter = ',', default_value = "squid,tinyproxy,relay")]
+    /// Compare gateways, in a network namespace of its own, instead of explicit proxies
+    #[arg(long)]
+    pub gateway: bool,
+    /// The others [default: squid,tinyproxy,relay; with --gateway nginx,haproxy,relay,splice]
+    #[arg(long, value_delimiter = ',')]
     pub peers: Vec<Peer>,
     /// Leave out the others
     #[arg(long, value_delimiter = ',')]
@@ -122,10 +137,22 @@ pub enum Format {
     Json,
 }
 
+impl Command {
+    /// How a command reaches what it measures; a floor is reached as whoever started it likes.
+    pub fn door(&self) -> Door {
+        match self {
+            Command::Load(load) => Door::of(load.gateway),
+            Command::Compare(compare) => compare.door(),
+            _ => Door::Explicit,
+        }
+    }
+}
+
 impl Load {
     pub fn plan(&self) -> Plan {
         let seconds = Duration::from_secs(self.seconds.unwrap_or(5));
         Plan {
+            door: Door::of(self.gateway),
             workload: self.workload,
             concurrency: self.concurrency.map_or(self.workload.default_concurrency(), usize::from),
             limit: self.count.map_or(Limit::Time(seconds), Limit::Count),
@@ -143,19 +170,25 @@ impl SubjectArgs {
 impl Compare {
     /// Egret first: the ratios are its figures divided by the others'.
     pub fn subjects(&self) -> Vec<Subject> {
-        self.egret
-            .clone()
-            .map(Subject::Egret)
-            .into_iter()
-            .chain(self.peers.iter().copied().map(Subject::Peer))
-            .collect()
+        let usual: &[Peer] = match self.door() {
+            Door::Explicit => &[Peer::Squid, Peer::Tinyproxy, Peer::Relay],
+            Door::Gateway => &[Peer::Nginx, Peer::Haproxy, Peer::Relay, Peer::Splice],
+        };
+        let peers = if self.peers.is_empty() { usual } else { &self.peers };
+        let egret = self.egret.clone().map(Subject::Egret);
+        egret.into_iter().chain(peers.iter().copied().map(Subject::Peer)).collect()
+    }
+
+    pub fn door(&self) -> Door {
+        Door::of(self.gateway)
     }
 
     pub fn plans(&self) -> Vec<Plan> {
         let limit = Limit::Time(Duration::from_secs(self.seconds));
         let wanted = |workload: &Workload| self.workloads.is_empty() || self.workloads.contains(workload);
-        let plan = |workload: Workload| Plan { workload, concurrency: workload.default_concurrency(), limit };
-        Workload::ALL.into_iter().filter(wanted).map(plan).collect()
+        let door = self.door();
+        let plan = |workload: Workload| Plan { door, workload, concurrency: workload.default_concurrency(), limit };
+        Workload::of(door).iter().copied().filter(wanted).map(plan).collect()
     }
 }
 

@@ -20,10 +20,12 @@ const MAX_HEADERS: usize = 64;
 /// Where the load goes: the proxy, and what is asked of it.
 pub struct Dial {
     proxy: SocketAddr,
+    /// What asks for a tunnel; nothing does where the kernel hands connections over.
     connect: Vec<u8>,
     refused: Vec<u8>,
     get: Vec<u8>,
     hello: Vec<u8>,
+    refused_hello: Vec<u8>,
 }
 
 impl Dial {
@@ -39,7 +41,13 @@ impl Dial {
             )
             .into_bytes(),
             hello: client_hello("ok.test"),
+            refused_hello: client_hello("denied.test"),
         }
+    }
+
+    /// Connects to a destination that a gateway stands before: the ClientHello comes first.
+    pub fn handed_over(destination: SocketAddr) -> Dial {
+        Dial { connect: Vec::new(), ..Dial::new(destination, "ok.test:443", "ok.test:443") }
     }
 
     pub async fn connect(&self) -> Result<TcpStream> {
@@ -51,13 +59,32 @@ impl Dial {
     /// A tunnel whose ClientHello has been sent.
     pub async fn tunnel(&self) -> Result<TcpStream> {
         let mut stream = self.connect().await?;
-        stream.write_all(&self.connect).await?;
-        let mut buffer = Vec::with_capacity(512);
-        let head = read_head(&mut stream, &mut buffer).await?;
-        ensure!(head.status == 200, "CONNECT was answered with {}", head.status);
-        ensure!(buffer.len() == head.size, "the proxy sent bytes after its 200");
+        if !self.connect.is_empty() {
+            self.ask(&mut stream).await?;
+        }
         stream.write_all(&self.hello).await?;
         Ok(stream)
+    }
+
+    async fn ask(&self, stream: &mut TcpStream) -> Result<()> {
+        stream.write_all(&self.connect).await?;
+        let mut buffer = Vec::with_capacity(512);
+        let head = read_head(stream, &mut buffer).await?;
+        ensure!(head.status == 200, "CONNECT was answered with {}", head.status);
+        ensure!(buffer.len() == head.size, "the proxy sent bytes after its 200");
+        Ok(())
+    }
+
+    /// Names in its hello what no policy here allows: closed or reset, without a byte.
+    pub async fn refused_hello(&self) -> Result<()> {
+        let mut stream = self.connect().await?;
+        stream.write_all(&self.refused_hello).await?;
+        match stream.read(&mut [0; 64]).await {
+            Ok(0) => Ok(()),
+            Ok(n) => bail!("a denied name was answered with {n} bytes"),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Asks for a name that no policy here allows, and reads the whole refusal.

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use crate::client::Dial;
+use crate::door::Door;
+use crate::namespace;
 use crate::origin::Origin;
 use crate::proxies::Subject;
 use crate::report::{Comparison, Environment, Row};
@@ -14,16 +16,25 @@ use crate::workload::{self, Plan};
 pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// One workload on a proxy and an origin started for it alone.
-pub async fn measure(subject: &Subject, plan: Plan, round: usize) -> Result<Row> {
-    let Plan { workload, concurrency, .. } = plan;
+/// `descriptors` is the proxy's limit, where it is not this process's.
+pub async fn measure(subject: &Subject, plan: Plan, round: usize, descriptors: Option<u32>) -> Result<Row> {
+    let Plan { door, workload, concurrency, .. } = plan;
     let origin = Origin::start(LOOPBACK, workload.script())?;
     let version = subject.version()?;
-    let running = subject.start(workload, origin.addr())?;
-    let dial = Rc::new(Dial::new(running.addr, &running.tunnel, &running.http));
+    let running = subject.start(door, workload, origin.addr(), descriptors)?;
+    let dial = match door {
+        Door::Explicit => Dial::new(running.addr, &running.tunnel, &running.http),
+        Door::Gateway => {
+            namespace::hand_over_to(running.addr.port())?;
+            Dial::handed_over(namespace::DESTINATION)
+        }
+    };
+    let dial = Rc::new(dial);
     let measured = workload::run(plan, dial, Some(running.tree())).await?;
     Ok(Row {
         proxy: subject.name().into(),
         version,
+        door,
         workload,
         round,
         concurrency,
@@ -37,10 +48,10 @@ pub async fn compare(subjects: &[Subject], plans: &[Plan], rounds: usize) -> Com
     let mut comparison = Comparison { environment: Environment::here(), rows: Vec::new(), failures: Vec::new() };
     for round in 1..=rounds {
         for &plan in plans {
-            for subject in subjects.iter().filter(|subject| subject.can(plan.workload)) {
+            for subject in subjects.iter().filter(|subject| subject.can(plan.door, plan.workload)) {
                 let what = format!("{} {}, round {round}", subject.name(), plan.workload.as_str());
                 eprintln!("{what}");
-                match measure(subject, plan, round).await {
+                match measure(subject, plan, round, None).await {
                     Ok(row) => {
                         if row.measured.errors > 0 {
                             comparison.failures.push(format!("{what}: {} errors", row.measured.errors));

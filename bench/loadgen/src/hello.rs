@@ -23,6 +23,32 @@ pub fn client_hello(name: &str) -> Vec<u8> {
     record(&extensions)
 }
 
+/// The name in a record with a ClientHello. Reads no more of it than it must: this is for the floor.
+pub fn server_name(record: &[u8]) -> Option<&[u8]> {
+    // Record and handshake headers, version and random.
+    let rest = record.get(43..)?;
+    let (_session, rest) = prefixed(rest, 1)?;
+    let (_suites, rest) = prefixed(rest, 2)?;
+    let (_compression, rest) = prefixed(rest, 1)?;
+    let (mut extensions, _) = prefixed(rest, 2)?;
+    while let Some((kind, rest)) = extensions.split_first_chunk::<2>() {
+        let (data, rest) = prefixed(rest, 2)?;
+        if *kind == [0, 0] {
+            let (list, _) = prefixed(data, 2)?;
+            return Some(prefixed(list.get(1..)?, 2)?.0);
+        }
+        extensions = rest;
+    }
+    None
+}
+
+/// What a length of `size` bytes announces, and what follows that.
+fn prefixed(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_at_checked(size)?;
+    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    rest.split_at_checked(length)
+}
+
 fn record(extensions: &[u8]) -> Vec<u8> {
     let mut body = vec![0x03, 0x03];
     body.extend((0..32u8).map(|i| i.wrapping_mul(37)));
@@ -88,5 +114,12 @@ mod tests {
         acceptor.read_tls(&mut &bytes[..]).unwrap();
         let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap().expect("the hello is complete");
         assert_eq!(accepted.client_hello().server_name(), Some("ok.test"));
+    }
+
+    #[test]
+    fn the_floor_reads_the_name() {
+        let bytes = client_hello("ok.test");
+        assert_eq!(server_name(&bytes), Some(&b"ok.test"[..]));
+        assert_eq!(server_name(&bytes[..100]), None);
     }
 }

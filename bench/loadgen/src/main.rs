@@ -1,13 +1,16 @@
 //! `egret-bench`: load generator and origin in one process of two threads, for Egret and for its peers.
 //!
-//! Linux only: CPU and memory of the proxies are read from `/proc`. Everything stays on loopback.
+//! Linux only: CPU and memory of the proxies are read from `/proc`. Everything stays on loopback; gateways are measured
+//! in a network namespace that ends with this process.
 
 mod args;
 mod client;
 mod compare;
 mod cpu;
+mod door;
 mod floor;
 mod hello;
+mod namespace;
 mod origin;
 mod proxies;
 mod report;
@@ -26,7 +29,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use args::{Attach, Cli, Command, Compare, Floor, Format, Load};
 use client::Dial;
 use cpu::ProcessTree;
-use floor::{forward, relay, serve_per_core};
+use door::Door;
+use floor::{forward, relay, serve_per_core, sni, splice};
 use origin::Origin;
 use report::Row;
 use tune::TimeWaitBound;
@@ -42,6 +46,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
+    if cli.command.door() == Door::Gateway {
+        namespace::enter()?;
+    }
     raise_descriptor_limit()?;
     match cli.command {
         Command::Load(load) => on_runtime(run_load(load)),
@@ -51,6 +58,12 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::ForwardFloor(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, forward::serve, connect_to)
+        }
+        Command::SniRelay(Floor { listen, port_file, connect_to }) => {
+            serve_per_core(listen, &port_file, sni::serve, connect_to)
+        }
+        Command::SpliceRelay(Floor { listen, port_file, connect_to }) => {
+            serve_per_core(listen, &port_file, splice::serve, connect_to)
         }
     }
 }
@@ -76,9 +89,9 @@ fn on_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 async fn run_load(load: Load) -> Result<()> {
-    let _bound = load.tune.then(TimeWaitBound::set).transpose()?;
+    let _bound = (load.tune || load.gateway).then(TimeWaitBound::set).transpose()?;
     let row = match load.subject.to_start() {
-        Some(subject) => compare::measure(&subject, load.plan(), 1).await?,
+        Some(subject) => compare::measure(&subject, load.plan(), 1, load.descriptors).await?,
         None => measure_running(&load).await?,
     };
     match load.format {
@@ -100,6 +113,7 @@ async fn measure_running(load: &Load) -> Result<Row> {
     Ok(Row {
         proxy: proxy.to_string(),
         version: "already running".into(),
+        door: plan.door,
         workload: plan.workload,
         round: 1,
         concurrency: plan.concurrency,
@@ -109,12 +123,14 @@ async fn measure_running(load: &Load) -> Result<Row> {
 }
 
 async fn run_compare(compare: Compare) -> Result<()> {
-    let subjects = compare.subjects();
+    let (subjects, plans) = (compare.subjects(), compare.plans());
     for subject in &subjects {
         subject.version()?;
+        let can_any = plans.iter().any(|plan| subject.can(plan.door, plan.workload));
+        ensure!(can_any, "{} can do nothing of this", subject.name());
     }
-    let _bound = compare.tune.then(TimeWaitBound::set).transpose()?;
-    let comparison = compare::compare(&subjects, &compare.plans(), compare.rounds.into()).await;
+    let _bound = (compare.tune || compare.gateway).then(TimeWaitBound::set).transpose()?;
+    let comparison = compare::compare(&subjects, &plans, compare.rounds.into()).await;
     print!("{}", comparison.markdown());
     if let Some(path) = &compare.json {
         let json = serde_json::to_string_pretty(&comparison)? + "\n";

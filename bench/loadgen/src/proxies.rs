@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::cpu::ProcessTree;
+use crate::door::Door;
 use crate::workload::Workload;
 
 const START: Duration = Duration::from_secs(10);
@@ -23,14 +24,22 @@ const POLL: Duration = Duration::from_millis(20);
 const SQUID_CONF: &str = include_str!("../../peers/squid.conf");
 const TINYPROXY_CONF: &str = include_str!("../../peers/tinyproxy.conf");
 const G3PROXY_CONF: &str = include_str!("../../peers/g3proxy.yaml");
+const NGINX_CONF: &str = include_str!("../../peers/nginx.conf");
+const HAPROXY_CONF: &str = include_str!("../../peers/haproxy.cfg");
+const SNIPROXY_CONF: &str = include_str!("../../peers/sniproxy.conf");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Peer {
     Squid,
     Tinyproxy,
     G3proxy,
-    /// The floor: a bare relay for tunnels, a bare forward proxy for http
+    Nginx,
+    Haproxy,
+    Sniproxy,
+    /// The floor: a bare relay for tunnels and flows, a bare forward proxy for http
     Relay,
+    /// The floor of bulk by a gateway: a relay with splice(2)
+    Splice,
 }
 
 #[derive(Debug, Clone)]
@@ -46,13 +55,28 @@ impl Subject {
             Subject::Peer(Peer::Squid) => "squid",
             Subject::Peer(Peer::Tinyproxy) => "tinyproxy",
             Subject::Peer(Peer::G3proxy) => "g3proxy",
+            Subject::Peer(Peer::Nginx) => "nginx",
+            Subject::Peer(Peer::Haproxy) => "haproxy",
+            Subject::Peer(Peer::Sniproxy) => "sniproxy",
             Subject::Peer(Peer::Relay) => "floor",
+            Subject::Peer(Peer::Splice) => "floor, splice",
         }
     }
 
-    /// The floor has no policy, so there is nothing that it refuses.
-    pub fn can(&self, workload: Workload) -> bool {
-        !(matches!(self, Subject::Peer(Peer::Relay)) && workload == Workload::Refused)
+    /// The explicit floor has no policy, so there is nothing that it refuses.
+    pub fn can(&self, door: Door, workload: Workload) -> bool {
+        let fits = workload == Workload::Crowd || Workload::of(door).contains(&workload);
+        let Subject::Peer(peer) = self else { return fits };
+        let can = match (peer, door) {
+            (Peer::Squid | Peer::Tinyproxy | Peer::G3proxy, Door::Explicit) => true,
+            (Peer::Nginx | Peer::Haproxy, Door::Gateway) => true,
+            // It answers a denied name with an alert.
+            (Peer::Sniproxy, Door::Gateway) => workload != Workload::SniRefused,
+            (Peer::Relay, _) => workload != Workload::Refused,
+            (Peer::Splice, Door::Gateway) => workload == Workload::Bulk,
+            _ => false,
+        };
+        fits && can
     }
 
     /// The first line of what the program says of itself.
@@ -62,30 +86,48 @@ impl Subject {
             Subject::Peer(Peer::Squid) => (Path::new("squid"), "-v"),
             Subject::Peer(Peer::Tinyproxy) => (Path::new("tinyproxy"), "-v"),
             Subject::Peer(Peer::G3proxy) => (Path::new("g3proxy"), "--version"),
-            Subject::Peer(Peer::Relay) => return Ok(concat!("egret-bench ", env!("CARGO_PKG_VERSION")).into()),
+            Subject::Peer(Peer::Nginx) => (Path::new("nginx"), "-v"),
+            Subject::Peer(Peer::Haproxy) => (Path::new("haproxy"), "-v"),
+            Subject::Peer(Peer::Sniproxy) => (Path::new("sniproxy"), "-V"),
+            Subject::Peer(Peer::Relay | Peer::Splice) => {
+                return Ok(concat!("egret-bench ", env!("CARGO_PKG_VERSION")).into());
+            }
         };
         let output = Command::new(program).arg(flag).output();
         let output = output.with_context(|| format!("running {} (is it installed?)", program.display()))?;
-        Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned())
+        // nginx says it on standard error.
+        let said = [output.stdout, output.stderr].concat();
+        Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned())
     }
 
     /// Starts the proxy and waits until it accepts; it reaches `origin` and nothing else.
-    pub fn start(&self, workload: Workload, origin: SocketAddr) -> Result<Running> {
-        ensure!(self.can(workload), "{} has no policy: it cannot run {}", self.name(), workload.as_str());
+    pub fn start(
+        &self,
+        door: Door,
+        workload: Workload,
+        origin: SocketAddr,
+        descriptors: Option<u32>,
+    ) -> Result<Running> {
+        let can = self.can(door, workload);
+        ensure!(can, "{} cannot run {} as {}", self.name(), workload.as_str(), door.what());
         let dir = tempfile::Builder::new().prefix("egret-bench-").tempdir()?;
         // Squid changes to a user of its own and writes here.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
-        let Launch { command, ready, tunnel, http } = self.launch(workload, dir.path(), origin)?;
+        let Launch { command, ready, tunnel, http } = self.launch(door, workload, dir.path(), origin)?;
+        let command = match descriptors {
+            Some(most) => limited(&command, most),
+            None => command,
+        };
         let mut process = Process::spawn(command, dir)?;
         let addr = process.wait_until(ready).with_context(|| format!("starting {}", self.name()))?;
         Ok(Running { addr, tunnel, http, process })
     }
 
-    fn launch(&self, workload: Workload, dir: &Path, origin: SocketAddr) -> Result<Launch> {
+    fn launch(&self, door: Door, workload: Workload, dir: &Path, origin: SocketAddr) -> Result<Launch> {
         let by_name = |port| format!("ok.test:{port}");
         let command = match self {
-            Subject::Egret(path) => egret(path, dir, origin),
-            Subject::Peer(Peer::Relay) => floor(workload, dir, origin)?,
+            Subject::Egret(path) => egret(path, door, dir, origin),
+            Subject::Peer(peer @ (Peer::Relay | Peer::Splice)) => floor(*peer, door, workload, dir, origin)?,
             Subject::Peer(peer) => {
                 let addr = free_address()?;
                 let target = match peer {
@@ -132,9 +174,13 @@ enum Ready {
 }
 
 /// Egret with two names allowed, both of which lead to the origin, and every flow logged to a file.
-fn egret(path: &Path, dir: &Path, origin: SocketAddr) -> Command {
+fn egret(path: &Path, door: Door, dir: &Path, origin: SocketAddr) -> Command {
     let mut command = Command::new(path);
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "off"]);
+    if door == Door::Gateway {
+        let gateway = ["--gateway", "127.0.0.1:0", "--gateway-mode", "redirect", "--gateway-rules", "leave"];
+        command.args(gateway);
+    }
     command.arg("--port-file").arg(dir.join("port"));
     for (scheme, port) in [("https", 443), ("http", 80)] {
         command.arg("--allow").arg(format!("{scheme}://ok.test:{port}"));
@@ -144,8 +190,13 @@ fn egret(path: &Path, dir: &Path, origin: SocketAddr) -> Command {
     command
 }
 
-fn floor(workload: Workload, dir: &Path, origin: SocketAddr) -> Result<Command> {
-    let kind = if workload == Workload::Http { "forward-floor" } else { "relay" };
+fn floor(peer: Peer, door: Door, workload: Workload, dir: &Path, origin: SocketAddr) -> Result<Command> {
+    let kind = match (peer, door, workload) {
+        (Peer::Splice, ..) => "splice-relay",
+        (_, Door::Gateway, _) => "sni-relay",
+        (.., Workload::Http) => "forward-floor",
+        _ => "relay",
+    };
     let mut command = Command::new(std::env::current_exe().context("finding this program")?);
     command.args([kind, "--listen", "127.0.0.1:0", "--connect-to", &origin.to_string()]);
     command.arg("--port-file").arg(dir.join("port"));
@@ -166,11 +217,15 @@ fn configured(peer: Peer, dir: &Path, addr: SocketAddr, origin: SocketAddr) -> R
         Peer::Squid => ("squid", SQUID_CONF, &["--foreground", "-n", "egretbench", "-f"]),
         Peer::Tinyproxy => ("tinyproxy", TINYPROXY_CONF, &["-d", "-c"]),
         Peer::G3proxy => ("g3proxy", G3PROXY_CONF, &["-G", "egretbench", "-c"]),
-        Peer::Relay => bail!("the floor has no configuration"),
+        Peer::Nginx => ("nginx", NGINX_CONF, &["-c"]),
+        Peer::Haproxy => ("haproxy", HAPROXY_CONF, &["-q", "-f"]),
+        Peer::Sniproxy => ("sniproxy", SNIPROXY_CONF, &["-f", "-c"]),
+        Peer::Relay | Peer::Splice => bail!("the floor has no configuration"),
     };
     fs::write(&file, fill(template))?;
     fs::write(dir.join("hosts"), "127.0.0.1 ok.test\n")?;
     fs::write(dir.join("filter"), "^127\\.0\\.0\\.1$\n")?;
+    fs::write(dir.join("names"), "ok.test\n")?;
     let mut command = Command::new(program);
     command.args(args).arg(file);
     Ok(command)
@@ -181,6 +236,14 @@ fn workers(peer: Peer) -> usize {
         return 1;
     }
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The same command with so many descriptors at most.
+fn limited(command: &Command, descriptors: u32) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &descriptors.to_string()]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited
 }
 
 /// For proxies that cannot say which port they were given. Another process could take it in between; the start
@@ -226,11 +289,11 @@ impl Process {
         bail!("it does not listen after {} s: {}", START.as_secs(), self.output())
     }
 
-    /// `None` until the whole line is there.
+    /// The last line is the door that was asked for last. `None` until the whole line is there.
     fn port_file(&self) -> Result<Option<SocketAddr>> {
         match fs::read_to_string(self.dir.path().join("port")) {
             Ok(text) if text.ends_with('\n') => {
-                let addr = text.trim().parse();
+                let addr = text.lines().last().unwrap_or_default().parse();
                 addr.map(Some).with_context(|| format!("the port file holds {text:?}"))
             }
             Ok(_) => Ok(None),
@@ -242,7 +305,7 @@ impl Process {
     /// The end of what the proxy wrote, for error messages.
     fn output(&self) -> String {
         let read = |name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
-        let text = read("output") + &read("cache.log");
+        let text = read("output") + &read("cache.log") + &read("error.log");
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(8)..].join("\n")
     }

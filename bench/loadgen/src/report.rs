@@ -5,7 +5,8 @@ use std::fs;
 
 use serde::Serialize;
 
-use crate::workload::{Measured, Workload};
+use crate::door::Door;
+use crate::workload::{Crowd, Measured, Workload};
 
 /// Where and when the numbers were taken; they mean little without it.
 #[derive(Debug, Serialize)]
@@ -43,6 +44,7 @@ fn cpu_model(cpuinfo: &str) -> String {
 pub struct Row {
     pub proxy: String,
     pub version: String,
+    pub door: Door,
     pub workload: Workload,
     pub round: usize,
     pub concurrency: usize,
@@ -62,6 +64,11 @@ impl Row {
         line("operations", format!("{operations} in {seconds:.2} s, concurrency {}", self.concurrency));
         for (name, value) in self.figures() {
             line(name, value);
+        }
+        if let Some(Crowd { held, answering, waiting, refused, served_later }) = &self.measured.crowd {
+            line("tunnels held", format!("{held}, of which {answering} answered while others waited"));
+            line("beyond them", format!("{waiting} waited, {refused} were closed"));
+            line("served later", format!("{served_later} of those that waited, when half of the others had gone"));
         }
         line("origin connections", self.origin_connections.to_string());
         if *errors > 0 {
@@ -94,10 +101,11 @@ struct Column {
     decimals: usize,
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 9] = [
     Column {
         title: "new tunnel, CPU µs", workload: Workload::Tunnel, figure: |m| m.cpu_us_per_operation, decimals: 0
     },
+    Column { title: "new flow, CPU µs", workload: Workload::Sni, figure: |m| m.cpu_us_per_operation, decimals: 1 },
     Column { title: "bulk, CPU ms per GB", workload: Workload::Bulk, figure: |m| m.cpu_ms_per_gb, decimals: 0 },
     Column { title: "bulk GB/s", workload: Workload::Bulk, figure: |m| m.gb_per_second, decimals: 1 },
     Column {
@@ -112,6 +120,12 @@ const COLUMNS: [Column; 7] = [
     Column {
         title: "refused CONNECT, CPU µs",
         workload: Workload::Refused,
+        figure: |m| m.cpu_us_per_operation,
+        decimals: 1,
+    },
+    Column {
+        title: "refused flow, CPU µs",
+        workload: Workload::SniRefused,
         figure: |m| m.cpu_us_per_operation,
         decimals: 1,
     },
@@ -131,21 +145,28 @@ impl Comparison {
     /// are shown as a range; a ratio is the median of the rounds' ratios.
     pub fn markdown(&self) -> String {
         let proxies = self.proxies();
-        let mut out = format!("{}\n\n{}", self.caption(), header("proxy"));
+        let columns = self.columns();
+        let mut out = format!("{}\n\n{}", self.caption(), header("proxy", &columns));
         for proxy in &proxies {
-            let cells = COLUMNS.iter().map(|column| range(&self.values(proxy, column), column.decimals));
+            let cells = columns.iter().map(|column| range(&self.values(proxy, column), column.decimals));
             push_line(&mut out, proxy, cells);
         }
         if let Some((first, others)) = proxies.split_first().filter(|(_, others)| !others.is_empty()) {
-            let _ = write!(out, "\n{}", header(&format!("{first} ÷")));
+            let _ = write!(out, "\n{}", header(&format!("{first} ÷"), &columns));
             for other in others {
-                push_line(&mut out, other, COLUMNS.iter().map(|column| self.ratio(first, other, column)));
+                push_line(&mut out, other, columns.iter().map(|column| self.ratio(first, other, column)));
             }
         }
         for failure in &self.failures {
             let _ = writeln!(out, "\nFailed: {failure}");
         }
         out
+    }
+
+    /// Those of workloads that were run.
+    fn columns(&self) -> Vec<&'static Column> {
+        let was_run = |column: &&Column| self.rows.iter().any(|row| row.workload == column.workload);
+        COLUMNS.iter().filter(was_run).collect()
     }
 
     fn caption(&self) -> String {
@@ -185,9 +206,9 @@ impl Comparison {
     }
 }
 
-fn header(first: &str) -> String {
-    let titles: Vec<&str> = COLUMNS.iter().map(|column| column.title).collect();
-    format!("| {first} | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(COLUMNS.len()))
+fn header(first: &str, columns: &[&Column]) -> String {
+    let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+    format!("| {first} | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(columns.len()))
 }
 
 fn push_line(out: &mut String, first: &str, cells: impl Iterator<Item = String>) {

@@ -4,6 +4,8 @@
 
 pub mod forward;
 pub mod relay;
+pub mod sni;
+pub mod splice;
 
 use std::fs;
 use std::future::Future;

@@ -36,6 +36,10 @@ pub async fn serve(mut client: TcpStream, origin: SocketAddr) -> Result<()> {
     client.write_all(ESTABLISHED).await?;
     upstream.write_all(&head[end..]).await?;
     drop(head);
+    both_ways(&mut client, &mut upstream).await
+}
+
+pub async fn both_ways(client: &mut TcpStream, upstream: &mut TcpStream) -> Result<()> {
     let (client_read, client_write) = client.split();
     let (upstream_read, upstream_write) = upstream.split();
     tokio::try_join!(pump(client_read, upstream_write), pump(upstream_read, client_write))?;

@@ -58,6 +58,6 @@ async fn open(dial: &Dial) -> Result<TcpStream> {
     timeout(EXCHANGE, exchange).await.context("no answer within 10 s")?
 }
 
-fn descriptors() -> u64 {
+pub fn descriptors() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -1,5 +1,6 @@
 //! The workloads: what one operation is, and how many run when.
 
+mod crowd;
 mod exchange;
 mod idle;
 mod meter;
@@ -16,7 +17,9 @@ use tokio::time::sleep;
 
 use crate::client::Dial;
 use crate::cpu::ProcessTree;
+use crate::door::Door;
 use crate::origin::Script;
+pub use crowd::Crowd;
 use meter::Meter;
 
 /// Load before the measurement, so that threads, caches and allocators are warm.
@@ -25,12 +28,16 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const SETTLE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// CONNECT, a ClientHello, 128 bytes back, close
     Tunnel,
+    /// Connect, a ClientHello, 128 bytes back, close: by a gateway
+    Sni,
     /// CONNECT to a name that is not allowed
     Refused,
+    /// A ClientHello with a name that is not allowed, by a gateway
+    SniRefused,
     /// GET in absolute form on kept connections, 128 bytes back
     Http,
     /// Tunnels that the origin fills as fast as they take it
@@ -39,30 +46,41 @@ pub enum Workload {
     Pingpong,
     /// Tunnels that do nothing, for their memory
     Idle,
+    /// More tunnels at once than the proxy may hold
+    Crowd,
 }
 
 impl Workload {
-    pub const ALL: [Workload; 6] =
-        [Workload::Tunnel, Workload::Bulk, Workload::Pingpong, Workload::Http, Workload::Refused, Workload::Idle];
+    /// Those that a comparison is made of.
+    pub fn of(door: Door) -> &'static [Workload] {
+        use Workload::{Bulk, Http, Idle, Pingpong, Refused, Sni, SniRefused, Tunnel};
+        match door {
+            Door::Explicit => &[Tunnel, Bulk, Pingpong, Http, Refused, Idle],
+            Door::Gateway => &[Sni, Bulk, Pingpong, SniRefused, Idle],
+        }
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
             Workload::Tunnel => "tunnel",
+            Workload::Sni => "sni",
             Workload::Refused => "refused",
+            Workload::SniRefused => "sni-refused",
             Workload::Http => "http",
             Workload::Bulk => "bulk",
             Workload::Pingpong => "pingpong",
             Workload::Idle => "idle",
+            Workload::Crowd => "crowd",
         }
     }
 
     /// What the origin does; a refused name never gets there.
     pub fn script(self) -> Script {
         match self {
-            Workload::Tunnel | Workload::Refused => Script::Answer,
+            Workload::Tunnel | Workload::Sni | Workload::Refused | Workload::SniRefused => Script::Answer,
             Workload::Http => Script::Http,
             Workload::Bulk => Script::Stream,
-            Workload::Pingpong => Script::Echo,
+            Workload::Pingpong | Workload::Crowd => Script::Echo,
             Workload::Idle => Script::Hold,
         }
     }
@@ -70,6 +88,7 @@ impl Workload {
     pub fn default_concurrency(self) -> usize {
         match self {
             Workload::Bulk => 4,
+            Workload::Crowd => 256,
             _ => 16,
         }
     }
@@ -78,6 +97,7 @@ impl Workload {
 /// How much of a workload is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
+    pub door: Door,
     pub workload: Workload,
     pub concurrency: usize,
     pub limit: Limit,
@@ -86,7 +106,7 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy)]
 pub enum Limit {
     Time(Duration),
-    /// Operations; tunnels for `idle`, MiB for `bulk`.
+    /// Operations; tunnels for `idle` and `crowd`, MiB for `bulk`.
     Count(u64),
 }
 
@@ -115,11 +135,15 @@ pub struct Measured {
     /// Proportional set size that each idle tunnel added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kib_per_tunnel: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crowd: Option<Crowd>,
 }
 
 pub async fn run(plan: Plan, dial: Rc<Dial>, tree: Option<ProcessTree>) -> Result<Measured> {
-    if plan.workload == Workload::Idle {
-        return idle::run(plan, &dial, tree).await;
+    match plan.workload {
+        Workload::Idle => return idle::run(plan, &dial, tree).await,
+        Workload::Crowd => return crowd::run(plan, dial).await,
+        _ => {}
     }
     let warm = drive(plan, Limit::Time(WARM_UP), dial.clone()).await?;
     ensure!(warm.operations() > 0, "nothing came through: {}", warm.first_error().unwrap_or_default());
@@ -157,12 +181,13 @@ async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
 
 async fn work(workload: Workload, dial: Rc<Dial>, meter: Rc<Meter>) {
     match workload {
-        Workload::Tunnel => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+        Workload::Tunnel | Workload::Sni => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
         Workload::Refused => exchange::repeat(&meter, || dial.refused()).await,
+        Workload::SniRefused => exchange::repeat(&meter, || dial.refused_hello()).await,
         Workload::Http => session::repeat(&meter, || session::http(&dial, &meter)).await,
         Workload::Bulk => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
         Workload::Pingpong => session::repeat(&meter, || session::pingpong(&dial, &meter)).await,
-        Workload::Idle => unreachable!("has a run of its own"),
+        Workload::Idle | Workload::Crowd => unreachable!("have runs of their own"),
     }
 }
 
