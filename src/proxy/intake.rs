@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use crate::config::{DeniedUdp, GatewayConfig, HandOver};
-use crate::flow::Via;
 use crate::net::icmp::Unreachable;
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::{self, ReplySockets};
@@ -26,16 +25,6 @@ pub(crate) struct Intake {
 pub(super) enum Front {
     Explicit,
     Gateway,
-}
-
-impl Front {
-    /// What is recorded of a connection that said nothing yet.
-    pub(super) fn via(self) -> Via {
-        match self {
-            Front::Explicit => Via::Http,
-            Front::Gateway => Via::Gateway,
-        }
-    }
 }
 
 /// The listeners of one front-end. A worker has one for each address.

@@ -429,9 +429,14 @@ fn a_dnat_rule_opens_nothing_outbound() {
         let url = format!("http://{addr}:{port}/");
         let mut client = Client::send_to(egret.addr, get(&url, &format!("{addr}:{port}")));
         assert_ne!(client.status(), 200);
-        assert_eq!(egret.verdict(client.addr()), "deny not-allowed");
+        assert_eq!(egret.verdict(client.addr()), "deny internal-address");
         assert_eq!(origin.connections(), 0);
     }
+    // Nor does it close anything.
+    let egret = Egret::with_config(&config, &[format!("--allow=tcp://{addr}:{port}")]);
+    let mut client = Client::send_to(egret.addr, connect(&format!("{addr}:{port}")));
+    assert_eq!(client.status(), 200);
+    assert_eq!(egret.verdict(client.addr()), "allow network-rule");
 }
 
 #[test]
