@@ -14,6 +14,7 @@ use rustix::thread::{
 };
 
 use super::refusal::StageError;
+use super::seccomp;
 
 /// What root keeps: power over files and users, which installers and tests need, and over its own processes.
 ///
@@ -59,12 +60,15 @@ fn is_anywhere(program: &OsStr) -> bool {
     if Path::new(program).components().count() > 1 {
         return true;
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+    is_in(&std::env::var_os("PATH").unwrap_or_default(), program)
 }
 
-/// Root gains its capabilities anew with each exec, up to the bounding set; nobody else ever does, with
-/// `no_new_privs`. Of root's programs some need more than root's power, so it is not forbidden there.
+pub(super) fn is_in(search_path: &OsStr, program: &OsStr) -> bool {
+    std::env::split_paths(search_path).any(|folder| folder.join(program).exists())
+}
+
+/// Root gains its capabilities anew with each exec, up to the bounding set. Nobody gains any by a program's set-user-ID
+/// bit or its file capabilities, with `no_new_privs`, which a filter takes: that is root's users as well.
 fn confine() -> io::Result<()> {
     let is_root = geteuid().is_root();
     let keeps: CapabilitySet = if is_root { ROOT_KEEPS.into_iter().collect() } else { CapabilitySet::empty() };
@@ -77,10 +81,8 @@ fn confine() -> io::Result<()> {
         inheritable: had.inheritable & keeps,
     };
     set_capabilities(None, kept)?;
-    if !is_root {
-        set_no_new_privs(true)?;
-    }
-    Ok(())
+    set_no_new_privs(true)?;
+    seccomp::apply()
 }
 
 /// All but these, whether they have a name yet or not.

@@ -22,7 +22,9 @@
 //!
 //! It has no capability in the namespaces' owner and cannot gain one, so it can change neither rules nor routes, open
 //! no raw socket, trace nothing that has more, and enter no other namespace. Namespaces that it makes itself lie
-//! within, and have no network at all. What it can do as before: use files, devices and the Unix sockets of other
+//! within, and have no network at all. Sockets that no network namespace holds, and typing into the caller's terminal,
+//! are refused by a filter of system calls; sockets that the caller left open are closed. Root's command reads the
+//! kernel's settings and cannot write them. What it can do as before: use files, devices and the Unix sockets of other
 //! processes. One that speaks to a daemon of this machine (Docker's, D-Bus) has that daemon's network.
 
 mod channel;
@@ -32,6 +34,7 @@ mod mounts;
 mod network;
 mod outer;
 mod refusal;
+mod seccomp;
 mod sockets;
 
 use std::ffi::OsString;
@@ -58,7 +61,8 @@ pub const STAGE: &str = "__jail";
 /// This program, also when its file was replaced or removed since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// From the start to the last socket. Two programs run in it, and no peer is waited for.
+/// For each message of the start, of which there are as many as sockets. Before the first one two programs run; no peer
+/// is waited for.
 const START: Duration = Duration::from_secs(30);
 
 /// For one socket from the init, which does nothing else that could take long.
