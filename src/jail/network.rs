@@ -2,6 +2,7 @@
 //!
 //! The kernel's own tools write it, `ip` and `nft`, with the init's capabilities.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::Ipv6;
+use super::confine::is_in;
 use super::refusal::{Refusal, Tool};
 
 /// Ports of Egret's sockets on the loopback addresses. Nothing else is in a new namespace, and the kernel gives
@@ -81,7 +83,8 @@ fn addresses(family: Family, ipv6: Ipv6) -> String {
 }
 
 /// For `nft`. TCP and DNS change their destination, which the kernel remembers and undoes in the answers; other UDP
-/// keeps it. What speaks to Egret's ports directly has no original destination, so it is sent away.
+/// keeps it. What speaks to Egret's ports directly has no original destination, so it is sent away. And so is what
+/// comes from an address that the command chose: rules by source are about where it is, not about what it says.
 fn rules(families: &[Family], host_ports: &[u16]) -> String {
     let hand_over: String = families.iter().map(|family| hand_over(*family)).collect();
     format!(
@@ -90,6 +93,20 @@ fn rules(families: &[Family], host_ports: &[u16]) -> String {
     ip daddr {{ 127.0.0.0/8, {SOURCE_V4}, 224.0.0.0/4, 255.255.255.255 }} return
     ip6 daddr {{ ::1, {SOURCE_V6}, ff00::/8 }} return
     meta mark set {FAR}
+  }}
+  chain pin_source {{
+    type filter hook output priority -160; policy accept;
+    ip daddr != {{ 127.0.0.0/8, {SOURCE_V4} }} ip saddr != {SOURCE_V4} goto refused
+    ip6 daddr != {{ ::1, {SOURCE_V6} }} ip6 saddr != {SOURCE_V6} goto refused
+    meta l4proto {{ tcp, udp }} th dport {{ {to_egret} }} jump pin_loopback
+  }}
+  chain pin_loopback {{
+    ip saddr != {{ 127.0.0.1, {SOURCE_V4} }} goto refused
+    ip6 saddr != {{ ::1, {SOURCE_V6} }} goto refused
+  }}
+  chain refused {{
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx type admin-prohibited
   }}
   chain other_udp {{
     type route hook output priority mangle; policy accept;
@@ -125,6 +142,7 @@ fn rules(families: &[Family], host_ports: &[u16]) -> String {
 }}
 ",
         host_ports = to_the_host(host_ports),
+        to_egret = listed(&[&[53], host_ports].concat()),
     )
 }
 
@@ -132,8 +150,12 @@ fn to_the_host(ports: &[u16]) -> String {
     if ports.is_empty() {
         return String::new();
     }
+    format!("    tcp dport {{ {} }} redirect to :{GATEWAY_PORT}\n", listed(ports))
+}
+
+fn listed(ports: &[u16]) -> String {
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    format!("    tcp dport {{ {} }} redirect to :{GATEWAY_PORT}\n", ports.join(", "))
+    ports.join(", ")
 }
 
 fn hand_over(family: Family) -> String {
@@ -145,19 +167,29 @@ fn hand_over(family: Family) -> String {
 }
 
 fn run(tool: Tool, args: &[&str], input: &str) -> Result<(), Refusal> {
-    let output = output(tool, args, input).map_err(|error| Refusal::of_missing(tool, &error))?;
+    let path = search_path();
+    let output = output(tool, args, input, &path).map_err(|error| match is_in(&path, tool.as_str().as_ref()) {
+        true => Refusal::of_unusable(tool, &error),
+        false => Refusal::ToolMissing { tool },
+    })?;
     if output.status.success() {
         return Ok(());
     }
     Err(Refusal::of_tool(tool, &String::from_utf8_lossy(&output.stderr)))
 }
 
-fn output(tool: Tool, args: &[&str], input: &str) -> io::Result<Output> {
-    let own_path = std::env::var("PATH").unwrap_or_default();
+fn search_path() -> OsString {
+    let mut path = OsString::from(TOOL_FOLDERS);
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    path
+}
+
+fn output(tool: Tool, args: &[&str], input: &str, path: &OsStr) -> io::Result<Output> {
     let mut child = Command::new(tool.as_str())
         .args(args)
         .env_clear()
-        .env("PATH", format!("{TOOL_FOLDERS}:{own_path}"))
+        .env("PATH", path)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -128,6 +128,12 @@ pub enum Refusal {
     NoTproxy { said: String },
     #[error("`{}` cannot make the jail's network: {said}", tool.as_str())]
     Tool { tool: Tool, said: String },
+    #[error(
+        "cannot guard the kernel's files, which root could get out by: {said} (run it as an ordinary user; in a \
+         container: --security-opt apparmor=unconfined for Docker, and --security-opt unmask=ALL for Podman; in a chroot: \
+         mount --bind its folder on itself before)"
+    )]
+    Mounts { said: String },
     #[error("cannot open the jail's sockets: {error}")]
     Sockets { error: String },
 }
@@ -145,11 +151,8 @@ impl Refusal {
         }
     }
 
-    pub(super) fn of_missing(tool: Tool, error: &io::Error) -> Refusal {
-        match error.kind() {
-            io::ErrorKind::NotFound => Refusal::ToolMissing { tool },
-            _ => Refusal::Tool { tool, said: error.to_string() },
-        }
+    pub(super) fn of_unusable(tool: Tool, error: &io::Error) -> Refusal {
+        Refusal::Tool { tool, said: error.to_string() }
     }
 
     /// A tool that failed. Whose rule the kernel does not know, `nft` quotes.
@@ -163,6 +166,10 @@ impl Refusal {
             },
             _ => Refusal::Tool { tool, said },
         }
+    }
+
+    pub(super) fn of_mounts(error: &io::Error) -> Refusal {
+        Refusal::Mounts { said: error.to_string() }
     }
 
     pub(super) fn of_sockets(error: io::Error) -> Refusal {
