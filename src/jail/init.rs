@@ -64,7 +64,7 @@ pub(super) fn run(program: &OsString, args: &[OsString]) -> Result<ExitCode, Sta
 }
 
 fn set_up(control: &Channel, host_ports: &[u16], workers: usize, ipv6: Ipv6) -> Result<(), Refusal> {
-    mounts::arrange();
+    mounts::arrange()?;
     let families = network::set_up(host_ports, ipv6)?;
     for (kind, socket) in sockets::open(&families, workers)? {
         control.send(&Report::Sockets(kind), &[socket.as_fd()]).map_err(Refusal::of_sockets)?;
