@@ -3,10 +3,14 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::SigSet;
+use nix::unistd::close;
 use rustix::process::{
     DumpableBehavior, Signal, getegid, geteuid, set_dumpable_behavior, set_parent_process_death_signal,
 };
@@ -30,6 +34,7 @@ const INIT_NEEDS: [CapabilitySet; 5] = [
 ];
 
 pub(super) fn run(program: &OsString, args: &[OsString]) -> Result<ExitCode, StageError> {
+    close_sockets()?;
     let control = Channel::from_stdin()?;
     match enter().and_then(|()| start_init(program, args)) {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -38,6 +43,21 @@ pub(super) fn run(program: &OsString, args: &[OsString]) -> Result<ExitCode, Sta
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Those that the caller left open are of its network, whoever uses them. Files and pipes are no way out, and some are
+/// meant for the command, such as the job server's of `make`. The first three are its own.
+fn close_sockets() -> io::Result<()> {
+    let listed: Vec<PathBuf> = fs::read_dir("/proc/self/fd")?.flatten().map(|entry| entry.path()).collect();
+    for descriptor in listed {
+        let number = descriptor.file_name().and_then(|name| name.to_str()?.parse::<RawFd>().ok());
+        // The folder's own is in the list and closed by now.
+        let is_socket = fs::metadata(&descriptor).is_ok_and(|what| what.file_type().is_socket());
+        if let Some(number) = number.filter(|number| is_socket && *number > 2) {
+            close(number)?;
+        }
+    }
+    Ok(())
 }
 
 /// New namespaces, with the right to arrange them. The PID namespace is for the next child.
