@@ -311,9 +311,18 @@ fn flows_are_capped() {
     assert_eq!(gateway.egret.verdicts(late.addr, 2), ["deny limit-flows", "allow network-rule"]);
 }
 
+/// Whoever goes on sending is asked about again too: what allows it may have come meanwhile.
 #[test]
-fn dnat_takes_datagrams() {
-    let config = r#"
+fn a_denial_does_not_outlast_the_timeout_of_a_flow() {
+    let Some(gateway) = start("[timeouts]\nudp = \"300ms\"\n", &[]) else { return };
+    let client = Client::new(&gateway.net, V4);
+    eventually("it is decided again", || {
+        client.send(V4, "still here");
+        (gateway.egret.records(|record| record["verdict"] == "deny").len() >= 3).then_some(())
+    });
+}
+
+const TRANSLATED: &str = r#"
 name = "lab"
 [[rule_collection_group]]
 name = "g"
@@ -330,7 +339,10 @@ destination_ports = 5353
 translated_address = "198.51.100.7"
 translated_port = 5000
 "#;
-    let Some(gateway) = start(config, &[]) else { return };
+
+#[test]
+fn dnat_takes_datagrams() {
+    let Some(gateway) = start(TRANSLATED, &[]) else { return };
     let origin = Echo::start(&gateway.net, V4);
     let client = Client::new(&gateway.net, V4);
     client.assert_echoed("192.0.2.1:5353", "translated");
