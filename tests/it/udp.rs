@@ -322,6 +322,30 @@ fn a_denial_does_not_outlast_the_timeout_of_a_flow() {
     });
 }
 
+/// Flows that wait for a name server which never answers hold nobody else up.
+#[test]
+fn undecided_flows_do_not_stall_others() {
+    let rule = TRANSLATED.replace("address = \"198.51.100.7\"", "fqdn = \"origin.test\"");
+    let config = format!("{rule}[proxy]\nworkers = 1\n");
+    let Some(net) = Net::new() else { return };
+    net.hand_over(HandOver::Tproxy);
+    let _silent = net.origin.enter(|| UdpSocket::bind("198.51.100.7:53").unwrap());
+    let flags = [&["--gateway-rules=leave", "--dns-server=198.51.100.7"], BOTH].concat();
+    let gateway = Gateway::of(net, HandOver::Tproxy, &config, &flags);
+    let _origin = Echo::start(&gateway.net, V4);
+    let known = Client::new(&gateway.net, V4);
+    known.assert_echoed(V4, "before");
+    let waiting: Vec<Client> = (0..300).map(|_| Client::new(&gateway.net, V4)).collect();
+    for some in waiting.chunks(50) {
+        some.iter().for_each(|client| client.send("192.0.2.1:5353", "anybody there?"));
+        // So they have all been taken from the kernel's queue, which would not hold many more.
+        known.assert_echoed(V4, "meanwhile");
+    }
+    assert_eq!(gateway.egret.records(|record| record["port"] == 5353), [Value::Null; 0]);
+    let metrics = gateway.net.gateway.enter(|| gateway.egret.get("/metrics")).body;
+    assert!(metrics.contains("egret_udp_dropped_total 44\n"), "{metrics}");
+}
+
 const TRANSLATED: &str = r#"
 name = "lab"
 [[rule_collection_group]]
