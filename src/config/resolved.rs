@@ -159,7 +159,7 @@ impl std::fmt::Debug for Credentials {
 pub struct Limits {
     /// Connections at once, or half as many as there may be descriptors. At the cap new ones wait: one with each listener, the rest in the kernel's queue.
     pub connections: usize,
-    /// Connections at once from one address. At the cap new ones are closed and logged. 0: no cap.
+    /// Connections and UDP flows at once from one address. At the cap new ones are closed or denied, and logged. 0: no cap.
     pub connections_per_client: usize,
     /// Bytes of a request head, at most 65 536.
     pub head_bytes: usize,

@@ -22,7 +22,7 @@ pub(super) struct Place {
     _held: OwnedSemaphorePermit,
 }
 
-/// A place among the connections of one client.
+/// A place among the connections and UDP flows of one client.
 pub(super) struct ClientPlace {
     clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
     client: IpAddr,
@@ -47,7 +47,7 @@ impl Limiter {
         Place { _held: self.all.clone().acquire_owned().await.expect("the semaphore is never closed") }
     }
 
-    /// A place for one more connection of this client; `Err` where it has as many as it may. `Ok(None)` where
+    /// A place for one more connection, or UDP flow, of this client; `Err` where it has as many as it may. `Ok(None)` where
     /// there is no cap.
     pub(super) fn client_place(&self, client: IpAddr) -> Result<Option<ClientPlace>, ()> {
         if self.per_client == 0 {
@@ -60,6 +60,12 @@ impl Limiter {
         }
         *count += 1;
         Ok(Some(ClientPlace { clients: self.clients.clone(), client }))
+    }
+
+    /// Would there be one?
+    pub(super) fn has_client_place(&self, client: IpAddr) -> bool {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        self.per_client == 0 || clients.get(&client).is_none_or(|count| *count < self.per_client)
     }
 }
 

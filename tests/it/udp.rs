@@ -322,6 +322,25 @@ fn a_denial_does_not_outlast_the_timeout_of_a_flow() {
     });
 }
 
+#[test]
+fn flows_of_one_client_are_capped() {
+    let config = "[limits]\nconnections_per_client = 2\n[timeouts]\nudp = \"1s\"\n";
+    let Some(gateway) = start(config, BOTH) else { return };
+    let _origins = [V4, V6].map(|to| Echo::start(&gateway.net, to));
+    let clients = [(); 2].map(|()| Client::new(&gateway.net, V4));
+    clients.iter().for_each(|client| client.assert_echoed(V4, "in time"));
+    let late = Client::new(&gateway.net, V4);
+    late.send(V4, "one too many");
+    assert_eq!(gateway.egret.verdict(late.addr), "deny limit-client");
+    Client::new(&gateway.net, V6).assert_echoed(V6, "another client");
+    late.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    eventually("there is room", || {
+        late.send(V4, "again");
+        late.receive(&mut [0; 16]).ok()
+    });
+    assert_eq!(gateway.egret.verdicts(late.addr, 2), ["deny limit-client", "allow network-rule"]);
+}
+
 /// Flows that wait for a name server which never answers hold nobody else up.
 #[test]
 fn undecided_flows_do_not_stall_others() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use crate::flow::Reason;
+use crate::flow::{ClientAddr, Reason};
 use crate::net::udp::Way;
 
 use super::super::shared::Core;
@@ -39,7 +39,7 @@ impl Denied {
     pub(super) fn has(&mut self, way: Way, core: &Core, now: Instant) -> bool {
         let Some(remembered) = self.flows.get(&way) else { return false };
         let over = now.duration_since(remembered.since) >= core.shared.config.timeouts.udp;
-        if over || !remembered.denial.holds(core) {
+        if over || !remembered.denial.holds(way, core) {
             self.flows.remove(&way);
             return false;
         }
@@ -70,10 +70,11 @@ impl Denied {
 
 impl Denial {
     /// Would it be denied again, for all that is known?
-    fn holds(self, core: &Core) -> bool {
+    fn holds(self, way: Way, core: &Core) -> bool {
         let another_policy = core.active().generation() != self.generation;
         let passed = match self.reason {
             Reason::LimitFlows => core.shared.udp_flows.available_permits() > 0,
+            Reason::LimitClient => core.shared.limiter.has_client_place(ClientAddr::new(way.client).ip()),
             Reason::LogUnavailable => !core.recorder.refusing(),
             _ => false,
         };

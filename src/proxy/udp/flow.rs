@@ -16,6 +16,7 @@ use crate::flow::{ClientAddr, Host, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
+use super::super::limit::ClientPlace;
 use super::super::records::{About, Opened};
 use super::super::session::{Ask, Permitted, Refused, Session};
 use super::super::shared::Core;
@@ -140,6 +141,21 @@ fn is_final(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
 }
 
+/// What an allowed flow takes: a place among its client's connections and flows, and one among all flows.
+struct Places {
+    _of_client: Option<ClientPlace>,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Places {
+    fn of(session: &Session) -> Result<Places, Reason> {
+        let shared = &session.core.shared;
+        let of_client = shared.limiter.client_place(session.client.ip()).map_err(|()| Reason::LimitClient)?;
+        let of_all = shared.udp_flows.clone().try_acquire_owned().map_err(|_| Reason::LimitFlows)?;
+        Ok(Places { _of_client: of_client, _of_all: of_all })
+    }
+}
+
 /// Decides the flow and serves it to its end.
 pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaphorePermit) {
     let way = flow.way;
@@ -147,9 +163,9 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
     let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None };
     let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
     let denial = match decide(&session, ask).await {
-        Ok((permitted, place)) => {
+        Ok((permitted, places)) => {
             let served = serve(&table, &flow, &session, ask, permitted, undecided).await;
-            drop(place);
+            drop(places);
             served.err()
         }
         Err(denial) => Some(denial),
@@ -164,8 +180,8 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
     table.forget(way);
 }
 
-/// The flow's permit and its place among all, or why it has none: that is logged then.
-async fn decide(session: &Session, ask: Ask<'_>) -> Result<(Permitted, OwnedSemaphorePermit), Denial> {
+/// The flow's permit and its places, or why it has none: that is logged then.
+async fn decide(session: &Session, ask: Ask<'_>) -> Result<(Permitted, Places), Denial> {
     let shared = &session.core.shared;
     let generation = session.core.active().generation();
     if let Host::Addr(ip) = ask.to.host
@@ -178,9 +194,9 @@ async fn decide(session: &Session, ask: Ask<'_>) -> Result<(Permitted, OwnedSema
         Some(decided) => decided,
         None => session.authorize(ask).await,
     };
-    let placed = decided.and_then(|permitted| match shared.udp_flows.clone().try_acquire_owned() {
-        Ok(place) => Ok((permitted, place)),
-        Err(_) => Err(session.refuse(permitted, Reason::LimitFlows)),
+    let placed = decided.and_then(|permitted| match Places::of(session) {
+        Ok(places) => Ok((permitted, places)),
+        Err(reason) => Err(session.refuse(permitted, reason)),
     });
     match placed {
         Ok(placed) => Ok(placed),
