@@ -159,6 +159,7 @@ impl Places {
 /// Decides the flow and serves it to its end.
 pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaphorePermit) {
     let way = flow.way;
+    let _listed = Listed { table: table.clone(), way };
     let to = table.core.shared.meant_by(way.asked);
     let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None };
     let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
@@ -176,8 +177,18 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
             table.denied.borrow_mut().remember(way, denial, &table.core, Instant::now());
         }
     }
-    drop(flow);
-    table.forget(way);
+}
+
+/// A flow that the table knows. It is forgotten also where its task panics.
+struct Listed {
+    table: Rc<Table>,
+    way: Way,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.table.forget(self.way);
+    }
 }
 
 /// The flow's permit and its places, or why it has none: that is logged then.

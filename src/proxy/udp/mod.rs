@@ -187,7 +187,7 @@ impl Table {
         }
     }
 
-    /// A flow is over, and its sockets are closed.
+    /// A flow is over.
     fn forget(&self, way: Way) {
         self.flows.borrow_mut().remove(&way);
         let mut open = self.open_replies.borrow_mut();
