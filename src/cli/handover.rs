@@ -10,7 +10,7 @@ pub(super) use elsewhere::HandOver;
 #[cfg(target_os = "linux")]
 mod linux {
     use crate::config::{GatewayConfig, KernelRules};
-    use crate::net::nft::{self, Installed, Spec};
+    use crate::net::nft::{self, Installed, NftError, Spec, Standing};
     use crate::policy::RuleSet;
 
     use super::super::UsageError;
@@ -47,16 +47,29 @@ mod linux {
             }
             match written.installed.replace(&spec) {
                 Ok(()) => written.spec = spec,
-                Err(error) => {
-                    printer.warn(&format!("the gateway's rules are still those of the former policy: {error}"))
-                }
+                Err(error) => printer.warn(&not_followed(written.installed.standing(), &error)),
             }
         }
 
         pub(in crate::cli) fn remove(self, printer: &mut Printer) {
             if let Some(Err(error)) = self.written.map(|written| written.installed.remove()) {
-                printer.warn(&format!("the gateway's rules are still there: {error}\n  = mend: egret gateway down"));
+                printer.warn(&format!("the gateway's rules may still be there: {error}\n  = mend: egret gateway down"));
             }
+        }
+    }
+
+    /// What is in force where the rules could not follow the policy.
+    fn not_followed(standing: Result<Standing, NftError>, error: &NftError) -> String {
+        let up = "\n  = mend: egret gateway up";
+        match standing {
+            Ok(Standing::Own) => format!("the gateway's rules are still those of the former policy: {error}"),
+            Ok(Standing::Others) => {
+                format!("the gateway's rules are those that somebody else wrote meanwhile: {error}")
+            }
+            Ok(Standing::Nothing) => {
+                format!("the gateway's rules are gone, and what is forwarded goes unfiltered: {error}{up}")
+            }
+            Err(_) => format!("the gateway's rules could not follow the policy: {error}\n  = mend: egret gateway show"),
         }
     }
 
@@ -65,6 +78,23 @@ mod linux {
             let spec = Spec::of(gateway, rules).map_err(|error| UsageError(error.to_string()))?;
             nft::warnings(&spec).iter().for_each(|warning| printer.warn(warning));
             Ok(Written { installed: Installed::install(&spec)?, spec })
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_is_in_force_is_told() {
+            let check = |standing, expected: &str| {
+                let told = not_followed(standing, &NftError::NotNumbered);
+                assert!(told.starts_with(expected), "{told}");
+            };
+            check(Ok(Standing::Own), "the gateway's rules are still those of the former policy: nft does not say");
+            check(Ok(Standing::Others), "the gateway's rules are those that somebody else wrote meanwhile: ");
+            check(Ok(Standing::Nothing), "the gateway's rules are gone, and what is forwarded goes unfiltered: ");
+            check(Err(NftError::NotNumbered), "the gateway's rules could not follow the policy: ");
         }
     }
 }
