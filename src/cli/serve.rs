@@ -225,8 +225,8 @@ fn mark_of(gateway: &GatewayConfig) -> anyhow::Result<Option<u32>> {
     if gateway.listen.is_empty() {
         return Ok(None);
     }
-    match try_mark(gateway.mark) {
-        Ok(()) => Ok(Some(gateway.mark)),
+    match try_mark(gateway.mark.get()) {
+        Ok(()) => Ok(Some(gateway.mark.get())),
         // Without a mark only traffic of this machine itself could come back.
         Err(_) if !gateway.local => Ok(None),
         Err(error) => {

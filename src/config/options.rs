@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::kernel::Mark;
 use super::values::{self, Words};
 
 /// One option.
@@ -122,7 +123,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("gateway.local", Flag, Default("false"), "Filter this machine's own traffic too."),
     opt(
         "gateway.mark",
-        Count { min: 1, max: 2_147_483_646 },
+        Count { min: Mark::MIN, max: Mark::MAX },
         Default("17767"),
         "The firewall mark of Egret's own sockets; the next one routes what TPROXY takes.",
     ),

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 use crate::flow::{Host, HostName, Profile};
 use crate::policy::{DnatDeny, PrivateAddresses, RuleSet, Switches};
 
+use super::kernel::{Interface, Mark};
+
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -73,13 +75,11 @@ pub struct GatewayConfig {
     pub listen: Vec<SocketAddr>,
     pub mode: HandOver,
     pub rules: KernelRules,
-    /// Names of the interfaces that clients come in by; empty: all.
-    pub interfaces: Vec<String>,
+    /// Those that clients come in by; empty: all.
+    pub interfaces: Vec<Interface>,
     /// Filter this machine's own traffic as well.
     pub local: bool,
-    /// The firewall mark of Egret's own sockets. The one after it routes what TPROXY takes, and is the number of
-    /// the routing table for that.
-    pub mark: u32,
+    pub mark: Mark,
     pub denied_tcp: DeniedTcp,
     pub denied_udp: DeniedUdp,
     pub host_without_port: HostWithoutPort,

@@ -25,7 +25,7 @@ mod text;
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::config::{GatewayConfig, HandOver};
+use crate::config::{GatewayConfig, HandOver, Interface, Mark};
 use crate::policy::{DnatRule, RuleSet, Rules};
 
 pub(crate) use command::NftError;
@@ -55,10 +55,6 @@ struct Listeners {
     v6: Option<SocketAddrV6>,
 }
 
-/// The mark of Egret's own sockets. The one after it marks what TPROXY leads here, and numbers its routing table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark(u32);
-
 /// Whose traffic is handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Clients {
@@ -67,10 +63,6 @@ enum Clients {
     /// Only what comes in by these interfaces. Nothing is forwarded to them either.
     Interfaces(Vec<Interface>),
 }
-
-/// The name of a network interface, or its beginning and `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Interface(String);
 
 /// What becomes of what this machine itself sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,14 +93,6 @@ pub(crate) enum SpecError {
          the interface lo and `local = true`", port = .0.port()
     )]
     Loopback(SocketAddr),
-    #[error(
-        "the mark {0} cannot be used: the one after it numbers a routing table\n  = mend: take one from 1 to 4294967293 that is not 252, 253 or 254"
-    )]
-    Mark(u32),
-    #[error(
-        "`{0}` is no name of a network interface\n  = mend: write it as `ip link` does, such as eth1, or br-* for all that begin so"
-    )]
-    Interface(String),
 }
 
 impl Listeners {
@@ -138,44 +122,13 @@ impl Listeners {
     }
 }
 
-impl Mark {
-    /// Tables 0 and 253 to 255 are the kernel's.
-    fn new(mark: u32) -> Result<Mark, SpecError> {
-        match mark {
-            0 | 252..=254 | 4_294_967_294.. => Err(SpecError::Mark(mark)),
-            mark => Ok(Mark(mark)),
-        }
-    }
-
-    /// Of what TPROXY leads here; also the number of the routing table.
-    fn routing(self) -> u32 {
-        self.0 + 1
-    }
-}
-
-impl Interface {
-    /// As the kernel takes them: at most 15 bytes, no blank, no slash. A quote would end the text in which it stands.
-    fn new(name: &str) -> Result<Interface, SpecError> {
-        let known = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '*');
-        let stem = name.strip_suffix('*').unwrap_or(name);
-        let fits = (1..=15).contains(&stem.len()) && stem.chars().all(known) && !matches!(stem, "." | "..");
-        if fits { Ok(Interface(name.to_owned())) } else { Err(SpecError::Interface(name.to_owned())) }
-    }
-
-    /// None where it stands for several.
-    fn single(&self) -> Option<&str> {
-        (!self.0.ends_with('*')).then_some(&*self.0)
-    }
-}
-
 impl Spec {
     pub(crate) fn of(gateway: &GatewayConfig, rules: &RuleSet) -> Result<Spec, SpecError> {
-        let names: Vec<Interface> =
-            gateway.interfaces.iter().map(|name| Interface::new(name)).collect::<Result<_, _>>()?;
+        let names = gateway.interfaces.clone();
         let spec = Spec {
             mode: gateway.mode,
             listeners: Listeners::new(&gateway.listen)?,
-            mark: Mark::new(gateway.mark)?,
+            mark: gateway.mark,
             clients: if names.is_empty() { Clients::AllForwarded } else { Clients::Interfaces(names) },
             own: if gateway.local { OwnTraffic::Filtered } else { OwnTraffic::LeftAlone },
             inbound: translations(rules),
@@ -194,7 +147,7 @@ impl Spec {
     fn has_other_clients(&self) -> bool {
         match &self.clients {
             Clients::AllForwarded => true,
-            Clients::Interfaces(names) => names.iter().any(|name| name.0 != "lo"),
+            Clients::Interfaces(names) => names.iter().any(|name| name.single() != Some("lo")),
         }
     }
 
@@ -413,32 +366,10 @@ mod tests {
     }
 
     #[test]
-    fn marks() {
-        for good in [1, 251, 255, 17767, 4_294_967_293] {
-            assert_eq!(Mark::new(good).unwrap().routing(), good + 1);
-        }
-        for bad in [0, 252, 253, 254, u32::MAX - 1, u32::MAX] {
-            assert_eq!(Mark::new(bad), Err(SpecError::Mark(bad)));
-        }
-    }
-
-    #[test]
-    fn interfaces() {
-        for good in ["eth1", "br-*", "veth0.100", "wg0", "a23456789012345", "eth0@x"] {
-            assert!(Interface::new(good).is_ok(), "{good}");
-        }
-        for bad in ["", "*", "eth 1", "e\"; flush ruleset", "a/b", "a234567890123456", "br*x", "..", "é", "a\n"] {
-            assert_eq!(Interface::new(bad), Err(SpecError::Interface(bad.to_owned())), "{bad}");
-        }
-    }
-
-    #[test]
     fn loopback_and_redirect() {
         let spec = |mode, listener: &str, interfaces: &[&str]| {
-            let mut gateway = config(&[listener]);
-            gateway.mode = mode;
-            gateway.interfaces = interfaces.iter().map(ToString::to_string).collect();
-            Spec::of(&gateway, &RuleSet::default())
+            let gateway = config(&[listener], interfaces);
+            Spec::of(&GatewayConfig { mode, ..gateway }, &RuleSet::default())
         };
         let loopback = SpecError::Loopback("127.0.0.1:3129".parse().unwrap());
         for interfaces in [&[][..], &["eth1"], &["lo", "eth1"]] {
@@ -449,8 +380,10 @@ mod tests {
         assert!(spec(HandOver::Tproxy, "127.0.0.1:3129", &[]).is_ok());
     }
 
-    fn config(listen: &[&str]) -> GatewayConfig {
-        let loaded = crate::config::load(&crate::config::Overrides::default(), false).unwrap();
+    fn config(listen: &[&str], interfaces: &[&str]) -> GatewayConfig {
+        let interfaces = interfaces.iter().map(ToString::to_string).collect();
+        let flags = crate::config::Overrides { interfaces, ..Default::default() };
+        let loaded = crate::config::load(&flags, false).unwrap();
         GatewayConfig { listen: addrs(listen), ..loaded.config.gateway }
     }
 
@@ -500,7 +433,7 @@ mod tests {
 
     /// Without `lo` IPv6 takes no route over it; IPv4 does.
     fn fail_to_replace() {
-        let spec = |listen: &[&str]| Spec::of(&config(listen), &RuleSet::default()).unwrap();
+        let spec = |listen: &[&str]| Spec::of(&config(listen, &[]), &RuleSet::default()).unwrap();
         let (first, second) = (spec(&["0.0.0.0:3129"]), spec(&["0.0.0.0:3131", "[::]:3131"]));
         let mut installed = Installed::install(&first).unwrap();
         run(Program::Ip, &["link", "set", "lo", "down"], "").unwrap();
@@ -518,7 +451,7 @@ mod tests {
     }
 
     fn install_and_remove() {
-        let spec = |listen: &str| Spec::of(&config(&[listen]), &RuleSet::default()).unwrap();
+        let spec = |listen: &str| Spec::of(&config(&[listen], &[]), &RuleSet::default()).unwrap();
         let table = || in_force().unwrap().table;
         let nothing = InForce { table: None, routing: Vec::new() };
         let first = Installed::install(&spec("0.0.0.0:3129")).unwrap();
