@@ -228,7 +228,7 @@ fn errors_say_what_to_do() {
         "`a b` is no name of a network interface",
     );
     let (_folder, path) = config("[gateway]\nlisten = \"0.0.0.0:3129\"\nmark = 253\n");
-    check(namespace.gateway(&["up", "--config", &path]), 2, "the mark 253 cannot be used: the one after it numbers");
+    check(namespace.gateway(&["up", "--config", &path]), 2, "numbers a routing table\n  4 | mark = 253\n");
     let mut nobody = namespace.command("setpriv");
     nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);
     nobody.args(["sh", "-c", "exec \"$0\" gateway up --gateway=0.0.0.0:3129 </dev/null", EGRET]).current_dir("/");
