@@ -87,7 +87,11 @@ async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connect
     loop {
         // Waiting before there is a connection would keep its place from another listener.
         let (stream, client) = listener::accept(&listener).await;
-        let place = core.shared.limiter.place().await;
+        let Ok(place) = core.shared.limiter.place().await else {
+            let session = Session { core: core.clone(), client: ClientAddr::new(client) };
+            Box::pin(refuse(&session, front, stream, Reason::LimitConnections)).await;
+            continue;
+        };
         if !cfg!(target_os = "linux") {
             dial::no_delay(&stream);
         }
@@ -116,15 +120,18 @@ async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: Clie
             }
             drop(client_place);
         }
-        Err(()) => match front {
-            Front::Explicit => {
-                Box::pin(session.record_malformed(Via::Http, About::Nothing, Reason::LimitClient)).await;
-            }
-            Front::Gateway => Box::pin(gateway::refuse(&session, stream)).await,
-        },
+        Err(()) => Box::pin(refuse(&session, front, stream, Reason::LimitClient)).await,
     }
     drop(counted);
     drop(place);
+}
+
+/// Refuses a connection of which nothing was read.
+async fn refuse(session: &Session, front: Front, stream: TcpStream, reason: Reason) {
+    match front {
+        Front::Explicit => session.record_malformed(Via::Http, About::Nothing, reason).await,
+        Front::Gateway => gateway::refuse(session, stream, reason).await,
+    }
 }
 
 /// A connection that is open, for the metrics.
