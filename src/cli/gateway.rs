@@ -14,7 +14,7 @@ use crate::net::nft::{self, InForce, Spec};
 const EXAMPLES: &str = "\
 Examples:
   egret gateway up --gateway 0.0.0.0:3129 --interface veth0  hand over what comes in by veth0
-  egret gateway up --print | sudo sh                         read it first, or have somebody else run it
+  egret gateway up --gateway 0.0.0.0:3129 --print | sudo sh  read it first, or have somebody else run it
   egret gateway show                                         what is in force
   egret gateway down                                         remove it all";
 

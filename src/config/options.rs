@@ -156,7 +156,7 @@ pub const OPTIONS: &[Opt] = &[
         "limits.connections",
         MANY,
         Default("10000"),
-        "Connections at once, or what descriptors are enough for; beyond them new ones wait.",
+        "Connections at once, or what descriptors are enough for; beyond them new ones wait, then are closed.",
     ),
     opt(
         "limits.connections_per_client",

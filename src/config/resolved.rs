@@ -157,7 +157,8 @@ impl std::fmt::Debug for Credentials {
 
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once, or half as many as there may be descriptors. At the cap new ones wait: one with each listener, the rest in the kernel's queue.
+    /// Connections at once, or half as many as there may be descriptors. At the cap new ones wait for two
+    /// seconds (one with each listener, the rest in the kernel's queue) and are then closed and logged.
     pub connections: usize,
     /// Connections and UDP flows at once from one address. At the cap new ones are closed or denied, and logged. 0: no cap.
     pub connections_per_client: usize,

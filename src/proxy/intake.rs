@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use crate::config::{DeniedUdp, GatewayConfig, HandOver};
-use crate::flow::Via;
 use crate::net::icmp::Unreachable;
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::{self, ReplySockets};
@@ -21,21 +20,22 @@ pub(crate) struct Intake {
     dns: dns::Sockets,
 }
 
+/// A listener that is not to be had. Its text names the address.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    #[error(transparent)]
+    Explicit(io::Error),
+    #[error(transparent)]
+    Gateway(io::Error),
+    #[error(transparent)]
+    Dns(io::Error),
+}
+
 /// How a connection is served, by where it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Front {
     Explicit,
     Gateway,
-}
-
-impl Front {
-    /// What is recorded of a connection that said nothing yet.
-    pub(super) fn via(self) -> Via {
-        match self {
-            Front::Explicit => Via::Http,
-            Front::Gateway => Via::Gateway,
-        }
-    }
 }
 
 /// The listeners of one front-end. A worker has one for each address.
@@ -63,24 +63,26 @@ pub(super) struct Doors {
 }
 
 impl Intake {
-    /// Binds everything that is configured, for so many workers. An error names the address.
+    /// Binds everything that is configured, for so many workers.
     pub(crate) fn bind(
         explicit: &[SocketAddr],
         gateway: &GatewayConfig,
         dns: &[SocketAddr],
         workers: usize,
-    ) -> io::Result<Intake> {
+    ) -> Result<Intake, BindError> {
         if !gateway.listen.is_empty() && !cfg!(target_os = "linux") {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"));
+            let error = io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux");
+            return Err(BindError::Gateway(error));
         }
         let handed_over = match gateway.mode {
             HandOver::Tproxy => Accepts::AnyAddress,
             HandOver::Redirect => Accepts::ItsOwn,
         };
-        let explicit = Door::bind(explicit, workers, Accepts::ItsOwn)?;
-        let door = Door::bind(&gateway.listen, workers, handed_over)?;
-        let datagrams = Datagrams::bind(&door.addrs, gateway, workers)?;
-        Ok(Intake { explicit, gateway: door, datagrams, dns: dns::Sockets::bind(dns)? })
+        let explicit = Door::bind(explicit, workers, Accepts::ItsOwn).map_err(BindError::Explicit)?;
+        let door = Door::bind(&gateway.listen, workers, handed_over).map_err(BindError::Gateway)?;
+        let datagrams = Datagrams::bind(&door.addrs, gateway, workers).map_err(BindError::Gateway)?;
+        let dns = dns::Sockets::bind(dns).map_err(BindError::Dns)?;
+        Ok(Intake { explicit, gateway: door, datagrams, dns })
     }
 
     /// Sockets of another network, in which everything is handed over: for `egret run`, whose jail opens them.

@@ -44,7 +44,7 @@ use crate::telemetry::Log;
 pub(crate) use auth::same_secret;
 #[cfg(target_os = "linux")]
 pub(crate) use dns::Sockets as DnsSockets;
-pub(crate) use intake::Intake;
+pub(crate) use intake::{BindError, Intake};
 pub(crate) use shared::{Active, Lifecycle, Shared};
 
 /// What the data plane runs with, beside its sockets.

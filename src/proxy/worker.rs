@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
 
 use crate::config::DnsConfig;
-use crate::flow::{ClientAddr, Reason};
+use crate::flow::{ClientAddr, Reason, Via};
 use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
@@ -87,7 +87,11 @@ async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connect
     loop {
         // Waiting before there is a connection would keep its place from another listener.
         let (stream, client) = listener::accept(&listener).await;
-        let place = core.shared.limiter.place().await;
+        let Ok(place) = core.shared.limiter.place().await else {
+            let session = Session { core: core.clone(), client: ClientAddr::new(client) };
+            Box::pin(refuse(&session, front, stream, Reason::LimitConnections)).await;
+            continue;
+        };
         if !cfg!(target_os = "linux") {
             dial::no_delay(&stream);
         }
@@ -116,10 +120,18 @@ async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: Clie
             }
             drop(client_place);
         }
-        Err(()) => Box::pin(session.record_malformed(front.via(), About::Nothing, Reason::LimitClient)).await,
+        Err(()) => Box::pin(refuse(&session, front, stream, Reason::LimitClient)).await,
     }
     drop(counted);
     drop(place);
+}
+
+/// Refuses a connection of which nothing was read.
+async fn refuse(session: &Session, front: Front, stream: TcpStream, reason: Reason) {
+    match front {
+        Front::Explicit => session.record_malformed(Via::Http, About::Nothing, reason).await,
+        Front::Gateway => gateway::refuse(session, stream, reason).await,
+    }
 }
 
 /// A connection that is open, for the metrics.
