@@ -16,11 +16,11 @@ use crate::flow::{ClientAddr, Host, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
+use super::super::denied::Denial;
 use super::super::records::{About, Opened};
 use super::super::session::{Ask, Permitted, Refused, Session};
 use super::super::shared::Core;
 use super::Table;
-use super::denied::Denial;
 
 /// Datagrams that wait for a decision, and their bytes. Beyond it they are *dropped and counted*.
 const EARLY: usize = 16;
