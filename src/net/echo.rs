@@ -6,7 +6,7 @@
 //! carried, errors about a request neither. Takes `CAP_NET_RAW`, and Linux.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdUdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use nix::net::if_::if_indextoname;
 use nix::sys::socket::{LinkAddr, SockaddrStorage, recvfrom};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UdpSocket;
 
 use super::dial::set_mark;
 use super::icmp::checksum;
@@ -125,13 +125,13 @@ pub(crate) struct Echo<'a> {
 
 /// Takes requests. The identifier stands where a datagram has its client's port; the destination has none.
 pub(crate) struct Requests {
-    socket: AsyncFd<Socket>,
+    socket: UdpSocket,
     /// Names, of which some end with `*`; empty: any.
     interfaces: Vec<String>,
 }
 
 /// Takes replies to what Egret asked.
-pub(crate) struct Replies(AsyncFd<Socket>);
+pub(crate) struct Replies(UdpSocket);
 
 /// Asks and answers.
 pub(crate) struct Senders {
@@ -147,8 +147,9 @@ impl Sockets {
             set_mark(&origins, mark)?;
             set_mark(&answers, mark)?;
         }
-        let replies = AsyncFd::with_interest(origins.try_clone()?, Interest::READABLE)?;
-        let requests = AsyncFd::with_interest(requests, Interest::READABLE)?;
+        // To the runtime both are sockets for datagrams like any other.
+        let replies = UdpSocket::from_std(origins.try_clone()?.into())?;
+        let requests = UdpSocket::from_std(requests.into())?;
         let requests = Requests { socket: requests, interfaces: interfaces.to_vec() };
         Ok((requests, Replies(replies), Senders { origins, answers }))
     }
@@ -211,11 +212,11 @@ fn sender(from: &SockaddrStorage) -> Option<(IpAddr, usize)> {
 }
 
 /// The next packet. After some in a row others have their turn, which tokio sees to.
-async fn receive<A: nix::sys::socket::SockaddrLike>(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> (usize, Option<A>) {
+async fn receive<A: nix::sys::socket::SockaddrLike>(socket: &UdpSocket, buffer: &mut [u8]) -> (usize, Option<A>) {
     let mut told = false;
     loop {
-        let received =
-            socket.async_io(Interest::READABLE, |socket| Ok(recvfrom::<A>(socket.as_raw_fd(), buffer)?)).await;
+        let read = || Ok(recvfrom::<A>(socket.as_raw_fd(), buffer)?);
+        let received = socket.async_io(Interest::READABLE, read).await;
         match received {
             Ok(received) => return received,
             Err(error) => {
@@ -373,7 +374,7 @@ fn is_near_by(addr: IpAddr) -> bool {
 /// Is this an address of some other machine's? The kernel answers for its own, and nobody for a network's broadcast
 /// address: both can be bound to. Where `ip_nonlocal_bind` is set so can all be, and no echo is carried.
 pub(crate) fn is_elsewhere(addr: IpAddr) -> bool {
-    UdpSocket::bind((addr, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+    StdUdpSocket::bind((addr, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 #[cfg(test)]
@@ -415,6 +416,8 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut [u8]);
+
     const V4: (&str, &str) = ("192.0.2.10:4242", "198.51.100.7:0");
     const V6: (&str, &str) = ("[2001:db8:1::10]:4242", "[2001:db8:2::7]:0");
 
@@ -442,7 +445,7 @@ mod tests {
 
     #[test]
     fn passes_over_what_is_not_plain() {
-        let v4: [(&str, fn(&mut [u8])); 8] = [
+        let v4: [(&str, Change); 8] = [
             ("a reply", |packet| packet[20] = V4_REPLY),
             ("another code", |packet| packet[21] = 1),
             ("options", |packet| packet[0] = 0x46),
@@ -452,7 +455,7 @@ mod tests {
             ("UDP", |packet| packet[9] = 17),
             ("no room for a header", |packet| packet[3] = 27),
         ];
-        let v6: [(&str, fn(&mut [u8])); 4] = [
+        let v6: [(&str, Change); 4] = [
             ("a reply", |packet| packet[40] = V6_REPLY),
             ("an extension header", |packet| packet[6] = 0),
             ("its last hop", |packet| packet[7] = 1),
