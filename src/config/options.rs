@@ -151,7 +151,12 @@ pub const OPTIONS: &[Opt] = &[
         "A network rule that denies what a DNAT rule allowed is `ignored`, or `overrides` it.",
     ),
     opt("limits", Table, Optional, "Bounds on what clients can take."),
-    opt("limits.connections", MANY, Default("10000"), "Connections at once; beyond them new ones wait."),
+    opt(
+        "limits.connections",
+        MANY,
+        Default("10000"),
+        "Connections at once, or what descriptors are enough for; beyond them new ones wait.",
+    ),
     opt(
         "limits.connections_per_client",
         Count { min: 0, max: 10_000_000 },

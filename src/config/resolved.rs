@@ -157,7 +157,7 @@ impl std::fmt::Debug for Credentials {
 
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once. At the cap new ones wait: one with each listener, the rest in the kernel's queue.
+    /// Connections at once, or half as many as there may be descriptors. At the cap new ones wait: one with each listener, the rest in the kernel's queue.
     pub connections: usize,
     /// Connections at once from one address. At the cap new ones are closed and logged. 0: no cap.
     pub connections_per_client: usize,

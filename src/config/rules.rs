@@ -211,6 +211,10 @@ impl RuleReader<'_> {
         }
         let destinations = self.addresses(rule, "destination_addresses", Tags::Refused);
         self.want_one(rule, &["destination_addresses"], "no destination");
+        if destinations.is_any() {
+            let problem = Problem::new("a DNAT rule translates the firewall's own addresses, not all there are");
+            self.findings.error(&rule.place_of_key("destination_addresses"), problem.mend("name them"));
+        }
         let ports = self.ports(rule, protocols);
         let translated = self.translated(rule);
         Some(DnatRule { name, sources, protocols: protocols?, destinations, ports: ports?, translated: translated? })

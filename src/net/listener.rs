@@ -114,6 +114,24 @@ fn is_of_this_machine(addr: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == addr)
 }
 
+/// Descriptors that connections leave alone: those of listeners, runtimes, logs and name servers.
+#[cfg(unix)]
+const RESERVE: u64 = 64;
+
+/// Connections that the descriptors of this process are enough for, once it has as many as it may: each takes two, the
+/// client's and the origin's.
+pub(crate) fn room_for_connections() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+        let Some(maximum) = getrlimit(Resource::Nofile).maximum else { return usize::MAX };
+        let room = (maximum - RESERVE.min(maximum / 2)) / 2;
+        usize::try_from(room).unwrap_or(usize::MAX).max(1)
+    }
+    #[cfg(not(unix))]
+    usize::MAX
+}
+
 /// Lets the process have as many descriptors as it may. Where that fails, what it had is left to it.
 pub(crate) fn raise_descriptor_limit() {
     #[cfg(unix)]

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::flow::{AddrClass, HostName, Protocol, Reason, Verdict};
 
 use super::applications::{ApplicationIndex, ApplicationQuery, Near};
-use super::decision::{Address, Decision, Query, RuleId, RuleName};
+use super::decision::{Address, Decision, Direction, Query, RuleId, RuleName};
 use super::endpoints::EndpointIndex;
 use super::guard::Guard;
 use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
@@ -89,7 +89,8 @@ impl Policy {
             port: query.port,
         };
         let by_network = self.network.of(query.protocol);
-        if let Some(dnat) = self.dnat.of(query.protocol).first(&network) {
+        let inbound = query.direction == Direction::Inbound;
+        if let Some(dnat) = self.dnat.of(query.protocol).first(&network).filter(|_| inbound) {
             let deciding = self.taken_back(dnat, query).unwrap_or(dnat);
             return self.decision_of(deciding, query.address);
         }

@@ -17,11 +17,21 @@ pub struct Query<'a> {
     pub name: Option<&'a HostName>,
     pub address: Address,
     pub port: u16,
+    pub direction: Direction,
     /// Names of [`Policy::network_fqdns`](super::Policy::network_fqdns) that resolve to the address at present: network
     /// rules for them match it, whatever the client asked for.
     pub resolved: &'a [HostName],
     /// Path and query of a plain HTTP request; nobody sees those of an encrypted one.
     pub path: Option<&'a str>,
+}
+
+/// Whether DNAT rules count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// It may be meant for an address that a DNAT rule translates.
+    Inbound,
+    /// DNAT rules are passed over: they are for what comes in, and open nothing outbound.
+    Outbound,
 }
 
 /// The destination's address, and who says so.
@@ -46,18 +56,23 @@ impl Address {
 }
 
 impl<'a> Query<'a> {
-    /// A question about a host as the client named it.
+    /// A question about a host as the client named it. All rules count.
     pub fn new(client: Option<IpAddr>, protocol: Protocol, host: &'a Host, port: u16) -> Query<'a> {
         let (name, address) = match host {
             Host::Name(name) => (Some(name), Address::Unknown),
             Host::Addr(addr) => (None, Address::Given(addr.to_canonical())),
         };
-        Query { client, protocol, name, address, port, resolved: &[], path: None }
+        Query { client, protocol, name, address, port, direction: Direction::Inbound, resolved: &[], path: None }
     }
 
     /// The same flow once a DNAT rule has led it elsewhere.
     pub(super) fn translated<'b>(&self, to: &'b Translated) -> Query<'b> {
         Query::new(self.client, self.protocol, &to.host, to.port)
+    }
+
+    /// The same, by network and application rules alone.
+    pub fn outbound(self) -> Query<'a> {
+        Query { direction: Direction::Outbound, ..self }
     }
 
     pub fn with_address(self, address: Address) -> Query<'a> {
@@ -102,11 +117,6 @@ impl Decision {
 
     pub(super) fn deny(reason: Reason, rule: Option<RuleId>) -> Decision {
         Decision { verdict: Verdict::Deny, reason, rule, address_matters: false }
-    }
-
-    /// The same for a flow that goes out: DNAT rules are for what comes in, and allow nothing else.
-    pub fn outbound(self) -> Decision {
-        if self.reason == Reason::DnatRule { Decision::deny(Reason::NotAllowed, None) } else { self }
     }
 
     /// The permit that an allowed flow needs to go upstream.

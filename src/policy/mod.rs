@@ -23,7 +23,7 @@ mod walk;
 
 pub use address::{AddressError, AddressRange, AddressSet, NamedRanges};
 pub use compiled::Policy;
-pub use decision::{Address, Decision, Denied, Permit, Query, RuleId, RuleName};
+pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleName};
 pub use guard::PrivateAddresses;
 pub use order::{AnyRule, OrderedRule, in_order};
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};

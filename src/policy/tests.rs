@@ -165,6 +165,7 @@ struct Asked {
     name: Option<HostName>,
     address: Address,
     port: u16,
+    direction: Direction,
     resolved: Vec<HostName>,
     path: Option<&'static str>,
 }
@@ -207,13 +208,16 @@ fn asked() -> impl Strategy<Value = Asked> {
     let resolved =
         vec(select(vec!["a.test", "b.a.test", "test"]).prop_map(|name| HostName::parse(name).unwrap()), 0..3);
     let path = select(vec![None, Some("/x"), Some("/x/y?q"), Some("/"), Some("/x/../y")]);
-    (prop::option::of(ip()), select(protocols), host, select(vec![80, 443, 1433, 450, 22]), path, resolved).prop_map(
-        |(client, protocol, (name, address), port, path, resolved)| Asked {
+    let port = select(vec![80, 443, 1433, 450, 22]);
+    let direction = select(vec![Direction::Inbound, Direction::Outbound]);
+    (prop::option::of(ip()), select(protocols), host, port, direction, path, resolved).prop_map(
+        |(client, protocol, (name, address), port, direction, path, resolved)| Asked {
             client,
             protocol,
             name,
             address,
             port,
+            direction,
             resolved,
             path,
         },
@@ -236,6 +240,7 @@ proptest! {
                 name: flow.name.as_ref(),
                 address: flow.address,
                 port: flow.port,
+                direction: flow.direction,
                 resolved: &flow.resolved,
                 path: flow.path,
             };

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::flow::{AddrClass, Protocol, Reason, Verdict};
 
 use super::address::AddressSet;
-use super::decision::{Address, Decision, Query, RuleId};
+use super::decision::{Address, Decision, Direction, Query, RuleId};
 use super::guard::{PrivateAddresses, names_itself};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
@@ -125,6 +125,9 @@ pub fn walk<'a>(set: &'a RuleSet, switches: impl Into<Switches>, query: &Query<'
             decision = Some(Decision::deny(Reason::BadPath, None));
             address_matters = false;
             break;
+        }
+        if query.direction == Direction::Outbound && matches!(rule.rule, AnyRule::Dnat(_)) {
+            continue;
         }
         let misses = misses(rule.rule, query);
         let matched = misses.is_empty();

@@ -30,27 +30,25 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
         return None;
     };
     let to = session.core.shared.meant_by(dst);
-    if session.core.shared.is_own(dst) {
-        session.record_malformed(Via::Gateway, About::To(&to), Reason::Loop).await;
-        reset(stream);
-        return None;
-    }
     let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Tcp], path: None };
-    let decided = match session.authorize_inbound(ask).await {
-        Some(decided) => decided,
-        None => session.authorize(ask).await,
-    };
-    match decided {
+    match session.authorize_handed_over(ask).await {
         Ok(permitted) => pass(&session, stream, permitted, ask).await,
         Err(refused) if is_looked_into(&refused, dst.port()) => look(&session, stream, refused, ask).await,
         Err(refused) => deny(&session, stream, refused, ask).await,
     }
 }
 
+/// Refuses a client that has as many connections as it may.
+pub(super) async fn refuse(session: &Session, stream: TcpStream) {
+    let to = original_destination(&stream).map(|dst| session.core.shared.meant_by(dst));
+    let about = to.as_ref().map_or(About::Nothing, About::To);
+    session.record_malformed(Via::Gateway, about, Reason::LimitClient).await;
+}
+
 /// No rule decided, and the port is one where names do.
 fn is_looked_into(refused: &Refused, port: u16) -> bool {
     refused.decision.rule.is_none()
-        && refused.reason != Reason::LogUnavailable
+        && !matches!(refused.reason, Reason::LogUnavailable | Reason::Loop)
         && refused.active.policy.is_intercepted(port)
 }
 
@@ -84,7 +82,7 @@ async fn look(session: &Rc<Session>, mut stream: TcpStream, refused: Refused, as
     };
     let refused = Refused { protocol: spoken(speaks), ..refused };
     match peek.first(speaks).await {
-        Ok(First::Http) => plain(session, stream, held, ask.to.port).await,
+        Ok(First::Http) => plain(session, stream, held, ask.to).await,
         Ok(First::Tls(ClientHello { sni: None, .. }, _)) => {
             close(session, stream, refused.because(Reason::MissingSni), ask).await
         }
@@ -139,8 +137,8 @@ async fn tls(
 }
 
 /// Plain HTTP, each request by its own Host header.
-async fn plain(session: &Rc<Session>, stream: TcpStream, held: BytesMut, port: u16) -> Outcome {
-    match http::serve(session.clone(), stream, held, Form::Gateway(port)).await {
+async fn plain(session: &Rc<Session>, stream: TcpStream, held: BytesMut, to: &Authority) -> Outcome {
+    match http::serve(session.clone(), stream, held, Form::Gateway(to.clone())).await {
         http::After::Switched(tunnel) => Some(tunnel),
         http::After::Closed | http::After::Connect(..) => None,
     }
@@ -156,7 +154,7 @@ async fn close(session: &Session, stream: TcpStream, refused: Refused, ask: Ask<
 /// Refuses on any other port.
 async fn deny(session: &Session, mut stream: TcpStream, refused: Refused, ask: Ask<'_>) -> Outcome {
     session.record_refused(ask, &refused, None).await;
-    if session.core.shared.gateway.denied_tcp == DeniedTcp::Silence {
+    if session.core.shared.gateway.denied_tcp == DeniedTcp::Silence && refused.reason != Reason::Loop {
         be_silent(session, &mut stream).await;
     }
     reset(stream);
@@ -168,11 +166,11 @@ async fn be_silent(session: &Session, stream: &mut TcpStream) {
     let Ok(_place) = session.core.shared.silent.try_acquire() else { return };
     let mut waste = [0; 512];
     let gone = async { while let Ok(1..) = stream.read(&mut waste).await {} };
-    let kill = session.core.shared.lifecycle.drain.cancelled();
+    let drained = session.core.shared.lifecycle.drain.cancelled();
     tokio::select! {
         // At the deadline it is reset.
         _ = timeout(session.timeouts().silence, gone) => {}
-        () = kill => {}
+        () = drained => {}
     }
 }
 

@@ -35,8 +35,8 @@ pub(super) enum Form {
     /// Inside a tunnel to this host and port, which every Host header has to name again.
     Tunnel(Via, Authority),
     /// To the host itself, by a gateway that the client knows nothing of. The Host header says which; the connection
-    /// was to this port.
-    Gateway(u16),
+    /// was to this host and port.
+    Gateway(Authority),
 }
 
 impl Form {
@@ -50,8 +50,8 @@ impl Form {
 
     fn about(&self) -> About<'_> {
         match self {
-            Form::Proxy | Form::Gateway(_) => About::Nothing,
-            Form::Tunnel(_, to) => About::To(to),
+            Form::Proxy => About::Nothing,
+            Form::Tunnel(_, to) | Form::Gateway(to) => About::To(to),
         }
     }
 }
@@ -249,8 +249,8 @@ impl Connection {
         if host.is_some_and(|host| host != to) {
             return Err(Unclear { reason: Reason::HostUriMismatch, to: Some(to) });
         }
-        if let Form::Gateway(port) = self.form
-            && to.port != port
+        if let Form::Gateway(dialled) = &self.form
+            && to.port != dialled.port
         {
             return Err(Unclear { reason: Reason::HostPortMismatch, to: Some(to) });
         }
@@ -259,8 +259,10 @@ impl Connection {
 
     /// The port that a Host header without one speaks of.
     fn port_of_host(&self) -> u16 {
-        match self.form {
-            Form::Gateway(port) if self.session.core.shared.gateway.host_without_port == HostWithoutPort::Any => port,
+        match &self.form {
+            Form::Gateway(dialled) if self.session.core.shared.gateway.host_without_port == HostWithoutPort::Any => {
+                dialled.port
+            }
             _ => 80,
         }
     }
@@ -273,7 +275,11 @@ impl Connection {
     async fn malformed(&self, request: &Request<Incoming>, unclear: &Unclear) -> Refusal {
         let Unclear { reason, to } = unclear;
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-        let about = to.as_ref().map_or(host.map_or(About::Nothing, About::Raw), About::To);
+        let unknown = match &self.form {
+            Form::Gateway(dialled) => About::To(dialled),
+            Form::Proxy | Form::Tunnel(..) => host.map_or(About::Nothing, About::Raw),
+        };
+        let about = to.as_ref().map_or(unknown, About::To);
         self.session.record_malformed(self.form.via(), about, *reason).await;
         match to {
             // Azure drops such traffic without a word (rule-processing.md).

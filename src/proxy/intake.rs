@@ -4,16 +4,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
+use socket2::Domain;
+
 use crate::config::{DeniedUdp, GatewayConfig, HandOver};
-use crate::flow::Via;
 #[cfg(target_os = "linux")]
 use crate::net::echo;
 use crate::net::icmp::Unreachable;
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::{self, ReplySockets};
-
-#[cfg(target_os = "linux")]
-use socket2::Domain;
 
 use super::dns;
 
@@ -33,16 +32,6 @@ pub(crate) struct Intake {
 pub(super) enum Front {
     Explicit,
     Gateway,
-}
-
-impl Front {
-    /// What is recorded of a connection that said nothing yet.
-    pub(super) fn via(self) -> Via {
-        match self {
-            Front::Explicit => Via::Http,
-            Front::Gateway => Via::Gateway,
-        }
-    }
 }
 
 /// The listeners of one front-end. A worker has one for each address.

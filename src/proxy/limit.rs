@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
+use crate::net::listener::room_for_connections;
 
 pub(super) struct Limiter {
     all: Arc<Semaphore>,
@@ -28,9 +29,14 @@ pub(super) struct ClientPlace {
 }
 
 impl Limiter {
+    /// What is accepted without a descriptor to dial with could only be failed: such connections wait as well.
     pub(super) fn new(limits: &Limits) -> Limiter {
+        let room = room_for_connections();
+        if room < limits.connections {
+            tracing::info!("descriptors are enough for {room} connections at once, not for {}", limits.connections);
+        }
         Limiter {
-            all: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
+            all: Arc::new(Semaphore::new(limits.connections.min(room).min(Semaphore::MAX_PERMITS))),
             per_client: limits.connections_per_client,
             clients: Arc::default(),
         }

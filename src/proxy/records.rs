@@ -51,8 +51,6 @@ pub(super) enum About<'a> {
     /// A destination that could not be read, as it was sent.
     Raw(&'a [u8]),
     To(&'a Authority),
-    /// The same of a datagram.
-    Datagram(&'a Authority),
 }
 
 impl Session {
@@ -98,14 +96,14 @@ impl Session {
         let (host, port) = match about {
             About::Nothing => (None, 0),
             About::Raw(raw) => (Some(Seen::Raw(Escaped::name(raw))), 0),
-            About::To(to) | About::Datagram(to) => (Some(Seen::Valid(to.host.clone())), to.port),
+            About::To(to) => (Some(Seen::Valid(to.host.clone())), to.port),
         };
         let record = FlowRecord {
             ts: Timestamp::now(),
             flow: self.core.next_flow(),
             via,
             client: self.client,
-            protocol: if matches!(about, About::Datagram(_)) { Protocol::Udp } else { Protocol::Tcp },
+            protocol: Protocol::Tcp,
             host,
             port,
             sni: None,

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 
-use crate::flow::{Authority, ClientAddr, Host, Protocol, Reason, Verdict, Via};
+use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
 use crate::net::dial::{dial, dial_udp};
 use crate::net::dns::FqdnTable;
 use crate::net::relay::{End, Relayed, Side, relay, reset_when_dropped};
-use crate::policy::{Address, Decision, Permit, Query, Translated};
+use crate::policy::{Address, Decision, Direction, Permit, Query, Translated};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
 use super::answer::Answer;
@@ -44,6 +44,9 @@ pub(super) struct Permitted {
     pub(super) protocol: Protocol,
     /// Never empty; the one that was dialled comes first.
     routes: Vec<Route>,
+    /// Names of network rules that led to the address when it was decided: it is judged by them again, whatever they lead
+    /// to by then.
+    known_as: Vec<HostName>,
     pub(super) active: InForce,
 }
 
@@ -119,35 +122,54 @@ impl Session {
         let unresolved = |reason| if decision.verdict == Verdict::Deny { decision.reason } else { reason };
         if let (Some(redirect), Ok(permit)) = (self.core.resolver.redirected(ask.to), decision.permit()) {
             let answers = self.resolve(&redirect).await.map_err(|reason| refused(unresolved(reason)))?;
-            let judged = self.query(ask, protocol, &self.core.shared.directory.fqdns()).address;
+            let judged = self.query(ask, protocol, &[]).address;
             let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
             let routes = addrs.map(|addr| Route { addr, judged }).collect();
-            return self.without_own(Permitted { permit, protocol, routes, active: active.clone() });
+            let known_as = names_of(&self.core.shared.directory.fqdns(), ask).to_vec();
+            return self.without_own(Permitted { permit, protocol, routes, known_as, active: active.clone() });
         }
         let answers = self.resolve(ask.to).await.map_err(|reason| refused(unresolved(reason)))?;
         self.judge(&active, ask, protocol, &answers)
     }
 
+    /// Decides about what the kernel handed over: as a DNAT rule leads it, else as about any other.
+    pub(super) async fn authorize_handed_over(&self, ask: Ask<'_>) -> Result<Permitted, Refused> {
+        if let Host::Addr(ip) = ask.to.host
+            && self.core.shared.is_own(SocketAddr::new(ip, ask.to.port))
+        {
+            let active = self.core.active();
+            let (protocol, decision) = self.first_allowed(&active, ask);
+            return Err(Refused { reason: Reason::Loop, decision, protocol, dst: None, active });
+        }
+        match self.translate(ask).await {
+            Some(decided) => decided,
+            None => self.authorize(ask).await,
+        }
+    }
+
     /// The flow as a DNAT rule leads it; None where none takes it. A name that leads nowhere is no match, and of one
     /// with several addresses the first is taken (azure-docs, destination-nat-rules.md).
-    pub(super) async fn authorize_inbound(&self, ask: Ask<'_>) -> Option<Result<Permitted, Refused>> {
+    async fn translate(&self, ask: Ask<'_>) -> Option<Result<Permitted, Refused>> {
         let active = self.core.active();
         let protocol = ask.protocols[0];
         let (decision, judged) = {
             let fqdns = self.core.shared.directory.fqdns();
-            let query = self.query(ask, protocol, &fqdns);
-            (active.policy.decide(&query), query.address)
+            let query = self.query(ask, protocol, names_of(&fqdns, ask));
+            (active.policy.decide(&Query { direction: Direction::Inbound, ..query }), query.address)
         };
+        let refused = |reason| Some(Err(Refused { reason, decision, protocol, dst: None, active: active.clone() }));
+        if decision.reason == Reason::DeniedByRule {
+            return refused(decision.reason);
+        }
         let Translated { host, port } = active.policy.translated(&decision)?.clone();
         let permit = decision.permit().ok()?;
         if self.core.recorder.refusing() {
-            let reason = Reason::LogUnavailable;
-            return Some(Err(Refused { reason, decision, protocol, dst: None, active }));
+            return refused(Reason::LogUnavailable);
         }
         let to = Authority { host, port };
         let first = self.resolve(&to).await.ok()?.into_iter().find_map(Address::ip)?;
         let routes = vec![Route { addr: SocketAddr::new(first, port), judged }];
-        Some(self.without_own(Permitted { permit, protocol, routes, active }))
+        Some(self.without_own(Permitted { permit, protocol, routes, known_as: Vec::new(), active }))
     }
 
     /// The decision for the first protocol that is allowed; where none is, for the first.
@@ -155,7 +177,7 @@ impl Session {
         let mut denied = None;
         let fqdns = self.core.shared.directory.fqdns();
         for protocol in ask.protocols {
-            let decision = active.policy.decide(&self.query(ask, *protocol, &fqdns)).outbound();
+            let decision = active.policy.decide(&self.query(ask, *protocol, names_of(&fqdns, ask)));
             if decision.verdict == Verdict::Allow {
                 return (*protocol, decision);
             }
@@ -165,13 +187,9 @@ impl Session {
     }
 
     /// An address is judged by the names of network rules too that resolve to it.
-    fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol, fqdns: &'a FqdnTable) -> Query<'a> {
-        let resolved = match ask.to.host {
-            Host::Addr(addr) => fqdns.names_of(addr.to_canonical()),
-            Host::Name(_) => &[],
-        };
+    fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol, resolved: &'a [HostName]) -> Query<'a> {
         let query = Query::new(Some(self.client.ip()), protocol, &ask.to.host, ask.to.port);
-        Query { path: ask.path, resolved, ..query }
+        Query { path: ask.path, resolved, ..query.outbound() }
     }
 
     /// Keeps the addresses for which the same rule allows the flow as for the first that is allowed.
@@ -183,16 +201,17 @@ impl Session {
         answers: &[Address],
     ) -> Result<Permitted, Refused> {
         let fqdns = self.core.shared.directory.fqdns();
-        let query = self.query(ask, protocol, &fqdns);
+        let query = self.query(ask, protocol, names_of(&fqdns, ask));
         let mut permitted: Option<Permitted> = None;
         let mut refused = None;
         for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
             let dst = SocketAddr::new(ip, ask.to.port);
-            let decision = active.policy.decide(&query.with_address(answer)).outbound();
+            let decision = active.policy.decide(&query.with_address(answer));
             let route = Route { addr: dst, judged: answer };
             match (decision.permit(), &mut permitted) {
                 (Ok(permit), None) => {
-                    permitted = Some(Permitted { permit, protocol, routes: vec![route], active: active.clone() });
+                    let (routes, known_as) = (vec![route], query.resolved.to_vec());
+                    permitted = Some(Permitted { permit, protocol, routes, known_as, active: active.clone() });
                 }
                 (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => first.routes.push(route),
                 (Ok(_), Some(_)) => {}
@@ -206,7 +225,7 @@ impl Session {
             return self.without_own(permitted);
         }
         Err(refused.unwrap_or_else(|| {
-            let decision = active.policy.decide(&query).outbound();
+            let decision = active.policy.decide(&query);
             let failed = decision.verdict == Verdict::Allow;
             let reason = if failed { Reason::NameUnresolvable } else { decision.reason };
             Refused { reason, decision, protocol, dst: None, active: active.clone() }
@@ -240,13 +259,12 @@ impl Session {
     /// Decides again, for a protocol that has shown itself.
     pub(super) fn reauthorize(&self, ask: Ask<'_>, permitted: Permitted) -> Result<Permitted, Refused> {
         let address = permitted.judged();
-        let Permitted { routes, active, .. } = permitted;
+        let Permitted { routes, known_as, active, .. } = permitted;
         let protocol = ask.protocols[0];
-        let fqdns = self.core.shared.directory.fqdns();
-        let query = self.query(ask, protocol, &fqdns).with_address(address);
-        let decision = active.policy.decide(&query).outbound();
+        let query = self.query(ask, protocol, &known_as).with_address(address);
+        let decision = active.policy.decide(&query);
         match decision.permit() {
-            Ok(permit) => Ok(Permitted { permit, protocol, routes, active }),
+            Ok(permit) => Ok(Permitted { permit, protocol, routes, known_as, active }),
             Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
         }
     }
@@ -296,10 +314,13 @@ impl Session {
         };
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
-        if matches!(end, End::Idle) {
+        match end {
             // As Azure Firewall does, so that both ends learn that the connection is no more.
-            reset_when_dropped(client);
-            reset_when_dropped(origin);
+            End::Idle => [client, origin].into_iter().for_each(reset_when_dropped),
+            // An end would say that all was said.
+            End::Reset(Side::Client) => reset_when_dropped(origin),
+            End::Reset(Side::Origin) => reset_when_dropped(client),
+            End::Eof(_) | End::Cut(_) => {}
         }
         let (by, why) = match end {
             End::Eof(side) => (closed_by(side), CloseWhy::Eof),
@@ -336,14 +357,13 @@ impl Session {
         if Rc::ptr_eq(&active, &permitted.active) {
             return true;
         }
-        let fqdns = self.core.shared.directory.fqdns();
-        let query = self.query(ask, permitted.protocol, &fqdns).with_address(permitted.judged());
-        let decision = active.policy.decide(&query);
+        let query = self.query(ask, permitted.protocol, &permitted.known_as).with_address(permitted.judged());
         if permitted.is_inbound() {
+            let decision = active.policy.decide(&Query { direction: Direction::Inbound, ..query });
             return active.policy.translated(&decision)
                 == permitted.active.policy.translated(&permitted.permit.decision());
         }
-        decision.outbound().verdict == Verdict::Allow
+        active.policy.decide(&query).verdict == Verdict::Allow
     }
 
     /// The answer to a refused or failed flow, in the manner of the profile.
@@ -407,6 +427,14 @@ pub(super) struct Tunnel {
     pub(super) early: [Vec<u8>; 2],
     /// Bytes that were passed on before: up, down.
     pub(super) moved: [u64; 2],
+}
+
+/// The names of network rules that lead to the address that was asked for at present.
+fn names_of<'a>(fqdns: &'a FqdnTable, ask: Ask<'_>) -> &'a [HostName] {
+    match ask.to.host {
+        Host::Addr(addr) => fqdns.names_of(addr.to_canonical()),
+        Host::Name(_) => &[],
+    }
 }
 
 fn closed_by(side: Side) -> ClosedBy {

@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
 
 use crate::config::DnsConfig;
-use crate::flow::{ClientAddr, Reason};
+use crate::flow::{ClientAddr, Reason, Via};
 use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
@@ -135,7 +135,12 @@ async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: Clie
             }
             drop(client_place);
         }
-        Err(()) => Box::pin(session.record_malformed(front.via(), About::Nothing, Reason::LimitClient)).await,
+        Err(()) => match front {
+            Front::Explicit => {
+                Box::pin(session.record_malformed(Via::Http, About::Nothing, Reason::LimitClient)).await;
+            }
+            Front::Gateway => Box::pin(gateway::refuse(&session, stream)).await,
+        },
     }
     drop(counted);
     drop(place);

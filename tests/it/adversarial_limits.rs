@@ -342,16 +342,20 @@ fn a_client_that_leaves_while_it_waits() {
     assert_eq!(lab.origin.wait_noted(2).pop().as_deref(), Some("gone"));
 }
 
+/// A connection takes two: those for which there are none wait, and find their origin later.
 #[test]
-fn out_of_descriptors_it_recovers() {
+fn descriptors_do_not_run_out() {
     let origin = Origin::http_ok();
     let flags = ["--allow=http://ok.test".to_owned(), format!("--connect-to=ok.test:80:{}", origin.addr)];
-    let egret = Egret::with_descriptors(64, &flags);
-    let held: Vec<Client> = (0..120).map(|_| Client::connect(egret.addr)).collect();
-    assert!(poll(|| (egret.descriptors() >= 60).then_some(())).is_some(), "{} are open", egret.descriptors());
-    drop(held);
-    let mut client = Client::send_to(egret.addr, get("http://ok.test/", "ok.test"));
-    assert_eq!(client.status(), 200);
+    let egret = Egret::with_descriptors(100, &flags);
+    let mut clients: Vec<Client> = (0..120).map(|_| Client::connect(egret.addr)).collect();
+    // Who was served leaves its place to another.
+    let once = "GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nConnection: close\r\n\r\n";
+    clients.iter_mut().for_each(|client| client.send(once));
+    for mut client in clients {
+        assert_eq!(client.status(), 200);
+    }
+    assert!(!egret.stderr().contains("cannot accept"), "{}", egret.stderr());
 }
 
 #[test]
@@ -425,9 +429,14 @@ fn a_dnat_rule_opens_nothing_outbound() {
         let url = format!("http://{addr}:{port}/");
         let mut client = Client::send_to(egret.addr, get(&url, &format!("{addr}:{port}")));
         assert_ne!(client.status(), 200);
-        assert_eq!(egret.verdict(client.addr()), "deny not-allowed");
+        assert_eq!(egret.verdict(client.addr()), "deny internal-address");
         assert_eq!(origin.connections(), 0);
     }
+    // Nor does it close anything.
+    let egret = Egret::with_config(&config, &[format!("--allow=tcp://{addr}:{port}")]);
+    let mut client = Client::send_to(egret.addr, connect(&format!("{addr}:{port}")));
+    assert_eq!(client.status(), 200);
+    assert_eq!(egret.verdict(client.addr()), "allow network-rule");
 }
 
 #[test]

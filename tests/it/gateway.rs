@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::SockRef;
 
 use super::answers::DENIED;
 use super::support::dns::NameServer;
@@ -15,7 +16,7 @@ use super::support::gateway::{Gateway, NOBODY};
 use super::support::hello::{Hello, Tls};
 use super::support::https::Https;
 use super::support::netns::{HAND_OVERS, HandOver, Net};
-use super::support::origin::{GREETING, echo, greeter, http_ok, tls, tls_configs};
+use super::support::origin::{GREETING, Origin, echo, greeter, http_ok, tls, tls_configs};
 use super::support::raw::{Client, End, get, header, status_of};
 use super::support::{eventually, poll};
 
@@ -68,6 +69,21 @@ fn a_network_rule_lets_any_port_and_protocol_through() {
 }
 
 /// A destination that a network rule allows and that is not there looks like one that is not there.
+/// An end would say that the file is whole.
+#[test]
+fn a_reset_is_passed_on() {
+    Gateway::both("", &["--allow=tcp://198.51.100.7:25"], |gateway| {
+        let listener = gateway.net.origin.enter(|| TcpListener::bind("198.51.100.7:25").unwrap());
+        let mut client = gateway.net.connect("198.51.100.7:25");
+        let (origin, _) = listener.accept().unwrap();
+        SockRef::from(&origin).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(origin);
+        assert_eq!(client.rest(), (Vec::new(), End::Reset));
+        let close = gateway.egret.close(client.addr());
+        assert_eq!((close["closed_by"].as_str(), close["reason"].as_str()), (Some("origin"), Some("reset")));
+    });
+}
+
 #[test]
 fn a_destination_that_refuses_is_reset() {
     Gateway::both("", &["--allow=tcp://198.51.100.7:2222"], |gateway| {
@@ -369,8 +385,14 @@ fn dnat_leads_on_and_allows() {
         // A name that leads nowhere is no match.
         let client = gateway.net.connect("192.0.2.1:8444");
         assert_eq!(gateway.egret.verdict(client.addr()), "deny not-allowed");
-        let client = gateway.net.connect("192.0.2.1:8445");
-        assert_eq!(gateway.egret.verdict(client.addr()), "deny loop");
+        let client = gateway.net.assert_reset("192.0.2.1:8445", "");
+        assert_eq!(gateway.egret.verdict(client), "deny loop");
+        // Nor does it hide a rule behind it.
+        gateway.egret.reload(&dnat_policy("allow = [\"tcp://192.0.2.1:8444\"]\n"));
+        let _own = gateway.net.gateway.enter(|| Origin::start_on("192.0.2.1:8444", greeter));
+        let mut client = gateway.net.connect("192.0.2.1:8444");
+        assert_greeted(&mut client);
+        assert_eq!(gateway.egret.verdict(client.addr()), "allow network-rule");
         // The rule is for that address: nobody's else.
         let client = gateway.net.connect("198.51.100.8:2222");
         assert_eq!(gateway.egret.verdict(client.addr()), "deny not-allowed");

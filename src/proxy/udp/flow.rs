@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,12 +11,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::flow::{ClientAddr, Host, Protocol, Reason, Via};
+use crate::flow::{ClientAddr, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
 use super::super::denied::Denial;
-use super::super::records::{About, Opened};
+use super::super::records::Opened;
 use super::super::session::{Ask, Permitted, Refused, Session};
 use super::super::shared::Core;
 use super::Table;
@@ -166,19 +165,8 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
 
 /// The flow's permit and its place among all, or why it has none: that is logged then.
 async fn decide(session: &Session, ask: Ask<'_>) -> Result<(Permitted, OwnedSemaphorePermit), Denial> {
-    let shared = &session.core.shared;
-    let generation = session.core.active().generation();
-    if let Host::Addr(ip) = ask.to.host
-        && shared.is_own(SocketAddr::new(ip, ask.to.port))
-    {
-        session.record_malformed(ask.via, About::Datagram(ask.to), Reason::Loop).await;
-        return Err(Denial { reason: Reason::Loop, generation });
-    }
-    let decided = match session.authorize_inbound(ask).await {
-        Some(decided) => decided,
-        None => session.authorize(ask).await,
-    };
-    let placed = decided.and_then(|permitted| match shared.udp_flows.clone().try_acquire_owned() {
+    let decided = session.authorize_handed_over(ask).await;
+    let placed = decided.and_then(|permitted| match session.core.shared.udp_flows.clone().try_acquire_owned() {
         Ok(place) => Ok((permitted, place)),
         Err(_) => Err(session.refuse(permitted, Reason::LimitFlows)),
     });
