@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{GatewayArgs, PolicyArgs};
+use super::handover::Claim;
 use super::output::{Format, PrintError, Printer};
 use super::{Exit, UsageError};
 use crate::config::{self, Loaded};
@@ -93,6 +94,7 @@ fn up(args: Up, printer: &mut Printer) -> anyhow::Result<()> {
     if print {
         return Ok(printer.bytes(nft::up_script(&spec).as_bytes())?);
     }
+    let _claim = Claim::take()?;
     nft::warnings(&spec).iter().for_each(|warning| printer.warn(warning));
     nft::up(&spec)?;
     printer

@@ -2,13 +2,19 @@
 //! rules, removed at the end. Where they are left to others, or there is no gateway, nothing is done.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::HandOver;
+pub(super) use linux::{Claim, HandOver};
 
 #[cfg(not(target_os = "linux"))]
 pub(super) use elsewhere::HandOver;
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::io;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
+    use anyhow::{Context, bail};
+
     use crate::config::{GatewayConfig, KernelRules};
     use crate::net::nft::{self, Installed, NftError, Spec, Standing};
     use crate::policy::RuleSet;
@@ -24,6 +30,26 @@ mod linux {
     struct Written {
         installed: Installed,
         spec: Spec,
+        _claim: Claim,
+    }
+
+    /// The right to write rules, which one Egret in a network namespace has. A name in that namespace: it goes with the
+    /// process, however that ends.
+    pub(in crate::cli) struct Claim(#[expect(dead_code, reason = "held, not read")] UnixListener);
+
+    const CLAIM: &str = "egret-gateway-rules";
+
+    impl Claim {
+        pub(in crate::cli) fn take() -> anyhow::Result<Claim> {
+            match SocketAddr::from_abstract_name(CLAIM).and_then(|name| UnixListener::bind_addr(&name)) {
+                Ok(held) => Ok(Claim(held)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
+                    "another egret writes the gateway's rules here\n  = mend: stop it, or start this one with \
+                     --gateway-rules leave"
+                ),
+                Err(error) => Err(error).context("cannot claim the gateway's rules"),
+            }
+        }
     }
 
     impl HandOver {
@@ -76,8 +102,9 @@ mod linux {
     impl Written {
         fn new(gateway: &GatewayConfig, rules: &RuleSet, printer: &mut Printer) -> anyhow::Result<Written> {
             let spec = Spec::of(gateway, rules).map_err(|error| UsageError(error.to_string()))?;
+            let claim = Claim::take()?;
             nft::warnings(&spec).iter().for_each(|warning| printer.warn(warning));
-            Ok(Written { installed: Installed::install(&spec)?, spec })
+            Ok(Written { installed: Installed::install(&spec)?, spec, _claim: claim })
         }
     }
 

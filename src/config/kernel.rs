@@ -27,6 +27,14 @@ impl Interface {
         Err(Problem::new(format!("`{text}` is no name of a network interface")).mend(mend))
     }
 
+    /// Is this, as the kernel has it, one that is meant?
+    pub fn covers(&self, name: &[u8]) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning.as_bytes()),
+            None => name == self.0.as_bytes(),
+        }
+    }
+
     /// None where it stands for several.
     pub fn single(&self) -> Option<&str> {
         (!self.0.ends_with('*')).then_some(&*self.0)
@@ -71,6 +79,13 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interfaces_by_their_beginning() {
+        let covers = |wanted: &str, name: &str| Interface::parse(wanted).unwrap().covers(name.as_bytes());
+        assert!(covers("eth0", "eth0") && covers("br-*", "br-1f") && covers("br-*", "br-"));
+        assert!(!covers("eth0", "eth01") && !covers("br-*", "br1") && !covers("eth0", "eth"));
+    }
 
     #[test]
     fn marks() {

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod carry;
 mod connect;
+mod denied;
 mod dns;
 mod explicit;
 mod gateway;
@@ -16,6 +17,8 @@ mod guard;
 mod handshake;
 mod headers;
 mod http;
+#[cfg(target_os = "linux")]
+mod icmp;
 mod inspect;
 mod intake;
 mod limit;

@@ -17,6 +17,8 @@ use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
 
+#[cfg(target_os = "linux")]
+use super::icmp;
 use super::intake::{Doors, Front};
 use super::limit::Place;
 use super::records::About;
@@ -37,29 +39,46 @@ pub(super) fn start(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
     let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
-    let Doors { listeners, datagrams, replies, unreachable } = doors;
+    let Doors { listeners, datagrams, replies, unreachable, .. } = doors;
     let listeners = listeners.into_iter().map(|(front, listener)| Ok((front, TcpListener::from_std(listener)?)));
     let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
-    let datagrams = udp::Door::new(datagrams, replies, unreachable)?;
+    let served = Served {
+        listeners,
+        datagrams: udp::Door::new(datagrams, replies, unreachable)?,
+        #[cfg(target_os = "linux")]
+        echoes: icmp::Door::new(doors.echoes, &shared)?,
+    };
     drop(inside);
     std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async {
-            serve(Rc::new(Core::new(shared, number, resolver)), listeners, datagrams).await;
+            serve(Rc::new(Core::new(shared, number, resolver)), served).await;
         });
         drop(local);
         runtime.shutdown_timeout(SHUTDOWN);
     })
 }
 
+/// Everything that one worker serves, inside its runtime.
+struct Served {
+    listeners: Vec<(Front, TcpListener)>,
+    datagrams: udp::Door,
+    #[cfg(target_os = "linux")]
+    echoes: icmp::Door,
+}
+
 /// Accepts until Egret drains, then waits for the connections until its deadline.
-async fn serve(core: Rc<Core>, listeners: Vec<(Front, TcpListener)>, datagrams: udp::Door) {
+async fn serve(core: Rc<Core>, served: Served) {
     let mut accepting = JoinSet::new();
     let connections = Rc::new(std::cell::RefCell::new(JoinSet::new()));
-    if !datagrams.is_shut() {
-        connections.borrow_mut().spawn_local(udp::serve(core.clone(), datagrams));
+    if !served.datagrams.is_shut() {
+        connections.borrow_mut().spawn_local(udp::serve(core.clone(), served.datagrams));
     }
-    for (front, listener) in listeners {
+    #[cfg(target_os = "linux")]
+    if !served.echoes.is_shut() {
+        connections.borrow_mut().spawn_local(icmp::serve(core.clone(), served.echoes));
+    }
+    for (front, listener) in served.listeners {
         accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
     }
     let lifecycle = core.shared.lifecycle.clone();

@@ -68,6 +68,9 @@ pub struct CoreCounters {
     pub udp_flows: Gauge,
     /// Datagrams of flows that are not denied, lost because a queue was full or the kernel did not take them.
     pub udp_dropped: Counter,
+    /// The same two of ICMP echo.
+    pub icmp_flows: Gauge,
+    pub icmp_dropped: Counter,
     pub dns_lookups: Counter,
     pub dns_failures: Counter,
     pub connect_failures: Counter,
@@ -303,7 +306,10 @@ fn traffic(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     page.gauge("egret_tunnels", "Tunnels open", metrics.sum(|core| core.tunnels.get()))?;
     page.gauge("egret_udp_flows", "UDP flows open", metrics.sum(|core| core.udp_flows.get()))?;
     let dropped = metrics.sum(|core| core.udp_dropped.get());
-    page.counter("egret_udp_dropped", "Datagrams of flows that are not denied that were lost in Egret", dropped)
+    page.counter("egret_udp_dropped", "Datagrams of flows that are not denied that were lost in Egret", dropped)?;
+    page.gauge("egret_icmp_flows", "ICMP echo flows open", metrics.sum(|core| core.icmp_flows.get()))?;
+    let dropped = metrics.sum(|core| core.icmp_dropped.get());
+    page.counter("egret_icmp_dropped", "Echoes of flows that are not denied that were lost in Egret", dropped)
 }
 
 fn upstream(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {

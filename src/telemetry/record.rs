@@ -136,6 +136,9 @@ impl FlowRecord {
             None => Host::Addr(self.dst?.ip()),
         };
         match self.reason {
+            Reason::NotAllowed | Reason::DeniedByRule if self.protocol == Protocol::Icmp => {
+                Some(format!("--allow icmp://{}", bracketed_host(&host)))
+            }
             Reason::NotAllowed | Reason::DeniedByRule | Reason::PortNotAllowed | Reason::ProtoNotAllowed => {
                 let scheme = self.scheme(&host)?;
                 Some(format!("--allow {scheme}://{}", Authority { host, port: self.port }))
@@ -162,6 +165,13 @@ impl FlowRecord {
             (Protocol::Tcp, _) | (_, Host::Addr(_)) => Some("tcp"),
             (protocol, Host::Name(_)) => Some(protocol.as_str()),
         }
+    }
+}
+
+fn bracketed_host(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.to_string(),
+        Host::Addr(addr) => bracketed(*addr),
     }
 }
 
@@ -430,6 +440,12 @@ pub(crate) mod tests {
         check(FlowRecord { protocol: Protocol::Tcp, port: 22, ..denied() }, Some("--allow tcp://evil.test:22"));
         check(FlowRecord { host: None, dst: allowed().dst, ..denied() }, Some("--allow tcp://192.0.2.7:443"));
         check(FlowRecord { reason: Reason::NotTls, ..denied() }, Some("--allow tcp://evil.test:443"));
+        let echo = |host: &str| {
+            let host = Host::Addr(host.parse().unwrap());
+            FlowRecord { protocol: Protocol::Icmp, host: Some(Seen::Valid(host)), port: 0, ..denied() }
+        };
+        check(echo("192.0.2.7"), Some("--allow icmp://192.0.2.7"));
+        check(echo("2001:db8::7"), Some("--allow icmp://[2001:db8::7]"));
         check(FlowRecord { reason: Reason::SniConnectMismatch, ..denied() }, None);
         check(FlowRecord { host: Some(Seen::Raw(Escaped::name(b"x\n"))), ..denied() }, None);
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };

@@ -28,6 +28,8 @@ mod dns;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
+#[cfg(target_os = "linux")]
+mod icmp;
 mod layering;
 mod mssql;
 #[cfg(target_os = "linux")]

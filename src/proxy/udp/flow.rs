@@ -15,12 +15,12 @@ use crate::flow::{ClientAddr, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
+use super::super::denied::Denial;
 use super::super::limit::ClientPlace;
 use super::super::records::Opened;
 use super::super::session::{Ask, Permitted, Refused, Session};
 use super::super::shared::Core;
 use super::Table;
-use super::denied::Denial;
 
 /// Datagrams that wait for a decision, and their bytes. Beyond it they are *dropped and counted*.
 const EARLY: usize = 16;

@@ -4,7 +4,6 @@
 //! brings the answers down and sees to its end. Names in datagrams (QUIC, DTLS) are not looked for: Azure decides UDP by
 //! network rules alone.
 
-mod denied;
 mod flow;
 
 use std::cell::{Cell, RefCell};
@@ -25,8 +24,8 @@ use tokio::time::Instant;
 use crate::net::icmp::Unreachable;
 use crate::net::udp::{LARGEST, Receiver, ReplySockets, Way};
 
+use super::denied::Denied;
 use super::shared::Core;
-use denied::Denied;
 use flow::Flow;
 
 /// Flows of one worker that are being decided. Beyond it what would begin another one is *dropped and counted*, without

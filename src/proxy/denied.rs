@@ -1,4 +1,4 @@
-//! Flows that were denied, remembered so that what a client sends again is no second flow of the log.
+//! Flows of datagrams that were denied, remembered so that what a client sends again is no second flow of the log.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::flow::{ClientAddr, Reason};
 use crate::net::udp::Way;
 
-use super::super::shared::Core;
+use super::shared::Core;
 
 /// Denied flows that one worker remembers. Beyond it some other one is *forgotten*: it will be decided and logged anew.
 const MAX: usize = 8192;
