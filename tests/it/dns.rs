@@ -511,6 +511,23 @@ fn an_answer_to_a_client_counts_at_once() {
 }
 
 #[test]
+fn what_a_server_did_not_check_is_no_address_of_a_rule() {
+    let upstream = Upstream::start(|reply, _| {
+        let last = if reply.metadata.checking_disabled { 66 } else { 7 };
+        Some(with_addresses(reply, &[[192, 0, 2, last].into()], 60))
+    });
+    let dns = Dns::start(&[&NETWORK_RULE[..], &[&upstream.flag()]].concat());
+    let mut unchecked = question("git.test.", RecordType::A);
+    unchecked.metadata.checking_disabled = true;
+    for _ in ["from the server", "from the cache"] {
+        assert_eq!(shown(&ask(dns.addr, &unchecked)), "NoError 192.0.2.66");
+    }
+    assert_eq!(dns.shown("git.test.", RecordType::A), "NoError 192.0.2.7");
+    assert_eq!(verdict(&dns.egret, "192.0.2.66:22".parse().unwrap()), "deny not-allowed");
+    assert_eq!(verdict(&dns.egret, "192.0.2.7:22".parse().unwrap()), "allow network-rule");
+}
+
+#[test]
 fn the_proxy_and_its_clients_get_the_same_answer() {
     let answered = Arc::new(AtomicU8::new(0));
     let upstream = Upstream::start(move |reply, _| {

@@ -74,8 +74,10 @@ impl Lookup {
         Some(known)
     }
 
+    /// What a server was told not to check may be forged: it is for whoever asked that way, and for nobody else.
     fn note(&self, question: &Question, answer: &Answer) {
-        if matches!(question.kind, RecordType::A | RecordType::AAAA)
+        if !question.checking_disabled
+            && matches!(question.kind, RecordType::A | RecordType::AAAA)
             && !self.fqdns.follows_nothing()
             && let Some(name) = host_name(&question.name)
         {
