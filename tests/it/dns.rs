@@ -527,6 +527,57 @@ fn what_a_server_did_not_check_is_no_address_of_a_rule() {
     assert_eq!(verdict(&dns.egret, "192.0.2.7:22".parse().unwrap()), "allow network-rule");
 }
 
+/// A tunnel to a name whose address no rule names, so that nobody dials it: the reason and the address.
+fn resolved_to(egret: &Egret) -> [String; 2] {
+    let mut client = Client::connect(egret.addr);
+    client.send("CONNECT ok.test:22 HTTP/1.1\r\nHost: ok.test:22\r\n\r\n");
+    client.status();
+    let flow = egret.flows(client.addr(), 1).remove(0);
+    ["reason", "dst"].map(|field| flow[field].as_str().unwrap_or_default().to_owned())
+}
+
+/// Answers for one family with an address that holds for no time.
+fn of_family(kind: RecordType, answer: impl Fn(Message) -> Option<Message> + Send + Sync + 'static) -> Upstream {
+    let addr = if kind == RecordType::A { IpAddr::from([127, 0, 0, 1]) } else { "::1".parse().unwrap() };
+    Upstream::start(move |reply, _| match reply.queries[0].query_type() {
+        asked if asked == kind => Some(with_addresses(reply, &[addr], 0)),
+        _ => answer(reply),
+    })
+}
+
+/// Nobody waits that long in a test.
+const PATIENT: &str = "[timeouts]\nresolve = \"10m\"\n";
+
+#[test]
+fn a_server_that_is_silent_for_one_family_holds_nobody_up() {
+    for (kind, dst) in [(RecordType::A, "127.0.0.1:22"), (RecordType::AAAA, "[::1]:22")] {
+        let upstream = of_family(kind, |_| None);
+        let dns = Dns::with_config(PATIENT, &["--allow=tcp://ok.test:22", &upstream.flag()]);
+        for _ in 0..3 {
+            assert_eq!(resolved_to(&dns.egret), ["internal-address", dst]);
+        }
+    }
+}
+
+#[test]
+fn a_family_that_failed_is_not_asked_for_by_each_flow() {
+    let failures = [ResponseCode::ServFail, ResponseCode::NoError];
+    for code in failures {
+        let upstream = of_family(RecordType::A, move |mut reply| {
+            reply.metadata.response_code = code;
+            Some(reply)
+        });
+        let dns = Dns::start(&["--allow=tcp://ok.test:22", &upstream.flag()]);
+        let asked = || ["ok.test. A", "ok.test. AAAA"].map(|question| upstream.times_asked(question));
+        resolved_to(&dns.egret);
+        let before = asked();
+        for _ in 0..4 {
+            assert_eq!(resolved_to(&dns.egret), ["internal-address", "127.0.0.1:22"]);
+        }
+        assert_eq!(asked(), [before[0] + 4, before[1]], "{code}");
+    }
+}
+
 #[test]
 fn the_proxy_and_its_clients_get_the_same_answer() {
     let answered = Arc::new(AtomicU8::new(0));

@@ -186,9 +186,11 @@ impl Dns {
 
     async fn answer_core(self: Rc<Self>, request: Request) {
         let Request { name, answer } = request;
-        let resolved = Box::pin(self.lookup.addresses(&name)).await;
-        // Its flow may be over.
-        let _ = answer.send(resolved);
+        let tell = |resolved| {
+            // Its flow may be over.
+            let _ = answer.send(resolved);
+        };
+        Box::pin(self.lookup.addresses(&name, tell)).await;
     }
 
     /// Looks the names of network rules up, again and again; at once when the policy changes.
@@ -222,11 +224,13 @@ impl Dns {
 
     /// The addresses go into the table by themselves. A failure is written down when it begins.
     async fn refresh_one(self: Rc<Self>, name: HostName) {
-        match Box::pin(self.lookup.addresses(&name)).await {
-            Resolved::To { .. } => {
+        let mut heard = None;
+        Box::pin(self.lookup.addresses(&name, |resolved| heard = Some(resolved))).await;
+        match heard {
+            None | Some(Resolved::To { .. }) => {
                 self.failing.borrow_mut().remove(&name);
             }
-            Resolved::Failed(error) => {
+            Some(Resolved::Failed(error)) => {
                 self.counters().fqdn_failures.add(1);
                 if self.failing.borrow_mut().insert(name.clone()) {
                     let record = FqdnFailureRecord { ts: Timestamp::now(), fqdn: name, error: error.into() };
