@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use super::asker::Resolved;
-use super::cache::{Answer, Cache, ENTRIES};
+use super::cache::{Answer, Cache, ROOM};
 use super::fqdns::{Directory, Keeper};
 use super::upstream::{Upstream, UpstreamError};
 use super::{Question, host_name};
@@ -65,7 +65,7 @@ impl Lookup {
             overrides,
             hosts: Hosts::from_system().unwrap_or_default(),
             upstream,
-            cache: RefCell::new(Cache::new(ENTRIES)),
+            cache: RefCell::new(Cache::new(ROOM)),
             in_flight: RefCell::default(),
             failed: RefCell::default(),
             fqdns: Keeper::new(directory),

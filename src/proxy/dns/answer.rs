@@ -53,6 +53,8 @@ impl Dns {
         let since = Instant::now();
         let Outcome { reply, error } = self.outcome(query, asked).await;
         let written = query.write(&reply, limit);
+        // The log may keep this one waiting.
+        drop(reply);
         self.count(written.code);
         self.record(query, asked, &written, since.elapsed(), error).await;
         written.bytes
