@@ -75,30 +75,30 @@ impl Lookup {
 
     /// The answer to a question. Addresses for a name of a network rule are in the table by then.
     pub(crate) async fn answer(&self, question: &Question) -> Result<Rc<Answer>, UpstreamError> {
-        if let Some(known) = self.known(question) {
+        if let Some(known) = self.known(question).await {
             return Ok(known);
         }
         let answer = self.ask_once(question).await?;
-        self.note(question, &answer);
+        self.note(question, &answer).await;
         Ok(answer)
     }
 
     /// The same where no server has to be asked.
-    pub(crate) fn known(&self, question: &Question) -> Option<Rc<Answer>> {
+    pub(crate) async fn known(&self, question: &Question) -> Option<Rc<Answer>> {
         let given = self.given(question).map(Rc::new);
         let known = given.or_else(|| self.cache.borrow().get(question, Instant::now()))?;
-        self.note(question, &known);
+        self.note(question, &known).await;
         Some(known)
     }
 
     /// What a server was told not to check may be forged: it is for whoever asked that way, and for nobody else.
-    fn note(&self, question: &Question, answer: &Answer) {
+    async fn note(&self, question: &Question, answer: &Answer) {
         if !question.checking_disabled
             && matches!(question.kind, RecordType::A | RecordType::AAAA)
             && !self.fqdns.follows_nothing()
             && let Some(name) = host_name(&question.name)
         {
-            self.fqdns.note(&name, answer.addresses(), Instant::now());
+            self.fqdns.note(&name, answer.addresses(), Instant::now()).await;
         }
     }
 

@@ -143,7 +143,7 @@ impl Dns {
             checking_disabled: query.checking_disabled(),
             ..Question::new(query.name(), query.kind())
         };
-        let answer = if let Some(known) = self.lookup.known(&question) {
+        let answer = if let Some(known) = self.lookup.known(&question).await {
             self.counters().cache_hits.add(1);
             known
         } else {
