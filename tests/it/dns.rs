@@ -459,6 +459,17 @@ fn a_connection_that_says_too_much_or_too_little_is_closed() {
 }
 
 #[test]
+fn a_synthetic_address_is_not_taken_from_a_name_that_may_still_be_meant() {
+    let dns = Dns::start(&["--dns-synthetic=198.18.0.0/30", "--allow=https://*.ok.test"]);
+    assert_eq!(dns.shown("a.ok.test.", RecordType::A), "NoError 198.18.0.1");
+    assert_eq!(dns.shown("b.ok.test.", RecordType::A), "NoError 198.18.0.2");
+    assert_eq!(dns.shown("c.ok.test.", RecordType::A), "ServFail");
+    assert_eq!(dns.shown("a.ok.test.", RecordType::A), "NoError 198.18.0.1");
+    let record = &dns.questions("c.ok.test.", 1)[0];
+    assert_eq!(record["error"], "every synthetic address is in use");
+}
+
+#[test]
 fn synthetic_addresses_need_no_name_server() {
     let upstream = Upstream::with(&["192.0.2.99"], 60);
     let flags = [

@@ -14,7 +14,7 @@ mod upstream;
 pub(crate) use asker::{Asker, Request, Requests, Resolved};
 pub(crate) use fqdns::{Directory, FqdnTable, REFRESH_EVERY};
 pub(crate) use lookup::Lookup;
-pub(crate) use synthetic::Synthetic;
+pub(crate) use synthetic::{SYNTHETIC_TTL, Synthetic};
 pub(crate) use upstream::{Upstream, UpstreamError, system_servers};
 
 use hickory_resolver::proto::rr::{Name, RecordType};
