@@ -459,6 +459,27 @@ fn a_connection_that_says_too_much_or_too_little_is_closed() {
 }
 
 #[test]
+fn a_client_has_as_many_connections_as_it_may() {
+    let config = "[limits]\nconnections_per_client = 2\n";
+    let dns = Dns::with_config(config, &["--resolve=ok.test:192.0.2.7"]);
+    let message = question("ok.test.", RecordType::A).to_vec().unwrap();
+    let answered = |stream: &mut std::net::TcpStream| {
+        send(stream, &message);
+        receive(stream).map(|answer| shown(&Message::from_vec(&answer).unwrap()))
+    };
+    let mut held = [connect(dns.addr), connect(dns.addr)];
+    for stream in &mut held {
+        assert_eq!(answered(stream).as_deref(), Some("NoError 192.0.2.7"));
+    }
+    assert_eq!(answered(&mut connect(dns.addr)), None);
+    let refused = eventually("it is logged", || dns.egret.records(|record| record["via"] == "dns").pop());
+    let fields = ["host", "proto", "verdict", "reason"].map(|field| refused[field].to_string().replace('"', ""));
+    assert_eq!(fields, ["null", "tcp", "deny", "limit-client"]);
+    drop(held);
+    eventually("there is room again", || answered(&mut connect(dns.addr)));
+}
+
+#[test]
 fn a_synthetic_address_is_not_taken_from_a_name_that_may_still_be_meant() {
     let dns = Dns::start(&["--dns-synthetic=198.18.0.0/30", "--allow=https://*.ok.test"]);
     assert_eq!(dns.shown("a.ok.test.", RecordType::A), "NoError 198.18.0.1");

@@ -191,28 +191,38 @@ impl Dns {
         self.recorder.record(Event::Dns(record)).await;
     }
 
-    /// A denial as any other.
     async fn record_denied(&self, query: &DnsQuery, asked: Asked) {
-        let active = self.shared.active();
         let host = match host_name(query.name()) {
             Some(name) => Seen::Valid(Host::Name(name)),
             None => Seen::Raw(Escaped::name(query.name().to_ascii().as_bytes())),
         };
+        self.deny(asked.client, asked.transport, Some(host), Reason::DnsNotAllowed).await;
+    }
+
+    /// A denial as any other.
+    pub(super) async fn deny(
+        &self,
+        client: ClientAddr,
+        transport: Transport,
+        host: Option<Seen<Host>>,
+        reason: Reason,
+    ) {
+        let active = self.shared.active();
         let record = FlowRecord {
             ts: Timestamp::now(),
             flow: self.next_flow(),
             via: Via::Dns,
-            client: asked.client,
-            protocol: match asked.transport {
+            client,
+            protocol: match transport {
                 Transport::Udp => Protocol::Udp,
                 Transport::Tcp => Protocol::Tcp,
             },
-            host: Some(host),
+            host,
             port: 0,
             sni: None,
             dst: None,
             verdict: Verdict::Deny,
-            reason: Reason::DnsNotAllowed,
+            reason,
             rule: None,
             profile: active.profile,
             policy_hash: active.policy.hash().clone(),

@@ -23,7 +23,9 @@ use tokio::time::sleep;
 
 use crate::config::DnsConfig;
 use crate::flow::HostName;
-use crate::net::dns::{Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, system_servers};
+use crate::net::dns::{
+    Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, outcome, system_servers,
+};
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::bind_own;
 use crate::telemetry::{DnsCounters, Event, FqdnFailureRecord, Recorder};
@@ -157,6 +159,7 @@ impl Dns {
         tokio::select! {
             () = self.clone().answer_cores(requests) => {}
             () = self.recorder.keep_flushing() => {}
+            () = watch(serving) => {}
         }
     }
 
@@ -179,7 +182,7 @@ impl Dns {
                     Some(request) => answering.spawn_local(self.clone().answer_core(request)),
                     None => return,
                 },
-                Some(_) = answering.join_next() => continue,
+                Some(ended) = answering.join_next() => { outcome(ended); continue }
             };
         }
     }
@@ -214,11 +217,11 @@ impl Dns {
         let mut refreshing = JoinSet::new();
         for name in active.policy.network_fqdns() {
             if refreshing.len() == REFRESHED_AT_ONCE {
-                refreshing.join_next().await;
+                refreshing.join_next().await.map(outcome);
             }
             refreshing.spawn_local(self.clone().refresh_one(name.clone()));
         }
-        while refreshing.join_next().await.is_some() {}
+        while refreshing.join_next().await.map(outcome).is_some() {}
         self.lookup.forget();
     }
 
@@ -239,6 +242,12 @@ impl Dns {
             }
         }
     }
+}
+
+/// Those that serve clients: should one end, the others go on.
+async fn watch(mut serving: JoinSet<()>) {
+    while serving.join_next().await.map(outcome).is_some() {}
+    std::future::pending().await
 }
 
 /// A server that is this process itself would be asked for what it asks.
