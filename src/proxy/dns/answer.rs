@@ -9,14 +9,11 @@ use tokio::time::Instant;
 
 use crate::config::DnsMode;
 use crate::flow::{ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::net::dns::{Question, Synthetic, absolute, host_name};
+use crate::net::dns::{Question, SYNTHETIC_TTL, Synthetic, absolute, host_name};
 use crate::telemetry::{DnsOutcome, DnsRecord, Escaped, Event, FlowRecord, Seen, Transport};
 use crate::wire::dns::{DnsQuery, DnsReply, ResponseCode, WrittenReply, code_name};
 
 use super::Dns;
-
-/// How long a client may keep a synthetic address: another name may have it one day.
-const SYNTHETIC_TTL: u32 = 10;
 
 /// How long a client may keep the answer to a question for everything (RFC 8482 section 4.2).
 const ANY_TTL: u32 = 3600;
@@ -53,6 +50,8 @@ impl Dns {
         let since = Instant::now();
         let Outcome { reply, error } = self.outcome(query, asked).await;
         let written = query.write(&reply, limit);
+        // The log may keep this one waiting.
+        drop(reply);
         self.count(written.code);
         self.record(query, asked, &written, since.elapsed(), error).await;
         written.bytes
@@ -102,7 +101,7 @@ impl Dns {
     async fn find(&self, query: &DnsQuery, allowed: Option<HostName>) -> Outcome {
         match (self.shared.directory.synthetic(), allowed) {
             (Some(synthetic), Some(name)) if self.config.is_synthetic(&name) => {
-                self.synthesize(synthetic, query, &name).into()
+                self.synthesize(synthetic, query, &name)
             }
             (_, None) if self.config.is_closed() => self.given_or_absent(query).into(),
             _ => self.look_up(query).await,
@@ -110,12 +109,15 @@ impl Dns {
     }
 
     /// An allowed name has an address of one family, and nothing else.
-    fn synthesize(&self, synthetic: &Synthetic, query: &DnsQuery, name: &HostName) -> DnsReply {
+    fn synthesize(&self, synthetic: &Synthetic, query: &DnsQuery, name: &HostName) -> Outcome {
         self.counters().cache_hits.add(1);
         if query.kind() != synthetic.kind() {
-            return DnsReply::default();
+            return DnsReply::default().into();
         }
-        reply_with(query, SYNTHETIC_TTL, RData::from(synthetic.address_of(name)))
+        match synthetic.address_of(name, Instant::now().into_std()) {
+            Some(addr) => reply_with(query, SYNTHETIC_TTL, RData::from(addr)).into(),
+            None => Outcome::refused(ResponseCode::ServFail, "every synthetic address is in use"),
+        }
     }
 
     /// Where all addresses are synthetic there is nobody to ask: what no rule could allow is not there, but for what the
@@ -141,7 +143,7 @@ impl Dns {
             checking_disabled: query.checking_disabled(),
             ..Question::new(query.name(), query.kind())
         };
-        let answer = if let Some(known) = self.lookup.known(&question) {
+        let answer = if let Some(known) = self.lookup.known(&question).await {
             self.counters().cache_hits.add(1);
             known
         } else {
@@ -189,28 +191,38 @@ impl Dns {
         self.recorder.record(Event::Dns(record)).await;
     }
 
-    /// A denial as any other.
     async fn record_denied(&self, query: &DnsQuery, asked: Asked) {
-        let active = self.shared.active();
         let host = match host_name(query.name()) {
             Some(name) => Seen::Valid(Host::Name(name)),
             None => Seen::Raw(Escaped::name(query.name().to_ascii().as_bytes())),
         };
+        self.deny(asked.client, asked.transport, Some(host), Reason::DnsNotAllowed).await;
+    }
+
+    /// A denial as any other.
+    pub(super) async fn deny(
+        &self,
+        client: ClientAddr,
+        transport: Transport,
+        host: Option<Seen<Host>>,
+        reason: Reason,
+    ) {
+        let active = self.shared.active();
         let record = FlowRecord {
             ts: Timestamp::now(),
             flow: self.next_flow(),
             via: Via::Dns,
-            client: asked.client,
-            protocol: match asked.transport {
+            client,
+            protocol: match transport {
                 Transport::Udp => Protocol::Udp,
                 Transport::Tcp => Protocol::Tcp,
             },
-            host: Some(host),
+            host,
             port: 0,
             sni: None,
             dst: None,
             verdict: Verdict::Deny,
-            reason: Reason::DnsNotAllowed,
+            reason,
             rule: None,
             profile: active.profile,
             policy_hash: active.policy.hash().clone(),
