@@ -281,8 +281,12 @@ fn strict_refuses_what_no_rule_could_allow() {
     let dns = Dns::start(&["--profile=strict", "--allow=https://*.ok.test", &upstream.flag()]);
     assert_eq!(dns.shown("www.ok.test.", RecordType::A), "NoError 192.0.2.7");
     assert_eq!(dns.shown("secret.evil.test.", RecordType::TXT), "Refused");
-    let by_tcp = ask_tcp(dns.addr, &question("1.2.0.192.in-addr.arpa.", RecordType::PTR));
+    let by_tcp = ask_tcp(dns.addr, &question("other.evil.test.", RecordType::A));
     assert_eq!(shown(&by_tcp), "Refused");
+    // Neither is an attempt to get out, nor does anybody learn of it.
+    assert_eq!(dns.shown("1.2.0.192.in-addr.arpa.", RecordType::PTR), "NXDomain");
+    assert_eq!(dns.shown("localhost.", RecordType::A), "NoError 127.0.0.1");
+    assert_eq!(dns.shown("db.LOCALHOST.", RecordType::AAAA), "NoError ::1");
     assert_eq!(upstream.asked(), ["www.ok.test. A"]);
     let flows = eventually("both are logged", || {
         let flows = dns.egret.records(|record| record["via"] == "dns");
@@ -292,7 +296,7 @@ fn strict_refuses_what_no_rule_could_allow() {
         ["host", "port", "proto", "verdict", "reason"].map(|field| flow[field].to_string().replace('"', ""))
     };
     assert_eq!(fields(&flows[0]), ["secret.evil.test", "null", "udp", "deny", "dns-not-allowed"]);
-    assert_eq!(fields(&flows[1]), ["1.2.0.192.in-addr.arpa", "null", "tcp", "deny", "dns-not-allowed"]);
+    assert_eq!(fields(&flows[1]), ["other.evil.test", "null", "tcp", "deny", "dns-not-allowed"]);
     let record = &dns.questions("secret.evil.test.", 1)[0];
     assert_eq!((&record["rcode"], &record["error"]), (&"REFUSED".into(), &"dns-not-allowed".into()));
     assert_eq!(dns.metric(r#"egret_flows_total{via="dns",verdict="deny",reason="dns-not-allowed"} "#), 2);

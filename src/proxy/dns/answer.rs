@@ -1,9 +1,10 @@
 //! What a client is answered, and the record of it.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::rdata::{HINFO, PTR};
-use hickory_resolver::proto::rr::{DNSClass, RData, Record, RecordType};
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -17,6 +18,9 @@ use super::Dns;
 
 /// How long a client may keep the answer to a question for everything (RFC 8482 section 4.2).
 const ANY_TTL: u32 = 3600;
+
+/// It never changes.
+const LOCALHOST_TTL: u32 = 3600;
 
 /// Who asks, and how.
 #[derive(Clone, Copy)]
@@ -82,9 +86,16 @@ impl Dns {
         if let Some(name) = self.synthetic_name(query) {
             return reply_with(query, SYNTHETIC_TTL, RData::PTR(PTR(absolute(&name)))).into();
         }
+        if is_localhost(query.name()) {
+            return localhost(query).into();
+        }
         let name = host_name(query.name());
         let allowed = name.filter(|name| self.shared.active().policy.could_allow_name(name, Some(asked.client.ip())));
         match (self.config.proxy.mode, allowed) {
+            // Programs ask for the sake of their logs: nobody learns of it, and it is no attempt to get out.
+            (DnsMode::Strict, None) if query.name().parse_arpa_name().is_ok() => {
+                DnsReply::empty(ResponseCode::NXDomain).into()
+            }
             (DnsMode::Strict, None) => {
                 self.record_denied(query, asked).await;
                 Outcome::refused(ResponseCode::Refused, Reason::DnsNotAllowed.as_str())
@@ -230,6 +241,19 @@ impl Dns {
         };
         self.shared.dns_counters().flow(record.via, record.verdict, record.reason);
         self.recorder.record(Event::Flow(record)).await;
+    }
+}
+
+/// RFC 6761 section 6.3: never a question for a server.
+fn is_localhost(name: &Name) -> bool {
+    name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"localhost"))
+}
+
+fn localhost(query: &DnsQuery) -> DnsReply {
+    match query.kind() {
+        RecordType::A => reply_with(query, LOCALHOST_TTL, RData::from(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        RecordType::AAAA => reply_with(query, LOCALHOST_TTL, RData::from(IpAddr::V6(Ipv6Addr::LOCALHOST))),
+        _ => DnsReply::default(),
     }
 }
 
