@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -68,13 +69,13 @@ impl Lesson {
     /// Refuses to write over what somebody else wrote, before anything runs.
     pub(super) fn begin(path: PathBuf, generalise: Option<u16>) -> anyhow::Result<Lesson> {
         let shown = path.display();
-        match fs::read_to_string(&path) {
-            Ok(text) if text.starts_with(MARK) => {}
-            Ok(_) => {
+        match Before::of(&path) {
+            Ok(Before::Nothing | Before::Learned) => {}
+            Ok(Before::Foreign) => {
                 let what = format!("--learn: `{shown}` is there and was not learned; remove it or name another file");
                 return Err(UsageError(what).into());
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Ok(Before::NoFile) => return Err(UsageError(format!("--learn: `{shown}` is no regular file")).into()),
             Err(error) => return Err(UsageError(format!("--learn: cannot read `{shown}`: {error}")).into()),
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -98,6 +99,32 @@ impl Lesson {
         }
         written.with_context(|| format!("cannot write what was learned to `{}`", path.display()))?;
         Ok(Learned { path, targets: targets.len(), missed: totals.allowed.more })
+    }
+}
+
+/// What is where a lesson is to be written.
+enum Before {
+    Nothing,
+    Learned,
+    /// Somebody else's words.
+    Foreign,
+    /// A folder, a device, a pipe.
+    NoFile,
+}
+
+impl Before {
+    /// Reads no further than the mark goes: files may be large, and devices have no end.
+    fn of(path: &Path) -> io::Result<Before> {
+        let kind = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Before::Nothing),
+            there => there?.file_type(),
+        };
+        if !kind.is_file() {
+            return Ok(Before::NoFile);
+        }
+        let mut first = Vec::with_capacity(MARK.len());
+        fs::File::open(path)?.take(MARK.len() as u64).read_to_end(&mut first)?;
+        Ok(if first == MARK.as_bytes() { Before::Learned } else { Before::Foreign })
     }
 }
 
@@ -313,6 +340,21 @@ mod tests {
         fs::write(&path, "allow = []\n").unwrap();
         let refused = Lesson::begin(path, None).err().unwrap();
         assert!(refused.is::<UsageError>() && refused.to_string().contains("was not learned"), "{refused}");
+    }
+
+    /// What would block or never end is not so much as opened; of a file the mark is read and nothing behind it.
+    #[test]
+    fn what_is_there_before_is_looked_at_and_not_read_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |path: PathBuf| Lesson::begin(path, None).err().map(|error| error.to_string());
+        assert!(refused(folder.path().to_owned()).unwrap().contains("is no regular file"));
+        #[cfg(unix)]
+        assert_eq!(refused("/dev/null".into()).unwrap(), "--learn: `/dev/null` is no regular file");
+        let path = folder.path().join("egret.toml");
+        fs::write(&path, [MARK.as_bytes(), b"\xff\xff"].concat()).unwrap();
+        assert_eq!(refused(path.clone()), None);
+        fs::write(&path, &MARK[1..]).unwrap();
+        assert!(refused(path).unwrap().contains("was not learned"));
     }
 
     #[test]
