@@ -1,7 +1,6 @@
 //! `--learn`: everything is permitted, and what was seen becomes the smallest policy that allows it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
@@ -86,10 +85,10 @@ impl Lesson {
     }
 
     /// The file appears whole.
-    pub(super) fn write(self, totals: &Totals, line: &[OsString]) -> anyhow::Result<Learned> {
+    pub(super) fn write(self, totals: &Totals, program: &str) -> anyhow::Result<Learned> {
         let Lesson { path, generalise } = self;
         let targets = targets(totals, generalise);
-        let text = text(&targets, totals, line);
+        let text = text(&targets, totals, program);
         let mut beside = path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
@@ -229,9 +228,9 @@ fn domain_of(wild: &str) -> String {
     rest.split(':').next().unwrap_or(rest).to_owned()
 }
 
-fn text(targets: &Targets, totals: &Totals, line: &[OsString]) -> String {
-    let shown: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut text = format!("{MARK} from\n#   {}\n", Printable(&shown.join(" ")));
+/// The command's arguments may hold secrets, and this is kept.
+fn text(targets: &Targets, totals: &Totals, program: &str) -> String {
+    let mut text = format!("{MARK} from `{}`\n", Printable(program));
     let flows = totals.allowed.flows();
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
     writeln!(text, "# on {today}: {flows} flows. Read it before you rely on it.").expect("a String takes any text");
@@ -328,13 +327,13 @@ mod tests {
         let path = folder.path().join("egret.toml");
         let row = Row { count: 3, first: https("ok.test") };
         let totals = Totals { allowed: Rows { rows: vec![row], more: 0 }, ..Totals::default() };
-        let line = ["sh", "-c", "a\nb"].map(OsString::from);
         for _ in 0..2 {
-            let learned = Lesson::begin(path.clone(), None).unwrap().write(&totals, &line).unwrap();
+            let learned = Lesson::begin(path.clone(), None).unwrap().write(&totals, "s\nh").unwrap();
             assert_eq!(learned.targets, 1);
         }
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains("#   sh -c a\\nb\n") && text.contains("\"https://ok.test:443\", "), "{text}");
+        assert!(text.starts_with(&format!("{MARK} from `s\\nh`\n# on 2")), "{text}");
+        assert!(text.contains("\"https://ok.test:443\", "), "{text}");
         let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
         assert_eq!(load(&overrides, false).unwrap().config.rules.policies.len(), 1);
         fs::write(&path, "allow = []\n").unwrap();

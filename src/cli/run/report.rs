@@ -1,10 +1,8 @@
 //! What a run came to, for people and programs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use serde::Serialize;
 
 use super::command::Ended;
@@ -216,12 +214,6 @@ impl Report {
 
     pub(super) fn exit_code(&self) -> u8 {
         self.exit_code
-    }
-
-    pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        std::fs::write(path, text).with_context(|| format!("cannot write the report `{}`", path.display()))
     }
 }
 
