@@ -141,9 +141,9 @@ impl FlowRecord {
                 Some(format!("--allow {scheme}://{}", Authority { host, port: self.port }))
             }
             // A flow that is not looked into needs no ClientHello: a network rule's.
-            Reason::MissingSni | Reason::NotTls | Reason::NotTds => {
-                Some(format!("--allow tcp://{}", Authority { host, port: self.port }))
-            }
+            Reason::MissingSni | Reason::NotTls | Reason::NotTds => Some(self.as_it_is(host)),
+            // On the gateway that may be another protocol, or one whose server speaks first.
+            Reason::HelloTimeout | Reason::BadRequest if self.via == Via::Gateway => Some(self.as_it_is(host)),
             // By which protocol it would be reached, DNS does not say.
             Reason::DnsNotAllowed => Some(format!("--allow https://{host}")),
             Reason::InternalAddress => match host {
@@ -152,6 +152,11 @@ impl FlowRecord {
             },
             _ => None,
         }
+    }
+
+    /// Without looking into it.
+    fn as_it_is(&self, host: Host) -> String {
+        format!("--allow tcp://{}", Authority { host, port: self.port })
     }
 
     /// Application rules name hosts: an address is allowed by a network rule.
@@ -430,6 +435,11 @@ pub(crate) mod tests {
         check(FlowRecord { protocol: Protocol::Tcp, port: 22, ..denied() }, Some("--allow tcp://evil.test:22"));
         check(FlowRecord { host: None, dst: allowed().dst, ..denied() }, Some("--allow tcp://192.0.2.7:443"));
         check(FlowRecord { reason: Reason::NotTls, ..denied() }, Some("--allow tcp://evil.test:443"));
+        for reason in [Reason::HelloTimeout, Reason::BadRequest] {
+            let silent = FlowRecord { reason, via: Via::Gateway, host: None, dst: allowed().dst, ..denied() };
+            check(silent, Some("--allow tcp://192.0.2.7:443"));
+            check(FlowRecord { reason, ..denied() }, None);
+        }
         check(FlowRecord { reason: Reason::SniConnectMismatch, ..denied() }, None);
         check(FlowRecord { host: Some(Seen::Raw(Escaped::name(b"x\n"))), ..denied() }, None);
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };

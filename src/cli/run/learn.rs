@@ -190,12 +190,43 @@ fn bracketed(host: &Host) -> String {
     }
 }
 
-/// What would have allowed a flow that no policy of names can: no name in its hello, or no TLS at all.
+/// What would have allowed a flow that no policy of names can: no name in its hello, or no TLS at all. Names that were
+/// not resolved are no flows.
 fn of_denied(record: &FlowRecord) -> Option<(String, String)> {
+    if record.via == Via::Dns {
+        return None;
+    }
+    if record.via == Via::Gateway && is_nameless(record.reason) {
+        return by_address(record);
+    }
     let mend = record.mend()?;
     let target = mend.strip_prefix("--allow ")?;
     let host = target.split_once("://").map_or(target, |(_, host)| host);
     Some((host.to_owned(), target.to_owned()))
+}
+
+/// What a client says that names no host, where names decide.
+fn is_nameless(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BadRequest
+            | Reason::HelloTimeout
+            | Reason::BadFraming
+            | Reason::NotTls
+            | Reason::MissingSni
+            | Reason::BadHello
+    )
+}
+
+/// By where the connection went. A stand-in address has its name for that.
+fn by_address(record: &FlowRecord) -> Option<(String, String)> {
+    let host = match (record.dst, &record.host) {
+        (Some(dst), _) => Host::Addr(dst.ip()),
+        (None, Some(Seen::Valid(host))) => host.clone(),
+        _ => return None,
+    };
+    let to = Authority { host, port: record.port };
+    Some((to.host.to_string(), format!("tcp://{to}")))
 }
 
 /// `*.contoso.com` for so many hosts of contoso.com or more, port by port and protocol by protocol.
@@ -304,7 +335,37 @@ mod tests {
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
         let nameless =
             FlowRecord { host: Some(Host::parse("192.0.2.1").unwrap().into()), reason: Reason::MissingSni, ..denied() };
-        assert_eq!(learned(vec![by_dns, host_port], vec![internal, nameless], None), ["tcp://192.0.2.1:443"]);
+        let not_resolved = FlowRecord { via: Via::Dns, reason: Reason::DnsNotAllowed, ..denied() };
+        let denied = vec![internal, nameless, not_resolved];
+        assert_eq!(learned(vec![by_dns, host_port], denied, None), ["tcp://192.0.2.1:443"]);
+    }
+
+    #[test]
+    fn what_names_no_host_where_names_decide_is_learned_by_its_address() {
+        let nameless = [
+            Reason::BadRequest,
+            Reason::HelloTimeout,
+            Reason::BadFraming,
+            Reason::NotTls,
+            Reason::MissingSni,
+            Reason::BadHello,
+        ];
+        let to = |host: &str, reason| {
+            let host = Some(Host::parse(host).unwrap().into());
+            FlowRecord { via: Via::Gateway, protocol: Protocol::Tcp, host, reason, ..denied() }
+        };
+        for reason in nameless {
+            assert_eq!(learned(Vec::new(), vec![to("192.0.2.1", reason)], None), ["tcp://192.0.2.1:443"], "{reason}");
+            let v6 = to("2001:db8::1", reason);
+            assert_eq!(learned(Vec::new(), vec![v6], None), ["tcp://[2001:db8::1]:443"], "{reason}");
+        }
+        for reason in [Reason::LimitClient, Reason::Loop, Reason::EchPresent] {
+            assert!(learned(Vec::new(), vec![to("192.0.2.1", reason)], None).is_empty(), "{reason}");
+        }
+        // What a Host header says is no address.
+        let header = to("said.test", Reason::BadFraming);
+        let header = FlowRecord { dst: Some("192.0.2.1:443".parse().unwrap()), ..header };
+        assert_eq!(learned(Vec::new(), vec![header], None), ["tcp://192.0.2.1:443"]);
     }
 
     #[test]
