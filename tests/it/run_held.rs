@@ -370,6 +370,10 @@ fn allowed_udp_is_answered() {
     answering.join().unwrap();
 }
 
+/// To an origin of [`outside`], with nobody's help.
+const DIRECTLY: &str =
+    "curl -sk --max-time 5 --noproxy '*' https://denied.test/hello --resolve denied.test:443:203.0.113.9";
+
 /// What takes rights that nobody has inside, or makes them.
 #[test]
 fn neither_new_namespaces_nor_raw_sockets_lead_out() {
@@ -377,9 +381,9 @@ fn neither_new_namespaces_nor_raw_sockets_lead_out() {
     outside.enter(|| {
         let lab = hello();
         let origin = Origin::start_on("203.0.113.9:443", origin::echo);
-        let try_it = "curl -sk --max-time 5 https://denied.test/hello --resolve denied.test:443:203.0.113.9";
+        let try_it = DIRECTLY;
         let up = format!("ip link set lo up; ip route add default dev lo; {try_it}");
-        for wrapped in [format!("unshare -rn {try_it}"), format!("unshare -rn sh -c '{up}'")] {
+        for wrapped in [format!("unshare -rn {try_it}"), format!("unshare -rn sh -c \"{up}\"")] {
             let (answer, report) = hold(&lab, &[], &wrapped);
             assert_ne!(answer.code, 0, "{wrapped}");
             assert_eq!(report["allowed"]["flows"], 0, "{wrapped}");
@@ -625,7 +629,7 @@ fn as_root_it_is_held_too() {
     outside.enter(|| {
         let lab = hello();
         let origin = Origin::start_on("203.0.113.9:443", origin::echo);
-        let try_it = "curl -sk --max-time 5 https://denied.test/hello --resolve denied.test:443:203.0.113.9";
+        let try_it = DIRECTLY;
         let hold = |script: &str| {
             let answer = shell(&mut lab.egret(&["--report=report.json"]), script);
             (answer, lab.json("report.json"))
@@ -643,7 +647,7 @@ fn as_root_it_is_held_too() {
             let (answer, _) = hold(&format!("{way} && echo done; {try_it}; nsenter -t 1 -n {try_it}"));
             assert_eq!(answer.out, "", "{way}");
         }
-        hold(&format!("unshare -n sh -c 'ip link set lo up; {try_it}'"));
+        hold(&format!("unshare -n sh -c \"ip link set lo up; {try_it}\""));
         assert_eq!(origin.connections(), 0);
         free(&[try_it]);
         assert_eq!(origin.connections(), 1, "it is there for whoever gets out");
