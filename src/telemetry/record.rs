@@ -144,8 +144,8 @@ impl FlowRecord {
             Reason::MissingSni | Reason::NotTls | Reason::NotTds => Some(self.as_it_is(host)),
             // On the gateway that may be another protocol, or one whose server speaks first.
             Reason::HelloTimeout | Reason::BadRequest if self.via == Via::Gateway => Some(self.as_it_is(host)),
-            // By which protocol it would be reached, DNS does not say.
-            Reason::DnsNotAllowed => Some(format!("--allow https://{host}")),
+            // By which protocol it would be reached, DNS does not say: a bare name is for HTTP and HTTPS.
+            Reason::DnsNotAllowed => Some(format!("--allow {host}")),
             Reason::InternalAddress => match host {
                 Host::Name(name) => Some(format!("--resolve {name}:{}", bracketed(self.dst?.ip()))),
                 Host::Addr(_) => None,
@@ -449,7 +449,7 @@ pub(crate) mod tests {
         );
         check(internal, None);
         let asked = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
-        check(asked, Some("--allow https://evil.test"));
+        check(asked, Some("--allow evil.test"));
     }
 
     #[test]

@@ -79,6 +79,15 @@ fn expected_denials_and_what_fails() {
     assert!(answer.err.contains("nobody asked for it: other.test:443"), "{}", answer.err);
 }
 
+#[test]
+fn what_a_command_that_is_not_held_has_no_use_for() {
+    let lab = RunLab::new();
+    let warned = |flags: &[&str]| lab.proxied(flags, "true").err.contains("do nothing with --proxy-only");
+    assert!(warned(&["--host-port", "5432"]));
+    assert!(warned(&["--dns-mode", "strict"]));
+    assert!(!warned(&[]));
+}
+
 /// With what a caller may have set before.
 #[test]
 fn the_environment_of_an_unheld_command() {

@@ -319,7 +319,23 @@ fn any_name_server_is_egret() {
     let (answer, report) = hold(&lab, &[], "python3 ask.py");
     assert_eq!(answer.out, "tcp 5\nudp 5 192.0.2.53\n", "refused: {}", answer.err);
     let denied = &report["unexpected"];
-    assert_eq!((&denied["flows"], &denied["targets"][0]["reason"]), (&2.into(), &"dns-not-allowed".into()));
+    assert_eq!((&denied["flows"], &denied["targets"][0]["reason"]), (&1.into(), &"dns-not-allowed".into()));
+    assert_eq!(denied["targets"][0]["mend"], "--allow denied.test", "what allows it by any protocol");
+    assert_eq!(report["names_resolved"], 0);
+}
+
+/// Questions are egress, too.
+#[test]
+fn names_that_are_only_resolved_are_counted() {
+    let lab = hello();
+    let look_up = format!("getent ahosts {ALLOWED} >/dev/null; getent ahosts {ALLOWED}");
+    let (answer, report) = hold(&lab, &[], &look_up);
+    assert_eq!((answer.code, &report["names_resolved"], &report["allowed"]["flows"]), (0, &1.into(), &0.into()));
+    let told = "egret run: none denied, none allowed, 1 name resolved\n";
+    assert!(answer.err.contains(told), "{}", answer.err);
+    let (answer, report) = hold(&lab, &[], &format!("getent ahosts {DENIED}; true"));
+    assert_eq!((&report["names_resolved"], &report["unexpected"]["flows"]), (&0.into(), &1.into()), "{report:#}");
+    assert!(answer.err.contains("egret run: 1 denied, none allowed\n"), "{}", answer.err);
 }
 
 const SEND_UDP: &str = r"

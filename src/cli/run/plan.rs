@@ -131,6 +131,9 @@ impl Plan {
             dns_mode,
             policy,
         } = args;
+        if proxy_only && !(host_ports.is_empty() && dns_mode.is_none()) {
+            printer.warn("--host-port and --dns-mode do nothing with --proxy-only: the host is there, and resolves");
+        }
         let expectations = Expectations::read(&given(expect_denied))?;
         let report_file = named(report).map(ReportFile::begin).transpose()?;
         let lesson = named(learn).map(|path| Lesson::begin(path, generalise)).transpose()?;

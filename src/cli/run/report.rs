@@ -62,6 +62,8 @@ pub(super) struct Report {
     /// Denied, and nobody said that it should be.
     pub(super) unexpected: Side<DeniedLine>,
     pub(super) expected: Side<DeniedLine>,
+    /// Names that were looked up, whatever the answer.
+    pub(super) names_resolved: u64,
     /// Names that a resolver tried with a search domain behind: no flows of the command's own.
     pub(super) search_list: u64,
     /// What `--expect-denied` named and nobody asked for.
@@ -168,7 +170,7 @@ impl Report {
         at: &Circumstances<'_>,
     ) -> Report {
         let Circumstances { run, way, config, policy, ended, lost } = at;
-        let Totals { allowed, denied, bypassed, failed } = totals;
+        let Totals { allowed, denied, bypassed, failed, names } = totals;
         let oracle = Oracle::new(policy, config.profile, &config.dns);
         let domains = search_domains();
         let searched = Searched::new(allowed, denied, &domains);
@@ -204,6 +206,7 @@ impl Report {
             ),
             unexpected,
             expected,
+            names_resolved: *names,
             search_list: by_search_list.iter().map(|row| row.count).sum(),
             unmet: expectations.unmet().map(str::to_owned).collect(),
             bypassed: *bypassed,
@@ -364,7 +367,7 @@ pub(super) mod tests {
         let by_dns = line(FlowRecord { reason: Reason::DnsNotAllowed, ..by_dns });
         assert_eq!(
             (by_dns.line.target.as_str(), by_dns.mend.as_deref()),
-            ("dns://evil.test", Some("--allow https://evil.test"))
+            ("dns://evil.test", Some("--allow evil.test"))
         );
         let nowhere = line(FlowRecord { host: None, dst: None, reason: Reason::BadRequest, ..denied() });
         assert_eq!((nowhere.line.target.as_str(), nowhere.mend), ("https://?", None));
