@@ -240,7 +240,8 @@ mod tests {
             asked("other.test", Protocol::Udp),
         ];
         let denied = counted(questions.map(Event::Flow)).denied;
-        let counts: Vec<_> = denied.rows.iter().map(|row| (row.first.host.clone().unwrap().to_string(), row.count)).collect();
+        let counts: Vec<_> =
+            denied.rows.iter().map(|row| (row.first.host.clone().unwrap().to_string(), row.count)).collect();
         assert_eq!(counts, [("evil.test".to_owned(), 1), ("other.test".to_owned(), 1)]);
     }
 
@@ -257,7 +258,10 @@ mod tests {
         let twice = [question(b"ok.test.", "A", "NOERROR"), question(b"OK.test.", "AAAA", "NOERROR")];
         assert_eq!(names(&twice), 1);
         // What tunnels through questions needs no answer.
-        assert_eq!(names(&[question(b"a.evil.test.", "A", "NXDOMAIN"), question(b"b.evil.test.", "TXT", "SERVFAIL")]), 2);
+        assert_eq!(
+            names(&[question(b"a.evil.test.", "A", "NXDOMAIN"), question(b"b.evil.test.", "TXT", "SERVFAIL")]),
+            2
+        );
         let not_asked = [
             question(b"denied.test.", "A", "REFUSED"),
             question(b"localhost.", "A", "NOERROR"),
@@ -265,7 +269,8 @@ mod tests {
             question(b"7.2.0.192.in-addr.arpa.", "PTR", "NXDOMAIN"),
         ];
         assert_eq!(names(&not_asked), 0);
-        let flood: Vec<_> = (0..NAMES + 10).map(|n| question(format!("h{n}.test.").as_bytes(), "A", "NOERROR")).collect();
+        let flood: Vec<_> =
+            (0..NAMES + 10).map(|n| question(format!("h{n}.test.").as_bytes(), "A", "NOERROR")).collect();
         assert_eq!(names(&flood), (NAMES + 10) as u64);
     }
 

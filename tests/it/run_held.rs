@@ -417,8 +417,7 @@ fn neither_new_namespaces_nor_raw_sockets_lead_out() {
         let mark = "import socket; socket.socket().setsockopt(socket.SOL_SOCKET, 36, 17767)";
         for forbidden in [raw, packet, mark] {
             let (answer, _) = hold(&lab, &[], &format!("python3 -c '{forbidden}'"));
-            let refused = ["PermissionError", "Address family not supported"].iter().any(|it| answer.err.contains(it));
-            assert!(refused, "{forbidden}: {}", answer.err);
+            assert!(answer.err.contains("PermissionError"), "{forbidden}: {}", answer.err);
         }
     });
 }
@@ -691,7 +690,9 @@ fn as_root_it_is_held_too() {
             assert_eq!(answer.out, "not allowed: 1\n", "{ruleset}");
         }
         // What root has everywhere else; as root, new namespaces need no new user.
-        for way in ["nft flush ruleset", "ip route add default dev lo", "ip link add x type dummy", "mount -t tmpfs x /mnt"] {
+        for way in
+            ["nft flush ruleset", "ip route add default dev lo", "ip link add x type dummy", "mount -t tmpfs x /mnt"]
+        {
             let (answer, _) = hold(&format!("{way} && echo done; {try_it}; nsenter -t 1 -n {try_it}"));
             assert_eq!(answer.out, "", "{way}");
         }
