@@ -144,17 +144,22 @@ impl FlowRecord {
                 Some(format!("--allow {scheme}://{}", Authority { host, port: self.port }))
             }
             // A flow that is not looked into needs no ClientHello: a network rule's.
-            Reason::MissingSni | Reason::NotTls | Reason::NotTds => {
-                Some(format!("--allow tcp://{}", Authority { host, port: self.port }))
-            }
-            // By which protocol it would be reached, DNS does not say.
-            Reason::DnsNotAllowed => Some(format!("--allow https://{host}")),
+            Reason::MissingSni | Reason::NotTls | Reason::NotTds => Some(self.as_it_is(host)),
+            // On the gateway that may be another protocol, or one whose server speaks first.
+            Reason::HelloTimeout | Reason::BadRequest if self.via == Via::Gateway => Some(self.as_it_is(host)),
+            // By which protocol it would be reached, DNS does not say: a bare name is for HTTP and HTTPS.
+            Reason::DnsNotAllowed => Some(format!("--allow {host}")),
             Reason::InternalAddress => match host {
                 Host::Name(name) => Some(format!("--resolve {name}:{}", bracketed(self.dst?.ip()))),
                 Host::Addr(_) => None,
             },
             _ => None,
         }
+    }
+
+    /// Without looking into it.
+    fn as_it_is(&self, host: Host) -> String {
+        format!("--allow tcp://{}", Authority { host, port: self.port })
     }
 
     /// Application rules name hosts: an address is allowed by a network rule.
@@ -446,6 +451,11 @@ pub(crate) mod tests {
         };
         check(echo("192.0.2.7"), Some("--allow icmp://192.0.2.7"));
         check(echo("2001:db8::7"), Some("--allow icmp://[2001:db8::7]"));
+        for reason in [Reason::HelloTimeout, Reason::BadRequest] {
+            let silent = FlowRecord { reason, via: Via::Gateway, host: None, dst: allowed().dst, ..denied() };
+            check(silent, Some("--allow tcp://192.0.2.7:443"));
+            check(FlowRecord { reason, ..denied() }, None);
+        }
         check(FlowRecord { reason: Reason::SniConnectMismatch, ..denied() }, None);
         check(FlowRecord { host: Some(Seen::Raw(Escaped::name(b"x\n"))), ..denied() }, None);
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
@@ -455,7 +465,7 @@ pub(crate) mod tests {
         );
         check(internal, None);
         let asked = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
-        check(asked, Some("--allow https://evil.test"));
+        check(asked, Some("--allow evil.test"));
     }
 
     #[test]
