@@ -187,12 +187,12 @@ impl DnsOutcome {
 pub struct RuleHits {
     policy_hash: Arc<str>,
     /// By [`RuleId`].
-    rules: Vec<RuleName>,
+    rules: Vec<Arc<RuleName>>,
     by_core: Vec<Box<[Counter]>>,
 }
 
 impl RuleHits {
-    pub fn new(policy_hash: Arc<str>, rules: Vec<RuleName>, cores: usize) -> RuleHits {
+    pub fn new(policy_hash: Arc<str>, rules: Vec<Arc<RuleName>>, cores: usize) -> RuleHits {
         let by_core = (0..cores).map(|_| counters(rules.len())).collect();
         RuleHits { policy_hash, rules, by_core }
     }
@@ -207,7 +207,7 @@ impl RuleHits {
     /// Every rule with its hits, in the order of evaluation.
     pub fn totals(&self) -> impl Iterator<Item = (&RuleName, u64)> {
         let total = |at: usize| self.by_core.iter().map(|rules| rules[at].get()).sum();
-        self.rules.iter().enumerate().map(move |(at, name)| (name, total(at)))
+        self.rules.iter().enumerate().map(move |(at, name)| (&**name, total(at)))
     }
 }
 
@@ -399,8 +399,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    fn rule(rule: &str) -> RuleName {
-        RuleName { policy: "lab".into(), group: "g".into(), collection: "c\"x\"".into(), rule: rule.into() }
+    fn rule(rule: &str) -> Arc<RuleName> {
+        let rule = rule.into();
+        Arc::new(RuleName { policy: "lab".into(), group: "g".into(), collection: "c\"x\"".into(), rule })
     }
 
     /// Two cores that both counted, after a log of one flow.

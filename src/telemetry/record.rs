@@ -113,7 +113,7 @@ pub struct FlowRecord {
     pub dst: Option<SocketAddr>,
     pub verdict: Verdict,
     pub reason: Reason,
-    pub rule: Option<RuleName>,
+    pub rule: Option<Arc<RuleName>>,
     pub profile: Profile,
     pub policy_hash: Arc<str>,
     /// Plain HTTP only, and only written in Azure's formats.
@@ -373,7 +373,7 @@ pub(crate) mod tests {
             dst: Some("192.0.2.7:443".parse().unwrap()),
             verdict: Verdict::Allow,
             reason: Reason::ApplicationRule,
-            rule: Some(rule),
+            rule: Some(Arc::new(rule)),
             ..denied()
         }
     }

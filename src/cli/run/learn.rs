@@ -330,8 +330,9 @@ mod tests {
     #[test]
     fn what_was_not_looked_for_is_not_learned() {
         let by_dns = FlowRecord { via: Via::Dns, ..https("looked.up.test") };
-        let rule = RuleName { policy: HOST_PORTS.into(), ..allowed().rule.unwrap() };
-        let host_port = FlowRecord { rule: Some(rule), ..seen("127.0.0.1", Protocol::Tcp, 5432, Reason::NetworkRule) };
+        let rule = RuleName { policy: HOST_PORTS.into(), ..RuleName::clone(&allowed().rule.unwrap()) };
+        let host_port =
+            FlowRecord { rule: Some(rule.into()), ..seen("127.0.0.1", Protocol::Tcp, 5432, Reason::NetworkRule) };
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
         let nameless =
             FlowRecord { host: Some(Host::parse("192.0.2.1").unwrap().into()), reason: Reason::MissingSni, ..denied() };
