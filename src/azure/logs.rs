@@ -311,7 +311,11 @@ fn nat_msg(msg: &mut String, decided: &Decided<'_>, translated: SocketAddr) -> s
 fn network_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
     let Decided { client, port, .. } = decided;
     let destination = decided.destination_ip();
-    let destination = if destination.is_empty() { decided.host } else { &destination };
+    let destination = match destination.parse() {
+        Ok(IpAddr::V6(addr)) => format!("[{addr}]"),
+        _ if destination.is_empty() => decided.host.to_owned(),
+        _ => destination,
+    };
     let (protocol, action) = (decided.network_protocol(), decided.action());
     write!(msg, "{protocol} request from {client} to {destination}:{port}. Action: {action}")?;
     match decided.deciding_rule() {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{GatewayArgs, PolicyArgs};
+use super::handover::Claim;
 use super::output::{Format, PrintError, Printer};
 use super::{Exit, UsageError};
 use crate::config::{self, Loaded};
@@ -14,7 +15,7 @@ use crate::net::nft::{self, InForce, Spec};
 const EXAMPLES: &str = "\
 Examples:
   egret gateway up --gateway 0.0.0.0:3129 --interface veth0  hand over what comes in by veth0
-  egret gateway up --print | sudo sh                         read it first, or have somebody else run it
+  egret gateway up --gateway 0.0.0.0:3129 --print | sudo sh  read it first, or have somebody else run it
   egret gateway show                                         what is in force
   egret gateway down                                         remove it all";
 
@@ -93,6 +94,7 @@ fn up(args: Up, printer: &mut Printer) -> anyhow::Result<()> {
     if print {
         return Ok(printer.bytes(nft::up_script(&spec).as_bytes())?);
     }
+    let _claim = Claim::take()?;
     nft::warnings(&spec).iter().for_each(|warning| printer.warn(warning));
     nft::up(&spec)?;
     printer

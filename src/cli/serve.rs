@@ -26,7 +26,7 @@ use crate::control::{AdminListener, Control, Origin};
 use crate::net::dial::try_mark;
 use crate::net::listener::raise_descriptor_limit;
 use crate::policy::Policy;
-use crate::proxy::{Intake, Lifecycle, Proxy, Setup};
+use crate::proxy::{BindError, Intake, Lifecycle, Proxy, Setup};
 use crate::telemetry::{Duty, Format, Log, OnError, RunId, SinkSpec, StartRecord, Target, Telemetry, TelemetryConfig};
 
 const EXAMPLES: &str = "\
@@ -118,7 +118,7 @@ impl Service {
         let lifecycle = Lifecycle::default();
         let (dns, drain) = (config.dns.clone(), config.proxy.timeouts.drain);
         let intake = Intake::bind(&config.proxy.listen, &config.gateway, &dns.proxy.listen, config.proxy.workers)
-            .map_err(|error| listen_error(error, "--listen 127.0.0.1:0"))?;
+            .map_err(bind_error)?;
         let addrs = Listening {
             explicit: intake.explicit().to_vec(),
             gateway: intake.gateway().to_vec(),
@@ -214,7 +214,7 @@ fn bind_admin(admin: AdminConfig, is_default: bool, printer: &mut Printer) -> an
         }
         Err(error) => {
             let error = io::Error::new(error.kind(), format!("cannot listen on {listen} (admin): {error}"));
-            Err(listen_error(error, "--admin 127.0.0.1:0"))
+            Err(listen_error(error, "--admin 127.0.0.1:0", BELOW_1024))
         }
         Ok(bound) => Ok(bound),
     }
@@ -225,8 +225,8 @@ fn mark_of(gateway: &GatewayConfig) -> anyhow::Result<Option<u32>> {
     if gateway.listen.is_empty() {
         return Ok(None);
     }
-    match try_mark(gateway.mark) {
-        Ok(()) => Ok(Some(gateway.mark)),
+    match try_mark(gateway.mark.get()) {
+        Ok(()) => Ok(Some(gateway.mark.get())),
         // Without a mark only traffic of this machine itself could come back.
         Err(_) if !gateway.local => Ok(None),
         Err(error) => {
@@ -236,14 +236,30 @@ fn mark_of(gateway: &GatewayConfig) -> anyhow::Result<Option<u32>> {
     }
 }
 
-fn listen_error(error: io::Error, other: &str) -> anyhow::Error {
+/// Which flag to change, or which right is lacking.
+fn bind_error(error: BindError) -> anyhow::Error {
+    let (error, other, lacking) = match error {
+        BindError::Explicit(error) => (error, "--listen 127.0.0.1:0", BELOW_1024),
+        BindError::Dns(error) => (error, "--dns 127.0.0.1:5353", BELOW_1024),
+        BindError::Gateway(error) => (
+            error,
+            "--gateway 0.0.0.0:PORT",
+            "TPROXY takes CAP_NET_ADMIN: be root, or give it (setcap cap_net_admin,cap_net_raw+ep), or take \
+             --gateway-mode redirect",
+        ),
+    };
+    listen_error(error, other, lacking)
+}
+
+const BELOW_1024: &str = "ports below 1024 take a privilege";
+
+fn listen_error(error: io::Error, other: &str, lacking: &str) -> anyhow::Error {
     let mend = match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!("something listens there already, perhaps another egret: stop it, or take another with {other}")
         }
-        io::ErrorKind::PermissionDenied => {
-            format!("ports below 1024 and TPROXY take a privilege: take another port with {other}, or be root")
-        }
+        io::ErrorKind::PermissionDenied if lacking == BELOW_1024 => format!("{lacking}: take another with {other}"),
+        io::ErrorKind::PermissionDenied => lacking.to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         _ => return error.into(),
     };

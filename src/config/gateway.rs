@@ -8,6 +8,7 @@ use crate::flow::Profile;
 use crate::policy::DnatDeny;
 
 use super::error::{Findings, Problem};
+use super::kernel::{Interface, Mark};
 use super::load::{Overrides, Purpose};
 use super::reader::Section;
 use super::resolved::{
@@ -17,9 +18,6 @@ use super::resolved::{
 use super::settings::{given, many, one, read_each, read_word};
 use super::values;
 
-/// The firewall mark of Egret's own sockets, where no other is given: `Eg`.
-const MARK: u32 = 0x4567;
-
 /// None is what an origin does not speak of.
 #[derive(Debug, Default)]
 pub(super) struct GatewaySettings {
@@ -27,9 +25,9 @@ pub(super) struct GatewaySettings {
     listen: Option<Vec<SocketAddr>>,
     mode: Option<HandOver>,
     rules: Option<KernelRules>,
-    interfaces: Option<Vec<String>>,
+    interfaces: Option<Vec<Interface>>,
     local: Option<bool>,
-    mark: Option<u32>,
+    mark: Option<Mark>,
     denied_tcp: Option<DeniedTcp>,
     denied_udp: Option<DeniedUdp>,
     host_without_port: Option<HostWithoutPort>,
@@ -43,9 +41,9 @@ impl GatewaySettings {
             listen: gateway.list("listen").map(|texts| read_each(&texts, findings, values::listen)),
             mode: read_word(gateway.text("mode"), values::HAND_OVERS, findings),
             rules: read_word(gateway.text("rules"), values::KERNEL_RULES, findings),
-            interfaces: gateway.list("interfaces").map(|texts| read_each(&texts, findings, values::interface)),
+            interfaces: gateway.list("interfaces").map(|texts| read_each(&texts, findings, Interface::parse)),
             local: gateway.flag("local"),
-            mark: gateway.count("mark").and_then(|mark| u32::try_from(mark.value).ok()),
+            mark: gateway.count("mark").and_then(|mark| mark.read(findings, |mark| Mark::parse(*mark))),
             denied_tcp: read_word(gateway.text("denied_tcp"), values::DENIED_TCP, findings),
             denied_udp: read_word(gateway.text("denied_udp"), values::DENIED_UDP, findings),
             host_without_port: read_word(gateway.text("host_without_port"), values::HOSTS_WITHOUT_PORT, findings),
@@ -62,7 +60,7 @@ impl GatewaySettings {
             listen: listen.map(|texts| read_each(&texts, findings, values::listen)),
             mode: read_word(one("--gateway-mode", gateway_mode), values::HAND_OVERS, findings),
             rules: read_word(one("--gateway-rules", gateway_rules), values::KERNEL_RULES, findings),
-            interfaces: interfaces.map(|texts| read_each(&texts, findings, values::interface)),
+            interfaces: interfaces.map(|texts| read_each(&texts, findings, Interface::parse)),
             ..GatewaySettings::default()
         }
     }
@@ -104,7 +102,7 @@ impl GatewaySettings {
             rules: rules.unwrap_or_default(),
             interfaces: interfaces.unwrap_or_default(),
             local: local.unwrap_or(false),
-            mark: mark.unwrap_or(MARK),
+            mark: mark.unwrap_or(Mark::USUAL),
             denied_tcp: denied_tcp.unwrap_or(tcp),
             denied_udp: denied_udp.unwrap_or(udp),
             host_without_port: host_without_port.unwrap_or_default(),

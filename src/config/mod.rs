@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod gateway;
+mod kernel;
 mod load;
 mod options;
 mod reader;
@@ -18,6 +19,7 @@ mod target;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, Position};
+pub use kernel::{Interface, Mark};
 pub use load::{Loaded, Overrides, Purpose, load};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema};
 pub use resolved::*;

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::kernel::Mark;
 use super::values::{self, Words};
 
 /// One option.
@@ -122,7 +123,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("gateway.local", Flag, Default("false"), "Filter this machine's own traffic too."),
     opt(
         "gateway.mark",
-        Count { min: 1, max: 2_147_483_646 },
+        Count { min: Mark::MIN, max: Mark::MAX },
         Default("17767"),
         "The firewall mark of Egret's own sockets; the next one routes what TPROXY takes.",
     ),
@@ -155,13 +156,13 @@ pub const OPTIONS: &[Opt] = &[
         "limits.connections",
         MANY,
         Default("10000"),
-        "Connections at once, or what descriptors are enough for; beyond them new ones wait.",
+        "Connections at once, or what descriptors are enough for; beyond them new ones wait, then are closed.",
     ),
     opt(
         "limits.connections_per_client",
         Count { min: 0, max: 10_000_000 },
         Default("0"),
-        "Connections at once from one address; beyond them new ones are closed; 0: no cap.",
+        "Connections and UDP flows at once from one address; beyond them new ones are closed or denied; 0: no cap.",
     ),
     opt("limits.head_bytes", BYTES, Default("65536"), "Bytes of a request head."),
     opt("limits.hello_bytes", BYTES, Default("65536"), "Bytes of a ClientHello."),

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 use crate::flow::{Host, HostName, Profile};
 use crate::policy::{DnatDeny, PrivateAddresses, RuleSet, Switches};
 
+use super::kernel::{Interface, Mark};
+
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -73,13 +75,11 @@ pub struct GatewayConfig {
     pub listen: Vec<SocketAddr>,
     pub mode: HandOver,
     pub rules: KernelRules,
-    /// Names of the interfaces that clients come in by; empty: all.
-    pub interfaces: Vec<String>,
+    /// Those that clients come in by; empty: all.
+    pub interfaces: Vec<Interface>,
     /// Filter this machine's own traffic as well.
     pub local: bool,
-    /// The firewall mark of Egret's own sockets. The one after it routes what TPROXY takes, and is the number of
-    /// the routing table for that.
-    pub mark: u32,
+    pub mark: Mark,
     pub denied_tcp: DeniedTcp,
     pub denied_udp: DeniedUdp,
     pub host_without_port: HostWithoutPort,
@@ -157,9 +157,10 @@ impl std::fmt::Debug for Credentials {
 
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once, or half as many as there may be descriptors. At the cap new ones wait: one with each listener, the rest in the kernel's queue.
+    /// Connections at once, or half as many as there may be descriptors. At the cap new ones wait for two
+    /// seconds (one with each listener, the rest in the kernel's queue) and are then closed and logged.
     pub connections: usize,
-    /// Connections at once from one address. At the cap new ones are closed and logged. 0: no cap.
+    /// Connections and UDP flows at once from one address. At the cap new ones are closed or denied, and logged. 0: no cap.
     pub connections_per_client: usize,
     /// Bytes of a request head, at most 65 536.
     pub head_bytes: usize,

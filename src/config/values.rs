@@ -144,15 +144,6 @@ pub(super) fn synthetic(text: &str) -> Result<IpNet, Problem> {
     Ok(net.trunc())
 }
 
-/// The name of a network interface: what Linux takes, and nothing that a ruleset could read otherwise. With `*` at
-/// its end it stands for all that begin so.
-pub(super) fn interface(text: &str) -> Result<String, Problem> {
-    let stem = text.strip_suffix('*').unwrap_or(text);
-    let fits = (1..16).contains(&stem.len());
-    let plain = stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:".contains(&byte));
-    if fits && plain { Ok(text.to_owned()) } else { Err(Problem::new(format!("`{text}` is no network interface"))) }
-}
-
 fn unbracketed(text: &str) -> &str {
     text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text)
 }

@@ -157,7 +157,7 @@ impl<'a> Oracle<'a> {
             target: &target.text,
             verdict: decision.verdict,
             reason: decision.reason,
-            rule: decision.rule.map(|rule| self.policy.rule_name(rule).into()),
+            rule: decision.rule.map(|rule| RulePlace::from(&**self.policy.rule_name(rule))),
             profile: self.profile.as_str(),
             note: note(walked.as_ref(), client, address_open),
             nearest_miss: walked.as_ref().and_then(nearest_miss),

@@ -35,6 +35,10 @@ impl ClientAddr {
     pub fn port(self) -> u16 {
         self.0.port()
     }
+
+    pub fn addr(self) -> SocketAddr {
+        self.0
+    }
 }
 
 impl fmt::Display for ClientAddr {

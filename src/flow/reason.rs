@@ -108,7 +108,10 @@ reasons! {
 
     /// The proxy wants credentials that the client did not give.
     AuthRequired = "auth-required",
+    /// The client has as many connections as it may.
     LimitClient = "limit-client",
+    /// There are as many connections as there may be.
+    LimitConnections = "limit-connections",
     LimitHead = "limit-head",
     /// The gateway carries as many UDP flows as it may.
     LimitFlows = "limit-flows",

@@ -1,7 +1,7 @@
 //! Listening sockets: one a core on the same address, and an accept that outlives a lack of descriptors.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -104,14 +104,9 @@ pub(crate) fn leads_to(listener: IpAddr, addr: IpAddr) -> bool {
         || (listener.is_unspecified() && (addr.is_loopback() || is_of_this_machine(addr)))
 }
 
-/// The kernel answers from an address of its own: from this one, if it has it. Nothing is sent.
+/// A socket can be bound to this machine's own addresses alone. Nothing is sent.
 fn is_of_this_machine(addr: IpAddr) -> bool {
-    let any: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect((addr, 9))?;
-        socket.local_addr()
-    });
-    source.is_ok_and(|source| source.ip() == addr)
+    UdpSocket::bind((addr, 0)).is_ok()
 }
 
 /// Descriptors that connections leave alone: those of listeners, runtimes, logs and name servers.

@@ -6,6 +6,8 @@ mod apart;
 pub(crate) mod deadline;
 pub(crate) mod dial;
 pub(crate) mod dns;
+#[cfg(target_os = "linux")]
+pub(crate) mod echo;
 pub(crate) mod icmp;
 pub(crate) mod listener;
 #[cfg(target_os = "linux")]

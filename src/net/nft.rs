@@ -25,7 +25,7 @@ mod text;
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::config::{GatewayConfig, HandOver};
+use crate::config::{GatewayConfig, HandOver, Interface, Mark};
 use crate::policy::{DnatRule, RuleSet, Rules};
 
 pub(crate) use command::NftError;
@@ -55,10 +55,6 @@ struct Listeners {
     v6: Option<SocketAddrV6>,
 }
 
-/// The mark of Egret's own sockets. The one after it marks what TPROXY leads here, and numbers its routing table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark(u32);
-
 /// Whose traffic is handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Clients {
@@ -67,10 +63,6 @@ enum Clients {
     /// Only what comes in by these interfaces. Nothing is forwarded to them either.
     Interfaces(Vec<Interface>),
 }
-
-/// The name of a network interface, or its beginning and `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Interface(String);
 
 /// What becomes of what this machine itself sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,14 +93,6 @@ pub(crate) enum SpecError {
          the interface lo and `local = true`", port = .0.port()
     )]
     Loopback(SocketAddr),
-    #[error(
-        "the mark {0} cannot be used: the one after it numbers a routing table\n  = mend: take one from 1 to 4294967293 that is not 252, 253 or 254"
-    )]
-    Mark(u32),
-    #[error(
-        "`{0}` is no name of a network interface\n  = mend: write it as `ip link` does, such as eth1, or br-* for all that begin so"
-    )]
-    Interface(String),
 }
 
 impl Listeners {
@@ -138,44 +122,13 @@ impl Listeners {
     }
 }
 
-impl Mark {
-    /// Tables 0 and 253 to 255 are the kernel's.
-    fn new(mark: u32) -> Result<Mark, SpecError> {
-        match mark {
-            0 | 252..=254 | 4_294_967_294.. => Err(SpecError::Mark(mark)),
-            mark => Ok(Mark(mark)),
-        }
-    }
-
-    /// Of what TPROXY leads here; also the number of the routing table.
-    fn routing(self) -> u32 {
-        self.0 + 1
-    }
-}
-
-impl Interface {
-    /// As the kernel takes them: at most 15 bytes, no blank, no slash. A quote would end the text in which it stands.
-    fn new(name: &str) -> Result<Interface, SpecError> {
-        let known = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '*');
-        let stem = name.strip_suffix('*').unwrap_or(name);
-        let fits = (1..=15).contains(&stem.len()) && stem.chars().all(known) && !matches!(stem, "." | "..");
-        if fits { Ok(Interface(name.to_owned())) } else { Err(SpecError::Interface(name.to_owned())) }
-    }
-
-    /// None where it stands for several.
-    fn single(&self) -> Option<&str> {
-        (!self.0.ends_with('*')).then_some(&*self.0)
-    }
-}
-
 impl Spec {
     pub(crate) fn of(gateway: &GatewayConfig, rules: &RuleSet) -> Result<Spec, SpecError> {
-        let names: Vec<Interface> =
-            gateway.interfaces.iter().map(|name| Interface::new(name)).collect::<Result<_, _>>()?;
+        let names = gateway.interfaces.clone();
         let spec = Spec {
             mode: gateway.mode,
             listeners: Listeners::new(&gateway.listen)?,
-            mark: Mark::new(gateway.mark)?,
+            mark: gateway.mark,
             clients: if names.is_empty() { Clients::AllForwarded } else { Clients::Interfaces(names) },
             own: if gateway.local { OwnTraffic::Filtered } else { OwnTraffic::LeftAlone },
             inbound: translations(rules),
@@ -194,7 +147,7 @@ impl Spec {
     fn has_other_clients(&self) -> bool {
         match &self.clients {
             Clients::AllForwarded => true,
-            Clients::Interfaces(names) => names.iter().any(|name| name.0 != "lo"),
+            Clients::Interfaces(names) => names.iter().any(|name| name.single() != Some("lo")),
         }
     }
 
@@ -220,22 +173,44 @@ fn translations(rules: &RuleSet) -> Vec<DnatRule> {
 /// has put in its place stays.
 #[derive(Debug)]
 pub(crate) struct Installed {
-    /// The kernel's number of the table; None once it was removed.
-    handle: Option<String>,
+    /// None once it was removed.
+    table: Option<Handle>,
+}
+
+/// The kernel's number of a table, which no other one ever gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Handle(u64);
+
+/// What is in force where it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// What was written last.
+    Own,
+    /// What somebody else wrote in its place.
+    Others,
+    /// No rules: what is forwarded goes unfiltered.
+    Nothing,
 }
 
 impl Installed {
-    /// Writes the rules in place of whatever Egret wrote before. Where it fails, no rule of Egret's is left.
+    /// Writes the rules in place of whatever Egret wrote before. Where it fails, all is as it was.
     pub(crate) fn install(spec: &Spec) -> Result<Installed, NftError> {
-        up(spec)?;
-        Ok(Installed { handle: Some(handle()?) })
+        Ok(Installed { table: Some(write(spec)?) })
     }
 
-    /// The rules of another policy, or of the same one.
+    /// The rules of another policy, or of the same one. Where it fails, all is as it was: never are there none, for what
+    /// is forwarded would go unfiltered.
     pub(crate) fn replace(&mut self, spec: &Spec) -> Result<(), NftError> {
-        up(spec)?;
-        self.handle = Some(handle()?);
+        self.table = Some(write(spec)?);
         Ok(())
+    }
+
+    pub(crate) fn standing(&self) -> Result<Standing, NftError> {
+        Ok(match handle()? {
+            None => Standing::Nothing,
+            now if now == self.table => Standing::Own,
+            Some(_) => Standing::Others,
+        })
     }
 
     pub(crate) fn remove(mut self) -> Result<(), NftError> {
@@ -243,9 +218,16 @@ impl Installed {
     }
 
     fn remove_own(&mut self) -> Result<(), NftError> {
-        match self.handle.take() {
-            Some(mine) if handle().is_ok_and(|now| now == mine) => down(),
-            _ => Ok(()),
+        if self.table.is_none() {
+            return Ok(());
+        }
+        let standing = self.standing();
+        self.table = None;
+        match standing? {
+            Standing::Own => down(),
+            // Its routing leads nowhere without it.
+            Standing::Nothing => routing::clear(|_, _| true),
+            Standing::Others => Ok(()),
         }
     }
 }
@@ -253,19 +235,49 @@ impl Installed {
 impl Drop for Installed {
     fn drop(&mut self) {
         if let Err(error) = self.remove_own() {
-            tracing::warn!("the gateway's rules are still there: {error}");
+            tracing::warn!("the gateway's rules may still be there: {error}");
         }
     }
 }
 
-/// Writes the rules in place of whatever Egret wrote before. Where it fails, no rule of Egret's is left, or all of
-/// those that were there.
+/// Writes the rules in place of whatever Egret wrote before. Where it fails, all is as it was.
 pub(crate) fn up(spec: &Spec) -> Result<(), NftError> {
-    run(Program::Nft, &["-f", "-"], &text::ruleset(spec))?;
-    routing::set(spec).inspect_err(|_| {
+    write(spec).map(|_| ())
+}
+
+/// The routing comes first and the table last, in one transaction, so that what fails leaves the former rules whole.
+fn write(spec: &Spec) -> Result<Handle, NftError> {
+    let before = routing::own()?;
+    let written = routing::add(spec, &before).and_then(|()| load(spec)).inspect_err(|_| {
         // The first error is the one to tell.
-        let _ = down();
+        let _ = routing::clear(|family, mark| !before.contains(&(family, mark)));
+    })?;
+    if let Err(error) = routing::clear(|family, mark| !routing::is_for(spec, family, mark)) {
+        // Nothing has its mark any more.
+        tracing::warn!("routing of the gateway's former rules was left behind: {error}");
+    }
+    Ok(written)
+}
+
+/// The number of the table is told by the transaction that writes it: later it might be another's. An nft that does not
+/// tell it is an error, and leaves what it wrote only where there were rules before.
+fn load(spec: &Spec) -> Result<Handle, NftError> {
+    let fresh = handle()?.is_none();
+    let echoed = run(Program::Nft, &["-e", "-a", "-f", "-"], &text::ruleset(spec))?;
+    let added = echoed.lines().rev().find_map(|line| numbered(line.strip_prefix("add ")?));
+    added.ok_or(NftError::NotNumbered).inspect_err(|_| {
+        if fresh {
+            // The first error is the one to tell.
+            let _ = run(Program::Nft, &["-f", "-"], text::REMOVAL);
+        }
     })
+}
+
+/// Of `table inet egret # handle 7`, as nft shows a table by itself and with what is in it.
+fn numbered(line: &str) -> Option<Handle> {
+    let (shown, number) = line.strip_prefix("table ")?.strip_prefix(TABLE)?.split_once("# handle ")?;
+    let ours = matches!(shown.trim(), "" | "{");
+    number.trim().parse().ok().filter(|_| ours).map(Handle)
 }
 
 /// Removes whatever Egret wrote, and nothing else. Without any it is done at once.
@@ -315,11 +327,10 @@ fn listed(flags: &[&str]) -> Result<Option<String>, NftError> {
     run(Program::Nft, &args, "").map(Some)
 }
 
-/// The kernel's number of the table, which no other one ever gets.
-fn handle() -> Result<String, NftError> {
-    let listed = listed(&["-t", "-a"])?.unwrap_or_default();
-    let number = listed.lines().next().and_then(|line| line.rsplit_once("# handle ")).map(|(_, number)| number.trim());
-    Ok(number.unwrap_or_default().to_owned())
+/// None where there is no table.
+fn handle() -> Result<Option<Handle>, NftError> {
+    let listed = listed(&["-t", "-a"])?;
+    listed.map(|listed| listed.lines().find_map(numbered).ok_or(NftError::NotNumbered)).transpose()
 }
 
 /// What [`up`] does, as a script for people to read or run.
@@ -355,32 +366,10 @@ mod tests {
     }
 
     #[test]
-    fn marks() {
-        for good in [1, 251, 255, 17767, 4_294_967_293] {
-            assert_eq!(Mark::new(good).unwrap().routing(), good + 1);
-        }
-        for bad in [0, 252, 253, 254, u32::MAX - 1, u32::MAX] {
-            assert_eq!(Mark::new(bad), Err(SpecError::Mark(bad)));
-        }
-    }
-
-    #[test]
-    fn interfaces() {
-        for good in ["eth1", "br-*", "veth0.100", "wg0", "a23456789012345", "eth0@x"] {
-            assert!(Interface::new(good).is_ok(), "{good}");
-        }
-        for bad in ["", "*", "eth 1", "e\"; flush ruleset", "a/b", "a234567890123456", "br*x", "..", "é", "a\n"] {
-            assert_eq!(Interface::new(bad), Err(SpecError::Interface(bad.to_owned())), "{bad}");
-        }
-    }
-
-    #[test]
     fn loopback_and_redirect() {
         let spec = |mode, listener: &str, interfaces: &[&str]| {
-            let mut gateway = config(&[listener]);
-            gateway.mode = mode;
-            gateway.interfaces = interfaces.iter().map(ToString::to_string).collect();
-            Spec::of(&gateway, &RuleSet::default())
+            let gateway = config(&[listener], interfaces);
+            Spec::of(&GatewayConfig { mode, ..gateway }, &RuleSet::default())
         };
         let loopback = SpecError::Loopback("127.0.0.1:3129".parse().unwrap());
         for interfaces in [&[][..], &["eth1"], &["lo", "eth1"]] {
@@ -391,18 +380,19 @@ mod tests {
         assert!(spec(HandOver::Tproxy, "127.0.0.1:3129", &[]).is_ok());
     }
 
-    fn config(listen: &[&str]) -> GatewayConfig {
-        let loaded = crate::config::load(&crate::config::Overrides::default(), false).unwrap();
+    fn config(listen: &[&str], interfaces: &[&str]) -> GatewayConfig {
+        let interfaces = interfaces.iter().map(ToString::to_string).collect();
+        let flags = crate::config::Overrides { interfaces, ..Default::default() };
+        let loaded = crate::config::load(&flags, false).unwrap();
         GatewayConfig { listen: addrs(listen), ..loaded.config.gateway }
     }
 
-    /// Runs itself again in a network namespace of its own, where it is the only one to write rules.
-    #[test]
-    fn what_was_installed_is_removed_unless_it_was_replaced() {
-        let name = "net::nft::tests::what_was_installed_is_removed_unless_it_was_replaced";
+    /// Runs a test again in a network namespace of its own, where it is the only one to write rules.
+    fn alone(name: &str, test: fn()) {
         if std::env::var_os("EGRET_TEST_ALONE").is_some() {
-            return install_and_remove();
+            return test();
         }
+        let name = format!("net::nft::tests::{name}");
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("EGRET_NO_SKIP").is_none(), "no root, and no test may be skipped here");
             use std::io::Write;
@@ -414,13 +404,54 @@ mod tests {
         alone
             .args(["--net", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
             .arg(std::env::current_exe().unwrap());
-        let output = alone.args(["--exact", name]).env("EGRET_TEST_ALONE", "1").output().unwrap();
+        let output = alone.args(["--exact", &name]).env("EGRET_TEST_ALONE", "1").output().unwrap();
         let shown = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
     }
 
+    #[test]
+    fn what_was_installed_is_removed_unless_it_was_replaced() {
+        alone("what_was_installed_is_removed_unless_it_was_replaced", install_and_remove);
+    }
+
+    #[test]
+    fn numbers_of_tables() {
+        for line in ["table inet egret # handle 7", "table inet egret { # handle 7"] {
+            assert_eq!(numbered(line), Some(Handle(7)), "{line}");
+        }
+        for line in
+            ["table inet egret2 # handle 7", "table ip egret # handle 7", "table inet egret", "chain c # handle 7"]
+        {
+            assert_eq!(numbered(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_former_rules() {
+        alone("a_failed_replacement_leaves_the_former_rules", fail_to_replace);
+    }
+
+    /// Without `lo` IPv6 takes no route over it; IPv4 does.
+    fn fail_to_replace() {
+        let spec = |listen: &[&str]| Spec::of(&config(listen, &[]), &RuleSet::default()).unwrap();
+        let (first, second) = (spec(&["0.0.0.0:3129"]), spec(&["0.0.0.0:3131", "[::]:3131"]));
+        let mut installed = Installed::install(&first).unwrap();
+        run(Program::Ip, &["link", "set", "lo", "down"], "").unwrap();
+        let before = (in_force().unwrap().table, routing::own().unwrap());
+        let error = installed.replace(&second).unwrap_err();
+        assert!(matches!(error, NftError::LoopbackDown { .. }), "{error}");
+        assert_eq!((in_force().unwrap().table, routing::own().unwrap()), before);
+        assert!(before.0.unwrap().contains("tproxy ip to :3129"));
+        assert_eq!(installed.standing().unwrap(), Standing::Own);
+        run(Program::Ip, &["link", "set", "lo", "up"], "").unwrap();
+        installed.replace(&second).unwrap();
+        assert!(in_force().unwrap().table.unwrap().contains("tproxy ip6 to :3131"));
+        installed.remove().unwrap();
+        assert_eq!(in_force().unwrap(), InForce { table: None, routing: Vec::new() });
+    }
+
     fn install_and_remove() {
-        let spec = |listen: &str| Spec::of(&config(&[listen]), &RuleSet::default()).unwrap();
+        let spec = |listen: &str| Spec::of(&config(&[listen], &[]), &RuleSet::default()).unwrap();
         let table = || in_force().unwrap().table;
         let nothing = InForce { table: None, routing: Vec::new() };
         let first = Installed::install(&spec("0.0.0.0:3129")).unwrap();
@@ -431,9 +462,15 @@ mod tests {
         second.replace(&spec("0.0.0.0:3131")).unwrap();
         assert!(table().unwrap().contains("tproxy ip to :3131"));
         let third = Installed::install(&spec("0.0.0.0:3132")).unwrap();
+        assert_eq!(second.standing().unwrap(), Standing::Others);
         second.remove().unwrap();
         assert!(table().unwrap().contains("tproxy ip to :3132"));
         third.remove().unwrap();
+        assert_eq!(in_force().unwrap(), nothing);
+        let fourth = Installed::install(&spec("0.0.0.0:3133")).unwrap();
+        run(Program::Nft, &["delete", "table", "inet", "egret"], "").unwrap();
+        assert_eq!(fourth.standing().unwrap(), Standing::Nothing);
+        fourth.remove().unwrap();
         assert_eq!(in_force().unwrap(), nothing);
     }
 }

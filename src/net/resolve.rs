@@ -7,7 +7,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
-use super::dns::{Asker, Resolved};
+use super::dns::{AskError, Asker, Resolved};
 use crate::config::{ConnectTo, DnsConfig, ResolveOverride};
 use crate::flow::{Authority, Host, HostName};
 use crate::policy::Address;
@@ -36,6 +36,8 @@ pub(crate) enum ResolveError {
     Unresolvable { name: HostName, why: String },
     #[error("{name} did not resolve within {after:?}")]
     Timeout { name: HostName, after: Duration },
+    #[error("{name} was not resolved: what resolves names has ended; please report it if Egret was not stopping")]
+    Gone { name: HostName },
 }
 
 impl Resolver {
@@ -67,9 +69,10 @@ impl Resolver {
             return Ok(addresses);
         }
         match self.dns.ask(name, self.deadline).await {
-            Some(Resolved::To { addrs, until }) => Ok(self.keep(name, addrs, until)),
-            Some(Resolved::Failed(why)) => Err(ResolveError::Unresolvable { name: name.clone(), why }),
-            None => Err(ResolveError::Timeout { name: name.clone(), after: self.deadline }),
+            Ok(Resolved::To { addrs, until }) => Ok(self.keep(name, addrs, until)),
+            Ok(Resolved::Failed(why)) => Err(ResolveError::Unresolvable { name: name.clone(), why }),
+            Err(AskError::Timeout) => Err(ResolveError::Timeout { name: name.clone(), after: self.deadline }),
+            Err(AskError::Gone) => Err(ResolveError::Gone { name: name.clone() }),
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Policy {
     rules: Arc<RuleSet>,
     switches: Switches,
     guard: Guard,
-    names: Vec<RuleName>,
+    names: Vec<Arc<RuleName>>,
     kinds: Vec<Kind>,
     dnat: PerProtocol,
     network: PerProtocol,
@@ -180,12 +180,17 @@ impl Policy {
     }
 
     /// A rule's names. `rule` comes from this policy's own decision.
-    pub fn rule_name(&self, rule: RuleId) -> &RuleName {
+    pub fn rule_name(&self, rule: RuleId) -> &Arc<RuleName> {
         &self.names[rule.0 as usize]
     }
 
-    pub fn rule_names(&self) -> &[RuleName] {
+    pub fn rule_names(&self) -> &[Arc<RuleName>] {
         &self.names
+    }
+
+    /// Is there a DNAT rule at all?
+    pub fn translates(&self) -> bool {
+        !self.translations.is_empty()
     }
 
     /// Where a flow that a DNAT rule took is sent.
@@ -314,11 +319,11 @@ fn kind_of(rule: AnyRule<'_>) -> Kind {
 }
 
 /// Rules of one collection share the collection's names.
-fn names_of(rules: &[OrderedRule<'_>]) -> Vec<RuleName> {
-    let mut names: Vec<RuleName> = Vec::with_capacity(rules.len());
+fn names_of(rules: &[OrderedRule<'_>]) -> Vec<Arc<RuleName>> {
+    let mut names: Vec<Arc<RuleName>> = Vec::with_capacity(rules.len());
     for rule in rules {
         let like_last = |get: fn(&RuleName) -> &Arc<str>, text: &str| {
-            let last = names.last().map(get).filter(|last| ***last == *text);
+            let last = names.last().map(|last| get(last)).filter(|last| ***last == *text);
             last.map_or_else(|| Arc::from(text), Arc::clone)
         };
         let name = RuleName {
@@ -327,7 +332,7 @@ fn names_of(rules: &[OrderedRule<'_>]) -> Vec<RuleName> {
             collection: like_last(|name| &name.collection, rule.collection),
             rule: Arc::from(rule.rule.name()),
         };
-        names.push(name);
+        names.push(Arc::new(name));
     }
     names
 }

@@ -38,11 +38,12 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
     }
 }
 
-/// Refuses a client that has as many connections as it may.
-pub(super) async fn refuse(session: &Session, stream: TcpStream) {
+/// Refuses a connection whatever it was meant for.
+pub(super) async fn refuse(session: &Session, stream: TcpStream, reason: Reason) {
     let to = original_destination(&stream).map(|dst| session.core.shared.meant_by(dst));
     let about = to.as_ref().map_or(About::Nothing, About::To);
-    session.record_malformed(Via::Gateway, about, Reason::LimitClient).await;
+    session.record_malformed(Via::Gateway, about, reason).await;
+    reset(stream);
 }
 
 /// No rule decided, and the port is one where names do.

@@ -252,6 +252,8 @@ impl Connection {
         if let Form::Gateway(dialled) = &self.form
             && to.port != dialled.port
         {
+            // The port that counts is the one that was dialled.
+            let to = Authority { port: dialled.port, ..to };
             return Err(Unclear { reason: Reason::HostPortMismatch, to: Some(to) });
         }
         Ok(Asked { to, path, via })

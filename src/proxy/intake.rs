@@ -4,7 +4,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
+use socket2::Domain;
+
 use crate::config::{DeniedUdp, GatewayConfig, HandOver};
+#[cfg(target_os = "linux")]
+use crate::net::echo;
 use crate::net::icmp::Unreachable;
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::{self, ReplySockets};
@@ -17,7 +22,20 @@ pub(crate) struct Intake {
     explicit: Door,
     gateway: Door,
     datagrams: Datagrams,
+    #[cfg(target_os = "linux")]
+    echoes: Vec<echo::Sockets>,
     dns: dns::Sockets,
+}
+
+/// A listener that is not to be had. Its text names the address.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    #[error(transparent)]
+    Explicit(io::Error),
+    #[error(transparent)]
+    Gateway(io::Error),
+    #[error(transparent)]
+    Dns(io::Error),
 }
 
 /// How a connection is served, by where it came in.
@@ -49,27 +67,39 @@ pub(super) struct Doors {
     pub(super) datagrams: Vec<UdpSocket>,
     pub(super) replies: ReplySockets,
     pub(super) unreachable: Option<Arc<Unreachable>>,
+    /// ICMP echo: one worker serves it all.
+    #[cfg(target_os = "linux")]
+    pub(super) echoes: Vec<echo::Sockets>,
 }
 
 impl Intake {
-    /// Binds everything that is configured, for so many workers. An error names the address.
+    /// Binds everything that is configured, for so many workers.
     pub(crate) fn bind(
         explicit: &[SocketAddr],
         gateway: &GatewayConfig,
         dns: &[SocketAddr],
         workers: usize,
-    ) -> io::Result<Intake> {
+    ) -> Result<Intake, BindError> {
         if !gateway.listen.is_empty() && !cfg!(target_os = "linux") {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"));
+            let error = io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux");
+            return Err(BindError::Gateway(error));
         }
         let handed_over = match gateway.mode {
             HandOver::Tproxy => Accepts::AnyAddress,
             HandOver::Redirect => Accepts::ItsOwn,
         };
-        let explicit = Door::bind(explicit, workers, Accepts::ItsOwn)?;
-        let door = Door::bind(&gateway.listen, workers, handed_over)?;
-        let datagrams = Datagrams::bind(&door.addrs, gateway, workers)?;
-        Ok(Intake { explicit, gateway: door, datagrams, dns: dns::Sockets::bind(dns)? })
+        let explicit = Door::bind(explicit, workers, Accepts::ItsOwn).map_err(BindError::Explicit)?;
+        let door = Door::bind(&gateway.listen, workers, handed_over).map_err(BindError::Gateway)?;
+        let datagrams = Datagrams::bind(&door.addrs, gateway, workers).map_err(BindError::Gateway)?;
+        let dns = dns::Sockets::bind(dns).map_err(BindError::Dns)?;
+        Ok(Intake {
+            #[cfg(target_os = "linux")]
+            echoes: echoes(&door.addrs, gateway),
+            explicit,
+            gateway: door,
+            datagrams,
+            dns,
+        })
     }
 
     /// Sockets of another network, in which everything is handed over: for `egret run`, whose jail opens them.
@@ -104,6 +134,8 @@ impl Intake {
             datagrams: self.datagrams.of_worker.get_mut(worker).map(std::mem::take).unwrap_or_default(),
             replies: self.datagrams.replies.clone(),
             unreachable: self.datagrams.unreachable.clone(),
+            #[cfg(target_os = "linux")]
+            echoes: std::mem::take(&mut self.echoes),
         }
     }
 
@@ -146,6 +178,19 @@ impl Datagrams {
         };
         Ok(Datagrams { of_worker, replies: ReplySockets::Here, unreachable })
     }
+}
+
+/// Of the families in which the gateway listens. Without them echo requests are dropped, as all other ICMP is.
+#[cfg(target_os = "linux")]
+fn echoes(addrs: &[SocketAddr], gateway: &GatewayConfig) -> Vec<echo::Sockets> {
+    let listens = |domain: &Domain| addrs.iter().any(|addr| Domain::for_address(*addr) == *domain);
+    let domains = [Domain::IPV4, Domain::IPV6].into_iter().filter(listens);
+    let wanted = domains.filter(|_| gateway.mode == HandOver::Tproxy);
+    let opened = wanted.map(echo::Sockets::open).collect::<io::Result<_>>();
+    opened.unwrap_or_else(|error| {
+        tracing::warn!(%error, "clients' echo requests (ping) are dropped, and not logged: taking them takes CAP_NET_RAW");
+        Vec::new()
+    })
 }
 
 fn unreachable() -> Option<Arc<Unreachable>> {

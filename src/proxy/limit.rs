@@ -1,17 +1,25 @@
-//! Caps on connections: in all, where new ones *wait* (one with each listener, the rest in the kernel's queue), and
-//! from one address, where new ones are *refused*.
+//! Caps on connections: in all, where new ones *wait* for a while (one with each listener, the rest in the kernel's
+//! queue) and are then *refused*, and from one address, where new ones are *refused*.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use std::collections::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::config::Limits;
 use crate::net::listener::room_for_connections;
 
+/// How long a connection waits for a place: a crowd that comes and goes is served, one that stays is refused.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) struct Limiter {
     all: Arc<Semaphore>,
+    /// The last who wanted a place got none.
+    full: AtomicBool,
     /// 0: no cap.
     per_client: usize,
     clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
@@ -22,7 +30,7 @@ pub(super) struct Place {
     _held: OwnedSemaphorePermit,
 }
 
-/// A place among the connections of one client.
+/// A place among the connections and UDP flows of one client.
 pub(super) struct ClientPlace {
     clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
     client: IpAddr,
@@ -37,17 +45,28 @@ impl Limiter {
         }
         Limiter {
             all: Arc::new(Semaphore::new(limits.connections.min(room).min(Semaphore::MAX_PERMITS))),
+            full: AtomicBool::new(false),
             per_client: limits.connections_per_client,
             clients: Arc::default(),
         }
     }
 
-    /// Waits for a place among all connections.
-    pub(super) async fn place(&self) -> Place {
-        Place { _held: self.all.clone().acquire_owned().await.expect("the semaphore is never closed") }
+    /// A place among all connections. `Err` where none became free in [`PATIENCE`]; from then on, until there is one
+    /// again, nobody waits.
+    pub(super) async fn place(&self) -> Result<Place, ()> {
+        let all = self.all.clone();
+        let held = match self.full.load(Relaxed) {
+            true => all.try_acquire_owned().map_err(|_| ()),
+            false => timeout(PATIENCE, all.acquire_owned()).await.map_err(|_| ()).and_then(|held| held.map_err(|_| ())),
+        };
+        // Read by every core for every connection: written only where it changes.
+        if self.full.load(Relaxed) != held.is_err() {
+            self.full.store(held.is_err(), Relaxed);
+        }
+        held.map(|held| Place { _held: held })
     }
 
-    /// A place for one more connection of this client; `Err` where it has as many as it may. `Ok(None)` where
+    /// A place for one more connection, or UDP flow, of this client; `Err` where it has as many as it may. `Ok(None)` where
     /// there is no cap.
     pub(super) fn client_place(&self, client: IpAddr) -> Result<Option<ClientPlace>, ()> {
         if self.per_client == 0 {
@@ -60,6 +79,12 @@ impl Limiter {
         }
         *count += 1;
         Ok(Some(ClientPlace { clients: self.clients.clone(), client }))
+    }
+
+    /// Would there be one?
+    pub(super) fn has_client_place(&self, client: IpAddr) -> bool {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        self.per_client == 0 || clients.get(&client).is_none_or(|count| *count < self.per_client)
     }
 }
 

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod carry;
 mod connect;
+mod denied;
 mod dns;
 mod explicit;
 mod gateway;
@@ -16,6 +17,8 @@ mod guard;
 mod handshake;
 mod headers;
 mod http;
+#[cfg(target_os = "linux")]
+mod icmp;
 mod inspect;
 mod intake;
 mod limit;
@@ -44,7 +47,7 @@ use crate::telemetry::Log;
 pub(crate) use auth::same_secret;
 #[cfg(target_os = "linux")]
 pub(crate) use dns::Sockets as DnsSockets;
-pub(crate) use intake::Intake;
+pub(crate) use intake::{BindError, Intake};
 pub(crate) use shared::{Active, Lifecycle, Shared};
 
 /// What the data plane runs with, beside its sockets.

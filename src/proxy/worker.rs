@@ -17,6 +17,8 @@ use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
 use crate::net::{dial, listener};
 
+#[cfg(target_os = "linux")]
+use super::icmp;
 use super::intake::{Doors, Front};
 use super::limit::Place;
 use super::records::About;
@@ -37,29 +39,46 @@ pub(super) fn start(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
     let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
-    let Doors { listeners, datagrams, replies, unreachable } = doors;
+    let Doors { listeners, datagrams, replies, unreachable, .. } = doors;
     let listeners = listeners.into_iter().map(|(front, listener)| Ok((front, TcpListener::from_std(listener)?)));
     let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
-    let datagrams = udp::Door::new(datagrams, replies, unreachable)?;
+    let served = Served {
+        listeners,
+        datagrams: udp::Door::new(datagrams, replies, unreachable)?,
+        #[cfg(target_os = "linux")]
+        echoes: icmp::Door::new(doors.echoes, &shared)?,
+    };
     drop(inside);
     std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async {
-            serve(Rc::new(Core::new(shared, number, resolver)), listeners, datagrams).await;
+            serve(Rc::new(Core::new(shared, number, resolver)), served).await;
         });
         drop(local);
         runtime.shutdown_timeout(SHUTDOWN);
     })
 }
 
+/// Everything that one worker serves, inside its runtime.
+struct Served {
+    listeners: Vec<(Front, TcpListener)>,
+    datagrams: udp::Door,
+    #[cfg(target_os = "linux")]
+    echoes: icmp::Door,
+}
+
 /// Accepts until Egret drains, then waits for the connections until its deadline.
-async fn serve(core: Rc<Core>, listeners: Vec<(Front, TcpListener)>, datagrams: udp::Door) {
+async fn serve(core: Rc<Core>, served: Served) {
     let mut accepting = JoinSet::new();
     let connections = Rc::new(std::cell::RefCell::new(JoinSet::new()));
-    if !datagrams.is_shut() {
-        connections.borrow_mut().spawn_local(udp::serve(core.clone(), datagrams));
+    if !served.datagrams.is_shut() {
+        connections.borrow_mut().spawn_local(udp::serve(core.clone(), served.datagrams));
     }
-    for (front, listener) in listeners {
+    #[cfg(target_os = "linux")]
+    if !served.echoes.is_shut() {
+        connections.borrow_mut().spawn_local(icmp::serve(core.clone(), served.echoes));
+    }
+    for (front, listener) in served.listeners {
         accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
     }
     let lifecycle = core.shared.lifecycle.clone();
@@ -87,7 +106,11 @@ async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connect
     loop {
         // Waiting before there is a connection would keep its place from another listener.
         let (stream, client) = listener::accept(&listener).await;
-        let place = core.shared.limiter.place().await;
+        let Ok(place) = core.shared.limiter.place().await else {
+            let session = Session { core: core.clone(), client: ClientAddr::new(client) };
+            Box::pin(refuse(&session, front, stream, Reason::LimitConnections)).await;
+            continue;
+        };
         if !cfg!(target_os = "linux") {
             dial::no_delay(&stream);
         }
@@ -116,15 +139,18 @@ async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: Clie
             }
             drop(client_place);
         }
-        Err(()) => match front {
-            Front::Explicit => {
-                Box::pin(session.record_malformed(Via::Http, About::Nothing, Reason::LimitClient)).await;
-            }
-            Front::Gateway => Box::pin(gateway::refuse(&session, stream)).await,
-        },
+        Err(()) => Box::pin(refuse(&session, front, stream, Reason::LimitClient)).await,
     }
     drop(counted);
     drop(place);
+}
+
+/// Refuses a connection of which nothing was read.
+async fn refuse(session: &Session, front: Front, stream: TcpStream, reason: Reason) {
+    match front {
+        Front::Explicit => session.record_malformed(Via::Http, About::Nothing, reason).await,
+        Front::Gateway => gateway::refuse(session, stream, reason).await,
+    }
 }
 
 /// A connection that is open, for the metrics.

@@ -25,15 +25,17 @@ impl Clock {
 
     /// `2026-11-21T21:14:03.500000Z`
     pub(super) fn show(&mut self, ts: Timestamp, precision: Precision) -> &str {
-        use std::fmt::Write;
         let nanos = self.turn_to(ts);
+        // A one before them keeps the zeros that the digits begin with.
+        let digits = match precision {
+            Precision::Micros => 1_000_000 + nanos / 1_000,
+            Precision::Azure => 10_000_000 + nanos / 100,
+        };
         self.text.clear();
         self.text.push_str(&self.prefix);
-        let written = match precision {
-            Precision::Micros => write!(self.text, ".{:06}Z", nanos / 1_000),
-            Precision::Azure => write!(self.text, ".{:07}Z", nanos / 100),
-        };
-        written.expect("writing to a String cannot fail");
+        self.text.push('.');
+        self.text.push_str(&itoa::Buffer::new().format(digits)[1..]);
+        self.text.push('Z');
         &self.text
     }
 

@@ -1,12 +1,16 @@
 //! Egret's own log: JSON lines, documented in `docs/log.md`. A field that is not known is null, never absent.
 
-use std::fmt::Display;
-
+use serde::ser::Error;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::clock::{Clock, Precision};
-use super::record::{CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord};
+use super::object::{Object, Value};
+use super::record::{
+    CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, Seen, StartRecord,
+};
 use super::sink::Entry;
+use crate::flow::{Host, HostName};
 use crate::policy::RuleName;
 
 /// Grows when a field goes or changes its meaning; new fields may come without.
@@ -14,294 +18,157 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Appends one line, with its line feed.
 pub(super) fn write_line(out: &mut Vec<u8>, clock: &mut Clock, run: &RunId, seq: u64, entry: &Entry<'_>) {
-    let ts = clock.show(entry.ts(), Precision::Micros);
-    let head = Head { seq, ts, run: run.as_str() };
-    let written = match *entry {
-        Entry::Start(record) => serde_json::to_writer(&mut *out, &StartLine::new(head, record)),
-        Entry::Flow(record) => serde_json::to_writer(&mut *out, &FlowLine::new(head, record)),
-        Entry::Close(record) => serde_json::to_writer(&mut *out, &CloseLine::new(head, record)),
-        Entry::Dns(record) => serde_json::to_writer(&mut *out, &DnsLine::new(head, record)),
-        Entry::FqdnFailure(record) => serde_json::to_writer(&mut *out, &FqdnFailureLine::new(head, record)),
-        Entry::Reload(record) => serde_json::to_writer(&mut *out, &ReloadLine::new(head, record)),
-        Entry::End(_, counts) => serde_json::to_writer(&mut *out, &EndLine::new(head, counts)),
-    };
-    written.expect("plain structs to a Vec cannot fail");
+    let mut line = Object::begin(out);
+    line.field("v", SCHEMA_VERSION);
+    line.field("kind", kind(entry));
+    line.field("seq", seq);
+    line.field("ts", clock.show(entry.ts(), Precision::Micros));
+    line.field("run", run.as_str());
+    match *entry {
+        Entry::Start(record) => start(&mut line, record),
+        Entry::Flow(record) => flow(&mut line, record),
+        Entry::Close(record) => close(&mut line, record),
+        Entry::Dns(record) => dns(&mut line, record),
+        Entry::FqdnFailure(record) => fqdn_failure(&mut line, record),
+        Entry::Reload(record) => reload(&mut line, record),
+        Entry::End(_, counts) => line.field("counts", counts),
+    }
+    line.end();
     out.push(b'\n');
 }
 
-/// What every line begins with, but for its kind.
-#[derive(Clone, Copy)]
-struct Head<'a> {
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-}
-
-#[derive(Serialize)]
-struct StartLine<'a> {
-    v: u32,
-    kind: &'static str,
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-    version: &'a str,
-    policy: Vec<&'a str>,
-    policy_hash: &'a str,
-    config_digest: &'a str,
-}
-
-impl<'a> StartLine<'a> {
-    fn new(head: Head<'a>, record: &'a StartRecord) -> StartLine<'a> {
-        let StartRecord { ts: _, version, policies, policy_hash, config_digest } = record;
-        StartLine {
-            v: SCHEMA_VERSION,
-            kind: "start",
-            seq: head.seq,
-            ts: head.ts,
-            run: head.run,
-            version,
-            policy: policies.iter().map(|name| &**name).collect(),
-            policy_hash,
-            config_digest,
-        }
-    }
-}
-
-/// A decision as the log and `/v1/flows` show it.
-#[derive(Serialize)]
-struct FlowLine<'a> {
-    v: u32,
-    kind: &'static str,
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-    flow: u64,
-    via: &'static str,
-    #[serde(serialize_with = "display")]
-    client: &'a dyn Display,
-    proto: &'static str,
-    #[serde(serialize_with = "display_known")]
-    host: Option<&'a dyn Display>,
-    port: Option<u16>,
-    #[serde(serialize_with = "display_known")]
-    sni: Option<&'a dyn Display>,
-    #[serde(serialize_with = "display_known")]
-    dst: Option<&'a dyn Display>,
-    verdict: &'static str,
-    reason: &'static str,
-    rule: Option<RuleField<'a>>,
-    profile: &'static str,
-    policy_hash: &'a str,
-}
-
-#[derive(Serialize)]
-struct RuleField<'a> {
-    policy: &'a str,
-    group: &'a str,
-    collection: &'a str,
-    rule: &'a str,
-}
-
-impl<'a> RuleField<'a> {
-    fn new(name: &'a RuleName) -> RuleField<'a> {
-        let RuleName { policy, group, collection, rule } = name;
-        RuleField { policy, group, collection, rule }
-    }
-}
-
-impl<'a> FlowLine<'a> {
-    fn new(head: Head<'a>, record: &'a FlowRecord) -> FlowLine<'a> {
-        FlowLine {
-            v: SCHEMA_VERSION,
-            kind: "flow",
-            seq: head.seq,
-            ts: head.ts,
-            run: head.run,
-            flow: record.flow,
-            via: record.via.as_str(),
-            client: &record.client,
-            proto: record.protocol.as_str(),
-            host: record.host.as_ref().map(|host| host as &dyn Display),
-            port: Some(record.port).filter(|port| *port != 0),
-            sni: record.sni.as_ref().map(|sni| sni as &dyn Display),
-            dst: record.dst.as_ref().map(|dst| dst as &dyn Display),
-            verdict: record.verdict.as_str(),
-            reason: record.reason.as_str(),
-            rule: record.rule.as_ref().map(RuleField::new),
-            profile: record.profile.as_str(),
-            policy_hash: &record.policy_hash,
-        }
-    }
-}
-
-/// Serialises a decision outside of the log, in the same shape.
+/// Serialises a decision outside of the log: as its line there.
 pub(super) fn serialize_flow<S: Serializer>(
     serializer: S,
     run: &RunId,
     seq: u64,
     record: &FlowRecord,
 ) -> Result<S::Ok, S::Error> {
-    let mut clock = Clock::new();
-    let head = Head { seq, ts: clock.show(record.ts, Precision::Micros), run: run.as_str() };
-    FlowLine::new(head, record).serialize(serializer)
+    let mut line = Vec::new();
+    write_line(&mut line, &mut Clock::new(), run, seq, &Entry::Flow(record));
+    let line = String::from_utf8(line).map_err(S::Error::custom)?;
+    RawValue::from_string(line).map_err(S::Error::custom)?.serialize(serializer)
 }
 
-fn display<S: Serializer>(value: &dyn Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-fn display_known<S: Serializer>(value: &Option<&dyn Display>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
+fn kind(entry: &Entry<'_>) -> &'static str {
+    match entry {
+        Entry::Start(_) => "start",
+        Entry::Flow(_) => "flow",
+        Entry::Close(_) => "close",
+        Entry::Dns(_) => "dns",
+        Entry::FqdnFailure(_) => "fqdn-failure",
+        Entry::Reload(_) => "reload",
+        Entry::End(..) => "end",
     }
 }
 
-#[derive(Serialize)]
-struct CloseLine<'a> {
-    v: u32,
-    kind: &'static str,
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-    flow: u64,
-    bytes_up: u64,
-    bytes_down: u64,
-    duration_ms: u64,
-    closed_by: &'static str,
-    reason: &'static str,
+fn start(line: &mut Object<'_>, record: &StartRecord) {
+    let StartRecord { ts: _, version, policies, policy_hash, config_digest } = record;
+    line.field("version", *version);
+    line.field("policy", policies.as_slice());
+    line.field("policy_hash", &**policy_hash);
+    line.field("config_digest", &**config_digest);
 }
 
-impl<'a> CloseLine<'a> {
-    fn new(head: Head<'a>, record: &CloseRecord) -> CloseLine<'a> {
-        let CloseRecord { ts: _, flow, bytes_up, bytes_down, duration, closed_by, why } = *record;
-        CloseLine {
-            v: SCHEMA_VERSION,
-            kind: "close",
-            seq: head.seq,
-            ts: head.ts,
-            run: head.run,
-            flow,
-            bytes_up,
-            bytes_down,
-            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            closed_by: closed_by.as_str(),
-            reason: why.as_str(),
+/// A decision as the log and `/v1/flows` show it.
+fn flow(line: &mut Object<'_>, record: &FlowRecord) {
+    line.field("flow", record.flow);
+    line.field("via", record.via.as_str());
+    line.field("client", record.client.addr());
+    line.field("proto", record.protocol.as_str());
+    line.field("host", record.host.as_ref());
+    line.field("port", Some(record.port).filter(|port| *port != 0));
+    line.field("sni", record.sni.as_ref());
+    line.field("dst", record.dst);
+    line.field("verdict", record.verdict.as_str());
+    line.field("reason", record.reason.as_str());
+    line.field("rule", record.rule.as_deref());
+    line.field("profile", record.profile.as_str());
+    line.field("policy_hash", &*record.policy_hash);
+}
+
+impl Value for &Seen<Host> {
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Seen::Valid(Host::Name(name)) => name.as_str().write(out),
+            Seen::Valid(Host::Addr(addr)) => addr.write(out),
+            Seen::Raw(raw) => raw.as_str().write(out),
         }
     }
 }
 
-#[derive(Serialize)]
-struct DnsLine<'a> {
-    v: u32,
-    kind: &'static str,
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-    #[serde(serialize_with = "display")]
-    client: &'a dyn Display,
-    proto: &'static str,
-    id: u16,
-    name: &'a str,
-    #[serde(rename = "type")]
-    record_type: &'a str,
-    class: &'a str,
-    request_bytes: usize,
-    dnssec_ok: bool,
-    edns_bytes: u16,
-    rcode: &'static str,
-    flags: &'a str,
-    response_bytes: usize,
-    duration_us: u64,
-    error: Option<&'a str>,
-}
-
-impl<'a> DnsLine<'a> {
-    fn new(head: Head<'a>, record: &'a DnsRecord) -> DnsLine<'a> {
-        DnsLine {
-            v: SCHEMA_VERSION,
-            kind: "dns",
-            seq: head.seq,
-            ts: head.ts,
-            run: head.run,
-            client: &record.client,
-            proto: record.transport.as_str(),
-            id: record.id,
-            name: record.name.as_str(),
-            record_type: &record.kind,
-            class: &record.class,
-            request_bytes: record.request_bytes,
-            dnssec_ok: record.dnssec_ok,
-            edns_bytes: record.buffer_bytes,
-            rcode: record.code,
-            flags: &record.flags,
-            response_bytes: record.response_bytes,
-            duration_us: u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX),
-            error: record.error.as_deref(),
+impl Value for &Seen<HostName> {
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Seen::Valid(name) => name.as_str().write(out),
+            Seen::Raw(raw) => raw.as_str().write(out),
         }
     }
 }
 
-#[derive(Serialize)]
-struct FqdnFailureLine<'a> {
-    v: u32,
-    kind: &'static str,
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-    fqdn: &'a str,
-    error: &'a str,
-}
-
-impl<'a> FqdnFailureLine<'a> {
-    fn new(head: Head<'a>, record: &'a FqdnFailureRecord) -> FqdnFailureLine<'a> {
-        let FqdnFailureRecord { ts: _, fqdn, error } = record;
-        let (seq, ts, run, fqdn) = (head.seq, head.ts, head.run, fqdn.as_str());
-        FqdnFailureLine { v: SCHEMA_VERSION, kind: "fqdn-failure", seq, ts, run, fqdn, error }
+impl Value for &RuleName {
+    fn write(self, out: &mut Vec<u8>) {
+        let RuleName { policy, group, collection, rule } = self;
+        let mut names = Object::begin(out);
+        names.field("policy", &**policy);
+        names.field("group", &**group);
+        names.field("collection", &**collection);
+        names.field("rule", &**rule);
+        names.end();
     }
 }
 
-#[derive(Serialize)]
-struct ReloadLine<'a> {
-    v: u32,
-    kind: &'static str,
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-    ok: bool,
-    policy_hash: &'a str,
-    error: Option<&'a str>,
+fn close(line: &mut Object<'_>, record: &CloseRecord) {
+    let CloseRecord { ts: _, flow, bytes_up, bytes_down, duration, closed_by, why } = *record;
+    line.field("flow", flow);
+    line.field("bytes_up", bytes_up);
+    line.field("bytes_down", bytes_down);
+    line.field("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    line.field("closed_by", closed_by.as_str());
+    line.field("reason", why.as_str());
 }
 
-impl<'a> ReloadLine<'a> {
-    fn new(head: Head<'a>, record: &'a ReloadRecord) -> ReloadLine<'a> {
-        let ReloadRecord { ts: _, policy_hash, error } = record;
-        ReloadLine {
-            v: SCHEMA_VERSION,
-            kind: "reload",
-            seq: head.seq,
-            ts: head.ts,
-            run: head.run,
-            ok: error.is_none(),
-            policy_hash,
-            error: error.as_deref(),
-        }
-    }
+fn dns(line: &mut Object<'_>, record: &DnsRecord) {
+    line.field("client", record.client.addr());
+    line.field("proto", record.transport.as_str());
+    line.field("id", record.id);
+    line.field("name", record.name.as_str());
+    line.field("type", &*record.kind);
+    line.field("class", &*record.class);
+    line.field("request_bytes", record.request_bytes);
+    line.field("dnssec_ok", record.dnssec_ok);
+    line.field("edns_bytes", record.buffer_bytes);
+    line.field("rcode", record.code);
+    line.field("flags", &*record.flags);
+    line.field("response_bytes", record.response_bytes);
+    line.field("duration_us", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
+    line.field("error", record.error.as_deref());
 }
 
-#[derive(Serialize)]
-struct EndLine<'a> {
-    v: u32,
-    kind: &'static str,
-    seq: u64,
-    ts: &'a str,
-    run: &'a str,
-    counts: Counts,
+fn fqdn_failure(line: &mut Object<'_>, record: &FqdnFailureRecord) {
+    let FqdnFailureRecord { ts: _, fqdn, error } = record;
+    line.field("fqdn", fqdn.as_str());
+    line.field("error", &**error);
 }
 
-impl<'a> EndLine<'a> {
-    fn new(head: Head<'a>, counts: Counts) -> EndLine<'a> {
-        EndLine { v: SCHEMA_VERSION, kind: "end", seq: head.seq, ts: head.ts, run: head.run, counts }
+fn reload(line: &mut Object<'_>, record: &ReloadRecord) {
+    let ReloadRecord { ts: _, policy_hash, error } = record;
+    line.field("ok", error.is_none());
+    line.field("policy_hash", &**policy_hash);
+    line.field("error", error.as_deref());
+}
+
+impl Value for Counts {
+    fn write(self, out: &mut Vec<u8>) {
+        let Counts { allowed, denied, bypassed, closed, reloads, lost } = self;
+        let mut counts = Object::begin(out);
+        counts.field("allowed", allowed);
+        counts.field("denied", denied);
+        counts.field("bypassed", bypassed);
+        counts.field("closed", closed);
+        counts.field("reloads", reloads);
+        counts.field("lost", lost);
+        counts.end();
     }
 }
 

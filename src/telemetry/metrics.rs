@@ -68,6 +68,9 @@ pub struct CoreCounters {
     pub udp_flows: Gauge,
     /// Datagrams of flows that are not denied, lost because a queue was full or the kernel did not take them.
     pub udp_dropped: Counter,
+    /// The same two of ICMP echo.
+    pub icmp_flows: Gauge,
+    pub icmp_dropped: Counter,
     pub dns_lookups: Counter,
     pub dns_failures: Counter,
     pub connect_failures: Counter,
@@ -184,12 +187,12 @@ impl DnsOutcome {
 pub struct RuleHits {
     policy_hash: Arc<str>,
     /// By [`RuleId`].
-    rules: Vec<RuleName>,
+    rules: Vec<Arc<RuleName>>,
     by_core: Vec<Box<[Counter]>>,
 }
 
 impl RuleHits {
-    pub fn new(policy_hash: Arc<str>, rules: Vec<RuleName>, cores: usize) -> RuleHits {
+    pub fn new(policy_hash: Arc<str>, rules: Vec<Arc<RuleName>>, cores: usize) -> RuleHits {
         let by_core = (0..cores).map(|_| counters(rules.len())).collect();
         RuleHits { policy_hash, rules, by_core }
     }
@@ -204,7 +207,7 @@ impl RuleHits {
     /// Every rule with its hits, in the order of evaluation.
     pub fn totals(&self) -> impl Iterator<Item = (&RuleName, u64)> {
         let total = |at: usize| self.by_core.iter().map(|rules| rules[at].get()).sum();
-        self.rules.iter().enumerate().map(move |(at, name)| (name, total(at)))
+        self.rules.iter().enumerate().map(move |(at, name)| (&**name, total(at)))
     }
 }
 
@@ -303,7 +306,10 @@ fn traffic(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     page.gauge("egret_tunnels", "Tunnels open", metrics.sum(|core| core.tunnels.get()))?;
     page.gauge("egret_udp_flows", "UDP flows open", metrics.sum(|core| core.udp_flows.get()))?;
     let dropped = metrics.sum(|core| core.udp_dropped.get());
-    page.counter("egret_udp_dropped", "Datagrams of flows that are not denied that were lost in Egret", dropped)
+    page.counter("egret_udp_dropped", "Datagrams of flows that are not denied that were lost in Egret", dropped)?;
+    page.gauge("egret_icmp_flows", "ICMP echo flows open", metrics.sum(|core| core.icmp_flows.get()))?;
+    let dropped = metrics.sum(|core| core.icmp_dropped.get());
+    page.counter("egret_icmp_dropped", "Echoes of flows that are not denied that were lost in Egret", dropped)
 }
 
 fn upstream(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
@@ -393,8 +399,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    fn rule(rule: &str) -> RuleName {
-        RuleName { policy: "lab".into(), group: "g".into(), collection: "c\"x\"".into(), rule: rule.into() }
+    fn rule(rule: &str) -> Arc<RuleName> {
+        let rule = rule.into();
+        Arc::new(RuleName { policy: "lab".into(), group: "g".into(), collection: "c\"x\"".into(), rule })
     }
 
     /// Two cores that both counted, after a log of one flow.

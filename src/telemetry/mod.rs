@@ -12,6 +12,7 @@
 mod clock;
 mod json;
 mod metrics;
+mod object;
 mod onlooker;
 mod recent;
 mod record;

@@ -113,7 +113,7 @@ pub struct FlowRecord {
     pub dst: Option<SocketAddr>,
     pub verdict: Verdict,
     pub reason: Reason,
-    pub rule: Option<RuleName>,
+    pub rule: Option<Arc<RuleName>>,
     pub profile: Profile,
     pub policy_hash: Arc<str>,
     /// Plain HTTP only, and only written in Azure's formats.
@@ -136,22 +136,30 @@ impl FlowRecord {
             None => Host::Addr(self.dst?.ip()),
         };
         match self.reason {
+            Reason::NotAllowed | Reason::DeniedByRule if self.protocol == Protocol::Icmp => {
+                Some(format!("--allow icmp://{}", bracketed_host(&host)))
+            }
             Reason::NotAllowed | Reason::DeniedByRule | Reason::PortNotAllowed | Reason::ProtoNotAllowed => {
                 let scheme = self.scheme(&host)?;
                 Some(format!("--allow {scheme}://{}", Authority { host, port: self.port }))
             }
             // A flow that is not looked into needs no ClientHello: a network rule's.
-            Reason::MissingSni | Reason::NotTls | Reason::NotTds => {
-                Some(format!("--allow tcp://{}", Authority { host, port: self.port }))
-            }
-            // By which protocol it would be reached, DNS does not say.
-            Reason::DnsNotAllowed => Some(format!("--allow https://{host}")),
+            Reason::MissingSni | Reason::NotTls | Reason::NotTds => Some(self.as_it_is(host)),
+            // On the gateway that may be another protocol, or one whose server speaks first.
+            Reason::HelloTimeout | Reason::BadRequest if self.via == Via::Gateway => Some(self.as_it_is(host)),
+            // By which protocol it would be reached, DNS does not say: a bare name is for HTTP and HTTPS.
+            Reason::DnsNotAllowed => Some(format!("--allow {host}")),
             Reason::InternalAddress => match host {
                 Host::Name(name) => Some(format!("--resolve {name}:{}", bracketed(self.dst?.ip()))),
                 Host::Addr(_) => None,
             },
             _ => None,
         }
+    }
+
+    /// Without looking into it.
+    fn as_it_is(&self, host: Host) -> String {
+        format!("--allow tcp://{}", Authority { host, port: self.port })
     }
 
     /// Application rules name hosts: an address is allowed by a network rule.
@@ -162,6 +170,13 @@ impl FlowRecord {
             (Protocol::Tcp, _) | (_, Host::Addr(_)) => Some("tcp"),
             (protocol, Host::Name(_)) => Some(protocol.as_str()),
         }
+    }
+}
+
+fn bracketed_host(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.to_string(),
+        Host::Addr(addr) => bracketed(*addr),
     }
 }
 
@@ -358,7 +373,7 @@ pub(crate) mod tests {
             dst: Some("192.0.2.7:443".parse().unwrap()),
             verdict: Verdict::Allow,
             reason: Reason::ApplicationRule,
-            rule: Some(rule),
+            rule: Some(Arc::new(rule)),
             ..denied()
         }
     }
@@ -430,6 +445,17 @@ pub(crate) mod tests {
         check(FlowRecord { protocol: Protocol::Tcp, port: 22, ..denied() }, Some("--allow tcp://evil.test:22"));
         check(FlowRecord { host: None, dst: allowed().dst, ..denied() }, Some("--allow tcp://192.0.2.7:443"));
         check(FlowRecord { reason: Reason::NotTls, ..denied() }, Some("--allow tcp://evil.test:443"));
+        let echo = |host: &str| {
+            let host = Host::Addr(host.parse().unwrap());
+            FlowRecord { protocol: Protocol::Icmp, host: Some(Seen::Valid(host)), port: 0, ..denied() }
+        };
+        check(echo("192.0.2.7"), Some("--allow icmp://192.0.2.7"));
+        check(echo("2001:db8::7"), Some("--allow icmp://[2001:db8::7]"));
+        for reason in [Reason::HelloTimeout, Reason::BadRequest] {
+            let silent = FlowRecord { reason, via: Via::Gateway, host: None, dst: allowed().dst, ..denied() };
+            check(silent, Some("--allow tcp://192.0.2.7:443"));
+            check(FlowRecord { reason, ..denied() }, None);
+        }
         check(FlowRecord { reason: Reason::SniConnectMismatch, ..denied() }, None);
         check(FlowRecord { host: Some(Seen::Raw(Escaped::name(b"x\n"))), ..denied() }, None);
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
@@ -439,7 +465,7 @@ pub(crate) mod tests {
         );
         check(internal, None);
         let asked = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
-        check(asked, Some("--allow https://evil.test"));
+        check(asked, Some("--allow evil.test"));
     }
 
     #[test]

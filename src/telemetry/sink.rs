@@ -476,7 +476,7 @@ fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id
         url: record.url.as_ref().map(|url| url.as_str()),
         verdict: record.verdict,
         reason: record.reason,
-        rule: record.rule.as_ref(),
+        rule: record.rule.as_deref(),
     };
     if format == Format::Azure {
         write_json(out, &azure_record(&decided, resource_id));

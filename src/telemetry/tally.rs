@@ -1,19 +1,23 @@
 //! What a run came to: every decision, counted by what it was about, for the report at its end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::record::{CloseRecord, CloseWhy, Event, FlowRecord, Seen};
+use super::record::{CloseRecord, CloseWhy, DnsRecord, Event, FlowRecord, Seen};
 use crate::flow::{Protocol, Reason, Verdict, Via};
 
 /// Kinds of flows that are told apart, of each verdict.
 const KINDS: usize = 4096;
+/// Names that are told apart: some megabyte of hashes.
+const NAMES: usize = 65_536;
 
 /// Counts the log's events beside its sinks. Cheap to clone; all clones count the same.
 ///
 /// Flows of one kind share a row: the same verdict, reason, protocol, host and port. There are so many rows of each
-/// verdict at most; flows of further kinds are *counted together*, so that no denial is lost.
+/// verdict at most; flows of further kinds are *counted together*, so that no denial is lost. A name that was not even
+/// resolved counts once, however often and by whatever transport a resolver asked for it.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(Arc<Mutex<Counted>>);
 
@@ -26,6 +30,8 @@ pub struct Totals {
     pub bypassed: u64,
     /// Allowed flows that failed later, or were denied after all.
     pub failed: BTreeMap<Reason, u64>,
+    /// Names that were looked up, whatever the answer: a question is enough to carry something out.
+    pub names: u64,
 }
 
 /// The flows of one verdict.
@@ -57,6 +63,44 @@ struct Counted {
     denied: Table,
     bypassed: u64,
     failed: BTreeMap<Reason, u64>,
+    names: Names,
+}
+
+/// Names by their hashes; beyond [`NAMES`] of them each question *counts as a name*.
+#[derive(Debug, Default)]
+struct Names {
+    hasher: RandomState,
+    seen: HashSet<u64>,
+    more: u64,
+}
+
+impl Names {
+    fn add(&mut self, record: &DnsRecord) {
+        let name = record.name.as_str().to_ascii_lowercase();
+        if !was_looked_up(record, name.trim_end_matches('.')) {
+            return;
+        }
+        let hash = self.hasher.hash_one(name);
+        if self.seen.contains(&hash) {
+            return;
+        }
+        if self.seen.len() < NAMES {
+            self.seen.insert(hash);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.seen.len() as u64 + self.more
+    }
+}
+
+/// Not refused, and nothing that is answered without asking anybody.
+fn was_looked_up(record: &DnsRecord, name: &str) -> bool {
+    let loopback = name == "localhost" || name.ends_with(".localhost");
+    let backwards = &*record.kind == "PTR" && record.code == "NXDOMAIN";
+    matches!(record.code, "NOERROR" | "NXDOMAIN" | "SERVFAIL") && !loopback && !backwards
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +127,7 @@ impl Kind {
         Kind {
             of_dns: record.via == Via::Dns,
             reason: record.reason,
-            protocol: record.protocol,
+            protocol: if record.via == Via::Dns { Protocol::Udp } else { record.protocol },
             host: record.host.as_ref().map(Seen::to_string),
             dst: record.dst.filter(|_| record.host.is_none()).map(|dst| dst.ip()),
             port: record.port,
@@ -95,7 +139,7 @@ impl Table {
     fn add(&mut self, record: &FlowRecord) {
         let kind = Kind::of(record);
         if let Some(place) = self.places.get(&kind) {
-            self.rows[*place].count += 1;
+            self.rows[*place].count += u64::from(!kind.of_dns);
         } else if self.rows.len() < KINDS {
             self.places.insert(kind, self.rows.len());
             self.rows.push(Row { count: 1, first: record.clone() });
@@ -122,7 +166,8 @@ impl Counted {
             Event::Close(CloseRecord { why: CloseWhy::Reason(reason), .. }) => {
                 *self.failed.entry(*reason).or_default() += 1;
             }
-            Event::Close(_) | Event::Reload(_) | Event::Dns(_) | Event::FqdnFailure(_) => {}
+            Event::Dns(record) => self.names.add(record),
+            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) => {}
         }
     }
 }
@@ -142,13 +187,15 @@ impl Tally {
             denied: counted.denied.rows(),
             bypassed: counted.bypassed,
             failed: counted.failed.clone(),
+            names: counted.names.count(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{allowed, closed, denied};
+    use super::super::record::Escaped;
+    use super::super::record::tests::{allowed, asked, closed, denied};
     use super::*;
     use crate::flow::Host;
 
@@ -177,9 +224,54 @@ mod tests {
             by_address("192.0.2.2:443"),
             allowed(),
         ];
-        let Totals { allowed, denied, bypassed, failed } = counted(flows.map(Event::Flow));
+        let Totals { allowed, denied, bypassed, failed, names: _ } = counted(flows.map(Event::Flow));
         assert_eq!((allowed.flows(), denied.flows(), bypassed, failed.len()), (1, 8, 0, 0));
         assert_eq!((denied.rows.len(), denied.rows[0].count, denied.rows[0].first.flow), (7, 2, 7));
+    }
+
+    /// A resolver asks for two kinds of addresses, again over TCP, and of several servers.
+    #[test]
+    fn a_name_that_is_not_resolved_counts_once() {
+        let asked = |host: &str, protocol| FlowRecord { via: Via::Dns, protocol, port: 0, ..to(host) };
+        let questions = [
+            asked("evil.test", Protocol::Udp),
+            asked("evil.test", Protocol::Udp),
+            asked("evil.test", Protocol::Tcp),
+            asked("other.test", Protocol::Udp),
+        ];
+        let denied = counted(questions.map(Event::Flow)).denied;
+        let counts: Vec<_> =
+            denied.rows.iter().map(|row| (row.first.host.clone().unwrap().to_string(), row.count)).collect();
+        assert_eq!(counts, [("evil.test".to_owned(), 1), ("other.test".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn names_that_were_looked_up_are_counted() {
+        let question = |name: &[u8], kind: &str, code| DnsRecord {
+            name: Escaped::name(name),
+            kind: kind.into(),
+            code,
+            error: None,
+            ..asked()
+        };
+        let names = |questions: &[DnsRecord]| counted(questions.iter().cloned().map(Event::Dns)).names;
+        let twice = [question(b"ok.test.", "A", "NOERROR"), question(b"OK.test.", "AAAA", "NOERROR")];
+        assert_eq!(names(&twice), 1);
+        // What tunnels through questions needs no answer.
+        assert_eq!(
+            names(&[question(b"a.evil.test.", "A", "NXDOMAIN"), question(b"b.evil.test.", "TXT", "SERVFAIL")]),
+            2
+        );
+        let not_asked = [
+            question(b"denied.test.", "A", "REFUSED"),
+            question(b"localhost.", "A", "NOERROR"),
+            question(b"api.LocalHost.", "A", "NOERROR"),
+            question(b"7.2.0.192.in-addr.arpa.", "PTR", "NXDOMAIN"),
+        ];
+        assert_eq!(names(&not_asked), 0);
+        let flood: Vec<_> =
+            (0..NAMES + 10).map(|n| question(format!("h{n}.test.").as_bytes(), "A", "NOERROR")).collect();
+        assert_eq!(names(&flood), (NAMES + 10) as u64);
     }
 
     #[test]

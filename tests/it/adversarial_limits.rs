@@ -201,7 +201,7 @@ fn the_cap_of_one_client_refuses() {
 }
 
 #[test]
-fn the_cap_of_all_connections_waits() {
+fn the_cap_of_all_connections_waits_and_refuses() {
     let lab = Lab::with_config("strict", Origin::http_ok(), "[limits]\nconnections = 2\n[proxy]\nworkers = 1\n");
     let request = get("http://ok.test/", "ok.test");
     let mut held: Vec<Client> = (0..2).map(|_| lab.send(&request)).collect();
@@ -210,6 +210,18 @@ fn the_cap_of_all_connections_waits() {
     assert!(third.is_silent_for(Duration::from_millis(300)));
     drop(held.pop());
     assert_eq!(third.status(), 200);
+    // Not for ever; and who comes after that does not wait at all.
+    for _ in 0..3 {
+        let mut late = Client::connect(lab.addr());
+        assert_eq!(late.rest().0, b"");
+        assert_eq!(lab.egret.verdict(late.addr()), "deny limit-connections");
+    }
+    drop(held);
+    let served = poll(|| {
+        let mut again = Client::connect(lab.addr());
+        (again.try_send(request.as_bytes()) && again.rest_starts_with(b"HTTP/1.1 200")).then_some(())
+    });
+    assert!(served.is_some(), "nobody is served any more");
 }
 
 const RELOADED: &str = "allow = [\"https://ok.test\", \"http://ok.test\"]\n";

@@ -227,6 +227,23 @@ fn large_answers_take_tcp_on_both_sides() {
 }
 
 #[test]
+fn an_answer_that_is_too_large_is_not_kept() {
+    let many: Vec<IpAddr> = (0..1000_u16).map(|number| [198, 18, (number >> 8) as u8, number as u8].into()).collect();
+    let upstream = Upstream::start(move |mut reply, carrier| match carrier {
+        Carrier::Udp => {
+            reply.metadata.truncation = true;
+            Some(reply)
+        }
+        Carrier::Tcp => Some(with_addresses(reply, &many, 60)),
+    });
+    let dns = Dns::behind(&[&upstream]);
+    for _ in 0..2 {
+        assert_eq!(ask_tcp(dns.addr, &question("ok.test.", RecordType::A)).answers.len(), 1000);
+    }
+    assert_eq!(upstream.asked().len(), 4, "by UDP and by TCP, each time: {:?}", upstream.asked());
+}
+
+#[test]
 fn dig_understands_it() {
     let upstream = Upstream::with(&["192.0.2.7"], 60);
     let dns = Dns::behind(&[&upstream]);
@@ -264,8 +281,12 @@ fn strict_refuses_what_no_rule_could_allow() {
     let dns = Dns::start(&["--profile=strict", "--allow=https://*.ok.test", &upstream.flag()]);
     assert_eq!(dns.shown("www.ok.test.", RecordType::A), "NoError 192.0.2.7");
     assert_eq!(dns.shown("secret.evil.test.", RecordType::TXT), "Refused");
-    let by_tcp = ask_tcp(dns.addr, &question("1.2.0.192.in-addr.arpa.", RecordType::PTR));
+    let by_tcp = ask_tcp(dns.addr, &question("other.evil.test.", RecordType::A));
     assert_eq!(shown(&by_tcp), "Refused");
+    // Neither is an attempt to get out, nor does anybody learn of it.
+    assert_eq!(dns.shown("1.2.0.192.in-addr.arpa.", RecordType::PTR), "NXDomain");
+    assert_eq!(dns.shown("localhost.", RecordType::A), "NoError 127.0.0.1");
+    assert_eq!(dns.shown("db.LOCALHOST.", RecordType::AAAA), "NoError ::1");
     assert_eq!(upstream.asked(), ["www.ok.test. A"]);
     let flows = eventually("both are logged", || {
         let flows = dns.egret.records(|record| record["via"] == "dns");
@@ -275,7 +296,7 @@ fn strict_refuses_what_no_rule_could_allow() {
         ["host", "port", "proto", "verdict", "reason"].map(|field| flow[field].to_string().replace('"', ""))
     };
     assert_eq!(fields(&flows[0]), ["secret.evil.test", "null", "udp", "deny", "dns-not-allowed"]);
-    assert_eq!(fields(&flows[1]), ["1.2.0.192.in-addr.arpa", "null", "tcp", "deny", "dns-not-allowed"]);
+    assert_eq!(fields(&flows[1]), ["other.evil.test", "null", "tcp", "deny", "dns-not-allowed"]);
     let record = &dns.questions("secret.evil.test.", 1)[0];
     assert_eq!((&record["rcode"], &record["error"]), (&"REFUSED".into(), &"dns-not-allowed".into()));
     assert_eq!(dns.metric(r#"egret_flows_total{via="dns",verdict="deny",reason="dns-not-allowed"} "#), 2);
@@ -442,6 +463,38 @@ fn a_connection_that_says_too_much_or_too_little_is_closed() {
 }
 
 #[test]
+fn a_client_has_as_many_connections_as_it_may() {
+    let config = "[limits]\nconnections_per_client = 2\n";
+    let dns = Dns::with_config(config, &["--resolve=ok.test:192.0.2.7"]);
+    let message = question("ok.test.", RecordType::A).to_vec().unwrap();
+    let answered = |stream: &mut std::net::TcpStream| {
+        send(stream, &message);
+        receive(stream).map(|answer| shown(&Message::from_vec(&answer).unwrap()))
+    };
+    let mut held = [connect(dns.addr), connect(dns.addr)];
+    for stream in &mut held {
+        assert_eq!(answered(stream).as_deref(), Some("NoError 192.0.2.7"));
+    }
+    assert_eq!(answered(&mut connect(dns.addr)), None);
+    let refused = eventually("it is logged", || dns.egret.records(|record| record["via"] == "dns").pop());
+    let fields = ["host", "proto", "verdict", "reason"].map(|field| refused[field].to_string().replace('"', ""));
+    assert_eq!(fields, ["null", "tcp", "deny", "limit-client"]);
+    drop(held);
+    eventually("there is room again", || answered(&mut connect(dns.addr)));
+}
+
+#[test]
+fn a_synthetic_address_is_not_taken_from_a_name_that_may_still_be_meant() {
+    let dns = Dns::start(&["--dns-synthetic=198.18.0.0/30", "--allow=https://*.ok.test"]);
+    assert_eq!(dns.shown("a.ok.test.", RecordType::A), "NoError 198.18.0.1");
+    assert_eq!(dns.shown("b.ok.test.", RecordType::A), "NoError 198.18.0.2");
+    assert_eq!(dns.shown("c.ok.test.", RecordType::A), "ServFail");
+    assert_eq!(dns.shown("a.ok.test.", RecordType::A), "NoError 198.18.0.1");
+    let record = &dns.questions("c.ok.test.", 1)[0];
+    assert_eq!(record["error"], "every synthetic address is in use");
+}
+
+#[test]
 fn synthetic_addresses_need_no_name_server() {
     let upstream = Upstream::with(&["192.0.2.99"], 60);
     let flags = [
@@ -508,6 +561,75 @@ fn an_answer_to_a_client_counts_at_once() {
         assert_eq!(verdict(&dns.egret, format!("{addr}:22").parse().unwrap()), "allow network-rule");
     }
     assert!(dns.metric("egret_dns_fqdn_failures_total ") > 0);
+}
+
+#[test]
+fn what_a_server_did_not_check_is_no_address_of_a_rule() {
+    let upstream = Upstream::start(|reply, _| {
+        let last = if reply.metadata.checking_disabled { 66 } else { 7 };
+        Some(with_addresses(reply, &[[192, 0, 2, last].into()], 60))
+    });
+    let dns = Dns::start(&[&NETWORK_RULE[..], &[&upstream.flag()]].concat());
+    let mut unchecked = question("git.test.", RecordType::A);
+    unchecked.metadata.checking_disabled = true;
+    for _ in ["from the server", "from the cache"] {
+        assert_eq!(shown(&ask(dns.addr, &unchecked)), "NoError 192.0.2.66");
+    }
+    assert_eq!(dns.shown("git.test.", RecordType::A), "NoError 192.0.2.7");
+    assert_eq!(verdict(&dns.egret, "192.0.2.66:22".parse().unwrap()), "deny not-allowed");
+    assert_eq!(verdict(&dns.egret, "192.0.2.7:22".parse().unwrap()), "allow network-rule");
+}
+
+/// A tunnel to a name whose address no rule names, so that nobody dials it: the reason and the address.
+fn resolved_to(egret: &Egret) -> [String; 2] {
+    let mut client = Client::connect(egret.addr);
+    client.send("CONNECT ok.test:22 HTTP/1.1\r\nHost: ok.test:22\r\n\r\n");
+    client.status();
+    let flow = egret.flows(client.addr(), 1).remove(0);
+    ["reason", "dst"].map(|field| flow[field].as_str().unwrap_or_default().to_owned())
+}
+
+/// Answers for one family with an address that holds for no time.
+fn of_family(kind: RecordType, answer: impl Fn(Message) -> Option<Message> + Send + Sync + 'static) -> Upstream {
+    let addr = if kind == RecordType::A { IpAddr::from([127, 0, 0, 1]) } else { "::1".parse().unwrap() };
+    Upstream::start(move |reply, _| match reply.queries[0].query_type() {
+        asked if asked == kind => Some(with_addresses(reply, &[addr], 0)),
+        _ => answer(reply),
+    })
+}
+
+/// Nobody waits that long in a test.
+const PATIENT: &str = "[timeouts]\nresolve = \"10m\"\n";
+
+#[test]
+fn a_server_that_is_silent_for_one_family_holds_nobody_up() {
+    for (kind, dst) in [(RecordType::A, "127.0.0.1:22"), (RecordType::AAAA, "[::1]:22")] {
+        let upstream = of_family(kind, |_| None);
+        let dns = Dns::with_config(PATIENT, &["--allow=tcp://ok.test:22", &upstream.flag()]);
+        for _ in 0..3 {
+            assert_eq!(resolved_to(&dns.egret), ["internal-address", dst]);
+        }
+    }
+}
+
+#[test]
+fn a_family_that_failed_is_not_asked_for_by_each_flow() {
+    let failures = [ResponseCode::ServFail, ResponseCode::NoError];
+    for code in failures {
+        let upstream = of_family(RecordType::A, move |mut reply| {
+            reply.metadata.response_code = code;
+            Some(reply)
+        });
+        let dns = Dns::start(&["--allow=tcp://ok.test:22", &upstream.flag()]);
+        let asked = |kind: &str| upstream.times_asked(&format!("ok.test. {kind}"));
+        resolved_to(&dns.egret);
+        let before = ["A", "AAAA"].map(asked);
+        for _ in 0..4 {
+            assert_eq!(resolved_to(&dns.egret), ["internal-address", "127.0.0.1:22"]);
+        }
+        let after = ["A", "AAAA"].map(asked);
+        assert!(after[0] >= before[0] + 4 && after[1] == before[1], "{code}: {before:?} {after:?}");
+    }
 }
 
 #[test]

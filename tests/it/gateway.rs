@@ -11,6 +11,7 @@ use serde_json::Value;
 use socket2::SockRef;
 
 use super::answers::DENIED;
+use super::support::command::{BINARY, finish};
 use super::support::dns::NameServer;
 use super::support::gateway::{Gateway, NOBODY};
 use super::support::hello::{Hello, Tls};
@@ -618,4 +619,21 @@ fn the_metadata_address_is_denied() {
         let denied = |record: &Value| record["host"] == "169.254.169.254" && record["reason"] == "internal-address";
         eventually("its denial is logged", || gateway.egret.records(denied).pop());
     }
+}
+
+/// Its rules would replace those of the first, and go with it.
+#[test]
+fn a_second_gateway_is_refused() {
+    let Some(gateway) = Gateway::start(HandOver::Tproxy, "", &["--allow=tcp://198.51.100.7:25"]) else { return };
+    let origin = gateway.net.origin("198.51.100.7:25", greeter);
+    let mut second = gateway.net.gateway.command(BINARY);
+    second.args(["serve", "--gateway=0.0.0.0:4129", "--listen=127.0.0.1:0", "--admin=off", "--log=stdout"]);
+    let answer = finish(&mut second, "");
+    assert_eq!(answer.code, 4, "{}", answer.err);
+    assert!(answer.err.contains("another egret writes the gateway's rules here"), "{}", answer.err);
+    let mut up = gateway.net.gateway.command(BINARY);
+    up.args(["gateway", "up", "--gateway=0.0.0.0:4129"]);
+    assert_eq!(finish(&mut up, "").code, 4);
+    assert_greeted(&mut gateway.net.connect("198.51.100.7:25"));
+    assert_eq!(origin.connections(), 1);
 }

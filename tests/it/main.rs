@@ -29,6 +29,8 @@ mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
 #[cfg(target_os = "linux")]
+mod icmp;
+#[cfg(target_os = "linux")]
 mod jail;
 mod layering;
 mod mssql;

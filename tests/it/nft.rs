@@ -222,7 +222,13 @@ fn errors_say_what_to_do() {
     check(namespace.gateway(&redirect), 2, "the kernel redirects nothing from other machines to loopback\n  = mend:");
     let twice = ["up", "--gateway=192.0.2.1:1;192.0.2.2:1"];
     check(namespace.gateway(&twice), 2, "one listener a family\n  = mend: leave one out");
-    check(namespace.gateway(&["up", "--gateway=0.0.0.0:3129", "--interface=a b"]), 2, "`a b` is no network interface");
+    check(
+        namespace.gateway(&["up", "--gateway=0.0.0.0:3129", "--interface=a b"]),
+        2,
+        "`a b` is no name of a network interface",
+    );
+    let (_folder, path) = config("[gateway]\nlisten = \"0.0.0.0:3129\"\nmark = 253\n");
+    check(namespace.gateway(&["up", "--config", &path]), 2, "numbers a routing table\n  4 | mark = 253\n");
     let mut nobody = namespace.command("setpriv");
     nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);
     nobody.args(["sh", "-c", "exec \"$0\" gateway up --gateway=0.0.0.0:3129 </dev/null", EGRET]).current_dir("/");

@@ -79,6 +79,15 @@ fn expected_denials_and_what_fails() {
     assert!(answer.err.contains("nobody asked for it: other.test:443"), "{}", answer.err);
 }
 
+#[test]
+fn what_a_command_that_is_not_held_has_no_use_for() {
+    let lab = RunLab::new();
+    let warned = |flags: &[&str]| lab.proxied(flags, "true").err.contains("do nothing with --proxy-only");
+    assert!(warned(&["--host-port", "5432"]));
+    assert!(warned(&["--dns-mode", "strict"]));
+    assert!(!warned(&[]));
+}
+
 /// With what a caller may have set before.
 #[test]
 fn the_environment_of_an_unheld_command() {
@@ -134,6 +143,39 @@ fn reports_and_logs_for_programs() {
     assert!(log.contains(&format!("\"run\":{}", report["run"])), "the same run");
 }
 
+#[test]
+fn a_report_that_cannot_be_written_is_told_before_the_command_runs() {
+    let lab = RunLab::new();
+    for file in ["no/such/folder", "."] {
+        let answer = lab.proxied(&["--report", file], "echo ran; exit 7");
+        assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{}", answer.err);
+        assert!(answer.err.contains(&format!("--report: cannot write `{file}`: ")), "{}", answer.err);
+    }
+    lab.proxied(&["--report", "report.json"], "test ! -e report.json || : > found");
+    assert!(lab.path("report.json").exists() && !lab.path("found").exists(), "looking leaves nothing behind");
+    fs::write(lab.path("report.json"), "an older one").unwrap();
+    lab.proxied(&["--report", "report.json"], "cp report.json found");
+    assert_eq!(fs::read_to_string(lab.path("found")).unwrap(), "an older one", "nor does it change what is there");
+    assert_eq!(lab.json("report.json")["schema"], 1);
+}
+
+/// The command took the folder away.
+#[test]
+fn what_cannot_be_written_in_the_end_fails_no_command_that_failed() {
+    let lab = RunLab::new();
+    for flag in ["--report", "--learn"] {
+        let run = |script: &str| {
+            fs::create_dir(lab.path("gone")).unwrap();
+            lab.proxied(&[flag, "gone/file"], &format!("rm -r gone; {script}"))
+        };
+        let answer = run("exit 7");
+        assert_eq!(answer.code, 7, "{flag}: {}", answer.err);
+        assert!(answer.err.contains("error: ") && answer.err.contains("`gone/file`"), "{}", answer.err);
+        assert!(answer.err.contains("egret run: nothing asked of the network"), "{}", answer.err);
+        assert_eq!(run("true").code, 4, "{flag}");
+    }
+}
+
 /// A log on standard output is meant for `serve`: here that is the command's.
 #[test]
 fn standard_output_is_the_commands() {
@@ -153,6 +195,8 @@ fn a_learned_policy_allows_what_was_seen_and_nothing_else() {
     assert_eq!((answer.code, answer.out.matches("hello").count()), (0, 2), "{}", answer.err);
     assert!(answer.err.contains("learned: 2 targets, written to egret.toml"), "{}", answer.err);
     let text = fs::read_to_string(lab.path("egret.toml")).unwrap();
+    let first = text.lines().next().unwrap();
+    assert_eq!(first, "# Learned by `egret run --learn` from `sh`", "arguments may be secret");
     let learned: toml::Table = text.parse().unwrap();
     let expected = ["https://denied.test:443", "https://ok.test:443"].map(toml::Value::from).to_vec();
     assert_eq!(learned.into_iter().collect::<Vec<_>>(), [("allow".to_owned(), toml::Value::Array(expected))]);

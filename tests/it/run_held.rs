@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::clients::is_here;
 use super::support::command::{Answer, clean, finish, signal};
 use super::support::netns::{self, NetNs};
-use super::support::origin::Origin;
+use super::support::origin::{self, Origin};
 use super::support::packages;
 use super::support::run::{ALLOWED, DENIED, RunLab, curl, shell, started};
-use super::support::{DEADLINE, eventually, poll};
+use super::support::{DEADLINE, eventually, poll, skip};
 
 /// Who the command is, where the tests are root.
 const NOBODY: u32 = 65534;
@@ -49,6 +49,19 @@ fn held(lab: &RunLab, flags: &[&str]) -> Command {
     let mut command = as_nobody(lab.egret(&["--report=report.json"]));
     command.args(flags);
     command
+}
+
+/// A network in which the addresses that a command tries are somebody's: an escape would find an origin, and nobody of
+/// this machine's network is ever asked. None, and said so, where that is not possible.
+fn outside() -> Option<NetNs> {
+    if !netns::is_possible() {
+        return None;
+    }
+    let outside = NetNs::new("outside");
+    for addr in ["192.0.2.7", "203.0.113.9", "203.0.113.10", "169.254.169.254"] {
+        outside.ip(&format!("addr add {addr}/32 dev lo"));
+    }
+    Some(outside)
 }
 
 fn hold(lab: &RunLab, flags: &[&str], script: &str) -> (Answer, Value) {
@@ -238,22 +251,38 @@ fn a_static_binary() {
     assert_eq!(echo.connections(), 1);
 }
 
-/// Names that were never asked for, and addresses of either family.
+/// Names that were never asked for, and addresses at which somebody listens.
 #[test]
 fn a_hard_coded_address_is_no_way_out() {
-    let lab = hello();
-    let there = |addr: &str| format!("{} --resolve denied.test:443:{addr}", curl(DENIED));
-    let (answer, report) = hold(&lab, &[], &there("203.0.113.9"));
-    assert_ne!(answer.code, 0);
-    assert_denied(&report, "https://denied.test:443 not-allowed");
-    let (answer, report) = hold(&lab, &[], "curl -sk --max-time 10 https://203.0.113.9/");
-    assert_ne!(answer.code, 0);
-    assert_denied(&report, "https://203.0.113.9:443 missing-sni");
-    let (_, report) = hold(&lab, &[], "curl -s --max-time 10 http://169.254.169.254/latest/meta-data/");
-    assert_denied(&report, "http://169.254.169.254:80 internal-address");
-    // The address does not matter where the name is allowed: it is resolved again.
-    let (answer, _) = hold(&lab, &[], &format!("{} --resolve ok.test:443:203.0.113.9", curl(ALLOWED)));
-    assert_eq!(answer.out, "hello from the origin");
+    let Some(outside) = outside() else { return };
+    outside.enter(|| {
+        let lab = hello();
+        let [named, metadata] = ["203.0.113.9:443", "169.254.169.254:80"].map(|to| Origin::start_on(to, origin::echo));
+        let there = |addr: &str| format!("{} --resolve denied.test:443:{addr}", curl(DENIED));
+        let nameless = "curl -sk --max-time 10 https://203.0.113.9/";
+        let instance = "curl -s --max-time 10 http://169.254.169.254/latest/meta-data/";
+        let (answer, report) = hold(&lab, &[], &there("203.0.113.9"));
+        assert_ne!(answer.code, 0);
+        assert_denied(&report, "https://denied.test:443 not-allowed");
+        let (answer, report) = hold(&lab, &[], nameless);
+        assert_ne!(answer.code, 0);
+        assert_denied(&report, "https://203.0.113.9:443 missing-sni");
+        let (_, report) = hold(&lab, &[], instance);
+        assert_denied(&report, "http://169.254.169.254:80 internal-address");
+        // The address does not matter where the name is allowed: it is resolved again.
+        let (answer, _) = hold(&lab, &[], &format!("{} --resolve ok.test:443:203.0.113.9", curl(ALLOWED)));
+        assert_eq!(answer.out, "hello from the origin");
+        assert_eq!((named.connections(), metadata.connections()), (0, 0));
+        free(&[nameless, instance]);
+        assert_eq!((named.connections(), metadata.connections()), (1, 1), "they are there for whoever gets out");
+    });
+}
+
+/// What these come to where nobody holds them.
+fn free(scripts: &[&str]) {
+    for script in scripts {
+        finish(clean("sh").args(["-c", script]), "");
+    }
 }
 
 /// Inside, 127.0.0.1 is the command's own: the name leads to the host's all the same.
@@ -290,7 +319,23 @@ fn any_name_server_is_egret() {
     let (answer, report) = hold(&lab, &[], "python3 ask.py");
     assert_eq!(answer.out, "tcp 5\nudp 5 192.0.2.53\n", "refused: {}", answer.err);
     let denied = &report["unexpected"];
-    assert_eq!((&denied["flows"], &denied["targets"][0]["reason"]), (&2.into(), &"dns-not-allowed".into()));
+    assert_eq!((&denied["flows"], &denied["targets"][0]["reason"]), (&1.into(), &"dns-not-allowed".into()));
+    assert_eq!(denied["targets"][0]["mend"], "--allow denied.test", "what allows it by any protocol");
+    assert_eq!(report["names_resolved"], 0);
+}
+
+/// Questions are egress, too.
+#[test]
+fn names_that_are_only_resolved_are_counted() {
+    let lab = hello();
+    let look_up = format!("getent ahosts {ALLOWED} >/dev/null; getent ahosts {ALLOWED}");
+    let (answer, report) = hold(&lab, &[], &look_up);
+    assert_eq!((answer.code, &report["names_resolved"], &report["allowed"]["flows"]), (0, &1.into(), &0.into()));
+    let told = "egret run: none denied, none allowed, 1 name resolved\n";
+    assert!(answer.err.contains(told), "{}", answer.err);
+    let (answer, report) = hold(&lab, &[], &format!("getent ahosts {DENIED}; true"));
+    assert_eq!((&report["names_resolved"], &report["unexpected"]["flows"]), (&0.into(), &1.into()), "{report:#}");
+    assert!(answer.err.contains("egret run: 1 denied, none allowed\n"), "{}", answer.err);
 }
 
 const SEND_UDP: &str = r"
@@ -341,25 +386,40 @@ fn allowed_udp_is_answered() {
     answering.join().unwrap();
 }
 
-/// What takes rights that nobody has inside.
+/// To an origin of [`outside`], with nobody's help.
+const DIRECTLY: &str =
+    "curl -sk --max-time 5 --noproxy '*' https://denied.test/hello --resolve denied.test:443:203.0.113.9";
+
+/// What takes rights that nobody has inside, or makes them.
 #[test]
 fn neither_new_namespaces_nor_raw_sockets_lead_out() {
-    let lab = hello();
-    let outside = "curl -sk --max-time 5 https://denied.test/hello --resolve denied.test:443:192.0.2.7";
-    for wrapped in [format!("unshare -rn {outside}"), format!("unshare -rn sh -c 'ip link set lo up; {outside}'")] {
-        let (answer, report) = hold(&lab, &[], &wrapped);
-        assert_ne!(answer.code, 0, "{wrapped}");
-        assert_eq!(report["allowed"]["flows"], 0, "{wrapped}");
-    }
-    let raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)";
-    let packet = "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3)";
-    let mark = "import socket; socket.socket().setsockopt(socket.SOL_SOCKET, 36, 17767)";
-    for forbidden in [raw, packet, mark] {
-        let (answer, _) = hold(&lab, &[], &format!("python3 -c '{forbidden}'"));
-        assert!(answer.err.contains("PermissionError"), "{forbidden}: {}", answer.err);
-    }
-    let (answer, _) = hold(&lab, &[], "nft flush ruleset; ip route add default dev lo; true");
-    assert!(answer.err.contains("Operation not permitted"), "{}", answer.err);
+    let Some(outside) = outside() else { return };
+    outside.enter(|| {
+        let lab = hello();
+        let origin = Origin::start_on("203.0.113.9:443", origin::echo);
+        let try_it = DIRECTLY;
+        let up = format!("ip link set lo up; ip route add default dev lo; {try_it}");
+        for wrapped in [format!("unshare -rn {try_it}"), format!("unshare -rn sh -c \"{up}\"")] {
+            let (answer, report) = hold(&lab, &[], &wrapped);
+            assert_ne!(answer.code, 0, "{wrapped}");
+            assert_eq!(report["allowed"]["flows"], 0, "{wrapped}");
+        }
+        let (answer, _) = hold(&lab, &[], &format!("nft flush ruleset; {up}"));
+        assert!(answer.err.contains("Operation not permitted") && answer.code != 0, "{}", answer.err);
+        for pid in ["1", "$PPID"] {
+            hold(&lab, &[], &format!("nsenter -t {pid} -n {try_it}; nsenter -U -n -t {pid} {try_it}"));
+        }
+        assert_eq!(origin.connections(), 0);
+        free(&[try_it]);
+        assert_eq!(origin.connections(), 1, "it is there for whoever gets out");
+        let raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)";
+        let packet = "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3)";
+        let mark = "import socket; socket.socket().setsockopt(socket.SOL_SOCKET, 36, 17767)";
+        for forbidden in [raw, packet, mark] {
+            let (answer, _) = hold(&lab, &[], &format!("python3 -c '{forbidden}'"));
+            assert!(answer.err.contains("PermissionError"), "{forbidden}: {}", answer.err);
+        }
+    });
 }
 
 /// Processes that have this word on their command line.
@@ -411,6 +471,37 @@ fn nothing_is_left_when_egret_is_killed() {
     assert!(gone.is_some(), "nobody is in its network any more: {namespaces:?}");
     fs::remove_file(lab.path("ready")).unwrap();
     assert_eq!(entries(&lab), before);
+}
+
+/// Of the processes between Egret and the command, too.
+#[test]
+fn nothing_is_left_when_what_holds_it_is_killed() {
+    let lab = hello();
+    for depth in [1, 2] {
+        let word = format!("held-{depth}-{}", std::process::id());
+        let script = format!("setsid sh -c 'trap \"\" HUP TERM; sleep 300' {word} &");
+        let mut child = started(held(&lab, &[]), &lab, &script);
+        eventually("it runs", || (!processes(&word).is_empty()).then_some(()));
+        let holding = (0..depth).fold(child.id(), |pid, _| child_of(pid));
+        assert!(network_of(holding).is_some());
+        signal(holding, "KILL");
+        assert_eq!(child.ended(), Some(128 + 9), "{depth}");
+        eventually("all of it is gone", || processes(&word).is_empty().then_some(()));
+        assert_eq!(lab.json("report.json")["command_exit_code"], 137, "{depth}");
+        fs::remove_file(lab.path("ready")).unwrap();
+    }
+}
+
+/// The only one.
+fn child_of(pid: u32) -> u32 {
+    let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parent = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    let children: Vec<u32> = all.filter(|child| parent(child) == Some(pid)).collect();
+    let [child] = children[..] else { panic!("children of {pid}: {children:?}") };
+    child
 }
 
 fn entries(lab: &RunLab) -> Vec<String> {
@@ -504,23 +595,55 @@ fn its_own_loopback_is_nobodys_business() {
     assert_eq!((&report["allowed"]["flows"], &report["unexpected"]["flows"]), (&0.into(), &0.into()));
 }
 
+const TALK: &str = r"
+import socket, sys
+stream = socket.create_connection((sys.argv[1], 443), 10)
+stream.sendall(sys.argv[2].encode())
+print(stream.recv(64))
+";
+
 #[test]
 fn a_learned_policy_holds() {
-    let lab = hello();
-    // No policy of names could allow the last.
-    let nameless = "curl -sk --max-time 10 https://203.0.113.9/";
-    let script = format!("{}; {}; {nameless}; true", curl(ALLOWED), curl(DENIED));
-    let run = |flags: &[&str]| shell(&mut as_nobody(lab.with_policy(flags)), &script);
-    let learned = run(&["--learn=egret.toml"]);
-    assert_eq!((learned.code, learned.out.matches("hello").count()), (0, 2), "{}", learned.err);
-    let text = fs::read_to_string(lab.path("egret.toml")).unwrap();
-    let policy: toml::Table = text.parse().unwrap();
-    let expected = ["tcp://203.0.113.9:443", "https://denied.test:443", "https://ok.test:443"];
-    assert_eq!(policy["allow"], toml::Value::Array(expected.map(toml::Value::from).to_vec()), "{text}");
-    assert!(text.contains("# 1, denied this time (missing-sni)\n"), "{text}");
-    assert_eq!(run(&[]).code, 0, "as egret.toml of this folder");
-    let other = shell(&mut as_nobody(lab.with_policy(&[])), "curl -s --max-time 10 https://third.test/; true");
-    assert_eq!(other.code, 3, "{}", other.err);
+    let Some(outside) = outside() else { return };
+    outside.enter(|| {
+        let lab = hello();
+        fs::write(lab.path("egret.toml"), "timeouts.hello = \"500ms\"\n").unwrap();
+        fs::write(lab.path("talk.py"), TALK).unwrap();
+        let greeting = |addr: &str| Origin::start_on(addr, origin::greeter);
+        let origins = ["203.0.113.9:443", "203.0.113.10:443", "192.0.2.7:443"].map(greeting);
+        // No policy of names could allow the last three: no name, no TLS, and a server that is to speak first.
+        let nameless = "curl -sk --max-time 10 https://203.0.113.9/";
+        let script = format!(
+            "{}; {}; {nameless}; python3 talk.py 203.0.113.10 'SSH-2.0-x\r\n'; python3 talk.py 192.0.2.7 ''; true",
+            curl(ALLOWED),
+            curl(DENIED)
+        );
+        let run = |flags: &[&str]| shell(&mut as_nobody(lab.with_policy(flags)), &script);
+        let reached = || origins.each_ref().map(Origin::connections);
+        let learned = run(&["--learn=learned.toml"]);
+        assert_eq!((learned.code, learned.out.matches("hello").count()), (0, 2), "{}", learned.err);
+        assert_eq!(reached(), [0, 0, 0]);
+        let text = fs::read_to_string(lab.path("learned.toml")).unwrap();
+        let policy: toml::Table = text.parse().unwrap();
+        let expected = [
+            "tcp://192.0.2.7:443",
+            "tcp://203.0.113.10:443",
+            "tcp://203.0.113.9:443",
+            "https://denied.test:443",
+            "https://ok.test:443",
+        ];
+        assert_eq!(policy["allow"], toml::Value::Array(expected.map(toml::Value::from).to_vec()), "{text}");
+        for (target, reason) in expected.iter().zip(["hello-timeout", "bad-request", "missing-sni"]) {
+            let line = text.lines().find(|line| line.contains(target)).unwrap();
+            assert!(line.ends_with(&format!("# 1, denied this time ({reason})")), "{line}");
+        }
+        fs::rename(lab.path("learned.toml"), lab.path("egret.toml")).unwrap();
+        let again = run(&[]);
+        assert_eq!(again.code, 0, "as egret.toml of this folder: {}", again.err);
+        assert_eq!((reached(), again.out.matches("b'").count()), ([1, 1, 1], 2), "{}", again.out);
+        let other = shell(&mut as_nobody(lab.with_policy(&[])), "curl -s --max-time 10 https://third.test/; true");
+        assert_eq!(other.code, 3, "{}", other.err);
+    });
 }
 
 #[test]
@@ -547,13 +670,37 @@ fn exit_codes_and_signals() {
 #[test]
 fn as_root_it_is_held_too() {
     if !is_root() {
-        return;
+        return skip("not root");
     }
-    let lab = hello();
-    let mut command = lab.egret(&["--report=report.json"]);
-    let answer = shell(&mut command, &format!("id -u; {}; nft list ruleset", curl(DENIED)));
-    assert!(answer.out == "0\n" && answer.code != 0, "{} {}", answer.out, answer.err);
-    assert_denied(&lab.json("report.json"), "dns://denied.test dns-not-allowed");
+    let Some(outside) = outside() else { return };
+    outside.enter(|| {
+        let lab = hello();
+        let origin = Origin::start_on("203.0.113.9:443", origin::echo);
+        let try_it = DIRECTLY;
+        let hold = |script: &str| {
+            let answer = shell(&mut lab.egret(&["--report=report.json"]), script);
+            (answer, lab.json("report.json"))
+        };
+        let (answer, report) = hold(&format!("id -u; {}", curl(DENIED)));
+        assert!(answer.out == "0\n" && answer.code != 0, "{} {}", answer.out, answer.err);
+        assert_denied(&report, "dns://denied.test dns-not-allowed");
+        for ruleset in ["nft list ruleset", "nft flush ruleset"] {
+            let (answer, _) = hold(&format!("{ruleset}; echo not allowed: $?"));
+            assert!(answer.err.contains("Operation not permitted"), "{ruleset}: {}", answer.err);
+            assert_eq!(answer.out, "not allowed: 1\n", "{ruleset}");
+        }
+        // What root has everywhere else; as root, new namespaces need no new user.
+        for way in
+            ["nft flush ruleset", "ip route add default dev lo", "ip link add x type dummy", "mount -t tmpfs x /mnt"]
+        {
+            let (answer, _) = hold(&format!("{way} && echo done; {try_it}; nsenter -t 1 -n {try_it}"));
+            assert_eq!(answer.out, "", "{way}");
+        }
+        hold(&format!("unshare -n sh -c \"ip link set lo up; {try_it}\""));
+        assert_eq!(origin.connections(), 0);
+        free(&[try_it]);
+        assert_eq!(origin.connections(), 1, "it is there for whoever gets out");
+    });
 }
 
 /// It says what is in the way and what to do, and runs nothing.

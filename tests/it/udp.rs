@@ -311,9 +311,61 @@ fn flows_are_capped() {
     assert_eq!(gateway.egret.verdicts(late.addr, 2), ["deny limit-flows", "allow network-rule"]);
 }
 
+/// Whoever goes on sending is asked about again too: what allows it may have come meanwhile.
 #[test]
-fn dnat_takes_datagrams() {
-    let config = r#"
+fn a_denial_does_not_outlast_the_timeout_of_a_flow() {
+    let Some(gateway) = start("[timeouts]\nudp = \"300ms\"\n", &[]) else { return };
+    let client = Client::new(&gateway.net, V4);
+    eventually("it is decided again", || {
+        client.send(V4, "still here");
+        (gateway.egret.records(|record| record["verdict"] == "deny").len() >= 3).then_some(())
+    });
+}
+
+#[test]
+fn flows_of_one_client_are_capped() {
+    let config = "[limits]\nconnections_per_client = 2\n[timeouts]\nudp = \"1s\"\n";
+    let Some(gateway) = start(config, BOTH) else { return };
+    let _origins = [V4, V6].map(|to| Echo::start(&gateway.net, to));
+    let clients = [(); 2].map(|()| Client::new(&gateway.net, V4));
+    clients.iter().for_each(|client| client.assert_echoed(V4, "in time"));
+    let late = Client::new(&gateway.net, V4);
+    late.send(V4, "one too many");
+    assert_eq!(gateway.egret.verdict(late.addr), "deny limit-client");
+    Client::new(&gateway.net, V6).assert_echoed(V6, "another client");
+    late.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    eventually("there is room", || {
+        late.send(V4, "again");
+        late.receive(&mut [0; 16]).ok()
+    });
+    assert_eq!(gateway.egret.verdicts(late.addr, 2), ["deny limit-client", "allow network-rule"]);
+}
+
+/// Flows that wait for a name server which never answers hold nobody else up.
+#[test]
+fn undecided_flows_do_not_stall_others() {
+    let rule = TRANSLATED.replace("address = \"198.51.100.7\"", "fqdn = \"origin.test\"");
+    let config = format!("{rule}[proxy]\nworkers = 1\n");
+    let Some(net) = Net::new() else { return };
+    net.hand_over(HandOver::Tproxy);
+    let _silent = net.origin.enter(|| UdpSocket::bind("198.51.100.7:53").unwrap());
+    let flags = [&["--gateway-rules=leave", "--dns-server=198.51.100.7"], BOTH].concat();
+    let gateway = Gateway::of(net, HandOver::Tproxy, &config, &flags);
+    let _origin = Echo::start(&gateway.net, V4);
+    let known = Client::new(&gateway.net, V4);
+    known.assert_echoed(V4, "before");
+    let waiting: Vec<Client> = (0..300).map(|_| Client::new(&gateway.net, V4)).collect();
+    for some in waiting.chunks(50) {
+        some.iter().for_each(|client| client.send("192.0.2.1:5353", "anybody there?"));
+        // So they have all been taken from the kernel's queue, which would not hold many more.
+        known.assert_echoed(V4, "meanwhile");
+    }
+    assert_eq!(gateway.egret.records(|record| record["port"] == 5353), [Value::Null; 0]);
+    let metrics = gateway.net.gateway.enter(|| gateway.egret.get("/metrics")).body;
+    assert!(metrics.contains("egret_udp_dropped_total 44\n"), "{metrics}");
+}
+
+const TRANSLATED: &str = r#"
 name = "lab"
 [[rule_collection_group]]
 name = "g"
@@ -330,7 +382,10 @@ destination_ports = 5353
 translated_address = "198.51.100.7"
 translated_port = 5000
 "#;
-    let Some(gateway) = start(config, &[]) else { return };
+
+#[test]
+fn dnat_takes_datagrams() {
+    let Some(gateway) = start(TRANSLATED, &[]) else { return };
     let origin = Echo::start(&gateway.net, V4);
     let client = Client::new(&gateway.net, V4);
     client.assert_echoed("192.0.2.1:5353", "translated");

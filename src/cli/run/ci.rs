@@ -75,7 +75,9 @@ fn azure(report: &Report) -> Vec<String> {
 fn summary(report: &Report) -> String {
     let denied = report.unexpected.flows + report.expected.flows;
     let enforced = if report.enforced { "" } else { " Not enforced (`--proxy-only`)." };
-    let mut text = format!("### egret run\n\n{denied} flows denied, {} allowed.{enforced}\n\n", report.allowed.flows);
+    let (allowed, names) = (report.allowed.flows, report.names_resolved);
+    let names = if names > 0 { format!(" {names} names resolved.") } else { String::new() };
+    let mut text = format!("### egret run\n\n{denied} flows denied, {allowed} allowed.{names}{enforced}\n\n");
     if !report.unexpected.targets.is_empty() {
         text.push_str("| denied | flows | reason | allow it |\n|---|---:|---|---|\n");
     }

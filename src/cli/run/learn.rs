@@ -1,9 +1,9 @@
 //! `--learn`: everything is permitted, and what was seen becomes the smallest policy that allows it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -68,13 +68,13 @@ impl Lesson {
     /// Refuses to write over what somebody else wrote, before anything runs.
     pub(super) fn begin(path: PathBuf, generalise: Option<u16>) -> anyhow::Result<Lesson> {
         let shown = path.display();
-        match fs::read_to_string(&path) {
-            Ok(text) if text.starts_with(MARK) => {}
-            Ok(_) => {
+        match Before::of(&path) {
+            Ok(Before::Nothing | Before::Learned) => {}
+            Ok(Before::Foreign) => {
                 let what = format!("--learn: `{shown}` is there and was not learned; remove it or name another file");
                 return Err(UsageError(what).into());
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Ok(Before::NoFile) => return Err(UsageError(format!("--learn: `{shown}` is no regular file")).into()),
             Err(error) => return Err(UsageError(format!("--learn: cannot read `{shown}`: {error}")).into()),
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -85,10 +85,10 @@ impl Lesson {
     }
 
     /// The file appears whole.
-    pub(super) fn write(self, totals: &Totals, line: &[OsString]) -> anyhow::Result<Learned> {
+    pub(super) fn write(self, totals: &Totals, program: &str) -> anyhow::Result<Learned> {
         let Lesson { path, generalise } = self;
         let targets = targets(totals, generalise);
-        let text = text(&targets, totals, line);
+        let text = text(&targets, totals, program);
         let mut beside = path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
@@ -98,6 +98,32 @@ impl Lesson {
         }
         written.with_context(|| format!("cannot write what was learned to `{}`", path.display()))?;
         Ok(Learned { path, targets: targets.len(), missed: totals.allowed.more })
+    }
+}
+
+/// What is where a lesson is to be written.
+enum Before {
+    Nothing,
+    Learned,
+    /// Somebody else's words.
+    Foreign,
+    /// A folder, a device, a pipe.
+    NoFile,
+}
+
+impl Before {
+    /// Reads no further than the mark goes: files may be large, and devices have no end.
+    fn of(path: &Path) -> io::Result<Before> {
+        let kind = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Before::Nothing),
+            there => there?.file_type(),
+        };
+        if !kind.is_file() {
+            return Ok(Before::NoFile);
+        }
+        let mut first = Vec::with_capacity(MARK.len());
+        fs::File::open(path)?.take(MARK.len() as u64).read_to_end(&mut first)?;
+        Ok(if first == MARK.as_bytes() { Before::Learned } else { Before::Foreign })
     }
 }
 
@@ -164,12 +190,43 @@ fn bracketed(host: &Host) -> String {
     }
 }
 
-/// What would have allowed a flow that no policy of names can: no name in its hello, or no TLS at all.
+/// What would have allowed a flow that no policy of names can: no name in its hello, or no TLS at all. Names that were
+/// not resolved are no flows.
 fn of_denied(record: &FlowRecord) -> Option<(String, String)> {
+    if record.via == Via::Dns {
+        return None;
+    }
+    if record.via == Via::Gateway && is_nameless(record.reason) {
+        return by_address(record);
+    }
     let mend = record.mend()?;
     let target = mend.strip_prefix("--allow ")?;
     let host = target.split_once("://").map_or(target, |(_, host)| host);
     Some((host.to_owned(), target.to_owned()))
+}
+
+/// What a client says that names no host, where names decide.
+fn is_nameless(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BadRequest
+            | Reason::HelloTimeout
+            | Reason::BadFraming
+            | Reason::NotTls
+            | Reason::MissingSni
+            | Reason::BadHello
+    )
+}
+
+/// By where the connection went. A stand-in address has its name for that.
+fn by_address(record: &FlowRecord) -> Option<(String, String)> {
+    let host = match (record.dst, &record.host) {
+        (Some(dst), _) => Host::Addr(dst.ip()),
+        (None, Some(Seen::Valid(host))) => host.clone(),
+        _ => return None,
+    };
+    let to = Authority { host, port: record.port };
+    Some((to.host.to_string(), format!("tcp://{to}")))
 }
 
 /// `*.contoso.com` for so many hosts of contoso.com or more, port by port and protocol by protocol.
@@ -202,9 +259,9 @@ fn domain_of(wild: &str) -> String {
     rest.split(':').next().unwrap_or(rest).to_owned()
 }
 
-fn text(targets: &Targets, totals: &Totals, line: &[OsString]) -> String {
-    let shown: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut text = format!("{MARK} from\n#   {}\n", Printable(&shown.join(" ")));
+/// The command's arguments may hold secrets, and this is kept.
+fn text(targets: &Targets, totals: &Totals, program: &str) -> String {
+    let mut text = format!("{MARK} from `{}`\n", Printable(program));
     let flows = totals.allowed.flows();
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
     writeln!(text, "# on {today}: {flows} flows. Read it before you rely on it.").expect("a String takes any text");
@@ -273,12 +330,43 @@ mod tests {
     #[test]
     fn what_was_not_looked_for_is_not_learned() {
         let by_dns = FlowRecord { via: Via::Dns, ..https("looked.up.test") };
-        let rule = RuleName { policy: HOST_PORTS.into(), ..allowed().rule.unwrap() };
-        let host_port = FlowRecord { rule: Some(rule), ..seen("127.0.0.1", Protocol::Tcp, 5432, Reason::NetworkRule) };
+        let rule = RuleName { policy: HOST_PORTS.into(), ..RuleName::clone(&allowed().rule.unwrap()) };
+        let host_port =
+            FlowRecord { rule: Some(rule.into()), ..seen("127.0.0.1", Protocol::Tcp, 5432, Reason::NetworkRule) };
         let internal = FlowRecord { reason: Reason::InternalAddress, ..denied() };
         let nameless =
             FlowRecord { host: Some(Host::parse("192.0.2.1").unwrap().into()), reason: Reason::MissingSni, ..denied() };
-        assert_eq!(learned(vec![by_dns, host_port], vec![internal, nameless], None), ["tcp://192.0.2.1:443"]);
+        let not_resolved = FlowRecord { via: Via::Dns, reason: Reason::DnsNotAllowed, ..denied() };
+        let denied = vec![internal, nameless, not_resolved];
+        assert_eq!(learned(vec![by_dns, host_port], denied, None), ["tcp://192.0.2.1:443"]);
+    }
+
+    #[test]
+    fn what_names_no_host_where_names_decide_is_learned_by_its_address() {
+        let nameless = [
+            Reason::BadRequest,
+            Reason::HelloTimeout,
+            Reason::BadFraming,
+            Reason::NotTls,
+            Reason::MissingSni,
+            Reason::BadHello,
+        ];
+        let to = |host: &str, reason| {
+            let host = Some(Host::parse(host).unwrap().into());
+            FlowRecord { via: Via::Gateway, protocol: Protocol::Tcp, host, reason, ..denied() }
+        };
+        for reason in nameless {
+            assert_eq!(learned(Vec::new(), vec![to("192.0.2.1", reason)], None), ["tcp://192.0.2.1:443"], "{reason}");
+            let v6 = to("2001:db8::1", reason);
+            assert_eq!(learned(Vec::new(), vec![v6], None), ["tcp://[2001:db8::1]:443"], "{reason}");
+        }
+        for reason in [Reason::LimitClient, Reason::Loop, Reason::EchPresent] {
+            assert!(learned(Vec::new(), vec![to("192.0.2.1", reason)], None).is_empty(), "{reason}");
+        }
+        // What a Host header says is no address.
+        let header = to("said.test", Reason::BadFraming);
+        let header = FlowRecord { dst: Some("192.0.2.1:443".parse().unwrap()), ..header };
+        assert_eq!(learned(Vec::new(), vec![header], None), ["tcp://192.0.2.1:443"]);
     }
 
     #[test]
@@ -301,18 +389,33 @@ mod tests {
         let path = folder.path().join("egret.toml");
         let row = Row { count: 3, first: https("ok.test") };
         let totals = Totals { allowed: Rows { rows: vec![row], more: 0 }, ..Totals::default() };
-        let line = ["sh", "-c", "a\nb"].map(OsString::from);
         for _ in 0..2 {
-            let learned = Lesson::begin(path.clone(), None).unwrap().write(&totals, &line).unwrap();
+            let learned = Lesson::begin(path.clone(), None).unwrap().write(&totals, "s\nh").unwrap();
             assert_eq!(learned.targets, 1);
         }
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains("#   sh -c a\\nb\n") && text.contains("\"https://ok.test:443\", "), "{text}");
+        assert!(text.starts_with(&format!("{MARK} from `s\\nh`\n# on 2")), "{text}");
+        assert!(text.contains("\"https://ok.test:443\", "), "{text}");
         let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
         assert_eq!(load(&overrides, false).unwrap().config.rules.policies.len(), 1);
         fs::write(&path, "allow = []\n").unwrap();
         let refused = Lesson::begin(path, None).err().unwrap();
         assert!(refused.is::<UsageError>() && refused.to_string().contains("was not learned"), "{refused}");
+    }
+
+    /// What would block or never end is not so much as opened; of a file the mark is read and nothing behind it.
+    #[test]
+    fn what_is_there_before_is_looked_at_and_not_read_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |path: PathBuf| Lesson::begin(path, None).err().map(|error| error.to_string());
+        assert!(refused(folder.path().to_owned()).unwrap().contains("is no regular file"));
+        #[cfg(unix)]
+        assert_eq!(refused("/dev/null".into()).unwrap(), "--learn: `/dev/null` is no regular file");
+        let path = folder.path().join("egret.toml");
+        fs::write(&path, [MARK.as_bytes(), b"\xff\xff"].concat()).unwrap();
+        assert_eq!(refused(path.clone()), None);
+        fs::write(&path, &MARK[1..]).unwrap();
+        assert!(refused(path).unwrap().contains("was not learned"));
     }
 
     #[test]

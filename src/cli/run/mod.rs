@@ -12,6 +12,7 @@ mod expect;
 mod learn;
 mod plan;
 mod report;
+mod report_file;
 mod show;
 mod signals;
 
@@ -80,16 +81,18 @@ fn conclude(
     let report = Report::new(totals, expectations, fail_on, circumstances);
     show::print(&report, format, printer)?;
     ci::annotate(&report, printer);
-    // One that cannot be written keeps nobody from the other.
-    let written = report_file.map(|path| report.write(&path)).transpose();
-    if let Some(lesson) = lesson {
-        let learned = lesson.write(totals, &plan.line)?;
-        if format == Format::Text {
-            printer.tell(&learned.to_string());
-        }
-    }
-    written?;
-    Ok(Exit::Child(report.exit_code()))
+    let reported = report_file.map_or(Ok(()), |file| file.write(&report));
+    let learned = lesson.map(|lesson| lesson.write(totals, &plan.program())).transpose().map(|learned| {
+        let told = learned.filter(|_| format == Format::Text);
+        told.iter().for_each(|learned| printer.tell(&learned.to_string()));
+    });
+    // One that cannot be written keeps nobody from the other, nor from the command's own failure.
+    let failures: Vec<anyhow::Error> = [reported, learned].into_iter().filter_map(Result::err).collect();
+    failures.iter().for_each(|error| printer.error(&format!("{error:#}")));
+    Ok(match report.exit_code() {
+        0 if !failures.is_empty() => Exit::Failed,
+        code => Exit::Child(code),
+    })
 }
 
 /// What became of the command, and what decided meanwhile.

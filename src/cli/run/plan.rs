@@ -1,14 +1,16 @@
 //! What `egret run` was asked for, understood: flags and configuration together.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 use clap::builder::FalseyValueParser;
 
 use super::expect::{Expectations, FailOn};
 use super::learn::{self, Lesson};
+use super::report_file::ReportFile;
 use crate::cli::UsageError;
 use crate::cli::args::{PolicyArgs, given, one};
 use crate::cli::output::{Format, Printer};
@@ -108,7 +110,7 @@ pub(super) struct Wishes {
     pub(super) expectations: Expectations,
     pub(super) lesson: Option<Lesson>,
     pub(super) format: Format,
-    pub(super) report_file: Option<PathBuf>,
+    pub(super) report_file: Option<ReportFile>,
 }
 
 impl Plan {
@@ -129,7 +131,11 @@ impl Plan {
             dns_mode,
             policy,
         } = args;
+        if proxy_only && !(host_ports.is_empty() && dns_mode.is_none()) {
+            printer.warn("--host-port and --dns-mode do nothing with --proxy-only: the host is there, and resolves");
+        }
         let expectations = Expectations::read(&given(expect_denied))?;
+        let report_file = named(report).map(ReportFile::begin).transpose()?;
         let lesson = named(learn).map(|path| Lesson::begin(path, generalise)).transpose()?;
         let overrides = Overrides {
             purpose: Purpose::Run,
@@ -149,11 +155,16 @@ impl Plan {
         }
         admit_host_ports(&mut config.rules, &host_ports)?;
         let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };
-        let report_file = named(report);
         // What was denied even so is in the lesson.
         let fail_on = if lesson.is_some() { FailOn::Never } else { fail_on };
         let plan = Plan { line, way, host_ports, config, digest };
         Ok((plan, Wishes { fail_on, expectations, lesson, format, report_file }))
+    }
+
+    /// The command's name, without where it is and what it is told.
+    pub(super) fn program(&self) -> Cow<'_, str> {
+        let program = self.line.first().map(Path::new);
+        program.and_then(Path::file_name).unwrap_or_default().to_string_lossy()
     }
 
     /// What the data plane runs with.

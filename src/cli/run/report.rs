@@ -1,10 +1,8 @@
 //! What a run came to, for people and programs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use serde::Serialize;
 
 use super::command::Ended;
@@ -64,6 +62,8 @@ pub(super) struct Report {
     /// Denied, and nobody said that it should be.
     pub(super) unexpected: Side<DeniedLine>,
     pub(super) expected: Side<DeniedLine>,
+    /// Names that were looked up, whatever the answer.
+    pub(super) names_resolved: u64,
     /// Names that a resolver tried with a search domain behind: no flows of the command's own.
     pub(super) search_list: u64,
     /// What `--expect-denied` named and nobody asked for.
@@ -170,7 +170,7 @@ impl Report {
         at: &Circumstances<'_>,
     ) -> Report {
         let Circumstances { run, way, config, policy, ended, lost } = at;
-        let Totals { allowed, denied, bypassed, failed } = totals;
+        let Totals { allowed, denied, bypassed, failed, names } = totals;
         let oracle = Oracle::new(policy, config.profile, &config.dns);
         let domains = search_domains();
         let searched = Searched::new(allowed, denied, &domains);
@@ -206,6 +206,7 @@ impl Report {
             ),
             unexpected,
             expected,
+            names_resolved: *names,
             search_list: by_search_list.iter().map(|row| row.count).sum(),
             unmet: expectations.unmet().map(str::to_owned).collect(),
             bypassed: *bypassed,
@@ -216,12 +217,6 @@ impl Report {
 
     pub(super) fn exit_code(&self) -> u8 {
         self.exit_code
-    }
-
-    pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        std::fs::write(path, text).with_context(|| format!("cannot write the report `{}`", path.display()))
     }
 }
 
@@ -372,7 +367,7 @@ pub(super) mod tests {
         let by_dns = line(FlowRecord { reason: Reason::DnsNotAllowed, ..by_dns });
         assert_eq!(
             (by_dns.line.target.as_str(), by_dns.mend.as_deref()),
-            ("dns://evil.test", Some("--allow https://evil.test"))
+            ("dns://evil.test", Some("--allow evil.test"))
         );
         let nowhere = line(FlowRecord { host: None, dst: None, reason: Reason::BadRequest, ..denied() });
         assert_eq!((nowhere.line.target.as_str(), nowhere.mend), ("https://?", None));

@@ -34,10 +34,15 @@ fn headline(report: &Report) -> String {
     let style = if report.outcome == Outcome::Denied { DENY } else { ALLOW };
     let denied = report.unexpected.flows + report.expected.flows;
     let count = |flows: u64, word: &str| if flows == 0 { format!("none {word}") } else { format!("{flows} {word}") };
+    let names = match report.names_resolved {
+        0 => String::new(),
+        1 => ", 1 name resolved".to_owned(),
+        names => format!(", {names} names resolved"),
+    };
     let summary = match (denied, report.allowed.flows) {
-        (0, 0) => "nothing asked of the network".to_owned(),
+        (0, 0) if names.is_empty() => "nothing asked of the network".to_owned(),
         (denied, allowed) => {
-            format!("{style}{}{style:#}, {}", count(denied, "denied"), count(allowed, "allowed"))
+            format!("{style}{}{style:#}, {}{names}", count(denied, "denied"), count(allowed, "allowed"))
         }
     };
     format!("\n{STRONG}egret run{STRONG:#}: {summary}")

@@ -38,19 +38,28 @@ pub(crate) enum Resolved {
     Failed(String),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskError {
+    Timeout,
+    /// The thread, or the task of this question, has ended.
+    Gone,
+}
+
 impl Asker {
     pub(crate) fn new() -> (Asker, Requests) {
         let (sender, requests) = mpsc::channel(QUEUE);
         (Asker(sender), requests)
     }
 
-    /// None where there was no answer in time.
-    pub(crate) async fn ask(&self, name: &HostName, deadline: Duration) -> Option<Resolved> {
+    /// # Errors
+    ///
+    /// There was no answer in time, or there will be none.
+    pub(crate) async fn ask(&self, name: &HostName, deadline: Duration) -> Result<Resolved, AskError> {
         let (answer, answered) = oneshot::channel();
         let asked = async {
-            self.0.send(Request { name: name.clone(), answer }).await.ok()?;
-            answered.await.ok()
+            self.0.send(Request { name: name.clone(), answer }).await.map_err(|_| AskError::Gone)?;
+            answered.await.map_err(|_| AskError::Gone)
         };
-        timeout(deadline + GRACE, asked).await.ok().flatten()
+        timeout(deadline + GRACE, asked).await.unwrap_or(Err(AskError::Timeout))
     }
 }

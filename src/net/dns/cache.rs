@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_resolver::proto::serialize::binary::BinEncodable;
 use tokio::time::Instant;
 
 use super::Question;
@@ -17,13 +18,25 @@ use crate::wire::dns::{DnsReply, ResponseCode};
 const MAX_POSITIVE: Duration = Duration::from_secs(3600);
 const MAX_NEGATIVE: Duration = Duration::from_secs(1800);
 
-/// Answers kept; beyond it the one that was stored first goes.
-pub(super) const ENTRIES: usize = 10_000;
+/// Answers kept, at most; beyond either the one that was stored first goes.
+pub(super) const ROOM: Room = Room { entries: 10_000, bytes: 64 << 20 };
+
+/// Bytes in memory of an answer that is kept, at most: each question for it copies them. Some 200 addresses. What is
+/// larger is *fetched each time*.
+const MAX_ANSWER: usize = 64 << 10;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) entries: usize,
+    pub(super) bytes: usize,
+}
 
 /// An answer with its time of arrival.
 #[derive(Debug)]
 pub(crate) struct Answer {
     reply: DnsReply,
+    /// In memory, about.
+    bytes: usize,
     got: Instant,
     until: Instant,
 }
@@ -39,12 +52,14 @@ impl Answer {
         sections.for_each(|record| record.ttl = record.ttl.min(cap));
         let (code, authentic) = (metadata.response_code, metadata.authentic_data);
         let reply = DnsReply { code, answers, authorities, additionals, authentic };
-        Answer { reply, got: now, until: now + lifetime }
+        let bytes = size(&reply);
+        Answer { reply, bytes, got: now, until: now + lifetime }
     }
 
     /// Known without asking anybody.
     pub(super) fn given(answers: Vec<Record>, holds: Duration, now: Instant) -> Answer {
-        Answer { reply: DnsReply { answers, ..DnsReply::default() }, got: now, until: now + holds }
+        let reply = DnsReply { answers, ..DnsReply::default() };
+        Answer { bytes: size(&reply), reply, got: now, until: now + holds }
     }
 
     pub(crate) fn code(&self) -> ResponseCode {
@@ -86,6 +101,13 @@ fn lifetime(message: &Message, kind: RecordType) -> Duration {
     seconds.map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds.into()).min(cap))
 }
 
+/// Names may be long in memory that were two bytes in a message, and a record takes more than its data.
+fn size(reply: &DnsReply) -> usize {
+    let records = reply.answers.iter().chain(&reply.authorities).chain(&reply.additionals);
+    let each = records.map(|record| size_of::<Record>() + record.to_bytes().map_or(MAX_ANSWER, |bytes| bytes.len()));
+    size_of::<Answer>() + each.sum::<usize>()
+}
+
 fn has_answer(message: &Message, kind: RecordType) -> bool {
     message.answers.iter().any(|record| record.record_type() == kind)
 }
@@ -103,12 +125,13 @@ pub(super) struct Cache {
     /// By the order in which they were stored.
     order: BTreeMap<u64, Question>,
     next: u64,
-    entries: usize,
+    bytes: usize,
+    room: Room,
 }
 
 impl Cache {
-    pub(super) fn new(entries: usize) -> Cache {
-        Cache { kept: HashMap::new(), order: BTreeMap::new(), next: 0, entries }
+    pub(super) fn new(room: Room) -> Cache {
+        Cache { kept: HashMap::new(), order: BTreeMap::new(), next: 0, bytes: 0, room }
     }
 
     pub(super) fn get(&self, question: &Question, now: Instant) -> Option<Rc<Answer>> {
@@ -117,18 +140,25 @@ impl Cache {
     }
 
     pub(super) fn put(&mut self, question: &Question, answer: &Rc<Answer>) {
-        if answer.until <= answer.got {
+        if answer.until <= answer.got || answer.bytes > MAX_ANSWER {
             return;
         }
-        if let Some((place, _)) = self.kept.insert(question.clone(), (self.next, answer.clone())) {
-            self.order.remove(&place);
-        }
+        self.remove(question);
+        self.kept.insert(question.clone(), (self.next, answer.clone()));
         self.order.insert(self.next, question.clone());
         self.next += 1;
-        while self.order.len() > self.entries
+        self.bytes += answer.bytes;
+        while (self.order.len() > self.room.entries || self.bytes > self.room.bytes)
             && let Some((_, oldest)) = self.order.pop_first()
         {
-            self.kept.remove(&oldest);
+            self.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, question: &Question) {
+        if let Some((place, answer)) = self.kept.remove(question) {
+            self.order.remove(&place);
+            self.bytes -= answer.bytes;
         }
     }
 }
@@ -207,7 +237,7 @@ mod tests {
     #[test]
     fn kept_until_it_expires_or_there_are_too_many() {
         let start = Instant::now();
-        let mut cache = Cache::new(2);
+        let mut cache = Cache::new(Room { entries: 2, ..ROOM });
         let question = |text: &str| Question::new(&name(text), RecordType::A);
         let answer = |ttl, now| Rc::new(Answer::of(with_a(message(ResponseCode::NoError), ttl), RecordType::A, now));
         let has = |cache: &Cache, text: &str, seconds| cache.get(&question(text), after(seconds)(start)).is_some();
@@ -222,5 +252,40 @@ mod tests {
         cache.put(&question("d.test."), &answer(0, after(60)(start)));
         assert!(!has(&cache, "d.test.", 60) && has(&cache, "a.test.", 60), "what does not hold takes no place");
         assert_eq!((cache.kept.len(), cache.order.len()), (2, 2));
+    }
+
+    fn of_size(addresses: usize) -> Rc<Answer> {
+        let message = (0..addresses).fold(message(ResponseCode::NoError), |message, _| with_a(message, 60));
+        Rc::new(Answer::of(message, RecordType::A, Instant::now()))
+    }
+
+    #[test]
+    fn kept_for_as_long_as_there_is_room_in_memory() {
+        let question = |text: &str| Question::new(&name(text), RecordType::A);
+        let one = of_size(10);
+        let mut cache = Cache::new(Room { bytes: 2 * one.bytes, ..ROOM });
+        let kept = |cache: &Cache| {
+            let names = ["a.test.", "b.test.", "c.test.", "d.test."];
+            names.map(|text| cache.get(&question(text), Instant::now()).is_some())
+        };
+        for text in ["a.test.", "b.test.", "b.test."] {
+            cache.put(&question(text), &one);
+        }
+        assert_eq!(kept(&cache), [true, true, false, false]);
+        cache.put(&question("c.test."), &one);
+        assert_eq!(kept(&cache), [false, true, true, false]);
+        cache.put(&question("d.test."), &of_size(11));
+        assert_eq!((kept(&cache), cache.bytes), ([false, false, false, true], of_size(11).bytes));
+        assert_eq!((cache.kept.len(), cache.order.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_takes_no_place() {
+        let mut cache = Cache::new(ROOM);
+        let question = Question::new(&name("a.test."), RecordType::A);
+        cache.put(&question, &of_size(4000));
+        assert_eq!((cache.kept.len(), cache.bytes), (0, 0));
+        cache.put(&question, &of_size(150));
+        assert_eq!(cache.kept.len(), 1);
     }
 }

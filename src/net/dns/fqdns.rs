@@ -1,7 +1,7 @@
 //! What the names of network rules resolve to (azure-docs, fqdn-filtering-network-rules): every address that an answer
 //! had, until it has been in none for a quarter of an hour.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::synthetic::Synthetic;
 use crate::flow::HostName;
@@ -18,6 +18,10 @@ use crate::flow::HostName;
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(15);
 /// How long an address is kept that no answer has any more.
 const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
+/// Addresses of a name, at most; beyond it go those that have been in no answer for longest.
+const ADDRESSES: usize = 256;
+/// Between two tables that answers bring about: those that come sooner *wait* and share one.
+const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 
 /// What the thread `egret-dns` publishes for all others.
 #[derive(Debug)]
@@ -68,11 +72,21 @@ pub(super) struct Keeper {
     directory: Arc<Directory>,
     /// Each address with the time of the last answer that had it.
     names: RefCell<BTreeMap<HostName, HashMap<IpAddr, Instant>>>,
+    /// Changes so far, and how many of them are in the table.
+    changes: Cell<u64>,
+    published: Cell<u64>,
+    last: Cell<Option<Instant>>,
 }
 
 impl Keeper {
     pub(super) fn new(directory: Arc<Directory>) -> Keeper {
-        Keeper { directory, names: RefCell::default() }
+        Keeper {
+            directory,
+            names: RefCell::default(),
+            changes: Cell::default(),
+            published: Cell::default(),
+            last: Cell::default(),
+        }
     }
 
     /// These names and no others are kept from now on.
@@ -92,15 +106,35 @@ impl Keeper {
     }
 
     /// An answer: what it has for a name that is followed is in the table when this returns.
-    pub(super) fn note(&self, name: &HostName, addrs: impl Iterator<Item = IpAddr>, now: Instant) {
-        let mut is_new = false;
-        if let Some(kept) = self.names.borrow_mut().get_mut(name) {
-            for addr in addrs {
-                is_new |= kept.insert(addr.to_canonical(), now).is_none();
-            }
+    pub(super) async fn note(&self, name: &HostName, addrs: impl Iterator<Item = IpAddr>, now: Instant) {
+        if self.add(name, addrs, now) {
+            // Not only where something is new: the same address may be in an answer that waits.
+            self.published().await;
         }
-        if is_new {
-            self.publish();
+    }
+
+    /// False for a name that is not followed.
+    fn add(&self, name: &HostName, addrs: impl Iterator<Item = IpAddr>, now: Instant) -> bool {
+        let mut names = self.names.borrow_mut();
+        let Some(kept) = names.get_mut(name) else { return false };
+        let mut is_new = false;
+        for addr in addrs.take(ADDRESSES) {
+            is_new |= kept.insert(addr.to_canonical(), now).is_none();
+        }
+        drop_oldest(kept);
+        self.changes.update(|changes| changes + u64::from(is_new));
+        true
+    }
+
+    /// Waits until the table has all that was noted before.
+    async fn published(&self) {
+        let changes = self.changes.get();
+        while self.published.get() < changes {
+            let due = self.last.get().map(|last| last + PUBLISH_EVERY);
+            match due {
+                Some(due) if Instant::now() < due => sleep_until(due).await,
+                _ => self.publish(),
+            }
         }
     }
 
@@ -125,12 +159,29 @@ impl Keeper {
             }
         }
         self.directory.fqdns.store(Arc::new(FqdnTable { by_addr }));
+        self.published.set(self.changes.get());
+        self.last.set(Some(Instant::now()));
+    }
+}
+
+fn drop_oldest(kept: &mut HashMap<IpAddr, Instant>) {
+    if kept.len() <= ADDRESSES {
+        return;
+    }
+    let mut by_age: Vec<(Instant, IpAddr)> = kept.iter().map(|(addr, seen)| (*seen, *addr)).collect();
+    by_age.sort_unstable();
+    for (_, addr) in &by_age[..by_age.len() - ADDRESSES] {
+        kept.remove(addr);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
+    use std::rc::Rc;
+    use tokio::runtime::Builder;
+    use tokio::task::{JoinSet, LocalSet};
 
     fn name(text: &str) -> HostName {
         HostName::parse(text).unwrap()
@@ -140,6 +191,59 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    fn nth(number: usize) -> IpAddr {
+        let [.., high, low] = number.to_be_bytes();
+        [198, 18, high, low].into()
+    }
+
+    #[test]
+    fn a_name_has_so_many_addresses_and_the_oldest_go() {
+        let directory = Arc::new(Directory::new(None));
+        let keeper = Keeper::new(directory.clone());
+        keeper.follow(&[name("a.test")]);
+        let start = Instant::now();
+        let note = |addrs: &mut dyn Iterator<Item = usize>, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            block_on(keeper.note(&name("a.test"), addrs.map(nth), now));
+        };
+        let known = |number| !directory.fqdns().names_of(nth(number)).is_empty();
+        note(&mut (0..ADDRESSES), 0);
+        note(&mut [0].into_iter(), 1);
+        note(&mut (1000..1255), 2);
+        assert_eq!(directory.fqdns().by_addr.len(), ADDRESSES);
+        assert!(known(0) && known(1000) && known(1254) && !known(1) && !known(255));
+        note(&mut (2000..9000), 3);
+        assert_eq!(directory.fqdns().by_addr.len(), ADDRESSES);
+        assert!(known(2000) && !known(0));
+    }
+
+    #[test]
+    fn answers_at_once_share_a_table_and_none_is_given_before_it() {
+        let directory = Arc::new(Directory::new(None));
+        let keeper = Rc::new(Keeper::new(directory.clone()));
+        keeper.follow(&[name("a.test")]);
+        let seen = block_on(LocalSet::new().run_until(async {
+            let mut noting = JoinSet::new();
+            // Each address twice: who has what is not new waits for it all the same.
+            for number in (0..200).flat_map(|number| [number, number]) {
+                let (keeper, directory) = (keeper.clone(), directory.clone());
+                noting.spawn_local(async move {
+                    keeper.note(&name("a.test"), std::iter::once(nth(number)), Instant::now()).await;
+                    let table = directory.fqdns.load_full();
+                    assert_eq!(table.names_of(nth(number)), [name("a.test")]);
+                    table
+                });
+            }
+            noting.join_all().await
+        }));
+        let tables: HashSet<_> = seen.iter().map(Arc::as_ptr).collect();
+        assert!(tables.len() < 20, "{}", tables.len());
+    }
+
     #[test]
     fn an_address_stays_for_a_quarter_of_an_hour() {
         let directory = Arc::new(Directory::new(None));
@@ -147,7 +251,7 @@ mod tests {
         let (a, b) = (name("a.test"), name("b.test"));
         let start = Instant::now();
         let late = start + KEPT_FOR - Duration::from_secs(1);
-        let note = |name: &HostName, addrs: &[IpAddr], now| keeper.note(name, addrs.iter().copied(), now);
+        let note = |name: &HostName, addrs: &[IpAddr], now| block_on(keeper.note(name, addrs.iter().copied(), now));
         let names = |last| directory.fqdns().names_of(addr(last)).iter().map(ToString::to_string).collect::<Vec<_>>();
         note(&a, &[addr(1)], start);
         assert!(names(1).is_empty(), "no rule has that name");

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use super::asker::Resolved;
-use super::cache::{Answer, Cache, ENTRIES};
+use super::cache::{Answer, Cache, ROOM};
 use super::fqdns::{Directory, Keeper};
 use super::upstream::{Upstream, UpstreamError};
 use super::{Question, host_name};
@@ -24,12 +25,27 @@ use crate::flow::HostName;
 /// How long a client may believe what was given by the user or by this machine: both may change with a restart.
 const GIVEN_TTL: Duration = Duration::from_secs(10);
 
+/// What the family that is late may still take where the other has an address.
+fn grace(late: RecordType) -> Duration {
+    // A server that says nothing does so of AAAA. One address of A is worth more: a lost datagram is sent again.
+    Duration::from_millis(if late == RecordType::A { 1250 } else { 250 })
+}
+
+/// How long a family is not asked for after it came to nothing while the other had an address. Shorter than the time
+/// between two look-ups of a network rule's name, which ask for both.
+const FAILED_FOR: Duration = Duration::from_secs(10);
+
+/// Families of names that are remembered so, at most. When it is full, all are forgotten, and asked for again.
+const FAILED: usize = 4096;
+
 pub(crate) struct Lookup {
     overrides: Vec<ResolveOverride>,
     hosts: Hosts,
     upstream: Upstream,
     cache: RefCell<Cache>,
     in_flight: RefCell<HashMap<Question, Asking>>,
+    /// Each until when it is not asked by the firewall itself, and why.
+    failed: RefCell<HashMap<Question, (Instant, UpstreamError)>>,
     fqdns: Keeper,
     deadline: Duration,
 }
@@ -49,8 +65,9 @@ impl Lookup {
             overrides,
             hosts: Hosts::from_system().unwrap_or_default(),
             upstream,
-            cache: RefCell::new(Cache::new(ENTRIES)),
+            cache: RefCell::new(Cache::new(ROOM)),
             in_flight: RefCell::default(),
+            failed: RefCell::default(),
             fqdns: Keeper::new(directory),
             deadline,
         }
@@ -58,28 +75,30 @@ impl Lookup {
 
     /// The answer to a question. Addresses for a name of a network rule are in the table by then.
     pub(crate) async fn answer(&self, question: &Question) -> Result<Rc<Answer>, UpstreamError> {
-        if let Some(known) = self.known(question) {
+        if let Some(known) = self.known(question).await {
             return Ok(known);
         }
         let answer = self.ask_once(question).await?;
-        self.note(question, &answer);
+        self.note(question, &answer).await;
         Ok(answer)
     }
 
     /// The same where no server has to be asked.
-    pub(crate) fn known(&self, question: &Question) -> Option<Rc<Answer>> {
+    pub(crate) async fn known(&self, question: &Question) -> Option<Rc<Answer>> {
         let given = self.given(question).map(Rc::new);
         let known = given.or_else(|| self.cache.borrow().get(question, Instant::now()))?;
-        self.note(question, &known);
+        self.note(question, &known).await;
         Some(known)
     }
 
-    fn note(&self, question: &Question, answer: &Answer) {
-        if matches!(question.kind, RecordType::A | RecordType::AAAA)
+    /// What a server was told not to check may be forged: it is for whoever asked that way, and for nobody else.
+    async fn note(&self, question: &Question, answer: &Answer) {
+        if !question.checking_disabled
+            && matches!(question.kind, RecordType::A | RecordType::AAAA)
             && !self.fqdns.follows_nothing()
             && let Some(name) = host_name(&question.name)
         {
-            self.fqdns.note(&name, answer.addresses(), Instant::now());
+            self.fqdns.note(&name, answer.addresses(), Instant::now()).await;
         }
     }
 
@@ -121,23 +140,77 @@ impl Lookup {
             let message = self.upstream.ask(question, until).await?;
             let answer = Rc::new(Answer::of(message, question.kind, Instant::now()));
             self.cache.borrow_mut().put(question, &answer);
+            self.failed.borrow_mut().remove(question);
             Ok(answer)
         };
         let answered = timeout(self.deadline, asking.asking.get_or_init(|| ask)).await;
         answered.map_or(Err(UpstreamError::Timeout), Clone::clone)
     }
 
-    /// The addresses of a host, IPv4 first, for the firewall itself.
-    pub(crate) async fn addresses(&self, name: &HostName) -> Resolved {
+    /// The addresses of a host, IPv4 first, for the firewall itself. `tell` hears of them when both families are known,
+    /// or one of them is and the other is late. This returns when the late one is known too.
+    pub(crate) async fn addresses(&self, name: &HostName, tell: impl FnOnce(Resolved)) {
         let [v4, v6] = [RecordType::A, RecordType::AAAA].map(|kind| Question::of_host(name, kind));
-        let (v4, v6) = tokio::join!(self.answer(&v4), self.answer(&v6));
-        let each = [&v4, &v6].into_iter().flatten();
-        let addrs: Vec<IpAddr> = each.flat_map(|answer| answer.addresses()).map(|ip| ip.to_canonical()).collect();
-        if addrs.is_empty() {
-            return Resolved::Failed(why(&v4, &v6));
+        let (mut one, mut other) = (pin!(self.family(&v4)), pin!(self.family(&v6)));
+        let (first, mut rest, late) = tokio::select! {
+            biased;
+            first = &mut one => (first, other, &v6),
+            first = &mut other => (first, one, &v4),
+        };
+        let patience = if first.has_address() { grace(late.kind) } else { Duration::MAX };
+        if let Ok(second) = timeout(patience, &mut rest).await {
+            return tell(self.resolved(&first, &second));
         }
-        let until = |answer: &Result<Rc<Answer>, _>| answer.as_ref().map_or(Instant::now(), |answer| answer.until());
-        Resolved::To { addrs, until: until(&v4).min(until(&v6)) }
+        tell(self.resolved(&first, &Family { question: late, found: Err(UpstreamError::Timeout) }));
+        self.resolved(&first, &rest.await);
+    }
+
+    async fn family<'a>(&self, question: &'a Question) -> Family<'a> {
+        let found = match self.failed_lately(question) {
+            Some(error) => Err(error),
+            None => self.answer(question).await,
+        };
+        Family { question, found }
+    }
+
+    fn failed_lately(&self, question: &Question) -> Option<UpstreamError> {
+        let failed = self.failed.borrow();
+        let (until, error) = failed.get(question)?;
+        (Instant::now() < *until).then(|| error.clone())
+    }
+
+    /// What both families come to.
+    fn resolved(&self, one: &Family<'_>, other: &Family<'_>) -> Resolved {
+        let each = [one, other].into_iter().flat_map(Family::addresses);
+        let mut addrs: Vec<IpAddr> = each.map(|ip| ip.to_canonical()).collect();
+        if addrs.is_empty() {
+            return Resolved::Failed(why(&one.found, &other.found));
+        }
+        addrs.sort_by_key(IpAddr::is_ipv6);
+        Resolved::To { addrs, until: self.holds(one).min(self.holds(other)) }
+    }
+
+    /// Until when the addresses may be kept, as far as this family has a say. One that came to nothing does not say: no
+    /// answer, or one without an address and without a word for how long.
+    fn holds(&self, family: &Family<'_>) -> Instant {
+        match &family.found {
+            Ok(answer) if family.has_address() || answer.until() > Instant::now() => answer.until(),
+            Ok(answer) => self.remember(family.question, UpstreamError::Code(answer.code())),
+            Err(error) => self.remember(family.question, error.clone()),
+        }
+    }
+
+    /// From the first time on: who asks meanwhile does not prolong it.
+    fn remember(&self, question: &Question, error: UpstreamError) -> Instant {
+        let now = Instant::now();
+        let mut failed = self.failed.borrow_mut();
+        match failed.get(question) {
+            Some((until, _)) if now < *until => return *until,
+            None if failed.len() >= FAILED => failed.clear(),
+            _ => {}
+        }
+        failed.insert(question.clone(), (now + FAILED_FOR, error));
+        now + FAILED_FOR
     }
 
     /// From now on these names are kept resolved, and no others.
@@ -148,6 +221,22 @@ impl Lookup {
     /// Drops the addresses that no answer had for too long.
     pub(crate) fn forget(&self) {
         self.fqdns.forget(Instant::now());
+    }
+}
+
+/// What the question for one family of a host's addresses came to.
+struct Family<'a> {
+    question: &'a Question,
+    found: Result<Rc<Answer>, UpstreamError>,
+}
+
+impl Family<'_> {
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.found.iter().flat_map(|answer| answer.addresses())
+    }
+
+    fn has_address(&self) -> bool {
+        self.addresses().next().is_some()
     }
 }
 

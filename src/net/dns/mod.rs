@@ -11,15 +11,24 @@ mod lookup;
 mod synthetic;
 mod upstream;
 
-pub(crate) use asker::{Asker, Request, Requests, Resolved};
+pub(crate) use asker::{AskError, Asker, Request, Requests, Resolved};
 pub(crate) use fqdns::{Directory, FqdnTable, REFRESH_EVERY};
 pub(crate) use lookup::Lookup;
-pub(crate) use synthetic::Synthetic;
+pub(crate) use synthetic::{SYNTHETIC_TTL, Synthetic};
 pub(crate) use upstream::{Upstream, UpstreamError, system_servers};
 
 use hickory_resolver::proto::rr::{Name, RecordType};
+use tokio::task::JoinError;
 
 use crate::flow::HostName;
+
+/// What a task came to; that it ended in a panic is logged.
+pub(crate) fn outcome<T>(ended: Result<T, JoinError>) -> Option<T> {
+    if ended.as_ref().is_err_and(JoinError::is_panic) {
+        tracing::error!("a task of the DNS proxy ended in a panic; please report it");
+    }
+    ended.ok()
+}
 
 /// What is asked of name servers, always of class IN. The name is in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,4 +61,18 @@ pub(crate) fn absolute(name: &HostName) -> Name {
 /// The host name that a message speaks of; None for what is no host name, such as the root.
 pub(crate) fn host_name(name: &Name) -> Option<HostName> {
     HostName::parse(&name.to_ascii()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn where_the_thread_is_gone_nobody_speaks_of_time() {
+        let name = HostName::parse("ok.test").unwrap();
+        let (asker, requests) = Asker::new();
+        drop(requests);
+        let asked = asker.ask(&name, std::time::Duration::from_secs(600)).await;
+        assert!(matches!(asked, Err(AskError::Gone)), "{asked:?}");
+    }
 }

@@ -19,7 +19,8 @@ use tokio::net::{TcpSocket, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Question;
+use super::{Question, outcome};
+use crate::net::dial::set_mark;
 use crate::wire::dns::{MAX_UDP, ResponseCode};
 
 /// What one server may take while there is another to ask.
@@ -138,7 +139,7 @@ impl Upstream {
         }
         let server = server.clone();
         let mut probes = self.probes.borrow_mut();
-        while probes.try_join_next().is_some() {}
+        while probes.try_join_next().map(outcome).is_some() {}
         probes.spawn_local(async move {
             let root = Question::new(&Name::root(), RecordType::NS);
             while server.exchange(&root, PROBE).await.is_err() {
@@ -225,12 +226,7 @@ impl Server {
     fn socket(&self, kind: Type, protocol: Protocol) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(self.addr), kind, Some(protocol))?;
         socket.set_nonblocking(true)?;
-        #[cfg(target_os = "linux")]
-        if let Some(mark) = self.mark {
-            socket.set_mark(mark)?;
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = self.mark;
+        self.mark.map_or(Ok(()), |mark| set_mark(&socket, mark))?;
         Ok(socket)
     }
 }

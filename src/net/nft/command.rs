@@ -57,6 +57,8 @@ pub(crate) enum NftError {
     LoopbackDown { command: String, said: String },
     #[error("`{command}` failed: {said}")]
     Refused { command: String, said: String },
+    #[error("nft does not say which table it wrote\n  = mend: it has to be nftables 0.9.3 or newer")]
+    NotNumbered,
     #[error("`{command}` did not end within {} seconds", DEADLINE.as_secs())]
     TooSlow { command: String },
     #[error("cannot run `{command}`: {error}")]

@@ -39,16 +39,30 @@ impl Family {
     }
 }
 
-/// Leaves just the rules that `spec` needs.
-pub(super) fn set(spec: &Spec) -> Result<(), NftError> {
+/// The rules of Egret's, by their marks.
+pub(super) fn own() -> Result<Vec<(Family, u32)>, NftError> {
+    let mut own = Vec::new();
+    for family in Family::BOTH {
+        own.extend(marks(family)?.into_iter().map(|mark| (family, mark)));
+    }
+    Ok(own)
+}
+
+/// Is this one of the rules that `spec` needs?
+pub(super) fn is_for(spec: &Spec, family: Family, mark: u32) -> bool {
+    mark == spec.mark.routing() && spec.routed().any(|routed| routed == family)
+}
+
+/// Adds what `spec` needs to the rules that there are.
+pub(super) fn add(spec: &Spec, there: &[(Family, u32)]) -> Result<(), NftError> {
     let wanted = spec.mark.routing();
-    let families: Vec<Family> = spec.routed().collect();
-    clear(|family, mark| mark != wanted || !families.contains(&family))?;
-    for family in families {
-        ip(family, &route("replace", &wanted.to_string()))?;
-        if !marks(family).contains(&wanted) {
-            ip(family, &rule("add", &wanted.to_string()))?;
+    let number = wanted.to_string();
+    for family in spec.routed() {
+        // The rule alone leads nowhere; a route alone would not be found again.
+        if !there.contains(&(family, wanted)) {
+            ip(family, &rule("add", &number))?;
         }
+        ip(family, &route("replace", &number))?;
     }
     Ok(())
 }
@@ -56,7 +70,7 @@ pub(super) fn set(spec: &Spec) -> Result<(), NftError> {
 /// Removes those rules of Egret's, with their routes, that are unwanted.
 pub(super) fn clear(unwanted: impl Fn(Family, u32) -> bool) -> Result<(), NftError> {
     for family in Family::BOTH {
-        for mark in marks(family).into_iter().filter(|mark| unwanted(family, *mark)) {
+        for mark in marks(family)?.into_iter().filter(|mark| unwanted(family, *mark)) {
             ip(family, &rule("del", &mark.to_string()))?;
             // The kernel drops it by itself when `lo` goes down.
             let _ = ip(family, &route("del", &mark.to_string()));
@@ -69,7 +83,7 @@ pub(super) fn clear(unwanted: impl Fn(Family, u32) -> bool) -> Result<(), NftErr
 pub(super) fn in_force() -> Result<Vec<String>, NftError> {
     let mut shown = Vec::new();
     for family in Family::BOTH {
-        for mark in marks(family) {
+        for mark in marks(family)? {
             let number = mark.to_string();
             shown.push(command(family, &rule("add", &number)));
             let routes = ip(family, &["route", "show", "table", &number]).unwrap_or_default();
@@ -114,8 +128,17 @@ fn command(family: Family, args: &[&str]) -> String {
 }
 
 /// The marks of the rules of Egret's. Where the kernel lacks the family there are none.
-fn marks(family: Family) -> Vec<u32> {
-    ip(family, &["rule", "show"]).map_or_else(|_| Vec::new(), |listing| listing.lines().filter_map(own_mark).collect())
+fn marks(family: Family) -> Result<Vec<u32>, NftError> {
+    match ip(family, &["rule", "show"]) {
+        Ok(listing) => Ok(listing.lines().filter_map(own_mark).collect()),
+        Err(error) if is_lacking(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// `Address family not supported by protocol`, or `Operation not supported` where there are no rules at all.
+fn is_lacking(error: &NftError) -> bool {
+    matches!(error, NftError::Refused { said, .. } if said.contains("not supported"))
 }
 
 /// Of `4567: from all fwmark 0x4568 lookup 17768`.
@@ -137,6 +160,17 @@ fn ip(family: Family, args: &[&str]) -> Result<String, NftError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_without_the_family_has_no_rules_of_it() {
+        let refused = |said: &str| NftError::Refused { command: "ip -6 rule show".to_owned(), said: said.to_owned() };
+        assert!(is_lacking(&refused("RTNETLINK answers: Address family not supported by protocol; Dump terminated")));
+        for other in
+            [refused("Cannot send dump request: No buffer space available"), NftError::NotInstalled(Program::Ip)]
+        {
+            assert!(!is_lacking(&other), "{other}");
+        }
+    }
 
     #[test]
     fn only_rules_of_our_own_are_found() {

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::config::HandOver;
+use crate::config::{HandOver, Interface};
 
-use super::{Clients, Interface, Spec};
+use super::{Clients, Spec};
 
 const CONF: &str = "/proc/sys/net/ipv4/conf";
 const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::HandOver;
+use crate::config::{HandOver, Interface};
 use crate::flow::PortSet;
 use crate::policy::{AddressSet, DnatRule};
 
@@ -64,7 +64,7 @@ fn prerouting(spec: &Spec) -> Chain {
     match &spec.clients {
         Clients::AllForwarded => rules.push("iifname != \"lo\" jump clients".to_owned()),
         Clients::Interfaces(names) => {
-            rules.extend(names.iter().map(|name| format!("iifname \"{}\" jump clients", name.0)));
+            rules.extend(names.iter().map(|name| format!("iifname \"{name}\" jump clients")));
         }
     }
     if spec.mode == HandOver::Tproxy && spec.own == OwnTraffic::Filtered {
@@ -189,8 +189,8 @@ fn forward(spec: &Spec) -> Chain {
     let rules = match &spec.clients {
         Clients::AllForwarded => vec!["counter drop".to_owned()],
         Clients::Interfaces(names) => {
-            let both = |name: &str| ["iifname", "oifname"].map(|side| format!("{side} \"{name}\" counter drop"));
-            names.iter().flat_map(|name| both(&name.0)).collect()
+            let both = |name: &Interface| ["iifname", "oifname"].map(|side| format!("{side} \"{name}\" counter drop"));
+            names.iter().flat_map(both).collect()
         }
     };
     let hook = Some("filter hook forward priority filter");
@@ -198,7 +198,7 @@ fn forward(spec: &Spec) -> Chain {
 }
 
 fn past_own(spec: &Spec) -> String {
-    format!("meta mark {:#x} return", spec.mark.0)
+    format!("meta mark {:#x} return", spec.mark.get())
 }
 
 fn own(spec: &Spec) -> Vec<Chain> {

@@ -1,25 +1,26 @@
 //! What a client is answered, and the record of it.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::rdata::{HINFO, PTR};
-use hickory_resolver::proto::rr::{DNSClass, RData, Record, RecordType};
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::config::DnsMode;
 use crate::flow::{ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::net::dns::{Question, Synthetic, absolute, host_name};
+use crate::net::dns::{Question, SYNTHETIC_TTL, Synthetic, absolute, host_name};
 use crate::telemetry::{DnsOutcome, DnsRecord, Escaped, Event, FlowRecord, Seen, Transport};
 use crate::wire::dns::{DnsQuery, DnsReply, ResponseCode, WrittenReply, code_name};
 
 use super::Dns;
 
-/// How long a client may keep a synthetic address: another name may have it one day.
-const SYNTHETIC_TTL: u32 = 10;
-
 /// How long a client may keep the answer to a question for everything (RFC 8482 section 4.2).
 const ANY_TTL: u32 = 3600;
+
+/// It never changes.
+const LOCALHOST_TTL: u32 = 3600;
 
 /// Who asks, and how.
 #[derive(Clone, Copy)]
@@ -53,6 +54,8 @@ impl Dns {
         let since = Instant::now();
         let Outcome { reply, error } = self.outcome(query, asked).await;
         let written = query.write(&reply, limit);
+        // The log may keep this one waiting.
+        drop(reply);
         self.count(written.code);
         self.record(query, asked, &written, since.elapsed(), error).await;
         written.bytes
@@ -83,9 +86,16 @@ impl Dns {
         if let Some(name) = self.synthetic_name(query) {
             return reply_with(query, SYNTHETIC_TTL, RData::PTR(PTR(absolute(&name)))).into();
         }
+        if is_localhost(query.name()) {
+            return localhost(query).into();
+        }
         let name = host_name(query.name());
         let allowed = name.filter(|name| self.shared.active().policy.could_allow_name(name, Some(asked.client.ip())));
         match (self.config.proxy.mode, allowed) {
+            // Programs ask for the sake of their logs: nobody learns of it, and it is no attempt to get out.
+            (DnsMode::Strict, None) if query.name().parse_arpa_name().is_ok() => {
+                DnsReply::empty(ResponseCode::NXDomain).into()
+            }
             (DnsMode::Strict, None) => {
                 self.record_denied(query, asked).await;
                 Outcome::refused(ResponseCode::Refused, Reason::DnsNotAllowed.as_str())
@@ -102,7 +112,7 @@ impl Dns {
     async fn find(&self, query: &DnsQuery, allowed: Option<HostName>) -> Outcome {
         match (self.shared.directory.synthetic(), allowed) {
             (Some(synthetic), Some(name)) if self.config.is_synthetic(&name) => {
-                self.synthesize(synthetic, query, &name).into()
+                self.synthesize(synthetic, query, &name)
             }
             (_, None) if self.config.is_closed() => self.given_or_absent(query).into(),
             _ => self.look_up(query).await,
@@ -110,12 +120,15 @@ impl Dns {
     }
 
     /// An allowed name has an address of one family, and nothing else.
-    fn synthesize(&self, synthetic: &Synthetic, query: &DnsQuery, name: &HostName) -> DnsReply {
+    fn synthesize(&self, synthetic: &Synthetic, query: &DnsQuery, name: &HostName) -> Outcome {
         self.counters().cache_hits.add(1);
         if query.kind() != synthetic.kind() {
-            return DnsReply::default();
+            return DnsReply::default().into();
         }
-        reply_with(query, SYNTHETIC_TTL, RData::from(synthetic.address_of(name)))
+        match synthetic.address_of(name, Instant::now().into_std()) {
+            Some(addr) => reply_with(query, SYNTHETIC_TTL, RData::from(addr)).into(),
+            None => Outcome::refused(ResponseCode::ServFail, "every synthetic address is in use"),
+        }
     }
 
     /// Where all addresses are synthetic there is nobody to ask: what no rule could allow is not there, but for what the
@@ -141,7 +154,7 @@ impl Dns {
             checking_disabled: query.checking_disabled(),
             ..Question::new(query.name(), query.kind())
         };
-        let answer = if let Some(known) = self.lookup.known(&question) {
+        let answer = if let Some(known) = self.lookup.known(&question).await {
             self.counters().cache_hits.add(1);
             known
         } else {
@@ -189,28 +202,38 @@ impl Dns {
         self.recorder.record(Event::Dns(record)).await;
     }
 
-    /// A denial as any other.
     async fn record_denied(&self, query: &DnsQuery, asked: Asked) {
-        let active = self.shared.active();
         let host = match host_name(query.name()) {
             Some(name) => Seen::Valid(Host::Name(name)),
             None => Seen::Raw(Escaped::name(query.name().to_ascii().as_bytes())),
         };
+        self.deny(asked.client, asked.transport, Some(host), Reason::DnsNotAllowed).await;
+    }
+
+    /// A denial as any other.
+    pub(super) async fn deny(
+        &self,
+        client: ClientAddr,
+        transport: Transport,
+        host: Option<Seen<Host>>,
+        reason: Reason,
+    ) {
+        let active = self.shared.active();
         let record = FlowRecord {
             ts: Timestamp::now(),
             flow: self.next_flow(),
             via: Via::Dns,
-            client: asked.client,
-            protocol: match asked.transport {
+            client,
+            protocol: match transport {
                 Transport::Udp => Protocol::Udp,
                 Transport::Tcp => Protocol::Tcp,
             },
-            host: Some(host),
+            host,
             port: 0,
             sni: None,
             dst: None,
             verdict: Verdict::Deny,
-            reason: Reason::DnsNotAllowed,
+            reason,
             rule: None,
             profile: active.profile,
             policy_hash: active.policy.hash().clone(),
@@ -218,6 +241,19 @@ impl Dns {
         };
         self.shared.dns_counters().flow(record.via, record.verdict, record.reason);
         self.recorder.record(Event::Flow(record)).await;
+    }
+}
+
+/// RFC 6761 section 6.3: never a question for a server.
+fn is_localhost(name: &Name) -> bool {
+    name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"localhost"))
+}
+
+fn localhost(query: &DnsQuery) -> DnsReply {
+    match query.kind() {
+        RecordType::A => reply_with(query, LOCALHOST_TTL, RData::from(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        RecordType::AAAA => reply_with(query, LOCALHOST_TTL, RData::from(IpAddr::V6(Ipv6Addr::LOCALHOST))),
+        _ => DnsReply::default(),
     }
 }
 

@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Dns;
 use super::answer::Asked;
-use crate::flow::ClientAddr;
+use crate::flow::{ClientAddr, Reason};
+use crate::net::dns::outcome;
 use crate::net::listener;
 use crate::telemetry::Transport;
 use crate::wire::dns::{DnsQuery, Misasked};
@@ -88,7 +89,7 @@ async fn serve_datagrams(dns: Rc<Dns>, socket: Rc<UdpSocket>) {
                 continue;
             }
         };
-        while answering.try_join_next().is_some() {}
+        while answering.try_join_next().map(outcome).is_some() {}
         if length > MAX_QUESTION {
             dns.counters().dropped.add(1);
             continue;
@@ -137,10 +138,10 @@ async fn serve_connections(dns: Rc<Dns>, listener: TcpListener) {
     loop {
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (stream, client) = listener::accept(&listener).await;
-        while serving.try_join_next().is_some() {}
+        while serving.try_join_next().map(outcome).is_some() {}
         let connection = Connection { dns: dns.clone(), client: ClientAddr::new(client) };
         serving.spawn_local(async move {
-            connection.serve(stream).await;
+            connection.admit(stream).await;
             drop(place);
         });
     }
@@ -152,6 +153,21 @@ struct Connection {
 }
 
 impl Connection {
+    /// A client has as many connections as it may, those to the proxy among them.
+    async fn admit(self, stream: TcpStream) {
+        let dns = self.dns.clone();
+        match dns.shared.limiter.client_place(self.client.ip()) {
+            Ok(client_place) => {
+                self.serve(stream).await;
+                drop(client_place);
+            }
+            Err(()) => {
+                drop(stream);
+                dns.deny(self.client, Transport::Tcp, None, Reason::LimitClient).await;
+            }
+        }
+    }
+
     /// Questions may come before the one before them is answered, and answers in any order (RFC 7766).
     async fn serve(self, mut stream: TcpStream) {
         let (mut reader, mut writer) = stream.split();
@@ -167,7 +183,7 @@ impl Connection {
                     }
                 }
                 Some(answer) = answering.join_next() => {
-                    if write(&mut writer, answer.ok()).await.is_err() {
+                    if write(&mut writer, outcome(answer)).await.is_err() {
                         return;
                     }
                 }
@@ -175,7 +191,7 @@ impl Connection {
             deadline = Instant::now() + IDLE;
         }
         while let Some(answer) = answering.join_next().await {
-            if write(&mut writer, answer.ok()).await.is_err() {
+            if write(&mut writer, outcome(answer)).await.is_err() {
                 return;
             }
         }

@@ -23,7 +23,9 @@ use tokio::time::sleep;
 
 use crate::config::DnsConfig;
 use crate::flow::HostName;
-use crate::net::dns::{Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, system_servers};
+use crate::net::dns::{
+    Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, outcome, system_servers,
+};
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::bind_own;
 use crate::telemetry::{DnsCounters, Event, FqdnFailureRecord, Recorder};
@@ -157,6 +159,7 @@ impl Dns {
         tokio::select! {
             () = self.clone().answer_cores(requests) => {}
             () = self.recorder.keep_flushing() => {}
+            () = watch(serving) => {}
         }
     }
 
@@ -179,16 +182,18 @@ impl Dns {
                     Some(request) => answering.spawn_local(self.clone().answer_core(request)),
                     None => return,
                 },
-                Some(_) = answering.join_next() => continue,
+                Some(ended) = answering.join_next() => { outcome(ended); continue }
             };
         }
     }
 
     async fn answer_core(self: Rc<Self>, request: Request) {
         let Request { name, answer } = request;
-        let resolved = Box::pin(self.lookup.addresses(&name)).await;
-        // Its flow may be over.
-        let _ = answer.send(resolved);
+        let tell = |resolved| {
+            // Its flow may be over.
+            let _ = answer.send(resolved);
+        };
+        Box::pin(self.lookup.addresses(&name, tell)).await;
     }
 
     /// Looks the names of network rules up, again and again; at once when the policy changes.
@@ -212,21 +217,23 @@ impl Dns {
         let mut refreshing = JoinSet::new();
         for name in active.policy.network_fqdns() {
             if refreshing.len() == REFRESHED_AT_ONCE {
-                refreshing.join_next().await;
+                refreshing.join_next().await.map(outcome);
             }
             refreshing.spawn_local(self.clone().refresh_one(name.clone()));
         }
-        while refreshing.join_next().await.is_some() {}
+        while refreshing.join_next().await.map(outcome).is_some() {}
         self.lookup.forget();
     }
 
     /// The addresses go into the table by themselves. A failure is written down when it begins.
     async fn refresh_one(self: Rc<Self>, name: HostName) {
-        match Box::pin(self.lookup.addresses(&name)).await {
-            Resolved::To { .. } => {
+        let mut heard = None;
+        Box::pin(self.lookup.addresses(&name, |resolved| heard = Some(resolved))).await;
+        match heard {
+            None | Some(Resolved::To { .. }) => {
                 self.failing.borrow_mut().remove(&name);
             }
-            Resolved::Failed(error) => {
+            Some(Resolved::Failed(error)) => {
                 self.counters().fqdn_failures.add(1);
                 if self.failing.borrow_mut().insert(name.clone()) {
                     let record = FqdnFailureRecord { ts: Timestamp::now(), fqdn: name, error: error.into() };
@@ -235,6 +242,12 @@ impl Dns {
             }
         }
     }
+}
+
+/// Those that serve clients: should one end, the others go on.
+async fn watch(mut serving: JoinSet<()>) {
+    while serving.join_next().await.map(outcome).is_some() {}
+    std::future::pending().await
 }
 
 /// A server that is this process itself would be asked for what it asks.

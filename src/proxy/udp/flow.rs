@@ -15,11 +15,12 @@ use crate::flow::{ClientAddr, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
+use super::super::denied::Denial;
+use super::super::limit::ClientPlace;
 use super::super::records::Opened;
 use super::super::session::{Ask, Permitted, Refused, Session};
 use super::super::shared::Core;
 use super::Table;
-use super::denied::Denial;
 
 /// Datagrams that wait for a decision, and their bytes. Beyond it they are *dropped and counted*.
 const EARLY: usize = 16;
@@ -139,16 +140,32 @@ fn is_final(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
 }
 
+/// What an allowed flow takes: a place among its client's connections and flows, and one among all flows.
+struct Places {
+    _of_client: Option<ClientPlace>,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Places {
+    fn of(session: &Session) -> Result<Places, Reason> {
+        let shared = &session.core.shared;
+        let of_client = shared.limiter.client_place(session.client.ip()).map_err(|()| Reason::LimitClient)?;
+        let of_all = shared.udp_flows.clone().try_acquire_owned().map_err(|_| Reason::LimitFlows)?;
+        Ok(Places { _of_client: of_client, _of_all: of_all })
+    }
+}
+
 /// Decides the flow and serves it to its end.
 pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaphorePermit) {
     let way = flow.way;
+    let _listed = Listed { table: table.clone(), way };
     let to = table.core.shared.meant_by(way.asked);
     let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None };
     let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
     let denial = match decide(&session, ask).await {
-        Ok((permitted, place)) => {
+        Ok((permitted, places)) => {
             let served = serve(&table, &flow, &session, ask, permitted, undecided).await;
-            drop(place);
+            drop(places);
             served.err()
         }
         Err(denial) => Some(denial),
@@ -159,16 +176,26 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
             table.denied.borrow_mut().remember(way, denial, &table.core, Instant::now());
         }
     }
-    drop(flow);
-    table.forget(way);
 }
 
-/// The flow's permit and its place among all, or why it has none: that is logged then.
-async fn decide(session: &Session, ask: Ask<'_>) -> Result<(Permitted, OwnedSemaphorePermit), Denial> {
+/// A flow that the table knows. It is forgotten also where its task panics.
+struct Listed {
+    table: Rc<Table>,
+    way: Way,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.table.forget(self.way);
+    }
+}
+
+/// The flow's permit and its places, or why it has none: that is logged then.
+async fn decide(session: &Session, ask: Ask<'_>) -> Result<(Permitted, Places), Denial> {
     let decided = session.authorize_handed_over(ask).await;
-    let placed = decided.and_then(|permitted| match session.core.shared.udp_flows.clone().try_acquire_owned() {
-        Ok(place) => Ok((permitted, place)),
-        Err(_) => Err(session.refuse(permitted, Reason::LimitFlows)),
+    let placed = decided.and_then(|permitted| match Places::of(session) {
+        Ok(places) => Ok((permitted, places)),
+        Err(reason) => Err(session.refuse(permitted, reason)),
     });
     match placed {
         Ok(placed) => Ok(placed),

@@ -4,7 +4,6 @@
 //! brings the answers down and sees to its end. Names in datagrams (QUIC, DTLS) are not looked for: Azure decides UDP by
 //! network rules alone.
 
-mod denied;
 mod flow;
 
 use std::cell::{Cell, RefCell};
@@ -25,12 +24,12 @@ use tokio::time::Instant;
 use crate::net::icmp::Unreachable;
 use crate::net::udp::{LARGEST, Receiver, ReplySockets, Way};
 
+use super::denied::Denied;
 use super::shared::Core;
-use denied::Denied;
 use flow::Flow;
 
-/// Flows of one worker that are being decided. At the cap receiving *waits*, and the kernel's queue drops what it cannot
-/// hold: so nobody's denial is lost from the log.
+/// Flows of one worker that are being decided. Beyond it what would begin another one is *dropped and counted*, without
+/// a record: waiting would hold up the flows that are known.
 const UNDECIDED: usize = 256;
 
 /// One worker's part of the UDP that the gateway gets.
@@ -83,7 +82,7 @@ async fn receive_all(table: Rc<Table>, mut receiver: Receiver, tasks: Tasks) {
     loop {
         let (way, length) = receiver.receive(&mut buffer).await;
         if !table.passes(way, &buffer[..length]) {
-            table.admit(way, &buffer[..length], &tasks).await;
+            table.admit(way, &buffer[..length], &tasks);
         }
     }
 }
@@ -133,12 +132,14 @@ impl Table {
     }
 
     /// Begins a flow.
-    async fn admit(self: &Rc<Self>, way: Way, datagram: &[u8], tasks: &Tasks) {
-        let place = self.undecided.clone().acquire_owned().await.expect("the semaphore is never closed");
-        // Another listener may have got the same meanwhile.
-        if self.core.shared.lifecycle.drain.is_cancelled() || self.passes(way, datagram) {
+    fn admit(self: &Rc<Self>, way: Way, datagram: &[u8], tasks: &Tasks) {
+        if self.core.shared.lifecycle.drain.is_cancelled() {
             return;
         }
+        let Ok(place) = self.undecided.clone().try_acquire_owned() else {
+            self.core.counters.udp_dropped.add(1);
+            return;
+        };
         let flow = Rc::new(Flow::new(way, datagram));
         self.flows.borrow_mut().insert(way, flow.clone());
         let mut tasks = tasks.borrow_mut();
@@ -185,7 +186,7 @@ impl Table {
         }
     }
 
-    /// A flow is over, and its sockets are closed.
+    /// A flow is over.
     fn forget(&self, way: Way) {
         self.flows.borrow_mut().remove(&way);
         let mut open = self.open_replies.borrow_mut();

@@ -46,6 +46,19 @@ impl Egret {
         Egret::spawn(namespace.command(super::command::BINARY), config, flags)
     }
 
+    /// The same as a root that lacks a capability, such as `net_raw`.
+    #[cfg(target_os = "linux")]
+    pub fn without<S: AsRef<str>>(
+        capability: &str,
+        namespace: &super::netns::NetNs,
+        config: &str,
+        flags: &[S],
+    ) -> Egret {
+        let mut command = namespace.command("setpriv");
+        command.args([&format!("--bounding-set=-{capability}"), "--", super::command::BINARY]);
+        Egret::spawn(command, config, flags)
+    }
+
     fn spawn<S: AsRef<str>>(mut command: Command, config: &str, flags: &[S]) -> Egret {
         let folder = tempfile::tempdir().unwrap();
         if !config.is_empty() {

@@ -57,6 +57,7 @@ impl Upstream {
             let mut reply = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
             reply.add_query(question.clone());
             reply.metadata.recursion_available = true;
+            reply.metadata.checking_disabled = query.metadata.checking_disabled;
             answer(reply, carrier)?.to_vec().ok()
         });
         let by_udp = {

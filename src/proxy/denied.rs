@@ -1,18 +1,19 @@
-//! Flows that were denied, remembered so that what a client sends again is no second flow of the log.
+//! Flows of datagrams that were denied, remembered so that what a client sends again is no second flow of the log.
 
 use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use crate::flow::Reason;
+use crate::flow::{ClientAddr, Reason};
 use crate::net::udp::Way;
 
-use super::super::shared::Core;
+use super::shared::Core;
 
 /// Denied flows that one worker remembers. Beyond it some other one is *forgotten*: it will be decided and logged anew.
 const MAX: usize = 8192;
 
-/// Kept until nothing was sent for `timeouts.udp`, as a flow is.
+/// Kept for `timeouts.udp` at most, also while the client goes on sending: what allows it may have come meanwhile. Then
+/// it is decided, and logged, anew.
 #[derive(Default)]
 pub(super) struct Denied {
     flows: HashMap<Way, Remembered>,
@@ -29,19 +30,19 @@ pub(super) struct Denial {
 
 struct Remembered {
     denial: Denial,
+    /// When it was decided.
     since: Instant,
 }
 
 impl Denied {
     /// Is this one denied, and still for the same reason?
     pub(super) fn has(&mut self, way: Way, core: &Core, now: Instant) -> bool {
-        let Some(remembered) = self.flows.get_mut(&way) else { return false };
-        let rested = now.duration_since(remembered.since) >= core.shared.config.timeouts.udp;
-        if rested || !remembered.denial.holds(core) {
+        let Some(remembered) = self.flows.get(&way) else { return false };
+        let over = now.duration_since(remembered.since) >= core.shared.config.timeouts.udp;
+        if over || !remembered.denial.holds(way, core) {
             self.flows.remove(&way);
             return false;
         }
-        remembered.since = now;
         true
     }
 
@@ -53,10 +54,10 @@ impl Denied {
     }
 
     fn make_room(&mut self, core: &Core, now: Instant) {
-        let idle = core.shared.config.timeouts.udp;
+        let kept = core.shared.config.timeouts.udp;
         // Looking at all of them is worth it once in a while only.
-        if self.swept.is_none_or(|swept| now.duration_since(swept) >= idle / 4) {
-            self.flows.retain(|_, remembered| now.duration_since(remembered.since) < idle);
+        if self.swept.is_none_or(|swept| now.duration_since(swept) >= kept / 4) {
+            self.flows.retain(|_, remembered| now.duration_since(remembered.since) < kept);
             self.swept = Some(now);
         }
         if self.flows.len() >= MAX
@@ -69,10 +70,11 @@ impl Denied {
 
 impl Denial {
     /// Would it be denied again, for all that is known?
-    fn holds(self, core: &Core) -> bool {
+    fn holds(self, way: Way, core: &Core) -> bool {
         let another_policy = core.active().generation() != self.generation;
         let passed = match self.reason {
             Reason::LimitFlows => core.shared.udp_flows.available_permits() > 0,
+            Reason::LimitClient => core.shared.limiter.has_client_place(ClientAddr::new(way.client).ip()),
             Reason::LogUnavailable => !core.recorder.refusing(),
             _ => false,
         };
