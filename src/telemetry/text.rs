@@ -260,7 +260,7 @@ mod tests {
         let refused = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
         check(
             Entry::Flow(&refused),
-            "21:14:03 DENY  dns      evil.test  dns-not-allowed  (allow it: --allow https://evil.test)\n",
+            "21:14:03 DENY  dns      evil.test  dns-not-allowed  (allow it: --allow evil.test)\n",
         );
     }
 
