@@ -23,11 +23,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::flow::{ClientAddr, Protocol, Reason, Via};
 use crate::net::echo::{Echo, Replies, Requests, Senders, Sockets, is_elsewhere};
 use crate::net::udp::{LARGEST, Way};
-use crate::telemetry::{CloseWhy, ClosedBy};
+use crate::telemetry::CloseWhy;
 
 use super::denied::{Denial, Denied};
 use super::session::{Ask, Permitted, Refused, Session};
-use super::shared::{Core, Shared};
+use super::shared::{Core, Counted, Shared};
 
 /// Flows that are being decided. At the cap receiving *waits*, and the kernel's queue drops what it cannot hold: so
 /// nobody's denial is lost from the log.
@@ -294,7 +294,7 @@ async fn serve_one(
 ) {
     let opened = session.record_allowed(ask, &allowed.permitted, None).await;
     drop(undecided);
-    let _counted = Counted::new(table.core.clone());
+    let _counted = Counted::new(table.core.clone(), |counters| &counters.icmp_flows);
     let allowed = flow.allowed.get_or_init(|| allowed);
     for (sequence, payload) in flow.early.take() {
         table.pass_up(flow, Echo { sequence, payload: &payload });
@@ -310,25 +310,5 @@ async fn serve_one(
         () = flow.rested(session.timeouts().udp) => CloseWhy::IdleTimeout,
         () = drained => CloseWhy::Shutdown,
     };
-    let by = match why {
-        CloseWhy::Reason(reason) if reason.is_upstream_failure() => ClosedBy::Origin,
-        _ => ClosedBy::Egret,
-    };
-    session.close(opened, [flow.up.get(), flow.down.get()], by, why);
-}
-
-/// An allowed flow, for the metrics.
-struct Counted(Rc<Core>);
-
-impl Counted {
-    fn new(core: Rc<Core>) -> Counted {
-        core.counters.icmp_flows.inc();
-        Counted(core)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.counters.icmp_flows.dec();
-    }
+    session.close_connectionless(opened, [flow.up.get(), flow.down.get()], why);
 }

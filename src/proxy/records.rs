@@ -155,6 +155,15 @@ impl Session {
         opened.end(up, down, closed_by, why);
     }
 
+    /// The same for datagrams, which nobody but Egret ends, unless the origin cannot be reached.
+    pub(super) fn close_connectionless(&self, opened: Opened, moved: [u64; 2], why: CloseWhy) {
+        let by = match why {
+            CloseWhy::Reason(reason) if reason.is_upstream_failure() => ClosedBy::Origin,
+            _ => ClosedBy::Egret,
+        };
+        self.close(opened, moved, by, why);
+    }
+
     /// The same for a flow that failed: whose fault it was follows from the reason.
     pub(super) fn close_failed(&self, opened: Opened, moved: [u64; 2], reason: Reason) {
         let by = match reason {

@@ -16,7 +16,7 @@ use crate::net::dns::Directory;
 use crate::net::listener;
 use crate::net::resolve::Resolver;
 use crate::policy::Policy;
-use crate::telemetry::{CoreCounters, Log, Metrics, Recorder, RuleHits};
+use crate::telemetry::{CoreCounters, Gauge, Log, Metrics, Recorder, RuleHits};
 
 use super::Setup;
 use super::limit::Limiter;
@@ -163,6 +163,25 @@ fn cores(config: &ProxyConfig) -> usize {
 fn activate(policy: Policy, profile: Profile, cores: usize, generation: u64) -> Active {
     let hits = Arc::new(RuleHits::new(policy.hash().clone(), policy.rule_names().to_vec(), cores));
     Active { policy, profile, hits, generation }
+}
+
+/// Something that is open, for the metrics.
+pub(super) struct Counted {
+    core: Rc<Core>,
+    gauge: fn(&CoreCounters) -> &Gauge,
+}
+
+impl Counted {
+    pub(super) fn new(core: Rc<Core>, gauge: fn(&CoreCounters) -> &Gauge) -> Counted {
+        gauge(&core.counters).inc();
+        Counted { core, gauge }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.gauge)(&self.core.counters).dec();
+    }
 }
 
 /// One core's own: nobody else touches it.

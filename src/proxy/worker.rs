@@ -23,7 +23,7 @@ use super::intake::{Doors, Front};
 use super::limit::Place;
 use super::records::About;
 use super::session::Session;
-use super::shared::{Core, Shared};
+use super::shared::{Core, Counted, Shared};
 use super::{explicit, gateway, udp};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
@@ -126,7 +126,7 @@ async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connect
 }
 
 async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: ClientAddr, place: Place) {
-    let counted = Counted::new(core.clone());
+    let counted = Counted::new(core.clone(), |counters| &counters.connections);
     let session = Rc::new(Session { core: core.clone(), client });
     match core.shared.limiter.client_place(client.ip()) {
         Ok(client_place) => {
@@ -150,21 +150,5 @@ async fn refuse(session: &Session, front: Front, stream: TcpStream, reason: Reas
     match front {
         Front::Explicit => session.record_malformed(Via::Http, About::Nothing, reason).await,
         Front::Gateway => gateway::refuse(session, stream, reason).await,
-    }
-}
-
-/// A connection that is open, for the metrics.
-struct Counted(Rc<Core>);
-
-impl Counted {
-    fn new(core: Rc<Core>) -> Counted {
-        core.counters.connections.inc();
-        Counted(core)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.counters.connections.dec();
     }
 }

@@ -2,7 +2,7 @@
 //! proxy's modules say the rest about what is inside a flow.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
@@ -76,7 +76,10 @@ fn a_reset_is_passed_on() {
     Gateway::both("", &["--allow=tcp://198.51.100.7:25"], |gateway| {
         let listener = gateway.net.origin.enter(|| TcpListener::bind("198.51.100.7:25").unwrap());
         let mut client = gateway.net.connect("198.51.100.7:25");
-        let (origin, _) = listener.accept().unwrap();
+        let (mut origin, _) = listener.accept().unwrap();
+        // What was reset before it stood could not be reached.
+        origin.write_all(b"half").unwrap();
+        assert_eq!(client.bytes(4), b"half");
         SockRef::from(&origin).set_linger(Some(Duration::ZERO)).unwrap();
         drop(origin);
         assert_eq!(client.rest(), (Vec::new(), End::Reset));

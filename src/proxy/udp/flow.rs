@@ -13,13 +13,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::flow::{ClientAddr, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
-use crate::telemetry::{CloseWhy, ClosedBy};
+use crate::telemetry::CloseWhy;
 
 use super::super::denied::Denial;
 use super::super::limit::ClientPlace;
-use super::super::records::Opened;
 use super::super::session::{Ask, Permitted, Refused, Session};
-use super::super::shared::Core;
+use super::super::shared::{Core, Counted};
 use super::Table;
 
 /// Datagrams that wait for a decision, and their bytes. Beyond it they are *dropped and counted*.
@@ -228,9 +227,9 @@ async fn serve(
             return Err(denial(reason));
         }
     };
-    let _counted = Counted::new(table.core.clone());
+    let _counted = Counted::new(table.core.clone(), |counters| &counters.udp_flows);
     let why = carry(flow, session, ask, &permitted, &reply).await;
-    close(session, flow, opened, why);
+    session.close_connectionless(opened, [flow.up.get(), flow.down.get()], why);
     match why {
         CloseWhy::Reason(reason) if reason.is_upstream_failure() => Err(denial(reason)),
         _ => Ok(()),
@@ -282,29 +281,5 @@ async fn carry(flow: &Flow, session: &Session, ask: Ask<'_>, permitted: &Permitt
         () = flow.failed.notified() => CloseWhy::Reason(Reason::UpstreamUnreachable),
         () = flow.rested(session.timeouts().udp) => CloseWhy::IdleTimeout,
         () = drained => CloseWhy::Shutdown,
-    }
-}
-
-fn close(session: &Session, flow: &Flow, opened: Opened, why: CloseWhy) {
-    let by = match why {
-        CloseWhy::Reason(reason) if reason.is_upstream_failure() => ClosedBy::Origin,
-        _ => ClosedBy::Egret,
-    };
-    session.close(opened, [flow.up.get(), flow.down.get()], by, why);
-}
-
-/// An allowed flow, for the metrics.
-struct Counted(Rc<Core>);
-
-impl Counted {
-    fn new(core: Rc<Core>) -> Counted {
-        core.counters.udp_flows.inc();
-        Counted(core)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.counters.udp_flows.dec();
     }
 }
