@@ -302,6 +302,8 @@ async fn serve_one(
     let drain = &session.core.shared.lifecycle.drain;
     let drained = async {
         drain.cancelled().await;
+        // Whoever rested until now may have something to say, too.
+        flow.last.set(Instant::now());
         flow.rested(LAST_WORDS).await;
     };
     let why = tokio::select! {

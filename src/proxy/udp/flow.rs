@@ -273,6 +273,8 @@ async fn carry(flow: &Flow, session: &Session, ask: Ask<'_>, permitted: &Permitt
     let drain = &session.core.shared.lifecycle.drain;
     let drained = async {
         drain.cancelled().await;
+        // Whoever rested until now may have something to say, too.
+        flow.last.set(Instant::now());
         flow.rested(LAST_WORDS).await;
     };
     tokio::select! {
