@@ -4,12 +4,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket};
 
-use crate::net::icmp;
-use crate::net::listener::{self, Accepts};
+use crate::net::listener::{self, Accepts, set_transparent};
+use crate::net::{icmp, udp};
 
 use super::network::{DNS_PORT, Family, GATEWAY_PORT, UDP_PORT};
 use super::refusal::Refusal;
@@ -78,44 +77,21 @@ fn of_family(family: Family, workers: usize) -> io::Result<Vec<(Kind, OwnedFd)>>
 }
 
 fn udp_socket(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = unbound(addr)?;
+    let socket = udp::unbound(addr)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
 
 /// Gets what is meant for others, and learns for whom.
 fn transparent(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = unbound(addr)?;
+    let socket = udp::unbound(addr)?;
     set_transparent(&socket, addr)?;
-    match addr {
-        SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?,
-        SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?,
-    }
+    udp::tell_destinations(&socket, addr)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
 
 /// Speaks for somebody else. Several may speak for the same one.
 pub(super) fn reply_socket(from: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = unbound(from)?;
-    socket.set_reuse_address(true)?;
-    set_transparent(&socket, from)?;
-    socket.bind(&from.into())?;
-    Ok(socket.into())
-}
-
-fn set_transparent(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
-    match addr {
-        SocketAddr::V4(_) => socket.set_ip_transparent_v4(true),
-        SocketAddr::V6(_) => socket.set_ip_transparent_v6(true),
-    }
-}
-
-fn unbound(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    Ok(socket)
+    Ok(udp::speaks_for(from)?.into())
 }

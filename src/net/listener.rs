@@ -53,12 +53,12 @@ fn bind_one(addr: SocketAddr, accepts: Accepts) -> io::Result<StdListener> {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) fn set_transparent(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+pub(crate) fn set_transparent(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
     if addr.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn set_transparent(_: &Socket, _: SocketAddr) -> io::Result<()> {
+pub(crate) fn set_transparent(_: &Socket, _: SocketAddr) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "a gateway takes Linux"))
 }
 

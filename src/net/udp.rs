@@ -58,7 +58,8 @@ fn bind_one(addr: SocketAddr) -> io::Result<StdUdpSocket> {
     Ok(socket.into())
 }
 
-fn unbound(addr: SocketAddr) -> io::Result<Socket> {
+/// A UDP socket that does not block, for one family.
+pub(crate) fn unbound(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if addr.is_ipv6() {
@@ -101,7 +102,8 @@ impl ReplySockets {
     }
 }
 
-fn speaks_for(addr: SocketAddr) -> io::Result<StdUdpSocket> {
+/// Bound to this address, whosever it is. Several may be bound to the same one.
+pub(crate) fn speaks_for(addr: SocketAddr) -> io::Result<StdUdpSocket> {
     let socket = unbound(addr)?;
     socket.set_reuse_address(true)?;
     set_transparent(&socket, addr)?;
@@ -191,7 +193,8 @@ mod linux {
     }
 
     /// From now on each datagram comes with its destination beside it.
-    pub(super) fn tell_destinations(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    /// Has the kernel say beside each datagram where it was to go.
+    pub(crate) fn tell_destinations(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
         match addr {
             SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4OrigDstAddr, &true)?,
             SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6OrigDstAddr, &true)?,
@@ -201,7 +204,7 @@ mod linux {
 }
 
 #[cfg(target_os = "linux")]
-use linux::tell_destinations;
+pub(crate) use linux::tell_destinations;
 
 #[cfg(not(target_os = "linux"))]
 fn tell_destinations(_: &Socket, _: SocketAddr) -> io::Result<()> {

@@ -13,21 +13,20 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::flow::{ClientAddr, Protocol, Reason, Via};
 use crate::net::echo::{Echo, Replies, Requests, Senders, Sockets, is_elsewhere};
 use crate::net::udp::{LARGEST, Way};
-use crate::telemetry::CloseWhy;
 
 use super::denied::{Denial, Denied};
+use super::pulse::Pulse;
 use super::session::{Ask, Permitted, Refused, Session};
-use super::shared::{Core, Counted, Shared};
+use super::shared::{Core, Counted, Shared, reap};
 
 /// Flows that are being decided. At the cap receiving *waits*, and the kernel's queue drops what it cannot hold: so
 /// nobody's denial is lost from the log.
@@ -38,9 +37,6 @@ const EARLY: usize = 16;
 
 /// Identifiers that are tried for a new flow. Where all are taken it is *refused*.
 const TRIES: u16 = 1024;
-
-/// While Egret drains, a flow that rests for so long has said what it had to say.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is served, of each family.
 pub(super) struct Door(Vec<(Requests, Replies, Senders)>);
@@ -120,10 +116,7 @@ struct Flow {
     early: RefCell<Vec<(u16, Box<[u8]>)>>,
     /// There once the flow is allowed.
     allowed: OnceCell<Allowed>,
-    up: Cell<u64>,
-    down: Cell<u64>,
-    last: Cell<Instant>,
-    failed: tokio::sync::Notify,
+    pulse: Pulse,
 }
 
 struct Allowed {
@@ -139,21 +132,7 @@ impl Flow {
             way,
             early: RefCell::new(vec![(echo.sequence, echo.payload.into())]),
             allowed: OnceCell::new(),
-            up: Cell::new(0),
-            down: Cell::new(0),
-            last: Cell::new(Instant::now()),
-            failed: tokio::sync::Notify::new(),
-        }
-    }
-
-    /// Completes when nothing was sent either way for so long.
-    async fn rested(&self, limit: Duration) {
-        loop {
-            let until = self.last.get() + limit;
-            if until <= Instant::now() {
-                return;
-            }
-            sleep_until(until).await;
+            pulse: Pulse::new(),
         }
     }
 }
@@ -190,11 +169,7 @@ impl Table {
         let flow = Rc::new(Flow::new(way, echo));
         self.flows.borrow_mut().insert(way, flow.clone());
         let mut tasks = tasks.borrow_mut();
-        while let Some(ended) = tasks.try_join_next() {
-            if ended.is_err_and(|error| error.is_panic()) {
-                tracing::error!("an ICMP flow ended in a panic; please report it");
-            }
-        }
+        reap(&mut tasks, "an ICMP flow");
         tasks.spawn_local(run(self.clone(), flow, undecided));
     }
 
@@ -208,18 +183,18 @@ impl Table {
             }
             return;
         };
-        flow.last.set(Instant::now());
+        flow.pulse.beat();
         match self.senders.ask(&permitted.permit, *to, *identifier, echo) {
-            Ok(()) => flow.up.set(flow.up.get() + echo.payload.len() as u64),
-            Err(error) if is_final(&error) => flow.failed.notify_one(),
+            Ok(()) => flow.pulse.moved_up(echo.payload.len()),
+            Err(error) if is_final(&error) => flow.pulse.fail(),
             Err(_) => self.core.counters.icmp_dropped.add(1),
         }
     }
 
     fn pass_down(&self, flow: &Flow, echo: Echo<'_>) {
-        flow.last.set(Instant::now());
+        flow.pulse.beat();
         match self.senders.answer(flow.way, echo) {
-            Ok(()) => flow.down.set(flow.down.get() + echo.payload.len() as u64),
+            Ok(()) => flow.pulse.moved_down(echo.payload.len()),
             Err(_) => self.core.counters.icmp_dropped.add(1),
         }
     }
@@ -299,18 +274,6 @@ async fn serve_one(
     for (sequence, payload) in flow.early.take() {
         table.pass_up(flow, Echo { sequence, payload: &payload });
     }
-    let drain = &session.core.shared.lifecycle.drain;
-    let drained = async {
-        drain.cancelled().await;
-        // Whoever rested until now may have something to say, too.
-        flow.last.set(Instant::now());
-        flow.rested(LAST_WORDS).await;
-    };
-    let why = tokio::select! {
-        why = session.cut(ask, &allowed.permitted) => why,
-        () = flow.failed.notified() => CloseWhy::Reason(Reason::UpstreamUnreachable),
-        () = flow.rested(session.timeouts().udp) => CloseWhy::IdleTimeout,
-        () = drained => CloseWhy::Shutdown,
-    };
-    session.close_connectionless(opened, [flow.up.get(), flow.down.get()], why);
+    let why = flow.pulse.end(session, ask, &allowed.permitted).await;
+    session.close_connectionless(opened, flow.pulse.moved(), why);
 }

@@ -25,6 +25,7 @@ mod limit;
 mod mssql;
 mod pac;
 mod peek;
+mod pulse;
 mod records;
 mod session;
 mod shared;

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, ProxyConfig};
@@ -163,6 +164,15 @@ fn cores(config: &ProxyConfig) -> usize {
 fn activate(policy: Policy, profile: Profile, cores: usize, generation: u64) -> Active {
     let hits = Arc::new(RuleHits::new(policy.hash().clone(), policy.rule_names().to_vec(), cores));
     Active { policy, profile, hits, generation }
+}
+
+/// Lets go of tasks that have ended; a panic is told.
+pub(super) fn reap(tasks: &mut JoinSet<()>, what: &str) {
+    while let Some(ended) = tasks.try_join_next() {
+        if ended.is_err_and(|error| error.is_panic()) {
+            tracing::error!("{what} ended in a panic; please report it");
+        }
+    }
 }
 
 /// Something that is open, for the metrics.

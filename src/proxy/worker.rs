@@ -23,7 +23,7 @@ use super::intake::{Doors, Front};
 use super::limit::Place;
 use super::records::About;
 use super::session::Session;
-use super::shared::{Core, Counted, Shared};
+use super::shared::{Core, Counted, Shared, reap};
 use super::{explicit, gateway, udp};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
@@ -116,11 +116,7 @@ async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connect
         }
         let connection = serve_one(core.clone(), front, stream, ClientAddr::new(client), place);
         let mut connections = connections.borrow_mut();
-        while let Some(ended) = connections.try_join_next() {
-            if ended.is_err_and(|error| error.is_panic()) {
-                tracing::error!("a connection ended in a panic; please report it");
-            }
-        }
+        reap(&mut connections, "a connection");
         connections.spawn_local(connection);
     }
 }

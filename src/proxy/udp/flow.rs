@@ -1,15 +1,14 @@
 //! One flow, from its first datagram to its end.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::coop::consume_budget;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::flow::{ClientAddr, Protocol, Reason, Via};
 use crate::net::udp::{LARGEST, Way};
@@ -17,6 +16,7 @@ use crate::telemetry::CloseWhy;
 
 use super::super::denied::Denial;
 use super::super::limit::ClientPlace;
+use super::super::pulse::Pulse;
 use super::super::session::{Ask, Permitted, Refused, Session};
 use super::super::shared::{Core, Counted};
 use super::Table;
@@ -24,9 +24,6 @@ use super::Table;
 /// Datagrams that wait for a decision, and their bytes. Beyond it they are *dropped and counted*.
 const EARLY: usize = 16;
 const EARLY_BYTES: usize = 96 * 1024;
-
-/// While Egret drains, a flow that rests for so long has said what it had to say.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// An idle flow owns no buffer.
@@ -40,10 +37,7 @@ pub(super) struct Flow {
     early: RefCell<Vec<Box<[u8]>>>,
     /// There once the flow is allowed.
     origin: OnceCell<UdpSocket>,
-    up: Cell<u64>,
-    down: Cell<u64>,
-    last: Cell<Instant>,
-    failed: Notify,
+    pulse: Pulse,
 }
 
 /// A datagram that was dropped.
@@ -56,10 +50,7 @@ impl Flow {
             first: datagram.len(),
             early: RefCell::new(vec![datagram.into()]),
             origin: OnceCell::new(),
-            up: Cell::new(0),
-            down: Cell::new(0),
-            last: Cell::new(Instant::now()),
-            failed: Notify::new(),
+            pulse: Pulse::new(),
         }
     }
 
@@ -67,10 +58,10 @@ impl Flow {
     /// allowed it is kept.
     pub(super) fn pass_up(&self, datagram: &[u8]) -> Result<(), Lost> {
         let Some(origin) = self.origin.get() else { return self.keep(datagram) };
-        self.last.set(Instant::now());
+        self.pulse.beat();
         match origin.try_send(datagram) {
-            Ok(sent) => self.up.set(self.up.get() + sent as u64),
-            Err(error) if is_final(&error) => self.failed.notify_one(),
+            Ok(sent) => self.pulse.moved_up(sent),
+            Err(error) if is_final(&error) => self.pulse.fail(),
             Err(_) => return Err(Lost),
         }
         Ok(())
@@ -108,23 +99,12 @@ impl Flow {
             Err(error) if is_final(&error) => return Err(error),
             Err(_) => return Ok(()),
         };
-        self.last.set(Instant::now());
+        self.pulse.beat();
         match reply.try_send_to(&buffer[..length], self.way.client) {
-            Ok(sent) => self.down.set(self.down.get() + sent as u64),
+            Ok(sent) => self.pulse.moved_down(sent),
             Err(_) => core.counters.udp_dropped.add(1),
         }
         Ok(())
-    }
-
-    /// Completes when nothing was sent either way for so long.
-    async fn rested(&self, limit: Duration) {
-        loop {
-            let until = self.last.get() + limit;
-            if until <= Instant::now() {
-                return;
-            }
-            sleep_until(until).await;
-        }
     }
 }
 
@@ -229,7 +209,7 @@ async fn serve(
     };
     let _counted = Counted::new(table.core.clone(), |counters| &counters.udp_flows);
     let why = carry(flow, session, ask, &permitted, &reply).await;
-    session.close_connectionless(opened, [flow.up.get(), flow.down.get()], why);
+    session.close_connectionless(opened, flow.pulse.moved(), why);
     match why {
         CloseWhy::Reason(reason) if reason.is_upstream_failure() => Err(denial(reason)),
         _ => Ok(()),
@@ -270,18 +250,8 @@ async fn connect(
 /// Carries datagrams both ways until the flow is over.
 async fn carry(flow: &Flow, session: &Session, ask: Ask<'_>, permitted: &Permitted, reply: &UdpSocket) -> CloseWhy {
     let origin = flow.origin.get().expect("it was connected");
-    let drain = &session.core.shared.lifecycle.drain;
-    let drained = async {
-        drain.cancelled().await;
-        // Whoever rested until now may have something to say, too.
-        flow.last.set(Instant::now());
-        flow.rested(LAST_WORDS).await;
-    };
     tokio::select! {
-        why = session.cut(ask, permitted) => why,
+        why = flow.pulse.end(session, ask, permitted) => why,
         () = flow.bring_down(origin, reply, &session.core) => CloseWhy::Reason(Reason::UpstreamUnreachable),
-        () = flow.failed.notified() => CloseWhy::Reason(Reason::UpstreamUnreachable),
-        () = flow.rested(session.timeouts().udp) => CloseWhy::IdleTimeout,
-        () = drained => CloseWhy::Shutdown,
     }
 }

@@ -25,7 +25,7 @@ use crate::net::icmp::Unreachable;
 use crate::net::udp::{LARGEST, Receiver, ReplySockets, Way};
 
 use super::denied::Denied;
-use super::shared::Core;
+use super::shared::{Core, reap};
 use flow::Flow;
 
 /// Flows of one worker that are being decided. Beyond it what would begin another one is *dropped and counted*, without
@@ -143,11 +143,7 @@ impl Table {
         let flow = Rc::new(Flow::new(way, datagram));
         self.flows.borrow_mut().insert(way, flow.clone());
         let mut tasks = tasks.borrow_mut();
-        while let Some(ended) = tasks.try_join_next() {
-            if ended.is_err_and(|error| error.is_panic()) {
-                tracing::error!("a UDP flow ended in a panic; please report it");
-            }
-        }
+        reap(&mut tasks, "a UDP flow");
         tasks.spawn_local(flow::run(self.clone(), flow, place));
     }
 
