@@ -151,6 +151,9 @@ impl Session {
     /// with several addresses the first is taken (azure-docs, destination-nat-rules.md).
     async fn translate(&self, ask: Ask<'_>) -> Option<Result<Permitted, Refused>> {
         let active = self.core.active();
+        if !active.policy.translates() {
+            return None;
+        }
         let protocol = ask.protocols[0];
         let (decision, judged) = {
             let fqdns = self.core.shared.directory.fqdns();
