@@ -19,7 +19,7 @@ use egret::allowlist::{self, Builtin};
 use egret::flow::{Host, PortSet, Protocol};
 use egret::policy::{
     Action, Address, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, Policy,
-    PolicyRules, Priority, PrivateAddresses, Query, RuleCollection, RuleCollectionGroup, RuleSet, Rules, walk,
+    PolicyRules, Priority, PrivateAddresses, Query, RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot, walk,
 };
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -236,8 +236,7 @@ fn application_rule(patterns: &[&str], port: u16, source: &str) -> ApplicationRu
         sources: addresses(source),
         protocols: vec![AppProtocol { protocol, port }],
         fqdns: patterns.iter().map(|pattern| FqdnPattern::parse(pattern).unwrap()).collect(),
-        tags: Vec::new(),
-        urls: Vec::new(),
+        ..ApplicationRule::default()
     }
 }
 
@@ -249,6 +248,7 @@ fn network_rule(destination: &str, ports: &str, source: &str) -> NetworkRule {
         destinations: addresses(destination),
         fqdns: Vec::new(),
         ports: ports.split(',').map(|range| range.parse().unwrap()).collect::<PortSet>(),
+        ..NetworkRule::default()
     }
 }
 
@@ -264,10 +264,16 @@ fn rule_set(collections: Vec<Rules>) -> RuleSet {
         name: format!("collection-{priority}"),
         priority: Priority::try_from(priority).unwrap(),
         rules,
+        at: Spot::nowhere(),
     });
     let priority = Priority::try_from(100).unwrap();
-    let group = RuleCollectionGroup { name: "group".to_owned(), priority, collections: collections.collect() };
-    let policies = vec![PolicyRules { name: "policy".to_owned(), groups: vec![group] }];
+    let group = RuleCollectionGroup {
+        name: "group".to_owned(),
+        priority,
+        collections: collections.collect(),
+        at: Spot::nowhere(),
+    };
+    let policies = vec![PolicyRules { name: "policy".to_owned(), groups: vec![group], ..PolicyRules::default() }];
     RuleSet { policies, ..RuleSet::default() }
 }
 

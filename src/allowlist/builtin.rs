@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::flow::PortRange;
 use crate::policy::{
     Action, AddressRange, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, NetworkRule, PolicyRules, Priority,
-    RuleCollection, RuleCollectionGroup, Rules, ServiceEndpoint,
+    RuleCollection, RuleCollectionGroup, Rules, ServiceEndpoint, Spot,
 };
 
 use super::entry::EndpointHost;
@@ -89,10 +89,15 @@ fn assemble(name: &str, lists: Vec<&'static List>) -> Builtin {
     let acts = |list: &&List| place(list.kind).is_some() || list.kind == Kind::ServiceEndpoints;
     let lists: Vec<_> = lists.into_iter().filter(acts).collect();
     let collections: Vec<_> = lists.iter().flat_map(|list| collections(list)).collect();
-    let group = RuleCollectionGroup { name: "ase-dependencies".to_owned(), priority: priority(1000), collections };
+    let group = RuleCollectionGroup {
+        name: "ase-dependencies".to_owned(),
+        priority: priority(1000),
+        collections,
+        at: Spot::nowhere(),
+    };
     let groups = if group.collections.is_empty() { Vec::new() } else { vec![group] };
     Builtin {
-        rules: PolicyRules { name: name.to_owned(), groups },
+        rules: PolicyRules { name: name.to_owned(), groups, ..PolicyRules::default() },
         service_endpoints: lists.iter().flat_map(|list| list.service_endpoints()).collect(),
         lists,
     }
@@ -131,13 +136,17 @@ fn collections(list: &List) -> Vec<RuleCollection> {
     let mut collections = Vec::new();
     if !application.is_empty() {
         let rules = Rules::Application(Action::Allow, application);
-        collections.push(RuleCollection { name: name.to_owned(), priority: priority(first), rules });
+        collections.push(collection(name, first, rules));
     }
     if !network.is_empty() {
         let rules = Rules::Network(Action::Allow, network);
-        collections.push(RuleCollection { name: format!("{name}{suffix}"), priority: priority(second), rules });
+        collections.push(collection(&format!("{name}{suffix}"), second, rules));
     }
     collections
+}
+
+fn collection(name: &str, number: i64, rules: Rules) -> RuleCollection {
+    RuleCollection { name: name.to_owned(), priority: priority(number), rules, at: Spot::nowhere() }
 }
 
 fn application_rule(name: &str, pattern: FqdnPattern, protocol: AppProtocol) -> ApplicationRule {
@@ -146,8 +155,7 @@ fn application_rule(name: &str, pattern: FqdnPattern, protocol: AppProtocol) -> 
         sources: AddressSet::any(),
         protocols: vec![protocol],
         fqdns: vec![pattern],
-        tags: Vec::new(),
-        urls: Vec::new(),
+        ..ApplicationRule::default()
     }
 }
 
@@ -159,6 +167,7 @@ fn network_rule(list: &List, name: &str, destinations: AddressSet, port: u16) ->
         destinations,
         fqdns: Vec::new(),
         ports: [PortRange::single(port)].into_iter().collect(),
+        ..NetworkRule::default()
     }
 }
 

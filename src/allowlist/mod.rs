@@ -7,6 +7,7 @@
 //! Two names lead in: [`find`] for lists as people look at them, [`builtin`] for policies that decide.
 
 mod builtin;
+mod catalogue;
 mod diff;
 mod embedded;
 mod entry;
@@ -16,6 +17,7 @@ mod table;
 mod tags;
 
 pub use builtin::{BUILTINS, Builtin, UnknownPart, builtin};
+pub use catalogue::Catalogue;
 pub use diff::{ListDiff, diff};
 pub use entry::{Endpoint, EndpointHost, EntryError};
 pub use find::{UnknownList, find};

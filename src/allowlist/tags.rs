@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use crate::policy::{AddressRange, FqdnTag, NamedRanges};
+use crate::policy::{AddressRange, FqdnTag, NamedKind, NamedRanges};
 
 use super::entry::EndpointHost;
 use super::find::newest_called;
@@ -16,7 +16,7 @@ pub fn service_tag(name: &str) -> Option<NamedRanges> {
     let tag = TAGS.iter().find(|tag| tag.list.name == list.name)?;
     let ranges = Arc::clone(tag.ranges.get_or_init(|| list.addresses().into()));
     let name = if name.contains('@') { list.file() } else { list.stem() };
-    Some(NamedRanges { name: name.to_owned(), ranges })
+    Some(NamedRanges { name: name.to_owned(), kind: NamedKind::ServiceTag, ranges })
 }
 
 /// A tag's ranges are parsed when first asked for: a policy needs few of the seven thousand prefixes.

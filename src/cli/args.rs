@@ -20,6 +20,24 @@ pub(super) struct PolicyArgs {
     /// Policy: a built-in name (see `egret allowlist list`) or a file; more than once for several
     #[arg(long, env = "EGRET_POLICY", value_name = "FILE|NAME", value_hint = ValueHint::FilePath, value_delimiter = ';')]
     policy: Vec<String>,
+    /// Parameters file of an ARM template; more than once for several
+    #[arg(long, env = "EGRET_PARAMETERS", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    parameters: Vec<String>,
+    /// A value that a template leaves open, such as parameters.location=westeurope
+    #[arg(long, env = "EGRET_SET", value_name = "NAME=VALUE", value_delimiter = ';')]
+    set: Vec<String>,
+    /// ServiceTags_Public_….json, instead of the built-in service tags
+    #[arg(long, env = "EGRET_SERVICE_TAGS", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    service_tags: Option<PathBuf>,
+    /// The members of an FQDN tag or web category: a file with a name a line
+    #[arg(long, env = "EGRET_TAG", value_name = "NAME=FILE", value_delimiter = ';')]
+    tag: Vec<String>,
+    /// Threat intelligence [default: as the policy says, else alert]
+    #[arg(long, env = "EGRET_THREAT_INTEL", value_name = "off|alert|deny")]
+    threat_intel: Option<String>,
+    /// Names, addresses and URLs that threat intelligence knows: a file with one a line
+    #[arg(long, env = "EGRET_THREAT_FEED", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    threat_feed: Vec<String>,
     /// Allow a target too, such as '*.contoso.com:443' or 10.1.0.0/16:1433
     #[arg(long, env = "EGRET_ALLOW", value_name = "TARGET", value_delimiter = ';')]
     allow: Vec<String>,
@@ -117,6 +135,12 @@ impl PolicyArgs {
         let PolicyArgs {
             config,
             policy,
+            parameters,
+            set,
+            service_tags,
+            tag,
+            threat_intel,
+            threat_feed,
             allow,
             deny,
             without,
@@ -129,6 +153,12 @@ impl PolicyArgs {
         Overrides {
             config: config.filter(|path| !path.as_os_str().is_empty()),
             policy: given(policy),
+            parameters: given(parameters),
+            set: given(set),
+            service_tags: service_tags.filter(|path| !path.as_os_str().is_empty()),
+            tags: given(tag),
+            threat_intel: one(threat_intel),
+            threat_feed: given(threat_feed),
             allow: given(allow),
             deny: given(deny),
             without: given(without),

@@ -59,9 +59,8 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         [dash] if dash == "-" => Box::new(numbered(io::stdin().lock())),
         _ => Box::new(targets.into_iter().map(|target| Ok((None, target)))),
     };
-    let Loaded { config, warnings, files: _, admin_is_default: _, digest: _ } =
-        config::load(&policy.into_overrides(), true)?;
-    warnings.iter().for_each(|warning| printer.warn(warning));
+    let Loaded { config, warnings, .. } = config::load(&policy.into_overrides(), true)?;
+    warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let switches = config.switches();
     let policy = Policy::compile(Arc::new(config.rules), switches);
     let detail = if explain { Detail::Steps } else { Detail::Verdict };

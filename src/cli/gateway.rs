@@ -89,7 +89,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
 fn up(args: Up, printer: &mut Printer) -> anyhow::Result<()> {
     let Up { policy, gateway, print: Print { print } } = args;
     let Loaded { config, warnings, .. } = config::load(&gateway.over(policy.into_overrides()), true)?;
-    warnings.iter().for_each(|warning| printer.warn(warning));
+    warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let spec = Spec::of(&config.gateway, &config.rules).map_err(|error| UsageError(error.to_string()))?;
     if print {
         return Ok(printer.bytes(nft::up_script(&spec).as_bytes())?);

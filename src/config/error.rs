@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::flow::Profile;
+use crate::policy::Spot;
 
 /// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
 const KEPT: usize = 200;
@@ -17,16 +18,22 @@ const SHOWN: usize = 120;
 /// A file as it was read, with the places where its lines begin.
 #[derive(Debug)]
 pub(super) struct Source {
+    /// By which a [`Spot`](crate::policy::Spot) names it.
+    number: u32,
     name: String,
     text: String,
     lines: Vec<usize>,
 }
 
 impl Source {
-    pub(super) fn new(name: String, text: String) -> Arc<Source> {
+    pub(super) fn new(number: u32, name: String, text: String) -> Arc<Source> {
         let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Arc::new(Source { name, text, lines })
+        Arc::new(Source { number, name, text, lines })
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     pub(super) fn text(&self) -> &str {
@@ -70,6 +77,24 @@ impl Source {
 /// The nearest character boundary at or before `at`.
 fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The files that were read, by the numbers that spots have.
+#[derive(Debug, Clone, Default)]
+pub struct Texts(pub(super) Vec<Arc<Source>>);
+
+impl Texts {
+    /// Name of the file, line and column in characters, both from 1.
+    pub fn position(&self, spot: Spot) -> Option<(&str, usize, usize)> {
+        let source = self.0.get(spot.file()? as usize)?;
+        let position = source.position(&spot.span()?, "");
+        Some((source.name(), position.line, position.column))
+    }
+
+    /// The whole text of the file.
+    pub fn text(&self, spot: Spot) -> Option<&str> {
+        self.0.get(spot.file()? as usize).map(|source| source.text())
+    }
 }
 
 /// Where something was said.
@@ -117,15 +142,21 @@ impl<T> Placed<T> {
 pub(super) struct Problem {
     what: String,
     mend: Option<String>,
+    check: Option<&'static str>,
 }
 
 impl Problem {
     pub(super) fn new(what: impl Into<String>) -> Problem {
-        Problem { what: what.into(), mend: None }
+        Problem { what: what.into(), mend: None, check: None }
     }
 
     pub(super) fn mend(self, mend: impl Into<String>) -> Problem {
         Problem { mend: Some(mend.into()), ..self }
+    }
+
+    /// The lint check that this is a case of, by its id.
+    pub(super) fn check(self, check: Option<&'static str>) -> Problem {
+        Problem { check, ..self }
     }
 
     pub(super) fn maybe_mend(self, mend: Option<String>) -> Problem {
@@ -161,6 +192,8 @@ pub struct ConfigError {
     /// Lower-case, without a full stop, with the offending text in it.
     pub what: String,
     pub mend: Option<String>,
+    /// The lint check that this is a case of, by its id.
+    pub check: Option<&'static str>,
 }
 
 /// A place in a file, with the line for people to look at.
@@ -182,12 +215,23 @@ pub struct Position {
 
 impl ConfigError {
     pub(super) fn new(place: &Place, problem: impl Into<Problem>) -> ConfigError {
-        let Problem { what, mend } = problem.into();
+        let Problem { what, mend, check } = problem.into();
         let (origin, position) = match place {
             Place::File { source, span, key } => (source.name.clone(), Some(source.position(span, key))),
             Place::Flag(flag) => ((*flag).to_owned(), None),
         };
-        ConfigError { origin, position, what: shortened(what, LONGEST), mend }
+        ConfigError { origin, position, what: shortened(what, LONGEST), mend, check }
+    }
+}
+
+impl ConfigError {
+    /// For a warning: without the line that it is about.
+    pub fn one_line(&self) -> String {
+        let mend = self.mend.as_ref().map(|mend| format!("; {mend}")).unwrap_or_default();
+        match &self.position {
+            Some(at) => format!("{}:{}:{}: {}{mend}", self.origin, at.line, at.column, self.what),
+            None => format!("{}: {}{mend}", self.origin, self.what),
+        }
     }
 }
 
@@ -202,7 +246,7 @@ pub(super) fn shortened(what: String, longest: usize) -> String {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigError { origin, position, what, mend } = self;
+        let ConfigError { origin, position, what, mend, check: _ } = self;
         let Some(Position { line, column, key, text: _, snippet, indent, marked }) = position else {
             write!(f, "{origin}: {what}")?;
             return mend.iter().try_for_each(|mend| write!(f, "\n  = mend: {mend}"));
@@ -251,7 +295,7 @@ pub(super) struct Findings {
     more: usize,
     /// Errors under the profile `strict`, warnings under `azure`.
     doubts: Vec<ConfigError>,
-    warnings: Vec<String>,
+    warnings: Vec<ConfigError>,
 }
 
 impl Findings {
@@ -271,7 +315,7 @@ impl Findings {
 
     pub(super) fn warn(&mut self, place: &Place, what: impl Into<Problem>) {
         if self.warnings.len() < KEPT {
-            self.warnings.push(one_line(&ConfigError::new(place, what)));
+            self.warnings.push(ConfigError::new(place, what));
         }
     }
 
@@ -284,12 +328,12 @@ impl Findings {
         let doubts = std::mem::take(&mut self.doubts);
         match profile {
             Profile::Strict => self.errors.extend(doubts),
-            Profile::Azure => self.warnings.extend(doubts.iter().map(one_line)),
+            Profile::Azure => self.warnings.extend(doubts),
         }
     }
 
     /// The warnings, where nothing was wrong in these `files`.
-    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<String>, ConfigErrors> {
+    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<ConfigError>, ConfigErrors> {
         let Findings { mut errors, more, doubts: _, warnings } = self;
         if errors.is_empty() {
             return Ok(warnings);
@@ -308,20 +352,12 @@ impl Findings {
     }
 }
 
-fn one_line(error: &ConfigError) -> String {
-    let mend = error.mend.as_ref().map(|mend| format!("; {mend}")).unwrap_or_default();
-    match &error.position {
-        Some(at) => format!("{}:{}:{}: {}{mend}", error.origin, at.line, at.column, error.what),
-        None => format!("{}: {}{mend}", error.origin, error.what),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn shown(text: &str, span: Range<usize>) -> String {
-        let source = Source::new("egret.toml".into(), text.into());
+        let source = Source::new(0, "egret.toml".into(), text.into());
         let place = Place::File { source, span, key: "a.b".into() };
         ConfigError::new(&place, Problem::new("`x` is wrong").mend("write y")).to_string()
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::allowlist::Catalogue;
 use crate::policy::{ApplicationRule, RuleCollectionGroup};
 
 use super::error::{Findings, Place, Placed, Problem, Source};
@@ -44,7 +45,7 @@ const RULE_KEYS: &[&str] =
     &["name", "policy", "base_policy", "allow", "deny", "infrastructure", "ip_group", "rule_collection_group"];
 
 /// Reads one file, reporting everything that is wrong with it.
-pub(super) fn read(source: &Arc<Source>, findings: &mut Findings) -> File {
+pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut Findings) -> File {
     if let Some(problem) = other_format(source.text()) {
         findings.error(&Place::File { source: Arc::clone(source), span: 0..0, key: String::new() }, problem);
         return File::default();
@@ -55,21 +56,21 @@ pub(super) fn read(source: &Arc<Source>, findings: &mut Findings) -> File {
     };
     let root = Section::root(source, &table, findings);
     File {
-        rules: read_rules(&root, findings),
+        rules: read_rules(&root, catalogue, findings),
         settings: Settings::of_file(&root, findings),
         without: root.items("without"),
         beside_rules: beside_rules(&root),
     }
 }
 
-fn read_rules(root: &Section, findings: &mut Findings) -> FileRules {
+fn read_rules(root: &Section, catalogue: &Catalogue, findings: &mut Findings) -> FileRules {
     let infrastructure = root.table("infrastructure", findings);
     FileRules {
         name: root.text("name").map(|name| name.value),
         base_policy: root.text("base_policy"),
         policy: root.list("policy"),
         shorthand: Shorthand::read(&root.items("allow"), &root.items("deny"), findings),
-        groups: rules::read(root, findings),
+        groups: rules::read(root, catalogue, findings),
         infrastructure: infrastructure.map(|section| rules::infrastructure(&section, findings)),
     }
 }
@@ -95,7 +96,7 @@ mod tests {
 
     fn read_text(text: String) {
         let mut findings = Findings::default();
-        read(&Source::new("egret.toml".to_owned(), text), &mut findings);
+        read(&Source::new(0, "egret.toml".to_owned(), text), &Catalogue::default(), &mut findings);
         let _ = findings.finish(&[]).map_err(|errors| errors.to_string());
     }
 

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::allowlist::{self, Builtin};
+use crate::allowlist::{self, Builtin, Catalogue};
 use crate::policy::{ApplicationRule, PolicyRules, RuleCollection, RuleSet, Rules, ServiceEndpoint};
 
-use super::error::{ConfigErrors, Findings, Place, Placed, Problem, Source};
+use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Source, Texts};
 use super::file::{self, File, FileRules};
 use super::options::nearest;
 use super::resolved::{Config, Credentials, PolicySource, SourceOrigin};
@@ -34,6 +35,17 @@ pub struct Overrides {
     pub config: Option<PathBuf>,
     /// `--policy`: instead of the file's `policy`, where there is any.
     pub policy: Vec<String>,
+    /// `--parameters`: files with the parameters of templates.
+    pub parameters: Vec<String>,
+    /// `--set NAME=VALUE`: what templates leave open.
+    pub set: Vec<String>,
+    pub service_tags: Option<PathBuf>,
+    /// `--tag NAME=FILE`
+    pub tags: Vec<String>,
+    /// `off`, `alert` or `deny`
+    pub threat_intel: Option<String>,
+    /// `--threat-feed`: files.
+    pub threat_feed: Vec<String>,
     /// `--allow`, `--deny`, `--resolve`, `--connect-to`, `--without`, `--log`: added to what the file says.
     pub allow: Vec<String>,
     pub deny: Vec<String>,
@@ -73,8 +85,9 @@ pub struct Overrides {
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub config: Config,
-    /// One line each.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<ConfigError>,
+    /// The files in which rules stand.
+    pub texts: Texts,
     /// Every file that was read: a change in one is a reason to load again.
     pub files: Vec<PathBuf>,
     /// Nobody said where the admin server listens.
@@ -117,6 +130,8 @@ pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigEr
 struct Loader {
     findings: Findings,
     files: Vec<PathBuf>,
+    texts: Vec<Arc<Source>>,
+    catalogue: Catalogue,
     /// The files that are being read, each named by the one before it.
     open: Vec<PathBuf>,
     /// What takes part already, by canonical path or name.
@@ -159,7 +174,11 @@ impl Loader {
         let summary = vec![format!("{} allowed or denied by name", shorthand.len())];
         let origin = path.map_or(SourceOrigin::CommandLine, SourceOrigin::File);
         self.sources.push(PolicySource { name: "local".to_owned(), origin, summary });
-        self.policies.push(PolicyRules { name: "local".to_owned(), groups: vec![shorthand.into_group()] });
+        self.policies.push(PolicyRules {
+            name: "local".to_owned(),
+            groups: vec![shorthand.into_group()],
+            ..PolicyRules::default()
+        });
     }
 
     /// A file's parent, then its own rules, then the policies that it lists.
@@ -176,7 +195,7 @@ impl Loader {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
             self.sources.push(PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary });
-            self.policies.push(PolicyRules { name, groups });
+            self.policies.push(PolicyRules { name, groups, ..PolicyRules::default() });
         }
         self.infrastructure.extend(infrastructure);
         for reference in policy.unwrap_or_default() {
@@ -291,13 +310,15 @@ impl Loader {
         let sources = self.sources;
         let config = Config { rules, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
-        Ok(Loaded { config, warnings, files: self.files, admin_is_default, digest })
+        Ok(Loaded { config, warnings, texts: Texts(self.texts), files: self.files, admin_is_default, digest })
     }
 
     fn read_file(&mut self, path: &Path, place: &Place) -> Option<File> {
         let text = self.read_text(path, place)?;
-        let source = Source::new(path.display().to_string(), text);
-        Some(file::read(&source, &mut self.findings))
+        let number = u32::try_from(self.texts.len()).ok()?;
+        let source = Source::new(number, path.display().to_string(), text);
+        self.texts.push(Arc::clone(&source));
+        Some(file::read(&source, &self.catalogue, &mut self.findings))
     }
 
     fn read_credentials(&mut self, file: &Placed<PathBuf>) -> Option<Credentials> {

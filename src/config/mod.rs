@@ -18,7 +18,7 @@ mod shorthand;
 mod target;
 mod values;
 
-pub use error::{ConfigError, ConfigErrors, Position};
+pub use error::{ConfigError, ConfigErrors, Position, Texts};
 pub use kernel::{Interface, Mark};
 pub use load::{Loaded, Overrides, Purpose, load};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema};

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::policy::Spot;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -96,6 +97,10 @@ impl<'a> Section<'a> {
 
     pub(super) fn place(&self) -> Place {
         Place::File { source: Arc::clone(self.source), span: self.span.clone(), key: self.key.clone() }
+    }
+
+    pub(super) fn spot(&self) -> Spot {
+        Spot::new(self.source.number(), self.span.clone())
     }
 
     /// The place of one key, for what is wrong with it as a whole.

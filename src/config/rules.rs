@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::allowlist;
+use crate::allowlist::Catalogue;
 use crate::flow::{Host, HostName, PortRange, PortSet};
 use crate::policy::{
-    Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, IpProtocols, NamedRanges,
-    NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated, UrlPattern,
+    About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, IpProtocols, NamedKind,
+    NamedRanges, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated, UrlPattern,
 };
 
 use super::error::{Findings, Placed, Problem};
@@ -16,9 +16,9 @@ use super::reader::Section;
 use super::values::{self, RuleType, WrittenAction};
 
 /// Reads `[[rule_collection_group]]` with the `[[ip_group]]` that its rules name.
-pub(super) fn read(file: &Section, findings: &mut Findings) -> Vec<RuleCollectionGroup> {
+pub(super) fn read(file: &Section, catalogue: &Catalogue, findings: &mut Findings) -> Vec<RuleCollectionGroup> {
     let ip_groups = ip_groups(file, findings);
-    let mut reader = RuleReader { ip_groups, findings };
+    let mut reader = RuleReader { ip_groups, catalogue, findings };
     let mut names = Names::of("rule collection group");
     let groups = file.tables("rule_collection_group", reader.findings);
     groups.iter().filter_map(|group| reader.group(group, &mut names)).collect()
@@ -26,7 +26,7 @@ pub(super) fn read(file: &Section, findings: &mut Findings) -> Vec<RuleCollectio
 
 /// Reads `[infrastructure]` as one rule.
 pub(super) fn infrastructure(section: &Section, findings: &mut Findings) -> ApplicationRule {
-    let mut reader = RuleReader { ip_groups: HashMap::new(), findings };
+    let mut reader = RuleReader { ip_groups: HashMap::new(), catalogue: &Catalogue::default(), findings };
     let usual = [(crate::flow::Protocol::Http, 80), (crate::flow::Protocol::Https, 443)];
     let usual = || usual.map(|(protocol, port)| AppProtocol { protocol, port }).to_vec();
     ApplicationRule {
@@ -34,8 +34,8 @@ pub(super) fn infrastructure(section: &Section, findings: &mut Findings) -> Appl
         sources: AddressSet::any(),
         protocols: if section.has("protocols") { reader.app_protocols(section) } else { usual() },
         fqdns: reader.each(section, "fqdns", FqdnPattern::parse),
-        tags: Vec::new(),
-        urls: Vec::new(),
+        about: about(section),
+        ..ApplicationRule::default()
     }
 }
 
@@ -51,7 +51,7 @@ fn ip_groups(file: &Section, findings: &mut Findings) -> HashMap<String, NamedRa
             let what = format!("the IP group `{name}` is empty: rules that name it are skipped, as Azure does");
             findings.warn(&group.place(), Problem::new(what));
         }
-        groups.insert(name.clone(), NamedRanges { name, ranges: ranges.into() });
+        groups.insert(name.clone(), NamedRanges { name, kind: NamedKind::IpGroup, ranges: ranges.into() });
     }
     groups
 }
@@ -100,6 +100,7 @@ const OF_TYPES: &[(&str, &[RuleType])] = &[
 /// Reads rules. None stands for what an error was reported of.
 struct RuleReader<'f> {
     ip_groups: HashMap<String, NamedRanges>,
+    catalogue: &'f Catalogue,
     findings: &'f mut Findings,
 }
 
@@ -110,7 +111,7 @@ impl RuleReader<'_> {
         let mut names = Names::of("rule collection");
         let sections = section.tables("rule_collection", self.findings);
         let collections = sections.iter().filter_map(|section| self.collection(section, &mut names)).collect();
-        Some(RuleCollectionGroup { name: name?, priority: priority?, collections })
+        Some(RuleCollectionGroup { name: name?, priority: priority?, collections, at: section.spot() })
     }
 
     fn collection(&mut self, section: &Section, names: &mut Names) -> Option<RuleCollection> {
@@ -120,7 +121,7 @@ impl RuleReader<'_> {
         let action = self.action(section, kind);
         let rules = self.rules(section, kind, action.unwrap_or(Action::Deny));
         action?;
-        Some(RuleCollection { name: name?, priority: priority?, rules })
+        Some(RuleCollection { name: name?, priority: priority?, rules, at: section.spot() })
     }
 
     fn priority(&mut self, section: &Section) -> Option<Priority> {
@@ -184,7 +185,8 @@ impl RuleReader<'_> {
         let keys = ["destination_addresses", "destination_ip_groups", "destination_fqdns"];
         self.want_one(rule, &keys, "no destination");
         let ports = self.ports(rule, protocols);
-        Some(NetworkRule { name, sources, protocols: protocols?, destinations, fqdns, ports: ports? })
+        let about = about(rule);
+        Some(NetworkRule { name, sources, protocols: protocols?, destinations, fqdns, ports: ports?, about })
     }
 
     fn application(&mut self, rule: &Section, name: String) -> Option<ApplicationRule> {
@@ -199,7 +201,8 @@ impl RuleReader<'_> {
             let problem = Problem::new("`protocols` is missing").mend("write protocols = [\"Http:80\", \"Https:443\"]");
             self.findings.error(&rule.place(), problem);
         }
-        Some(ApplicationRule { name, sources, protocols, fqdns, tags, urls })
+        let about = about(rule);
+        Some(ApplicationRule { name, sources, protocols, fqdns, tags, urls, about, ..ApplicationRule::default() })
     }
 
     fn dnat(&mut self, rule: &Section, name: String) -> Option<DnatRule> {
@@ -217,7 +220,16 @@ impl RuleReader<'_> {
         }
         let ports = self.ports(rule, protocols);
         let translated = self.translated(rule);
-        Some(DnatRule { name, sources, protocols: protocols?, destinations, ports: ports?, translated: translated? })
+        let about = about(rule);
+        Some(DnatRule {
+            name,
+            sources,
+            protocols: protocols?,
+            destinations,
+            ports: ports?,
+            translated: translated?,
+            about,
+        })
     }
 
     fn translated(&mut self, rule: &Section) -> Option<Translated> {
@@ -280,10 +292,10 @@ impl RuleReader<'_> {
 
     fn add_service_tag(&mut self, item: &Placed<String>, set: &mut AddressSet) {
         let name = item.value.trim();
-        if let Some(tag) = allowlist::service_tag(name) {
+        if let Some(tag) = self.catalogue.service_tag(name) {
             return set.insert_named(tag);
         }
-        let mend = match nearest(name, allowlist::service_tag_names().into_iter()) {
+        let mend = match nearest(name, self.catalogue.service_tag_names().into_iter()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if name.contains('.') => "a host name belongs in `destination_fqdns`".to_owned(),
             None => "name its addresses instead".to_owned(),
@@ -306,10 +318,11 @@ impl RuleReader<'_> {
 
     fn fqdn_tag(&mut self, item: &Placed<String>) -> Option<FqdnTag> {
         let name = item.value.trim();
-        if let Some(tag) = allowlist::fqdn_tag(name) {
+        if let Some(tag) = self.catalogue.fqdn_tag(name) {
             return Some(tag);
         }
-        let near = nearest(name, allowlist::fqdn_tag_names().into_iter()).map(|near| format!("did you mean `{near}`?"));
+        let near =
+            nearest(name, self.catalogue.fqdn_tag_names().into_iter()).map(|near| format!("did you mean `{near}`?"));
         let what = format!("`{name}` is no FQDN tag that is known here: it matches nothing");
         self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near));
         Some(FqdnTag { name: name.to_owned(), members: Arc::from([]) })
@@ -354,6 +367,10 @@ impl RuleReader<'_> {
     fn each<T, P: Into<Problem>>(&mut self, rule: &Section, key: &str, make: impl Fn(&str) -> Result<T, P>) -> Vec<T> {
         rule.items(key).iter().filter_map(|item| item.read(self.findings, |text| make(text))).collect()
     }
+}
+
+fn about(rule: &Section) -> About {
+    About { description: String::new(), at: rule.spot() }
 }
 
 /// Whether service tags may stand among addresses.

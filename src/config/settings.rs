@@ -142,6 +142,12 @@ impl Settings {
         let Overrides {
             purpose: _,
             config: _,
+            parameters: _,
+            set: _,
+            service_tags: _,
+            tags: _,
+            threat_intel: _,
+            threat_feed: _,
             policy: _,
             allow: _,
             deny: _,

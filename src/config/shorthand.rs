@@ -1,6 +1,6 @@
 //! The rules that `allow`, `deny` and their flags stand for.
 
-use crate::policy::{Action, ApplicationRule, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules};
+use crate::policy::{Action, ApplicationRule, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Spot};
 
 use super::error::{Findings, Placed};
 use super::target::TargetRule;
@@ -51,12 +51,12 @@ impl Shorthand {
                 collections.push(collection(name, number, Rules::Application(action, application)));
             }
         }
-        RuleCollectionGroup { name: "shorthand".to_owned(), priority: priority(100), collections }
+        RuleCollectionGroup { name: "shorthand".to_owned(), priority: priority(100), collections, at: Spot::nowhere() }
     }
 }
 
 fn collection(name: &str, number: i64, rules: Rules) -> RuleCollection {
-    RuleCollection { name: name.to_owned(), priority: priority(number), rules }
+    RuleCollection { name: name.to_owned(), priority: priority(number), rules, at: Spot::nowhere() }
 }
 
 fn priority(number: i64) -> Priority {

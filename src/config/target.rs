@@ -122,8 +122,7 @@ fn application(text: &str, host: &str, protocols: Vec<AppProtocol>) -> Result<Ta
         sources: AddressSet::any(),
         protocols,
         fqdns: vec![pattern],
-        tags: Vec::new(),
-        urls: Vec::new(),
+        ..ApplicationRule::default()
     }))
 }
 
@@ -163,6 +162,7 @@ fn network_rule(text: &str, to: &str, protocols: IpProtocols, ports: PortRange) 
         destinations,
         fqdns,
         ports: [ports].into_iter().collect(),
+        ..NetworkRule::default()
     }))
 }
 

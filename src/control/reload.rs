@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config, ConfigErrors, Loaded, Overrides, PolicySource, ProxyConfig};
+use crate::config::{self, Config, ConfigError, ConfigErrors, Loaded, Overrides, PolicySource, ProxyConfig};
 use crate::policy::Policy;
 use crate::proxy::Shared;
 use crate::telemetry::{Event, ReloadRecord};
@@ -124,7 +124,8 @@ impl Reloader {
     }
 
     async fn take_up(&self, current: &mut Current, before: &Stamps, loaded: Loaded, policy: Policy) -> Reloaded {
-        let Loaded { config, mut warnings, files, admin_is_default: _, digest: _ } = loaded;
+        let Loaded { config, warnings, texts: _, files, admin_is_default: _, digest: _ } = loaded;
+        let mut warnings: Vec<String> = warnings.iter().map(ConfigError::one_line).collect();
         let later = needs_restart(&current.config, &config);
         if !later.is_empty() {
             warnings.push(format!("what changed of {} takes a restart", later.join(", ")));

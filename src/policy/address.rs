@@ -114,7 +114,15 @@ impl fmt::Display for AddressRange {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NamedRanges {
     pub name: String,
+    pub kind: NamedKind,
     pub ranges: Arc<[AddressRange]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NamedKind {
+    IpGroup,
+    /// Without a range where its name is not known here: it matches nothing.
+    ServiceTag,
 }
 
 /// The addresses that a rule names. Without an entry it holds no address at all.
@@ -164,7 +172,7 @@ impl AddressSet {
     /// True when an IP group in it is empty. Azure skips such a rule whole, whatever else it names
     /// (azure-docs, ip-groups.md).
     pub fn has_empty_group(&self) -> bool {
-        self.named.iter().any(|named| named.ranges.is_empty())
+        self.named.iter().any(|named| named.kind == NamedKind::IpGroup && named.ranges.is_empty())
     }
 
     pub fn ranges(&self) -> impl Iterator<Item = AddressRange> + '_ {

@@ -154,7 +154,8 @@ fn units<'a>(number: u32, action: Action, rule: &'a ApplicationRule) -> Vec<Unit
     for (pattern, protocol) in rule.tags.iter().flat_map(|tag| tag.members.iter()) {
         by_protocol.entry(*protocol).or_default().push(pattern);
     }
-    let own = unit(rule.protocols.clone(), rule.fqdns.iter().collect());
+    let categories = rule.categories.iter().flat_map(|category| category.members.iter());
+    let own = unit(rule.protocols.clone(), rule.fqdns.iter().chain(categories).collect());
     let tagged = by_protocol.into_iter().map(|(protocol, patterns)| unit(vec![protocol], patterns));
     std::iter::once(own).chain(tagged).collect()
 }

@@ -16,21 +16,28 @@ mod networks;
 mod order;
 mod pattern;
 mod ports;
+mod settings;
 mod sources;
+mod spot;
 mod switches;
 mod tree;
 mod walk;
 
-pub use address::{AddressError, AddressRange, AddressSet, NamedRanges};
+pub use address::{AddressError, AddressRange, AddressSet, NamedKind, NamedRanges};
 pub use compiled::Policy;
 pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleName};
 pub use guard::PrivateAddresses;
 pub use order::{AnyRule, OrderedRule, in_order};
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
+pub use settings::{
+    DnsSettings, ExplicitProxySettings, PolicySettings, SnatSettings, ThreatIntelSettings, ThreatMode, Tier,
+};
+pub use spot::Spot;
 pub use switches::{DnatDeny, Switches};
 pub use tree::{
-    Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, IpProtocols, NetworkRule, PolicyRules, Priority,
-    PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Translated,
+    About, Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, HeaderInsertion, IpProtocols, NetworkRule,
+    PolicyRules, Priority, PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint,
+    Translated, WebCategory,
 };
 pub use walk::{Explanation, Miss, Step, walk};
 

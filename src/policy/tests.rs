@@ -38,7 +38,7 @@ fn address_set() -> impl Strategy<Value = AddressSet> {
         entries.iter().for_each(|entry| set.insert_text(entry).unwrap());
         if let Some(filled) = group {
             let ranges: &[AddressRange] = if filled { &["192.168.0.0/16".parse().unwrap()] } else { &[] };
-            set.insert_named(NamedRanges { name: "group".into(), ranges: ranges.into() });
+            set.insert_named(NamedRanges { name: "group".into(), kind: NamedKind::IpGroup, ranges: ranges.into() });
         }
         set
     })
@@ -83,14 +83,19 @@ fn application_rule() -> impl Strategy<Value = ApplicationRule> {
     let url = select(vec!["a.test/x", "*.a.test/x/*", "b.a.test"]).prop_map(|url| UrlPattern::parse(url).unwrap());
     let tags = prop_oneof![4 => Just(Vec::new()), 1 => vec(tag, 1..3)];
     let urls = prop_oneof![4 => Just(Vec::new()), 1 => vec(url, 1..3)];
-    (sources(), vec(app_protocol(), 1..3), vec(fqdn(), 0..3), tags, urls).prop_map(
-        |(sources, protocols, fqdns, tags, urls)| ApplicationRule {
+    let category =
+        vec(fqdn(), 0..3).prop_map(|members| WebCategory { name: "Category".into(), members: members.into() });
+    let categories = prop_oneof![4 => Just(Vec::new()), 1 => vec(category, 1..3)];
+    (sources(), vec(app_protocol(), 1..3), vec(fqdn(), 0..3), tags, urls, categories).prop_map(
+        |(sources, protocols, fqdns, tags, urls, categories)| ApplicationRule {
             name: "app".into(),
             sources,
             protocols,
             fqdns,
             tags,
             urls,
+            categories,
+            ..ApplicationRule::default()
         },
     )
 }
@@ -111,6 +116,7 @@ fn network_rule() -> impl Strategy<Value = NetworkRule> {
             destinations,
             fqdns: fqdns.into_iter().map(|name| HostName::parse(name).unwrap()).collect(),
             ports,
+            ..NetworkRule::default()
         },
     )
 }
@@ -124,6 +130,7 @@ fn dnat_rule() -> impl Strategy<Value = DnatRule> {
         destinations,
         ports,
         translated: Translated { host: Host::Addr("10.0.0.1".parse().unwrap()), port: 8080 },
+        about: About::default(),
     })
 }
 
@@ -138,14 +145,19 @@ fn rules() -> impl Strategy<Value = Rules> {
 
 fn rule_set() -> impl Strategy<Value = RuleSet> {
     let priority = || select(vec![100_i64, 200, 300]).prop_map(|p| Priority::try_from(p).unwrap());
-    let collection =
-        (priority(), rules()).prop_map(|(priority, rules)| RuleCollection { name: "rc".into(), priority, rules });
+    let collection = (priority(), rules()).prop_map(|(priority, rules)| RuleCollection {
+        name: "rc".into(),
+        priority,
+        rules,
+        at: Spot::nowhere(),
+    });
     let group = (priority(), vec(collection, 0..4)).prop_map(|(priority, collections)| RuleCollectionGroup {
         name: "rcg".into(),
         priority,
         collections,
+        at: Spot::nowhere(),
     });
-    let policy = vec(group, 0..3).prop_map(|groups| PolicyRules { name: "p".into(), groups });
+    let policy = vec(group, 0..3).prop_map(|groups| PolicyRules { name: "p".into(), groups, ..PolicyRules::default() });
     let endpoint = ServiceEndpoint {
         service: "Microsoft.Storage".into(),
         zones: vec![HostName::parse("b.a.test").unwrap()],

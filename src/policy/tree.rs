@@ -10,6 +10,8 @@ use crate::flow::{Host, HostName, PortSet, Protocol};
 
 use super::address::{AddressRange, AddressSet};
 use super::pattern::{FqdnPattern, UrlPattern};
+use super::settings::PolicySettings;
+use super::spot::Spot;
 
 /// Everything that decides: policies in the order of their precedence, and what surrounds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -27,8 +29,11 @@ pub struct RuleSet {
 /// One firewall policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PolicyRules {
+    /// Empty for the classic rules of a firewall without a policy, as are the names of their groups.
     pub name: String,
     pub groups: Vec<RuleCollectionGroup>,
+    pub settings: PolicySettings,
+    pub at: Spot,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +41,7 @@ pub struct RuleCollectionGroup {
     pub name: String,
     pub priority: Priority,
     pub collections: Vec<RuleCollection>,
+    pub at: Spot,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +49,14 @@ pub struct RuleCollection {
     pub name: String,
     pub priority: Priority,
     pub rules: Rules,
+    pub at: Spot,
+}
+
+/// What a rule holds that decides nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct About {
+    pub description: String,
+    pub at: Spot,
 }
 
 /// The rules of one collection: of one type, as Azure has it.
@@ -104,15 +118,21 @@ impl fmt::Display for AppProtocol {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ApplicationRule {
     pub name: String,
     pub sources: AddressSet,
-    /// For `fqdns` and `urls`; tags bring their own.
+    /// For `fqdns`, `categories` and `urls`; tags bring their own.
     pub protocols: Vec<AppProtocol>,
     pub fqdns: Vec<FqdnPattern>,
     pub tags: Vec<FqdnTag>,
     pub urls: Vec<UrlPattern>,
+    pub categories: Vec<WebCategory>,
+    /// What matches is decrypted by Azure Firewall Premium. Egret decrypts nothing.
+    pub terminate_tls: bool,
+    /// Headers that an allowed request is sent on with.
+    pub headers: Vec<HeaderInsertion>,
+    pub about: About,
 }
 
 /// An FQDN tag with the members it stands for here. Azure publishes none: they are an approximation.
@@ -120,6 +140,20 @@ pub struct ApplicationRule {
 pub struct FqdnTag {
     pub name: String,
     pub members: Arc<[(FqdnPattern, AppProtocol)]>,
+}
+
+/// A web category with the names it stands for here. Azure publishes none: they are an approximation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WebCategory {
+    pub name: String,
+    pub members: Arc<[FqdnPattern]>,
+}
+
+/// One of `httpHeadersToInsert`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HeaderInsertion {
+    pub name: String,
+    pub value: String,
 }
 
 /// The protocols of a network or DNAT rule.
@@ -166,7 +200,7 @@ impl fmt::Display for IpProtocols {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct NetworkRule {
     pub name: String,
     pub sources: AddressSet,
@@ -176,6 +210,7 @@ pub struct NetworkRule {
     /// Exact names only: Azure takes no wildcard in a network rule.
     pub fqdns: Vec<HostName>,
     pub ports: PortSet,
+    pub about: About,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -187,6 +222,7 @@ pub struct DnatRule {
     pub destinations: AddressSet,
     pub ports: PortSet,
     pub translated: Translated,
+    pub about: About,
 }
 
 /// Where a DNAT rule leads.

@@ -303,7 +303,8 @@ fn application_misses(rule: &ApplicationRule, query: &Query<'_>) -> Vec<Miss> {
     let wanted = AppProtocol { protocol: query.protocol, port: query.port };
     let tags = || rule.tags.iter().flat_map(|tag| tag.members.iter());
     let mut protocols: Vec<AppProtocol> = Vec::new();
-    if rule.fqdns.iter().any(|pattern| pattern.matches(name)) {
+    let categories = || rule.categories.iter().flat_map(|category| category.members.iter());
+    if rule.fqdns.iter().chain(categories()).any(|pattern| pattern.matches(name)) {
         protocols.extend(&rule.protocols);
     }
     protocols.extend(tags().filter(|(pattern, _)| pattern.matches(name)).map(|(_, protocol)| *protocol));
@@ -328,8 +329,10 @@ fn application_misses(rule: &ApplicationRule, query: &Query<'_>) -> Vec<Miss> {
 
 fn targets_of(rule: &ApplicationRule) -> String {
     let tags = rule.tags.iter().map(|tag| format!("in the tag {}", tag.name));
+    let categories = rule.categories.iter().map(|category| format!("in the category {}", category.name));
     let fqdns = rule.fqdns.iter().map(ToString::to_string);
-    let all: Vec<String> = fqdns.chain(rule.urls.iter().map(ToString::to_string)).chain(tags).collect();
+    let urls = rule.urls.iter().map(ToString::to_string);
+    let all: Vec<String> = fqdns.chain(urls).chain(tags).chain(categories).collect();
     match all.as_slice() {
         [first, second, third, rest @ ..] if rest.len() > 1 => {
             format!("{first}, {second}, {third} or one of {} more", rest.len())

@@ -201,8 +201,8 @@ fn load(overrides: &Overrides, printer: &mut Printer) -> anyhow::Result<(Config,
     if overrides.log.iter().any(|target| target == "stdout") {
         return Err(UsageError("--log: standard output is the command's; name a file".into()).into());
     }
-    let Loaded { mut config, warnings, files: _, admin_is_default: _, digest } = config::load(overrides, true)?;
-    warnings.iter().for_each(|warning| printer.warn(warning));
+    let Loaded { mut config, warnings, digest, .. } = config::load(overrides, true)?;
+    warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     config.log.sinks.retain(|sink| sink.target != LogTarget::Stdout);
     config.proxy.credentials = None;
     config.gateway.listen.clear();
