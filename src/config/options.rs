@@ -105,6 +105,18 @@ pub const OPTIONS: &[Opt] = &[
         Default("\"deny\""),
         "A ClientHello with an encrypted one inside: `deny` it or judge by the outer name (`allow-outer`).",
     ),
+    opt(
+        "proxy.forwarded_for",
+        Choice(|| words(values::FORWARDED_FOR)),
+        Default("\"append\""),
+        "An `X-Forwarded-For` that a client sends: keep it and add the client's address (`append`) or put that in its place (`replace`).",
+    ),
+    opt(
+        "proxy.rewrite",
+        Choice(|| words(values::REWRITES)),
+        Default("\"minimal\""),
+        "Plain HTTP: change what a proxy has to (`minimal`), or all that was observed of Azure Firewall (`azure`): ask for gzip and unpack it, headers in its order.",
+    ),
     opt("gateway", Table, Optional, "The transparent gateway."),
     opt("gateway.listen", List, Optional, "Where the kernel hands connections over; without it there is no gateway."),
     opt(

@@ -66,6 +66,34 @@ pub struct ProxyConfig {
     /// `X-Egret-Reason` and `X-Egret-Rule` on answers of Egret's own.
     pub reason_headers: bool,
     pub ech: EchMode,
+    pub http: HttpConfig,
+}
+
+/// What plain HTTP looks like behind the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HttpConfig {
+    pub forwarded_for: ForwardedFor,
+    pub rewrite: Rewrite,
+}
+
+/// What becomes of an `X-Forwarded-For` that a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardedFor {
+    /// It is kept, and the client's address added (azure-docs, firewall known issues, 2025).
+    #[default]
+    Append,
+    /// The client's address stands in its place (the same page in 2023).
+    Replace,
+}
+
+/// How much of requests and answers is written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rewrite {
+    /// What a proxy has to.
+    #[default]
+    Minimal,
+    /// What was observed of Azure Firewall: gzip is asked for and unpacked, headers are in its order.
+    Azure,
 }
 
 /// The transparent gateway: what the kernel hands over is filtered, whether the client asked for it or not.

@@ -11,8 +11,8 @@ use super::gateway::{DnsProxySettings, GatewaySettings};
 use super::load::Overrides;
 use super::reader::Section;
 use super::resolved::{
-    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, Limits, LogConfig, LogFormat, LogSink,
-    LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
+    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, HttpConfig, Limits, LogConfig, LogFormat,
+    LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
 use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
 
@@ -29,6 +29,7 @@ pub(super) struct Settings {
     workers: Option<usize>,
     reason_headers: Option<bool>,
     ech: Option<EchMode>,
+    http: HttpConfig,
     limits: Limits,
     timeouts: Timeouts,
     admin: Option<Placed<Option<SocketAddr>>>,
@@ -115,6 +116,10 @@ impl Settings {
         self.workers = proxy.count("workers").and_then(|workers| usize::try_from(workers.value).ok());
         self.reason_headers = proxy.flag("reason_headers");
         self.ech = read_word(proxy.text("ech"), values::ECH_MODES, findings);
+        let forwarded_for = read_word(proxy.text("forwarded_for"), values::FORWARDED_FOR, findings);
+        let rewrite = read_word(proxy.text("rewrite"), values::REWRITES, findings);
+        self.http =
+            HttpConfig { forwarded_for: forwarded_for.unwrap_or_default(), rewrite: rewrite.unwrap_or_default() };
     }
 
     fn read_dns(&mut self, dns: &Section, findings: &mut Findings) {
@@ -219,6 +224,7 @@ impl Settings {
             workers: self.workers.or(file.workers),
             reason_headers: file.reason_headers,
             ech: file.ech,
+            http: file.http,
             limits: file.limits,
             timeouts: file.timeouts,
             admin: self.admin.or(file.admin),
@@ -263,6 +269,7 @@ impl Settings {
             workers,
             reason_headers,
             ech,
+            http,
             limits,
             timeouts,
             token,
@@ -289,7 +296,7 @@ impl Settings {
         ResolvedSettings {
             profile,
             private_addresses: private_addresses.unwrap_or(usual_private_addresses(profile)),
-            proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech },
+            proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech, http },
             gateway: gateway.resolve(profile),
             admin: admin.map(|listen| AdminConfig { listen, token }),
             dns: DnsConfig { proxy: dns_proxy, synthetic, servers, overrides: overrides(resolve), connect_to },

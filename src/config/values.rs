@@ -12,8 +12,8 @@ use crate::policy::{Action, AppProtocol, DnatDeny, IpProtocols, PrivateAddresses
 use super::error::Problem;
 use super::options::{nearest, quoted};
 use super::resolved::{
-    ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnsMode, EchMode, HandOver, HostWithoutPort, KernelRules, LogFormat,
-    LogTarget, OnLogError, ResolveOverride,
+    ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnsMode, EchMode, ForwardedFor, HandOver, HostWithoutPort,
+    KernelRules, LogFormat, LogTarget, OnLogError, ResolveOverride, Rewrite,
 };
 
 /// Words with what they mean.
@@ -46,6 +46,9 @@ pub(super) const PROFILES: Words<Profile> = &[("azure", Profile::Azure), ("stric
 pub(super) const PRIVATE_ADDRESSES: Words<PrivateAddresses> =
     &[("allow", PrivateAddresses::Allow), ("deny", PrivateAddresses::Deny)];
 pub(super) const ECH_MODES: Words<EchMode> = &[("deny", EchMode::Deny), ("allow-outer", EchMode::AllowOuter)];
+pub(super) const FORWARDED_FOR: Words<ForwardedFor> =
+    &[("append", ForwardedFor::Append), ("replace", ForwardedFor::Replace)];
+pub(super) const REWRITES: Words<Rewrite> = &[("minimal", Rewrite::Minimal), ("azure", Rewrite::Azure)];
 pub(super) const HAND_OVERS: Words<HandOver> = &[("tproxy", HandOver::Tproxy), ("redirect", HandOver::Redirect)];
 pub(super) const KERNEL_RULES: Words<KernelRules> = &[("manage", KernelRules::Manage), ("leave", KernelRules::Leave)];
 pub(super) const DENIED_TCP: Words<DeniedTcp> = &[("silence", DeniedTcp::Silence), ("reset", DeniedTcp::Reset)];

@@ -169,7 +169,7 @@ fn load(overrides: &Overrides, cwd_default: bool) -> Result<(Loaded, Policy), Co
 
 /// What is only read at the start, and differs.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech } = &old.proxy;
+    let ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech, http } = &old.proxy;
     let proxy = &new.proxy;
     let sections = [
         ("the listeners", *listen != proxy.listen || *open != proxy.open),
@@ -179,6 +179,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("the timeouts", differ(timeouts, &proxy.timeouts)),
         ("reason_headers", *reason_headers != proxy.reason_headers),
         ("ech", *ech != proxy.ech),
+        ("forwarded_for or rewrite", *http != proxy.http),
         ("the admin server", differ(&old.admin, &new.admin)),
         ("dns", differ(&old.dns, &new.dns)),
         ("the log", differ(&old.log, &new.log)),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use super::applications::{ApplicationIndex, ApplicationQuery, Near};
 use super::decision::{Address, Decision, Direction, Query, RuleId, RuleName};
 use super::endpoints::EndpointIndex;
 use super::guard::Guard;
+use super::insertion::HeaderInsertion;
 use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
@@ -34,6 +36,8 @@ pub struct Policy {
     translations: Vec<Translated>,
     application_ports: Vec<u16>,
     network_fqdns: Vec<HostName>,
+    /// By rule, for the few that have any.
+    insertions: HashMap<u32, Vec<HeaderInsertion>, foldhash::fast::FixedState>,
     hash: Arc<str>,
 }
 
@@ -70,6 +74,7 @@ impl Policy {
             translations: ordered.iter().filter_map(|rule| translation_of(rule.rule)).collect(),
             application_ports: application_ports(&ordered),
             network_fqdns: network_fqdns(&ordered),
+            insertions: numbered().filter_map(insertions).collect(),
             switches,
             hash: hash_of(&rules, switches),
             rules,
@@ -186,6 +191,11 @@ impl Policy {
 
     pub fn rule_names(&self) -> &[Arc<RuleName>] {
         &self.names
+    }
+
+    /// What a rule adds to the requests that it allows.
+    pub fn headers_to_insert(&self, rule: RuleId) -> &[HeaderInsertion] {
+        self.insertions.get(&rule.0).map_or(&[], Vec::as_slice)
     }
 
     /// Is there a DNAT rule at all?
@@ -306,6 +316,11 @@ fn network_fqdns(ordered: &[OrderedRule<'_>]) -> Vec<HostName> {
 fn translation_of(rule: AnyRule<'_>) -> Option<Translated> {
     let AnyRule::Dnat(rule) = rule else { return None };
     Some(rule.translated.clone())
+}
+
+fn insertions((number, rule): (u32, AnyRule<'_>)) -> Option<(u32, Vec<HeaderInsertion>)> {
+    let AnyRule::Application(_, rule) = rule else { return None };
+    (!rule.headers.is_empty()).then(|| (number, rule.headers.clone()))
 }
 
 fn kind_of(rule: AnyRule<'_>) -> Kind {

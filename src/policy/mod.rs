@@ -11,6 +11,7 @@ mod compiled;
 mod decision;
 mod endpoints;
 mod guard;
+mod insertion;
 mod names;
 mod networks;
 mod order;
@@ -27,6 +28,7 @@ pub use address::{AddressError, AddressRange, AddressSet, NamedKind, NamedRanges
 pub use compiled::Policy;
 pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleName};
 pub use guard::PrivateAddresses;
+pub use insertion::{HeaderInsertion, InsertionError};
 pub use order::{AnyRule, OrderedRule, in_order};
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
 pub use settings::{
@@ -35,9 +37,8 @@ pub use settings::{
 pub use spot::Spot;
 pub use switches::{DnatDeny, Switches};
 pub use tree::{
-    About, Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, HeaderInsertion, IpProtocols, NetworkRule,
-    PolicyRules, Priority, PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint,
-    Translated, WebCategory,
+    About, Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, IpProtocols, NetworkRule, PolicyRules, Priority,
+    PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Translated, WebCategory,
 };
 pub use walk::{Explanation, Miss, Step, walk};
 

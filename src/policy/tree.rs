@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::flow::{Host, HostName, PortSet, Protocol};
 
 use super::address::{AddressRange, AddressSet};
+use super::insertion::HeaderInsertion;
 use super::pattern::{FqdnPattern, UrlPattern};
 use super::settings::PolicySettings;
 use super::spot::Spot;
@@ -147,13 +148,6 @@ pub struct FqdnTag {
 pub struct WebCategory {
     pub name: String,
     pub members: Arc<[FqdnPattern]>,
-}
-
-/// One of `httpHeadersToInsert`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HeaderInsertion {
-    pub name: String,
-    pub value: String,
 }
 
 /// The protocols of a network or DNAT rule.

@@ -13,11 +13,14 @@ use tokio::time::Instant;
 
 use crate::net::deadline::Deadline;
 
+use super::unpack::Unpacked;
+
 /// The body of an answer.
 pub(super) enum Body {
     /// Of an answer of Egret's own, until it is sent.
     Whole(Option<Bytes>),
     Streamed(Streamed),
+    Unpacked(Box<Unpacked>),
 }
 
 /// A body from the other side.
@@ -76,6 +79,8 @@ pub(super) enum BodyError {
     Idle(Duration),
     #[error(transparent)]
     Http(#[from] hyper::Error),
+    #[error("the body cannot be unpacked: {0}")]
+    Packed(std::io::Error),
 }
 
 impl Body {
@@ -168,6 +173,7 @@ impl HttpBody for Body {
         match self.get_mut() {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Body::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+            Body::Unpacked(unpacked) => Pin::new(&mut **unpacked).poll_frame(cx),
         }
     }
 
@@ -175,6 +181,7 @@ impl HttpBody for Body {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
             Body::Streamed(streamed) => streamed.is_end_stream(),
+            Body::Unpacked(_) => false,
         }
     }
 
@@ -182,6 +189,7 @@ impl HttpBody for Body {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Body::Streamed(streamed) => streamed.size_hint(),
+            Body::Unpacked(_) => SizeHint::default(),
         }
     }
 }

@@ -9,7 +9,9 @@ use hyper::header::{
 };
 use hyper::{Request, Uri, Version};
 
+use crate::config::ForwardedFor;
 use crate::flow::Authority;
+use crate::policy::HeaderInsertion;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -18,7 +20,12 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Turns a request to the proxy into one to the origin. Returns the protocol that the client offers to change
 /// to, where it does.
-pub(super) fn for_upstream(request: &mut Request<Incoming>, to: &Authority, client: IpAddr) -> Option<HeaderValue> {
+pub(super) fn for_upstream(
+    request: &mut Request<Incoming>,
+    to: &Authority,
+    client: IpAddr,
+    kept: ForwardedFor,
+) -> Option<HeaderValue> {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     *request.version_mut() = Version::HTTP_11;
@@ -38,8 +45,22 @@ pub(super) fn for_upstream(request: &mut Request<Incoming>, to: &Authority, clie
         headers.insert(UPGRADE, protocol.clone());
     }
     headers.insert(HOST, host_value(to));
+    if kept == ForwardedFor::Replace {
+        headers.remove(X_FORWARDED_FOR);
+    }
     forwarded_for(headers, client);
     upgrade
+}
+
+/// Puts a rule's headers on a request, in place of the client's own of the same names. Those that Azure refuses are
+/// left out.
+pub(super) fn insert(headers: &mut HeaderMap, insertions: &[HeaderInsertion]) {
+    for insertion in insertions.iter().filter(|insertion| insertion.refusal().is_none()) {
+        let name = HeaderName::from_bytes(insertion.name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&insertion.value)) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// Takes off an origin's answer what was meant for the proxy.

@@ -23,6 +23,7 @@ use super::answer::Answer;
 use super::body::{Body, BodyEnd, Meter, Streamed};
 use super::guard::{Guard, Link, Stop};
 use super::headers;
+use super::imitate::{self, Packing};
 use super::records::{About, Opened};
 use super::session::{Ask, Permitted, Session, Tunnel, close_gently};
 use super::upstream::Upstream;
@@ -199,14 +200,18 @@ impl Connection {
                 return Err(self.session.refusal(refused.reason, refused.rule_name(), &asked.to).into());
             }
         };
-        let upgrade = headers::for_upstream(&mut request, &asked.to, self.session.client.ip());
+        let http = self.session.core.shared.config.http;
+        let client = self.session.client.ip();
+        let upgrade = headers::for_upstream(&mut request, &asked.to, client, http.forwarded_for);
+        headers::insert(request.headers_mut(), permitted.headers_to_insert());
+        let packing = imitate::request(&mut request, http.rewrite);
         let opened = self.session.record_allowed(asked.ask(), &permitted, None).await;
         let meter = Rc::new(Meter::default());
         match self.upstream.send(request, &asked.to, &mut permitted, &meter).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Ok(self.switch(response, upgrade, opened, permitted, asked).await?)
             }
-            Ok(response) => Ok(self.stream_back(response, meter, opened)),
+            Ok(response) => Ok(self.stream_back(response, packing, meter, opened)),
             Err(reason) => Err(self.failed(reason, meter.bytes(), opened, &asked.to).into()),
         }
     }
@@ -292,7 +297,13 @@ impl Connection {
     }
 
     /// The answer's head now, its body as it comes; the flow is closed with it.
-    fn stream_back(&self, response: Response<Incoming>, sent: Rc<Meter>, opened: Opened) -> Response<Body> {
+    fn stream_back(
+        &self,
+        response: Response<Incoming>,
+        packing: Packing,
+        sent: Rc<Meter>,
+        opened: Opened,
+    ) -> Response<Body> {
         let (mut head, body) = response.into_parts();
         headers::for_client(&mut head.headers);
         head.version = Version::HTTP_11;
@@ -311,7 +322,7 @@ impl Connection {
             session.close(opened, [sent.bytes(), received.bytes()], by, why);
             link.finished();
         });
-        Response::from_parts(head, Body::Streamed(body))
+        imitate::response(head, packing, body)
     }
 
     /// The upstream failed, or the client's own body was not clean.

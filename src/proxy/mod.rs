@@ -19,6 +19,7 @@ mod headers;
 mod http;
 #[cfg(target_os = "linux")]
 mod icmp;
+mod imitate;
 mod inspect;
 mod intake;
 mod limit;
@@ -31,6 +32,7 @@ mod session;
 mod shared;
 mod socks5;
 mod udp;
+mod unpack;
 mod upstream;
 mod worker;
 

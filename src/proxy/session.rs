@@ -15,7 +15,7 @@ use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Verdi
 use crate::net::dial::{dial, dial_udp};
 use crate::net::dns::FqdnTable;
 use crate::net::relay::{End, Relayed, Side, relay, reset_when_dropped};
-use crate::policy::{Address, Decision, Direction, Permit, Query, Translated};
+use crate::policy::{Address, Decision, Direction, HeaderInsertion, Permit, Query, Translated};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
 use super::answer::Answer;
@@ -72,6 +72,11 @@ impl Permitted {
     /// True where an application rule decided by name: then the first bytes have to bear it out.
     pub(super) fn is_looked_into(&self) -> bool {
         !self.permit.bypasses_firewall() && !self.permit.is_network_rule()
+    }
+
+    /// What the rule that allowed it adds to its requests.
+    pub(super) fn headers_to_insert(&self) -> &[HeaderInsertion] {
+        self.permit.decision().rule.map_or(&[], |rule| self.active.policy.headers_to_insert(rule))
     }
 
     fn is_inbound(&self) -> bool {

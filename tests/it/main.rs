@@ -48,3 +48,4 @@ mod soak;
 mod support;
 #[cfg(target_os = "linux")]
 mod udp;
+mod wire;
