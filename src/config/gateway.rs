@@ -1,19 +1,19 @@
 //! The gateway's and the DNS proxy's settings: as a file says them, as flags do, and what both come to.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::flow::Profile;
-use crate::policy::DnatDeny;
+use crate::policy::{AddressRange, DnatDeny};
 
 use super::error::{Findings, Problem};
 use super::kernel::{Interface, Mark};
 use super::load::{Overrides, Purpose};
 use super::reader::Section;
 use super::resolved::{
-    DeniedTcp, DeniedUdp, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules, Synthetic,
-    SyntheticNames,
+    DeniedTcp, DeniedUdp, DnsMode, DnsProxyConfig, GatewayConfig, HandOver, HostWithoutPort, KernelRules, Snat,
+    Synthetic, SyntheticNames,
 };
 use super::settings::{given, many, one, read_each, read_word};
 use super::values;
@@ -32,6 +32,9 @@ pub(super) struct GatewaySettings {
     denied_udp: Option<DeniedUdp>,
     host_without_port: Option<HostWithoutPort>,
     dnat_deny: Option<DnatDeny>,
+    snat: Option<Snat>,
+    /// Of a policy only.
+    private_ranges: Option<Vec<AddressRange>>,
 }
 
 impl GatewaySettings {
@@ -48,6 +51,8 @@ impl GatewaySettings {
             denied_udp: read_word(gateway.text("denied_udp"), values::DENIED_UDP, findings),
             host_without_port: read_word(gateway.text("host_without_port"), values::HOSTS_WITHOUT_PORT, findings),
             dnat_deny: read_word(gateway.text("dnat_deny"), values::DNAT_DENIES, findings),
+            snat: read_word(gateway.text("snat"), values::SNATS, findings),
+            private_ranges: None,
         }
     }
 
@@ -78,7 +83,20 @@ impl GatewaySettings {
             denied_udp: self.denied_udp.or(file.denied_udp),
             host_without_port: self.host_without_port.or(file.host_without_port),
             dnat_deny: self.dnat_deny.or(file.dnat_deny),
+            snat: self.snat.or(file.snat),
+            private_ranges: None,
         }
+    }
+
+    /// Where it listens, without the port; None where there is no gateway.
+    pub(super) fn addresses(&self) -> Option<Vec<IpAddr>> {
+        let listen = self.listen.as_ref().filter(|listen| !listen.is_empty())?;
+        Some(listen.iter().map(SocketAddr::ip).collect())
+    }
+
+    /// Those of a policy.
+    pub(super) fn or_private_ranges(self, ranges: Option<Vec<AddressRange>>) -> GatewaySettings {
+        GatewaySettings { private_ranges: ranges, ..self }
     }
 
     pub(super) fn resolve(self, profile: Profile) -> GatewayConfig {
@@ -94,6 +112,8 @@ impl GatewaySettings {
             denied_udp,
             host_without_port,
             dnat_deny,
+            snat,
+            private_ranges,
         } = self;
         let (tcp, udp) = usual_denials(profile, purpose);
         GatewayConfig {
@@ -107,6 +127,10 @@ impl GatewaySettings {
             denied_udp: denied_udp.unwrap_or(udp),
             host_without_port: host_without_port.unwrap_or_default(),
             dnat_deny: dnat_deny.unwrap_or_default(),
+            keeps_client: match snat.unwrap_or_default() {
+                Snat::Policy => private_ranges.unwrap_or_default(),
+                Snat::Always => Vec::new(),
+            },
         }
     }
 }
@@ -150,6 +174,12 @@ impl DnsProxySettings {
             mode: read_word(one("--dns-mode", dns_mode), values::DNS_MODES, findings),
             synthetic: synthetic.and_then(|text| text.read(findings, |text| values::synthetic(text))),
         }
+    }
+
+    /// Port 53 of these addresses, where nobody said anything.
+    pub(super) fn or_listen(self, addresses: Option<Vec<IpAddr>>) -> DnsProxySettings {
+        let on_53 = |addresses: Vec<IpAddr>| addresses.into_iter().map(|addr| SocketAddr::new(addr, 53)).collect();
+        DnsProxySettings { listen: self.listen.or(addresses.map(on_53)), ..self }
     }
 
     pub(super) fn over(self, file: DnsProxySettings) -> DnsProxySettings {

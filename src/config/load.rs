@@ -14,6 +14,7 @@ use crate::policy::{
 
 use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Source, Texts};
 use super::file::{self, File, FileRules};
+use super::honoured::Honoured;
 use super::options::nearest;
 use super::resolved::{Config, Credentials, PolicySource, SourceOrigin};
 use super::settings::{ResolvedSettings, Settings, many};
@@ -185,7 +186,8 @@ impl Loader {
 
     /// A file's parent, then its own rules, then the policies that it lists.
     fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
-        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } = rules;
+        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } =
+            rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         if let Some(base) = base_policy {
             self.add_reference(&base, &folder, Twice::Shared);
@@ -299,7 +301,8 @@ impl Loader {
     fn finish(mut self, settings: Settings) -> Result<Loaded, ConfigErrors> {
         let credentials = settings.credentials_file.as_ref().and_then(|file| self.read_credentials(file));
         let token = settings.token_file.as_ref().and_then(|file| self.read_token(file));
-        let settings = settings.with_secrets(credentials, token);
+        let honoured = Honoured::of(&self.policies);
+        let settings = settings.with_secrets(credentials, token).over_policies(honoured, &mut self.findings);
         let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
         let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
         let mut findings = self.findings;

@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod gateway;
+mod honoured;
 mod kernel;
 mod load;
 mod options;

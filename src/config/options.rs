@@ -167,6 +167,12 @@ pub const OPTIONS: &[Opt] = &[
         Default("\"ignored\""),
         "A network rule that denies what a DNAT rule allowed is `ignored`, or `overrides` it.",
     ),
+    opt(
+        "gateway.snat",
+        Choice(|| words(values::SNATS)),
+        Default("\"policy\""),
+        "Whom destinations of network rules see: the client where a policy names them private (`policy`, TPROXY only), or Egret (`always`).",
+    ),
     opt("limits", Table, Optional, "Bounds on what clients can take."),
     opt(
         "limits.connections",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::flow::{Host, HostName, Profile};
-use crate::policy::{DnatDeny, PrivateAddresses, RuleSet, Switches};
+use crate::policy::{AddressRange, DnatDeny, PrivateAddresses, RuleSet, Switches};
 
 use super::kernel::{Interface, Mark};
 
@@ -112,6 +112,19 @@ pub struct GatewayConfig {
     pub denied_udp: DeniedUdp,
     pub host_without_port: HostWithoutPort,
     pub dnat_deny: DnatDeny,
+    /// Destinations that see the client's own address: of flows by network rules, where the kernel hands over by
+    /// TPROXY. Azure does not translate those either.
+    pub keeps_client: Vec<AddressRange>,
+}
+
+/// Which destinations see the gateway's address instead of the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Snat {
+    /// All but the private ranges that a policy names (`snat.privateRanges`). Where it names none, all: a lab's servers
+    /// seldom have a route back to its clients.
+    #[default]
+    Policy,
+    Always,
 }
 
 /// How the kernel hands connections over.

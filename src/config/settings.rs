@@ -8,6 +8,7 @@ use crate::policy::PrivateAddresses;
 
 use super::error::{Findings, Place, Placed, Problem};
 use super::gateway::{DnsProxySettings, GatewaySettings};
+use super::honoured::Honoured;
 use super::load::Overrides;
 use super::reader::Section;
 use super::resolved::{
@@ -56,6 +57,14 @@ pub(super) fn read_each<T>(
     make: impl Fn(&str) -> Result<T, Problem>,
 ) -> Vec<T> {
     texts.iter().filter_map(|text| text.read(findings, |text| make(text))).collect()
+}
+
+/// `system` alone is an empty list: nobody else's.
+fn read_name_servers(texts: &[Placed<String>], findings: &mut Findings) -> Vec<SocketAddr> {
+    match texts {
+        [only] if only.value == "system" => Vec::new(),
+        texts => read_each(texts, findings, values::name_server),
+    }
 }
 
 fn read_placed<T>(
@@ -124,7 +133,7 @@ impl Settings {
 
     fn read_dns(&mut self, dns: &Section, findings: &mut Findings) {
         self.dns_proxy = DnsProxySettings::of_file(dns, findings);
-        self.dns_servers = dns.list("servers").map(|texts| read_each(&texts, findings, values::name_server));
+        self.dns_servers = dns.list("servers").map(|texts| read_name_servers(&texts, findings));
         self.resolve = read_each(&dns.items("resolve"), findings, values::resolve_entry);
         self.connect_to = read_each(&dns.items("connect_to"), findings, values::connect_to);
     }
@@ -201,7 +210,7 @@ impl Settings {
             token: one("--admin-token", admin_token).and_then(|text| text.read(findings, |text| values::token(text))),
             gateway,
             dns_proxy,
-            dns_servers: given(servers).map(|texts| read_each(&texts, findings, values::name_server)),
+            dns_servers: given(servers).map(|texts| read_name_servers(&texts, findings)),
             resolve: read_each(&many("--resolve", resolve), findings, values::resolve_entry),
             connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
             on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
@@ -238,6 +247,27 @@ impl Settings {
             on_log_error: self.on_log_error.or(file.on_log_error),
             sinks: sinks(self.sinks, self.log_format, file.sinks),
             log_format: None,
+        }
+    }
+
+    /// Puts what the policies in force say where nobody else said anything.
+    pub(super) fn over_policies(self, honoured: Honoured, findings: &mut Findings) -> Settings {
+        let Honoured { listen, dns_servers, dns_proxy, private_ranges } = honoured;
+        let place = Place::Flag("--policy");
+        if let (None, Some(servers)) = (&self.dns_servers, &dns_servers) {
+            let each: Vec<String> = servers.iter().map(|server| server.ip().to_string()).collect();
+            let what = format!("names are resolved by {}, as the policy says", each.join(", "));
+            findings.warn(&place, Problem::new(what).mend("for this machine's own name servers: --dns-server system"));
+        }
+        let placed = |addr| Placed { value: addr, place: place.clone() };
+        let listen = listen.map(|addrs| addrs.into_iter().map(placed).collect());
+        let dns_proxy_listen = self.gateway.addresses().filter(|_| dns_proxy);
+        Settings {
+            listen: self.listen.or(listen),
+            dns_servers: self.dns_servers.or(dns_servers),
+            dns_proxy: self.dns_proxy.or_listen(dns_proxy_listen),
+            gateway: self.gateway.or_private_ranges(private_ranges),
+            ..self
         }
     }
 

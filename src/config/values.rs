@@ -13,7 +13,7 @@ use super::error::Problem;
 use super::options::{nearest, quoted};
 use super::resolved::{
     ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnsMode, EchMode, ForwardedFor, HandOver, HostWithoutPort,
-    KernelRules, LogFormat, LogTarget, OnLogError, ResolveOverride, Rewrite,
+    KernelRules, LogFormat, LogTarget, OnLogError, ResolveOverride, Rewrite, Snat,
 };
 
 /// Words with what they mean.
@@ -49,6 +49,7 @@ pub(super) const ECH_MODES: Words<EchMode> = &[("deny", EchMode::Deny), ("allow-
 pub(super) const FORWARDED_FOR: Words<ForwardedFor> =
     &[("append", ForwardedFor::Append), ("replace", ForwardedFor::Replace)];
 pub(super) const REWRITES: Words<Rewrite> = &[("minimal", Rewrite::Minimal), ("azure", Rewrite::Azure)];
+pub(super) const SNATS: Words<Snat> = &[("policy", Snat::Policy), ("always", Snat::Always)];
 pub(super) const HAND_OVERS: Words<HandOver> = &[("tproxy", HandOver::Tproxy), ("redirect", HandOver::Redirect)];
 pub(super) const KERNEL_RULES: Words<KernelRules> = &[("manage", KernelRules::Manage), ("leave", KernelRules::Leave)];
 pub(super) const DENIED_TCP: Words<DeniedTcp> = &[("silence", DeniedTcp::Silence), ("reset", DeniedTcp::Reset)];

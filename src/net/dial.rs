@@ -1,7 +1,7 @@
 //! Dialling, for those who own a permit.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -9,7 +9,9 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::flow::Reason;
-use crate::policy::Permit;
+use crate::policy::{AddressRange, Permit};
+
+use super::listener::set_transparent;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
@@ -30,11 +32,27 @@ impl DialError {
     }
 }
 
+/// What a socket that dials looks like.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) mark: Option<u32>,
+    /// The address that these destinations are to see instead of this machine's own, and the destinations.
+    pub(crate) client: Option<(IpAddr, &'a [AddressRange])>,
+}
+
+impl Source<'_> {
+    fn addr_towards(&self, to: SocketAddr) -> Option<SocketAddr> {
+        let (client, ranges) = self.client?;
+        let seen = client.is_ipv4() == to.is_ipv4() && ranges.iter().any(|range| range.contains(to.ip()));
+        seen.then_some(SocketAddr::new(client, 0))
+    }
+}
+
 /// Addresses that are tried at most: how many there are is for DNS to say, how long it takes is not.
 const MAX_ADDRS: usize = 4;
 
 /// Connects to the first of the judged addresses that answers, `each` allowed for every one of the first four. Tells
-/// which one it was. The sockets carry `mark`, where there is one.
+/// which one it was. The sockets are bound and marked as `source` says.
 ///
 /// # Errors
 ///
@@ -43,11 +61,11 @@ pub(crate) async fn dial(
     _permit: &Permit,
     addrs: impl Iterator<Item = SocketAddr>,
     each: Duration,
-    mark: Option<u32>,
+    source: Source<'_>,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
     let mut last = DialError::NoAddress;
     for addr in addrs.take(MAX_ADDRS) {
-        match timeout(each, connect(addr, mark)).await {
+        match timeout(each, connect(addr, source)).await {
             Ok(Ok(stream)) => {
                 no_delay(&stream);
                 return Ok((stream, addr));
@@ -60,10 +78,14 @@ pub(crate) async fn dial(
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever calls it holds a permit for the address")]
-async fn connect(addr: SocketAddr, mark: Option<u32>) -> io::Result<TcpStream> {
-    let Some(mark) = mark else { return TcpStream::connect(addr).await };
+async fn connect(addr: SocketAddr, source: Source<'_>) -> io::Result<TcpStream> {
+    let Some(mark) = source.mark else { return TcpStream::connect(addr).await };
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     set_mark(&SockRef::from(&socket), mark)?;
+    if let Some(client) = source.addr_towards(addr) {
+        set_transparent(&SockRef::from(&socket), client)?;
+        socket.bind(client)?;
+    }
     socket.connect(addr).await
 }
 

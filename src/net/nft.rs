@@ -46,6 +46,15 @@ pub(crate) struct Spec {
     own: OwnTraffic,
     /// Their destinations are handed over although they may be this machine itself.
     inbound: Vec<DnatRule>,
+    answers: Answers,
+}
+
+/// To whom servers answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    ToEgret,
+    /// To clients as well: what belongs to a connection of Egret's comes here all the same.
+    ToClients,
 }
 
 /// Where Egret listens, at most once a family. What comes in the other family is dropped.
@@ -132,6 +141,7 @@ impl Spec {
             clients: if names.is_empty() { Clients::AllForwarded } else { Clients::Interfaces(names) },
             own: if gateway.local { OwnTraffic::Filtered } else { OwnTraffic::LeftAlone },
             inbound: translations(rules),
+            answers: if gateway.keeps_client.is_empty() { Answers::ToEgret } else { Answers::ToClients },
         };
         match (spec.mode, spec.loopback_listener()) {
             (HandOver::Redirect, Some(addr)) if spec.has_other_clients() => Err(SpecError::Loopback(addr)),

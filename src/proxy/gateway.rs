@@ -57,7 +57,7 @@ fn is_looked_into(refused: &Refused, port: u16) -> bool {
 /// is reset.
 async fn pass(session: &Session, stream: TcpStream, mut permitted: Permitted, ask: Ask<'_>) -> Outcome {
     let opened = session.record_allowed(ask, &permitted, None).await;
-    match session.dial(&mut permitted).await {
+    match session.dial_as_client(&mut permitted).await {
         Ok(origin) => {
             let (via, to, path, client) = (ask.via, ask.to.clone(), None, stream);
             let (early, moved) = ([Vec::new(), Vec::new()], [0, 0]);

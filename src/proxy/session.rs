@@ -3,7 +3,7 @@
 //! Front-ends differ only in how they learn where a flow wants to go and in how they show a refusal. Every
 //! flow is decided here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 
+use crate::config::{GatewayConfig, HandOver};
 use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::net::dial::{dial, dial_udp};
+use crate::net::dial::{Source, dial, dial_udp};
 use crate::net::dns::FqdnTable;
 use crate::net::relay::{End, Relayed, Side, relay, reset_when_dropped};
-use crate::policy::{Address, Decision, Direction, HeaderInsertion, Permit, Query, Translated};
+use crate::policy::{Address, AddressRange, Decision, Direction, HeaderInsertion, Permit, Query, Translated};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
 use super::answer::Answer;
@@ -286,9 +287,26 @@ impl Session {
 
     /// Connects, and remembers which address it was: that one is judged again when the policy changes.
     pub(super) async fn dial(&self, permitted: &mut Permitted) -> Result<TcpStream, Reason> {
+        self.dial_from(permitted, None).await
+    }
+
+    /// The same for a flow that was handed over whole: private destinations see the client's own address, where the
+    /// policy has them so and a network rule decided (azure-docs, snat-private-range.md).
+    pub(super) async fn dial_as_client(&self, permitted: &mut Permitted) -> Result<TcpStream, Reason> {
+        let GatewayConfig { keeps_client, mode, .. } = &self.core.shared.gateway;
+        let keeps = permitted.permit.is_network_rule() && *mode == HandOver::Tproxy && !keeps_client.is_empty();
+        self.dial_from(permitted, keeps.then_some((self.client.ip(), keeps_client.as_slice()))).await
+    }
+
+    async fn dial_from(
+        &self,
+        permitted: &mut Permitted,
+        client: Option<(IpAddr, &[AddressRange])>,
+    ) -> Result<TcpStream, Reason> {
         let each = self.core.shared.config.timeouts.connect;
         let addrs = permitted.routes.iter().map(|route| route.addr);
-        let (stream, dialled) = dial(&permitted.permit, addrs, each, self.core.shared.mark).await.map_err(|error| {
+        let source = Source { mark: self.core.shared.mark, client };
+        let (stream, dialled) = dial(&permitted.permit, addrs, each, source).await.map_err(|error| {
             self.core.counters.connect_failures.add(1);
             tracing::info!(%error, "a permitted destination was not reached");
             error.reason()

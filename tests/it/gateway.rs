@@ -69,6 +69,29 @@ fn a_network_rule_lets_any_port_and_protocol_through() {
     });
 }
 
+/// No SNAT towards what a policy has as private: the server sees the client itself.
+#[test]
+fn private_destinations_see_the_client() {
+    let private = "[settings.snat]\nprivate_ranges = [\"198.51.100.7/32\", \"2001:db8:2::7/128\"]\n";
+    let always = format!("{private}[gateway]\nsnat = \"always\"\n");
+    let interface = format!("{private}[gateway]\ninterfaces = [\"inside\"]\n");
+    let rules = ["--allow=tcp://198.51.100.0/24:25", "--allow=tcp://[2001:db8:2::/64]:25", "--allow=https://ok.test"];
+    let cases = [(private, true), (always.as_str(), false), (interface.as_str(), true)];
+    for (config, kept) in cases {
+        Gateway::both(config, &rules, |gateway| {
+            for (to, private) in [("198.51.100.7:25", true), ("[2001:db8:2::7]:25", true), ("198.51.100.8:25", false)] {
+                let listener = gateway.net.origin.enter(|| TcpListener::bind(to).unwrap());
+                let mut client = gateway.net.connect(to);
+                let (mut server, seen) = listener.accept().unwrap();
+                let is_client = seen.ip() == client.addr().ip();
+                assert_eq!(is_client, kept && private && gateway.how == HandOver::Tproxy, "{config} {to} {seen}");
+                server.write_all(b"hello").unwrap();
+                assert_eq!(client.bytes(5), b"hello");
+            }
+        });
+    }
+}
+
 /// A destination that a network rule allows and that is not there looks like one that is not there.
 /// An end would say that the file is whole.
 #[test]

@@ -12,7 +12,7 @@ const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 /// Each with its mend.
 pub(crate) fn warnings(spec: &Spec) -> Vec<String> {
-    let Spec { mode, listeners: _, mark: _, clients, own: _, inbound } = spec;
+    let Spec { mode, listeners: _, mark: _, clients, own: _, inbound, answers: _ } = spec;
     let interfaces: &[Interface] = match clients {
         Clients::AllForwarded => &[],
         Clients::Interfaces(names) => names,

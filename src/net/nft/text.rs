@@ -9,7 +9,7 @@ use crate::flow::PortSet;
 use crate::policy::{AddressSet, DnatRule};
 
 use super::routing::Family;
-use super::{Clients, OwnTraffic, Spec, TABLE};
+use super::{Answers, Clients, OwnTraffic, Spec, TABLE};
 
 /// There or not, the table is gone after this.
 pub(super) const REMOVAL: &str = "add table inet egret\ndelete table inet egret\n";
@@ -58,6 +58,10 @@ impl std::fmt::Display for Chain {
 
 fn prerouting(spec: &Spec) -> Chain {
     let mut rules = vec![past_own(spec)];
+    if spec.mode == HandOver::Tproxy && spec.answers == Answers::ToClients {
+        let mark = spec.mark.routing();
+        rules.push(format!("meta l4proto tcp socket transparent 1 meta mark set {mark:#x} accept"));
+    }
     if !inbound(spec).rules.is_empty() {
         rules.push("iifname != \"lo\" jump inbound".to_owned());
     }
