@@ -26,6 +26,7 @@ mod mssql;
 mod pac;
 mod peek;
 mod pulse;
+mod rates;
 mod records;
 mod session;
 mod shared;
