@@ -71,7 +71,7 @@ fn read_placed<T>(
 }
 
 fn read_categories(texts: Vec<Placed<String>>, findings: &mut Findings) -> Vec<Placed<Category>> {
-    let read = |text| read_placed(text, findings, |text| values::pick(Category::WORDS, text));
+    let read = |text| read_placed(text, findings, values::log_category);
     texts.into_iter().filter_map(read).collect()
 }
 

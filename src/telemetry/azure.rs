@@ -166,3 +166,73 @@ fn write_json(out: &mut Vec<u8>, record: &impl Serialize) {
     serde_json::to_writer(&mut *out, record).expect("plain structs to a Vec cannot fail");
     out.push(b'\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::{allowed, closed, denied, fqdn_failure};
+    use super::*;
+    use crate::policy::{
+        About, Action, ApplicationRule, FqdnPattern, Policy, PolicyRules, Priority, PrivateAddresses, RuleCollection,
+        RuleCollectionGroup, RuleName, RuleSet, Rules, Spot, WebCategory,
+    };
+    use serde_json::Value;
+
+    /// The records of this shape in all categories but those that are off where nothing is chosen.
+    fn written(shape: Shape, entry: &Entry<'_>) -> Vec<Value> {
+        let writer = AzureWriter { shape, resource_id: "/x".into(), categories: Categories::default() };
+        let mut out = Vec::new();
+        writer.write(&mut out, &mut Clock::new(), entry);
+        String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn rule_of_category() -> Arc<RuleName> {
+        let members = Arc::from([FqdnPattern::parse("*.test").unwrap()]);
+        let rule = ApplicationRule {
+            name: "games".to_owned(),
+            categories: vec![WebCategory { name: "Games".to_owned(), members }],
+            about: About::default(),
+            ..ApplicationRule::default()
+        };
+        let priority = Priority::try_from(100).unwrap();
+        let rules = Rules::Application(Action::Allow, vec![rule]);
+        let collection = RuleCollection { name: "web".to_owned(), priority, rules, at: Spot::default() };
+        let collections = vec![collection];
+        let group = RuleCollectionGroup { name: "g".to_owned(), priority, collections, at: Spot::default() };
+        let policy = PolicyRules { name: "lab".to_owned(), groups: vec![group], ..PolicyRules::default() };
+        let set = RuleSet { policies: vec![policy], ..RuleSet::default() };
+        Policy::compile(set.into(), PrivateAddresses::Allow).rule_names()[0].clone()
+    }
+
+    #[test]
+    fn the_category_of_the_rule_is_told() {
+        let record = FlowRecord { rule: Some(rule_of_category()), ..allowed() };
+        let [structured] = written(Shape::Structured, &Entry::Flow(&record)).try_into().unwrap();
+        assert_eq!(structured["properties"]["WebCategory"], "Games");
+        let [legacy] = written(Shape::Legacy, &Entry::Flow(&record)).try_into().unwrap();
+        let msg = legacy["properties"]["msg"].as_str().unwrap();
+        assert!(msg.ends_with("Rule Collection: web. Rule: games. Web Category: Games"), "{msg}");
+        let [none] = written(Shape::Structured, &Entry::Flow(&allowed())).try_into().unwrap();
+        assert_eq!(none["properties"]["WebCategory"], "");
+    }
+
+    #[test]
+    fn each_rule_has_its_failure() {
+        let mut failure = fqdn_failure();
+        failure.rules.push(rule_of_category());
+        for (rules, expected) in [(failure.rules.clone(), &["allow git", "games"][..]), (Vec::new(), &[""])] {
+            let failure = FqdnFailureRecord { rules, ..failure.clone() };
+            let records = written(Shape::Structured, &Entry::FqdnFailure(&failure));
+            let rules: Vec<&str> = records.iter().map(|it| it["properties"]["Rule"].as_str().unwrap()).collect();
+            assert_eq!(rules, expected);
+            assert_eq!(written(Shape::Legacy, &Entry::FqdnFailure(&failure)).len(), expected.len());
+        }
+    }
+
+    #[test]
+    fn decisions_and_no_ends() {
+        for shape in [Shape::Structured, Shape::Legacy] {
+            assert_eq!(written(shape, &Entry::Close(&closed())), [Value::Null; 0]);
+            assert_eq!(written(shape, &Entry::Flow(&denied())).len(), 1);
+        }
+    }
+}
