@@ -11,6 +11,7 @@ pub mod logs;
 pub mod note;
 #[cfg(test)]
 #[path = "../../tests/it/support/azure_tables.rs"]
+#[expect(unreachable_pub, reason = "the integration tests have it too")]
 mod tables;
 #[cfg(test)]
 mod tests;

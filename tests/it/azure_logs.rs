@@ -111,93 +111,106 @@ fn assert_tables(records: &[Value], expected: &[&str]) {
     assert_eq!(written, expected.iter().copied().collect());
 }
 
+/// Egret as a proxy with a name server that knows one name, and an origin that echoes.
+struct Lab {
+    egret: Egret,
+    names: Upstream,
+    origin: Origin,
+    dns: SocketAddr,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let names = Upstream::start(|reply, _| match reply.queries[0].name().to_ascii().as_str() {
+            "found.test." => Some(with_addresses(reply, &[[192, 0, 2, 7].into()], 60)),
+            _ => Some(with_soa(reply, ResponseCode::NXDomain, 60)),
+        });
+        let (origin, dns) = (Origin::echo(), free_addr());
+        let flags = [names.flag(), format!("--dns={dns}"), format!("--connect-to=::{}", origin.addr)];
+        let egret = Egret::with_config(&(sinks(&every_category()) + POLICY), &flags);
+        Lab { egret, names, origin, dns }
+    }
+
+    /// The record of a client's flow.
+    fn of(&self, client: SocketAddr, category: &str) -> Value {
+        record(&self.egret, category, "SourcePort", client.port())
+    }
+
+    fn denied(&self, request: impl AsRef<[u8]>, category: &str) -> Value {
+        self.of(client_of(&self.egret, request, 470), category)
+    }
+
+    fn assert_applications(&self) -> Client {
+        let mut allowed = Client::tunnel(self.egret.addr, "ok.test:443");
+        let hello = Hello::of("ok.test").bytes();
+        allowed.send(&hello);
+        assert_eq!(allowed.bytes(hello.len()), hello);
+        let columns = ["Protocol", "DestinationPort", "Fqdn", "TargetUrl", "Action", "ActionReason"];
+        let properties = self.of(allowed.addr(), "AZFWApplicationRule");
+        assert_eq!(shown(&properties, &columns), "HTTPS|443|ok.test||Allow|");
+        assert_eq!(shown(&properties, &RULE), "lab|group|web|ok");
+        assert_eq!(shown(&properties, &["IsTlsInspected", "WebCategory", "IsExplicitProxyRequest"]), "false||true");
+        let properties = self.denied(connect("evil.test:443"), "AZFWApplicationRule");
+        assert_eq!(shown(&properties, &columns), "HTTPS|443|evil.test||Deny|Default Action");
+        assert_eq!(shown(&properties, &RULE), "|||");
+        let properties = self.denied(get("http://evil.test/a?secret", "evil.test"), "AZFWApplicationRule");
+        assert_eq!(shown(&properties, &columns), "HTTP|80|evil.test|http://evil.test/a|Deny|Default Action");
+        allowed
+    }
+
+    fn assert_networks(&self) {
+        let columns = ["Protocol", "DestinationIp", "DestinationPort", "Action", "ActionReason", "Rule"];
+        let properties = self.denied(connect("203.0.113.9:22"), "AZFWNetworkRule");
+        assert_eq!(shown(&properties, &columns), "TCP|203.0.113.9|22|Deny|Default Action|");
+        let properties = self.denied(connect("198.51.100.8:443"), "AZFWNetworkRule");
+        assert_eq!(shown(&properties, &columns), "TCP|198.51.100.8|443|Deny||no");
+        let ssh = Client::tunnel(self.egret.addr, "198.51.100.9:22");
+        assert_eq!(self.of(ssh.addr(), "AZFWNetworkRule")["Rule"], "ssh");
+    }
+
+    fn assert_names(&self) {
+        assert_eq!(ask(self.dns, &question("found.test.", RecordType::A)).answers.len(), 1);
+        let properties = record(&self.egret, "AZFWDnsQuery", "QueryName", "found.test.");
+        let columns =
+            ["QueryType", "QueryClass", "Protocol", "DnssecOkBit", "EDNS0BufferSize", "ResponseCode", "ErrorNumber"];
+        assert_eq!(shown(&properties, &columns), "A|IN|udp|false|512|NOERROR|0");
+        for (fqdn, has_it) in [("gone.test", "lab|group|net|gone"), ("lost.test", "lab|group|in|lost")] {
+            let properties = record(&self.egret, "AZFWFqdnResolveFailure", "Fqdn", fqdn);
+            assert_eq!(shown(&properties, &RULE), has_it);
+            let server = shown(&properties, &["ServerIp", "ServerPort"]);
+            assert_eq!(server, self.names.addr.to_string().replace(':', "|"));
+            let error = properties["Error"].as_str().unwrap();
+            assert!(error.starts_with(&format!("lookup {fqdn} on {}: ", self.names.addr)), "{error}");
+        }
+    }
+
+    /// Keeps this flow fast until it is told.
+    fn assert_fat(&self, client: &mut Client) {
+        let chunk = vec![7; 64 * 1024];
+        let fat = eventually("a flow is fast", || {
+            client.send(&chunk);
+            client.bytes(chunk.len());
+            lines(&self.egret, "azure.log").into_iter().find(|record| record["category"] == "AZFWFatFlow")
+        });
+        let columns = ["Protocol", "SourceIp", "SourcePort", "DestinationIp", "DestinationPort"];
+        let ends = [client.addr(), self.origin.addr].map(|addr| format!("{}|{}", addr.ip(), addr.port()));
+        assert_eq!(shown(&fat["properties"], &columns), format!("TCP|{}", ends.join("|")));
+        assert!(fat["properties"]["FlowRate"].as_f64().unwrap() >= 1.0, "{fat}");
+    }
+}
+
 #[test]
 fn every_table_but_those_of_dnat() {
-    let names = Upstream::start(|reply, _| match reply.queries[0].name().to_ascii().as_str() {
-        "found.test." => Some(with_addresses(reply, &[[192, 0, 2, 7].into()], 60)),
-        _ => Some(with_soa(reply, ResponseCode::NXDomain, 60)),
-    });
-    let origin = Origin::echo();
-    let dns = free_addr();
-    let flags = [names.flag(), format!("--dns={dns}"), format!("--connect-to=::{}", origin.addr)];
-    let config = sinks(&every_category()) + POLICY;
-    let egret = Egret::with_config(&config, &flags);
-    assert_eq!(ask(dns, &question("found.test.", RecordType::A)).answers.len(), 1);
-
-    let mut allowed = Client::tunnel(egret.addr, "ok.test:443");
-    let hello = Hello::of("ok.test").bytes();
-    allowed.send(&hello);
-    assert_eq!(allowed.bytes(hello.len()), hello);
-    let denied = client_of(&egret, connect("evil.test:443"), 470);
-    let by_request = client_of(&egret, get("http://evil.test/a?secret", "evil.test"), 470);
-    let by_default = client_of(&egret, connect("203.0.113.9:22"), 470);
-    let by_rule = client_of(&egret, connect("198.51.100.8:443"), 470);
-    let ssh = Client::tunnel(egret.addr, "198.51.100.9:22");
-
-    let application = ["Protocol", "DestinationPort", "Fqdn", "TargetUrl", "Action", "ActionReason"];
-    let of = |client: SocketAddr, category: &str| record(&egret, category, "SourcePort", client.port());
-    let properties = of(allowed.addr(), "AZFWApplicationRule");
-    assert_eq!(shown(&properties, &application), "HTTPS|443|ok.test||Allow|");
-    assert_eq!(shown(&properties, &RULE), "lab|group|web|ok");
-    assert_eq!(shown(&properties, &["IsTlsInspected", "WebCategory", "IsExplicitProxyRequest"]), "false||true");
-    let properties = of(denied, "AZFWApplicationRule");
-    assert_eq!(shown(&properties, &application), "HTTPS|443|evil.test||Deny|Default Action");
-    assert_eq!(shown(&properties, &RULE), "|||");
-    let properties = of(by_request, "AZFWApplicationRule");
-    assert_eq!(shown(&properties, &application), "HTTP|80|evil.test|http://evil.test/a|Deny|Default Action");
-
-    let network = ["Protocol", "DestinationIp", "DestinationPort", "Action", "ActionReason", "Rule"];
-    let properties = of(by_default, "AZFWNetworkRule");
-    assert_eq!(shown(&properties, &network), "TCP|203.0.113.9|22|Deny|Default Action|");
-    let properties = of(by_rule, "AZFWNetworkRule");
-    assert_eq!(shown(&properties, &network), "TCP|198.51.100.8|443|Deny||no");
-    assert_eq!(of(ssh.addr(), "AZFWNetworkRule")["Rule"], "ssh");
-
-    let properties = record(&egret, "AZFWDnsQuery", "QueryName", "found.test.");
-    let query =
-        ["QueryType", "QueryClass", "Protocol", "DnssecOkBit", "EDNS0BufferSize", "ResponseCode", "ErrorNumber"];
-    assert_eq!(shown(&properties, &query), "A|IN|udp|false|512|NOERROR|0");
-    for (fqdn, names_it) in [("gone.test", "lab|group|net|gone"), ("lost.test", "lab|group|in|lost")] {
-        let properties = record(&egret, "AZFWFqdnResolveFailure", "Fqdn", fqdn);
-        assert_eq!(shown(&properties, &RULE), names_it);
-        let server = shown(&properties, &["ServerIp", "ServerPort"]);
-        assert_eq!(server, names.addr.to_string().replace(':', "|"));
-        let error = properties["Error"].as_str().unwrap();
-        assert!(error.starts_with(&format!("lookup {fqdn} on {}: ", names.addr)), "{error}");
-    }
-
-    let (client, chunk) = (allowed.addr(), vec![7; 64 * 1024]);
-    let fat = eventually("a flow is fast", || {
-        allowed.send(&chunk);
-        allowed.bytes(chunk.len());
-        lines(&egret, "azure.log").into_iter().find(|record| record["category"] == "AZFWFatFlow")
-    });
-    let ends = ["Protocol", "SourceIp", "SourcePort", "DestinationIp", "DestinationPort"];
-    let origin_ends =
-        |from: SocketAddr, to: SocketAddr| format!("{}|{}|{}|{}", from.ip(), from.port(), to.ip(), to.port());
-    assert_eq!(shown(&fat["properties"], &ends), format!("TCP|{}", origin_ends(client, origin.addr)));
-    assert!(fat["properties"]["FlowRate"].as_f64().unwrap() >= 1.0, "{fat}");
-
-    drop(ssh);
+    let lab = Lab::new();
+    lab.assert_names();
+    lab.assert_networks();
+    let mut allowed = lab.assert_applications();
+    lab.assert_fat(&mut allowed);
     allowed.finish();
     allowed.rest();
-    record(&egret, "AZFWFlowTrace", "Flag", "FIN-ACK");
-    let (records, legacy) = ended(egret);
-    let traces: Vec<String> = of_category(&records, "AZFWFlowTrace")
-        .filter(|properties| {
-            [&properties["SourcePort"], &properties["DestinationPort"]].contains(&&client.port().into())
-        })
-        .map(|properties| shown(properties, &["SourcePort", "Flag", "Action", "ActionReason"]))
-        .collect();
-    let up = format!("{}|", client.port());
-    let expected = [("SYN-ACK", false), ("FIN", true), ("FIN-ACK", false)];
-    assert_eq!(traces.len(), expected.len(), "{traces:?}");
-    for (trace, (flag, is_up)) in traces.iter().zip(expected) {
-        assert!(
-            trace.ends_with(&format!("|{flag}|Log|Additional TCP Log")) && trace.starts_with(&up) == is_up,
-            "{trace}"
-        );
-    }
+    let client = allowed.addr();
+    let (records, legacy) = ended(lab.egret);
+    assert_traced(&records, client);
     let sums = of_category(&records, "AZFWNetworkRuleAggregation");
     let sums: BTreeSet<String> =
         sums.map(|sum| shown(sum, &["DestinationIp", "Action", "IsDefaultRule", "NetworkRuleCount"])).collect();
@@ -207,6 +220,21 @@ fn every_table_but_those_of_dnat() {
     let rest: Vec<&str> = every_category().into_iter().filter(|category| !by_dnat.contains(category)).collect();
     assert_tables(&records, &rest);
     assert_legacy(&legacy, client);
+}
+
+/// A client that came, spoke, and said good-bye first.
+fn assert_traced(records: &[Value], client: SocketAddr) {
+    let port: Value = client.port().into();
+    let of_client = |properties: &&Value| [&properties["SourcePort"], &properties["DestinationPort"]].contains(&&port);
+    let traced: Vec<String> = of_category(records, "AZFWFlowTrace")
+        .filter(of_client)
+        .map(|properties| {
+            let way = if properties["SourcePort"] == port { "up" } else { "down" };
+            format!("{way} {}", shown(properties, &["Flag", "Action", "ActionReason"]))
+        })
+        .collect();
+    let expected = ["down SYN-ACK", "up FIN", "down FIN-ACK"];
+    assert_eq!(traced, expected.map(|packet| format!("{packet}|Log|Additional TCP Log")));
 }
 
 /// The legacy lines of the flows above.
