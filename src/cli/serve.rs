@@ -278,7 +278,7 @@ pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {
 }
 
 pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
-    let LogConfig { sinks, on_error } = log;
+    let LogConfig { sinks, on_error, categories, fat_flow_every } = log;
     TelemetryConfig {
         sinks: sinks.iter().map(sink).collect(),
         run: RunId::random(),
@@ -288,6 +288,8 @@ pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> Telemetry
             OnLogError::Refuse => OnError::Refuse,
         },
         resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
+        categories: *categories,
+        fat_flow_every: *fat_flow_every,
         tally: None,
     }
 }

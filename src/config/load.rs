@@ -59,6 +59,7 @@ pub struct Overrides {
     /// `--log-format`: for the sinks of `--log`; without any, for all.
     pub log_format: Option<String>,
     pub log_on_error: Option<String>,
+    pub log_categories: Vec<String>,
     pub listen: Vec<String>,
     pub profile: Option<String>,
     pub private_addresses: Option<String>,

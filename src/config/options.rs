@@ -238,6 +238,18 @@ pub const OPTIONS: &[Opt] = &[
         Default("\"serve\""),
         "While a log cannot be written: `serve` and count what is lost, or `refuse` new flows.",
     ),
+    opt(
+        "log.categories",
+        List,
+        Optional,
+        "What `azure` and `azure-legacy` write, by the names of Azure's diagnostic settings, such as `AZFWFlowTrace`; of a format of which none is named, the usual ones.",
+    ),
+    opt(
+        "log.fat_flow_every",
+        Duration,
+        Default("\"3m\""),
+        "How often flows are looked at for `AZFWFatFlow`, which has those of 1 Mbps and more.",
+    ),
     opt("log.sink", Tables, Optional, "One destination of records; standard output where none is given."),
     opt("log.sink.target", Text, Required, "`stdout` or a file, relative to this file."),
     opt(

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::azure::category::{Categories, Category};
 use crate::flow::Profile;
 use crate::policy::PrivateAddresses;
 
@@ -42,6 +44,8 @@ pub(super) struct Settings {
     resolve: Vec<ResolveEntry>,
     connect_to: Vec<ConnectTo>,
     on_log_error: Option<OnLogError>,
+    log_categories: Option<Vec<Placed<Category>>>,
+    fat_flow_every: Option<Duration>,
     sinks: Vec<Placed<LogSink>>,
     /// For all sinks; of flags only.
     log_format: Option<LogFormat>,
@@ -74,6 +78,11 @@ fn read_placed<T>(
 ) -> Option<Placed<T>> {
     let value = text.read(findings, |text| make(text))?;
     Some(Placed { value, place: text.place })
+}
+
+fn read_categories(texts: Vec<Placed<String>>, findings: &mut Findings) -> Vec<Placed<Category>> {
+    let read = |text| read_placed(text, findings, values::log_category);
+    texts.into_iter().filter_map(read).collect()
 }
 
 fn read_listeners(texts: Vec<Placed<String>>, findings: &mut Findings) -> Vec<Placed<SocketAddr>> {
@@ -140,6 +149,9 @@ impl Settings {
 
     fn read_log(&mut self, log: &Section, findings: &mut Findings) {
         self.on_log_error = read_word(log.text("on_error"), values::ON_LOG_ERROR, findings);
+        self.log_categories = log.list("categories").map(|texts| read_categories(texts, findings));
+        self.fat_flow_every =
+            log.text("fat_flow_every").and_then(|text| text.read(findings, |text| values::duration(text)));
         for sink in log.tables("sink", findings) {
             let format = read_word(sink.text("format"), values::LOG_FORMATS, findings).unwrap_or(LogFormat::Auto);
             let read = |text: &str| values::log_target(text, sink.folder());
@@ -171,6 +183,7 @@ impl Settings {
             log,
             log_format,
             log_on_error,
+            log_categories,
             listen,
             profile,
             private_addresses,
@@ -214,6 +227,7 @@ impl Settings {
             resolve: read_each(&many("--resolve", resolve), findings, values::resolve_entry),
             connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
             on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
+            log_categories: given(many("--log-categories", log_categories)).map(|it| read_categories(it, findings)),
             sinks,
             log_format,
             ..Settings::default()
@@ -245,6 +259,8 @@ impl Settings {
             resolve: standing(self.resolve, file.resolve),
             connect_to: joined(self.connect_to, file.connect_to),
             on_log_error: self.on_log_error.or(file.on_log_error),
+            log_categories: self.log_categories.or(file.log_categories),
+            fat_flow_every: file.fat_flow_every,
             sinks: sinks(self.sinks, self.log_format, file.sinks),
             log_format: None,
         }
@@ -309,6 +325,8 @@ impl Settings {
             resolve,
             connect_to,
             on_log_error,
+            log_categories,
+            fat_flow_every,
             sinks,
             service_endpoints: _,
             listen: _,
@@ -333,6 +351,8 @@ impl Settings {
             log: LogConfig {
                 sinks: sinks.into_iter().map(|sink| sink.value).collect(),
                 on_error: on_log_error.unwrap_or_default(),
+                categories: categories(log_categories.unwrap_or_default(), findings),
+                fat_flow_every: fat_flow_every.unwrap_or(FAT_FLOW_EVERY),
             },
         }
     }
@@ -454,6 +474,18 @@ fn usual_private_addresses(profile: Profile) -> PrivateAddresses {
         Profile::Azure => PrivateAddresses::Allow,
         Profile::Strict => PrivateAddresses::Deny,
     }
+}
+
+/// As Azure's (azure-docs, enable-top-ten-and-flow-trace).
+const FAT_FLOW_EVERY: Duration = Duration::from_secs(180);
+
+/// Nobody is to wait for records that never come.
+fn categories(named: Vec<Placed<Category>>, findings: &mut Findings) -> Categories {
+    for Placed { value, place } in named.iter().filter(|named| !named.value.is_emulated()) {
+        findings.warn(place, Problem::new(format!("`{}` is not emulated: it has no records", value.name())));
+    }
+    let named: Vec<Category> = named.into_iter().map(|named| named.value).collect();
+    Categories::chosen(&named)
 }
 
 /// A format given by a flag is for the flags' own sinks, or for all where flags name no sink.

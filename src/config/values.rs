@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::azure::category::Category;
 use crate::flow::{Host, HostName, Profile, Protocol, parse_port};
 use crate::policy::{Action, AppProtocol, DnatDeny, IpProtocols, PrivateAddresses};
 
@@ -259,6 +260,14 @@ pub(super) fn token(text: &str) -> Result<String, Problem> {
         "" => Err(Problem::new("the token is empty")),
         token => Ok(token.to_owned()),
     }
+}
+
+/// A category of Azure's diagnostic settings. Many leave out what all of them begin with.
+pub(super) fn log_category(text: &str) -> Result<Category, Problem> {
+    pick(Category::WORDS, text).map_err(|problem| match pick(Category::WORDS, &format!("AZFW{text}")) {
+        Ok(category) => problem.mend(format!("did you mean \"{}\"?", category.name())),
+        Err(_) => problem,
+    })
 }
 
 /// `stdout` or a file, relative to `folder`.

@@ -95,7 +95,7 @@ impl std::fmt::Display for RulePlace<'_> {
 
 impl<'a> From<&'a RuleName> for RulePlace<'a> {
     fn from(name: &'a RuleName) -> RulePlace<'a> {
-        let RuleName { policy, group, collection, rule } = name;
+        let RuleName { policy, group, collection, rule, .. } = name;
         RulePlace { policy, group, collection, rule }
     }
 }

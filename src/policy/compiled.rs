@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 
 use std::net::IpAddr;
 
-use crate::flow::{AddrClass, HostName, Protocol, Reason, Verdict};
+use crate::flow::{AddrClass, Host, HostName, Protocol, Reason, Verdict};
 
 use super::applications::{ApplicationIndex, ApplicationQuery, Near};
-use super::decision::{Address, Decision, Direction, Query, RuleId, RuleName};
+use super::categories::Sharing;
+use super::decision::{Address, Decision, Direction, Query, RuleId, RuleKind, RuleName};
 use super::endpoints::EndpointIndex;
 use super::guard::Guard;
 use super::insertion::HeaderInsertion;
@@ -18,7 +19,7 @@ use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
 use super::switches::{DnatDeny, Switches};
-use super::tree::{Action, RuleSet, Translated};
+use super::tree::{Action, RuleSet, Translated, WebCategory};
 use super::walk::{Explanation, walk};
 
 /// A rule set, compiled. Asking it allocates nothing and costs much the same however many rules there are.
@@ -225,6 +226,27 @@ impl Policy {
         &self.network_fqdns
     }
 
+    /// The names that DNAT rules lead to.
+    pub fn translated_fqdns(&self) -> impl Iterator<Item = &HostName> {
+        self.translations.iter().filter_map(|translated| match &translated.host {
+            Host::Name(name) => Some(name),
+            Host::Addr(_) => None,
+        })
+    }
+
+    /// The network and DNAT rules that have this name for a destination, in the order of evaluation. Looks at every
+    /// rule.
+    pub fn rules_with_fqdn(&self, name: &HostName) -> Vec<Arc<RuleName>> {
+        let ordered = in_order(&self.rules);
+        let has_it = |rule: AnyRule<'_>| match rule {
+            AnyRule::Network(_, rule) => rule.fqdns.contains(name),
+            AnyRule::Dnat(rule) => matches!(&rule.translated.host, Host::Name(to) if to == name),
+            AnyRule::Application(..) | AnyRule::Infrastructure(_) => false,
+        };
+        let named = ordered.iter().zip(&self.names).filter(|(rule, _)| has_it(rule.rule));
+        named.map(|(_, name)| name.clone()).collect()
+    }
+
     /// Could some rule, or a service endpoint, allow this client something by this name? Rules that look at addresses
     /// alone do not count.
     pub fn could_allow_name(&self, name: &HostName, client: Option<IpAddr>) -> bool {
@@ -335,6 +357,7 @@ fn kind_of(rule: AnyRule<'_>) -> Kind {
 
 /// Rules of one collection share the collection's names.
 fn names_of(rules: &[OrderedRule<'_>]) -> Vec<Arc<RuleName>> {
+    let mut sharing = Sharing::default();
     let mut names: Vec<Arc<RuleName>> = Vec::with_capacity(rules.len());
     for rule in rules {
         let like_last = |get: fn(&RuleName) -> &Arc<str>, text: &str| {
@@ -346,10 +369,27 @@ fn names_of(rules: &[OrderedRule<'_>]) -> Vec<Arc<RuleName>> {
             group: like_last(|name| &name.group, rule.group),
             collection: like_last(|name| &name.collection, rule.collection),
             rule: Arc::from(rule.rule.name()),
+            kind: rule_kind(rule.rule),
+            categories: sharing.of(categories_of(rule.rule)),
         };
         names.push(Arc::new(name));
     }
     names
+}
+
+fn rule_kind(rule: AnyRule<'_>) -> RuleKind {
+    match rule {
+        AnyRule::Dnat(_) => RuleKind::Dnat,
+        AnyRule::Network(..) => RuleKind::Network,
+        AnyRule::Application(..) | AnyRule::Infrastructure(_) => RuleKind::Application,
+    }
+}
+
+fn categories_of(rule: AnyRule<'_>) -> &[WebCategory] {
+    match rule {
+        AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => &rule.categories,
+        AnyRule::Dnat(_) | AnyRule::Network(..) => &[],
+    }
 }
 
 fn application_ports(rules: &[OrderedRule<'_>]) -> Vec<u16> {

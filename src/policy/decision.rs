@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
 
+use super::categories::RuleCategories;
 use super::tree::Translated;
 
 /// One flow, as far as it is known when the question is put.
@@ -84,13 +85,24 @@ impl<'a> Query<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(pub u32);
 
-/// A rule's names, for logs and reports.
+/// A rule as logs and reports speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleName {
     pub policy: Arc<str>,
     pub group: Arc<str>,
     pub collection: Arc<str>,
     pub rule: Arc<str>,
+    pub kind: RuleKind,
+    /// Of an application rule that names web categories.
+    pub categories: RuleCategories,
+}
+
+/// The type of a rule's collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RuleKind {
+    Dnat,
+    Network,
+    Application,
 }
 
 impl std::fmt::Display for RuleName {

@@ -6,6 +6,7 @@
 
 mod address;
 mod applications;
+mod categories;
 mod chains;
 mod compiled;
 mod decision;
@@ -25,8 +26,9 @@ mod tree;
 mod walk;
 
 pub use address::{AddressError, AddressRange, AddressSet, NamedKind, NamedRanges};
+pub use categories::RuleCategories;
 pub use compiled::Policy;
-pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleName};
+pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleKind, RuleName};
 pub use guard::PrivateAddresses;
 pub use insertion::{HeaderInsertion, InsertionError};
 pub use order::{AnyRule, OrderedRule, in_order};

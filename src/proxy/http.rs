@@ -310,6 +310,10 @@ impl Connection {
         let (session, link) = (self.session.clone(), self.link.clone());
         let limit = session.timeouts().idle;
         let received = Rc::new(Meter::default());
+        if opened.is_measured() {
+            let (sent, received) = (sent.clone(), received.clone());
+            opened.moves(move || sent.bytes() + received.bytes());
+        }
         let body = Streamed::new(body, limit, received.clone()).on_end(move |end| {
             let killed = session.core.shared.lifecycle.kill.is_cancelled();
             let (by, why) = match end {

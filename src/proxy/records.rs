@@ -23,12 +23,27 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// From now on it moves bytes: so many, both ways, whenever that is asked.
+    pub(super) fn moves(&self, moved: impl Fn() -> u64 + 'static) {
+        if let Some(rates) = &self.core.rates {
+            rates.moves(self.id, moved);
+        }
+    }
+
+    /// True where it matters how fast it is.
+    pub(super) fn is_measured(&self) -> bool {
+        self.core.rates.is_some() && !self.bypassed
+    }
+
     fn end(&mut self, bytes_up: u64, bytes_down: u64, closed_by: ClosedBy, why: CloseWhy) {
         self.closed = true;
         self.core.counters.bytes_up.add(bytes_up);
         self.core.counters.bytes_down.add(bytes_down);
         if self.bypassed {
             return;
+        }
+        if let Some(rates) = &self.core.rates {
+            rates.closed(self.id);
         }
         let (ts, flow, duration) = (Timestamp::now(), self.id, self.since.elapsed());
         let record = CloseRecord { ts, flow, bytes_up, bytes_down, duration, closed_by, why };
@@ -71,6 +86,9 @@ impl Session {
         let (id, bypassed) = (record.flow, record.bypassed());
         let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, closed: false };
         self.core.counters.flow(record.via, record.verdict, record.reason);
+        if let (Some(rates), false) = (&self.core.rates, bypassed) {
+            rates.opened(&record);
+        }
         self.core.recorder.record(Event::Flow(record)).await;
         opened
     }

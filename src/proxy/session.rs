@@ -3,6 +3,7 @@
 //! Front-ends differ only in how they learn where a flow wants to go and in how they show a refusal. Every
 //! flow is decided here.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -332,11 +333,12 @@ impl Session {
         let early = std::mem::take(&mut tunnel.early);
         let Tunnel { via, to, path, permitted, client, origin, .. } = &*tunnel;
         let ask = Ask { via: *via, to, protocols: &[], path: path.as_deref() };
+        let progress = measured(&tunnel.opened);
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;
         let relayed = {
             let cut = pin!(self.cut(ask, permitted));
-            relay(client, origin, idle, early, cut).await
+            relay(client, origin, idle, early, progress.as_deref(), cut).await
         };
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
@@ -461,6 +463,16 @@ fn names_of<'a>(fqdns: &'a FqdnTable, ask: Ask<'_>) -> &'a [HostName] {
         Host::Addr(addr) => fqdns.names_of(addr.to_canonical()),
         Host::Name(_) => &[],
     }
+}
+
+/// Where to write down how far a flow is, if that matters.
+fn measured(opened: &Opened) -> Option<Rc<Cell<u64>>> {
+    opened.is_measured().then(|| {
+        let progress = Rc::new(Cell::new(0));
+        let shared = progress.clone();
+        opened.moves(move || shared.get());
+        progress
+    })
 }
 
 fn closed_by(side: Side) -> ClosedBy {

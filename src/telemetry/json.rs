@@ -108,7 +108,7 @@ impl Value for &Seen<HostName> {
 
 impl Value for &RuleName {
     fn write(self, out: &mut Vec<u8>) {
-        let RuleName { policy, group, collection, rule } = self;
+        let RuleName { policy, group, collection, rule, kind: _, categories: _ } = self;
         let mut names = Object::begin(out);
         names.field("policy", &**policy);
         names.field("group", &**group);
@@ -146,9 +146,11 @@ fn dns(line: &mut Object<'_>, record: &DnsRecord) {
 }
 
 fn fqdn_failure(line: &mut Object<'_>, record: &FqdnFailureRecord) {
-    let FqdnFailureRecord { ts: _, fqdn, error } = record;
+    let FqdnFailureRecord { ts: _, fqdn, server, error, rules } = record;
     line.field("fqdn", fqdn.as_str());
+    line.field("server", *server);
     line.field("error", &**error);
+    line.field("rules", rules.as_slice());
 }
 
 fn reload(line: &mut Object<'_>, record: &ReloadRecord) {
@@ -209,7 +211,7 @@ mod tests {
             r#"{"v":1,"kind":"flow","seq":3,"ts":"2026-11-21T21:14:03.500000Z","run":"0000beef","flow":7,"via":"connect","client":"127.0.0.1:51000","proto":"https","host":"ok.test","port":443,"sni":"ok.test","dst":"192.0.2.7:443","verdict":"allow","reason":"application-rule","rule":{"policy":"lab","group":"group","collection":"web","rule":"allow ok"},"profile":"azure","policy_hash":"c0ffee"}"#,
             r#"{"v":1,"kind":"close","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","flow":7,"bytes_up":517,"bytes_down":12000,"duration_ms":1500,"closed_by":"origin","reason":"eof"}"#,
             r#"{"v":1,"kind":"dns","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","client":"10.12.3.5:7943","proto":"udp","id":8951,"name":"ok.test.","type":"AAAA","class":"IN","request_bytes":58,"dnssec_ok":false,"edns_bytes":512,"rcode":"NOERROR","flags":"qr,rd,ra","response_bytes":135,"duration_us":4987,"error":null}"#,
-            r#"{"v":1,"kind":"fqdn-failure","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","fqdn":"git.test","error":"no answer in time"}"#,
+            r#"{"v":1,"kind":"fqdn-failure","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","fqdn":"git.test","server":"192.0.2.53:53","error":"no answer in time","rules":[{"policy":"lab","group":"group","collection":"net","rule":"allow git"}]}"#,
             r#"{"v":1,"kind":"reload","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","ok":false,"policy_hash":"c0ffee","error":"no\nsuch file"}"#,
             r#"{"v":1,"kind":"end","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","counts":{"allowed":1,"denied":2,"bypassed":3,"closed":1,"reloads":4,"lost":5}}"#,
         ];

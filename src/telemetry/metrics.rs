@@ -351,7 +351,7 @@ fn rules(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     // Nothing keeps two rules from having the same names, and a series may be there only once.
     let mut shown: BTreeMap<[&str; 4], u64> = BTreeMap::new();
     for (name, count) in hits.totals().filter(|(_, count)| *count > 0).take(MAX_RULE_SERIES) {
-        let RuleName { policy, group, collection, rule } = name;
+        let RuleName { policy, group, collection, rule, .. } = name;
         *shown.entry([policy, group, collection, rule]).or_default() += count;
     }
     let counted = shown.into_iter().map(|([policy, group, collection, rule], count)| {
@@ -396,12 +396,13 @@ mod tests {
     use super::super::record::tests::{allowed, start};
     use super::super::{Event, OnError, RunId, Telemetry, TelemetryConfig};
     use super::*;
+    use crate::azure::category::Categories;
+    use crate::policy::RuleKind;
     use std::collections::BTreeSet;
     use std::time::Duration;
 
     fn rule(rule: &str) -> Arc<RuleName> {
-        let rule = rule.into();
-        Arc::new(RuleName { policy: "lab".into(), group: "g".into(), collection: "c\"x\"".into(), rule })
+        Arc::new(RuleName { group: "g".into(), ..super::super::record::tests::rule(RuleKind::Network, "c\"x\"", rule) })
     }
 
     /// Two cores that both counted, after a log of one flow.
@@ -413,6 +414,8 @@ mod tests {
             start: start(),
             on_error: OnError::Serve,
             resource_id,
+            categories: Categories::default(),
+            fat_flow_every: Duration::from_secs(180),
             tally: None,
         };
         let telemetry = Telemetry::start(config).unwrap();

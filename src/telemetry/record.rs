@@ -297,12 +297,27 @@ impl Transport {
     }
 }
 
-/// A name of a network rule that does not resolve. Written when it begins, and not again until it did resolve.
+/// A name of a network or DNAT rule that does not resolve. Written when it begins, and not again until it did resolve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FqdnFailureRecord {
     pub ts: Timestamp,
     pub fqdn: HostName,
+    /// The name server that was asked last, where one was.
+    pub server: Option<SocketAddr>,
     pub error: Box<str>,
+    /// Those that have the name.
+    pub rules: Vec<Arc<RuleName>>,
+}
+
+/// A flow that moved much since it was last looked at. In Azure's tables only, and not numbered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FatFlowRecord {
+    pub ts: Timestamp,
+    pub client: ClientAddr,
+    pub protocol: Protocol,
+    pub dst: SocketAddr,
+    /// Both ways together.
+    pub bits_per_second: u64,
 }
 
 /// A reload that was asked for, done or refused.
@@ -322,6 +337,7 @@ pub enum Event {
     Close(CloseRecord),
     Dns(DnsRecord),
     FqdnFailure(FqdnFailureRecord),
+    FatFlow(FatFlowRecord),
     Reload(ReloadRecord),
 }
 
@@ -341,6 +357,7 @@ pub struct Counts {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::policy::{RuleCategories, RuleKind};
 
     /// A denied CONNECT to `evil.test:443`.
     pub(crate) fn denied() -> FlowRecord {
@@ -363,10 +380,20 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn rule(kind: RuleKind, collection: &str, rule: &str) -> RuleName {
+        RuleName {
+            policy: "lab".into(),
+            group: "group".into(),
+            collection: collection.into(),
+            rule: rule.into(),
+            kind,
+            categories: RuleCategories::default(),
+        }
+    }
+
     /// The same client's CONNECT to `ok.test:443`, allowed by an application rule.
     pub(crate) fn allowed() -> FlowRecord {
-        let rule =
-            RuleName { policy: "lab".into(), group: "group".into(), collection: "web".into(), rule: "allow ok".into() };
+        let rule = rule(RuleKind::Application, "web", "allow ok");
         FlowRecord {
             host: Some(Host::parse("ok.test").unwrap().into()),
             sni: Some(HostName::parse("ok.test").unwrap().into()),
@@ -416,7 +443,9 @@ pub(crate) mod tests {
 
     pub(crate) fn fqdn_failure() -> FqdnFailureRecord {
         let fqdn = HostName::parse("git.test").unwrap();
-        FqdnFailureRecord { ts: asked().ts, fqdn, error: "no answer in time".into() }
+        let rules = vec![Arc::new(rule(RuleKind::Network, "net", "allow git"))];
+        let server = Some("192.0.2.53:53".parse().unwrap());
+        FqdnFailureRecord { ts: asked().ts, fqdn, server, error: "no answer in time".into(), rules }
     }
 
     pub(crate) fn start() -> StartRecord {

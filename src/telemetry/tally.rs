@@ -167,7 +167,7 @@ impl Counted {
                 *self.failed.entry(*reason).or_default() += 1;
             }
             Event::Dns(record) => self.names.add(record),
-            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) => {}
+            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) | Event::FatFlow(_) => {}
         }
     }
 }

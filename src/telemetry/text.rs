@@ -160,9 +160,12 @@ fn dns(line: &mut Line<'_>, record: &DnsRecord) {
 }
 
 fn fqdn_failure(line: &mut Line<'_>, record: &FqdnFailureRecord) {
-    let FqdnFailureRecord { ts: _, fqdn, error } = record;
+    let FqdnFailureRecord { ts: _, fqdn, server: _, error, rules } = record;
     line.begin("DNS", DENY);
-    line.push(format_args!("{fqdn} of a network rule does not resolve: {}", Printable(error)));
+    line.push(format_args!("{fqdn} of a rule does not resolve: {}", Printable(error)));
+    if let Some(rule) = rules.first() {
+        line.push(format_args!("  {}", Printable(&rule.to_string())));
+    }
     line.end();
 }
 
@@ -255,7 +258,7 @@ mod tests {
         check(Entry::Dns(&unanswered()), "21:14:04 DNS   ok.test. AAAA  SERVFAIL  no answer in time\n");
         check(
             Entry::FqdnFailure(&fqdn_failure()),
-            "21:14:04 DNS   git.test of a network rule does not resolve: no answer in time\n",
+            "21:14:04 DNS   git.test of a rule does not resolve: no answer in time  lab/group/net/allow git\n",
         );
         let refused = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
         check(

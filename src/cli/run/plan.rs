@@ -73,6 +73,9 @@ pub(in crate::cli) struct Args {
     /// Shape of the flow log
     #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy")]
     log_format: Option<String>,
+    /// What the shapes azure and azure-legacy write, such as AZFWNetworkRule; more than once for several
+    #[arg(long, env = "EGRET_LOG_CATEGORIES", value_name = "CATEGORY", value_delimiter = ';')]
+    log_categories: Vec<String>,
     /// Name server; the system's where not given
     #[arg(long, env = "EGRET_DNS_SERVER", value_name = "ADDR[:PORT]", value_delimiter = ';')]
     dns_server: Vec<String>,
@@ -127,6 +130,7 @@ impl Plan {
             format,
             log,
             log_format,
+            log_categories,
             dns_server,
             dns_mode,
             policy,
@@ -141,6 +145,7 @@ impl Plan {
             purpose: Purpose::Run,
             log: given(log),
             log_format: one(log_format),
+            log_categories: given(log_categories),
             dns_servers: given(dns_server),
             dns_mode: one(dns_mode),
             // Nobody is to be refused for what only `serve` listens on.

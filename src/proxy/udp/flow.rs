@@ -190,7 +190,7 @@ async fn record(session: &Session, ask: Ask<'_>, refused: Refused) -> Denial {
 /// Serves an allowed flow. The error says that its origin is not to be reached.
 async fn serve(
     table: &Table,
-    flow: &Flow,
+    flow: &Rc<Flow>,
     session: &Session,
     ask: Ask<'_>,
     permitted: Permitted,
@@ -208,6 +208,10 @@ async fn serve(
         }
     };
     let _counted = Counted::new(table.core.clone(), |counters| &counters.udp_flows);
+    if opened.is_measured() {
+        let flow = flow.clone();
+        opened.moves(move || flow.pulse.moved().iter().sum());
+    }
     let why = carry(flow, session, ask, &permitted, &reply).await;
     session.close_connectionless(opened, flow.pulse.moved(), why);
     match why {
