@@ -97,7 +97,12 @@ pub(super) fn argument(value: &Value) -> String {
 /// What stands in the braces, where nothing stands outside of them.
 fn inside(shown: &str) -> Option<&str> {
     let inside = shown.strip_prefix('{')?.strip_suffix('}')?;
-    (!inside.contains(['{', '}'])).then_some(inside)
+    let mut open = 0i32;
+    let is_closed_early = inside.chars().any(|c| {
+        open += i32::from(c == '{') - i32::from(c == '}');
+        open < 0
+    });
+    (!is_closed_early).then_some(inside)
 }
 
 /// The text of an unknown or known text: two that read the same are the same, as they come from the same expression.
