@@ -41,7 +41,8 @@ pub(super) fn unknown_of(names: Vec<Arc<str>>, shown: String) -> Value {
 
 fn shortened(mut shown: String) -> Arc<str> {
     if shown.len() > LONGEST_SHOWN {
-        shown.truncate(shown.floor_char_boundary(LONGEST_SHOWN));
+        let end = (0..=LONGEST_SHOWN).rev().find(|end| shown.is_char_boundary(*end));
+        shown.truncate(end.unwrap_or(0));
         shown.push(CUT);
     }
     shown.into()
