@@ -9,6 +9,7 @@ pub mod json;
 pub mod legacy_logs;
 pub mod logs;
 pub mod note;
+pub mod template;
 #[cfg(test)]
 #[path = "../../tests/it/support/azure_tables.rs"]
 #[expect(unreachable_pub, reason = "the integration tests have it too")]

@@ -52,3 +52,8 @@ fn dns_query() {
 fn tds() {
     replay("tds", bodies::tds);
 }
+
+#[test]
+fn template() {
+    replay("template", bodies::template);
+}
