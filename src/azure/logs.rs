@@ -33,6 +33,15 @@ pub struct Decided<'a> {
     pub verdict: Verdict,
     pub reason: Reason,
     pub rule: Option<&'a RuleName>,
+    /// What threat intelligence knows of it.
+    pub threat: Option<Threat<'a>>,
+}
+
+/// An indicator that a flow met.
+#[derive(Debug, Clone, Copy)]
+pub struct Threat<'a> {
+    pub description: &'a str,
+    pub indicator: &'a str,
 }
 
 impl Decided<'_> {
@@ -378,6 +387,7 @@ mod tests {
             verdict: Verdict::Deny,
             reason: Reason::NotAllowed,
             rule: None,
+            threat: None,
         }
     }
 

@@ -477,6 +477,7 @@ fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id
         verdict: record.verdict,
         reason: record.reason,
         rule: record.rule.as_deref(),
+        threat: None,
     };
     if format == Format::Azure {
         write_json(out, &azure_record(&decided, resource_id));
