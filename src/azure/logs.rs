@@ -47,7 +47,7 @@ pub struct Threat<'a> {
 impl Decided<'_> {
     /// Which of the two categories a decision belongs to. A denial does not say of which type its rule was:
     /// a flow of an application protocol then counts as an application rule's, as a proxied one is in Azure.
-    fn is_network(&self) -> bool {
+    pub(super) fn is_network(&self) -> bool {
         let carried = matches!(self.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp | Protocol::Other);
         carried || self.reason == Reason::NetworkRule
     }
@@ -84,7 +84,7 @@ impl Decided<'_> {
     }
 
     /// Network rules see what carries HTTP, HTTPS and MSSQL.
-    fn network_protocol(&self) -> &'static str {
+    pub(super) fn network_protocol(&self) -> &'static str {
         match self.protocol {
             Protocol::Http | Protocol::Https | Protocol::Mssql => Protocol::Tcp.azure_name(),
             other => other.azure_name(),
@@ -92,11 +92,21 @@ impl Decided<'_> {
     }
 
     /// The destination's address as text; the host's, where that is an address; else empty.
-    fn destination_ip(&self) -> String {
+    pub(super) fn destination_ip(&self) -> String {
         match self.dst {
             Some(dst) => dst.ip().to_string(),
             None if self.host.parse::<IpAddr>().is_ok() => self.host.to_owned(),
             None => String::new(),
+        }
+    }
+
+    /// The same, an IPv6 address in brackets; the host where there is none.
+    pub(super) fn destination(&self) -> String {
+        let destination = self.destination_ip();
+        match destination.parse() {
+            Ok(IpAddr::V6(addr)) => format!("[{addr}]"),
+            _ if destination.is_empty() => self.host.to_owned(),
+            _ => destination,
         }
     }
 
@@ -319,12 +329,7 @@ fn nat_msg(msg: &mut String, decided: &Decided<'_>, translated: SocketAddr) -> s
 
 fn network_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
     let Decided { client, port, .. } = decided;
-    let destination = decided.destination_ip();
-    let destination = match destination.parse() {
-        Ok(IpAddr::V6(addr)) => format!("[{addr}]"),
-        _ if destination.is_empty() => decided.host.to_owned(),
-        _ => destination,
-    };
+    let destination = decided.destination();
     let (protocol, action) = (decided.network_protocol(), decided.action());
     write!(msg, "{protocol} request from {client} to {destination}:{port}. Action: {action}")?;
     match decided.deciding_rule() {

@@ -16,6 +16,7 @@ mod rules;
 mod settings;
 mod shorthand;
 mod target;
+mod threat;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, Position, Texts};

@@ -192,6 +192,25 @@ pub const OPTIONS: &[Opt] = &[
     opt("admin", Table, Optional, "The admin listener: health, readiness, metrics, reload."),
     opt("admin.listen", Text, Default("\"127.0.0.1:9315\""), "Address and port, or `off`."),
     opt("admin.token_file", Text, Optional, "A file with the bearer token that requests have to carry."),
+    opt("threat_intel", Table, Optional, "Threat intelligence: what the operator says of it, beside the policies."),
+    opt(
+        "threat_intel.mode",
+        Choice(|| words(values::THREAT_MODES)),
+        Optional,
+        "`off`, `alert` or `deny`, whatever the policies say; as they say, else `alert`, where not given.",
+    ),
+    opt(
+        "threat_intel.feed",
+        List,
+        Default("[]"),
+        "Files of names, addresses and URLs that are known to be bad, one a line, relative to this file.",
+    ),
+    opt(
+        "threat_intel.allow",
+        List,
+        Default("[]"),
+        "Names and addresses that are exempt, beside those that the policies exempt.",
+    ),
     opt("dns", Table, Optional, "How names become addresses."),
     opt("dns.listen", List, Optional, "Where the DNS proxy listens, UDP and TCP; without it there is none."),
     opt(
@@ -342,7 +361,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("terminate_tls", "Egret never decrypts: leave it out; target_urls then match plain HTTP only"),
     ("http_headers_to_insert", "Egret changes no request: leave it out"),
     ("description", "write it as a comment"),
-    ("threat_intel_mode", "threat intelligence is not emulated: leave it out"),
+    ("threat_intel_mode", "write `mode` in `[threat_intel]`"),
 ];
 
 /// The options that may stand in the table at `path`; the empty path is the file itself.

@@ -14,6 +14,7 @@ use super::resolved::{
     AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, Limits, LogConfig, LogFormat, LogSink,
     LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
+use super::threat::ThreatSettings;
 use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
 
 /// Settings as one origin gives them; None is what it does not speak of.
@@ -43,6 +44,7 @@ pub(super) struct Settings {
     sinks: Vec<Placed<LogSink>>,
     /// For all sinks; of flags only.
     log_format: Option<LogFormat>,
+    pub threat_intel: ThreatSettings,
 }
 
 pub(super) fn read_word<T: Copy>(text: Option<Placed<String>>, words: Words<T>, findings: &mut Findings) -> Option<T> {
@@ -97,6 +99,9 @@ impl Settings {
         if let Some(dns) = root.table("dns", findings) {
             settings.read_dns(&dns, findings);
         }
+        if let Some(threat_intel) = root.table("threat_intel", findings) {
+            settings.threat_intel = ThreatSettings::of_file(&threat_intel, findings);
+        }
         if let Some(log) = root.table("log", findings) {
             settings.read_log(&log, findings);
         }
@@ -138,7 +143,8 @@ impl Settings {
     pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> Settings {
         let (gateway, dns_proxy) =
             (GatewaySettings::of_flags(flags, findings), DnsProxySettings::of_flags(flags, findings));
-        // The loader itself reads the first five, the gateway and the DNS proxy the last seven.
+        let threat_intel = ThreatSettings::of_flags(flags, findings);
+        // The loader itself reads the first ones, the gateway and the DNS proxy the last seven.
         let Overrides {
             purpose: _,
             config: _,
@@ -202,6 +208,7 @@ impl Settings {
             on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
             sinks,
             log_format,
+            threat_intel,
             ..Settings::default()
         }
     }
@@ -232,6 +239,7 @@ impl Settings {
             on_log_error: self.on_log_error.or(file.on_log_error),
             sinks: sinks(self.sinks, self.log_format, file.sinks),
             log_format: None,
+            threat_intel: self.threat_intel.over(file.threat_intel),
         }
     }
 
@@ -280,6 +288,7 @@ impl Settings {
             admin: _,
             token_file: _,
             log_format: _,
+            threat_intel: _,
         } = self;
         let profile = profile.unwrap_or_default();
         let workers = workers.filter(|workers| *workers > 0).unwrap_or_else(cores);

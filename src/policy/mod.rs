@@ -9,6 +9,7 @@ mod applications;
 mod chains;
 mod compiled;
 mod decision;
+mod digest;
 mod endpoints;
 mod guard;
 mod names;
@@ -20,6 +21,8 @@ mod settings;
 mod sources;
 mod spot;
 mod switches;
+mod threat_index;
+mod threats;
 mod tree;
 mod walk;
 
@@ -34,6 +37,7 @@ pub use settings::{
 };
 pub use spot::Spot;
 pub use switches::{DnatDeny, Switches};
+pub use threats::{Feed, Indicator, Sign, SignError, ThreatId, ThreatIntel};
 pub use tree::{
     About, Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, HeaderInsertion, IpProtocols, NetworkRule,
     PolicyRules, Priority, PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint,

@@ -12,6 +12,7 @@ use super::address::{AddressRange, AddressSet};
 use super::pattern::{FqdnPattern, UrlPattern};
 use super::settings::PolicySettings;
 use super::spot::Spot;
+use super::threats::ThreatIntel;
 
 /// Everything that decides: policies in the order of their precedence, and what surrounds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -24,6 +25,8 @@ pub struct RuleSet {
     pub infrastructure: Vec<ApplicationRule>,
     /// Services whose flows leave by a service endpoint and never reach the firewall.
     pub service_endpoints: Vec<ServiceEndpoint>,
+    /// Asked before any rule.
+    pub threat_intel: ThreatIntel,
 }
 
 /// One firewall policy.

@@ -28,8 +28,8 @@ pub use recent::{Filter, Logged, RECENT_FLOWS};
 #[cfg(test)]
 pub(crate) use record::tests;
 pub use record::{
-    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FlowRecord, FqdnFailureRecord, ReloadRecord,
-    RunId, Seen, StartRecord, Transport,
+    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FlowRecord, FqdnFailureRecord, KnownThreat,
+    ReloadRecord, RunId, Seen, StartRecord, Transport,
 };
 pub use recorder::{Log, Recorder};
 pub use sink::{Duty, Format, OnError, SinkSpec, Target};

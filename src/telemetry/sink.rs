@@ -16,8 +16,9 @@ use super::record::{
 use super::text::Colours;
 use super::{json, text};
 use crate::azure::dns_logs::{DnsQueried, FqdnFailed, dns_record, fqdn_failure_record, legacy_dns_records};
-use crate::azure::logs::{Decided, azure_record, legacy_record};
-use crate::flow::Via;
+use crate::azure::logs::{Decided, Threat, azure_record, legacy_record};
+use crate::azure::threat_logs::{legacy_threat_record, threat_record};
+use crate::flow::{Reason, Via};
 
 /// A place for the log, and how it is written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub enum Format {
     Json,
     /// Lines for people; coloured where the target is a terminal that wants colours.
     Text,
-    /// `AZFWApplicationRule`, `AZFWNetworkRule`, `AZFWDnsQuery` and `AZFWInternalFqdnResolutionFailure`.
+    /// `AZFWApplicationRule`, `AZFWNetworkRule`, `AZFWThreatIntel`, `AZFWDnsQuery` and `AZFWInternalFqdnResolutionFailure`.
     Azure,
     /// The legacy `AzureFirewall…Rule` and `AzureFirewallDnsProxy` categories.
     AzureLegacy,
@@ -477,12 +478,20 @@ fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id
         verdict: record.verdict,
         reason: record.reason,
         rule: record.rule.as_deref(),
-        threat: None,
+        threat: record
+            .threat
+            .as_ref()
+            .map(|threat| Threat { description: &threat.description, indicator: &threat.indicator }),
     };
-    if format == Format::Azure {
-        write_json(out, &azure_record(&decided, resource_id));
-    } else {
-        write_json(out, &legacy_record(&decided, resource_id));
+    match format {
+        Format::Azure => threat_record(&decided, resource_id).iter().for_each(|record| write_json(out, record)),
+        _ => legacy_threat_record(&decided, resource_id).iter().for_each(|record| write_json(out, record)),
+    }
+    match format {
+        // No rule was looked at.
+        _ if record.reason == Reason::ThreatIntel => {}
+        Format::Azure => write_json(out, &azure_record(&decided, resource_id)),
+        _ => write_json(out, &legacy_record(&decided, resource_id)),
     }
 }
 
