@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::allowlist::{self, Builtin, Catalogue};
 use crate::policy::{ApplicationRule, Feed, PolicyRules, RuleCollection, RuleSet, Rules, ServiceEndpoint};
 
+use super::catalogue::{self, CatalogueSettings, TagFile};
 use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Source, Texts};
 use super::file::{self, File, FileRules};
 use super::options::nearest;
@@ -116,8 +117,12 @@ pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigEr
         None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
     };
     let main = match &path {
-        Some(path) => loader.read_file(path, &Place::Flag("--config")).unwrap_or_default(),
-        None => File::default(),
+        Some(path) => loader.read_main(path, overrides).unwrap_or_default(),
+        None => {
+            let said = CatalogueSettings::of_flags(overrides, &mut loader.findings);
+            loader.read_catalogue(said);
+            File::default()
+        }
     };
     let File { rules, settings, without, beside_rules: _ } = main;
     let flags = Settings::of_flags(overrides, &mut loader.findings);
@@ -321,12 +326,40 @@ impl Loader {
         Ok(Loaded { config, warnings, texts, files: self.files, admin_is_default, digest })
     }
 
+    /// The main file says what tags its own rules, and those of policies, stand for.
+    fn read_main(&mut self, path: &Path, overrides: &Overrides) -> Option<File> {
+        let flags = CatalogueSettings::of_flags(overrides, &mut self.findings);
+        let source = self.read_source(path, &Place::Flag("--config"));
+        let file = source.as_ref().map(|source| CatalogueSettings::of_file(source, &mut self.findings));
+        self.read_catalogue(flags.over(file.unwrap_or_default()));
+        Some(file::read(&source?, &self.catalogue, &mut self.findings))
+    }
+
+    fn read_catalogue(&mut self, said: CatalogueSettings) {
+        let CatalogueSettings { service_tags, tags } = said;
+        if let Some(Placed { value: path, place }) = service_tags
+            && let Some(text) = self.read_text(&path, &place)
+        {
+            catalogue::read_service_tags(&path, text, &mut self.catalogue, &mut self.findings);
+        }
+        for TagFile { name, file: Placed { value: path, place } } in tags {
+            if let Some(text) = self.read_text(&path, &place) {
+                catalogue::read_tag(&name, &path, text, &mut self.catalogue, &mut self.findings);
+            }
+        }
+    }
+
     fn read_file(&mut self, path: &Path, place: &Place) -> Option<File> {
+        let source = self.read_source(path, place)?;
+        Some(file::read(&source, &self.catalogue, &mut self.findings))
+    }
+
+    fn read_source(&mut self, path: &Path, place: &Place) -> Option<Arc<Source>> {
         let text = self.read_text(path, place)?;
         let number = u32::try_from(self.texts.len()).ok()?;
         let source = Source::new(number, path.display().to_string(), text);
         self.texts.push(Arc::clone(&source));
-        Some(file::read(&source, &self.catalogue, &mut self.findings))
+        Some(source)
     }
 
     fn read_credentials(&mut self, file: &Placed<PathBuf>) -> Option<Credentials> {

@@ -74,6 +74,18 @@ pub const OPTIONS: &[Opt] = &[
         Default("\"auto\""),
         "`auto`: the service endpoints of the built-in policies in use; `none`: no service endpoint.",
     ),
+    opt(
+        "service_tags",
+        Text,
+        Optional,
+        "A `ServiceTags_Public_….json`, relative to this file, instead of the built-in service tags.",
+    ),
+    opt(
+        "tag",
+        List,
+        Default("[]"),
+        "`NAME=FILE`: the members of an FQDN tag or web category, one a line, instead of those that are built in.",
+    ),
     opt("allow", List, Default("[]"), "Targets to allow, such as `*.contoso.com:443` or `10.1.0.0/16:1433`."),
     opt("deny", List, Default("[]"), "Targets to deny, before any that is allowed."),
     opt(

@@ -186,7 +186,7 @@ impl Value for Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{alerted, allowed, asked, closed, denied, fqdn_failure, start};
+    use super::super::record::tests::{alerted, asked, closed, denied, fqdn_failure, start};
     use super::super::record::{Escaped, Seen};
     use super::*;
     use std::collections::BTreeSet;

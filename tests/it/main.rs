@@ -46,5 +46,6 @@ mod run;
 mod run_held;
 mod soak;
 mod support;
+mod threat;
 #[cfg(target_os = "linux")]
 mod udp;
