@@ -21,6 +21,7 @@ mod answers;
 #[cfg(target_os = "linux")]
 mod bulk;
 mod cases;
+mod catalogue;
 mod cli;
 mod clients;
 mod config;

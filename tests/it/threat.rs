@@ -20,7 +20,6 @@ evil.test\tBot networks
 *.bad.test
 ok.test/kit/*,An exploit kit
 203.0.113.9 A scanner
-192.0.2.0/28 Clients
 ";
 
 /// A file of this content, which lives as long as the folder.
@@ -325,6 +324,7 @@ fn what_is_no_feed() {
 mod gateway {
     use std::net::UdpSocket;
 
+    use super::super::icmp::Ping;
     use super::super::support::gateway::{Gateway, NOBODY};
     use super::super::support::hello::{Hello, Tls};
     use super::super::support::netns::HandOver;
@@ -437,18 +437,18 @@ translated_address = \"198.51.100.7\", translated_port = 22 }] }] }]
     /// An address that comes in is known like one that is gone to.
     #[test]
     fn clients_are_known_before_dnat() {
-        let feed = Feed::of(FEED);
+        let feed = Feed::of("192.0.2.10-192.0.2.11 Clients\n");
         both(&format!("{DNAT}{RESETS}"), &feed, "deny", &[], |gateway| {
             let origin = gateway.net.origin("198.51.100.7:22", greeter);
             let client = gateway.net.assert_reset("192.0.2.1:2222", "");
             assert_eq!(gateway.egret.verdict(client), "deny threat-intel");
-            assert_eq!(gateway.egret.flows(client, 1)[0]["threat_intel"], known("deny", "192.0.2.0/28", "Clients"));
+            assert_eq!(gateway.egret.flows(client, 1)[0]["threat_intel"], known("deny", "192.0.2.10/31", "Clients"));
             assert_eq!(origin.connections(), 0);
         });
         both(DNAT, &feed, "alert", &[], |gateway| {
             let _origin = gateway.net.origin("198.51.100.7:22", greeter);
             let client = gateway.net.connect("192.0.2.1:2222");
-            assert_known(&gateway.egret, &client, "allow dnat-rule", Some("alert"), "192.0.2.0/28", "Clients");
+            assert_known(&gateway.egret, &client, "allow dnat-rule", Some("alert"), "192.0.2.10/31", "Clients");
         });
         let exempt = format!("{DNAT}[threat_intel]\nallow = [\"192.0.2.10\"]\n");
         both(&exempt, &feed, "deny", &[], |gateway| {
@@ -467,8 +467,7 @@ translated_address = \"198.51.100.7\", translated_port = 22 }] }] }]
             let Some(gateway) = Gateway::start(HandOver::Tproxy, "", &flags) else { return };
             let socket = gateway.net.client.enter(|| UdpSocket::bind("192.0.2.10:0").unwrap());
             socket.send_to(b"?", "198.51.100.7:53").unwrap();
-            let ping = ["-c1", "-W1", "198.51.100.7"];
-            gateway.net.client.command("ping").args(ping).output().unwrap();
+            Ping::new(&gateway.net, "198.51.100.7").send("198.51.100.7", 1, b"?");
             for proto in ["udp", "icmp"] {
                 let mine = |record: &Value| record["kind"] == "flow" && record["proto"] == proto;
                 let record = eventually("it is logged", || gateway.egret.records(mine).pop());
