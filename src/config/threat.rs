@@ -148,41 +148,68 @@ impl FeedReader {
     /// Reads one indicator a line, each with its description behind it if it has one.
     pub(super) fn read(&mut self, path: &Path, text: String, findings: &mut Findings) {
         let file = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let mut description: Arc<str> = format!("listed in {file}").into();
-        let usual = Arc::clone(&description);
+        let mut described = Described::of(format!("listed in {file}").into());
         let mut bad: Vec<(Range<usize>, Problem)> = Vec::new();
         let mut begin = 0;
         for line in text.split_inclusive('\n') {
-            let entry = Entry::of(line, begin);
+            if let Some(entry) = Entry::of(line, begin)
+                && let Err(problem) = self.add(&entry, &mut described)
+            {
+                bad.push((entry.span, problem));
+            }
             begin += line.len();
-            let Some(Entry { sign, span, said }) = entry else { continue };
-            if said != "" && *description != *said {
-                description = said.into();
-            }
-            let described = if said.is_empty() { &usual } else { &description };
-            match Sign::parse(sign) {
-                Ok(_) if self.indicators.len() > Feed::MOST => {
-                    bad.push((span, Problem::new(format!("there are more than {} indicators", Feed::MOST))));
-                    break;
-                }
-                Ok(sign) => self.indicators.push(Indicator { sign, description: Arc::clone(described) }),
-                Err(error) => bad.push((span, Problem::new(error.to_string()))),
-            }
-            if bad.len() == BAD_LINES {
+            if self.indicators.len() > Feed::MOST + 1 || bad.len() == BAD_LINES {
                 break;
             }
         }
-        if !bad.is_empty() {
-            // In no list of files: nothing but these errors points into it.
-            let source = Source::new(u32::MAX, path.display().to_string(), text);
-            for (span, problem) in bad {
-                findings.error(&Place::File { source: Arc::clone(&source), span, key: String::new() }, problem);
-            }
+        report(path, text, bad, findings);
+    }
+
+    fn add(&mut self, entry: &Entry<'_>, described: &mut Described) -> Result<(), Problem> {
+        let sign = Sign::parse(entry.sign).map_err(|error| Problem::new(error.to_string()))?;
+        self.indicators.push(Indicator { sign, description: described.by(entry.said) });
+        // The test name is none of the user's.
+        if self.indicators.len() > Feed::MOST + 1 {
+            return Err(Problem::new(format!("there are more than {} indicators", Feed::MOST)));
         }
+        Ok(())
     }
 
     pub(super) fn finish(self) -> Feed {
         Feed::new(self.indicators)
+    }
+}
+
+fn report(path: &Path, text: String, bad: Vec<(Range<usize>, Problem)>, findings: &mut Findings) {
+    if bad.is_empty() {
+        return;
+    }
+    // In no list of files: nothing but these errors points into it.
+    let source = Source::new(u32::MAX, path.display().to_string(), text);
+    for (span, problem) in bad {
+        findings.error(&Place::File { source: Arc::clone(&source), span, key: String::new() }, problem);
+    }
+}
+
+/// Descriptions: neighbours often share theirs.
+struct Described {
+    usual: Arc<str>,
+    last: Arc<str>,
+}
+
+impl Described {
+    fn of(usual: Arc<str>) -> Described {
+        Described { last: Arc::clone(&usual), usual }
+    }
+
+    fn by(&mut self, said: &str) -> Arc<str> {
+        if said.is_empty() {
+            return Arc::clone(&self.usual);
+        }
+        if *self.last != *said {
+            self.last = said.into();
+        }
+        Arc::clone(&self.last)
     }
 }
 

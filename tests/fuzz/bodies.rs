@@ -5,7 +5,9 @@
 
 use std::fmt::Debug;
 
+use egret::azure::service_tags as tags;
 use egret::flow::{Authority, HostName};
+use egret::policy::Sign;
 use egret::wire::ParseError;
 use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
@@ -30,6 +32,21 @@ pub fn http_head(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = parse_target("GET", text);
         let _ = parse_target("CONNECT", text);
+    }
+}
+
+/// What an indicator is shown as is the same indicator.
+pub fn threat_sign(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(sign) = Sign::parse(text) {
+        assert_eq!(Sign::parse(&sign.to_string()).as_ref(), Ok(&sign));
+    }
+}
+
+pub fn service_tags(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(tags) = tags::read(text) {
+        assert!(!tags.is_empty());
     }
 }
 

@@ -52,3 +52,13 @@ fn dns_query() {
 fn tds() {
     replay("tds", bodies::tds);
 }
+
+#[test]
+fn service_tags() {
+    replay("service_tags", bodies::service_tags);
+}
+
+#[test]
+fn threat_sign() {
+    replay("threat_sign", bodies::threat_sign);
+}
