@@ -49,11 +49,16 @@ fn nat_msg(msg: &mut String, decided: &Decided<'_>, translated: SocketAddr) -> f
     decided.deciding_rule().map_or(Ok(()), |rule| write!(msg, ". {}", RuleWords(rule)))
 }
 
-fn network_msg(msg: &mut String, decided: &Decided<'_>) -> fmt::Result {
-    let destination = match decided.destination_ip() {
+/// The address, else the host.
+pub(super) fn destination(decided: &Decided<'_>) -> String {
+    match decided.destination_ip() {
         none if none.is_empty() => decided.host.to_owned(),
         addr => bracketed(&addr),
-    };
+    }
+}
+
+fn network_msg(msg: &mut String, decided: &Decided<'_>) -> fmt::Result {
+    let destination = destination(decided);
     let (protocol, source, action) = (decided.network_protocol(), decided.source(), decided.action());
     write!(msg, "{protocol} request from {source} to {destination}:{}. Action: {action}", decided.port)?;
     match decided.deciding_rule() {

@@ -34,6 +34,15 @@ pub struct Decided<'a> {
     pub rule: Option<&'a RuleName>,
     /// The web category by which the rule matched; empty where it was no category.
     pub web_category: &'a str,
+    /// What threat intelligence knows of it.
+    pub threat: Option<Threat<'a>>,
+}
+
+/// An indicator that a flow met.
+#[derive(Debug, Clone, Copy)]
+pub struct Threat<'a> {
+    pub description: &'a str,
+    pub indicator: &'a str,
 }
 
 impl<'a> Decided<'a> {
@@ -48,7 +57,7 @@ impl<'a> Decided<'a> {
 
     /// As its rule is; where none matched, a flow of an application protocol counts as an application rule's, as a
     /// proxied one does in Azure.
-    fn is_network(&self) -> bool {
+    pub(super) fn is_network(&self) -> bool {
         let of_rule = self.rule.map(|rule| rule.kind != RuleKind::Application);
         let carried = matches!(self.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp | Protocol::Other);
         of_rule.unwrap_or(carried)
@@ -287,6 +296,7 @@ pub(super) mod tests {
             reason: Reason::NotAllowed,
             rule: None,
             web_category: "",
+            threat: None,
         }
     }
 

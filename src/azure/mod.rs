@@ -9,10 +9,12 @@ pub mod json;
 pub mod legacy_logs;
 pub mod logs;
 pub mod note;
-pub mod template;
+pub mod service_tags;
 #[cfg(test)]
 #[path = "../../tests/it/support/azure_tables.rs"]
 #[expect(unreachable_pub, reason = "the integration tests have it too")]
 mod tables;
+pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod threat_logs;

@@ -91,6 +91,11 @@ impl Texts {
         Some((source.name(), position.line, position.column))
     }
 
+    pub(super) fn place(&self, spot: Spot) -> Option<Place> {
+        let source = Arc::clone(self.0.get(spot.file()? as usize)?);
+        Some(Place::File { source, span: spot.span()?, key: String::new() })
+    }
+
     /// The whole text of the file.
     pub fn text(&self, spot: Spot) -> Option<&str> {
         self.0.get(spot.file()? as usize).map(|source| source.text())

@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::allowlist::{self, Builtin, Catalogue};
 use crate::policy::{
-    ApplicationRule, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Spot,
+    ApplicationRule, Feed, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Spot,
 };
 
+use super::catalogue::{self, CatalogueSettings, TagFile};
 use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Source, Texts};
 use super::file::{self, File, FileRules};
 use super::honoured::Honoured;
@@ -19,6 +20,7 @@ use super::options::nearest;
 use super::resolved::{Config, Credentials, PolicySource, SourceOrigin};
 use super::settings::{ResolvedSettings, Settings, many};
 use super::shorthand::Shorthand;
+use super::threat::{FeedReader, ThreatSettings};
 use super::values::{self, ServiceEndpoints};
 
 /// What a configuration is loaded for. What nobody says depends on it.
@@ -104,6 +106,8 @@ pub struct Loaded {
 const DEFAULT_FILE: &str = "egret.toml";
 /// A file larger than this is no configuration.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// A feed of threat intelligence has lines by the million.
+const MAX_FEED: u64 = 256 * 1024 * 1024;
 
 /// Loads what flags and files say. With `cwd_default`, `egret.toml` of the current folder is read if it is there
 /// and `--config` names no other.
@@ -117,8 +121,12 @@ pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigEr
         None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
     };
     let main = match &path {
-        Some(path) => loader.read_file(path, &Place::Flag("--config")).unwrap_or_default(),
-        None => File::default(),
+        Some(path) => loader.read_main(path, overrides).unwrap_or_default(),
+        None => {
+            let said = CatalogueSettings::of_flags(overrides, &mut loader.findings);
+            loader.read_catalogue(said);
+            File::default()
+        }
     };
     let File { rules, settings, without, beside_rules: _ } = main;
     let flags = Settings::of_flags(overrides, &mut loader.findings);
@@ -299,33 +307,66 @@ impl Loader {
         }
     }
 
-    fn finish(mut self, settings: Settings) -> Result<Loaded, ConfigErrors> {
+    fn finish(mut self, mut settings: Settings) -> Result<Loaded, ConfigErrors> {
         let credentials = settings.credentials_file.as_ref().and_then(|file| self.read_credentials(file));
         let token = settings.token_file.as_ref().and_then(|file| self.read_token(file));
         let honoured = Honoured::of(&self.policies);
+        let threat_settings = std::mem::take(&mut settings.threat_intel);
+        let feed = self.read_feeds(&threat_settings);
         let settings = settings.with_secrets(credentials, token).over_policies(honoured, &mut self.findings);
         let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
         let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
         let mut findings = self.findings;
+        let texts = Texts(self.texts);
+        let threat_intel = threat_settings.resolve(&self.policies, feed, &texts, &mut findings);
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, gateway, admin, dns, log } =
             settings.resolve(&mut findings);
         findings.settle(profile);
         let warnings = findings.finish(&self.files)?;
-        let rules = RuleSet { policies: self.policies, infrastructure: self.infrastructure, service_endpoints };
+        let (policies, infrastructure) = (self.policies, self.infrastructure);
+        let rules = RuleSet { policies, infrastructure, service_endpoints, threat_intel };
         let sources = self.sources;
         let config = Config { rules, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
-        Ok(Loaded { config, warnings, texts: Texts(self.texts), files: self.files, admin_is_default, digest })
+        Ok(Loaded { config, warnings, texts, files: self.files, admin_is_default, digest })
+    }
+
+    /// The main file says what tags its own rules, and those of policies, stand for.
+    fn read_main(&mut self, path: &Path, overrides: &Overrides) -> Option<File> {
+        let flags = CatalogueSettings::of_flags(overrides, &mut self.findings);
+        let source = self.read_source(path, &Place::Flag("--config"));
+        let file = source.as_ref().map(|source| CatalogueSettings::of_file(source, &mut self.findings));
+        self.read_catalogue(flags.over(file.unwrap_or_default()));
+        Some(file::read(&source?, &self.catalogue, &mut self.findings))
+    }
+
+    fn read_catalogue(&mut self, said: CatalogueSettings) {
+        let CatalogueSettings { service_tags, tags } = said;
+        if let Some(Placed { value: path, place }) = service_tags
+            && let Some(text) = self.read_text(&path, &place)
+        {
+            catalogue::read_service_tags(&path, text, &mut self.catalogue, &mut self.findings);
+        }
+        for TagFile { name, file: Placed { value: path, place } } in tags {
+            if let Some(text) = self.read_text(&path, &place) {
+                catalogue::read_tag(&name, &path, text, &mut self.catalogue, &mut self.findings);
+            }
+        }
     }
 
     fn read_file(&mut self, path: &Path, place: &Place) -> Option<File> {
+        let source = self.read_source(path, place)?;
+        Some(file::read(&source, &self.catalogue, &mut self.findings))
+    }
+
+    fn read_source(&mut self, path: &Path, place: &Place) -> Option<Arc<Source>> {
         let text = self.read_text(path, place)?;
         let number = u32::try_from(self.texts.len()).ok()?;
         let source = Source::new(number, path.display().to_string(), text);
         self.texts.push(Arc::clone(&source));
-        Some(file::read(&source, &self.catalogue, &mut self.findings))
+        Some(source)
     }
 
     fn read_credentials(&mut self, file: &Placed<PathBuf>) -> Option<Credentials> {
@@ -347,9 +388,24 @@ impl Loader {
         })
     }
 
+    fn read_feeds(&mut self, settings: &ThreatSettings) -> Feed {
+        let mut reader = FeedReader::default();
+        for Placed { value: path, place } in &settings.feeds {
+            if let Some(text) = self.read_up_to(MAX_FEED, path, place) {
+                reader.read(path, text, &mut self.findings);
+            }
+        }
+        reader.finish()
+    }
+
     fn read_text(&mut self, path: &Path, place: &Place) -> Option<String> {
+        self.read_up_to(MAX_FILE, path, place)
+    }
+
+    fn read_up_to(&mut self, most: u64, path: &Path, place: &Place) -> Option<String> {
         self.files.push(path.to_owned());
-        let text = read_limited(path).map_err(|why| Problem::new(format!("cannot read `{}`: {why}", path.display())));
+        let text =
+            read_limited(path, most).map_err(|why| Problem::new(format!("cannot read `{}`: {why}", path.display())));
         text.map_err(|problem| self.findings.error(place, problem)).ok()
     }
 }
@@ -373,12 +429,12 @@ enum Twice {
     Mistake,
 }
 
-fn read_limited(path: &Path) -> Result<String, String> {
+fn read_limited(path: &Path, most: u64) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| io_words(&error))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| io_words(&error))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err("it is larger than 16 MiB".to_owned());
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| io_words(&error))?;
+    if bytes.len() as u64 > most {
+        return Err(format!("it is larger than {} MiB", most >> 20));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

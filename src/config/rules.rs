@@ -314,7 +314,7 @@ impl RuleReader<'_> {
         let mend = match nearest(name, self.catalogue.service_tag_names().into_iter()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if name.contains('.') => "a host name belongs in `destination_fqdns`".to_owned(),
-            None => "name its addresses instead".to_owned(),
+            None => "name its addresses, or give --service-tags ServiceTags_Public_….json".to_owned(),
         };
         let what = format!("`{name}` is neither an address nor a service tag that is known here: it matches nothing");
         self.findings.doubt(&item.place, Problem::new(what).mend(mend));
@@ -341,8 +341,17 @@ impl RuleReader<'_> {
         }
         let near =
             nearest(name, self.catalogue.fqdn_tag_names().into_iter()).map(|near| format!("did you mean `{near}`?"));
-        let what = format!("`{name}` is no FQDN tag that is known here: it matches nothing");
-        self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near));
+        let problem = match self.catalogue.is_azures_fqdn_tag(name) {
+            true => {
+                let what = format!("`{name}` is an FQDN tag whose members Azure does not publish: it matches nothing");
+                Problem::new(what).mend(format!("name them in a file: --tag {name}=FILE"))
+            }
+            false => {
+                let what = format!("`{name}` is no FQDN tag that is known here: it matches nothing");
+                Problem::new(what).maybe_mend(near)
+            }
+        };
+        self.findings.doubt(&item.place, problem);
         Some(FqdnTag { name: name.to_owned(), members: Arc::from([]) })
     }
 

@@ -17,6 +17,7 @@ use super::resolved::{
     AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, HttpConfig, Limits, LogConfig, LogFormat,
     LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
+use super::threat::ThreatSettings;
 use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
 
 /// Settings as one origin gives them; None is what it does not speak of.
@@ -49,6 +50,7 @@ pub(super) struct Settings {
     sinks: Vec<Placed<LogSink>>,
     /// For all sinks; of flags only.
     log_format: Option<LogFormat>,
+    pub threat_intel: ThreatSettings,
 }
 
 pub(super) fn read_word<T: Copy>(text: Option<Placed<String>>, words: Words<T>, findings: &mut Findings) -> Option<T> {
@@ -116,6 +118,9 @@ impl Settings {
         if let Some(dns) = root.table("dns", findings) {
             settings.read_dns(&dns, findings);
         }
+        if let Some(threat_intel) = root.table("threat_intel", findings) {
+            settings.threat_intel = ThreatSettings::of_file(&threat_intel, findings);
+        }
         if let Some(log) = root.table("log", findings) {
             settings.read_log(&log, findings);
         }
@@ -164,7 +169,8 @@ impl Settings {
     pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> Settings {
         let (gateway, dns_proxy) =
             (GatewaySettings::of_flags(flags, findings), DnsProxySettings::of_flags(flags, findings));
-        // The loader itself reads the first five, the gateway and the DNS proxy the last seven.
+        let threat_intel = ThreatSettings::of_flags(flags, findings);
+        // The loader itself reads the first ones, the gateway and the DNS proxy the last seven.
         let Overrides {
             purpose: _,
             config: _,
@@ -230,6 +236,7 @@ impl Settings {
             log_categories: given(many("--log-categories", log_categories)).map(|it| read_categories(it, findings)),
             sinks,
             log_format,
+            threat_intel,
             ..Settings::default()
         }
     }
@@ -263,6 +270,7 @@ impl Settings {
             fat_flow_every: file.fat_flow_every,
             sinks: sinks(self.sinks, self.log_format, file.sinks),
             log_format: None,
+            threat_intel: self.threat_intel.over(file.threat_intel),
         }
     }
 
@@ -335,6 +343,7 @@ impl Settings {
             admin: _,
             token_file: _,
             log_format: _,
+            threat_intel: _,
         } = self;
         let profile = profile.unwrap_or_default();
         let workers = workers.filter(|workers| *workers > 0).unwrap_or_else(cores);

@@ -161,6 +161,13 @@ impl AddressSet {
         self.named.push(named);
     }
 
+    /// Adds all of another set's.
+    pub fn extend(&mut self, other: &AddressSet) {
+        self.any |= other.any;
+        self.ranges.extend(&other.ranges);
+        self.named.extend(other.named.iter().cloned());
+    }
+
     pub fn is_any(&self) -> bool {
         self.any
     }

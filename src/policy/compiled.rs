@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use sha2::{Digest, Sha256};
 
 use std::net::IpAddr;
 
@@ -12,13 +11,17 @@ use crate::flow::{AddrClass, Host, HostName, Protocol, Reason, Verdict};
 use super::applications::{ApplicationIndex, ApplicationQuery, Near};
 use super::categories::Sharing;
 use super::decision::{Address, Decision, Direction, Query, RuleId, RuleKind, RuleName};
+use super::digest::digest;
 use super::endpoints::EndpointIndex;
 use super::guard::Guard;
 use super::insertion::HeaderInsertion;
 use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
+use super::settings::ThreatMode;
 use super::switches::{DnatDeny, Switches};
+use super::threat_index::ThreatIndex;
+use super::threats::{Indicator, ThreatId};
 use super::tree::{Action, RuleSet, Translated, WebCategory};
 use super::walk::{Explanation, walk};
 
@@ -33,6 +36,8 @@ pub struct Policy {
     network: PerProtocol,
     application: ApplicationIndex,
     endpoints: EndpointIndex,
+    /// None where there is nothing to look for.
+    threats: Option<Box<ThreatIndex>>,
     /// DNAT rules come first in the order of evaluation, so a rule's number is its place here.
     translations: Vec<Translated>,
     application_ports: Vec<u16>,
@@ -72,6 +77,7 @@ impl Policy {
             network: PerProtocol::build(&network),
             application: ApplicationIndex::build(numbered()),
             endpoints: EndpointIndex::build(&rules.service_endpoints),
+            threats: ThreatIndex::build(&rules.threat_intel),
             translations: ordered.iter().filter_map(|rule| translation_of(rule.rule)).collect(),
             application_ports: application_ports(&ordered),
             network_fqdns: network_fqdns(&ordered),
@@ -87,6 +93,20 @@ impl Policy {
         if self.endpoints.matches(query) {
             return Decision::allow(Reason::ServiceEndpoint);
         }
+        match self.threat(query) {
+            Some((ThreatMode::Deny, threat)) => Decision::deny_threat(threat),
+            Some((_, threat)) => Decision { threat: Some(threat), ..self.decide_by_rules(query) },
+            None => self.decide_by_rules(query),
+        }
+    }
+
+    /// What threat intelligence knows of a flow, whatever becomes of it.
+    pub fn threat(&self, query: &Query<'_>) -> Option<(ThreatMode, ThreatId)> {
+        let threats = self.threats.as_ref()?;
+        Some((threats.mode(), threats.find(query)?))
+    }
+
+    fn decide_by_rules(&self, query: &Query<'_>) -> Decision {
         let network = NetworkQuery {
             client: query.client,
             name: query.name,
@@ -148,7 +168,7 @@ impl Policy {
         {
             return Decision::deny(Reason::InternalAddress, Some(RuleId(rule)));
         }
-        Decision { verdict, reason, rule: Some(RuleId(rule)), address_matters: false }
+        Decision { verdict, reason, rule: Some(RuleId(rule)), address_matters: false, threat: None }
     }
 
     /// The default action, with the reason that helps most.
@@ -197,6 +217,16 @@ impl Policy {
     /// What a rule adds to the requests that it allows.
     pub fn headers_to_insert(&self, rule: RuleId) -> &[HeaderInsertion] {
         self.insertions.get(&rule.0).map_or(&[], Vec::as_slice)
+    }
+
+    /// What becomes of a flow that met an indicator, and which it is. The id comes from this policy's own decision.
+    pub fn indicator(&self, threat: ThreatId) -> Option<(ThreatMode, &Indicator)> {
+        self.threats.as_ref().map(|threats| (threats.mode(), threats.feed().get(threat)))
+    }
+
+    /// May an address alone be denied by threat intelligence?
+    pub fn denies_known_addresses(&self) -> bool {
+        self.threats.as_ref().is_some_and(|it| it.mode() == ThreatMode::Deny && it.knows_addresses())
     }
 
     /// Is there a DNAT rule at all?
@@ -410,17 +440,7 @@ fn application_ports(rules: &[OrderedRule<'_>]) -> Vec<u16> {
 
 /// The digest of everything that decides, through the same `Hash` that compares rule sets.
 fn hash_of(rules: &RuleSet, switches: Switches) -> Arc<str> {
-    struct Sink(Sha256);
-    impl std::hash::Hasher for Sink {
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update(bytes);
-        }
-        fn finish(&self) -> u64 {
-            let digest = self.0.clone().finalize();
-            u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"))
-        }
-    }
-    let mut sink = Sink(Sha256::new());
-    std::hash::Hash::hash(&(rules, switches), &mut sink);
-    Arc::from(format!("{:016x}", std::hash::Hasher::finish(&sink)))
+    let [a, b, c, d, e, f, g, h, ..] = digest(&(rules, switches));
+    let first = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    Arc::from(format!("{first:016x}"))
 }

@@ -10,6 +10,7 @@ mod categories;
 mod chains;
 mod compiled;
 mod decision;
+mod digest;
 mod endpoints;
 mod guard;
 mod insertion;
@@ -22,6 +23,8 @@ mod settings;
 mod sources;
 mod spot;
 mod switches;
+mod threat_index;
+mod threats;
 mod tree;
 mod walk;
 
@@ -38,6 +41,7 @@ pub use settings::{
 };
 pub use spot::Spot;
 pub use switches::{DnatDeny, Switches};
+pub use threats::{Feed, Indicator, Sign, SignError, ThreatId, ThreatIntel};
 pub use tree::{
     About, Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, IpProtocols, NetworkRule, PolicyRules, Priority,
     PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Translated, WebCategory,

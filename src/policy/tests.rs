@@ -165,8 +165,45 @@ fn rule_set() -> impl Strategy<Value = RuleSet> {
         ports: ["443".parse().unwrap()].into_iter().collect(),
     };
     let endpoints = prop_oneof![3 => Just(Vec::new()), 1 => Just(vec![endpoint])];
-    (vec(policy, 1..3), vec(application_rule(), 0..2), endpoints).prop_map(
-        |(policies, infrastructure, service_endpoints)| RuleSet { policies, infrastructure, service_endpoints },
+    (vec(policy, 1..3), vec(application_rule(), 0..2), endpoints, threat_intel()).prop_map(
+        |(policies, infrastructure, service_endpoints, threat_intel)| RuleSet {
+            policies,
+            infrastructure,
+            service_endpoints,
+            threat_intel,
+        },
+    )
+}
+
+fn threat_intel() -> impl Strategy<Value = ThreatIntel> {
+    let signs = vec![
+        "a.test",
+        "*.a.test",
+        "*a.test",
+        "x.example",
+        "10.1.2.3",
+        "10.9.0.0/16",
+        "40.0.0.0-41.255.255.255",
+        "2001:db8::/32",
+        "8.8.8.8",
+        "a.test/x",
+        "a.test/x/*",
+        "*.a.test/",
+        "b.a.test/*",
+        "*.test/x",
+    ];
+    let sign = select(signs).prop_map(|text| Indicator { sign: Sign::parse(text).unwrap(), description: text.into() });
+    let mode = select(ThreatMode::ALL.to_vec());
+    let indicators = prop_oneof![1 => Just(Vec::new()), 3 => vec(sign, 1..5)];
+    let allowed_fqdns = prop_oneof![2 => Just(Vec::new()), 1 => vec(fqdn(), 1..3)];
+    let allowed_addresses = prop_oneof![2 => Just(AddressSet::default()), 1 => address_set()];
+    (mode, indicators, allowed_fqdns, allowed_addresses).prop_map(
+        |(mode, indicators, allowed_fqdns, allowed_addresses)| ThreatIntel {
+            mode,
+            allowed_fqdns,
+            allowed_addresses,
+            feed: Arc::new(Feed::new(indicators)),
+        },
     )
 }
 
@@ -176,6 +213,7 @@ struct Asked {
     protocol: Protocol,
     name: Option<HostName>,
     address: Address,
+    dialled: Option<IpAddr>,
     port: u16,
     direction: Direction,
     resolved: Vec<HostName>,
@@ -222,12 +260,14 @@ fn asked() -> impl Strategy<Value = Asked> {
     let path = select(vec![None, Some("/x"), Some("/x/y?q"), Some("/"), Some("/x/../y")]);
     let port = select(vec![80, 443, 1433, 450, 22]);
     let direction = select(vec![Direction::Inbound, Direction::Outbound]);
-    (prop::option::of(ip()), select(protocols), host, port, direction, path, resolved).prop_map(
-        |(client, protocol, (name, address), port, direction, path, resolved)| Asked {
+    let ends = (prop::option::of(ip()), prop::option::weighted(0.2, ip()));
+    (ends, select(protocols), host, port, direction, path, resolved).prop_map(
+        |((client, dialled), protocol, (name, address), port, direction, path, resolved)| Asked {
             client,
             protocol,
             name,
             address,
+            dialled,
             port,
             direction,
             resolved,
@@ -251,6 +291,7 @@ proptest! {
                 protocol: flow.protocol,
                 name: flow.name.as_ref(),
                 address: flow.address,
+                dialled: flow.dialled,
                 port: flow.port,
                 direction: flow.direction,
                 resolved: &flow.resolved,

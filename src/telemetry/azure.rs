@@ -14,8 +14,9 @@ use crate::azure::dns_logs::{
 };
 use crate::azure::flow_logs::{fat_flow_record, flow_trace_record};
 use crate::azure::legacy_logs::{legacy_category, legacy_record};
-use crate::azure::logs::{Decided, azure_record};
-use crate::flow::{Host, Via};
+use crate::azure::logs::{Decided, Threat, azure_record};
+use crate::azure::threat_logs::{legacy_threat_record, threat_record};
+use crate::flow::{Host, Reason, Via};
 
 /// The two shapes of Azure's logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,11 @@ impl AzureWriter {
 
     fn write_flow(&self, out: &mut Vec<u8>, time: &str, record: &FlowRecord) {
         with_decided(record, time, |decided| {
+            self.write_threat(out, decided);
+            if record.reason == Reason::ThreatIntel {
+                // No rule was looked at.
+                return;
+            }
             let category = match self.shape {
                 Shape::Structured => decided.category(),
                 Shape::Legacy => legacy_category(decided),
@@ -74,6 +80,19 @@ impl AzureWriter {
                 Shape::Legacy => write_json(out, &legacy_record(decided, time, &self.resource_id)),
             }
         });
+    }
+
+    fn write_threat(&self, out: &mut Vec<u8>, decided: &Decided<'_>) {
+        let id = &*self.resource_id;
+        match self.shape {
+            Shape::Structured if self.has(Category::ThreatIntel) => {
+                threat_record(decided, id).iter().for_each(|record| write_json(out, record));
+            }
+            Shape::Legacy if self.has(Category::LegacyNetworkRule) => {
+                legacy_threat_record(decided, id).iter().for_each(|record| write_json(out, record));
+            }
+            _ => {}
+        }
     }
 
     fn write_dns(&self, out: &mut Vec<u8>, time: &str, record: &DnsRecord) {
@@ -129,6 +148,10 @@ pub(super) fn with_decided<T>(record: &FlowRecord, time: &str, then: impl FnOnce
         reason: record.reason,
         rule: record.rule.as_deref(),
         web_category: web_category(record),
+        threat: record
+            .threat
+            .as_ref()
+            .map(|threat| Threat { description: &threat.description, indicator: &threat.indicator }),
     };
     Some(then(&decided))
 }

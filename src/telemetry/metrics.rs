@@ -75,6 +75,8 @@ pub struct CoreCounters {
     pub dns_failures: Counter,
     pub connect_failures: Counter,
     bypassed: Counter,
+    threat_alerts: Counter,
+    threat_denials: Counter,
 }
 
 impl CoreCounters {
@@ -83,6 +85,14 @@ impl CoreCounters {
         match reason {
             Reason::ServiceEndpoint => self.bypassed.add(1),
             _ => self.flows.of(via, verdict, reason).add(1),
+        }
+    }
+
+    /// Counts a flow that threat intelligence knows, by what became of it.
+    pub fn threat(&self, reason: Reason) {
+        match reason {
+            Reason::ThreatIntel => self.threat_denials.add(1),
+            _ => self.threat_alerts.add(1),
         }
     }
 
@@ -294,7 +304,11 @@ fn flows(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     });
     page.counters("egret_flows", "Flows that were decided", counted.filter(|(_, count)| *count > 0))?;
     let bypassed = metrics.sum(|core| core.bypassed.get());
-    page.counter("egret_bypassed", "Flows that a service endpoint took past the firewall", bypassed)
+    page.counter("egret_bypassed", "Flows that a service endpoint took past the firewall", bypassed)?;
+    let alerts = metrics.sum(|core| core.threat_alerts.get());
+    let denials = metrics.sum(|core| core.threat_denials.get());
+    let known = [([("action", "alert")], alerts), ([("action", "deny")], denials)];
+    page.counters("egret_threat_intel", "Flows that threat intelligence knew", known)
 }
 
 fn traffic(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
@@ -431,6 +445,9 @@ mod tests {
         metrics.dns().answered(DnsOutcome::Refused);
         first.flow(Via::Http, Verdict::Allow, Reason::ServiceEndpoint);
         first.flow(Via::Socks5, Verdict::Deny, Reason::PolicyChanged);
+        first.threat(Reason::ThreatIntel);
+        second.threat(Reason::NotAllowed);
+        second.threat(Reason::ApplicationRule);
         first.tunnels.inc();
         first.tunnels.inc();
         first.tunnels.dec();
@@ -449,6 +466,8 @@ mod tests {
             r#"egret_flows_total{via="socks5",verdict="deny",reason="policy-changed"} 1"#,
             "egret_bypassed_total 1",
             r#"egret_bytes_total{direction="up"} 10"#,
+            r#"egret_threat_intel_total{action="alert"} 2"#,
+            r#"egret_threat_intel_total{action="deny"} 1"#,
             "egret_tunnels 2",
             r#"egret_dns_queries_total{rcode="REFUSED"} 1"#,
             "egret_log_records_total 3",

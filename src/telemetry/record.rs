@@ -118,11 +118,25 @@ pub struct FlowRecord {
     pub policy_hash: Arc<str>,
     /// Plain HTTP only, and only written in Azure's formats.
     pub url: Option<Escaped>,
+    /// What threat intelligence knows of it.
+    pub threat: Option<Box<KnownThreat>>,
+}
+
+/// The indicator that a flow met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownThreat {
+    pub indicator: Box<str>,
+    pub description: Arc<str>,
 }
 
 impl FlowRecord {
     pub fn bypassed(&self) -> bool {
         self.reason == Reason::ServiceEndpoint
+    }
+
+    /// What threat intelligence made of a flow that it knows: what else denied it is not its doing.
+    pub fn threat_action(&self) -> &'static str {
+        if self.reason == Reason::ThreatIntel { "deny" } else { "alert" }
     }
 
     /// The flag that would have allowed a denied flow; None where no flag would.
@@ -377,6 +391,7 @@ pub(crate) mod tests {
             profile: Profile::Azure,
             policy_hash: "c0ffee".into(),
             url: None,
+            threat: None,
         }
     }
 
@@ -403,6 +418,12 @@ pub(crate) mod tests {
             rule: Some(Arc::new(rule)),
             ..denied()
         }
+    }
+
+    /// The same, of which threat intelligence knows.
+    pub(crate) fn alerted() -> FlowRecord {
+        let threat = KnownThreat { indicator: "*.test".into(), description: "a botnet".into() };
+        FlowRecord { threat: Some(Box::new(threat)), ..allowed() }
     }
 
     pub(crate) fn closed() -> CloseRecord {

@@ -114,6 +114,10 @@ fn flow(line: &mut Line<'_>, record: &FlowRecord) {
     if let Some(rule) = &record.rule {
         line.push(format_args!("  {}", Printable(&rule.to_string())));
     }
+    if let Some(threat) = &record.threat {
+        let (action, known) = (record.threat_action(), Printable(&threat.description));
+        line.styled(DENY, format_args!("  (threat intelligence, {action}: {}, {known})", Printable(&threat.indicator)));
+    }
     if let Some(mend) = record.mend() {
         line.styled(HINT, format_args!("  (allow it: {mend})"));
     }
@@ -198,7 +202,7 @@ fn end(line: &mut Line<'_>, counts: Counts) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{allowed, asked, closed, denied, fqdn_failure, start, unanswered};
+    use super::super::record::tests::{alerted, allowed, asked, closed, denied, fqdn_failure, start, unanswered};
     use super::super::record::{Escaped, Seen};
     use super::*;
     use crate::flow::{Host, HostName, Reason};
@@ -222,6 +226,11 @@ mod tests {
         check(
             Entry::Flow(&allowed()),
             "21:14:03 ALLOW connect  ok.test:443  application-rule  lab/group/web/allow ok\n",
+        );
+        check(
+            Entry::Flow(&alerted()),
+            "21:14:03 ALLOW connect  ok.test:443  application-rule  lab/group/web/allow ok  (threat intelligence, alert: \
+             *.test, a botnet)\n",
         );
         let mismatch = FlowRecord {
             sni: Some(HostName::parse("ok.test").unwrap().into()),

@@ -5,8 +5,10 @@
 
 use std::fmt::Debug;
 
+use egret::azure::service_tags as tags;
 use egret::azure::{json, template};
 use egret::flow::{Authority, HostName};
+use egret::policy::Sign;
 use egret::wire::ParseError;
 use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
@@ -31,6 +33,21 @@ pub fn http_head(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = parse_target("GET", text);
         let _ = parse_target("CONNECT", text);
+    }
+}
+
+/// What an indicator is shown as is the same indicator.
+pub fn threat_sign(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(sign) = Sign::parse(text) {
+        assert_eq!(Sign::parse(&sign.to_string()).as_ref(), Ok(&sign));
+    }
+}
+
+pub fn service_tags(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(tags) = tags::read(text) {
+        assert!(!tags.is_empty());
     }
 }
 

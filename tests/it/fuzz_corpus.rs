@@ -54,6 +54,16 @@ fn tds() {
 }
 
 #[test]
+fn service_tags() {
+    replay("service_tags", bodies::service_tags);
+}
+
+#[test]
+fn threat_sign() {
+    replay("threat_sign", bodies::threat_sign);
+}
+
+#[test]
 fn template() {
     replay("template", bodies::template);
 }

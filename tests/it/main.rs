@@ -22,6 +22,7 @@ mod azure_logs;
 #[cfg(target_os = "linux")]
 mod bulk;
 mod cases;
+mod catalogue;
 mod cli;
 mod clients;
 mod config;
@@ -47,6 +48,7 @@ mod run;
 mod run_held;
 mod soak;
 mod support;
+mod threat;
 #[cfg(target_os = "linux")]
 mod udp;
 mod wire;

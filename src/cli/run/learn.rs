@@ -12,7 +12,7 @@ use super::plan::{HOST_PORTS, of_targets};
 use crate::cli::UsageError;
 use crate::config::TargetRule;
 use crate::flow::{Authority, Host, Protocol, Reason, Via};
-use crate::policy::RuleSet;
+use crate::policy::{RuleSet, ThreatMode};
 use crate::telemetry::{FlowRecord, Printable, Row, Seen, Totals};
 
 /// The first line of a file that may be written over.
@@ -32,9 +32,12 @@ const EVERYTHING: [&str; 9] = [
     "icmp://*",
 ];
 
-pub(super) fn permit_everything() -> anyhow::Result<RuleSet> {
+/// What the policies' threat intelligence knows is told, and not denied either.
+pub(super) fn permit_everything(instead_of: &RuleSet) -> anyhow::Result<RuleSet> {
     let policy = of_targets("learn", EVERYTHING.map(str::to_owned).to_vec())?;
-    Ok(RuleSet { policies: policy.into_iter().collect(), ..RuleSet::default() })
+    let mut threat_intel = instead_of.threat_intel.clone();
+    threat_intel.mode = threat_intel.mode.min(ThreatMode::Alert);
+    Ok(RuleSet { policies: policy.into_iter().collect(), threat_intel, ..RuleSet::default() })
 }
 
 /// A file to be written when all was seen.
@@ -420,7 +423,7 @@ mod tests {
 
     #[test]
     fn everything_is_permitted_and_names_are_asked_for_where_they_are_seen() {
-        let rules = permit_everything().unwrap();
+        let rules = permit_everything(&RuleSet::default()).unwrap();
         let policy = crate::policy::Policy::compile(std::sync::Arc::new(rules), crate::policy::PrivateAddresses::Allow);
         let decide = |host: &str, protocol, port| {
             let host = Host::parse(host).unwrap();

@@ -156,7 +156,7 @@ impl Plan {
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
         if lesson.is_some() {
-            config.rules = learn::permit_everything()?;
+            config.rules = learn::permit_everything(&config.rules)?;
         }
         admit_host_ports(&mut config.rules, &host_ports)?;
         let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };
