@@ -4,3 +4,4 @@ pub mod dns_logs;
 pub mod json;
 pub mod logs;
 pub mod note;
+pub mod shape;
