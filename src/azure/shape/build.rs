@@ -85,7 +85,10 @@ const MOST_NAMES: usize = 16;
 
 /// The beginning of a text, for what is repeated.
 pub(super) fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
 }
 
 /// `parent/leaf`; unknown where either is.

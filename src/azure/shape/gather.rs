@@ -75,36 +75,18 @@ impl Gathered {
     }
 
     pub(super) fn document(&mut self, document: &Node) {
-        match shape_of(document) {
-            Shape::Template => {
-                self.note(Severity::Error, document.at, "a template, whose expressions have to be worked out first")
-            }
-            Shape::ParametersFile => {
-                self.mended(
-                    Severity::Error,
-                    document.at,
-                    "a parameters file, and no policy",
-                    "give it with --parameters",
-                );
-            }
-            Shape::ServiceTags => {
-                self.mended(
-                    Severity::Error,
-                    document.at,
-                    "a list of service tags, and no policy",
-                    "give it with --service-tags",
-                );
-            }
+        let shape = shape_of(document);
+        match shape {
             Shape::TerraformPlan => terraform::plan(document, self),
             Shape::TerraformState => terraform::state(document, self),
             Shape::TerraformStateFile => terraform::state_file(document, self),
-            Shape::TerraformSource => {
-                let what = "Terraform source in JSON, which only Terraform can work out";
-                self.mended(Severity::Error, document.at, what, super::detect::TERRAFORM);
-            }
             Shape::RestExample => self.example(document),
             Shape::Resources => self.value(document, &Hint::default()),
             Shape::Foreign(what) => self.foreign(document.at, what),
+            Shape::Template | Shape::ParametersFile | Shape::ServiceTags | Shape::TerraformSource => {
+                let (what, mend) = elsewhere(shape);
+                self.mended(Severity::Error, document.at, what, mend);
+            }
         }
     }
 
@@ -203,13 +185,12 @@ impl Gathered {
     /// One note for each type that is not read, and one where nothing was found at all.
     pub(super) fn finish(mut self) -> (Vec<Resource>, Vec<Note>) {
         let others = std::mem::take(&mut self.others);
-        let any = !others.is_empty();
         let nothing = self.resources.is_empty();
         for other in others.into_values() {
             self.notes.extend(other.note(nothing));
         }
         let said = self.notes.iter().any(|note| note.severity > Severity::Info);
-        if nothing && any && !said {
+        if nothing && !said {
             let what = "there is no firewall policy, firewall, IP group, security group, route table or network in it";
             self.note(Severity::Warning, Spot::nowhere(), what);
         }
@@ -231,6 +212,18 @@ impl Other {
             Use::Unknown => (Severity::Info, format!("{kind}: not about the firewall")),
         };
         Some(Note::new(severity, first, what))
+    }
+}
+
+/// What has to go another way first: what it is, and which.
+fn elsewhere(shape: Shape) -> (&'static str, &'static str) {
+    match shape {
+        Shape::ParametersFile => ("a parameters file, and no policy", "give it with --parameters"),
+        Shape::ServiceTags => ("a list of service tags, and no policy", "give it with --service-tags"),
+        Shape::TerraformSource => {
+            ("Terraform source in JSON, which only Terraform can work out", super::detect::TERRAFORM)
+        }
+        _ => ("a template, whose expressions have to be worked out first", "give the template as a file of its own"),
     }
 }
 

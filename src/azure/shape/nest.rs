@@ -1,6 +1,7 @@
 //! Resources inside of resources: `resources` of a template, and the lists of properties that are resources themselves.
 
 use crate::azure::json::{Node, Object};
+use crate::azure::note::Severity;
 
 use super::build::{list_mut, object_mut, text};
 use super::gather::{Gathered, Hint, Parent};
@@ -45,11 +46,14 @@ pub(super) fn add(mut resource: Resource, object: &Object, out: &mut Gathered) {
 /// Children with types relative to their parent's; a full one is taken as it is.
 pub(super) fn children(items: &[Node], parent: Parent<'_>, out: &mut Gathered) {
     for item in items {
-        let Some(object) = item.object() else { continue };
+        let Some(object) = item.object() else {
+            out.note(Severity::Warning, item.at, format!("no child resource, but {}", item.kind()));
+            continue;
+        };
         let own = object.get("type").and_then(Node::text).unwrap_or_default();
         let full = own.split_once('/').is_some_and(|(namespace, _)| namespace.contains('.'));
         let kind = if full { own.to_owned() } else { format!("{}/{own}", super::build::cut(parent.kind)) };
-        let within = (!full || starts_with(&kind, &parent.kind)).then_some(parent);
+        let within = (!full || starts_with(&kind, parent.kind)).then_some(parent);
         out.resource(item, object, kind, &Hint::default(), within);
     }
 }

@@ -13,7 +13,8 @@ pub struct Resource {
     pub name: Node,
     /// Where one is given, or could be made up from the names that a plan leads to.
     pub id: Option<Node>,
-    /// An object; an empty one where there is none.
+    /// An object, an empty one where there is none; something else only where the file has it so. Items of lists of
+    /// children that are no objects are still in it.
     pub properties: Node,
     /// What stands beside name, type, id and properties: location, tags, sku, zones, identity.
     pub rest: Object,

@@ -83,7 +83,10 @@ mod documents {
 
     #[test]
     fn existing_resources_are_named_only() {
-        check(r#"{"type": "Microsoft.Network/ipGroups", "name": "g", "existing": true}"#, &[]);
+        check(
+            r#"{"type": "Microsoft.Network/ipGroups", "name": "g", "existing": true}"#,
+            &["Warning: there is no firewall policy, firewall, IP group, security group, route table or network in it"],
+        );
     }
 
     #[test]

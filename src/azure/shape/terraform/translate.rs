@@ -33,8 +33,9 @@ pub(super) fn all(found: Found<'_>, configuration: Option<&Node>, document: &Nod
         if is_read(instance) {
             let overlay = Overlay { references: &references, ids: &ids, place, instance };
             made.instance(instance, &overlay.values(), &ids[place], out);
-        } else if !is_irrelevant(instance.kind) {
-            out.count(azapi::kind(instance.values).unwrap_or(instance.kind), instance.at, Use::Unknown);
+        } else {
+            let why = if is_irrelevant(instance.kind) { Use::Irrelevant } else { Use::Unknown };
+            out.count(azapi::kind(instance.values).unwrap_or(instance.kind), instance.at, why);
         }
     }
     if found.instances.is_empty() {
@@ -173,20 +174,26 @@ impl Made {
             return self.classic(classic, instance, values, object);
         }
         if let Some((_, to, from, property)) = LINKS.iter().find(|(kind, ..)| *kind == instance.kind) {
-            if let (Some(to), Some(from)) = (object.get(to), object.get(from)) {
-                let change = Change::Member(property, single("id", from.clone()));
-                self.patches.push(Patch { id: to.clone(), change, instance: instance.address.clone() });
-            }
-            return;
+            let change = object.get(from).map(|from| Change::Member(property, single("id", from.clone())));
+            return self.link(object.get(to), change, instance, out);
         }
         match instance.kind {
             "azurerm_ip_group_cidr" => {
-                if let (Some(to), Some(cidr)) = (object.get("ip_group_id"), object.get("cidr")) {
-                    let change = Change::Item("ipAddresses", cidr.clone());
-                    self.patches.push(Patch { id: to.clone(), change, instance: instance.address.clone() });
-                }
+                let change = object.get("cidr").map(|cidr| Change::Item("ipAddresses", cidr.clone()));
+                self.link(object.get("ip_group_id"), change, instance, out);
             }
             _ => self.azapi(instance, values, object, id, out),
+        }
+    }
+
+    /// Both of what it links have to be told.
+    fn link(&mut self, to: Option<&Node>, change: Option<Change>, instance: &Instance<'_>, out: &mut Gathered) {
+        match to.cloned().zip(change) {
+            Some((id, change)) => self.patches.push(Patch { id, change, instance: instance.address.clone() }),
+            None => {
+                let what = format!("{} does not say what it links, and is left out", instance.address);
+                out.note(Severity::Warning, instance.at, what);
+            }
         }
     }
 
