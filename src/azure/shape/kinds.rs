@@ -44,7 +44,7 @@ pub(super) enum Use {
 
 pub(super) fn use_of(kind: &str) -> Use {
     let is = |known: &&str| known.eq_ignore_ascii_case(kind);
-    if READ.iter().any(|known| is(known)) {
+    if READ.iter().any(is) {
         return Use::Read;
     }
     let lower = kind.to_ascii_lowercase();
