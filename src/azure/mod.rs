@@ -10,6 +10,7 @@ pub mod legacy_logs;
 pub mod logs;
 pub mod note;
 pub mod service_tags;
+pub mod shape;
 #[cfg(test)]
 #[path = "../../tests/it/support/azure_tables.rs"]
 #[expect(unreachable_pub, reason = "the integration tests have it too")]

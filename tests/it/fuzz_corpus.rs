@@ -67,3 +67,13 @@ fn threat_sign() {
 fn template() {
     replay("template", bodies::template);
 }
+
+#[test]
+fn shape() {
+    replay("shape", bodies::shape);
+}
+
+#[test]
+fn terraform() {
+    replay("terraform", bodies::terraform);
+}
