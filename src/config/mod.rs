@@ -10,6 +10,7 @@ mod gateway;
 mod kernel;
 mod load;
 mod options;
+mod paths;
 mod reader;
 mod resolved;
 mod rules;
