@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// What the place is called in the file's tree.
-    fn path(&self, span: &Range<usize>) -> Option<String> {
+    pub(super) fn path(&self, span: &Range<usize>) -> Option<String> {
         if !paths::is_json(&self.text) {
             return paths::in_toml(&self.text, span);
         }
@@ -315,6 +315,14 @@ pub(super) struct Findings {
     /// Errors under the profile `strict`, warnings under `azure`.
     doubts: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
+    infos: Vec<ConfigError>,
+}
+
+/// What was said of files in which nothing is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    pub warnings: Vec<ConfigError>,
+    pub infos: Vec<ConfigError>,
 }
 
 impl Findings {
@@ -338,6 +346,13 @@ impl Findings {
         }
     }
 
+    /// Nothing is the matter, and who asks for everything is told.
+    pub(super) fn info(&mut self, place: &Place, what: impl Into<Problem>) {
+        if self.infos.len() < KEPT {
+            self.infos.push(ConfigError::new(place, what));
+        }
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.errors.is_empty()
     }
@@ -351,11 +366,11 @@ impl Findings {
         }
     }
 
-    /// The warnings, where nothing was wrong in these `files`.
-    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<ConfigError>, ConfigErrors> {
-        let Findings { mut errors, more, doubts: _, warnings } = self;
+    /// The warnings and the rest, where nothing was wrong in these `files`.
+    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Remarks, ConfigErrors> {
+        let Findings { mut errors, more, doubts: _, warnings, infos } = self;
         if errors.is_empty() {
-            return Ok(warnings);
+            return Ok(Remarks { warnings, infos });
         }
         let mut origins: Vec<String> = Vec::new();
         for error in &errors {

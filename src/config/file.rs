@@ -19,8 +19,18 @@ pub(super) struct File {
     pub rules: FileRules,
     pub settings: Settings,
     pub without: Vec<Placed<String>>,
+    pub inputs: TemplateInputs,
     /// The sections and options that mean nothing in a file that is only used as a policy.
     pub beside_rules: Vec<Placed<String>>,
+}
+
+/// What templates among the policies are given.
+#[derive(Debug, Default)]
+pub(super) struct TemplateInputs {
+    /// Files, relative to this one.
+    pub parameters: Vec<Placed<String>>,
+    /// `NAME=VALUE`
+    pub set: Vec<Placed<String>>,
 }
 
 /// The part of a file that decides.
@@ -45,8 +55,18 @@ impl FileRules {
     }
 }
 
-const RULE_KEYS: &[&str] =
-    &["name", "classic", "policy", "base_policy", "allow", "deny", "infrastructure", "settings", "ip_group", "rule_collection_group"];
+const RULE_KEYS: &[&str] = &[
+    "name",
+    "classic",
+    "policy",
+    "base_policy",
+    "allow",
+    "deny",
+    "infrastructure",
+    "settings",
+    "ip_group",
+    "rule_collection_group",
+];
 
 /// Reads one file, reporting everything that is wrong with it.
 pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut Findings) -> File {
@@ -64,6 +84,7 @@ pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut F
         rules: read_rules(&root, catalogue, findings),
         settings: Settings::of_file(&root, findings),
         without: root.items("without"),
+        inputs: TemplateInputs { parameters: root.items("parameters"), set: root.items("set") },
         beside_rules: beside_rules(&root),
     }
 }

@@ -17,7 +17,7 @@ mod settings;
 mod summary;
 mod words;
 
-use super::note::Note;
+use super::note::{Note, Severity};
 use super::shape::Resource;
 use crate::allowlist::Catalogue;
 use ip_groups::IpGroups;
@@ -47,6 +47,12 @@ pub struct Read {
     attachments: Vec<Attachment>,
 }
 
+/// Whether resources of this type are read, whatever the letter case.
+pub fn takes(kind: &str) -> bool {
+    let own = [policies::POLICY, policies::GROUP, policies::LEGACY_GROUP, policies::FIREWALL, ip_groups::KIND];
+    own.iter().chain(&network::ALL).any(|known| known.eq_ignore_ascii_case(kind))
+}
+
 /// Reads all sets of resources together, one set for each file, so that what one names is found in another.
 pub fn read(sets: &[&[Resource]], catalogue: &Catalogue) -> Read {
     let all = || sets.iter().flat_map(|set| set.iter());
@@ -57,8 +63,13 @@ pub fn read(sets: &[&[Resource]], catalogue: &Catalogue) -> Read {
     finder.report_missing_policies();
     let Finder { found: policies, attachments, .. } = finder;
     let network = network::read(all(), &mut notes);
-    let Notes { notes, unknowns, unknown_names } = notes;
+    let Notes { mut notes, unknowns, unknown_names } = notes;
     let counted = ReadSummary { unknown_names, unknown_values: unknowns.len(), ..ReadSummary::default() };
     let summary = counted.count(all(), &policies, &network);
+    let first = all().find(|resource| network::knows(resource)).map(|resource| resource.at);
+    if let Some((at, what)) = first.zip(summary.network()) {
+        let what = format!("read, not emulated yet: {what}");
+        notes.push(Note::new(Severity::Info, at, what).check("not-emulated"));
+    }
     Read { policies, network, summary, notes, unknowns, attachments }
 }

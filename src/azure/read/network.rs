@@ -118,7 +118,7 @@ const ROUTE_TABLE: &str = "Microsoft.Network/routeTables";
 const ROUTE: &str = "Microsoft.Network/routeTables/routes";
 const VIRTUAL_NETWORK: &str = "Microsoft.Network/virtualNetworks";
 const SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets";
-const ALL: [&str; 6] = [SECURITY_GROUP, SECURITY_RULE, ROUTE_TABLE, ROUTE, VIRTUAL_NETWORK, SUBNET];
+pub(super) const ALL: [&str; 6] = [SECURITY_GROUP, SECURITY_RULE, ROUTE_TABLE, ROUTE, VIRTUAL_NETWORK, SUBNET];
 
 const DIRECTIONS: Words<FlowDirection> = &[("Inbound", FlowDirection::Inbound), ("Outbound", FlowDirection::Outbound)];
 const ACCESS: Words<Action> = &[("Allow", Action::Allow), ("Deny", Action::Deny)];

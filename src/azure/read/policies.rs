@@ -47,6 +47,8 @@ pub(super) struct Attachment {
 
 pub(super) const POLICY: &str = "Microsoft.Network/firewallPolicies";
 pub(super) const GROUP: &str = "Microsoft.Network/firewallPolicies/ruleCollectionGroups";
+/// Turned into groups with collections before it is read.
+pub(super) const LEGACY_GROUP: &str = "Microsoft.Network/firewallPolicies/ruleGroups";
 pub(super) const FIREWALL: &str = "Microsoft.Network/azureFirewalls";
 
 pub(super) struct Finder<'r> {

@@ -67,28 +67,43 @@ impl ReadSummary {
 
     /// What a file holds in which there is no policy: `1 network security group with 17 rules and 2 route tables`.
     pub fn surroundings(&self) -> String {
-        let with = |holder: usize, name: &str, held: usize, what: &str| {
-            (holder > 0).then(|| match held {
-                0 => plural(holder, name),
-                held => format!("{} with {}", plural(holder, name), plural(held, what)),
-            })
-        };
         let others = self.ignored.values().sum();
-        let parts = [
+        let [groups, tables, networks] = self.network_parts();
+        listed([
             with(self.firewalls, "firewall", 0, ""),
             with(self.ip_groups, "IP group", 0, ""),
+            groups,
+            tables,
+            networks,
+            with(others, "resource of another type", 0, ""),
+        ])
+        .unwrap_or_else(|| "nothing".to_owned())
+    }
+
+    /// What is read of the network around the firewall; None where there is none of it.
+    pub(super) fn network(&self) -> Option<String> {
+        listed(self.network_parts())
+    }
+
+    fn network_parts(&self) -> [Option<String>; 3] {
+        [
             with(self.security_groups, "network security group", self.security_rules, "rule"),
             with(self.route_tables, "route table", self.routes, "route"),
             with(self.virtual_networks, "virtual network", self.subnets, "subnet"),
-            with(others, "resource of another type", 0, ""),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        match parts.split_last() {
-            None => "nothing".to_owned(),
-            Some((last, [])) => last.clone(),
-            Some((last, before)) => format!("{} and {last}", before.join(", ")),
-        }
+        ]
     }
+}
+
+fn with(holders: usize, name: &str, held: usize, what: &str) -> Option<String> {
+    let holders = (holders > 0).then(|| plural(holders, name))?;
+    Some(if held > 0 { format!("{holders} with {}", plural(held, what)) } else { holders })
+}
+
+/// `a, b and c`
+fn listed<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let (last, before) = parts.split_last()?;
+    Some(if before.is_empty() { last.clone() } else { format!("{} and {last}", before.join(", ")) })
 }
 
 /// `12 rules in 3 groups`
@@ -99,7 +114,7 @@ impl fmt::Display for ReadSummary {
 }
 
 /// `1 rule`, `2 rules`, `2 resources of another type`.
-pub(super) fn plural(count: usize, what: &str) -> String {
+fn plural(count: usize, what: &str) -> String {
     match (count, what.split_once(' ')) {
         (1, _) => format!("1 {what}"),
         (_, Some(("resource", rest))) => format!("{count} resources {rest}"),
