@@ -6,3 +6,4 @@ pub mod logs;
 pub mod note;
 pub mod read;
 pub mod shape;
+pub mod template;
