@@ -186,12 +186,11 @@ impl AzureFiles {
         let read = read::read(&sets, catalogue);
         read.notes.iter().for_each(|note| report(note, texts, findings));
         report_unknowns(&read.unknowns, texts, findings);
-        for (policy, base, at) in read.missing_bases() {
+        for (policy, Base { ident: _, name, at }) in read.missing_bases() {
             let what =
-                format!("the base policy `{base}` of `{}` is not in the files: its rules are missing", policy.label);
-            let problem =
-                Problem::new(what).mend("give its file too, by one more --policy").check(Some("missing-base"));
-            findings.doubt(&place_of(*at, texts), problem);
+                format!("the base policy `{name}` of `{}` is not in the files: its rules are missing", policy.label);
+            let problem = Problem::new(what).mend("give its file too, by one more --policy");
+            findings.doubt(&place_of(*at, texts), problem.check(Some("missing-base")));
         }
         read
     }
