@@ -320,8 +320,13 @@ impl Loader {
     fn read_policy_file(&mut self, path: &Path, place: &Place) -> Option<PolicyFile> {
         let text = self.read_text(path, place, MAX_AZURE_FILE)?;
         let source = self.register(path, text)?;
+        // Lists of lists look like TOML.
+        let named_json = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("json"));
+        let is_json = |format| format == Format::Json || (format == Format::Toml && named_json);
         match shape::detect(source.text(), &path.to_string_lossy()) {
-            Format::Json => Some(PolicyFile::Azure(self.azure.add(path.to_owned(), source, &mut self.findings))),
+            format if is_json(format) => {
+                Some(PolicyFile::Azure(self.azure.add(path.to_owned(), source, &mut self.findings)))
+            }
             Format::Toml if source.text().len() as u64 > MAX_FILE => {
                 let what = format!("cannot read `{}`: it is larger than 16 MiB", path.display());
                 self.findings.error(place, Problem::new(what));

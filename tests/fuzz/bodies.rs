@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use egret::azure::{json, shape};
+use egret::azure::{json, shape, template};
 use egret::flow::{Authority, HostName};
 use egret::wire::ParseError;
 use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
@@ -117,6 +117,24 @@ pub fn tds(bytes: &[u8]) {
     if bytes.len() < 1 << 14 {
         assert_eq!(packets::hello(&in_packets(bytes, 7)), packets::hello(&in_packets(bytes, 1 << 14)));
     }
+}
+
+/// The input is a template, and the one that it links to, whatever the link says. What comes out has no end of values,
+/// and the same once more.
+pub fn template(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(documents) = json::parse(text, 0) else { return };
+    let Some(first) = documents.first() else { return };
+    let inputs = template::Inputs {
+        parameters: documents.iter().flat_map(template::parameters_of).collect(),
+        set: vec![("location".into(), "{\"a\": [1]}".into())],
+        linked: &|_| documents.last(),
+        wanted: &|_| true,
+    };
+    let expanded = template::expand(first, &inputs);
+    assert!(expanded.resources.len() <= 100_000 && expanded.notes.len() <= 1000);
+    let again = template::expand(first, &inputs);
+    assert_eq!((expanded.resources, expanded.notes), (again.resources, again.notes));
 }
 
 pub fn host_name(bytes: &[u8]) {

@@ -150,12 +150,6 @@ fn targets_of(edition: &str) -> Vec<String> {
 /// by then, the sinks behind the service endpoints that the template gives the subnet, and what Linux apps need.
 const NOT_IN_THE_TAG: &[&str] = &[
     "graph.windows.net:443",
-    "graudprodx1linix1.servicebus.windows.net:443",
-    "graudprodx1minix1.servicebus.windows.net:443",
-    "grmdsprodx1linix1.servicebus.windows.net:443",
-    "grmdsprodx1minix1.servicebus.windows.net:443",
-    "grsecprodx1linix1.servicebus.windows.net:443",
-    "grsecprodx1minix1.servicebus.windows.net:443",
     "auth.docker.io:443",
     "download.docker.com:443",
     "download.mono-project.com",
@@ -165,6 +159,12 @@ const NOT_IN_THE_TAG: &[&str] = &[
     "security.ubuntu.com",
     "us.archive.ubuntu.com",
     "wawsinfraprodbay063.blob.core.windows.net:443",
+    "graudprodx1linix1.servicebus.windows.net:443",
+    "graudprodx1minix1.servicebus.windows.net:443",
+    "grmdsprodx1linix1.servicebus.windows.net:443",
+    "grmdsprodx1minix1.servicebus.windows.net:443",
+    "grsecprodx1linix1.servicebus.windows.net:443",
+    "grsecprodx1minix1.servicebus.windows.net:443",
 ];
 
 /// The public template of an App Service Environment behind Azure Firewall, as it is.

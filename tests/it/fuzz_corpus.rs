@@ -62,3 +62,8 @@ fn shape() {
 fn terraform() {
     replay("terraform", bodies::terraform);
 }
+
+#[test]
+fn template() {
+    replay("template", bodies::template);
+}

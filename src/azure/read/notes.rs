@@ -205,11 +205,15 @@ impl Notes {
 
     /// A text, or a number as it is written.
     pub(super) fn text<'a>(&mut self, subject: &Subject<'a>, key: &str) -> Option<Item<'a>> {
+        self.scalar(subject, key, "a text")
+    }
+
+    fn scalar<'a>(&mut self, subject: &Subject<'a>, key: &str, expected: &str) -> Option<Item<'a>> {
         let node = subject.get(key)?;
         match &node.value {
             Value::Text(text) | Value::Number(text) => return Some(Item { text: text.trim(), at: node.at }),
             Value::Unknown(unknown) => self.unknown(subject, key, node.at, unknown),
-            _ => self.expected(node, key, subject, "a text"),
+            _ => self.expected(node, key, subject, expected),
         }
         None
     }
@@ -246,7 +250,7 @@ impl Notes {
     }
 
     pub(super) fn number(&mut self, subject: &Subject<'_>, key: &str) -> Option<(i64, Spot)> {
-        let item = self.text(subject, key)?;
+        let item = self.scalar(subject, key, "a whole number")?;
         let number = item.text.parse().ok();
         if number.is_none() {
             let what = format!("`{key}` of {} is a whole number, not `{}`", subject.what, item.text);

@@ -47,6 +47,8 @@ pub(super) struct Machine<'t> {
     /// The names that are being evaluated, each for the one before it.
     trail: Vec<(usize, Arc<str>)>,
     depth: usize,
+    /// That the meter has run out has been said.
+    is_out: bool,
     numbers: usize,
 }
 
@@ -67,6 +69,7 @@ impl<'t> Machine<'t> {
             slots: HashMap::new(),
             trail: Vec::new(),
             depth: 0,
+            is_out: false,
             numbers: 0,
         }
     }
@@ -175,15 +178,20 @@ impl<'t> Machine<'t> {
         let what = match stop {
             Stop::Wrong(words) => format!("{words}, in {}", quoted(expression)),
             Stop::Unknown => format!("what it takes is not known, in {}", quoted(expression)),
-            Stop::Spent if self.notes.iter().any(|note| note.what == self.meter.words()) => return,
-            Stop::Spent => self.meter.words(),
+            Stop::Spent if self.is_out => return,
+            Stop::Spent => match self.meter.words() {
+                Some(words) => words,
+                None => return,
+            },
         };
+        self.is_out |= self.meter.is_spent();
         self.note(Note::new(Severity::Error, at, what));
     }
 
     pub(super) fn eval(&mut self, expression: &Expr, env: &Env<'t>) -> Result<Held, Stop> {
         self.meter.call()?;
         if self.depth >= DEEPEST {
+            self.meter.halt();
             return Err(Stop::Wrong(format!("what it takes is nested more than {DEEPEST} deep")));
         }
         self.depth += 1;

@@ -25,6 +25,7 @@ pub(super) struct Meter {
     nodes: usize,
     text: usize,
     work: usize,
+    halted: bool,
 }
 
 impl Meter {
@@ -47,16 +48,24 @@ impl Meter {
         self.work(CALL)
     }
 
+    /// What is too deep is often broad as well: nothing is evaluated after it.
+    pub(super) fn halt(&mut self) {
+        self.halted = true;
+    }
+
     pub(super) fn is_spent(&self) -> bool {
-        self.nodes > MOST_NODES || self.text > MOST_TEXT || self.work > MOST_WORK
+        self.halted || self.nodes > MOST_NODES || self.text > MOST_TEXT || self.work > MOST_WORK
     }
 
     fn go_on(&self) -> Result<(), Stop> {
         if self.is_spent() { Err(Stop::Spent) } else { Ok(()) }
     }
 
-    /// What ran out, for people.
-    pub(super) fn words(&self) -> String {
+    /// What ran out, for people; not what was halted, as that has been said.
+    pub(super) fn words(&self) -> Option<String> {
+        if self.halted {
+            return None;
+        }
         let what = if self.nodes > MOST_NODES {
             format!("more than {MOST_NODES} values")
         } else if self.text > MOST_TEXT {
@@ -64,6 +73,6 @@ impl Meter {
         } else {
             "more work than any policy".to_owned()
         };
-        format!("the template's expressions make {what}; it was not evaluated any further")
+        Some(format!("the template's expressions make {what}; it was not evaluated any further"))
     }
 }

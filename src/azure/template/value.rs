@@ -41,7 +41,8 @@ pub(super) fn unknown_of(names: Vec<Arc<str>>, shown: String) -> Value {
 
 fn shortened(mut shown: String) -> Arc<str> {
     if shown.len() > LONGEST_SHOWN {
-        shown.truncate(shown.floor_char_boundary(LONGEST_SHOWN));
+        let end = (0..=LONGEST_SHOWN).rev().find(|end| shown.is_char_boundary(*end));
+        shown.truncate(end.unwrap_or(0));
         shown.push(CUT);
     }
     shown.into()
@@ -97,7 +98,12 @@ pub(super) fn argument(value: &Value) -> String {
 /// What stands in the braces, where nothing stands outside of them.
 fn inside(shown: &str) -> Option<&str> {
     let inside = shown.strip_prefix('{')?.strip_suffix('}')?;
-    (!inside.contains(['{', '}'])).then_some(inside)
+    let mut open = 0i32;
+    let is_closed_early = inside.chars().any(|c| {
+        open += i32::from(c == '{') - i32::from(c == '}');
+        open < 0
+    });
+    (!is_closed_early).then_some(inside)
 }
 
 /// The text of an unknown or known text: two that read the same are the same, as they come from the same expression.

@@ -88,7 +88,7 @@ impl<'t> Machine<'t> {
             }
             "reduce" => self.reduce(items, call, env),
             "sort" => self.sort(items, call, env),
-            "toobject" => self.to_object(items, call, env),
+            "toobject" => self.keyed(items, call, env),
             "groupby" => self.group_by(items, call, env),
             _ => Err(Stop::Wrong(format!("{} goes over an object, and this is a list", call.name))),
         }
@@ -162,7 +162,7 @@ impl<'t> Machine<'t> {
         }
     }
 
-    fn to_object(&mut self, items: &[Held], call: &Call, env: &Env<'t>) -> Result<Held, Stop> {
+    fn keyed(&mut self, items: &[Held], call: &Call, env: &Env<'t>) -> Result<Held, Stop> {
         let names = self.each(items, &Lambda::of(call, 1)?, env)?;
         let values = match call.arguments.get(2) {
             Some(_) => self.each(items, &Lambda::of(call, 2)?, env)?,

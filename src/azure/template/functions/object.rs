@@ -33,7 +33,7 @@ pub(super) enum Depth {
 }
 
 fn create_object(args: &mut Args<'_>) -> Result<Value, Stop> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(args.wrong("takes names and values in pairs"));
     }
     let mut object = Object::default();
