@@ -78,59 +78,197 @@ fn every_file_imports_or_is_refused_with_its_reason() {
 
 /// By file, given alone: what takes part, or why nothing does.
 const OUTCOMES: &[(&str, &str)] = &[
-    ("ase-api/inbound-2021-01-15.json", ""),
-    ("ase-api/outbound-2021-01-15.json", ""),
-    ("ase/ase-azfirewall.azuredeploy.json", ""),
-    ("ase/ase-azfirewall.parameters.json", ""),
-    ("ase/ase-azfirewall.vnet.json", ""),
-    ("ase/asev3-create.json", ""),
-    ("bicep/avm-firewall-policy-max.test.bicep", ""),
-    ("firewall/arm-quickstarts/azure-firewall-dns-proxy.json", ""),
-    ("firewall/arm-quickstarts/azurefirewall-create-with-firewallpolicy-apprule-netrule-ipgroups.json", ""),
-    ("firewall/arm-quickstarts/azurefirewall-create-with-firewallpolicy-explicitproxy.json", ""),
-    ("firewall/arm-quickstarts/azurefirewall-forced-tunneling.json", ""),
-    ("firewall/arm-quickstarts/azurefirewall-sandbox-linux.json", ""),
-    ("firewall/arm-quickstarts/azurefirewall-with-firewallpolicy-sandbox-linux.json", ""),
-    ("firewall/arm-quickstarts/fw-docs-qs.json", ""),
-    ("firewall/arm-quickstarts/nat-gateway-hub-spoke-firewall.json", ""),
-    ("firewall/avm-compiled/avm-firewall-policy-rcg.json", ""),
-    ("firewall/avm-compiled/avm-ip-group.json", ""),
-    ("firewall/azure-network-security/dns-proxy-hubspoke.json", ""),
-    ("firewall/azure-network-security/github-policy.json", ""),
-    ("firewall/azure-network-security/private-ip-dnat.json", ""),
-    ("firewall/azure-network-security/rbac-firewall.json", ""),
-    ("firewall/azure-network-security/sample-AllowGithubRepo.json", ""),
-    ("firewall/landing-zone/azFw-basepolicy.json", ""),
-    ("firewall/rest-examples/AzureFirewallFqdnTagsListBySubscription.json", ""),
-    ("firewall/rest-examples/AzureFirewallPut.json", ""),
-    ("firewall/rest-examples/AzureFirewallPutWithAdditionalProperties.json", ""),
-    ("firewall/rest-examples/AzureFirewallPutWithIpGroups.json", ""),
-    ("firewall/rest-examples/FirewallPolicyGet.json", ""),
-    ("firewall/rest-examples/FirewallPolicyNatRuleCollectionGroupPut.json", ""),
-    ("firewall/rest-examples/FirewallPolicyPut.json", ""),
-    ("firewall/rest-examples/FirewallPolicyRuleCollectionGroupList.json", ""),
-    ("firewall/rest-examples/FirewallPolicyRuleCollectionGroupPut.json", ""),
-    ("firewall/rest-examples/IpGroupsCreate.json", ""),
-    ("nsg/arm/kusto-vnet.json", ""),
-    ("nsg/arm/sqlmi-new-vnet.json", ""),
-    ("nsg/rest-examples/DefaultSecurityRuleList.json", ""),
-    ("nsg/rest-examples/NetworkInterfaceEffectiveNSGList.json", ""),
-    ("nsg/rest-examples/NetworkSecurityGroupCreateWithRule.json", ""),
-    ("nsg/rest-examples/NetworkSecurityGroupGet.json", ""),
-    ("nsg/rest-examples/NetworkWatcherIpFlowVerify.json", ""),
-    ("routes/arm/route-table-create.json", ""),
-    ("routes/arm/vnetRouteTable.json", ""),
-    ("routes/rest-examples/NetworkInterfaceEffectiveRouteTableList.json", ""),
-    ("routes/rest-examples/NetworkWatcherNextHopGet.json", ""),
-    ("routes/rest-examples/RouteTableCreateWithRoute.json", ""),
-    ("routes/rest-examples/RouteTableListAll.json", ""),
-    ("routes/rest-examples/SubnetCreateServiceEndpoint.json", ""),
-    ("terraform/plan-json/avm-azurerm_firewall.mock.json", ""),
-    ("terraform/plan-json/checkov-nsg-plan.json", ""),
-    ("terraform/plan-json/regula-nsg-22-plan.json", ""),
-    ("terraform/tf/avm-fwpolicy-deploy_fw_policy_with_rule_collection_group.tf", ""),
-    ("terraform/tf/fw-basic.tf", ""),
-    ("terraform/tf/pe-hubspoke.tf", ""),
+    (
+        "ase-api/inbound-2021-01-15.json",
+        "refused: no firewall policy, but what an App Service Environment depends on: egret has these as the built-in policy for ASE",
+    ),
+    (
+        "ase-api/outbound-2021-01-15.json",
+        "refused: no firewall policy, but what an App Service Environment depends on: egret has these as the built-in policy for ASE",
+    ),
+    (
+        "ase/ase-azfirewall.azuredeploy.json",
+        "refused: it links to nestedtemplates/vnet.json, which is not at hand; what that deploys was left out",
+    ),
+    (
+        "ase/ase-azfirewall.parameters.json",
+        "refused: this is a file of parameters, no policy: it is used for the templates",
+    ),
+    ("ase/ase-azfirewall.vnet.json", "1 policies, 1 groups, 3 collections, 6 rules, 4 unknown values, 0 unknown names"),
+    (
+        "ase/asev3-create.json",
+        "refused: there is no firewall policy: the files hold 1 network security group and 1 virtual network with 1 subnet",
+    ),
+    ("bicep/avm-firewall-policy-max.test.bicep", "refused: this is Bicep source"),
+    (
+        "firewall/arm-quickstarts/azure-firewall-dns-proxy.json",
+        "1 policies, 2 groups, 3 collections, 5 rules, 4 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/arm-quickstarts/azurefirewall-create-with-firewallpolicy-apprule-netrule-ipgroups.json",
+        "1 policies, 2 groups, 3 collections, 3 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/arm-quickstarts/azurefirewall-create-with-firewallpolicy-explicitproxy.json",
+        "1 policies, 1 groups, 1 collections, 1 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/arm-quickstarts/azurefirewall-forced-tunneling.json",
+        "refused: `FILE` holds 2 policies that have nothing to do with each other",
+    ),
+    (
+        "firewall/arm-quickstarts/azurefirewall-sandbox-linux.json",
+        "1 policies, 1 groups, 2 collections, 2 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/arm-quickstarts/azurefirewall-with-firewallpolicy-sandbox-linux.json",
+        "1 policies, 2 groups, 2 collections, 2 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/arm-quickstarts/fw-docs-qs.json",
+        "1 policies, 1 groups, 2 collections, 5 rules, 2 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/arm-quickstarts/nat-gateway-hub-spoke-firewall.json",
+        "1 policies, 1 groups, 1 collections, 1 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/avm-compiled/avm-firewall-policy-rcg.json",
+        "1 policies, 0 groups, 0 collections, 0 rules, 1 unknown values, 0 unknown names",
+    ),
+    ("firewall/avm-compiled/avm-ip-group.json", "refused: there is no firewall policy: the files hold 1 IP group"),
+    (
+        "firewall/azure-network-security/dns-proxy-hubspoke.json",
+        "1 policies, 2 groups, 3 collections, 5 rules, 4 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/azure-network-security/github-policy.json",
+        "refused: IP group `DevHostPools`: `xx.xx.xx.xx-xx.xx.xx.xx` is no address: write 10.0.0.4, 10.1.0.0/16, 10.2.0.0-10.2.0.31 or *",
+    ),
+    (
+        "firewall/azure-network-security/private-ip-dnat.json",
+        "refused: `FILE` holds 2 policies that have nothing to do with each other",
+    ),
+    (
+        "firewall/azure-network-security/rbac-firewall.json",
+        "refused: no firewall policy, but Microsoft.Authorization/roleDefinitions: who may change a firewall, not what it allows",
+    ),
+    (
+        "firewall/azure-network-security/sample-AllowGithubRepo.json",
+        "1 policies, 1 groups, 1 collections, 1 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/landing-zone/azFw-basepolicy.json",
+        "1 policies, 0 groups, 0 collections, 0 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/AzureFirewallFqdnTagsListBySubscription.json",
+        "refused: no firewall policy, but Microsoft.Network/azureFirewallFqdnTags: the names of FQDN tags, without what they stand for",
+    ),
+    (
+        "firewall/rest-examples/AzureFirewallPut.json",
+        "1 policies, 1 groups, 3 collections, 5 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/AzureFirewallPutWithAdditionalProperties.json",
+        "1 policies, 1 groups, 3 collections, 5 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/AzureFirewallPutWithIpGroups.json",
+        "1 policies, 1 groups, 3 collections, 5 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/FirewallPolicyGet.json",
+        "1 policies, 0 groups, 0 collections, 0 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/FirewallPolicyNatRuleCollectionGroupPut.json",
+        "1 policies, 1 groups, 1 collections, 1 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/FirewallPolicyPut.json",
+        "1 policies, 0 groups, 0 collections, 0 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/FirewallPolicyRuleCollectionGroupList.json",
+        "1 policies, 1 groups, 1 collections, 1 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "firewall/rest-examples/FirewallPolicyRuleCollectionGroupPut.json",
+        "1 policies, 1 groups, 1 collections, 1 rules, 0 unknown values, 0 unknown names",
+    ),
+    ("firewall/rest-examples/IpGroupsCreate.json", "refused: there is no firewall policy: the files hold 1 IP group"),
+    (
+        "nsg/arm/kusto-vnet.json",
+        "refused: there is no firewall policy: the files hold 1 network security group, 1 route table and 1 virtual network with 1 subnet",
+    ),
+    (
+        "nsg/arm/sqlmi-new-vnet.json",
+        "refused: there is no firewall policy: the files hold 1 network security group with 4 rules, 1 route table and 1 virtual network with 1 subnet",
+    ),
+    (
+        "nsg/rest-examples/DefaultSecurityRuleList.json",
+        "refused: no firewall policy, but Microsoft.Network/networkSecurityGroups/defaultSecurityRules (6 of them): the default rules that every security group has",
+    ),
+    (
+        "nsg/rest-examples/NetworkInterfaceEffectiveNSGList.json",
+        "refused: no firewall policy, but the effective security rules of a network interface: export the security groups instead",
+    ),
+    (
+        "nsg/rest-examples/NetworkSecurityGroupCreateWithRule.json",
+        "refused: there is no firewall policy: the files hold 1 network security group with 1 rule",
+    ),
+    (
+        "nsg/rest-examples/NetworkSecurityGroupGet.json",
+        "refused: there is no firewall policy: the files hold 1 network security group with 1 rule",
+    ),
+    (
+        "nsg/rest-examples/NetworkWatcherIpFlowVerify.json",
+        "refused: no firewall policy, but the answer of Network Watcher's IP flow verify",
+    ),
+    ("routes/arm/route-table-create.json", "refused: there is no firewall policy: the files hold 1 route table"),
+    (
+        "routes/arm/vnetRouteTable.json",
+        "refused: there is no firewall policy: the files hold 1 route table with 2 routes and 1 virtual network with 1 subnet",
+    ),
+    (
+        "routes/rest-examples/NetworkInterfaceEffectiveRouteTableList.json",
+        "refused: no firewall policy, but an effective route of a network interface: export the route table instead",
+    ),
+    (
+        "routes/rest-examples/NetworkWatcherNextHopGet.json",
+        "refused: no firewall policy, but the answer of Network Watcher's next hop",
+    ),
+    (
+        "routes/rest-examples/RouteTableCreateWithRoute.json",
+        "refused: there is no firewall policy: the files hold 1 route table with 1 route",
+    ),
+    (
+        "routes/rest-examples/RouteTableListAll.json",
+        "refused: there is no firewall policy: the files hold 2 route tables with 1 route",
+    ),
+    (
+        "routes/rest-examples/SubnetCreateServiceEndpoint.json",
+        "refused: there is no firewall policy: the files hold 1 virtual network with 1 subnet",
+    ),
+    (
+        "terraform/plan-json/avm-azurerm_firewall.mock.json",
+        "1 policies, 0 groups, 0 collections, 0 rules, 0 unknown values, 0 unknown names",
+    ),
+    (
+        "terraform/plan-json/checkov-nsg-plan.json",
+        "refused: there is no firewall policy: the files hold 2 network security groups with 1 rule",
+    ),
+    (
+        "terraform/plan-json/regula-nsg-22-plan.json",
+        "refused: there is no firewall policy: the files hold 4 network security groups with 10 rules",
+    ),
+    (
+        "terraform/tf/avm-fwpolicy-deploy_fw_policy_with_rule_collection_group.tf",
+        "refused: this is Terraform source, which only Terraform can work out",
+    ),
+    ("terraform/tf/fw-basic.tf", "refused: this is Terraform source, which only Terraform can work out"),
+    ("terraform/tf/pe-hubspoke.tf", "refused: this is Terraform source, which only Terraform can work out"),
 ];
 
 /// The targets of a built-in edition's lists, a wildcard as a name below it.
