@@ -163,7 +163,7 @@ struct Loader {
 
 /// What takes part, in the order of precedence.
 enum Part {
-    Ready(PolicySource, PolicyRules),
+    Ready(Box<(PolicySource, PolicyRules)>),
     /// Of Azure's files all are read together, when all are known.
     Azure(AzureReference),
 }
@@ -199,7 +199,7 @@ impl Loader {
         let source = PolicySource { name: "local".to_owned(), origin, summary };
         let groups = vec![shorthand.into_group()];
         let rules = PolicyRules { name: "local".to_owned(), groups, ..PolicyRules::default() };
-        self.parts.push(Part::Ready(source, rules));
+        self.parts.push(Part::Ready(Box::new((source, rules))));
     }
 
     /// A file's parent, then its own rules, then the policies that it lists.
@@ -218,7 +218,8 @@ impl Loader {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
             let source = PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary };
-            self.parts.push(Part::Ready(source, PolicyRules { name, groups, settings, at: Spot::nowhere() }));
+            let rules = PolicyRules { name, groups, settings, at: Spot::nowhere() };
+            self.parts.push(Part::Ready(Box::new((source, rules))));
         }
         self.infrastructure.extend(infrastructure);
         for reference in policy.unwrap_or_default() {
@@ -307,7 +308,8 @@ impl Loader {
         let summary =
             lists.iter().map(|list| format!("{} ({}), {} entries", list.title, list.date, list.entries.len()));
         let name = rules.name.clone();
-        self.parts.push(Part::Ready(PolicySource { name, origin, summary: summary.collect() }, rules));
+        let source = PolicySource { name, origin, summary: summary.collect() };
+        self.parts.push(Part::Ready(Box::new((source, rules))));
         // Two editions of one list share their endpoints.
         service_endpoints.into_iter().for_each(|endpoint| {
             if !self.service_endpoints.contains(&endpoint) {
@@ -374,7 +376,7 @@ impl Loader {
         let (mut taken, mut ready, mut first) = (Vec::new(), Vec::new(), None);
         for part in parts {
             match part {
-                Part::Ready(source, rules) => ready.push((source, rules)),
+                Part::Ready(part) => ready.push(*part),
                 Part::Azure(reference) => {
                     let shown = self.azure.path(reference.file).display().to_string();
                     for at in azure::lineage(&read, &reference, &shown, &mut self.findings) {
