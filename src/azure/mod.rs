@@ -9,6 +9,7 @@ pub mod json;
 pub mod legacy_logs;
 pub mod logs;
 pub mod note;
+pub mod read;
 pub mod service_tags;
 pub mod shape;
 #[cfg(test)]

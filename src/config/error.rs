@@ -3,10 +3,14 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::azure::json::{self, Node};
+use crate::azure::shape::{self, Format};
 use crate::flow::Profile;
 use crate::policy::Spot;
+
+use super::paths;
 
 /// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
 const KEPT: usize = 200;
@@ -23,13 +27,15 @@ pub(super) struct Source {
     name: String,
     text: String,
     lines: Vec<usize>,
+    /// The tree of a JSON file, when first asked for a path in it.
+    documents: OnceLock<Vec<Node>>,
 }
 
 impl Source {
     pub(super) fn new(number: u32, name: String, text: String) -> Arc<Source> {
         let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Arc::new(Source { number, name, text, lines })
+        Arc::new(Source { number, name, text, lines, documents: OnceLock::new() })
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -47,6 +53,15 @@ impl Source {
     /// The number of the line in which a byte stands, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= at).max(1)
+    }
+
+    /// What the place is called in the file's tree.
+    pub(super) fn path(&self, span: &Range<usize>) -> Option<String> {
+        if shape::detect(&self.text, &self.name) != Format::Json {
+            return paths::key_at(&self.text, span);
+        }
+        let documents = self.documents.get_or_init(|| json::parse(&self.text, self.number).unwrap_or_default());
+        json::path_of(documents, Spot::new(self.number, span.clone()))
     }
 
     fn position(&self, span: &Range<usize>, key: &str) -> Position {
@@ -94,6 +109,11 @@ impl Texts {
     pub(super) fn place(&self, spot: Spot) -> Option<Place> {
         let source = Arc::clone(self.0.get(spot.file()? as usize)?);
         Some(Place::File { source, span: spot.span()?, key: String::new() })
+    }
+
+    /// Where it stands in the file's tree: `$.resources[2].name` in JSON, `rule_collection_group[0].name` in TOML.
+    pub fn path(&self, spot: Spot) -> Option<String> {
+        self.0.get(spot.file()? as usize)?.path(&spot.span()?)
     }
 
     /// The whole text of the file.
@@ -301,6 +321,14 @@ pub(super) struct Findings {
     /// Errors under the profile `strict`, warnings under `azure`.
     doubts: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
+    infos: Vec<ConfigError>,
+}
+
+/// What was said of files in which nothing is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    pub warnings: Vec<ConfigError>,
+    pub infos: Vec<ConfigError>,
 }
 
 impl Findings {
@@ -324,6 +352,19 @@ impl Findings {
         }
     }
 
+    /// Nothing is the matter, and who asks for everything is told.
+    pub(super) fn info(&mut self, place: &Place, what: impl Into<Problem>) {
+        if self.infos.len() < KEPT {
+            self.infos.push(ConfigError::new(place, what));
+        }
+    }
+
+    /// What was only worth a warning turns out to be why nothing is left; answers whether there was any.
+    pub(super) fn raise(&mut self) -> bool {
+        self.errors.append(&mut self.warnings);
+        !self.errors.is_empty()
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.errors.is_empty()
     }
@@ -337,11 +378,11 @@ impl Findings {
         }
     }
 
-    /// The warnings, where nothing was wrong in these `files`.
-    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<ConfigError>, ConfigErrors> {
-        let Findings { mut errors, more, doubts: _, warnings } = self;
+    /// The warnings and the rest, where nothing was wrong in these `files`.
+    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Remarks, ConfigErrors> {
+        let Findings { mut errors, more, doubts: _, warnings, infos } = self;
         if errors.is_empty() {
-            return Ok(warnings);
+            return Ok(Remarks { warnings, infos });
         }
         let mut origins: Vec<String> = Vec::new();
         for error in &errors {

@@ -4,6 +4,7 @@
 //! options into rules and settings, and resolved together with the flags. Nothing stops at the first error.
 //! May use `flow`, `policy`, `allowlist` and `azure`. Files are opened in `load` and nowhere else.
 
+mod azure;
 mod catalogue;
 mod error;
 mod file;
@@ -12,6 +13,7 @@ mod honoured;
 mod kernel;
 mod load;
 mod options;
+mod paths;
 mod reader;
 mod resolved;
 mod rules;

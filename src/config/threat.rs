@@ -251,8 +251,8 @@ mod tests {
     fn resolved(settings: ThreatSettings, policies: &[PolicyRules]) -> (ThreatIntel, Vec<String>) {
         let mut findings = Findings::default();
         let intel = settings.resolve(policies, Feed::default(), &Texts::default(), &mut findings);
-        let warnings = findings.finish(&[]).unwrap();
-        (intel, warnings.iter().map(|warning| warning.one_line()).collect())
+        let remarks = findings.finish(&[]).unwrap();
+        (intel, remarks.warnings.iter().map(|warning| warning.one_line()).collect())
     }
 
     #[test]
