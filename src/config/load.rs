@@ -187,13 +187,17 @@ impl Loader {
     fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
         let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } = rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let mut settings = settings;
+        let says = !(groups.is_empty() && shorthand.is_empty() && settings == PolicySettings::default());
         if let Some(base) = base_policy {
+            let before = self.policies.len();
             self.add_reference(&base, &folder, Twice::Shared);
+            let parent = self.policies.get(before..).and_then(<[_]>::last).map(|parent| parent.name.clone());
+            settings.base_policy = settings.base_policy.or(parent.filter(|name| !name.is_empty()));
         }
         if !shorthand.is_empty() {
             groups.insert(0, shorthand.into_group());
         }
-        let says = !groups.is_empty() || settings != PolicySettings::default();
         if let (Some(path), true) = (path, says) {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();

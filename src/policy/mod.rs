@@ -42,4 +42,4 @@ pub use tree::{
 pub use walk::{Explanation, Miss, Step, walk};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
