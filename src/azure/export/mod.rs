@@ -21,6 +21,7 @@ mod tree;
 use crate::azure::note::Note;
 use crate::policy::RuleSet;
 
+use names::Shortest;
 use plan::Plan;
 
 /// Of the REST API, whose property names are written.
@@ -72,7 +73,8 @@ pub struct Exported {
 
 /// Writes policies in one of Azure's formats.
 pub fn export(rules: &RuleSet, format: Format, options: &Options) -> Exported {
-    let mut plan = Plan::new(rules, options);
+    let shortest = if format == Format::Terraform { Shortest::Two } else { Shortest::One };
+    let mut plan = Plan::new(rules, options, shortest);
     let remark = options.remark.as_deref();
     let text = match format {
         Format::Arm => arm::resources(&plan, remark),

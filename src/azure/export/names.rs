@@ -7,15 +7,31 @@ const LONGEST: usize = 80;
 
 /// The names of siblings, compared in any letter case as Azure does.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names {
+    taken: HashSet<String>,
+    shortest: Shortest,
+}
+
+/// What a name has at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Shortest {
+    #[default]
+    One,
+    /// azurerm's pattern, `^[^\W_][\w-.]*[\w]$`.
+    Two,
+}
 
 impl Names {
+    pub(super) fn new(shortest: Shortest) -> Names {
+        Names { taken: HashSet::new(), shortest }
+    }
+
     /// The name, where Azure takes it and no sibling has it; else the nearest one.
     pub(super) fn take(&mut self, name: &str, otherwise: &str) -> String {
-        let legal = legal(name, otherwise);
+        let legal = legal(name, otherwise, self.shortest);
         let mut candidate = legal.clone();
         let mut number = 2;
-        while !self.0.insert(candidate.to_ascii_lowercase()) {
+        while !self.taken.insert(candidate.to_ascii_lowercase()) {
             let suffix = format!("-{number}");
             candidate = format!("{}{suffix}", &legal[..legal.len().min(LONGEST - suffix.len())]);
             number += 1;
@@ -24,9 +40,8 @@ impl Names {
     }
 }
 
-/// Letters, digits, `_`, `.` and `-`; first a letter or a digit, last one of them or `_`; two at least, as Terraform
-/// has it.
-fn legal(name: &str, otherwise: &str) -> String {
+/// Letters, digits, `_`, `.` and `-`; first a letter or a digit, last one of them or `_`.
+fn legal(name: &str, otherwise: &str, shortest: Shortest) -> String {
     let name = name.replace('*', "any");
     let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
     let name: String = name.chars().map(plain).collect();
@@ -34,7 +49,7 @@ fn legal(name: &str, otherwise: &str) -> String {
     let name = name[..name.len().min(LONGEST)].trim_end_matches(['.', '-']);
     match name.len() {
         0 => otherwise.to_owned(),
-        1 => format!("{name}_"),
+        1 if shortest == Shortest::Two => format!("{name}_"),
         _ => name.to_owned(),
     }
 }
@@ -71,11 +86,14 @@ mod tests {
         check("login.windows.net:443", "login.windows.net-443");
         check("*:123", "any-123");
         check("gr-Prod-*.cloudapp.net:443", "gr-Prod-any.cloudapp.net-443");
-        check("-a-", "a_");
+        check("-a-", "a");
         check("", "rule");
         check("***", "anyanyany");
         check("bücher", "b-cher");
         check("äöü", "rule-2");
+        assert_eq!(Names::new(Shortest::Two).take("a", "rule"), "a_");
+        let mut names = Names::default();
+        let mut check = |name: &str, expected: &str| assert_eq!(names.take(name, "rule"), expected, "{name}");
         let long = "x".repeat(90);
         check(&long, &"x".repeat(80));
         check(&long, &format!("{}-2", "x".repeat(78)));

@@ -5,7 +5,7 @@
 use crate::azure::note::{Note, Severity};
 use crate::policy::{NamedRanges, PolicyRules, Priority, RuleCollectionGroup, RuleSet, Spot};
 
-use super::names::Names;
+use super::names::{Names, Shortest};
 use super::rules::RulePlanner;
 use super::settings;
 use super::tree::{Fields, Target, Tree};
@@ -130,16 +130,17 @@ pub(super) fn leaf(id: &str) -> &str {
 }
 
 impl Plan {
-    pub(super) fn new(rules: &RuleSet, options: &Options) -> Plan {
+    pub(super) fn new(rules: &RuleSet, options: &Options, shortest: Shortest) -> Plan {
         let mut planner = Planner {
             plan: Plan::default(),
             ip_groups: Vec::new(),
-            names: Names::default(),
+            names: Names::new(shortest),
+            shortest,
             renamed: Vec::new(),
             options,
         };
         let units = units(rules);
-        let mut names = Names::default();
+        let mut names = Names::new(shortest);
         for (number, unit) in units.iter().enumerate() {
             let last = number + 1 == units.len();
             let name = planner.name_of(unit, last, &mut names);
@@ -158,6 +159,7 @@ pub(super) struct Planner<'r> {
     /// Those of the plan, as rules have them.
     ip_groups: Vec<NamedRanges>,
     names: Names,
+    shortest: Shortest,
     /// Rules whose names Azure does not take, each with what it is called instead.
     pub renamed: Vec<(String, String)>,
     options: &'r Options,
@@ -194,7 +196,7 @@ impl<'r> Planner<'r> {
         let ordered = unit.policies.iter().flat_map(|policy| by_priority(&policy.groups, |group| group.priority));
         let groups: Vec<&RuleCollectionGroup> = ordered.collect();
         let priorities = distinct(groups.iter().map(|group| group.priority.get()));
-        let mut names = Names::default();
+        let mut names = Names::new(self.shortest);
         let mut planned = Vec::with_capacity(groups.len());
         for (group, priority) in groups.into_iter().zip(priorities) {
             self.tell_priority("group", &group.name, group.priority, priority, group.at);
@@ -211,7 +213,7 @@ impl<'r> Planner<'r> {
     fn collections(&mut self, group: &'r RuleCollectionGroup) -> Vec<Collection> {
         let collections = by_priority(&group.collections, |collection| collection.priority);
         let priorities = distinct(collections.iter().map(|collection| collection.priority.get()));
-        let mut names = Names::default();
+        let mut names = Names::new(self.shortest);
         let mut planned = Vec::with_capacity(collections.len());
         for (collection, priority) in collections.into_iter().zip(priorities) {
             self.tell_priority("collection", &collection.name, collection.priority, priority, collection.at);
@@ -273,6 +275,11 @@ impl<'r> Planner<'r> {
         self.plan.ip_groups.push(IpGroup { name, addresses: addresses.collect() });
         self.ip_groups.push(group.clone());
         Target::IpGroup(self.ip_groups.len() - 1)
+    }
+
+    /// For the rules of a collection.
+    pub(super) fn names(&self) -> Names {
+        Names::new(self.shortest)
     }
 
     pub(super) fn widen(&self) -> Widen {

@@ -24,6 +24,8 @@ pub(super) struct RulePlanner<'p, 'r> {
     place: String,
     names: Names,
     action: CollectionAction,
+    /// Something of the rule at hand was left out, and told of.
+    lost: bool,
 }
 
 /// An address set as a rule names it.
@@ -52,7 +54,8 @@ struct Targets {
 impl<'p, 'r> RulePlanner<'p, 'r> {
     pub(super) fn new(planner: &'p mut Planner<'r>, group: &str, collection: &str) -> RulePlanner<'p, 'r> {
         let place = format!("{group}/{collection}");
-        RulePlanner { planner, place, names: Names::default(), action: CollectionAction::Dnat }
+        let names = planner.names();
+        RulePlanner { planner, place, names, action: CollectionAction::Dnat, lost: false }
     }
 
     pub(super) fn rules(mut self, rules: &Rules) -> (CollectionAction, Vec<Tree>) {
@@ -250,6 +253,7 @@ impl<'p, 'r> RulePlanner<'p, 'r> {
     }
 
     fn begin(&mut self, kind: &str, name: &str, about: &About) -> Builder {
+        self.lost = false;
         let legal = self.names.take(name, "rule");
         if legal != name && !name.is_empty() {
             self.planner.renamed.push((name.to_owned(), legal.clone()));
@@ -259,8 +263,10 @@ impl<'p, 'r> RulePlanner<'p, 'r> {
     }
 
     fn nothing_left(&mut self, name: &str, about: &About) -> Option<Tree> {
-        let what = format!("{}: nothing is left that the rule could match, and it is left out", self.named(name));
-        self.planner.tell(Severity::Warning, about.at, what);
+        if !std::mem::take(&mut self.lost) {
+            let what = format!("{}: the rule names nothing that it could match, and is left out", self.named(name));
+            self.planner.tell(Severity::Warning, about.at, what);
+        }
         None
     }
 
@@ -269,6 +275,7 @@ impl<'p, 'r> RulePlanner<'p, 'r> {
     }
 
     fn lose(&mut self, about: &About, what: String, mend: &str) {
+        self.lost = true;
         let hole = match self.action {
             CollectionAction::Deny => "; what it denied may be allowed",
             CollectionAction::Allow | CollectionAction::Dnat => "",

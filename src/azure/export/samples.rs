@@ -71,6 +71,9 @@ fn sound(rules: &mut Rules, dialect: Dialect) {
                 rule.sources = set(&rule.sources, dialect);
                 rule.destinations = AddressSet::default();
                 rule.destinations.insert_text("40.77.24.27").unwrap();
+                if dialect == Dialect::Azure && rule.ports.ranges().iter().any(|range| range.last() > 63_999) {
+                    rule.ports = ["443", "1000-63999"].iter().map(|text| text.parse().unwrap()).collect();
+                }
             });
         }
         Rules::Network(_, rules) => {

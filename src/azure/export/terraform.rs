@@ -85,7 +85,7 @@ fn body(plan: &Plan, notes: &mut Vec<Note>) -> Body {
 
 fn providers() -> Block {
     let azurerm = [("source", "hashicorp/azurerm"), ("version", ">= 3.100")];
-    let azurerm: Expression = azurerm.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let azurerm: Expression = azurerm.into_iter().map(|(key, value)| (Identifier::sanitized(key), value)).collect();
     let providers = Block::builder("required_providers").add_attribute(("azurerm", azurerm)).build();
     Block::builder("terraform").add_block(providers).build()
 }

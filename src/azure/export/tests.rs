@@ -167,7 +167,16 @@ fn a_rule_of_which_nothing_is_left_is_left_out() {
     let rules = single(Rules::Application(Action::Allow, vec![rule, grouped]));
     let model = Model::of_resources(&written(&rules, Format::Arm).text).rules();
     assert!(crate::policy::in_order(&model).is_empty());
-    assert_eq!((told(&rules, Severity::Error).len(), told(&rules, Severity::Warning).len()), (2, 2));
+    assert_eq!((told(&rules, Severity::Error).len(), told(&rules, Severity::Warning).len()), (2, 0));
+}
+
+#[test]
+fn a_rule_that_names_nothing_is_told_of() {
+    let mut rule = app("r", &["a.test"], &[443]);
+    rule.fqdns.clear();
+    let rules = single(Rules::Application(Action::Allow, vec![rule]));
+    let expected = "g/c/r: the rule names nothing that it could match, and is left out; ";
+    assert_eq!(told(&rules, Severity::Warning), [expected]);
 }
 
 #[test]
