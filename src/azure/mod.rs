@@ -5,3 +5,6 @@ pub mod export;
 pub mod json;
 pub mod logs;
 pub mod note;
+pub mod read;
+pub mod shape;
+pub mod template;

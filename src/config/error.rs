@@ -3,10 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::azure::json::{self, Node};
 use crate::flow::Profile;
 use crate::policy::Spot;
+
+use super::paths;
 
 /// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
 const KEPT: usize = 200;
@@ -23,13 +26,15 @@ pub(super) struct Source {
     name: String,
     text: String,
     lines: Vec<usize>,
+    /// The tree of a JSON file, when first asked for a path in it.
+    documents: OnceLock<Vec<Node>>,
 }
 
 impl Source {
     pub(super) fn new(number: u32, name: String, text: String) -> Arc<Source> {
         let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Arc::new(Source { number, name, text, lines })
+        Arc::new(Source { number, name, text, lines, documents: OnceLock::new() })
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -47,6 +52,15 @@ impl Source {
     /// The number of the line in which a byte stands, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= at).max(1)
+    }
+
+    /// What the place is called in the file's tree.
+    pub(super) fn path(&self, span: &Range<usize>) -> Option<String> {
+        if !paths::is_json(&self.text) {
+            return paths::in_toml(&self.text, span);
+        }
+        let documents = self.documents.get_or_init(|| json::parse(&self.text, self.number).unwrap_or_default());
+        paths::in_json(documents, Spot::new(self.number, span.clone()))
     }
 
     fn position(&self, span: &Range<usize>, key: &str) -> Position {
@@ -89,6 +103,11 @@ impl Texts {
         let source = self.0.get(spot.file()? as usize)?;
         let position = source.position(&spot.span()?, "");
         Some((source.name(), position.line, position.column))
+    }
+
+    /// Where it stands in the file's tree: `$.resources[2].name` in JSON, `rule_collection_group[0].name` in TOML.
+    pub fn path(&self, spot: Spot) -> Option<String> {
+        self.0.get(spot.file()? as usize)?.path(&spot.span()?)
     }
 
     /// The whole text of the file.
@@ -296,6 +315,14 @@ pub(super) struct Findings {
     /// Errors under the profile `strict`, warnings under `azure`.
     doubts: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
+    infos: Vec<ConfigError>,
+}
+
+/// What was said of files in which nothing is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    pub warnings: Vec<ConfigError>,
+    pub infos: Vec<ConfigError>,
 }
 
 impl Findings {
@@ -319,6 +346,13 @@ impl Findings {
         }
     }
 
+    /// Nothing is the matter, and who asks for everything is told.
+    pub(super) fn info(&mut self, place: &Place, what: impl Into<Problem>) {
+        if self.infos.len() < KEPT {
+            self.infos.push(ConfigError::new(place, what));
+        }
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.errors.is_empty()
     }
@@ -332,11 +366,11 @@ impl Findings {
         }
     }
 
-    /// The warnings, where nothing was wrong in these `files`.
-    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<ConfigError>, ConfigErrors> {
-        let Findings { mut errors, more, doubts: _, warnings } = self;
+    /// The warnings and the rest, where nothing was wrong in these `files`.
+    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Remarks, ConfigErrors> {
+        let Findings { mut errors, more, doubts: _, warnings, infos } = self;
         if errors.is_empty() {
-            return Ok(warnings);
+            return Ok(Remarks { warnings, infos });
         }
         let mut origins: Vec<String> = Vec::new();
         for error in &errors {
