@@ -210,10 +210,13 @@ impl Loader {
         let mut settings = settings;
         let says = !(groups.is_empty() && shorthand.is_empty() && settings == PolicySettings::default());
         if let Some(base) = base_policy {
-            let before = self.policies.len();
+            let before = self.parts.len();
             self.add_reference(&base, &folder, Twice::Shared);
-            let parent = self.policies.get(before..).and_then(<[_]>::last).map(|parent| parent.name.clone());
-            settings.base_policy = settings.base_policy.or(parent.filter(|name| !name.is_empty()));
+            // A parent in Azure's shapes gets its name when all is read: with that it is one policy when exported.
+            if let Some(Part::Ready(_, parent)) = self.parts.get(before..).and_then(<[_]>::last) {
+                let parent = Some(parent.name.clone()).filter(|name| !name.is_empty());
+                settings.base_policy = settings.base_policy.or(parent);
+            }
         }
         if !shorthand.is_empty() {
             groups.insert(0, shorthand.into_group());

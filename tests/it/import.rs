@@ -122,7 +122,8 @@ fn settings_of_a_policy() {
 
 #[test]
 fn a_parent_comes_before_its_child_whatever_the_order_of_the_files() {
-    let orders = [["child.json", "parent.json", "parent_groups.json"], ["parent_groups.json", "parent.json", "child.json"]];
+    let orders =
+        [["child.json", "parent.json", "parent_groups.json"], ["parent_groups.json", "parent.json", "child.json"]];
     for files in orders {
         let loaded = loaded(&files);
         let names: Vec<&str> = loaded.config.rules.policies.iter().map(|policy| policy.name.as_str()).collect();
@@ -287,7 +288,8 @@ fn what_surrounds_a_firewall_is_read() {
 fn policies_of_azure_in_a_file_of_egret() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(valid("child.json"), folder.path().join("child.json")).unwrap();
-    for (name, text) in [("policy", "policy = [\"child.json\"]"), ("base", "base_policy = \"child.json\"\nallow = [\"x.test\"]")]
+    for (name, text) in
+        [("policy", "policy = [\"child.json\"]"), ("base", "base_policy = \"child.json\"\nallow = [\"x.test\"]")]
     {
         let path = folder.path().join(format!("{name}.toml"));
         fs::write(&path, text).unwrap();

@@ -24,6 +24,7 @@ mod cases;
 mod cli;
 mod clients;
 mod config;
+mod convert;
 mod corpus;
 mod dns;
 mod fuzz_corpus;

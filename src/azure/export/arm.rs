@@ -104,9 +104,8 @@ pub(super) fn template(plan: &Plan, remark: Option<&str>) -> String {
     let name = main.map_or("", |policy| &policy.name);
     let location = main.and_then(|policy| policy.location.as_deref()).unwrap_or("[resourceGroup().location]");
     let metadata = Builder::default().text("generator", Some("egret")).text("comment", remark);
-    let parameter = |default: &str| {
-        Builder::default().text("type", Some("string")).text("defaultValue", Some(default)).object()
-    };
+    let parameter =
+        |default: &str| Builder::default().text("type", Some("string")).text("defaultValue", Some(default)).object();
     let parameters =
         Builder::default().put("policyName", parameter(name)).put("location", parameter(location)).object();
     let tree = Builder::default()

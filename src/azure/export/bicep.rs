@@ -76,14 +76,7 @@ fn write_policy(
     resource(text, &named.policies[number], kind, &lines, &policy.properties, named);
 }
 
-fn resource(
-    text: &mut String,
-    symbol: &str,
-    kind: &str,
-    lines: &[(&str, String)],
-    properties: &Fields,
-    named: &Named,
-) {
+fn resource(text: &mut String, symbol: &str, kind: &str, lines: &[(&str, String)], properties: &Fields, named: &Named) {
     writeln!(text, "\nresource {symbol} '{kind}@{API_VERSION}' = {{").expect("a String takes any text");
     for (key, value) in lines {
         writeln!(text, "  {key}: {value}").expect("a String takes any text");

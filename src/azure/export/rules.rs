@@ -215,8 +215,7 @@ impl<'p, 'r> RulePlanner<'p, 'r> {
                 Some(wider)
             }
             Widen::Never => {
-                let what =
-                    format!("{named}: Azure takes `*` only as the left-most character, so `{glob}` is left out");
+                let what = format!("{named}: Azure takes `*` only as the left-most character, so `{glob}` is left out");
                 let mend = format!("{tag}`{wider}` is the nearest that Azure takes and {more} more (--widen)");
                 self.lose(&rule.about, what, &mend);
                 None

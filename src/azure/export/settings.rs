@@ -14,17 +14,8 @@ const DNS_SERVERS: usize = 15;
 /// Properties that stand beside `properties`.
 const BESIDE: [&str; 5] = ["location", "tags", "identity", "zones", "extendedLocation"];
 /// What Azure says and does not take.
-const READ_ONLY: [&str; 9] = [
-    "id",
-    "name",
-    "type",
-    "etag",
-    "size",
-    "provisioningState",
-    "firewalls",
-    "childPolicies",
-    "ruleCollectionGroups",
-];
+const READ_ONLY: [&str; 9] =
+    ["id", "name", "type", "etag", "size", "provisioningState", "firewalls", "childPolicies", "ruleCollectionGroups"];
 
 pub(super) struct Shape {
     pub location: Option<String>,

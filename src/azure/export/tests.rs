@@ -114,13 +114,18 @@ fn a_glob_is_left_out_and_the_alternatives_are_told() {
     let rules = single(Rules::Application(Action::Allow, vec![app("r", &["glob:gr-Prod-*.cloudapp.net"], &[443])]));
     assert_eq!(
         told(&rules, Severity::Error),
-        ["g/c/r: Azure takes `*` only as the left-most character, so `gr-prod-*.cloudapp.net` is left out; the FQDN tag \
-          AppServiceEnvironment holds it; `*.cloudapp.net` is the nearest that Azure takes and allows more (--widen)"]
+        [
+            "g/c/r: Azure takes `*` only as the left-most character, so `gr-prod-*.cloudapp.net` is left out; the FQDN tag \
+          AppServiceEnvironment holds it; `*.cloudapp.net` is the nearest that Azure takes and allows more (--widen)"
+        ]
     );
     let options = Options { widen: Widen::Nearest, ..Options::default() };
     let Exported { text, notes } = export(&rules, Format::Arm, &options);
     assert!(text.contains("\"*.cloudapp.net\""), "{text}");
-    assert!(notes.iter().any(|it| it.severity == Severity::Error && it.what.ends_with("which allows more")), "{notes:?}");
+    assert!(
+        notes.iter().any(|it| it.severity == Severity::Error && it.what.ends_with("which allows more")),
+        "{notes:?}"
+    );
     let plain = single(Rules::Application(Action::Allow, vec![app("r", &["glob:*.a.test", "glob:b.test"], &[443])]));
     assert!(told(&plain, Severity::Error).is_empty());
     assert!(written(&plain, Format::Arm).text.contains("\"*.a.test\""));
@@ -209,8 +214,7 @@ fn a_rule_with_tags_and_names_becomes_two() {
     rule.tags = vec![crate::allowlist::Catalogue::default().fqdn_tag("WindowsUpdate").unwrap()];
     let text = written(&single(Rules::Application(Action::Allow, vec![rule])), Format::Arm).text;
     let model = Model::of_resources(&text).rules();
-    let names: Vec<String> =
-        crate::policy::in_order(&model).iter().map(|rule| rule.rule.name().to_owned()).collect();
+    let names: Vec<String> = crate::policy::in_order(&model).iter().map(|rule| rule.rule.name().to_owned()).collect();
     assert_eq!(names, ["r", "r-tags"]);
 }
 

@@ -169,7 +169,14 @@ impl Gathered {
     }
 
     /// Adds a resource of this type and, behind it, its children.
-    pub(super) fn resource(&mut self, node: &Node, object: &Object, kind: String, hint: &Hint, parent: Option<Parent<'_>>) {
+    pub(super) fn resource(
+        &mut self,
+        node: &Node,
+        object: &Object,
+        kind: String,
+        hint: &Hint,
+        parent: Option<Parent<'_>>,
+    ) {
         // It names something that stands elsewhere.
         if object.get("existing").is_some_and(|existing| existing.value == Value::Bool(true)) {
             return;

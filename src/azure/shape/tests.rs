@@ -1,7 +1,7 @@
 //! Shapes as tools write them, by what comes of each.
 
 use crate::azure::json::{Node, Value, parse};
-use crate::azure::note::Severity;
+use crate::azure::note::{Note, Severity};
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn lines(text: &str) -> Vec<String> {
     let name = |resource: &Resource| resource.name.text().unwrap_or("?").to_owned();
     let of_resource =
         |resource: &Resource| format!("{} {} {}", kind(resource), name(resource), show(&resource.properties));
-    let of_note = |note: &note::Note| format!("{:?}: {}", note.severity, note.what);
+    let of_note = |note: &Note| format!("{:?}: {}", note.severity, note.what);
     let notes = notes.iter().filter(|note| note.severity > Severity::Info).map(of_note);
     resources.iter().map(of_resource).chain(notes).collect()
 }

@@ -109,7 +109,8 @@ impl<'t> Machine<'t> {
 /// The loops of a member that is no property, but says how to make some.
 fn loops<'n>(key: &Key, node: &'n Node) -> Option<&'n [Node]> {
     let loops = node.list().filter(|_| key.name.eq_ignore_ascii_case("copy"))?;
-    let is_loop = |each: &Node| each.get("name").is_some_and(|name| name.text().is_some()) && each.get("count").is_some();
+    let is_loop =
+        |each: &Node| each.get("name").is_some_and(|name| name.text().is_some()) && each.get("count").is_some();
     loops.iter().all(is_loop).then_some(loops)
 }
 

@@ -117,7 +117,11 @@ impl<'t> Machine<'t> {
             let held = self.held(passed, &instance.env);
             let object = held.node.object().map(|object| object.0.as_slice()).unwrap_or_default();
             let member = |(key, node): &(Key, Node)| Some((Arc::clone(&key.name), node.get("value")?.clone()));
-            return object.iter().filter_map(member).map(|(name, node)| (name, Given::Value(Held::new(node)))).collect();
+            return object
+                .iter()
+                .filter_map(member)
+                .map(|(name, node)| (name, Given::Value(Held::new(node))))
+                .collect();
         };
         written.iter().map(|(key, node)| (Arc::clone(&key.name), self.passed_one(&key.name, node, instance))).collect()
     }

@@ -139,9 +139,7 @@ impl<'t> Machine<'t> {
     /// As `node`, but not copied where it is one expression.
     pub(super) fn held(&mut self, node: &Node, env: &Env<'t>) -> Held {
         match &node.value {
-            Value::Text(text) if matches!(written(text), Written::Expression(_)) => {
-                self.expression(text, node.at, env)
-            }
+            Value::Text(text) if matches!(written(text), Written::Expression(_)) => self.expression(text, node.at, env),
             _ => Held::new(self.node(node, env)),
         }
     }

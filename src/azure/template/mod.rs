@@ -95,7 +95,11 @@ fn schema(document: &Node) -> Option<String> {
 pub fn parameters_of(document: &Node) -> Vec<(Arc<str>, Node)> {
     let members = document.get("parameters").unwrap_or(document).object();
     let value = |node: &Node| members::find(node.object()?, "value").map(|(_, value)| value.clone());
-    members.into_iter().flat_map(Object::iter).filter_map(|(key, node)| Some((key.name.clone(), value(node)?))).collect()
+    members
+        .into_iter()
+        .flat_map(Object::iter)
+        .filter_map(|(key, node)| Some((key.name.clone(), value(node)?)))
+        .collect()
 }
 
 /// Evaluates a template.

@@ -87,9 +87,12 @@ impl<'t> Machine<'t> {
             let what = format!("parameter {name} is to be {}, and is {}", kind.words(), held.node.kind());
             self.note(Note::new(Severity::Warning, held.node.at, what));
         }
-        let Some(allowed) = parameter.declared.and_then(|declared| declared.get("allowedValues")?.list()) else { return };
+        let Some(allowed) = parameter.declared.and_then(|declared| declared.get("allowedValues")?.list()) else {
+            return;
+        };
         let is_allowed = |value: &Value| allowed.iter().any(|one| value::equal(&one.value, value) != Some(false));
-        let fits = is_allowed(value) || value_list(value).is_some_and(|items| items.iter().all(|i| is_allowed(&i.value)));
+        let fits =
+            is_allowed(value) || value_list(value).is_some_and(|items| items.iter().all(|i| is_allowed(&i.value)));
         if !fits && env.scope.parameters.contains_key(&name.to_lowercase()) {
             let listed: Vec<String> = allowed.iter().take(20).map(|one| value::argument(&one.value)).collect();
             let what = format!("parameter {name} is {}, which is not one of its allowedValues", value::argument(value));

@@ -182,13 +182,7 @@ impl<'t> Machine<'t> {
         }
     }
 
-    fn id_of(
-        &mut self,
-        place: &Place,
-        scope: Option<Value>,
-        kind: &str,
-        name: &Value,
-    ) -> Result<Value, Stop> {
+    fn id_of(&mut self, place: &Place, scope: Option<Value>, kind: &str, name: &Value) -> Result<Value, Stop> {
         let own = ids::prefix(place, &mut self.meter)?;
         let prefix = match scope {
             Some(scope) if value::reading(&scope).is_some_and(|scope| !scope.starts_with(['/', '{'])) => {
@@ -255,8 +249,9 @@ impl<'t> Machine<'t> {
     }
 
     fn rest(&mut self, instance: &Instance<'t>) -> Vec<(Key, Node)> {
-        let is_deployed =
-            |name: &str| !name.eq_ignore_ascii_case("id") && NOT_DEPLOYED.iter().all(|not| !not.eq_ignore_ascii_case(name));
+        let is_deployed = |name: &str| {
+            !name.eq_ignore_ascii_case("id") && NOT_DEPLOYED.iter().all(|not| !not.eq_ignore_ascii_case(name))
+        };
         let rest = instance.written.iter().filter(|(key, _)| is_deployed(&key.name));
         rest.map(|(key, node)| (key.clone(), self.node(node, &instance.env))).collect()
     }
@@ -285,7 +280,8 @@ impl<'t> Machine<'t> {
         let properties = self.properties(instance)?;
         self.once(instance.number, &format!("reference({}, 'Full')", instance.shown()), |machine| {
             let mut members = machine.rest(instance);
-            let member = |name: &str, value| (Key { name: name.into(), at: instance.at }, Node::new(value, instance.at));
+            let member =
+                |name: &str, value| (Key { name: name.into(), at: instance.at }, Node::new(value, instance.at));
             members.push(member("id", instance.id.clone()));
             let properties = machine.owned(properties);
             members.push(member("properties", properties.value));

@@ -59,9 +59,16 @@ pub(super) struct Binding {
 }
 
 pub(super) enum Bound {
-    Loop { name: Arc<str>, index: i64, of: Looped },
+    Loop {
+        name: Arc<str>,
+        index: i64,
+        of: Looped,
+    },
     /// What `lambdaVariables('name')` answers.
-    Lambda { name: Arc<str>, value: Held },
+    Lambda {
+        name: Arc<str>,
+        value: Held,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +115,8 @@ impl<'t> Scope<'t> {
             return Some(Variable::Written(node));
         }
         let loops = variables.get("copy")?.list()?;
-        let is_named = |item: &&Node| item.get("name").and_then(Node::text).is_some_and(|n| n.eq_ignore_ascii_case(name));
+        let is_named =
+            |item: &&Node| item.get("name").and_then(Node::text).is_some_and(|n| n.eq_ignore_ascii_case(name));
         loops.iter().find(is_named).map(Variable::Looped)
     }
 

@@ -32,9 +32,8 @@ impl Model {
     pub(super) fn of_template(text: &str) -> Model {
         let value: Value = serde_json::from_str(text).unwrap();
         let name = value["parameters"]["policyName"]["defaultValue"].as_str().unwrap();
-        let plain = text
-            .replace("[parameters('policyName')]", name)
-            .replace("parameters('policyName')", &format!("'{name}'"));
+        let plain =
+            text.replace("[parameters('policyName')]", name).replace("parameters('policyName')", &format!("'{name}'"));
         let value: Value = serde_json::from_str(&plain).unwrap();
         Model::of_list(value["resources"].as_array().unwrap())
     }

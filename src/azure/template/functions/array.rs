@@ -131,11 +131,13 @@ fn known_text(node: &Node, args: &mut Args<'_>) -> Result<std::sync::Arc<str>, S
 }
 
 fn max(args: &mut Args<'_>) -> Result<Value, Stop> {
-    extreme(args).and_then(|numbers| numbers.into_iter().max().map(value::number).ok_or_else(|| args.wrong("takes numbers")))
+    extreme(args)
+        .and_then(|numbers| numbers.into_iter().max().map(value::number).ok_or_else(|| args.wrong("takes numbers")))
 }
 
 fn min(args: &mut Args<'_>) -> Result<Value, Stop> {
-    extreme(args).and_then(|numbers| numbers.into_iter().min().map(value::number).ok_or_else(|| args.wrong("takes numbers")))
+    extreme(args)
+        .and_then(|numbers| numbers.into_iter().min().map(value::number).ok_or_else(|| args.wrong("takes numbers")))
 }
 
 /// Numbers, or one list of them.

@@ -42,7 +42,8 @@ fn cidr_subnet(args: &mut Args<'_>) -> Result<Value, Stop> {
 }
 
 fn subnet(range: IpNet, length: i64, number: i64) -> Option<IpNet> {
-    let length = u8::try_from(length).ok().filter(|length| (range.prefix_len()..=range.max_prefix_len()).contains(length))?;
+    let length =
+        u8::try_from(length).ok().filter(|length| (range.prefix_len()..=range.max_prefix_len()).contains(length))?;
     let step = 1u128.checked_shl(u32::from(range.max_prefix_len() - length))?;
     let first = bits(range.network()).checked_add(step.checked_mul(u128::try_from(number).ok()?)?)?;
     IpNet::new(address(range, first)?, length).ok().filter(|found| range.contains(found))

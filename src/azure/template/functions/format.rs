@@ -20,7 +20,8 @@ pub(super) fn format(args: &mut Args<'_>) -> Result<Value, Stop> {
             continue;
         }
         let end = rest.find('}').filter(|_| brace == "{");
-        let end = end.ok_or_else(|| args.wrong(format!("has a lone {brace} in its text; two of them stand for one")))?;
+        let end =
+            end.ok_or_else(|| args.wrong(format!("has a lone {brace} in its text; two of them stand for one")))?;
         push_item(&rest[..end], &mut woven, args)?;
         rest = &rest[end + 1..];
     }

@@ -95,14 +95,7 @@ impl<'t> Machine<'t> {
     }
 
     /// Both, where the condition is not known; it does not matter where they are the same.
-    fn either(
-        &mut self,
-        call: &Call,
-        condition: Held,
-        then: &Expr,
-        other: &Expr,
-        env: &Env<'t>,
-    ) -> Result<Held, Stop> {
+    fn either(&mut self, call: &Call, condition: Held, then: &Expr, other: &Expr, env: &Env<'t>) -> Result<Held, Stop> {
         let (then, other) = (self.eval(then, env)?, self.eval(other, env)?);
         self.meter.work(value::size(&then.node).min(value::size(&other.node)))?;
         if value::equal(then.value(), other.value()) == Some(true) {

@@ -54,18 +54,16 @@ pub(super) fn call<'t>(machine: &mut Machine<'t>, call: &Call, env: &Env<'t>) ->
     }
 }
 
-fn called_with_values<'t>(
-    machine: &mut Machine<'t>,
-    name: &str,
-    call: &Call,
-    env: &Env<'t>,
-) -> Result<Held, Stop> {
+fn called_with_values<'t>(machine: &mut Machine<'t>, name: &str, call: &Call, env: &Env<'t>) -> Result<Held, Stop> {
     let arguments = machine.arguments(call, env)?;
     if let Some(function) = pure(name) {
         return machine.apply(function, &call.name, &arguments);
     }
     match name {
-        "resourceid" | "subscriptionresourceid" | "tenantresourceid" | "managementgroupresourceid"
+        "resourceid"
+        | "subscriptionresourceid"
+        | "tenantresourceid"
+        | "managementgroupresourceid"
         | "extensionresourceid" => machine.resource_id(name, &arguments, env),
         "reference" => machine.reference(&arguments, env),
         "references" => machine.references(&call.name, &arguments),

@@ -58,7 +58,11 @@ fn items(args: &mut Args<'_>) -> Result<Value, Stop> {
 
 fn object_keys(args: &mut Args<'_>) -> Result<Value, Stop> {
     let names = sorted(args.object(0)?);
-    names.into_iter().map(|(key, _)| args.made(value::text(key.name.clone()))).collect::<Result<_, _>>().map(Value::List)
+    names
+        .into_iter()
+        .map(|(key, _)| args.made(value::text(key.name.clone())))
+        .collect::<Result<_, _>>()
+        .map(Value::List)
 }
 
 fn sorted(object: &Object) -> Vec<&(Key, Node)> {

@@ -15,7 +15,8 @@ impl<'t> Machine<'t> {
     pub(super) fn resource_id(&mut self, function: &str, arguments: &[Held], env: &Env<'t>) -> Result<Held, Stop> {
         let mut values: Vec<Value> = arguments.iter().map(|held| held.value().clone()).collect();
         let base = (function == "extensionresourceid" && !values.is_empty()).then(|| values.remove(0));
-        let is_type = |value: &Value| matches!(value, Value::Text(text) if text.contains('/') && !text.starts_with('/'));
+        let is_type =
+            |value: &Value| matches!(value, Value::Text(text) if text.contains('/') && !text.starts_with('/'));
         let Some(at) = values.iter().position(is_type) else {
             if arguments.iter().any(|held| matches!(held.value(), Value::Unknown(_))) {
                 return Ok(self.unknown_call(function, arguments));
@@ -62,7 +63,8 @@ impl<'t> Machine<'t> {
             let wrong = Stop::Wrong("reference takes the name or the id of a resource".into());
             return if is_unknown { Ok(self.unknown_call("reference", arguments)) } else { Err(wrong) };
         };
-        let is_full = arguments.iter().skip(1).any(|held| held.node.text().is_some_and(|t| t.eq_ignore_ascii_case("full")));
+        let is_full =
+            arguments.iter().skip(1).any(|held| held.node.text().is_some_and(|t| t.eq_ignore_ascii_case("full")));
         let found = self.index.find(asked, &env.stage);
         let of = found.as_ref().map_or_else(|| ids::name_in(asked), |instance| instance.shown());
         let name = if is_full { format!("reference({of}, 'Full')") } else { format!("reference({of})") };

@@ -22,7 +22,9 @@ pub(super) fn function(name: &str) -> Option<Pure> {
         "base64" => |args| changed(args, |text| Some(BASE64.encode(text))),
         "base64tostring" => |args| changed(args, from_base64),
         "base64tojson" => base64_to_json,
-        "datauri" => |args| changed(args, |text| Some(["data:text/plain;charset=utf8;base64,", &BASE64.encode(text)].concat())),
+        "datauri" => {
+            |args| changed(args, |text| Some(["data:text/plain;charset=utf8;base64,", &BASE64.encode(text)].concat()))
+        }
         "datauritostring" => |args| changed(args, from_data_uri),
         "endswith" => |args| compared(args, |text, end| text.ends_with(end)),
         "startswith" => |args| compared(args, |text, start| text.starts_with(start)),

@@ -39,6 +39,7 @@ fn given<'t>(name: &str, held: &Held) -> (String, Parameter<'t>) {
 fn definition<'t>(scope: &Scope<'t>, name: &str) -> Option<&'t Node> {
     let (namespace, name) = name.split_once('.')?;
     let spaces = scope.functions?.list()?;
-    let is_named = |space: &&Node| space.get("namespace").and_then(Node::text).is_some_and(|n| n.eq_ignore_ascii_case(namespace));
+    let is_named =
+        |space: &&Node| space.get("namespace").and_then(Node::text).is_some_and(|n| n.eq_ignore_ascii_case(namespace));
     spaces.iter().filter(is_named).find_map(|space| space.get("members")?.get(name))
 }

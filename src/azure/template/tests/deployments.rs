@@ -51,8 +51,15 @@ const LINKING: &str = r#"{"parameters": {"at": {"type": "string", "defaultValue"
 
 #[test]
 fn linked() {
-    let (template, other) = (node(LINKING), json::parse(r#"{"parameters": {"name": {"type": "string"}}, "resources": [
-        {"type": "A.B/c", "name": "linked"}]}"#, 7).unwrap());
+    let (template, other) = (
+        node(LINKING),
+        json::parse(
+            r#"{"parameters": {"name": {"type": "string"}}, "resources": [
+        {"type": "A.B/c", "name": "linked"}]}"#,
+            7,
+        )
+        .unwrap(),
+    );
     let linked = |to: &str| (to == "nested/vnet.json").then_some(&other[0]);
     let inputs = Inputs { linked: &linked, ..inputs(&[]) };
     let found = expand(&template, &inputs);
@@ -65,7 +72,10 @@ fn linked() {
 fn linked_and_not_at_hand() {
     let found = expanded(LINKING, &[("at", "https://example.com/main.json"), ("token", "?sig=x")]);
     let to = "https://example.com/nested/vnet.json?sig=x";
-    assert_eq!(notes(&found), [format!("Warning: it links to {to}, which is not at hand; what that deploys was left out")]);
+    assert_eq!(
+        notes(&found),
+        [format!("Warning: it links to {to}, which is not at hand; what that deploys was left out")]
+    );
     assert_eq!(found.notes[0].mend.as_deref(), Some("give that file too: --policy vnet.json"));
 }
 

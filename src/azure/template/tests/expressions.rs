@@ -61,7 +61,8 @@ fn what_is_wrong() {
 /// The place of an error is that of its string; of two that are the same there is one note.
 #[test]
 fn notes_have_places() {
-    let text = r#"{"resources": [{"type": "A/b", "name": "n", "properties": {"a": "[x(]", "b": ["[variables('v')]"]}}]}"#;
+    let text =
+        r#"{"resources": [{"type": "A/b", "name": "n", "properties": {"a": "[x(]", "b": ["[variables('v')]"]}}]}"#;
     let found = expanded(text, &[]);
     let at = |what: &str| text.find(what).map(|at| at..at + what.len());
     let spans: Vec<_> = found.notes.iter().map(|note| note.at.span()).collect();
@@ -99,7 +100,11 @@ fn parameters_that_do_not_fit() {
     };
     let allowed = r#""parameters": {"p": {"type": "string", "allowedValues": ["a", "b"]}},"#;
     check(allowed, &[("p", "c")], "parameter p is 'c', which is not one of its allowedValues");
-    check(r#""parameters": {"p": {"type": "int"}},"#, &[("p", "c")], "parameter p is to be a whole number, and is a text");
+    check(
+        r#""parameters": {"p": {"type": "int"}},"#,
+        &[("p", "c")],
+        "parameter p is to be a whole number, and is a text",
+    );
     let list = r#""parameters": {"p": {"type": "array", "defaultValue": "a"}},"#;
     check(list, &[], "parameter p is to be a list, and is a text");
     let int = value_of(r#""parameters": {"p": {"type": "int"}},"#, "parameters('p')", &[("p", "7")]);

@@ -173,12 +173,18 @@ fn addresses() {
 #[test]
 fn lambdas() {
     check("map(range(0, 3), lambda('i', mul(lambdaVariables('i'), 2)))", "[0,2,4]");
-    check("map(createArray('a', 'b'), lambda('x', 'i', concat(lambdaVariables('x'), lambdaVariables('i'))))", r#"["a0","b1"]"#);
+    check(
+        "map(createArray('a', 'b'), lambda('x', 'i', concat(lambdaVariables('x'), lambdaVariables('i'))))",
+        r#"["a0","b1"]"#,
+    );
     check("filter(range(0, 5), lambda('i', greater(lambdaVariables('i'), 2)))", "[3,4]");
     check("reduce(range(1, 4), 0, lambda('a', 'b', add(lambdaVariables('a'), lambdaVariables('b'))))", "10");
     check("sort(createArray(3, 1, 2), lambda('a', 'b', less(lambdaVariables('a'), lambdaVariables('b'))))", "[1,2,3]");
     check("toObject(createArray('a', 'b'), lambda('x', lambdaVariables('x')), lambda('x', 1))", r#"{"a":1,"b":1}"#);
-    check("groupBy(createArray('a1', 'b1', 'a2'), lambda('x', first(lambdaVariables('x'))))", r#"{"a":["a1","a2"],"b":["b1"]}"#);
+    check(
+        "groupBy(createArray('a1', 'b1', 'a2'), lambda('x', first(lambdaVariables('x'))))",
+        r#"{"a":["a1","a2"],"b":["b1"]}"#,
+    );
     check("mapValues(createObject('a', 1), lambda('x', add(lambdaVariables('x'), 1)))", r#"{"a":2}"#);
     check(
         "map(range(0, 2), lambda('i', map(range(0, 2), lambda('j', add(lambdaVariables('i'), lambdaVariables('j'))))))",
@@ -203,11 +209,17 @@ fn where_it_is_deployed() {
 #[test]
 fn ids() {
     let group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/egret";
-    check("resourceId('Microsoft.Network/ipGroups', 'g')", &format!("\"{group}/providers/Microsoft.Network/ipGroups/g\""));
+    check(
+        "resourceId('Microsoft.Network/ipGroups', 'g')",
+        &format!("\"{group}/providers/Microsoft.Network/ipGroups/g\""),
+    );
     check("resourceId('s', 'r', 'A.B/c/d', 'x', 'y')", r#""/subscriptions/s/resourceGroups/r/providers/A.B/c/x/d/y""#);
     check("subscriptionResourceId('s', 'A.B/c', 'x')", r#""/subscriptions/s/providers/A.B/c/x""#);
     check("tenantResourceId('A.B/c', 'x')", r#""/providers/A.B/c/x""#);
-    check("managementGroupResourceId('m', 'A.B/c', 'x')", r#""/providers/Microsoft.Management/managementGroups/m/providers/A.B/c/x""#);
+    check(
+        "managementGroupResourceId('m', 'A.B/c', 'x')",
+        r#""/providers/Microsoft.Management/managementGroups/m/providers/A.B/c/x""#,
+    );
     check("extensionResourceId('/x', 'A.B/c', 'y')", r#""/x/providers/A.B/c/y""#);
     wrong("resourceId('x')", "resourceid takes a type, such as 'Microsoft.Network/ipGroups', and names");
 }

@@ -4,9 +4,11 @@ use super::*;
 
 #[test]
 fn variables_in_a_circle() {
-    let members = r#""variables": {"a": "[variables('b')]", "b": ["[concat('x', variables('c'))]"], "c": "[variables('A')]"},"#;
+    let members =
+        r#""variables": {"a": "[variables('b')]", "b": ["[concat('x', variables('c'))]"], "c": "[variables('A')]"},"#;
     let found = expanded(&template_of(members, "variables('a')"), &[]);
-    let expected = "Error: it is defined by itself: variables.a -> variables.b -> variables.c -> variables.A, in [variables('A')]";
+    let expected =
+        "Error: it is defined by itself: variables.a -> variables.b -> variables.c -> variables.A, in [variables('A')]";
     assert_eq!(notes(&found), [expected]);
 }
 
@@ -29,7 +31,8 @@ fn a_function_that_calls_itself() {
 
 #[test]
 fn a_long_chain_of_variables() {
-    let chain: Vec<String> = (0..5000).map(|at| format!("\"v{at}\": \"[createArray(variables('v{}'))]\"", at + 1)).collect();
+    let chain: Vec<String> =
+        (0..5000).map(|at| format!("\"v{at}\": \"[createArray(variables('v{}'))]\"", at + 1)).collect();
     let members = format!("\"variables\": {{{}, \"v5000\": 1}},", chain.join(","));
     let found = expanded(&template_of(&members, "variables('v0')"), &[]);
     assert_eq!(found.notes.len(), 1);
@@ -57,7 +60,11 @@ fn values_that_grow_deeper() {
 
 #[test]
 fn values_within_values() {
-    let text = format!("{{\"resources\": [{{\"type\": \"A/b\", \"name\": \"n\", \"properties\": {}1{}}}]}}", "[".repeat(400), "]".repeat(400));
+    let text = format!(
+        "{{\"resources\": [{{\"type\": \"A/b\", \"name\": \"n\", \"properties\": {}1{}}}]}}",
+        "[".repeat(400),
+        "]".repeat(400)
+    );
     assert_eq!(notes(&expanded(&text, &[])), ["Error: values are nested more than 200 deep"]);
     let calls = format!("{}1{}", "string(".repeat(99), ")".repeat(99));
     assert_eq!(value_of("", &calls, &[]).as_deref(), Ok("\"1\""));
@@ -67,7 +74,8 @@ fn values_within_values() {
 
 #[test]
 fn loops_in_loops() {
-    let cube = "map(range(0, 10000), lambda('i', map(range(0, 10000), lambda('j', map(range(0, 10000), lambda('k', 1))))))";
+    let cube =
+        "map(range(0, 10000), lambda('i', map(range(0, 10000), lambda('j', map(range(0, 10000), lambda('k', 1))))))";
     assert!(value_of("", cube, &[]).unwrap_err().starts_with("the template's expressions make more"));
     let text = r#"{"resources": [{"type": "A/b", "name": "n", "properties": {"copy": [{"name": "a", "count": 100000, "input": {
         "copy": [{"name": "b", "count": 100000, "input": 1}]}}]}}]}"#;
@@ -106,5 +114,8 @@ fn what_is_no_template() {
     check(r#"{"resources": 1}"#, "Error: resources are a list or an object, and this is a number");
     check(r#"{"resources": ["a"]}"#, "Error: a resource is an object, and this is a text");
     check(r#"{"resources": [{"name": "a"}]}"#, "Error: a resource needs a type and a name");
-    check(r#"{"resources": [{"type": 1, "name": "a"}]}"#, "Error: the type of a resource is a text, and this is a number");
+    check(
+        r#"{"resources": [{"type": 1, "name": "a"}]}"#,
+        "Error: the type of a resource is a text, and this is a number",
+    );
 }

@@ -25,7 +25,8 @@ fn in_a_circle() {
       {"type": "A.B/c", "name": "a", "properties": {"x": "[reference('b').x]"}},
       {"type": "A.B/c", "name": "b", "properties": {"x": "[reference('a').x]"}}]}"#;
     let notes = notes(&expanded(text, &[]));
-    let expected = "Error: it is defined by itself: reference(b) -> reference(a) -> reference(b), in [reference('b').x]";
+    let expected =
+        "Error: it is defined by itself: reference(b) -> reference(a) -> reference(b), in [reference('b').x]";
     assert_eq!(notes, [expected]);
 }
 
@@ -50,7 +51,9 @@ fn children() {
     assert_eq!(names(&found), expected);
     assert_eq!(shown(found.resources[0].get("properties").unwrap()), r#"{"a":1}"#);
     let id = found.resources[1].get("id").and_then(Node::text).unwrap();
-    assert!(id.ends_with("/resourceGroups/egret/providers/Microsoft.Network/firewallPolicies/p/ruleCollectionGroups/g0"));
+    assert!(
+        id.ends_with("/resourceGroups/egret/providers/Microsoft.Network/firewallPolicies/p/ruleCollectionGroups/g0")
+    );
 }
 
 #[test]

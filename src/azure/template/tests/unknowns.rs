@@ -25,7 +25,11 @@ fn known(expression: &str, set: &[(&str, &str)], expected: &str) {
 fn go_through_functions() {
     check("parameters('env')", "parameters.env", "{parameters.env}");
     check("concat('fw-', parameters('env'))", "parameters.env", "fw-{parameters.env}");
-    check("format('{0}/{1}', parameters('env'), parameters('o').a)", "parameters.env parameters.o.a", "{parameters.env}/{parameters.o.a}");
+    check(
+        "format('{0}/{1}', parameters('env'), parameters('o').a)",
+        "parameters.env parameters.o.a",
+        "{parameters.env}/{parameters.o.a}",
+    );
     check("toLower(parameters('env'))", "parameters.env", "{toLower(parameters.env)}");
     check("toLower(concat('a', parameters('env')))", "parameters.env", "{toLower('a{parameters.env}')}");
     check("length(parameters('ips'))", "parameters.ips", "{length(parameters.ips)}");
@@ -38,7 +42,11 @@ fn go_through_functions() {
     check("equals(parameters('env'), 'x')", "parameters.env", "{equals(parameters.env, 'x')}");
     check("filter(parameters('ips'), lambda('i', true()))", "parameters.ips", "{filter(parameters.ips)}");
     check("createObject('a', 1)[parameters('env')]", "parameters.env", "{{…}[{parameters.env}]}");
-    check("deployment().properties.templateLink.uri", "deployment().properties.templateLink.uri", "{deployment().properties.templateLink.uri}");
+    check(
+        "deployment().properties.templateLink.uri",
+        "deployment().properties.templateLink.uri",
+        "{deployment().properties.templateLink.uri}",
+    );
 }
 
 #[test]
