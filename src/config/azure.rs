@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::allowlist::Catalogue;
 use crate::azure::json::{self, Key, Node, Object, Value};
 use crate::azure::note::{Note, Severity};
-use crate::azure::read::{self, Effect, FoundPolicy, Read, Refusal, UnknownUse, Wanted};
+use crate::azure::read::{self, Base, Effect, FoundPolicy, Read, Refusal, UnknownUse, Wanted};
 use crate::azure::shape::{self, Resource, Shape};
 use crate::azure::template::{self, Expanded, Inputs};
 use crate::policy::Spot;
@@ -186,12 +186,11 @@ impl AzureFiles {
         let read = read::read(&sets, catalogue);
         read.notes.iter().for_each(|note| report(note, texts, findings));
         report_unknowns(&read.unknowns, texts, findings);
-        for (policy, base, at) in read.missing_bases() {
+        for (policy, Base { ident: _, name, at }) in read.missing_bases() {
             let what =
-                format!("the base policy `{base}` of `{}` is not in the files: its rules are missing", policy.label);
-            let problem =
-                Problem::new(what).mend("give its file too, by one more --policy").check(Some("missing-base"));
-            findings.doubt(&place_of(at, texts), problem);
+                format!("the base policy `{name}` of `{}` is not in the files: its rules are missing", policy.label);
+            let problem = Problem::new(what).mend("give its file too, by one more --policy");
+            findings.doubt(&place_of(*at, texts), problem.check(Some("missing-base")));
         }
         read
     }
@@ -329,14 +328,22 @@ fn place_of(spot: Spot, texts: &[Arc<Source>]) -> Place {
 
 fn report(note: &Note, texts: &[Arc<Source>], findings: &mut Findings) {
     let Note { severity, at, what, mend, check } = note;
-    let problem = Problem::new(what.clone()).maybe_mend(mend.clone()).check(*check);
     let place = place_of(*at, texts);
+    let mend = mend.clone().or_else(|| parameter_of(&place));
+    let problem = Problem::new(what.clone()).maybe_mend(mend).check(*check);
     match severity {
         Severity::Info => findings.info(&place, problem),
         Severity::Warning => findings.warn(&place, problem),
         Severity::Doubt => findings.doubt(&place, problem),
         Severity::Error => findings.error(&place, problem),
     }
+}
+
+/// What is wrong with a parameter's default value is mended by giving another one.
+fn parameter_of(place: &Place) -> Option<String> {
+    let Place::File { key, .. } = place else { return None };
+    let (name, rest) = key.strip_prefix("$.parameters.")?.split_once('.')?;
+    rest.starts_with("defaultValue").then(|| format!("give the parameter: --set 'parameters.{name}=…'"))
 }
 
 /// All of them at once, each with what would tell it: as an error where something would not be denied that Azure

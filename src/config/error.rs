@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::azure::json::{self, Node};
+use crate::azure::shape::{self, Format};
 use crate::flow::Profile;
 use crate::policy::Spot;
 
@@ -56,11 +57,11 @@ impl Source {
 
     /// What the place is called in the file's tree.
     pub(super) fn path(&self, span: &Range<usize>) -> Option<String> {
-        if !paths::is_json(&self.text) {
-            return paths::in_toml(&self.text, span);
+        if shape::detect(&self.text, &self.name) != Format::Json {
+            return paths::key_at(&self.text, span);
         }
         let documents = self.documents.get_or_init(|| json::parse(&self.text, self.number).unwrap_or_default());
-        paths::in_json(documents, Spot::new(self.number, span.clone()))
+        json::path_of(documents, Spot::new(self.number, span.clone()))
     }
 
     fn position(&self, span: &Range<usize>, key: &str) -> Position {
@@ -351,6 +352,12 @@ impl Findings {
         if self.infos.len() < KEPT {
             self.infos.push(ConfigError::new(place, what));
         }
+    }
+
+    /// What was only worth a warning turns out to be why nothing is left; answers whether there was any.
+    pub(super) fn raise(&mut self) -> bool {
+        self.errors.append(&mut self.warnings);
+        !self.errors.is_empty()
     }
 
     pub(super) fn is_clean(&self) -> bool {

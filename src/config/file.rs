@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
+use crate::azure::shape::{self, Format};
 use crate::policy::{ApplicationRule, PolicySettings, RuleCollectionGroup};
 
 use super::error::{Findings, Place, Placed, Problem, Source};
-use super::paths;
 use super::reader::{self, Section};
 use super::rules;
 use super::settings::Settings;
@@ -70,7 +70,7 @@ const RULE_KEYS: &[&str] = &[
 
 /// Reads one file, reporting everything that is wrong with it.
 pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut Findings) -> File {
-    if paths::is_json(source.text()) {
+    if shape::detect(source.text(), source.name()) == Format::Json {
         let problem = Problem::new("this is JSON, not TOML").mend("name a policy in JSON by --policy, or by `policy`");
         findings.error(&Place::File { source: Arc::clone(source), span: 0..0, key: String::new() }, problem);
         return File::default();

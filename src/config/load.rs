@@ -373,7 +373,6 @@ impl Loader {
     fn settle_parts(&mut self) -> Vec<(PolicySource, PolicyRules)> {
         let parts = std::mem::take(&mut self.parts);
         let read = if self.azure.is_empty() { AzureRead::default() } else { self.read_azure() };
-        let clean = self.findings.is_clean();
         let (mut taken, mut ready, mut first) = (Vec::new(), Vec::new(), None);
         for part in parts {
             match part {
@@ -390,7 +389,7 @@ impl Loader {
                 }
             }
         }
-        if let (Some(reference), true, true) = (first, taken.is_empty(), clean) {
+        if let (Some(reference), true, true) = (first, taken.is_empty(), self.findings.is_clean()) {
             self.report_no_policy(&read, &reference, ready.is_empty());
         }
         self.read = read.summary;
@@ -415,7 +414,11 @@ impl Loader {
 
     fn report_no_policy(&mut self, read: &AzureRead, reference: &AzureReference, alone: bool) {
         let AzureReference { file: _, name: _, place } = reference;
-        let what = format!("there is no firewall policy: the files hold {}", read.summary.surroundings());
+        let held = read.summary.surroundings();
+        if alone && held.is_none() && self.findings.raise() {
+            return;
+        }
+        let what = format!("there is no firewall policy: the files hold {}", held.as_deref().unwrap_or("nothing"));
         match alone {
             true => self.findings.error(place, Problem::new(what).mend("give the file with the policy too")),
             false => self.findings.warn(place, Problem::new(what)),

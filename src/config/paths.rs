@@ -1,43 +1,12 @@
-//! What a place in a file is called by those who walk its tree: JSON paths, and the keys of TOML.
+//! What a place in a TOML file is called by those who walk its tree.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::azure::json::{self, Node};
-use crate::policy::Spot;
-
-/// By its first signs: a TOML file cannot begin with a brace, nor with a bracket around one or around nothing.
-pub(super) fn is_json(text: &str) -> bool {
-    let text = after_comments(text.trim_start_matches('\u{feff}'));
-    let in_list = text.strip_prefix('[').map(after_comments);
-    let is_list = in_list.is_some_and(|text| text.starts_with(['{', ']', '"']));
-    text.starts_with('{') || is_list || matches!(text.trim_end(), "null" | "true" | "false")
-}
-
-/// Comments of JSON; those of TOML begin with `#`.
-fn after_comments(text: &str) -> &str {
-    let mut text = text.trim_start();
-    loop {
-        let rest = if let Some(line) = text.strip_prefix("//") {
-            line.find('\n').map_or("", |at| &line[at..])
-        } else if let Some(block) = text.strip_prefix("/*") {
-            block.find("*/").map_or("", |at| &block[at + 2..])
-        } else {
-            return text;
-        };
-        text = rest.trim_start();
-    }
-}
-
-/// The path of what stands at a place of a JSON file.
-pub(super) fn in_json(documents: &[Node], spot: Spot) -> Option<String> {
-    json::path_of(documents, spot)
-}
-
 /// The key of what stands at a place of a TOML file: `rule_collection_group[0].name`.
-pub(super) fn in_toml(text: &str, span: &Range<usize>) -> Option<String> {
+pub(super) fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
     let (table, _) = DeTable::parse_recoverable(text);
     let mut best = None;
     in_table(table.get_ref(), "", span, &mut best);
@@ -81,21 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_and_toml_are_told_apart() {
-        for json in ["{", "[{", "\u{feff} {}", "[]", "[ ]", "null", "// c\n{}", "/* c */ [ // d\n {}]", "[\"a\", 1]"] {
-            assert!(is_json(json), "{json}");
-        }
-        for toml in ["", "# c\na = 1", "[a]\nb = 1", "[[a]]", "a = {}", "nullable = 1"] {
-            assert!(!is_json(toml), "{toml}");
-        }
-    }
-
-    #[test]
     fn keys_of_toml() {
         let text = "name = \"x\"\n[[group]]\npriority = 100\n[[group.rule]]\nto = [\"a\", \"b\"]\n";
         let key = |what: &str| {
             let at = text.find(what).unwrap();
-            in_toml(text, &(at..at + what.len()))
+            key_at(text, &(at..at + what.len()))
         };
         assert_eq!(key("\"x\"").as_deref(), Some("name"));
         assert_eq!(key("100").as_deref(), Some("group[0].priority"));

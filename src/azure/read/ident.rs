@@ -48,10 +48,6 @@ impl Ident {
         let full = self.full.as_deref().and_then(|full| full.rsplitn(3, '/').nth(2)).map(str::to_owned);
         Some(Ident { full, name: name.to_owned() })
     }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
 }
 
 /// The names in an id, without their types: `policy/group`.
@@ -63,7 +59,7 @@ fn name_in(id: &str) -> String {
     }
 }
 
-/// What is meant by a reference: the last segment for people.
+/// The last segment of an id, as it is written.
 pub(super) fn leaf(id: &str) -> &str {
     id.trim_end_matches('/').rsplit('/').next().unwrap_or(id)
 }
@@ -94,7 +90,7 @@ mod tests {
     #[test]
     fn parents() {
         let group = Ident::parse(&format!("{REAL}Microsoft.Network/firewallPolicies/p/ruleCollectionGroups/g"));
-        assert_eq!(group.name(), "p/g");
+        assert_eq!(group.name, "p/g");
         let policy = Ident::parse(&format!("{REAL}Microsoft.Network/firewallPolicies/p"));
         assert_eq!(group.parent(), Some(policy));
         assert_eq!(Ident::parse("p").parent(), None);

@@ -31,7 +31,7 @@ pub use network::{
 };
 pub use notes::{Effect, UnknownUse};
 pub use order::{Refusal, Wanted};
-pub use policies::{FoundKind, FoundPolicy};
+pub use policies::{Base, FoundKind, FoundPolicy};
 pub use summary::ReadSummary;
 
 /// What was read.

@@ -1,6 +1,6 @@
 //! Which of the policies that were found take part, and in which order: parents before their children.
 
-use super::policies::{FoundKind, FoundPolicy};
+use super::policies::{Base, FoundKind, FoundPolicy};
 use super::{Read, ident::Ident};
 
 /// One set of resources that was asked for, and which of its policies.
@@ -44,8 +44,7 @@ impl Read {
     }
 
     fn parent(&self, child: usize) -> Option<usize> {
-        let (base, _) = self.policies[child].base.as_ref()?;
-        self.by_ident(base)
+        self.by_ident(&self.policies[child].base.as_ref()?.ident)
     }
 
     fn by_ident(&self, ident: &Ident) -> Option<usize> {
@@ -88,11 +87,9 @@ impl Read {
         at.iter().map(|at| self.policies[*at].label.clone()).collect()
     }
 
-    /// The base policies that are not at hand: which policy names them, and where.
-    pub fn missing_bases(&self) -> impl Iterator<Item = (&FoundPolicy, &str, crate::policy::Spot)> {
-        self.policies.iter().filter_map(|policy| {
-            let (base, at) = policy.base.as_ref()?;
-            self.by_ident(base).is_none().then(|| (policy, base.name(), *at))
-        })
+    /// The base policies that are not at hand, each with the policy that names it.
+    pub fn missing_bases(&self) -> impl Iterator<Item = (&FoundPolicy, &Base)> {
+        let named = self.policies.iter().filter_map(|policy| Some((policy, policy.base.as_ref()?)));
+        named.filter(|(_, base)| self.by_ident(&base.ident).is_none())
     }
 }

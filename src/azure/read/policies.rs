@@ -22,9 +22,18 @@ pub struct FoundPolicy {
     pub kind: FoundKind,
     pub ident: Ident,
     /// The parent that it names.
-    pub base: Option<(Ident, Spot)>,
+    pub base: Option<Base>,
     /// The number of the set of resources that it is of.
     pub set: usize,
+}
+
+/// A policy that another one names as its parent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Base {
+    pub ident: Ident,
+    /// As it is written.
+    pub name: String,
+    pub at: Spot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +49,8 @@ pub enum FoundKind {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Attachment {
     pub policy: Ident,
+    /// As it is written.
+    pub name: String,
     pub set: usize,
     pub at: Spot,
     pub firewall: String,
@@ -58,7 +69,7 @@ pub(super) struct Finder<'r> {
     pub found: Vec<FoundPolicy>,
     pub attachments: Vec<Attachment>,
     /// Groups that a policy names, to be told of where they are not at hand.
-    named_groups: Vec<(usize, Ident, Spot)>,
+    named_groups: Vec<(usize, String, Spot)>,
 }
 
 impl<'r> Finder<'r> {
@@ -91,7 +102,8 @@ impl<'r> Finder<'r> {
             let mend = if other.set == set { "leave one out" } else { "give one of the two files" };
             return self.notes.push(note.mend(mend).check("duplicate-name"));
         }
-        let base = settings::base_policy(&subject, &mut Notes::default()).map(|id| (Ident::parse(id.text), id.at));
+        let base = settings::base_policy(&subject, &mut Notes::default());
+        let base = base.map(|id| Base { ident: Ident::parse(id.text), name: leaf(id.text).to_owned(), at: id.at });
         let settings = settings::of_policy(resource, &subject, self.notes);
         let mut rules = PolicyRules { name: label.clone(), groups: Vec::new(), settings, at: resource.at };
         let inline = self.notes.objects(&subject, "ruleCollectionGroups");
@@ -104,7 +116,7 @@ impl<'r> Finder<'r> {
         let properties = node.get("properties").unwrap_or(node);
         if properties.get("ruleCollections").or(properties.get("priority")).is_none() {
             let id = reference(node).text()?;
-            self.named_groups.push((self.found.len(), Ident::parse(id), node.at));
+            self.named_groups.push((self.found.len(), leaf(id).to_owned(), node.at));
             return None;
         }
         let name = self.notes.name(node.object()?);
@@ -159,9 +171,8 @@ impl<'r> Finder<'r> {
     }
 
     fn report_missing_groups(&mut self) {
-        for (policy, group, at) in &self.named_groups {
+        for (policy, name, at) in &self.named_groups {
             let Some(FoundPolicy { rules, label, .. }) = self.found.get(*policy) else { continue };
-            let name = group.name().rsplit('/').next().unwrap_or_default();
             if rules.groups.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
                 continue;
             }
@@ -192,8 +203,9 @@ impl<'r> Finder<'r> {
         match &id.value {
             Value::Unknown(unknown) => self.notes.unknown(subject, "firewallPolicy", id.at, unknown),
             _ => {
-                let policy = Ident::parse(id.text().unwrap_or_default());
-                self.attachments.push(Attachment { policy, set, at: id.at, firewall });
+                let text = id.text().unwrap_or_default();
+                let (policy, name) = (Ident::parse(text), leaf(text).to_owned());
+                self.attachments.push(Attachment { policy, name, set, at: id.at, firewall });
             }
         }
     }
@@ -212,9 +224,8 @@ impl<'r> Finder<'r> {
 
     /// Firewalls whose policy is not at hand.
     pub(super) fn report_missing_policies(&mut self) {
-        for Attachment { policy, set: _, at, firewall } in &self.attachments {
+        for Attachment { policy, name, set: _, at, firewall } in &self.attachments {
             if !self.found.iter().any(|found| found.kind != FoundKind::Classic && found.ident.is(policy)) {
-                let name = leaf(policy.name());
                 let what =
                     format!("firewall `{firewall}` has its rules from the policy `{name}`, which is not in the files");
                 let mend = "give its file too, by one more --policy";

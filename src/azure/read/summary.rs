@@ -66,7 +66,7 @@ impl ReadSummary {
     }
 
     /// What a file holds in which there is no policy: `1 network security group with 17 rules and 2 route tables`.
-    pub fn surroundings(&self) -> String {
+    pub fn surroundings(&self) -> Option<String> {
         let others = self.ignored.values().sum();
         let [groups, tables, networks] = self.network_parts();
         listed([
@@ -77,7 +77,6 @@ impl ReadSummary {
             networks,
             with(others, "resource of another type", 0, ""),
         ])
-        .unwrap_or_else(|| "nothing".to_owned())
     }
 
     /// What is read of the network around the firewall; None where there is none of it.
