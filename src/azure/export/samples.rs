@@ -81,13 +81,10 @@ fn sound(rules: &mut Rules, dialect: Dialect) {
         Rules::Network(_, rules) => {
             rules.iter_mut().for_each(|rule| {
                 rule.sources = set(&rule.sources, dialect);
-                rule.destinations = set(&rule.destinations, dialect);
-                if rule.protocols.icmp && rule.ports.ranges().len() > 1 {
-                    rule.destinations.insert_named(tag("Sql"));
-                    if strange {
-                        rule.destinations.insert_named(tag("Unheard.Of"));
-                    }
-                }
+                let wants = rule.protocols.icmp && rule.ports.ranges().len() > 1;
+                let names = if strange { ["Sql", "Unheard.Of"].as_slice() } else { &["Sql"] };
+                let tags = names.iter().filter(|_| wants).map(|name| tag(name)).collect();
+                rule.destinations = tagged(tags, &rule.destinations, dialect);
             });
             rules.retain(|rule| !rule.destinations.is_empty() || !rule.fqdns.is_empty());
         }
@@ -124,9 +121,15 @@ fn fqdn_tag(number: usize, strange: bool) -> FqdnTag {
 
 /// The same entries, each IP group by a name of its own.
 fn set(from: &AddressSet, dialect: Dialect) -> AddressSet {
+    tagged(Vec::new(), from, dialect)
+}
+
+/// Service tags come before IP groups, as they are read.
+fn tagged(tags: Vec<NamedRanges>, from: &AddressSet, dialect: Dialect) -> AddressSet {
     let mut to = if from.is_any() { AddressSet::any() } else { AddressSet::default() };
     let fits = |v4: bool| dialect == Dialect::Egret || v4;
     from.listed().iter().filter(|range| fits(range.first().is_ipv4())).for_each(|range| to.insert(*range));
+    tags.into_iter().for_each(|tag| to.insert_named(tag));
     for named in from.named() {
         let name = if named.ranges.is_empty() { "empty" } else { "filled" };
         to.insert_named(NamedRanges { name: name.to_owned(), ..named.clone() });
