@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 
+use egret::azure::{json, shape};
 use egret::flow::{Authority, HostName};
 use egret::wire::ParseError;
 use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
@@ -44,6 +45,43 @@ pub fn http_body(bytes: &[u8]) {
         }
         assert_eq!(advance_twice(framing, one, two), whole);
     }
+}
+
+/// The input is a file of any kind, as it is given to `--policy`.
+pub fn shape(bytes: &[u8]) {
+    let Ok(text) = shape::decode(bytes) else { return };
+    let format = shape::detect(&text, "policy.json");
+    assert_eq!(format.refusal("policy.json").is_none(), matches!(format, shape::Format::Json | shape::Format::Toml));
+    let _ = shape::is_cut_off(&text);
+    shaped(&text);
+}
+
+/// The input is the values of one instance, of each type, in a plan that knows nothing of them and in one that does.
+pub fn terraform(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    shaped(text);
+    for kind in
+        ["azurerm_firewall_policy_rule_collection_group", "azurerm_firewall_network_rule_collection", "azapi_resource"]
+    {
+        let change = format!("\"change\": {{\"actions\": [\"create\"], \"after\": {text}, \"after_unknown\": {text}}}");
+        let address = format!("\"address\": \"{kind}.x\", \"type\": \"{kind}\", \"mode\": \"managed\"");
+        let configuration = format!(
+            "\"configuration\": {{\"root_module\": {{\"resources\": [{{{address}, \"expressions\": {text}}}]}}}}"
+        );
+        shaped(&format!("{{\"resource_changes\": [{{{address}, {change}}}], {configuration}}}"));
+    }
+}
+
+fn shaped(text: &str) {
+    let Ok(documents) = json::parse(text, 0) else { return };
+    let shape::Shaped { resources, notes } = shape::resources(&documents);
+    for resource in &resources {
+        assert!(resource.properties.object().is_some() || !matches!(resource.properties.value, json::Value::Null));
+        let _ = (resource.leaf_name(), resource.parent_names());
+    }
+    let doubts = notes.iter().any(|note| note.severity > egret::azure::note::Severity::Info);
+    let only_references = documents.iter().all(|document| document.list().is_some() || document.object().is_some());
+    assert!(!resources.is_empty() || doubts || only_references, "nothing is said of {text}");
 }
 
 /// The input is read as each of the three messages of a client.

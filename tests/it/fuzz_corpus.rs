@@ -52,3 +52,13 @@ fn dns_query() {
 fn tds() {
     replay("tds", bodies::tds);
 }
+
+#[test]
+fn shape() {
+    replay("shape", bodies::shape);
+}
+
+#[test]
+fn terraform() {
+    replay("terraform", bodies::terraform);
+}

@@ -78,15 +78,26 @@ pub(super) fn is_unset(node: &Node) -> bool {
     }
 }
 
+/// Azure's names and types are shorter than this. What every child repeats has to be bounded.
+const LONGEST: usize = 300;
+/// As many unknowns are named of one name.
+const MOST_NAMES: usize = 16;
+
+/// The beginning of a text, for what is repeated.
+pub(super) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
 /// `parent/leaf`; unknown where either is.
 pub(super) fn joined_name(parent: &Node, leaf: &Node) -> Node {
-    let shown = format!("{}/{}", shown(parent), shown(leaf));
+    let shown = format!("{}/{}", cut(shown(parent)), shown(leaf));
     let unknown = [parent, leaf].into_iter().filter_map(|node| match &node.value {
         Value::Unknown(unknown) => Some(unknown.names.clone()),
         _ => None,
     });
     let mut names: Vec<_> = unknown.flatten().collect();
     names.dedup();
+    names.truncate(MOST_NAMES);
     let value = if names.is_empty() { Value::Text(shown.into()) } else { unknown_of(names, &shown) };
     Node::new(value, leaf.at)
 }

@@ -6,7 +6,7 @@ use crate::azure::json::{Node, Object, Value};
 use crate::azure::note::{Note, Severity};
 use crate::policy::Spot;
 
-use super::build::text;
+use super::build::{cut, text};
 use super::form::{Shape, shape_of};
 use super::kinds::{self, Use};
 use super::resource::Resource;
@@ -35,7 +35,7 @@ impl Hint {
             Some(own) if self.names.len() >= segments && segments > 1 => {
                 format!("{}/{own}", self.names[..segments - 1].join("/"))
             }
-            Some(own) if self.names.len() + 1 == segments => format!("{}/{own}", self.names.join("/")),
+            Some(own) if self.names.len() + 1 == segments && segments > 1 => format!("{}/{own}", self.names.join("/")),
             _ => return None,
         };
         Some(text(&names, at))
@@ -76,7 +76,9 @@ impl Gathered {
 
     pub(super) fn document(&mut self, document: &Node) {
         match shape_of(document) {
-            Shape::Template => self.note(Severity::Error, document.at, "a template inside of what a template gave"),
+            Shape::Template => {
+                self.note(Severity::Error, document.at, "a template, whose expressions have to be worked out first")
+            }
             Shape::ParametersFile => {
                 self.mended(
                     Severity::Error,
@@ -202,11 +204,12 @@ impl Gathered {
     pub(super) fn finish(mut self) -> (Vec<Resource>, Vec<Note>) {
         let others = std::mem::take(&mut self.others);
         let any = !others.is_empty();
+        let nothing = self.resources.is_empty();
         for other in others.into_values() {
-            self.notes.extend(other.note());
+            self.notes.extend(other.note(nothing));
         }
         let said = self.notes.iter().any(|note| note.severity > Severity::Info);
-        if self.resources.is_empty() && any && !said {
+        if nothing && any && !said {
             let what = "there is no firewall policy, firewall, IP group, security group, route table or network in it";
             self.note(Severity::Warning, Spot::nowhere(), what);
         }
@@ -215,11 +218,14 @@ impl Gathered {
 }
 
 impl Other {
-    fn note(self) -> Option<Note> {
+    /// What could be taken for a policy is worth a warning where it is all there is.
+    fn note(self, alone: bool) -> Option<Note> {
         let Other { kind, count, first, why } = self;
-        let kind = if count == 1 { kind } else { format!("{kind} ({count} of them)") };
+        let kind = cut(&kind);
+        let kind = if count == 1 { kind.to_owned() } else { format!("{kind} ({count} of them)") };
         let (severity, what) = match why {
             Use::Read | Use::Irrelevant => return None,
+            Use::Lookalike(what) if alone => (Severity::Warning, format!("no firewall policy, but {kind}: {what}")),
             Use::Lookalike(what) => (Severity::Info, format!("{kind}: {what}")),
             Use::Draft => (Severity::Warning, format!("{kind}: a draft is not in force, and is left out")),
             Use::Unknown => (Severity::Info, format!("{kind}: not about the firewall")),

@@ -48,7 +48,7 @@ pub(super) fn children(items: &[Node], parent: Parent<'_>, out: &mut Gathered) {
         let Some(object) = item.object() else { continue };
         let own = object.get("type").and_then(Node::text).unwrap_or_default();
         let full = own.split_once('/').is_some_and(|(namespace, _)| namespace.contains('.'));
-        let kind = if full { own.to_owned() } else { format!("{}/{own}", parent.kind) };
+        let kind = if full { own.to_owned() } else { format!("{}/{own}", super::build::cut(parent.kind)) };
         let within = (!full || starts_with(&kind, &parent.kind)).then_some(parent);
         out.resource(item, object, kind, &Hint::default(), within);
     }

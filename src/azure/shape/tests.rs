@@ -273,6 +273,10 @@ mod tools {
             (r#"{"roleName": "x", "permissions": []}"#, "role definition"),
             ("[1]", "no resource, but a number"),
             (r#"{"a": 1}"#, "no resource: it has no type"),
+            (
+                r#"{"value": [{"type": "Microsoft.Network/azureFirewallFqdnTags", "name": "x"}]}"#,
+                "no firewall policy, but",
+            ),
             (r#"{"type": "Microsoft.Compute/disks", "name": "d"}"#, "there is no firewall policy"),
         ] {
             let shaped = shaped(text);
@@ -422,6 +426,20 @@ mod terraform_shows {
         );
         assert_eq!(shaped.notes.len(), 1, "{:?}", shaped.notes);
         assert_eq!(shaped.notes[0].what, "azurerm_firewall_policy.fancy is not read");
+    }
+
+    /// A variable that an output gives which the variable gives.
+    #[test]
+    fn references_in_a_circle_lead_nowhere() {
+        check(
+            r#"{"resource_changes": [{"address": "module.m.azurerm_firewall.f", "mode": "managed", "type": "azurerm_firewall",
+                 "change": {"actions": ["create"], "after": {"name": "f"}, "after_unknown": {"firewall_policy_id": true}}}],
+                "configuration": {"root_module": {"module_calls": {"m": {
+                  "expressions": {"v": {"references": ["module.m.o", "module.m"]}},
+                  "module": {"outputs": {"o": {"expression": {"references": ["var.v"]}}},
+                    "resources": [{"address": "azurerm_firewall.f", "expressions": {"firewall_policy_id": {"references": ["var.v"]}}}]}}}}}}"#,
+            &["azureFirewalls f {firewallPolicy:{id:<module.m.var.v>}}"],
+        );
     }
 
     #[test]

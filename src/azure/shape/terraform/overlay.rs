@@ -9,22 +9,31 @@ use crate::policy::Spot;
 
 use super::instance::Instance;
 use super::references::{References, block, join, of_expression, sets};
-use crate::azure::shape::build::{key, list, members, text};
+use crate::azure::shape::build::{cut, key, list, members};
 
 pub(super) struct Overlay<'a, 'd> {
     pub(super) references: &'a References<'d>,
     /// Of all instances, in their order.
-    pub(super) ids: &'a [String],
+    pub(super) ids: &'a [Arc<str>],
     pub(super) place: usize,
     pub(super) instance: &'a Instance<'d>,
 }
 
 /// Where a value stands in its instance.
-struct Place<'d> {
-    path: String,
+#[derive(Clone, Copy)]
+struct Place<'p, 'd> {
+    around: Option<&'p Place<'p, 'd>>,
+    step: Step<'p>,
     /// The attribute that it is, or is in.
-    attribute: String,
+    attribute: &'p str,
     expression: Option<&'d Node>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Root,
+    Member(&'p str),
+    Item(usize),
 }
 
 impl<'d> Overlay<'_, 'd> {
@@ -32,11 +41,11 @@ impl<'d> Overlay<'_, 'd> {
         let values = self.instance.values;
         let Some(unknown) = self.instance.unknown else { return values.clone() };
         let expression = self.references.expressions(self.instance);
-        let place = Place { path: String::new(), attribute: String::new(), expression };
+        let place = Place { around: None, step: Step::Root, attribute: "", expression };
         self.merge(Some(values), unknown, &place, values.at).unwrap_or_else(|| values.clone())
     }
 
-    fn merge(&self, value: Option<&Node>, unknown: &Node, place: &Place<'d>, at: Spot) -> Option<Node> {
+    fn merge(&self, value: Option<&Node>, unknown: &Node, place: &Place<'_, 'd>, at: Spot) -> Option<Node> {
         let at = value.map_or(at, |value| value.at);
         match &unknown.value {
             Value::Bool(true) => self.later(place, at),
@@ -46,7 +55,7 @@ impl<'d> Overlay<'_, 'd> {
         }
     }
 
-    fn object(&self, value: Option<&Node>, unknown: &Object, place: &Place<'d>, at: Spot) -> Node {
+    fn object(&self, value: Option<&Node>, unknown: &Object, place: &Place<'_, 'd>, at: Spot) -> Node {
         let empty = Object::default();
         let known = value.and_then(Node::object).unwrap_or(&empty);
         let later: HashMap<&str, &Node> = unknown.iter().map(|(key, node)| (&*key.name, node)).collect();
@@ -66,7 +75,7 @@ impl<'d> Overlay<'_, 'd> {
         members(merged, at)
     }
 
-    fn items(&self, value: Option<&Node>, unknown: &[Node], place: &Place<'d>, at: Spot) -> Node {
+    fn items(&self, value: Option<&Node>, unknown: &[Node], place: &Place<'_, 'd>, at: Spot) -> Node {
         let known = value.and_then(Node::list).unwrap_or_default();
         let of = known.len().max(unknown.len());
         if let Some(ids) = self.ids_for(unknown, place) {
@@ -83,44 +92,44 @@ impl<'d> Overlay<'_, 'd> {
     }
 
     /// As many ids as there are items that are not known; else it cannot be said which is which.
-    fn ids_for(&self, unknown: &[Node], place: &Place<'d>) -> Option<Vec<&str>> {
+    fn ids_for(&self, unknown: &[Node], place: &Place<'_, 'd>) -> Option<Vec<&Arc<str>>> {
         let wanted = unknown.iter().filter(|later| later.value == Value::Bool(true)).count();
         let ids = self.targets(place).filter(|_| wanted > 0)?;
         (ids.len() == wanted).then_some(ids)
     }
 
-    fn with_ids(&self, known: &[Node], unknown: &[Node], ids: Vec<&str>, at: Spot) -> Node {
+    fn with_ids(&self, known: &[Node], unknown: &[Node], ids: Vec<&Arc<str>>, at: Spot) -> Node {
         let mut ids = ids.into_iter();
         let of = known.len().max(unknown.len());
         let item = |place: usize| match unknown.get(place).map(|later| &later.value) {
-            Some(Value::Bool(true)) => ids.next().map(|id| text(id, at)),
+            Some(Value::Bool(true)) => ids.next().map(|id| shared(id, at)),
             _ => known.get(place).cloned(),
         };
         list((0..of).filter_map(item).collect(), at)
     }
 
     /// What will be known only later. Attributes that nobody set are Terraform's to fill in, and say nothing.
-    fn later(&self, place: &Place<'d>, at: Spot) -> Option<Node> {
-        let top = place.path == place.attribute;
+    fn later(&self, place: &Place<'_, 'd>, at: Spot) -> Option<Node> {
+        let top = place.is_top();
         let expressions = self.references.expressions(self.instance).and_then(Node::object);
-        if top && expressions.is_some_and(|expressions| !sets(expressions, &place.attribute)) {
+        if top && expressions.is_some_and(|expressions| !sets(expressions, place.attribute)) {
             return None;
         }
-        if top && expressions.is_none() && COMPUTED.contains(&place.attribute.as_str()) {
+        if top && expressions.is_none() && COMPUTED.contains(&place.attribute) {
             return None;
         }
         let ids = self.targets(place).unwrap_or_default();
         Some(match ids.as_slice() {
             [] => self.unknown(place, at),
-            ids if is_plural(&place.attribute) => list(ids.iter().map(|id| text(id, at)).collect(), at),
-            [id] => text(id, at),
+            ids if is_plural(place.attribute) => list(ids.iter().map(|id| shared(id, at)).collect(), at),
+            [id] => shared(id, at),
             _ => self.unknown(place, at),
         })
     }
 
     /// The ids that an attribute of ids will hold, if each of its references leads to a resource of the plan.
-    fn targets(&self, place: &Place<'d>) -> Option<Vec<&str>> {
-        if !is_id(&place.attribute) {
+    fn targets(&self, place: &Place<'_, 'd>) -> Option<Vec<&Arc<str>>> {
+        if !is_id(place.attribute) {
             return None;
         }
         let mut ids = Vec::new();
@@ -129,39 +138,59 @@ impl<'d> Overlay<'_, 'd> {
             if found.is_empty() {
                 return None;
             }
-            ids.extend(found.into_iter().map(|place| self.ids[place].as_str()));
+            ids.extend(found.into_iter().map(|place| &self.ids[place]));
         }
         Some(ids)
     }
 
-    fn unknown(&self, place: &Place<'d>, at: Spot) -> Node {
+    fn unknown(&self, place: &Place<'_, 'd>, at: Spot) -> Node {
         let references = place.expression.map(of_expression).unwrap_or_default();
-        let named = references.iter().map(|reference| Arc::from(join(&self.instance.module, reference)));
+        let named = references.iter().map(|reference| Arc::from(join(cut(&self.instance.module), reference)));
         let mut names: Vec<Arc<str>> = named.collect();
         if names.is_empty() {
-            names.push(format!("{}.{}", self.instance.address, place.path).into());
+            names.push(format!("{}.{}", cut(&self.instance.address), place.path()).into());
         }
         let shown = names.join(", ").into();
         Node::new(Value::Unknown(Unknown { names, shown }), at)
     }
 }
 
-impl<'d> Place<'d> {
-    fn member(&self, name: &str) -> Place<'d> {
+impl<'d> Place<'_, 'd> {
+    fn member<'q>(&'q self, name: &'q str) -> Place<'q, 'd> {
         let expression = match self.expression {
             Some(expression) if is_attribute(expression) => Some(expression),
             expression => expression.and_then(|expression| expression.get(name)),
         };
-        Place { path: join(&self.path, name), attribute: name.to_owned(), expression }
+        Place { around: Some(self), step: Step::Member(name), attribute: name, expression }
     }
 
-    fn item(&self, at: usize, value: Option<&Node>, of: usize) -> Place<'d> {
+    fn item<'q>(&'q self, at: usize, value: Option<&Node>, of: usize) -> Place<'q, 'd> {
         let expression = self.expression.and_then(|expression| match expression.list() {
             Some(blocks) => block(blocks, at, value, of),
             None => Some(expression),
         });
-        Place { path: format!("{}[{at}]", self.path), attribute: self.attribute.clone(), expression }
+        Place { around: Some(self), step: Step::Item(at), attribute: self.attribute, expression }
     }
+
+    /// An attribute of the resource itself.
+    fn is_top(&self) -> bool {
+        matches!((self.step, self.around), (Step::Member(_), Some(Place { step: Step::Root, .. })))
+    }
+
+    /// `rule[0].destination_addresses`, as far as it is of a length that people read.
+    fn path(&self) -> String {
+        let mut path = self.around.map(Place::path).unwrap_or_default();
+        match self.step {
+            Step::Root => {}
+            Step::Member(name) => path = join(cut(&path), cut(name)),
+            Step::Item(at) => path.push_str(&format!("[{at}]")),
+        }
+        path
+    }
+}
+
+fn shared(id: &Arc<str>, at: Spot) -> Node {
+    Node::new(Value::Text(Arc::clone(id)), at)
 }
 
 /// An expression, where others are blocks of them.

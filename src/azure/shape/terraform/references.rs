@@ -1,5 +1,6 @@
 //! What an expression of a plan's configuration refers to, through variables and outputs of modules.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::azure::json::{Node, Object};
@@ -8,8 +9,10 @@ use super::instance::Instance;
 
 /// Modules deeper than this, and chains of references longer, lead nowhere.
 const DEEPEST: usize = 32;
-/// References of one expression that are followed.
-const MOST_REFERENCES: usize = 1_000;
+/// References of one expression that are followed, and instances that one leads to: Azure's bound on IP groups.
+const MOST_REFERENCES: usize = 200;
+/// Longer references are no addresses.
+const LONGEST: usize = 300;
 
 /// The configuration by address, and the instances by theirs.
 #[derive(Debug, Default)]
@@ -17,10 +20,14 @@ pub(super) struct References<'d> {
     /// By addresses without indexes; the root is the empty one.
     modules: HashMap<String, &'d Node>,
     expressions: HashMap<String, &'d Node>,
-    /// Places of instances by addresses without indexes.
-    instances: HashMap<String, Vec<usize>>,
+    /// Places of instances by their addresses: whole, without the last index, and without any.
+    whole: HashMap<String, usize>,
+    within: HashMap<String, Vec<usize>>,
+    plain: HashMap<String, Vec<usize>>,
     /// Each instance's module and last index.
     places: Vec<(String, Option<String>)>,
+    /// Where variables and outputs lead, each looked for once.
+    known: RefCell<HashMap<String, Vec<usize>>>,
 }
 
 impl<'d> References<'d> {
@@ -30,7 +37,9 @@ impl<'d> References<'d> {
             references.module(String::new(), root, 0);
         }
         for (place, instance) in instances.iter().enumerate() {
-            references.instances.entry(plain(&instance.address)).or_default().push(place);
+            references.whole.insert(instance.address.clone(), place);
+            references.within.entry(without_last_index(&instance.address).to_owned()).or_default().push(place);
+            references.plain.entry(plain(&instance.address)).or_default().push(place);
             references.places.push((instance.module.clone(), index(&instance.address).map(str::to_owned)));
         }
         references
@@ -71,12 +80,24 @@ impl<'d> References<'d> {
         let segments = split(reference);
         match segments.as_slice() {
             _ if depth > DEEPEST => Vec::new(),
-            ["var", name, ..] => self.variable(module, name, depth),
-            ["module", name, output, ..] => self.output(module, name, output, depth),
+            ["var", name, ..] => self.once(module, reference, || self.variable(module, name, depth)),
+            ["module", name, output, ..] => self.once(module, reference, || self.output(module, name, output, depth)),
             ["data", kind, name, ..] => self.named(module, &format!("data.{kind}.{name}")),
             [kind, name, ..] => self.named(module, &format!("{kind}.{name}")),
             _ => Vec::new(),
         }
+    }
+
+    /// What leads back to itself leads nowhere.
+    fn once(&self, module: &str, reference: &str, find: impl FnOnce() -> Vec<usize>) -> Vec<usize> {
+        let key = format!("{module} {reference}");
+        if let Some(known) = self.known.borrow().get(&key) {
+            return known.clone();
+        }
+        self.known.borrow_mut().insert(key.clone(), Vec::new());
+        let found = find();
+        self.known.borrow_mut().insert(key, found.clone());
+        found
     }
 
     fn variable(&self, module: &str, name: &str, depth: usize) -> Vec<usize> {
@@ -99,7 +120,6 @@ impl<'d> References<'d> {
         let references = of_expression(expression);
         references
             .iter()
-            .take(8)
             .flat_map(|reference| self.follow(module, reference, depth + 1))
             .take(MOST_REFERENCES)
             .collect()
@@ -108,13 +128,20 @@ impl<'d> References<'d> {
     /// With an index, the one that has it; without, all there are in this instance of the module.
     fn named(&self, module: &str, local: &str) -> Vec<usize> {
         let full = join(module, local);
-        let Some(places) = self.instances.get(&plain(&full)) else { return Vec::new() };
+        if let Some(place) = self.whole.get(&full) {
+            return vec![*place];
+        }
+        if let Some(places) = self.within.get(&full) {
+            return places.iter().copied().take(MOST_REFERENCES).collect();
+        }
+        // A module that is called several times, and an output of which it is not said whose.
         let wanted = index(local);
+        let places = self.plain.get(&plain(&full)).map(Vec::as_slice).unwrap_or_default();
         let inside = |place: &&usize| {
             let (own, key) = &self.places[**place];
-            (own == module || plain(own) == module) && (wanted.is_none() || key.as_deref() == wanted)
+            plain(own) == module && (wanted.is_none() || key.as_deref() == wanted)
         };
-        places.iter().filter(inside).copied().take(MOST_REFERENCES).collect()
+        places.iter().take(MOST_REFERENCES).filter(inside).copied().collect()
     }
 }
 
@@ -122,7 +149,8 @@ impl<'d> References<'d> {
 pub(super) fn of_expression(expression: &Node) -> Vec<&str> {
     let references = expression.get("references").and_then(Node::list).unwrap_or_default();
     let mut kept: Vec<&str> = Vec::new();
-    for reference in references.iter().filter_map(Node::text).take(MOST_REFERENCES) {
+    for reference in references.iter().filter_map(Node::text).filter(|text| text.len() <= LONGEST).take(MOST_REFERENCES)
+    {
         let begins = |longer: &&str| longer.strip_prefix(reference).is_some_and(|rest| rest.starts_with(['.', '[']));
         if !kept.last().is_some_and(begins) && kept.last() != Some(&reference) {
             kept.push(reference);
@@ -160,6 +188,13 @@ fn index(address: &str) -> Option<&str> {
     let last = split(address).pop()?;
     let (_, index) = last.split_once('[')?;
     index.strip_suffix(']')
+}
+
+fn without_last_index(address: &str) -> &str {
+    match index(address) {
+        Some(index) => &address[..address.len() - index.len() - 2],
+        None => address,
+    }
 }
 
 /// Cuts at the dots that are not within brackets.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::azure::json::{Node, Object, Value};
 use crate::azure::note::{Note, Severity};
-use crate::azure::shape::build::{get_mut, list, list_mut, members, object_mut, set, single, text};
+use crate::azure::shape::build::{cut, get_mut, list, list_mut, members, object_mut, set, single, text};
 use crate::azure::shape::gather::Gathered;
 use crate::azure::shape::kinds::{self, Use};
 use crate::azure::shape::nest;
@@ -23,7 +23,7 @@ const NOWHERE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resou
 
 pub(super) fn all(found: Found<'_>, configuration: Option<&Node>, document: &Node, out: &mut Gathered) {
     let references = References::new(configuration, &found.instances);
-    let ids: Vec<String> = found.instances.iter().map(id_of).collect();
+    let ids: Vec<Arc<str>> = found.instances.iter().map(|instance| id_of(instance).into()).collect();
     let mut made = Made::default();
     // Collections look for their firewall by its name, so they come behind it.
     let is_classic = |instance: &Instance<'_>| CLASSIC.iter().any(|classic| classic.kind == instance.kind);
@@ -117,13 +117,13 @@ fn id_of(instance: &Instance<'_>) -> String {
     if let Some(id) = instance.value("id") {
         return id.to_owned();
     }
-    let name = instance.value("name").unwrap_or(&instance.address);
+    let name = cut(instance.value("name").unwrap_or(&instance.address));
     let mapping = MAPPINGS.iter().find(|mapping| mapping.kind == instance.kind);
     let parent = mapping.and_then(|mapping| mapping.parent).and_then(|parent| instance.value(parent));
     if let Some(parent) = instance.value("parent_id").or(parent).filter(|parent| parent.contains("/providers/")) {
         let kind = mapping.map(|mapping| mapping.arm).or_else(|| azapi::kind(instance.values)).unwrap_or_default();
         let last = kind.rsplit('/').next().unwrap_or_default();
-        return format!("{parent}/{last}/{name}");
+        return format!("{}/{last}/{name}", cut(parent));
     }
     let group = instance.value("resource_group_name").unwrap_or("unknown");
     let kind = mapping.map(|mapping| mapping.arm).or_else(|| azapi::kind(instance.values)).unwrap_or(instance.kind);
@@ -202,7 +202,7 @@ impl Made {
         let own = name_of(instance, object, values, out);
         let parent = mapping.parent.map(|attribute| parent_of(object.get(attribute), instance, attribute, out));
         let name = match parent.flatten() {
-            Some(parent) => text(&format!("{parent}/{own}"), values.at),
+            Some(parent) => text(&format!("{}/{own}", cut(&parent)), values.at),
             None => text(&own, values.at),
         };
         let properties = (mapping.properties)(values, object, &mut self.unread);
@@ -277,7 +277,7 @@ impl Made {
         let own = name_of(instance, object, values, out);
         let nested = kind.matches('/').count() > 1;
         let parent = nested.then(|| parent_of(object.get("parent_id"), instance, "parent_id", out)).flatten();
-        let name = parent.map_or_else(|| own.clone(), |parent| format!("{parent}/{own}"));
+        let name = parent.map_or_else(|| own.clone(), |parent| format!("{}/{own}", cut(&parent)));
         let rest =
             body.object().map(|body| body.iter().filter(|(key, _)| !key.name.eq_ignore_ascii_case("properties")));
         let rest = Object(rest.into_iter().flatten().cloned().collect());
