@@ -1,7 +1,8 @@
 //! The script, run by bash with an `az` that writes down what it is told.
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
@@ -11,16 +12,19 @@ use super::model::Model;
 const SINGLE: [&str; 4] = ["description", "translated-address", "translated-port", "translated-fqdn"];
 
 pub(super) fn read(script: &str) -> Model {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("policy.sh");
-    std::fs::write(&path, script).unwrap();
-    let stub = "az() { printf '%s\\0' \"$#\" \"$@\" >> \"$CALLS\"; }; export -f az; bash \"$SCRIPT\"";
-    let calls = folder.path().join("calls");
+    let stub = "az() { printf '%s\\0' \"$#\" \"$@\"; }; export -f az; exec bash -s";
     let mut command = Command::new("bash");
-    command.args(["-c", stub]).env("CALLS", &calls).env("SCRIPT", &path).env("RESOURCE_GROUP", "lab rg");
-    let ran = command.output().unwrap();
+    command.args(["-c", stub]).env("RESOURCE_GROUP", "lab rg");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut shell = command.spawn().unwrap();
+    let mut input = shell.stdin.take().unwrap();
+    // What the shell says may fill its pipe before all of the script is in.
+    let text = script.to_owned();
+    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
+    let ran = shell.wait_with_output().unwrap();
+    writer.join().unwrap();
     assert!(ran.status.success(), "{}\n{script}", String::from_utf8_lossy(&ran.stderr));
-    let calls = std::fs::read_to_string(&calls).unwrap();
+    let calls = String::from_utf8(ran.stdout).unwrap();
     let mut words = calls.split_terminator('\0');
     let mut model = Model::default();
     while let Some(count) = words.next() {
