@@ -4,6 +4,7 @@ pub mod aggregates;
 pub mod category;
 pub mod dns_logs;
 mod envelope;
+pub mod export;
 pub mod flow_logs;
 pub mod json;
 pub mod legacy_logs;

@@ -7,6 +7,7 @@ mod args;
 mod banner;
 mod check;
 mod completions;
+mod convert;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod handover;
@@ -36,6 +37,8 @@ enum Exit {
     Clean,
     Usage,
     Denied,
+    /// `convert` wrote less than there was.
+    Lossy,
     Failed,
     /// What `run` was told to pass on, or found itself.
     Child(u8),
@@ -46,7 +49,7 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Clean => 0,
             Exit::Usage => 2,
-            Exit::Denied => 3,
+            Exit::Denied | Exit::Lossy => 3,
             Exit::Failed => 4,
             Exit::Child(code) => code,
         })
@@ -62,7 +65,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  clean
   2  the command line or the configuration is wrong
-  3  the policy denied something (check; run, with a command that succeeded)
+  3  the policy denied something (check; run, with a command that succeeded); a format has no words for all (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
 
@@ -73,7 +76,8 @@ Examples:
   egret run -- make test                            one command, and a report of what it was denied
   egret check https://login.windows.net             what would the policy say?
   egret check --explain https://example.com         and why?
-  egret allowlist show ase                          what the default policy allows";
+  egret allowlist show ase                          what the default policy allows
+  egret convert --to bicep policy.json              the same policy in another format";
 
 /// An Azure Firewall for laptops and CI.
 ///
@@ -93,6 +97,7 @@ enum Command {
     Run(Box<run::Args>),
     Check(Box<check::Args>),
     Allowlist(allowlist::Args),
+    Convert(Box<convert::Args>),
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
     Schema(schema::Args),
@@ -118,6 +123,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
+        Command::Convert(args) => convert::run(*args, &mut printer),
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),

@@ -217,13 +217,20 @@ impl Loader {
         let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } =
             rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let mut settings = settings;
+        let says = !(groups.is_empty() && shorthand.is_empty() && settings == PolicySettings::default());
         if let Some(base) = base_policy {
+            let before = self.parts.len();
             self.add_reference(&base, &folder, Twice::Shared);
+            // A parent in Azure's shapes gets its name when all is read: with that it is one policy when exported.
+            if let Some(Part::Ready(ready)) = self.parts.get(before..).and_then(<[_]>::last) {
+                let parent = Some(ready.1.name.clone()).filter(|name| !name.is_empty());
+                settings.base_policy = settings.base_policy.or(parent);
+            }
         }
         if !shorthand.is_empty() {
             groups.insert(0, shorthand.into_group());
         }
-        let says = !groups.is_empty() || settings != PolicySettings::default();
         if let (Some(path), true) = (path, says) {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();

@@ -75,8 +75,8 @@ fn file(
         name => page.text("name", Some(name)),
     }
     page.text("base_policy", parent);
-    if groups.is_empty() && parent.is_none() && *settings == PolicySettings::default() {
-        // A file that says nothing at all would stand for the default policy.
+    if groups.is_empty() && parent.is_none() {
+        // A file that names no rule at all would stand for the default policy.
         page.raw("policy", "[]");
     }
     settings_table(settings, &mut page);

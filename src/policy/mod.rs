@@ -49,4 +49,4 @@ pub use tree::{
 pub use walk::{Explanation, Miss, Step, walk};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

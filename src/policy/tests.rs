@@ -143,7 +143,7 @@ fn rules() -> impl Strategy<Value = Rules> {
     ]
 }
 
-fn rule_set() -> impl Strategy<Value = RuleSet> {
+pub(crate) fn rule_set() -> impl Strategy<Value = RuleSet> {
     let priority = || select(vec![100_i64, 200, 300]).prop_map(|p| Priority::try_from(p).unwrap());
     let collection = (priority(), rules()).prop_map(|(priority, rules)| RuleCollection {
         name: "rc".into(),
@@ -208,7 +208,7 @@ fn threat_intel() -> impl Strategy<Value = ThreatIntel> {
 }
 
 #[derive(Debug, Clone)]
-struct Asked {
+pub(crate) struct Asked {
     client: Option<IpAddr>,
     protocol: Protocol,
     name: Option<HostName>,
@@ -220,7 +220,23 @@ struct Asked {
     path: Option<&'static str>,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+impl Asked {
+    pub(crate) fn query(&self) -> Query<'_> {
+        Query {
+            client: self.client,
+            protocol: self.protocol,
+            name: self.name.as_ref(),
+            address: self.address,
+            dialled: self.dialled,
+            port: self.port,
+            direction: self.direction,
+            resolved: &self.resolved,
+            path: self.path,
+        }
+    }
+}
+
+pub(crate) fn asked() -> impl Strategy<Value = Asked> {
     let ip = || {
         select(vec![
             "10.1.2.3",
@@ -286,17 +302,7 @@ proptest! {
         let switches = Switches { private, dnat_deny };
         let policy = Policy::compile(Arc::new(set.clone()), switches);
         for flow in &flows {
-            let query = Query {
-                client: flow.client,
-                protocol: flow.protocol,
-                name: flow.name.as_ref(),
-                address: flow.address,
-                dialled: flow.dialled,
-                port: flow.port,
-                direction: flow.direction,
-                resolved: &flow.resolved,
-                path: flow.path,
-            };
+            let query = flow.query();
             prop_assert_eq!(policy.decide(&query), walk(&set, switches, &query).decision, "{:?}", query);
         }
     }

@@ -26,6 +26,7 @@ mod catalogue;
 mod cli;
 mod clients;
 mod config;
+mod convert;
 mod corpus;
 mod dns;
 mod fuzz_corpus;

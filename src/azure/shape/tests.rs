@@ -1,7 +1,7 @@
 //! Shapes as tools write them, by what comes of each.
 
 use crate::azure::json::{Node, Value, parse};
-use crate::azure::note::Severity;
+use crate::azure::note::{Note, Severity};
 
 use super::*;
 

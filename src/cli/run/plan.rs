@@ -13,6 +13,7 @@ use super::learn::{self, Lesson};
 use super::report_file::ReportFile;
 use crate::cli::UsageError;
 use crate::cli::args::{PolicyArgs, given, one};
+use crate::cli::convert::To;
 use crate::cli::output::{Format, Printer};
 use crate::config::{self, Config, Loaded, LogTarget, Overrides, Purpose};
 use crate::flow::parse_port;
@@ -57,6 +58,9 @@ pub(in crate::cli) struct Args {
     /// Permit everything, and write the smallest policy that allows what was seen
     #[arg(long, env = "EGRET_LEARN", value_name = "FILE", value_hint = ValueHint::FilePath)]
     learn: Option<PathBuf>,
+    /// With --learn: what to write [default: by the file's name, else toml]
+    #[arg(long, env = "EGRET_LEARN_FORMAT", value_name = "FORMAT", value_enum, requires = "learn")]
+    learn_format: Option<To>,
     /// With --learn: write *.contoso.com for so many hosts of contoso.com or more
     #[arg(long, env = "EGRET_GENERALISE", value_name = "HOSTS", requires = "learn")]
     #[arg(value_parser = clap::value_parser!(u16).range(2..))]
@@ -125,6 +129,7 @@ impl Plan {
             fail_on,
             expect_denied,
             learn,
+            learn_format,
             generalise,
             report,
             format,
@@ -140,7 +145,7 @@ impl Plan {
         }
         let expectations = Expectations::read(&given(expect_denied))?;
         let report_file = named(report).map(ReportFile::begin).transpose()?;
-        let lesson = named(learn).map(|path| Lesson::begin(path, generalise)).transpose()?;
+        let lesson = named(learn).map(|path| Lesson::begin(path, learn_format, generalise)).transpose()?;
         let overrides = Overrides {
             purpose: Purpose::Run,
             log: given(log),
