@@ -6,12 +6,12 @@
 
 mod address;
 mod applications;
-mod chains;
+pub(crate) mod chains;
 mod compiled;
 mod decision;
 mod endpoints;
 mod guard;
-mod names;
+pub(crate) mod names;
 mod networks;
 mod order;
 mod pattern;
@@ -41,5 +41,7 @@ pub use tree::{
 };
 pub use walk::{Explanation, Miss, Step, walk};
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 #[cfg(test)]
 mod tests;
