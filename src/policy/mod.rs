@@ -28,6 +28,7 @@ pub use compiled::Policy;
 pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleName};
 pub use guard::PrivateAddresses;
 pub use order::{AnyRule, OrderedRule, in_order};
+pub(crate) use pattern::compile_glob;
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
 pub use settings::{
     DnsSettings, ExplicitProxySettings, PolicySettings, SnatSettings, ThreatIntelSettings, ThreatMode, Tier,
