@@ -44,8 +44,18 @@ impl FileRules {
     }
 }
 
-const RULE_KEYS: &[&str] =
-    &["name", "classic", "policy", "base_policy", "allow", "deny", "infrastructure", "settings", "ip_group", "rule_collection_group"];
+const RULE_KEYS: &[&str] = &[
+    "name",
+    "classic",
+    "policy",
+    "base_policy",
+    "allow",
+    "deny",
+    "infrastructure",
+    "settings",
+    "ip_group",
+    "rule_collection_group",
+];
 
 /// Reads one file, reporting everything that is wrong with it.
 pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut Findings) -> File {

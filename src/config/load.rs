@@ -185,7 +185,8 @@ impl Loader {
 
     /// A file's parent, then its own rules, then the policies that it lists.
     fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
-        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } = rules;
+        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } =
+            rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         if let Some(base) = base_policy {
             self.add_reference(&base, &folder, Twice::Shared);

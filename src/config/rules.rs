@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::allowlist::Catalogue;
 use crate::flow::{Host, HostName, PortRange, PortSet};
 use crate::policy::{
-    About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion, IpProtocols,
-    NamedKind, NamedRanges, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated, UrlPattern,
-    WebCategory,
+    About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion,
+    IpProtocols, NamedKind, NamedRanges, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated,
+    UrlPattern, WebCategory,
 };
 
 use super::error::{Findings, Placed, Problem};
@@ -218,18 +218,7 @@ impl RuleReader<'_> {
         let terminate_tls = rule.flag("terminate_tls").unwrap_or_default();
         let headers = self.headers(rule);
         let about = about(rule);
-        Some(ApplicationRule {
-            name,
-            sources,
-            protocols,
-            fqdns,
-            tags,
-            urls,
-            categories,
-            terminate_tls,
-            headers,
-            about,
-        })
+        Some(ApplicationRule { name, sources, protocols, fqdns, tags, urls, categories, terminate_tls, headers, about })
     }
 
     fn dnat(&mut self, rule: &Section, name: String) -> Option<DnatRule> {

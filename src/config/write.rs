@@ -132,17 +132,8 @@ fn settings_table(settings: &PolicySettings, page: &mut Page) {
     if *settings == PolicySettings::default() {
         return;
     }
-    let PolicySettings {
-        tier,
-        base_policy,
-        threat_intel,
-        dns,
-        snat,
-        explicit_proxy,
-        idps,
-        allow_sql_redirect,
-        kept,
-    } = settings;
+    let PolicySettings { tier, base_policy, threat_intel, dns, snat, explicit_proxy, idps, allow_sql_redirect, kept } =
+        settings;
     page.table("settings");
     page.text("tier", tier.map(|tier| tier.as_str()));
     page.text("base_policy", base_policy.as_deref());

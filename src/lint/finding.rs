@@ -53,8 +53,8 @@ pub(crate) use checks;
 pub struct Finding {
     pub check: &'static Check,
     pub at: Spot,
-    /// What is written at `at` that it is about, so that people are sent to the very word.
-    pub text: Option<String>,
+    /// What is written at `at` that it is about, the first that is there, so that people are sent to the very word.
+    pub words: Vec<String>,
     /// `policy/group/collection/rule`, as far as it goes.
     pub subject: String,
     /// Lower-case, without a full stop, with the text in question.
@@ -85,16 +85,17 @@ impl fmt::Display for Severity {
 impl Finding {
     pub fn new(check: &'static Check, at: Spot, subject: impl Into<String>, what: impl Into<String>) -> Finding {
         let (subject, what) = (subject.into(), what.into());
-        Finding { check, at, text: None, subject, what, mend: None, related: Vec::new() }
+        Finding { check, at, words: Vec::new(), subject, what, mend: None, related: Vec::new() }
     }
 
     pub fn mend(self, mend: impl Into<String>) -> Finding {
         Finding { mend: Some(mend.into()), ..self }
     }
 
-    /// The word within its place that it is about.
-    pub fn about(self, text: impl Into<String>) -> Finding {
-        Finding { text: Some(text.into()), ..self }
+    /// The word within its place that it is about; one given later counts where the earlier is not there.
+    pub fn about(mut self, word: impl ToString) -> Finding {
+        self.words.push(word.to_string());
+        self
     }
 
     /// Another place that belongs to it.

@@ -4,10 +4,48 @@
 //! `config`; what is printed, and how, is the matter of `cli`. Every check looks at each rule once, so that the
 //! time grows with the policy and not with its square.
 
+mod addresses;
+mod application;
 mod catalogue;
+mod dnat;
 mod finding;
+mod inspection;
+mod names;
+mod network;
+mod place;
+mod settings;
+mod tree;
+
+use crate::policy::RuleSet;
 
 pub use finding::{Check, Finding, Severity};
+
+/// What is wrong with these rules, in no particular order.
+pub fn findings(set: &RuleSet) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for look in [
+        tree::check,
+        settings::check,
+        network::check,
+        dnat::check,
+        names::check,
+        application::check,
+        inspection::check,
+        addresses::check,
+    ] {
+        look(set, &mut found);
+    }
+    found
+}
+
+/// Text that may be long, in a line.
+fn short(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
 
 /// Every check there is.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
