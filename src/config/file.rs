@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
-use crate::policy::{ApplicationRule, RuleCollectionGroup};
+use crate::policy::{ApplicationRule, PolicySettings, RuleCollectionGroup};
 
 use super::error::{Findings, Place, Placed, Problem, Source};
 use super::reader::{self, Section};
 use super::rules;
 use super::settings::Settings;
+use super::settings_table;
 use super::shorthand::Shorthand;
 
 /// What a file says.
@@ -31,18 +32,30 @@ pub(super) struct FileRules {
     pub shorthand: Shorthand,
     pub groups: Vec<RuleCollectionGroup>,
     pub infrastructure: Option<ApplicationRule>,
+    /// `[settings]`
+    pub policy_settings: PolicySettings,
 }
 
 impl FileRules {
     /// True where it says nothing about what is allowed.
     pub(super) fn is_silent(&self) -> bool {
-        let FileRules { name: _, base_policy, policy, shorthand, groups, infrastructure: _ } = self;
+        let FileRules { name: _, base_policy, policy, shorthand, groups, infrastructure: _, policy_settings: _ } = self;
         base_policy.is_none() && policy.is_none() && shorthand.is_empty() && groups.is_empty()
     }
 }
 
-const RULE_KEYS: &[&str] =
-    &["name", "policy", "base_policy", "allow", "deny", "infrastructure", "ip_group", "rule_collection_group"];
+const RULE_KEYS: &[&str] = &[
+    "name",
+    "classic",
+    "policy",
+    "base_policy",
+    "allow",
+    "deny",
+    "infrastructure",
+    "settings",
+    "ip_group",
+    "rule_collection_group",
+];
 
 /// Reads one file, reporting everything that is wrong with it.
 pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut Findings) -> File {
@@ -65,13 +78,15 @@ pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut F
 
 fn read_rules(root: &Section, catalogue: &Catalogue, findings: &mut Findings) -> FileRules {
     let infrastructure = root.table("infrastructure", findings);
+    let classic = root.flag("classic") == Some(true);
     FileRules {
-        name: root.text("name").map(|name| name.value),
+        name: if classic { Some(String::new()) } else { root.text("name").map(|name| name.value) },
         base_policy: root.text("base_policy"),
         policy: root.list("policy"),
         shorthand: Shorthand::read(&root.items("allow"), &root.items("deny"), findings),
         groups: rules::read(root, catalogue, findings),
         infrastructure: infrastructure.map(|section| rules::infrastructure(&section, findings)),
+        policy_settings: settings_table::read(root, findings),
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::allowlist::{self, Builtin, Catalogue};
-use crate::policy::{ApplicationRule, PolicyRules, RuleCollection, RuleSet, Rules, ServiceEndpoint};
+use crate::policy::{
+    ApplicationRule, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Spot,
+};
 
 use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Source, Texts};
 use super::file::{self, File, FileRules};
@@ -183,7 +185,8 @@ impl Loader {
 
     /// A file's parent, then its own rules, then the policies that it lists.
     fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
-        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure } = rules;
+        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } =
+            rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         if let Some(base) = base_policy {
             self.add_reference(&base, &folder, Twice::Shared);
@@ -191,11 +194,12 @@ impl Loader {
         if !shorthand.is_empty() {
             groups.insert(0, shorthand.into_group());
         }
-        if let (Some(path), false) = (path, groups.is_empty()) {
+        let says = !groups.is_empty() || settings != PolicySettings::default();
+        if let (Some(path), true) = (path, says) {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
             self.sources.push(PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary });
-            self.policies.push(PolicyRules { name, groups, ..PolicyRules::default() });
+            self.policies.push(PolicyRules { name, groups, settings, at: Spot::nowhere() });
         }
         self.infrastructure.extend(infrastructure);
         for reference in policy.unwrap_or_default() {

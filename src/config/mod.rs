@@ -14,9 +14,11 @@ mod reader;
 mod resolved;
 mod rules;
 mod settings;
+mod settings_table;
 mod shorthand;
 mod target;
 mod values;
+mod write;
 
 pub use error::{ConfigError, ConfigErrors, Position, Texts};
 pub use kernel::{Interface, Mark};
@@ -24,3 +26,4 @@ pub use load::{Loaded, Overrides, Purpose, load};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};
+pub use write::{Written, WrittenFile, to_toml};

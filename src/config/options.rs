@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::kernel::Mark;
+use super::settings_table;
 use super::values::{self, Words};
 
 /// One option.
@@ -61,6 +62,9 @@ fn words<T>(words: Words<T>) -> Vec<&'static str> {
 
 const PRIORITY: Kind = Count { min: 100, max: 65_000 };
 const MANY: Kind = Count { min: 1, max: 10_000_000 };
+const THREAT_MODE: Kind = Choice(|| words(settings_table::THREAT_MODES));
+/// Azure's ports for application protocols.
+const AZURE_PORT: Kind = Count { min: 0, max: 65_535 };
 const BYTES: Kind = Count { min: 512, max: 65_536 };
 
 pub const OPTIONS: &[Opt] = &[
@@ -232,6 +236,63 @@ pub const OPTIONS: &[Opt] = &[
         Default("[\"Http:80\", \"Https:443\"]"),
         "The protocols and ports of these names.",
     ),
+    opt(
+        "classic",
+        Flag,
+        Default("false"),
+        "The rules of a firewall without a policy: the policy has no name, and names of groups may be empty.",
+    ),
+    opt("settings", Table, Optional, "What a firewall policy holds beside its rules."),
+    opt("settings.tier", Choice(|| words(settings_table::TIERS)), Optional, "The policy's tier (`sku.tier`)."),
+    opt(
+        "settings.base_policy",
+        Text,
+        Optional,
+        "The parent's name or resource id in Azure; `base_policy` is what is read here.",
+    ),
+    opt("settings.idps", THREAT_MODE, Optional, "The mode of intrusion detection; not emulated."),
+    opt("settings.allow_sql_redirect", Flag, Optional, "SQL in redirect mode without rules for its ports."),
+    opt("settings.threat_intel", Table, Optional, "Threat intelligence."),
+    opt("settings.threat_intel.mode", THREAT_MODE, Optional, "What becomes of what threat intelligence knows."),
+    opt(
+        "settings.threat_intel.allowed_fqdns",
+        List,
+        Default("[]"),
+        "Names that threat intelligence lets pass (`threatIntelWhitelist.fqdns`).",
+    ),
+    opt(
+        "settings.threat_intel.allowed_addresses",
+        List,
+        Default("[]"),
+        "Addresses that threat intelligence lets pass (`threatIntelWhitelist.ipAddresses`).",
+    ),
+    opt("settings.dns", Table, Optional, "The policy's DNS settings."),
+    opt("settings.dns.servers", List, Default("[]"), "Addresses of name servers."),
+    opt("settings.dns.proxy", Flag, Optional, "The DNS proxy is on (`enableProxy`)."),
+    opt(
+        "settings.dns.require_proxy_for_network_rules",
+        Flag,
+        Optional,
+        "Names in network rules want the DNS proxy (`requireProxyForNetworkRules`).",
+    ),
+    opt("settings.snat", Table, Optional, "Source address translation."),
+    opt(
+        "settings.snat.private_ranges",
+        List,
+        Optional,
+        "Destinations that see the client's own address; an empty list is an answer.",
+    ),
+    opt("settings.snat.auto_learn", Flag, Optional, "These ranges are learned (`autoLearnPrivateRanges`)."),
+    opt("settings.explicit_proxy", Table, Optional, "The firewall's explicit proxy."),
+    opt("settings.explicit_proxy.enabled", Flag, Optional, "It is on (`enableExplicitProxy`)."),
+    opt("settings.explicit_proxy.http_port", AZURE_PORT, Optional, "Its port for HTTP."),
+    opt("settings.explicit_proxy.https_port", AZURE_PORT, Optional, "Its port for HTTPS."),
+    opt("settings.explicit_proxy.pac_enabled", Flag, Optional, "It serves a PAC file (`enablePacFile`)."),
+    opt("settings.explicit_proxy.pac_port", AZURE_PORT, Optional, "The PAC file's port."),
+    opt("settings.explicit_proxy.pac_file", Text, Optional, "The PAC file's URL."),
+    opt("settings.kept", Tables, Optional, "A property of the policy in Azure that means nothing here."),
+    opt("settings.kept.property", Text, Required, "Its name, such as `insights` or `tags`."),
+    opt("settings.kept.json", Text, Required, "Its value, as JSON."),
     opt("ip_group", Tables, Optional, "Addresses that go by a name, for the rules of this file."),
     opt("ip_group.name", Text, Required, "The name that rules call it by."),
     opt(
@@ -260,6 +321,7 @@ pub const OPTIONS: &[Opt] = &[
     ),
     opt("rule_collection_group.rule_collection.rule", Tables, Optional, "A rule; the first that matches decides."),
     opt("rule_collection_group.rule_collection.rule.name", Text, Required, "Its name, once in a collection."),
+    opt("rule_collection_group.rule_collection.rule.description", Text, Optional, "What it is for."),
     opt(
         "rule_collection_group.rule_collection.rule.source_addresses",
         List,
@@ -317,6 +379,26 @@ pub const OPTIONS: &[Opt] = &[
         "Application rules: host and path without scheme, as in `www.contoso.com/test/*`.",
     ),
     opt(
+        "rule_collection_group.rule_collection.rule.web_categories",
+        List,
+        Default("[]"),
+        "Application rules: Azure's web categories.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.terminate_tls",
+        Flag,
+        Default("false"),
+        "Application rules: Azure Firewall Premium decrypts what matches. Egret never does.",
+    ),
+    opt(
+        "rule_collection_group.rule_collection.rule.http_headers",
+        Tables,
+        Optional,
+        "Application rules: a header that allowed requests are sent on with.",
+    ),
+    opt("rule_collection_group.rule_collection.rule.http_headers.name", Text, Required, "The header's name."),
+    opt("rule_collection_group.rule_collection.rule.http_headers.value", Text, Required, "The header's value."),
+    opt(
         "rule_collection_group.rule_collection.rule.translated_address",
         Text,
         Optional,
@@ -338,11 +420,10 @@ pub const OPTIONS: &[Opt] = &[
 
 /// Keys of Azure's that Egret does not have, and what to do instead.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("web_categories", "web categories are not supported: name the hosts in target_fqdns"),
-    ("terminate_tls", "Egret never decrypts: leave it out; target_urls then match plain HTTP only"),
-    ("http_headers_to_insert", "Egret changes no request: leave it out"),
-    ("description", "write it as a comment"),
-    ("threat_intel_mode", "threat intelligence is not emulated: leave it out"),
+    ("http_headers_to_insert", "write http_headers = [{ name = \"…\", value = \"…\" }]"),
+    ("threat_intel_mode", "write mode = \"…\" in [settings.threat_intel]"),
+    ("threat_intel_whitelist", "write allowed_fqdns and allowed_addresses in [settings.threat_intel]"),
+    ("dns_settings", "write [settings.dns]"),
 ];
 
 /// The options that may stand in the table at `path`; the empty path is the file itself.
@@ -522,7 +603,8 @@ mod tests {
         check("proxy", "Listen", Some("did you mean `listen`?"));
         check(rule, "sourceAddresses", Some("did you mean `source_addresses`?"));
         check(rule, "ports", Some("did you mean `destination_ports`?"));
-        check(rule, "web_categories", Some("web categories are not supported: name the hosts in target_fqdns"));
+        check(rule, "httpHeadersToInsert", Some("write http_headers = [{ name = \"…\", value = \"…\" }]"));
+        check(rule, "terminateTls", Some("did you mean `terminate_tls`?"));
         check("", "listen", Some("`listen` belongs in `proxy.listen`"));
         check("", "xyzzy", None);
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::allowlist::Catalogue;
 use crate::flow::{Host, HostName, PortRange, PortSet};
 use crate::policy::{
-    About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, IpProtocols, NamedKind,
-    NamedRanges, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated, UrlPattern,
+    About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion,
+    IpProtocols, NamedKind, NamedRanges, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated,
+    UrlPattern, WebCategory,
 };
 
 use super::error::{Findings, Placed, Problem};
@@ -20,6 +21,9 @@ pub(super) fn read(file: &Section, catalogue: &Catalogue, findings: &mut Finding
     let ip_groups = ip_groups(file, findings);
     let mut reader = RuleReader { ip_groups, catalogue, findings };
     let mut names = Names::of("rule collection group");
+    if file.flag("classic") == Some(true) {
+        names.required = false;
+    }
     let groups = file.tables("rule_collection_group", reader.findings);
     groups.iter().filter_map(|group| reader.group(group, &mut names)).collect()
 }
@@ -34,7 +38,7 @@ pub(super) fn infrastructure(section: &Section, findings: &mut Findings) -> Appl
         sources: AddressSet::any(),
         protocols: if section.has("protocols") { reader.app_protocols(section) } else { usual() },
         fqdns: reader.each(section, "fqdns", FqdnPattern::parse),
-        about: about(section),
+        about: About { at: section.spot(), ..About::default() },
         ..ApplicationRule::default()
     }
 }
@@ -59,16 +63,21 @@ fn ip_groups(file: &Section, findings: &mut Findings) -> HashMap<String, NamedRa
 /// The names of siblings, of which no two may be the same.
 struct Names {
     what: &'static str,
+    /// Else they may be empty.
+    required: bool,
     taken: HashSet<String>,
 }
 
 impl Names {
     fn of(what: &'static str) -> Names {
-        Names { what, taken: HashSet::new() }
+        Names { what, required: true, taken: HashSet::new() }
     }
 
     fn take(&mut self, section: &Section, findings: &mut Findings) -> Option<String> {
         let name = section.text("name")?;
+        if name.value.is_empty() && !self.required {
+            return Some(name.value);
+        }
         if name.value.trim().is_empty() {
             findings.error(&name.place, Problem::new(format!("the {} has an empty name", self.what)));
             return None;
@@ -92,6 +101,9 @@ const OF_TYPES: &[(&str, &[RuleType])] = &[
     ("target_fqdns", &[RuleType::Application]),
     ("fqdn_tags", &[RuleType::Application]),
     ("target_urls", &[RuleType::Application]),
+    ("web_categories", &[RuleType::Application]),
+    ("terminate_tls", &[RuleType::Application]),
+    ("http_headers", &[RuleType::Application]),
     ("translated_address", &[RuleType::Dnat]),
     ("translated_fqdn", &[RuleType::Dnat]),
     ("translated_port", &[RuleType::Dnat]),
@@ -195,14 +207,18 @@ impl RuleReader<'_> {
         let fqdns = self.each(rule, "target_fqdns", FqdnPattern::parse);
         let urls = self.each(rule, "target_urls", UrlPattern::parse);
         let tags = self.fqdn_tags(rule);
-        self.want_one(rule, &["target_fqdns", "fqdn_tags", "target_urls"], "no target");
-        let needs_protocols = !rule.items("target_fqdns").is_empty() || !rule.items("target_urls").is_empty();
+        let categories = self.web_categories(rule);
+        self.want_one(rule, &["target_fqdns", "fqdn_tags", "target_urls", "web_categories"], "no target");
+        let needs_protocols =
+            ["target_fqdns", "target_urls", "web_categories"].iter().any(|key| !rule.items(key).is_empty());
         if needs_protocols && rule.items("protocols").is_empty() {
             let problem = Problem::new("`protocols` is missing").mend("write protocols = [\"Http:80\", \"Https:443\"]");
             self.findings.error(&rule.place(), problem);
         }
+        let terminate_tls = rule.flag("terminate_tls").unwrap_or_default();
+        let headers = self.headers(rule);
         let about = about(rule);
-        Some(ApplicationRule { name, sources, protocols, fqdns, tags, urls, about, ..ApplicationRule::default() })
+        Some(ApplicationRule { name, sources, protocols, fqdns, tags, urls, categories, terminate_tls, headers, about })
     }
 
     fn dnat(&mut self, rule: &Section, name: String) -> Option<DnatRule> {
@@ -302,6 +318,8 @@ impl RuleReader<'_> {
         };
         let what = format!("`{name}` is neither an address nor a service tag that is known here: it matches nothing");
         self.findings.doubt(&item.place, Problem::new(what).mend(mend));
+        // Kept for who writes the policy again.
+        set.insert_named(NamedRanges { name: name.to_owned(), kind: NamedKind::ServiceTag, ranges: Arc::from([]) });
     }
 
     fn add_groups(&mut self, rule: &Section, key: &str, set: &mut AddressSet) {
@@ -326,6 +344,30 @@ impl RuleReader<'_> {
         let what = format!("`{name}` is no FQDN tag that is known here: it matches nothing");
         self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near));
         Some(FqdnTag { name: name.to_owned(), members: Arc::from([]) })
+    }
+
+    fn web_categories(&mut self, rule: &Section) -> Vec<WebCategory> {
+        rule.items("web_categories").iter().map(|item| self.web_category(item)).collect()
+    }
+
+    fn web_category(&mut self, item: &Placed<String>) -> WebCategory {
+        let name = item.value.trim();
+        if let Some(category) = self.catalogue.web_category(name) {
+            return category;
+        }
+        let known = self.catalogue.web_category_names();
+        let near = nearest(name, known.into_iter()).map(|near| format!("did you mean `{near}`?"));
+        let what = format!("`{name}` is no web category that is known here: it matches nothing");
+        self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near));
+        WebCategory { name: name.to_owned(), members: Arc::from([]) }
+    }
+
+    fn headers(&mut self, rule: &Section) -> Vec<HeaderInsertion> {
+        let headers = rule.tables("http_headers", self.findings);
+        let read = |header: &Section| {
+            Some(HeaderInsertion { name: header.text("name")?.value, value: header.text("value")?.value })
+        };
+        headers.iter().filter_map(read).collect()
     }
 
     fn app_protocols(&mut self, rule: &Section) -> Vec<AppProtocol> {
@@ -370,7 +412,8 @@ impl RuleReader<'_> {
 }
 
 fn about(rule: &Section) -> About {
-    About { description: String::new(), at: rule.spot() }
+    let description = rule.text("description").map(|text| text.value).unwrap_or_default();
+    About { description, at: rule.spot() }
 }
 
 /// Whether service tags may stand among addresses.

@@ -15,7 +15,7 @@ pub enum Severity {
     Error,
 }
 
-/// One thing to look for. All of them are in [`CHECKS`](super::CHECKS); `docs/lint.md` has a section for each.
+/// One thing to look for. [`checks`](super::checks) has all of them; `docs/lint.md` has a section for each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
     /// Stable, lower-case words with hyphens: `broad-network-rule`.
@@ -25,17 +25,36 @@ pub struct Check {
     pub title: &'static str,
     /// Why it matters, in whole sentences.
     pub why: &'static str,
-    /// Who says so: a page of Azure's documentation, or Egret where it is our own.
+    /// The page of Azure's documentation that says so, or that a check of Egret's own is about.
     pub source: &'static str,
     /// The number in the list of Azure Firewall's known issues that `docs/lint.md` shows.
     pub azure: Option<u8>,
 }
+
+/// Declares checks: a static each, and one table of them all.
+macro_rules! checks {
+    ($(#[$meta:meta])* $table:ident: $($name:ident = $id:literal, $severity:ident, $azure:expr, $source:expr, $title:literal, $why:literal;)*) => {
+        $(pub(crate) static $name: $crate::lint::Check = $crate::lint::Check {
+            id: $id,
+            severity: $crate::lint::Severity::$severity,
+            title: $title,
+            why: $why,
+            source: $source,
+            azure: $azure,
+        };)*
+        $(#[$meta])*
+        pub(crate) static $table: &[&$crate::lint::Check] = &[$(&$name),*];
+    };
+}
+pub(crate) use checks;
 
 /// A case of a check.
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub check: &'static Check,
     pub at: Spot,
+    /// What is written at `at` that it is about, the first that is there, so that people are sent to the very word.
+    pub words: Vec<String>,
     /// `policy/group/collection/rule`, as far as it goes.
     pub subject: String,
     /// Lower-case, without a full stop, with the text in question.
@@ -65,11 +84,18 @@ impl fmt::Display for Severity {
 
 impl Finding {
     pub fn new(check: &'static Check, at: Spot, subject: impl Into<String>, what: impl Into<String>) -> Finding {
-        Finding { check, at, subject: subject.into(), what: what.into(), mend: None, related: Vec::new() }
+        let (subject, what) = (subject.into(), what.into());
+        Finding { check, at, words: Vec::new(), subject, what, mend: None, related: Vec::new() }
     }
 
     pub fn mend(self, mend: impl Into<String>) -> Finding {
         Finding { mend: Some(mend.into()), ..self }
+    }
+
+    /// The word within its place that it is about; one given later counts where the earlier is not there.
+    pub fn about(mut self, word: impl ToString) -> Finding {
+        self.words.push(word.to_string());
+        self
     }
 
     /// Another place that belongs to it.

@@ -184,6 +184,11 @@ impl AddressSet {
         self.ranges.iter().copied().chain(self.named.iter().flat_map(|named| named.ranges.iter().copied()))
     }
 
+    /// The entries that are addresses, without what goes by a name.
+    pub fn listed(&self) -> &[AddressRange] {
+        &self.ranges
+    }
+
     pub fn named(&self) -> &[NamedRanges] {
         &self.named
     }

@@ -96,6 +96,13 @@ impl Atoms {
         merged(&class.units, self.everywhere.of_class(class))
     }
 
+    /// The units that a name of the one class matches when it leads to an address of the other.
+    pub(super) fn units_of_both(&self, names: &Class, addresses: &Class) -> Vec<UnitId> {
+        let mut units = merged(&self.units(names), &addresses.units);
+        units.dedup();
+        units
+    }
+
     /// The classes that a unit matches.
     pub(super) fn classes_of<'a>(&'a self, id: UnitId, unit: &Unit<'_>) -> Box<dyn Iterator<Item = &'a Class> + 'a> {
         if unit.is_everywhere() {
@@ -139,6 +146,11 @@ impl Everywhere {
 }
 
 impl Class {
+    /// Does no rule name it, but those for any?
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.units.is_empty()
+    }
+
     pub(super) fn is_of_names(&self) -> bool {
         matches!(self.cells.first(), Some(Cell::Name(_)))
     }

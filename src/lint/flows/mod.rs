@@ -5,14 +5,18 @@
 
 mod addresses;
 mod atoms;
+mod diff;
 mod globs;
 mod names;
 mod points;
 mod reach;
+mod regions;
 mod units;
 mod witness;
 
+pub use diff::{Comparison, Difference, Ruling, Side, compare};
 pub use reach::{Cover, Outcome, Reach, reach};
+pub use regions::{AddressPart, Clients, NamePart, Region};
 pub use witness::Witness;
 
 #[cfg(test)]

@@ -19,13 +19,16 @@ pub(super) fn port_intervals(within: &[PortRange], others: impl IntoIterator<Ite
     let last = |at: usize| starts.get(at + 1).map_or(u16::MAX, |next| next - 1);
     let intervals = starts.iter().enumerate().map(|(at, start)| (*start, last(at)));
     let inside = |port: u16| within.iter().find(|range| range.contains(port));
-    intervals.filter_map(|(start, last)| Some((start, last.min(inside(start)?.last())))).collect()
+    let intervals = intervals.filter_map(|(start, last)| Some((start, last.min(inside(start)?.last()))));
+    // `*` holds the port 0, for the sake of protocols without ports: where there are ports, there is no such port.
+    let has_ports = within.iter().any(|range| range.last() > 0);
+    intervals.filter(|(_, last)| *last > 0 || !has_ports).map(|(first, last)| (first.max(has_ports.into()), last)).collect()
 }
 
-/// A port of the interval that people know. There is no port 0 to ask for.
+/// A port of the interval that people know.
 pub(super) fn well_known(first: u16, last: u16) -> u16 {
     let known = [443, 80, 1433, 22, 53];
-    known.into_iter().find(|port| (first..=last).contains(port)).unwrap_or(if last > 0 { first.max(1) } else { 0 })
+    known.into_iter().find(|port| (first..=last).contains(port)).unwrap_or(first)
 }
 
 /// The same for addresses: intervals of `within`, cut by `others`.
@@ -89,20 +92,41 @@ pub(super) fn inside(range: AddressRange) -> IpAddr {
     after(range.first()).filter(|second| range.contains(*second)).unwrap_or(range.first())
 }
 
+/// A path, and which paths it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PathCell {
+    pub(super) path: String,
+    /// As target URLs write it.
+    pub(super) shown: String,
+}
+
+/// Which the policy refuses where a rule looks at paths.
+pub(super) fn ambiguous_path() -> PathCell {
+    PathCell { path: "/a/../b".to_owned(), shown: "/…/../…".to_owned() }
+}
+
 /// A path for each way in which the patterns can match one.
-pub(super) fn paths<'a>(patterns: impl Iterator<Item = &'a PathPattern>) -> Vec<String> {
+pub(super) fn paths<'a>(patterns: impl Iterator<Item = &'a PathPattern>) -> Vec<PathCell> {
     let patterns: Vec<&PathPattern> = patterns.collect();
-    let mut paths = vec!["/".to_owned(), fresh("/", &patterns)];
+    let cell = |path: String, shown: &str| PathCell { path, shown: shown.to_owned() };
+    let mut paths = vec![cell("/".to_owned(), "/"), cell(fresh("/", &patterns), "/*")];
     for pattern in &patterns {
         match pattern {
             PathPattern::Any => {}
-            PathPattern::Exact(exact) => paths.extend([format!("{exact}/"), (**exact).to_owned()]),
-            PathPattern::Prefix(prefix) => paths.extend([(**prefix).to_owned(), fresh(prefix, &patterns)]),
+            PathPattern::Exact(exact) => {
+                let with_slash = format!("{exact}/");
+                paths.push(cell(with_slash.clone(), &with_slash));
+                paths.push(cell((**exact).to_owned(), exact));
+            }
+            PathPattern::Prefix(prefix) => {
+                paths.push(cell((**prefix).to_owned(), prefix));
+                paths.push(cell(fresh(prefix, &patterns), &format!("{prefix}*")));
+            }
         }
     }
-    paths.retain(|path| !path.is_empty());
+    paths.retain(|cell| !cell.path.is_empty());
     paths.sort_unstable();
-    paths.dedup();
+    paths.dedup_by(|a, b| a.path == b.path);
     paths
 }
 
@@ -130,8 +154,8 @@ mod tests {
     fn ports() {
         let ranges = |text: &str| text.split(',').map(|t| t.parse().unwrap()).collect::<Vec<PortRange>>();
         assert_eq!(port_intervals(&ranges("10-20"), ranges("15,18-30")), [(10, 14), (15, 15), (16, 17), (18, 20)]);
-        assert_eq!(port_intervals(&ranges("*"), []), [(0, 65535)]);
-        assert_eq!((well_known(0, 65535), well_known(0, 9), well_known(0, 0)), (443, 1, 0));
+        assert_eq!(port_intervals(&ranges("*"), []), [(1, 65535)]);
+        assert_eq!((well_known(1, 65535), well_known(1, 9), well_known(0, 0)), (443, 1, 0));
     }
 
     #[test]
@@ -147,6 +171,7 @@ mod tests {
     #[test]
     fn every_way_to_match_a_path() {
         let patterns = ["a.test/x", "a.test/x/*", "a.test/xx*"].map(|text| UrlPattern::parse(text).unwrap().path);
-        assert_eq!(paths(patterns.iter()), ["/", "/0", "/x", "/x/", "/x/x", "/xx", "/xxx"]);
+        let paths: Vec<String> = paths(patterns.iter()).into_iter().map(|cell| cell.path).collect();
+        assert_eq!(paths, ["/", "/0", "/x", "/x/", "/x/x", "/xx", "/xxx"]);
     }
 }

@@ -256,7 +256,7 @@ impl Corner<'_> {
             return vec![None];
         }
         let patterns = self.before.iter().filter_map(|it| it.path()).chain(self.unit.path());
-        paths(patterns).into_iter().map(Some).collect()
+        paths(patterns).into_iter().map(|cell| Some(cell.path)).collect()
     }
 
     /// Those that match there.
