@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::flow::Profile;
 use crate::policy::Spot;
 
+use super::words;
+
 /// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
 const KEPT: usize = 200;
 /// Bytes of a message.
@@ -47,6 +49,18 @@ impl Source {
     /// The number of the line in which a byte stands, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= at).max(1)
+    }
+
+    /// What belongs to a place: the header of a TOML table stands for the lines below it.
+    fn extent(&self, span: &Range<usize>) -> Range<usize> {
+        let text = self.text.as_str();
+        let is_header =
+            text.get(span.start..).is_some_and(|text| text.starts_with("[[")) && !text[span.clone()].contains('\n');
+        match span {
+            Range { start: 0, end: 0 } => 0..text.len(),
+            span if is_header => span.start..text[span.end..].find("\n[").map_or(text.len(), |end| span.end + end),
+            span => span.clone(),
+        }
     }
 
     fn position(&self, span: &Range<usize>, key: &str) -> Position {
@@ -89,6 +103,19 @@ impl Texts {
         let source = self.0.get(spot.file()? as usize)?;
         let position = source.position(&spot.span()?, "");
         Some((source.name(), position.line, position.column))
+    }
+
+    /// What to say about a place, as an error of reading says it: of the first of `words` that is written there, or
+    /// of the place as a whole. A spot without any length at a file's beginning is the whole file.
+    pub fn say(&self, spot: Spot, words: &[String], what: &str, mend: Option<&str>) -> Option<ConfigError> {
+        let source = self.0.get(spot.file()? as usize)?;
+        let span = spot.span()?;
+        let within = source.extent(&span);
+        let text = source.text.get(within.clone())?;
+        let word = words::find(text, words).map(|word| within.start + word.start..within.start + word.end);
+        let place = Place::File { source: Arc::clone(source), span: word.unwrap_or(span), key: String::new() };
+        let problem = Problem::new(what).maybe_mend(mend.map(str::to_owned));
+        Some(ConfigError::new(&place, problem))
     }
 
     /// The whole text of the file.
@@ -174,9 +201,15 @@ macro_rules! problem_from {
     };
 }
 
+impl From<crate::policy::PatternError> for Problem {
+    fn from(error: crate::policy::PatternError) -> Problem {
+        let star = matches!(error, crate::policy::PatternError::StarPosition { .. });
+        Problem::new(error.to_string()).check(star.then_some("unsupported-wildcard"))
+    }
+}
+
 problem_from!(
     crate::policy::AddressError,
-    crate::policy::PatternError,
     crate::policy::PriorityError,
     crate::flow::PortError,
     super::target::TargetError
@@ -224,6 +257,23 @@ impl ConfigError {
     }
 }
 
+impl Position {
+    /// How many characters of the line it is about.
+    pub fn width(&self) -> usize {
+        self.marked
+    }
+
+    /// The line, or what of a long one is near, and marks below what it is about.
+    pub fn excerpt(&self) -> String {
+        let Position { line, column: _, key: _, text: _, snippet, indent, marked } = self;
+        let gutter = line.to_string().len();
+        // Tabs stay tabs under themselves, so that the marks stand where the text does.
+        let pad: String = snippet.chars().take(*indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let snippet = snippet.replace(|c: char| c.is_control() && c != '\t', " ");
+        format!("  {line} | {snippet}\n  {:gutter$} | {pad}{}", "", "^".repeat(*marked))
+    }
+}
+
 impl ConfigError {
     /// For a warning: without the line that it is about.
     pub fn one_line(&self) -> String {
@@ -247,16 +297,13 @@ pub(super) fn shortened(what: String, longest: usize) -> String {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ConfigError { origin, position, what, mend, check: _ } = self;
-        let Some(Position { line, column, key, text: _, snippet, indent, marked }) = position else {
+        let Some(position) = position else {
             write!(f, "{origin}: {what}")?;
             return mend.iter().try_for_each(|mend| write!(f, "\n  = mend: {mend}"));
         };
+        let Position { line, column, key, .. } = position;
         let gutter = line.to_string().len();
-        // Tabs stay tabs under themselves, so that the marks stand where the text does.
-        let pad: String = snippet.chars().take(*indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        writeln!(f, "{origin}:{line}:{column}: {what}")?;
-        writeln!(f, "  {line} | {}", snippet.replace(|c: char| c.is_control() && c != '\t', " "))?;
-        write!(f, "  {:gutter$} | {pad}{}", "", "^".repeat(*marked))?;
+        write!(f, "{origin}:{line}:{column}: {what}\n{}", position.excerpt())?;
         if !key.is_empty() {
             write!(f, "\n  {:gutter$} = key: {key}", "")?;
         }
@@ -330,6 +377,12 @@ impl Findings {
             Profile::Strict => self.errors.extend(doubts),
             Profile::Azure => self.warnings.extend(doubts),
         }
+    }
+
+    /// Everything, for who wants to know it all: errors, doubts, warnings.
+    pub(super) fn into_parts(self) -> (Vec<ConfigError>, Vec<ConfigError>, Vec<ConfigError>) {
+        let Findings { errors, more: _, doubts, warnings } = self;
+        (errors, doubts, warnings)
     }
 
     /// The warnings, where nothing was wrong in these `files`.

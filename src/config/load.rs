@@ -8,9 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::allowlist::{self, Builtin, Catalogue};
-use crate::policy::{
-    ApplicationRule, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Spot,
-};
+use crate::policy::{ApplicationRule, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint};
 
 use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Source, Texts};
 use super::file::{self, File, FileRules};
@@ -109,22 +107,31 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// Everything that is wrong, in all the files.
 pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigErrors> {
-    let mut loader = Loader::default();
-    let path = match &overrides.config {
-        Some(path) => Some(path.clone()),
-        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
-    };
-    let main = match &path {
-        Some(path) => loader.read_file(path, &Place::Flag("--config")).unwrap_or_default(),
-        None => File::default(),
-    };
-    let File { rules, settings, without, beside_rules: _ } = main;
-    let flags = Settings::of_flags(overrides, &mut loader.findings);
-    let settings = flags.over(settings);
-    loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
-    loader.add_main(rules, overrides, path);
-    loader.report_unused_parts();
+    let (loader, settings) = Loader::read(overrides, cwd_default);
     loader.finish(settings)
+}
+
+/// What can be said of files, all of which may not be readable.
+#[derive(Debug)]
+pub struct Survey {
+    /// What could be read.
+    pub rules: RuleSet,
+    /// What the rules were made from, in order.
+    pub sources: Vec<PolicySource>,
+    pub errors: Vec<ConfigError>,
+    /// Errors under the profile `strict`, warnings under `azure`.
+    pub doubts: Vec<ConfigError>,
+    pub warnings: Vec<ConfigError>,
+    pub texts: Texts,
+}
+
+/// As [`load`], and nothing that is wrong keeps the rest from being looked at.
+pub fn survey(overrides: &Overrides, cwd_default: bool) -> Survey {
+    let (loader, settings) = Loader::read(overrides, cwd_default);
+    let (sources, texts) = (loader.sources.clone(), Texts(loader.texts.clone()));
+    let (rules, findings) = loader.into_rules(&settings);
+    let (errors, doubts, warnings) = findings.into_parts();
+    Survey { rules, sources, errors, doubts, warnings, texts }
 }
 
 /// Collects policies in the order of their precedence.
@@ -148,6 +155,26 @@ struct Loader {
 }
 
 impl Loader {
+    /// Reads what flags and files say.
+    fn read(overrides: &Overrides, cwd_default: bool) -> (Loader, Settings) {
+        let mut loader = Loader::default();
+        let path = match &overrides.config {
+            Some(path) => Some(path.clone()),
+            None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
+        };
+        let main = match &path {
+            Some(path) => loader.read_file(path, &Place::Flag("--config")).unwrap_or_default(),
+            None => File::default(),
+        };
+        let File { rules, settings, without, beside_rules: _ } = main;
+        let flags = Settings::of_flags(overrides, &mut loader.findings);
+        let settings = flags.over(settings);
+        loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
+        loader.add_main(rules, overrides, path);
+        loader.report_unused_parts();
+        (loader, settings)
+    }
+
     fn add_main(&mut self, mut rules: FileRules, overrides: &Overrides, path: Option<PathBuf>) {
         let unused = Err("no built-in policy is in use".to_owned());
         self.parts_found = vec![unused; self.without.len()];
@@ -185,8 +212,16 @@ impl Loader {
 
     /// A file's parent, then its own rules, then the policies that it lists.
     fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
-        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } =
-            rules;
+        let FileRules {
+            name,
+            base_policy,
+            policy,
+            shorthand,
+            mut groups,
+            infrastructure,
+            policy_settings: settings,
+            at,
+        } = rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         if let Some(base) = base_policy {
             self.add_reference(&base, &folder, Twice::Shared);
@@ -199,7 +234,7 @@ impl Loader {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
             self.sources.push(PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary });
-            self.policies.push(PolicyRules { name, groups, settings, at: Spot::nowhere() });
+            self.policies.push(PolicyRules { name, groups, settings, at });
         }
         self.infrastructure.extend(infrastructure);
         for reference in policy.unwrap_or_default() {
@@ -301,20 +336,24 @@ impl Loader {
         let credentials = settings.credentials_file.as_ref().and_then(|file| self.read_credentials(file));
         let token = settings.token_file.as_ref().and_then(|file| self.read_token(file));
         let settings = settings.with_secrets(credentials, token);
-        let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
-        let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
-        let mut findings = self.findings;
+        let (files, sources, texts) = (self.files.clone(), self.sources.clone(), Texts(self.texts.clone()));
+        let (rules, mut findings) = self.into_rules(&settings);
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, gateway, admin, dns, log } =
             settings.resolve(&mut findings);
         findings.settle(profile);
-        let warnings = findings.finish(&self.files)?;
-        let rules = RuleSet { policies: self.policies, infrastructure: self.infrastructure, service_endpoints };
-        let sources = self.sources;
+        let warnings = findings.finish(&files)?;
         let config = Config { rules, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
-        Ok(Loaded { config, warnings, texts: Texts(self.texts), files: self.files, admin_is_default, digest })
+        Ok(Loaded { config, warnings, texts, files, admin_is_default, digest })
+    }
+
+    fn into_rules(self, settings: &Settings) -> (RuleSet, Findings) {
+        let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
+        let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
+        let rules = RuleSet { policies: self.policies, infrastructure: self.infrastructure, service_endpoints };
+        (rules, self.findings)
     }
 
     fn read_file(&mut self, path: &Path, place: &Place) -> Option<File> {
