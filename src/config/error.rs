@@ -3,12 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::azure::json::{self, Node};
 use crate::flow::Profile;
 use crate::policy::Spot;
 
-use super::words;
+use super::{paths, words};
 
 /// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
 const KEPT: usize = 200;
@@ -25,13 +26,15 @@ pub(super) struct Source {
     name: String,
     text: String,
     lines: Vec<usize>,
+    /// The tree of a JSON file, when first asked for a path in it.
+    documents: OnceLock<Vec<Node>>,
 }
 
 impl Source {
     pub(super) fn new(number: u32, name: String, text: String) -> Arc<Source> {
         let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Arc::new(Source { number, name, text, lines })
+        Arc::new(Source { number, name, text, lines, documents: OnceLock::new() })
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -61,6 +64,15 @@ impl Source {
             span if is_header => span.start..text[span.end..].find("\n[").map_or(text.len(), |end| span.end + end),
             span => span.clone(),
         }
+    }
+
+    /// What the place is called in the file's tree.
+    pub(super) fn path(&self, span: &Range<usize>) -> Option<String> {
+        if !paths::is_json(&self.text) {
+            return paths::in_toml(&self.text, span);
+        }
+        let documents = self.documents.get_or_init(|| json::parse(&self.text, self.number).unwrap_or_default());
+        paths::in_json(documents, Spot::new(self.number, span.clone()))
     }
 
     fn position(&self, span: &Range<usize>, key: &str) -> Position {
@@ -116,6 +128,11 @@ impl Texts {
         let place = Place::File { source: Arc::clone(source), span: word.unwrap_or(span), key: String::new() };
         let problem = Problem::new(what).maybe_mend(mend.map(str::to_owned));
         Some(ConfigError::new(&place, problem))
+    }
+
+    /// Where it stands in the file's tree: `$.resources[2].name` in JSON, `rule_collection_group[0].name` in TOML.
+    pub fn path(&self, spot: Spot) -> Option<String> {
+        self.0.get(spot.file()? as usize)?.path(&spot.span()?)
     }
 
     /// The whole text of the file.
@@ -335,6 +352,15 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
+/// All that was found while reading, nothing of it decided.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub errors: Vec<ConfigError>,
+    pub doubts: Vec<ConfigError>,
+    pub warnings: Vec<ConfigError>,
+    pub infos: Vec<ConfigError>,
+}
+
 /// What was found while reading. Reading goes on after an error, so that all of them are told.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -343,6 +369,14 @@ pub(super) struct Findings {
     /// Errors under the profile `strict`, warnings under `azure`.
     doubts: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
+    infos: Vec<ConfigError>,
+}
+
+/// What was said of files in which nothing is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    pub warnings: Vec<ConfigError>,
+    pub infos: Vec<ConfigError>,
 }
 
 impl Findings {
@@ -366,6 +400,13 @@ impl Findings {
         }
     }
 
+    /// Nothing is the matter, and who asks for everything is told.
+    pub(super) fn info(&mut self, place: &Place, what: impl Into<Problem>) {
+        if self.infos.len() < KEPT {
+            self.infos.push(ConfigError::new(place, what));
+        }
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.errors.is_empty()
     }
@@ -379,17 +420,17 @@ impl Findings {
         }
     }
 
-    /// Everything, for who wants to know it all: errors, doubts, warnings.
-    pub(super) fn into_parts(self) -> (Vec<ConfigError>, Vec<ConfigError>, Vec<ConfigError>) {
-        let Findings { errors, more: _, doubts, warnings } = self;
-        (errors, doubts, warnings)
+    /// Everything, for who wants to know it all.
+    pub(super) fn into_parts(self) -> Parts {
+        let Findings { errors, more: _, doubts, warnings, infos } = self;
+        Parts { errors, doubts, warnings, infos }
     }
 
-    /// The warnings, where nothing was wrong in these `files`.
-    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<ConfigError>, ConfigErrors> {
-        let Findings { mut errors, more, doubts: _, warnings } = self;
+    /// The warnings and the rest, where nothing was wrong in these `files`.
+    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Remarks, ConfigErrors> {
+        let Findings { mut errors, more, doubts: _, warnings, infos } = self;
         if errors.is_empty() {
-            return Ok(warnings);
+            return Ok(Remarks { warnings, infos });
         }
         let mut origins: Vec<String> = Vec::new();
         for error in &errors {

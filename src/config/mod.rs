@@ -4,12 +4,14 @@
 //! options into rules and settings, and resolved together with the flags. Nothing stops at the first error.
 //! May use `flow`, `policy`, `allowlist` and `azure`. Files are opened in `load` and nowhere else.
 
+mod azure;
 mod error;
 mod file;
 mod gateway;
 mod kernel;
 mod load;
 mod options;
+mod paths;
 mod reader;
 mod resolved;
 mod rules;

@@ -46,11 +46,13 @@ pub(super) struct Read {
 
 impl Report {
     pub(super) fn new(survey: Survey, found: Vec<Finding>, ignored: &[&'static Check]) -> Report {
-        let Survey { rules, sources: _, errors, doubts, warnings, texts } = survey;
-        let reading = errors.into_iter().map(|error| of_reading(error, "cannot-read", Severity::Error));
-        let doubts = doubts.into_iter().chain(warnings).map(|it| of_reading(it, "doubtful", Severity::Warning));
-        let found = found.into_iter().map(|finding| of_rules(finding, &texts));
-        let mut items: Vec<Item> = reading.chain(doubts).flatten().chain(found).collect();
+        let Survey { rules, sources: _, errors, doubts, warnings, infos, texts } = survey;
+        let errors = errors.into_iter().map(|it| of_reading(it, "cannot-read", Severity::Error));
+        let doubts = doubts.into_iter().map(|it| of_reading(it, "doubtful", Severity::Warning));
+        let warnings = warnings.into_iter().map(|it| of_reading(it, "doubtful", Severity::Note));
+        let infos = infos.into_iter().map(|it| of_reading(it, "not-emulated", Severity::Note));
+        let reading = errors.chain(doubts).chain(warnings).chain(infos).flatten();
+        let mut items: Vec<Item> = found.into_iter().map(|it| of_rules(it, &texts)).chain(reading).collect();
         items.retain(|item| !ignored.contains(&item.check));
         items.sort_by(|a, b| a.key().cmp(&b.key()));
         // Reading and looking at the rules may both say it of the same word.
@@ -70,9 +72,10 @@ impl Report {
 }
 
 impl Item {
-    fn key(&self) -> (&Option<String>, usize, usize, &'static str, &str) {
+    /// What the rules say comes before what reading said of the same: it names the rule.
+    fn key(&self) -> (&Option<String>, usize, usize, &'static str, bool, &str) {
         let (line, column) = self.line_and_column().unwrap_or_default();
-        (&self.origin, line, column, self.check.id, &self.subject)
+        (&self.origin, line, column, self.check.id, self.subject.is_empty(), &self.subject)
     }
 
     /// What no two findings share.
@@ -87,7 +90,7 @@ impl Item {
     }
 }
 
-/// None for an id that is in no table; then the table has a gap, which a test tells.
+/// By the check that reading names, where it is one of the table.
 fn of_reading(error: ConfigError, usual: &str, least: Severity) -> Option<Item> {
     let ConfigError { origin, position, what, mend, check } = error;
     let check = check.and_then(lint::check).or_else(|| lint::check(usual))?;
