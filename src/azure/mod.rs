@@ -4,3 +4,5 @@ pub mod dns_logs;
 pub mod json;
 pub mod logs;
 pub mod note;
+pub mod read;
+pub mod shape;

@@ -3,6 +3,7 @@
 //! A file a subcommand; [`output`] is the only printer, and `anyhow` is used nowhere else in the program.
 
 mod allowlist;
+mod annotation;
 mod args;
 mod banner;
 mod check;
@@ -10,6 +11,7 @@ mod completions;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod handover;
+mod lint;
 mod output;
 mod portfile;
 mod ready;
@@ -62,7 +64,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  clean
   2  the command line or the configuration is wrong
-  3  the policy denied something (check; run, with a command that succeeded)
+  3  the policy denied something (check; run, with a command that succeeded), or is wrong (lint)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
 
@@ -73,6 +75,7 @@ Examples:
   egret run -- make test                            one command, and a report of what it was denied
   egret check https://login.windows.net             what would the policy say?
   egret check --explain https://example.com         and why?
+  egret lint policy.json                            what is wrong with a policy?
   egret allowlist show ase                          what the default policy allows";
 
 /// An Azure Firewall for laptops and CI.
@@ -92,6 +95,7 @@ enum Command {
     Serve(Box<serve::Args>),
     Run(Box<run::Args>),
     Check(Box<check::Args>),
+    Lint(Box<lint::Args>),
     Allowlist(allowlist::Args),
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
@@ -117,6 +121,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(*args, &mut printer),
         Command::Run(args) => run::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
+        Command::Lint(args) => lint::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),

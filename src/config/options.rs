@@ -72,6 +72,8 @@ pub const OPTIONS: &[Opt] = &[
     opt("policy", List, Optional, "Policies that take part: built-in names or files, relative to this file."),
     opt("base_policy", Text, Optional, "The parent policy, a built-in name or a file: its rules come first."),
     opt("without", List, Default("[]"), "Parts of the built-in lists to leave out, such as `linux`."),
+    opt("parameters", List, Default("[]"), "Files with the parameters of ARM templates, relative to this file."),
+    opt("set", List, Default("[]"), "What templates leave open, as `NAME=VALUE`."),
     opt(
         "service_endpoints",
         Choice(|| words(values::SERVICE_ENDPOINTS)),

@@ -246,6 +246,27 @@ checks! {
     DOUBTFUL = "doubtful", Warning, None, FIREWALL,
         "something that was read with a doubt",
         "It may match less than it says. Under the profile strict it is an error.";
+    MISSING_BASE = "missing-base", Warning, None, PARENTS,
+        "the parent policy is not in the files",
+        "A parent's rules come before its child's, each in the pass of its type. Without them the verdicts are others.";
+    MISSING_POLICY = "missing-policy", Warning, None, PARENTS,
+        "the firewall's policy is not in the files",
+        "A firewall with a policy has its rules from there, and from nowhere else.";
+    MISSING_GROUP = "missing-group", Warning, None, SETS,
+        "a rule collection group is not in the files",
+        "The policy names it, and its rules are elsewhere: what they allow is denied here.";
+    UNKNOWN_VALUE = "unknown-value", Warning, None, FIREWALL,
+        "a value that only Azure knows",
+        "A template asks for something of the running deployment. What depends on it matches nothing here until `--set` says it.";
+    NO_SOURCE = "no-source", Warning, None, RULES,
+        "a rule without a source",
+        "Azure wants addresses or IP groups of the source; `*` is everybody.";
+    APPLICATION_DESTINATION = "application-destination", Warning, None, RULES,
+        "destination addresses in an application rule",
+        "The API has them, and no documentation says what they do. Egret does not look at them.";
+    CLASSIC_BESIDE_POLICY = "classic-beside-policy", Warning, None, FIREWALL,
+        "classic rules of a firewall that has a policy",
+        "Once a policy is attached, the firewall's own collections do not count.";
     NOT_EMULATED = "not-emulated", Note, None, FIREWALL,
         "something that was read and is not emulated",
         "Azure acts on it, Egret does not: docs/fidelity.md has the whole table.";

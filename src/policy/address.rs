@@ -126,6 +126,8 @@ pub struct NamedRanges {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NamedKind {
     IpGroup,
+    /// One that is not at hand: unlike an empty group, which Azure skips the whole rule for, it matches nothing.
+    UnknownIpGroup,
     /// Without a range where its name is not known here: it matches nothing.
     ServiceTag,
 }

@@ -24,12 +24,14 @@ mod cases;
 mod cli;
 mod clients;
 mod config;
+mod corpus;
 mod dns;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
 #[cfg(target_os = "linux")]
 mod icmp;
+mod import;
 #[cfg(target_os = "linux")]
 mod jail;
 mod layering;
