@@ -25,6 +25,7 @@ mod cli;
 mod clients;
 mod config;
 mod corpus;
+mod diff;
 mod dns;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,7 @@
 //! `egret lint`: what is wrong with a policy, for people and for programs.
 
 mod catalogue;
+mod diff;
 mod github;
 mod json;
 mod report;
@@ -15,7 +16,8 @@ use super::args::{PolicyArgs, given};
 use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::config::{self, Overrides, SourceOrigin, Survey};
-use crate::lint::{self, Check, Severity};
+use crate::lint::{self, Check, Severity, WholeOrder};
+use crate::policy::Switches;
 
 use report::Report;
 
@@ -25,9 +27,10 @@ Examples:
   egret lint policy.json ip-groups.json           files that belong together: one policy, seen as a whole
   egret lint --severity warning egret.toml        warnings fail too
   egret lint --format sarif policy.json > lint.sarif
+  egret lint --diff old.json new.json             which flows change their verdict, each way with one of them
   egret lint --about broad-network-rule           why is that wrong, and who says so?
 
-Exits with 3 when there is a finding of --severity or worse, with 2 when nothing could be read.
+Exits with 3 when there is a finding of --severity or worse or a flow changes its verdict, with 2 when nothing could be read.
 docs/lint.md has a section for every check.";
 
 /// Say what is wrong with a policy, where, why, and how to mend it
@@ -54,6 +57,13 @@ pub(super) struct Args {
     /// Explain a check, and look at nothing
     #[arg(long, env = "EGRET_ABOUT", value_name = "CHECK")]
     about: Option<String>,
+    /// Compare two policies: which flows change their verdict?
+    #[arg(long, env = "EGRET_DIFF", num_args = 2, value_names = ["OLD", "NEW"], value_delimiter = ';')]
+    #[arg(value_hint = ValueHint::FilePath, conflicts_with = "files")]
+    diff: Vec<String>,
+    /// With --diff: flows too that another rule decides alike
+    #[arg(long, env = "EGRET_ALL", requires = "diff", value_parser = clap::builder::FalseyValueParser::new())]
+    all: bool,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -91,7 +101,7 @@ impl From<Threshold> for Severity {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { files, severity, ignore, format, list, about, policy } = args;
+    let Args { files, severity, ignore, format, list, about, diff, all, policy } = args;
     if let Some(id) = about {
         catalogue::explain(known(&id)?, format, printer)?;
         return Ok(Exit::Clean);
@@ -100,10 +110,18 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         catalogue::list(format, printer)?;
         return Ok(Exit::Clean);
     }
+    if let [old, new] = given(diff).as_slice() {
+        let (old, new, flags) = (old.clone(), new.clone(), policy.into_overrides());
+        let shown = if all { diff::Shown::Rules } else { diff::Shown::Verdicts };
+        return diff::run(diff::Diff { old, new, flags, shown, format }, printer);
+    }
     let ignored = given(ignore).iter().map(|id| known(id)).collect::<Result<Vec<_>, _>>()?;
     let survey = survey(given(files), policy)?;
-    let found = lint::findings(&survey.rules);
-    let report = Report::new(survey, found, &ignored);
+    let WholeOrder { mut findings, undecided, globs_are_sampled } =
+        lint::whole_order(&survey.rules, Switches::default());
+    tell_limits(undecided, globs_are_sampled, printer);
+    findings.extend(lint::findings(&survey.rules));
+    let report = Report::new(survey, findings, &ignored);
     match format {
         Format::Text => text::print(&report, printer)?,
         Format::Json => printer.json(&json::whole(&report))?,
@@ -111,6 +129,15 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         Format::Github => github::print(&report, printer)?,
     }
     Ok(exit(&report, severity.into()))
+}
+
+fn tell_limits(undecided: usize, globs_are_sampled: bool, printer: &mut Printer) {
+    if undecided > 0 {
+        printer.warn(&format!("{} too many ways to be reached: nothing is said of that", if undecided == 1 { "1 rule has".to_owned() } else { format!("{undecided} rules have") }));
+    }
+    if globs_are_sampled {
+        printer.warn("globs meet in more ways than were looked at: whether a rule with one is reached is not proven");
+    }
 }
 
 fn exit(report: &Report, threshold: Severity) -> Exit {
@@ -122,15 +149,19 @@ fn exit(report: &Report, threshold: Severity) -> Exit {
 }
 
 /// A configuration alone is read as one: `proxy` and `log` in it are no mistake.
-fn survey(files: Vec<String>, policy: PolicyArgs) -> Result<Survey, UsageError> {
-    let flags = policy.into_overrides();
-    let cwd_default = files.is_empty() && flags.policy.is_empty();
-    let overrides = match files.as_slice() {
+fn overrides_of(files: &[String], flags: Overrides) -> Overrides {
+    match files {
         [file] if is_toml(file) && flags.config.is_none() && flags.policy.is_empty() => {
             Overrides { config: Some(PathBuf::from(file)), ..flags }
         }
-        _ => Overrides { policy: [flags.policy.as_slice(), files.as_slice()].concat(), ..flags },
-    };
+        _ => Overrides { policy: [flags.policy.as_slice(), files].concat(), ..flags },
+    }
+}
+
+fn survey(files: Vec<String>, policy: PolicyArgs) -> Result<Survey, UsageError> {
+    let flags = policy.into_overrides();
+    let cwd_default = files.is_empty() && flags.policy.is_empty();
+    let overrides = overrides_of(&files, flags);
     let survey = config::survey(&overrides, cwd_default);
     let nothing_named = survey.sources.iter().any(|source| source.origin == SourceOrigin::Default);
     if nothing_named {

@@ -164,6 +164,15 @@ impl Class {
     }
 }
 
+impl Cell {
+    pub(super) fn name(&self) -> Option<&NameCell> {
+        match self {
+            Cell::Name(cell) => Some(cell),
+            Cell::Range(_) => None,
+        }
+    }
+}
+
 impl Builder {
     fn add_name(&mut self, units: Vec<UnitId>, cell: NameCell) {
         let key = Key { units, addresses: None };

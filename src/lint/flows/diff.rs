@@ -15,7 +15,7 @@ use crate::policy::{
 
 use super::atoms::{Atoms, Cell, Class};
 use super::points::{PathCell, address_intervals, ambiguous_path, inside, joined, paths, port_intervals, well_known};
-use super::regions::{Block, Client, Region, join};
+use super::regions::{Block, Client, NameTree, Region, join};
 use super::units::{Unit, UnitId, units_of};
 use super::witness::{Way, Witness};
 
@@ -339,9 +339,10 @@ impl<'a> Compare<'a> {
 
     fn into_comparison(self, atoms: &Atoms) -> Comparison {
         let Compare { old, new, changed, moved, asked, .. } = self;
+        let tree = NameTree::of(&atoms.classes);
         let differences = |blocks| {
             let blocks: Vec<Block<Key>> = join(blocks);
-            blocks.into_iter().map(|block| difference(old, new, block, atoms)).collect()
+            blocks.into_iter().map(|block| difference(old, new, block, atoms, &tree)).collect()
         };
         Comparison {
             changed: differences(changed),
@@ -393,7 +394,7 @@ pub(super) fn decide(policy: &Policy, witness: &Witness) -> Decision {
     })
 }
 
-fn difference(old: Side<'_>, new: Side<'_>, block: Block<Key>, atoms: &Atoms) -> Difference {
+fn difference(old: Side<'_>, new: Side<'_>, block: Block<Key>, atoms: &Atoms, tree: &NameTree) -> Difference {
     let ruling = |side: Side<'_>| {
         let Decision { verdict, reason, rule, .. } = decide(side.policy, &block.witness);
         Ruling { verdict, reason, rule: rule.map(|rule| Arc::clone(side.policy.rule_name(rule))) }
@@ -401,7 +402,7 @@ fn difference(old: Side<'_>, new: Side<'_>, block: Block<Key>, atoms: &Atoms) ->
     Difference {
         old: ruling(old),
         new: ruling(new),
-        region: Region::of(&block, &atoms.classes),
+        region: Region::of(&block, &atoms.classes, tree),
         witness: block.witness,
     }
 }

@@ -1,13 +1,14 @@
 //! Cells that differ alike, joined into what people can read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::flow::{AddrClass, HostName, PortRange, PortSet, Protocol};
 use crate::policy::AddressRange;
 
 use super::atoms::{Cell, Class};
-use super::names::NameShape;
+use super::names::{NameCell, NameShape};
 use super::points::joined;
 use super::witness::Witness;
 
@@ -17,7 +18,9 @@ pub struct Region {
     pub protocols: Vec<Protocol>,
     /// Empty for protocols without ports.
     pub ports: PortSet,
+    /// Of two that hold a name, here or in `but_names`, the longer says whether it is meant.
     pub names: Vec<NamePart>,
+    pub but_names: Vec<NamePart>,
     pub addresses: Vec<AddressPart>,
     /// The addresses that the names have to lead to, where that matters.
     pub at: Vec<AddressPart>,
@@ -28,7 +31,7 @@ pub struct Region {
     pub(super) classes: (Vec<usize>, Option<usize>),
 }
 
-/// Names, but for those that a longer pattern speaks of.
+/// Names that a pattern holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NamePart {
     Exact(HostName),
@@ -105,14 +108,16 @@ fn along<K, D: Ord, G: Ord>(
 }
 
 impl Region {
-    pub(super) fn of<K>(block: &Block<K>, classes: &[Class]) -> Region {
+    pub(super) fn of<K>(block: &Block<K>, classes: &[Class], tree: &NameTree) -> Region {
+        let (names, but_names) = tree.names_of(&block.classes);
         let cells = || block.classes.iter().map(|class| &classes[*class]);
         let portless = block.protocols.iter().all(|it| matches!(it, Protocol::Icmp | Protocol::Other));
         let ports = block.ports.iter().map(|(first, last)| PortRange::between(*first, *last));
         Region {
             protocols: block.protocols.clone(),
             ports: if portless { PortSet::default() } else { ports.collect() },
-            names: names(cells()),
+            names,
+            but_names,
             addresses: addresses(cells()),
             at: addresses(block.at.iter().map(|class| &classes[*class])),
             clients: Clients::of(&block.clients),
@@ -122,23 +127,98 @@ impl Region {
     }
 }
 
-fn names<'c>(classes: impl Iterator<Item = &'c Class>) -> Vec<NamePart> {
-    let cells = classes.flat_map(|class| &class.cells).filter_map(|cell| match cell {
-        Cell::Name(cell) => Some(match &cell.shape {
+/// Which cell of names holds which: a name is in the cell of the longest suffix that ends it, unless it has its own.
+pub(super) struct NameTree {
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    class: usize,
+    part: NamePart,
+    above: Option<usize>,
+}
+
+impl NameTree {
+    pub(super) fn of(classes: &[Class]) -> NameTree {
+        let mut nodes = Vec::new();
+        let mut suffixes: HashMap<&str, usize> = HashMap::new();
+        let cells = || (0..).zip(classes).flat_map(|(at, class)| class.cells.iter().map(move |cell| (at, cell)));
+        let names = || cells().filter_map(|(at, cell)| Some((at, cell.name()?)));
+        for (class, cell) in names() {
+            if let NameShape::Ending(suffix) = &cell.shape {
+                suffixes.insert(suffix, nodes.len());
+            }
+            nodes.push(Node { class, part: NamePart::from(cell), above: None });
+        }
+        for (node, (_, cell)) in nodes.iter_mut().zip(names()) {
+            node.above = above(&cell.shape, cell.name.as_str(), &suffixes);
+        }
+        NameTree { nodes }
+    }
+
+    /// What the classes hold, and what of it they do not.
+    fn names_of(&self, classes: &[usize]) -> (Vec<NamePart>, Vec<NamePart>) {
+        let held: HashSet<usize> = classes.iter().copied().collect();
+        let is_held = |node: &Node| held.contains(&node.class);
+        let is_held_above = |node: &Node| node.above.is_some_and(|above| is_held(&self.nodes[above]));
+        let pick = |wanted: bool| {
+            let nodes = self.nodes.iter().filter(|node| is_held(node) == wanted && is_held_above(node) != wanted);
+            let mut parts: Vec<NamePart> = nodes.map(|node| node.part.clone()).collect();
+            parts.sort_unstable_by(|a, b| b.is_wide().cmp(&a.is_wide()).then_with(|| a.cmp(b)));
+            parts
+        };
+        (pick(true), pick(false))
+    }
+}
+
+/// The longest suffix that ends it, other than itself.
+fn above(shape: &NameShape, name: &str, suffixes: &HashMap<&str, usize>) -> Option<usize> {
+    let (text, longest) = match shape {
+        NameShape::Exact => (name, 0),
+        NameShape::Ending(suffix) => (&**suffix, 1),
+        NameShape::Matching(_) => return None,
+    };
+    (longest..=text.len()).find_map(|at| suffixes.get(&text[at..]).copied())
+}
+
+impl NamePart {
+    fn is_wide(&self) -> bool {
+        !matches!(self, NamePart::Exact(_))
+    }
+}
+
+impl From<&NameCell> for NamePart {
+    fn from(cell: &NameCell) -> NamePart {
+        match &cell.shape {
             NameShape::Exact => NamePart::Exact(cell.name.clone()),
             NameShape::Ending(suffix) => NamePart::Ending(format!("*{suffix}")),
             NameShape::Matching(patterns) => NamePart::All(patterns.iter().map(ToString::to_string).collect()),
-        }),
-        Cell::Range(_) => None,
-    });
-    let mut names: Vec<NamePart> = cells.collect();
-    names.sort_unstable_by_key(|name| (std::cmp::Reverse(name.clone() > NamePart::Ending(String::new())), name.clone()));
-    names.dedup();
-    names
+        }
+    }
+}
+
+impl fmt::Display for NamePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NamePart::Exact(name) => name.fmt(f),
+            NamePart::Ending(pattern) => f.write_str(pattern),
+            NamePart::All(patterns) => f.write_str(&patterns.join(" & ")),
+        }
+    }
+}
+
+impl fmt::Display for AddressPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressPart::Range(range) => range.fmt(f),
+            AddressPart::Other(AddrClass::Global) => f.write_str("other public addresses"),
+            AddressPart::Other(class) => write!(f, "other {} addresses", class.as_str()),
+        }
+    }
 }
 
 fn addresses<'c>(classes: impl Iterator<Item = &'c Class>) -> Vec<AddressPart> {
-    let mut parts = Vec::new();
+    let mut parts: Vec<AddressPart> = Vec::new();
     let mut ranges = Vec::new();
     for class in classes {
         for cell in &class.cells {
@@ -149,6 +229,7 @@ fn addresses<'c>(classes: impl Iterator<Item = &'c Class>) -> Vec<AddressPart> {
             }
         }
     }
+    parts.sort_unstable_by_key(ToString::to_string);
     parts.dedup();
     joined(ranges).into_iter().map(AddressPart::Range).chain(parts).collect()
 }
@@ -170,7 +251,8 @@ impl Clients {
         Clients { anybody, ranges, except: joined(except) }
     }
 
-    pub(crate) fn has(&self, client: Option<IpAddr>) -> bool {
+    #[cfg(test)]
+    fn has(&self, client: Option<IpAddr>) -> bool {
         let within = |ranges: &[AddressRange]| client.is_some_and(|addr| ranges.iter().any(|range| range.contains(addr)));
         within(&self.ranges) || (self.anybody && !within(&self.except))
     }
