@@ -9,9 +9,11 @@ mod application;
 mod catalogue;
 mod dnat;
 mod finding;
+mod flows;
 mod inspection;
 mod names;
 mod network;
+mod order;
 mod place;
 mod settings;
 mod tree;
@@ -19,6 +21,11 @@ mod tree;
 use crate::policy::RuleSet;
 
 pub use finding::{Check, Finding, Severity};
+pub use flows::{
+    AddressPart, Clients, Comparison, Cover, Difference, NamePart, Outcome, Reach, Region, Ruling, Side, Witness, compare,
+    reach,
+};
+pub use order::{WholeOrder, whole_order};
 
 /// What is wrong with these rules, in no particular order.
 pub fn findings(set: &RuleSet) -> Vec<Finding> {
@@ -49,7 +56,7 @@ fn short(text: &str) -> String {
 
 /// Every check there is.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    catalogue::CHECKS.iter().copied()
+    catalogue::CHECKS.iter().chain(order::CHECKS).copied()
 }
 
 /// A check by its id.

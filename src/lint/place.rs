@@ -51,7 +51,7 @@ pub(super) fn of_policy(policy: &PolicyRules, check: &'static Check, what: impl 
 }
 
 /// The classic rules of a firewall are in no policy and no group: empty names are left out.
-fn subject(names: &[&str]) -> String {
+pub(super) fn subject(names: &[&str]) -> String {
     let named: Vec<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
     named.join("/")
 }

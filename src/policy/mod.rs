@@ -6,12 +6,12 @@
 
 mod address;
 mod applications;
-mod chains;
+pub(crate) mod chains;
 mod compiled;
 mod decision;
 mod endpoints;
 mod guard;
-mod names;
+pub(crate) mod names;
 mod networks;
 mod order;
 mod pattern;
@@ -28,6 +28,7 @@ pub use compiled::Policy;
 pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleName};
 pub use guard::PrivateAddresses;
 pub use order::{AnyRule, OrderedRule, in_order};
+pub(crate) use pattern::compile_glob;
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
 pub use settings::{
     DnsSettings, ExplicitProxySettings, PolicySettings, SnatSettings, ThreatIntelSettings, ThreatMode, Tier,
@@ -41,5 +42,7 @@ pub use tree::{
 };
 pub use walk::{Explanation, Miss, Step, walk};
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 #[cfg(test)]
 mod tests;
