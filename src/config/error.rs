@@ -9,7 +9,8 @@ use crate::azure::json::{self, Node};
 use crate::flow::Profile;
 use crate::policy::Spot;
 
-use super::{paths, words};
+use super::paths::{self, Keys};
+use super::words;
 
 /// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
 const KEPT: usize = 200;
@@ -28,13 +29,15 @@ pub(super) struct Source {
     lines: Vec<usize>,
     /// The tree of a JSON file, when first asked for a path in it.
     documents: OnceLock<Vec<Node>>,
+    /// The same of a TOML file.
+    keys: OnceLock<Keys>,
 }
 
 impl Source {
     pub(super) fn new(number: u32, name: String, text: String) -> Arc<Source> {
         let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Arc::new(Source { number, name, text, lines, documents: OnceLock::new() })
+        Arc::new(Source { number, name, text, lines, documents: OnceLock::new(), keys: OnceLock::new() })
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -69,7 +72,8 @@ impl Source {
     /// What the place is called in the file's tree.
     pub(super) fn path(&self, span: &Range<usize>) -> Option<String> {
         if !paths::is_json(&self.text) {
-            return paths::in_toml(&self.text, span);
+            let keys = self.keys.get_or_init(|| Keys::of_toml(&self.text));
+            return keys.at(span).map(str::to_owned);
         }
         let documents = self.documents.get_or_init(|| json::parse(&self.text, self.number).unwrap_or_default());
         paths::in_json(documents, Spot::new(self.number, span.clone()))
@@ -125,7 +129,9 @@ impl Texts {
         let within = source.extent(&span);
         let text = source.text.get(within.clone())?;
         let word = words::find(text, words).map(|word| within.start + word.start..within.start + word.end);
-        let place = Place::File { source: Arc::clone(source), span: word.unwrap_or(span), key: String::new() };
+        let span = word.unwrap_or(span);
+        let key = source.path(&span).unwrap_or_default();
+        let place = Place::File { source: Arc::clone(source), span, key };
         let problem = Problem::new(what).maybe_mend(mend.map(str::to_owned));
         Some(ConfigError::new(&place, problem))
     }

@@ -101,6 +101,11 @@ impl<'a> InRule<'a> {
                     found.push(say.mend("bring Microsoft's file with `--service-tags`"));
                 }
                 NamedKind::ServiceTag => {}
+                NamedKind::UnknownIpGroup => {
+                    let what = format!("the IP group `{}` is in none of the files: it matches nothing", named.name);
+                    let say = self.say(&c::UNKNOWN_IP_GROUP, what).about(&named.name);
+                    found.push(say.mend("give its file too"));
+                }
                 NamedKind::IpGroup => {
                     if named.ranges.is_empty() {
                         found.push(self.empty_group(&named.name));

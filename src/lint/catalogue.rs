@@ -80,6 +80,9 @@ checks! {
     UNKNOWN_WEB_CATEGORY = "unknown-web-category", Warning, Some(32), CATEGORIES,
         "a web category that is not known",
         "What Azure does not know it refuses; what only Egret does not know matches nothing here. `--tag NAME=FILE` gives it members.";
+    UNKNOWN_IP_GROUP = "unknown-ip-group", Warning, Some(32), GROUPS,
+        "an IP group that is not in the files",
+        "What it holds is not known here: it matches nothing, and the rule allows or denies less than in Azure.";
     EMPTY_IP_GROUP = "empty-ip-group", Warning, Some(18), GROUPS,
         "a rule names an empty IP group",
         "Azure skips a rule with an empty IP group whole, whatever else it names. A deny rule that is skipped lets through what it was written to stop.";

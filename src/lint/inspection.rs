@@ -122,7 +122,12 @@ impl InRule<'_> {
         let is_reserved = |name: &str| RESERVED.binary_search(&name.to_ascii_lowercase().as_str()).is_ok();
         for header in headers.iter().filter(|header| is_reserved(&header.name)) {
             let what = format!("the header `{}` is reserved", header.name);
-            found.push(self.say(&c::RESERVED_HEADER, what).about(&header.name).mend("leave it out"));
+            found.push(
+                self.say(&c::RESERVED_HEADER, what)
+                    .about("httpHeadersToInsert")
+                    .about("http_headers")
+                    .mend("leave it out"),
+            );
         }
         for header in headers.iter().filter(|it| it.name.len() > NAME || it.value.len() > VALUE) {
             let what = format!(
@@ -131,7 +136,12 @@ impl InRule<'_> {
                 header.name.len(),
                 header.value.len()
             );
-            found.push(self.say(&c::HEADER_TOO_LARGE, what).about(&header.name).mend("shorten it"));
+            found.push(
+                self.say(&c::HEADER_TOO_LARGE, what)
+                    .about("httpHeadersToInsert")
+                    .about("http_headers")
+                    .mend("shorten it"),
+            );
         }
         let all: usize = headers.iter().map(|it| it.name.len() + it.value.len()).sum();
         if all > ALL_HEADERS {
@@ -140,7 +150,7 @@ impl InRule<'_> {
         }
         if let (Some(header), true, false) = (headers.first(), self.is_for(Protocol::Https), self.rule.terminate_tls) {
             let what = format!("`{}` is not inserted into HTTPS: the rule does not terminate TLS", header.name);
-            let say = self.say(&c::HEADER_NOT_INSERTED, what).about(&header.name);
+            let say = self.say(&c::HEADER_NOT_INSERTED, what).about("httpHeadersToInsert").about("http_headers");
             found.push(say.mend("set terminateTLS (Premium), or take Https out of the rule"));
         }
     }

@@ -36,6 +36,7 @@ mod import;
 #[cfg(target_os = "linux")]
 mod jail;
 mod layering;
+mod lint;
 mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;

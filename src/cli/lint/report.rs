@@ -94,7 +94,7 @@ impl Item {
 fn of_reading(error: ConfigError, usual: &str, least: Severity) -> Option<Item> {
     let ConfigError { origin, position, what, mend, check } = error;
     let check = check.and_then(lint::check).or_else(|| lint::check(usual))?;
-    let path = position.as_ref().map(|at| at.key.clone()).filter(|key| !key.is_empty());
+    let path = path_of(position.as_ref());
     let severity = check.severity.max(least);
     let (origin, subject) = (Some(origin), String::new());
     Some(Item { check, severity, origin, position, path, subject, what, mend, related: Vec::new() })
@@ -107,7 +107,12 @@ fn of_rules(finding: Finding, texts: &Texts) -> Item {
         None => (None, None),
     };
     let related = related.into_iter().filter_map(|(spot, what)| related_at(texts, spot, what)).collect();
-    Item { check, severity: check.severity, origin, position, path: None, subject, what, mend, related }
+    let path = path_of(position.as_ref());
+    Item { check, severity: check.severity, origin, position, path, subject, what, mend, related }
+}
+
+fn path_of(position: Option<&Position>) -> Option<String> {
+    position.map(|at| at.key.clone()).filter(|key| !key.is_empty())
 }
 
 fn related_at(texts: &Texts, spot: Spot, what: String) -> Option<Related> {
