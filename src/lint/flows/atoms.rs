@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::flow::{AddrClass, Host, HostName};
-use crate::policy::{FqdnPattern, chains::Chains, names::{NameIndex, NameIndexBuilder}};
+use crate::policy::{AddressRange, FqdnPattern, chains::Chains, names::{NameIndex, NameIndexBuilder}};
 
 use super::addresses::{AddressCell, address_cells};
 use super::names::{NameCell, NameCells, NameShape, name_cells};
@@ -46,7 +46,8 @@ struct Everywhere {
     names: Vec<UnitId>,
 }
 
-/// Two classes differ in their units, or in whether they are names, or in what the guard makes of the addresses.
+/// Two classes differ in their units (some of them marked as [`NAMED`]), or in whether they are names, or in what the
+/// guard makes of the addresses.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     units: Vec<UnitId>,
@@ -73,7 +74,7 @@ impl Atoms {
         let mut builder = Builder::default();
         cells.into_iter().for_each(|cell| builder.add_name(index.units(&cell.name), cell));
         let specific = numbered(units).filter(|(_, unit)| !unit.is_everywhere());
-        let ranges: Vec<_> = specific.flat_map(|(id, unit)| unit.ranges().into_iter().map(move |range| (range, id))).collect();
+        let ranges: Vec<_> = specific.flat_map(|(id, unit)| marked_ranges(id, unit)).collect();
         address_cells(&ranges, |cell, here| {
             if !here.is_empty() || !everywhere.addresses.is_empty() {
                 builder.add_range(here, cell);
@@ -113,6 +114,19 @@ impl Atoms {
             Box::new(self.of_unit[id as usize].iter().map(|class| &self.classes[*class as usize]))
         }
     }
+}
+
+/// The guard spares an internal address that a rule names itself, so that one is another than one that lies within a
+/// wider range: a range of internal addresses counts twice, once with this mark.
+const NAMED: UnitId = 1 << 31;
+
+fn marked_ranges(id: UnitId, unit: &Unit<'_>) -> Vec<(AddressRange, UnitId)> {
+    let is_internal = |range: &AddressRange| {
+        let class = AddrClass::of(range.first());
+        class != AddrClass::Global && class == AddrClass::of(range.last())
+    };
+    let marks = |range| std::iter::once((range, id)).chain(is_internal(&range).then_some((range, id | NAMED)));
+    unit.ranges().into_iter().flat_map(marks).collect()
 }
 
 fn classes_of_units(classes: &[Class], units: usize) -> Vec<Vec<u32>> {
@@ -191,7 +205,8 @@ impl Builder {
         let next = u32::try_from(self.classes.len()).expect("fewer than 2^32 classes");
         let Builder { classes, known } = self;
         let class = *known.entry(key).or_insert_with_key(|key| {
-            classes.push(Class { units: key.units.clone(), cells: Vec::new() });
+            let units = key.units.iter().copied().filter(|unit| unit & NAMED == 0).collect();
+            classes.push(Class { units, cells: Vec::new() });
             next
         });
         classes[class as usize].cells.push(cell);

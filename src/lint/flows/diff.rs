@@ -86,6 +86,7 @@ struct Compare<'a> {
     split: UnitId,
     /// The same rules decide the same in both.
     prunes: bool,
+    application_ports: Vec<PortRange>,
     looks_at_paths: bool,
     paths_differ: bool,
     asked: usize,
@@ -125,6 +126,7 @@ impl<'a> Compare<'a> {
         Compare {
             split: u32::try_from(split).expect("fewer than 2^32 rules"),
             prunes: old.switches == new.switches && old.switches.dnat_deny == DnatDeny::Ignored,
+            application_ports: application_ports(old.policy, new.policy),
             looks_at_paths: looked || looks,
             paths_differ: looked != looks,
             asked: 0,
@@ -188,7 +190,10 @@ impl<'a> Compare<'a> {
         let protocol = asked_as(corner.protocols);
         let portless = matches!(protocol, Protocol::Icmp | Protocol::Other);
         let within = if portless { PortRange::single(0) } else { PortRange::ANY };
-        for ports in port_intervals(&[within], there.iter().flat_map(|(_, ports)| ports.iter().copied())) {
+        // On the ports of application rules a denied name is not resolved, so that its address does not matter.
+        let judged_by_name = self.application_ports.iter().filter(|_| corner.addr.is_some() && !portless).copied();
+        let cuts = there.iter().flat_map(|(_, ports)| ports.iter().copied()).chain(judged_by_name);
+        for ports in port_intervals(&[within], cuts) {
             let has = |ranges: &[PortRange]| ranges.iter().any(|range| range.contains(ports.0));
             let here: Vec<UnitId> = there.iter().filter(|(_, ranges)| has(ranges)).map(|(id, _)| *id).collect();
             if !self.is_settled(&here, protocol) {
@@ -306,6 +311,10 @@ impl<'a> Compare<'a> {
         let groups = self.alike_names(atoms);
         for (class, at) in atoms.classes.iter().zip(0..).filter(|(class, _)| !class.is_of_names() && !class.is_elsewhere()) {
             let Some(Cell::Range(cell)) = class.cells.first() else { continue };
+            // The guard refuses these, whatever name leads there.
+            if cell.class.is_never_a_destination() {
+                continue;
+            }
             for members in &groups {
                 let names = &atoms.classes[members[0]];
                 if self.asked > MAX_ASKED {
@@ -351,6 +360,11 @@ impl<'a> Compare<'a> {
             is_cut_short: asked > MAX_ASKED,
         }
     }
+}
+
+fn application_ports(old: &Policy, new: &Policy) -> Vec<PortRange> {
+    let either = |port: &u16| old.is_application_port(*port) || new.is_application_port(*port);
+    (1..=u16::MAX).filter(either).map(PortRange::single).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
