@@ -29,6 +29,7 @@ pub(super) struct Atoms {
 pub(super) struct Class {
     /// In the order of evaluation, without those that match everywhere.
     units: Vec<UnitId>,
+    is_elsewhere: bool,
     /// One at least.
     pub(super) cells: Vec<Cell>,
 }
@@ -73,8 +74,7 @@ impl Atoms {
         let NameCells { cells, globs_are_sampled } = name_cells(patterns.iter());
         let mut builder = Builder::default();
         cells.into_iter().for_each(|cell| builder.add_name(index.units(&cell.name), cell));
-        let specific = numbered(units).filter(|(_, unit)| !unit.is_everywhere());
-        let ranges: Vec<_> = specific.flat_map(|(id, unit)| marked_ranges(id, unit)).collect();
+        let ranges: Vec<_> = numbered(units).flat_map(|(id, unit)| marked_ranges(id, unit)).collect();
         address_cells(&ranges, |cell, here| {
             if !here.is_empty() || !everywhere.addresses.is_empty() {
                 builder.add_range(here, cell);
@@ -125,8 +125,9 @@ fn marked_ranges(id: UnitId, unit: &Unit<'_>) -> Vec<(AddressRange, UnitId)> {
         let class = AddrClass::of(range.first());
         class != AddrClass::Global && class == AddrClass::of(range.last())
     };
-    let marks = |range| std::iter::once((range, id)).chain(is_internal(&range).then_some((range, id | NAMED)));
-    unit.ranges().into_iter().flat_map(marks).collect()
+    let all = unit.ranges().into_iter().filter(|_| !unit.is_everywhere()).map(|range| (range, id));
+    let named = unit.ranges().into_iter().filter(is_internal).map(|range| (range, id | NAMED));
+    all.chain(named).collect()
 }
 
 fn classes_of_units(classes: &[Class], units: usize) -> Vec<Vec<u32>> {
@@ -162,7 +163,7 @@ impl Everywhere {
 impl Class {
     /// Does no rule name it, but those for any?
     pub(super) fn is_elsewhere(&self) -> bool {
-        self.units.is_empty()
+        self.is_elsewhere
     }
 
     pub(super) fn is_of_names(&self) -> bool {
@@ -206,7 +207,7 @@ impl Builder {
         let Builder { classes, known } = self;
         let class = *known.entry(key).or_insert_with_key(|key| {
             let units = key.units.iter().copied().filter(|unit| unit & NAMED == 0).collect();
-            classes.push(Class { units, cells: Vec::new() });
+            classes.push(Class { units, is_elsewhere: key.units.is_empty(), cells: Vec::new() });
             next
         });
         classes[class as usize].cells.push(cell);
