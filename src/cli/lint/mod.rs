@@ -102,8 +102,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     }
     let ignored = given(ignore).iter().map(|id| known(id)).collect::<Result<Vec<_>, _>>()?;
     let survey = survey(given(files), policy)?;
-    let found = lint::findings(&survey.rules);
-    let report = Report::new(survey, found, &ignored);
+    let report = Report::new(survey, &ignored);
     match format {
         Format::Text => text::print(&report, printer)?,
         Format::Json => printer.json(&json::whole(&report))?,

@@ -6,7 +6,11 @@
 use std::collections::HashMap;
 
 use crate::flow::{AddrClass, Host, HostName};
-use crate::policy::{FqdnPattern, chains::Chains, names::{NameIndex, NameIndexBuilder}};
+use crate::policy::{
+    FqdnPattern,
+    chains::Chains,
+    names::{NameIndex, NameIndexBuilder},
+};
 
 use super::addresses::{AddressCell, address_cells};
 use super::names::{NameCell, NameCells, NameShape, name_cells};
@@ -73,7 +77,8 @@ impl Atoms {
         let mut builder = Builder::default();
         cells.into_iter().for_each(|cell| builder.add_name(index.units(&cell.name), cell));
         let specific = numbered(units).filter(|(_, unit)| !unit.is_everywhere());
-        let ranges: Vec<_> = specific.flat_map(|(id, unit)| unit.ranges().into_iter().map(move |range| (range, id))).collect();
+        let ranges: Vec<_> =
+            specific.flat_map(|(id, unit)| unit.ranges().into_iter().map(move |range| (range, id))).collect();
         address_cells(&ranges, |cell, here| {
             if !here.is_empty() || !everywhere.addresses.is_empty() {
                 builder.add_range(here, cell);
@@ -136,8 +141,13 @@ fn merged(a: &[UnitId], b: &[UnitId]) -> Vec<UnitId> {
 
 impl Everywhere {
     fn of(units: &[Unit<'_>]) -> Everywhere {
-        let pick = |wanted: fn(&Unit<'_>) -> bool| numbered(units).filter(|(_, unit)| wanted(unit)).map(|(id, _)| id).collect();
-        Everywhere { addresses: pick(|unit| unit.is_everywhere()), names: pick(|unit| unit.is_everywhere() || unit.is_for_any_name()) }
+        let pick = |wanted: fn(&Unit<'_>) -> bool| {
+            numbered(units).filter(|(_, unit)| wanted(unit)).map(|(id, _)| id).collect()
+        };
+        Everywhere {
+            addresses: pick(|unit| unit.is_everywhere()),
+            names: pick(|unit| unit.is_everywhere() || unit.is_for_any_name()),
+        }
     }
 
     fn of_class(&self, class: &Class) -> &[UnitId] {

@@ -78,11 +78,31 @@ pub(super) enum Client {
 
 /// Joins blocks that differ in one dimension only, one dimension after the other.
 pub(super) fn join<K: Ord + Clone>(blocks: Vec<Block<K>>) -> Vec<Block<K>> {
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.protocols.clone(), b.clients.clone(), b.paths.clone()), |b| &mut b.ports);
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.clients.clone(), b.paths.clone()), |b| &mut b.protocols);
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.paths.clone()), |b| &mut b.clients);
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone()), |b| &mut b.paths);
-    along(blocks, |b| (b.key.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone(), b.paths.clone()), |b| &mut b.classes)
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.protocols.clone(), b.clients.clone(), b.paths.clone()),
+        |b| &mut b.ports,
+    );
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.clients.clone(), b.paths.clone()),
+        |b| &mut b.protocols,
+    );
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.paths.clone()),
+        |b| &mut b.clients,
+    );
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone()),
+        |b| &mut b.paths,
+    );
+    along(
+        blocks,
+        |b| (b.key.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone(), b.paths.clone()),
+        |b| &mut b.classes,
+    )
 }
 
 fn along<K, D: Ord, G: Ord>(
@@ -132,7 +152,8 @@ fn names<'c>(classes: impl Iterator<Item = &'c Class>) -> Vec<NamePart> {
         Cell::Range(_) => None,
     });
     let mut names: Vec<NamePart> = cells.collect();
-    names.sort_unstable_by_key(|name| (std::cmp::Reverse(name.clone() > NamePart::Ending(String::new())), name.clone()));
+    names
+        .sort_unstable_by_key(|name| (std::cmp::Reverse(name.clone() > NamePart::Ending(String::new())), name.clone()));
     names.dedup();
     names
 }
@@ -171,7 +192,8 @@ impl Clients {
     }
 
     pub(crate) fn has(&self, client: Option<IpAddr>) -> bool {
-        let within = |ranges: &[AddressRange]| client.is_some_and(|addr| ranges.iter().any(|range| range.contains(addr)));
+        let within =
+            |ranges: &[AddressRange]| client.is_some_and(|addr| ranges.iter().any(|range| range.contains(addr)));
         within(&self.ranges) || (self.anybody && !within(&self.except))
     }
 }
@@ -179,7 +201,14 @@ impl Clients {
 impl Region {
     /// Does it say so of this flow? `class_of` is the class of a destination.
     #[cfg(test)]
-    pub(super) fn covers(&self, to: Option<usize>, at: Option<usize>, protocol: Protocol, port: u16, client: Option<IpAddr>) -> bool {
+    pub(super) fn covers(
+        &self,
+        to: Option<usize>,
+        at: Option<usize>,
+        protocol: Protocol,
+        port: u16,
+        client: Option<IpAddr>,
+    ) -> bool {
         let (classes, mine) = &self.classes;
         to.is_some_and(|to| classes.contains(&to))
             && (mine.is_none() || *mine == at)
