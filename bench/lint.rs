@@ -49,7 +49,8 @@ fn differences(old: &RuleSet, new: &RuleSet) -> usize {
 }
 
 fn policy(kind: &str) -> RuleSet {
-    let application = |make: fn(usize) -> ApplicationRule| Rules::Application(Action::Allow, (0..RULES).map(make).collect());
+    let application =
+        |make: fn(usize) -> ApplicationRule| Rules::Application(Action::Allow, (0..RULES).map(make).collect());
     let network = |make: fn(usize) -> NetworkRule| Rules::Network(Action::Allow, (0..RULES).map(make).collect());
     let collections = match kind {
         "names" => vec![collection(1000, application(names))],

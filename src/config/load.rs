@@ -11,7 +11,9 @@ use crate::allowlist::{self, Builtin, Catalogue};
 use crate::azure::json::Node;
 use crate::azure::read::{FoundKind, Read as AzureRead, ReadSummary};
 use crate::azure::shape::{self, Format, NotText};
-use crate::policy::{ApplicationRule, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint};
+use crate::policy::{
+    ApplicationRule, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Switches,
+};
 
 use super::azure::{self, AzureFiles, AzureReference, OpenLink};
 use super::error::{ConfigError, ConfigErrors, Findings, Parts, Place, Placed, Problem, Remarks, Source, Texts};
@@ -137,6 +139,8 @@ pub struct Survey {
     /// What is read, not emulated, and the like.
     pub infos: Vec<ConfigError>,
     pub texts: Texts,
+    /// What the rules are to be compiled with.
+    pub switches: Switches,
 }
 
 /// As [`load`], and nothing that is wrong keeps the rest from being looked at.
@@ -145,7 +149,10 @@ pub fn survey(overrides: &Overrides, cwd_default: bool) -> Survey {
     let (sources, policies): (Vec<_>, Vec<_>) = loader.settle_parts().into_iter().unzip();
     let rules = loader.rule_set(policies, &settings);
     let Parts { errors, doubts, warnings, infos } = loader.findings.into_parts();
-    Survey { rules, sources, errors, doubts, warnings, infos, texts: Texts(loader.texts) }
+    // What is wrong with a proxy's settings is no matter of its policy.
+    let resolved = settings.resolve(&mut Findings::default());
+    let switches = Switches { private: resolved.private_addresses, dnat_deny: resolved.gateway.dnat_deny };
+    Survey { rules, sources, errors, doubts, warnings, infos, texts: Texts(loader.texts), switches }
 }
 
 /// Collects policies in the order of their precedence.

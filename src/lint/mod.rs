@@ -22,8 +22,8 @@ use crate::policy::RuleSet;
 
 pub use finding::{Check, Finding, Severity};
 pub use flows::{
-    AddressPart, Clients, Comparison, Cover, Difference, NamePart, Outcome, Reach, Region, Ruling, Side, Witness, compare,
-    reach,
+    AddressPart, Clients, Comparison, Cover, Difference, NamePart, Outcome, Reach, Region, Ruling, Side, Witness,
+    compare, reach,
 };
 pub use order::{WholeOrder, whole_order};
 

@@ -17,7 +17,6 @@ use super::flows::{Cover, Outcome, Reach, Witness, reach};
 use super::place::{is_written, subject};
 
 const RULES: &str = "https://learn.microsoft.com/azure/firewall/rule-processing";
-const EGRET: &str = "Egret";
 
 checks! {
     /// In the order of `docs/lint.md`.
@@ -29,7 +28,7 @@ checks! {
     CONTRADICTED_RULE = "contradicted-rule", Warning, None, RULES,
         "an earlier rule decides the opposite of all that a rule says",
         "Every flow that the rule matches has been decided the other way by then: what it is meant to deny is allowed, or what it is meant to allow is denied.";
-    DUPLICATE_RULE = "duplicate-rule", Warning, None, EGRET,
+    DUPLICATE_RULE = "duplicate-rule", Warning, None, RULES,
         "a rule says what an earlier one says",
         "The second of two rules that match the same and do the same never decides anything. Whoever changes one of them later will wonder why nothing happens.";
     SHADOWED_RULE = "shadowed-rule", Warning, None, RULES,
@@ -138,10 +137,7 @@ impl<'a> Order<'_, 'a> {
 
     /// Does a network rule keep an application rule from being looked at?
     fn kills(&self, by: RuleId, rule: RuleId) -> bool {
-        matches!(
-            (self.rule(by).rule, self.rule(rule).rule),
-            (AnyRule::Network(..), AnyRule::Application(..))
-        )
+        matches!((self.rule(by).rule, self.rule(rule).rule), (AnyRule::Network(..), AnyRule::Application(..)))
     }
 
     fn name(&self, id: RuleId) -> String {
@@ -179,10 +175,13 @@ impl<'a> Order<'_, 'a> {
             let what = format!("{cover} comes before it and {} all that it matches{shown}", does(its));
             (&SHADOWED_RULE, what, format!("remove it, or narrow {cover}"))
         } else {
-            let what = format!("it never {} anything: {cover} {} all that it matches before{shown}", does(mine), does(its));
+            let what =
+                format!("it never {} anything: {cover} {} all that it matches before{shown}", does(mine), does(its));
             (&CONTRADICTED_RULE, what, format!("put it before {cover}, or remove it"))
         };
-        self.finding(check, rule, what).mend(mend).with(about_of(self.rule(other).rule).at, does(its).to_owned() + " it all before")
+        self.finding(check, rule, what)
+            .mend(mend)
+            .with(about_of(self.rule(other).rule).at, does(its).to_owned() + " it all before")
     }
 
     fn covered_by_several(&self, rule: RuleId, by: &[Cover], witness: &Witness) -> Finding {
@@ -214,10 +213,19 @@ impl<'a> Order<'_, 'a> {
     fn dead(&self, by: RuleId, rules: &[RuleId], witness: Option<&Witness>) -> Finding {
         let its = self.rule(by).rule.action();
         let names = listed(rules.iter().map(|rule| format!("`{}`", self.name(*rule))), rules.len());
-        let count = if rules.len() == 1 { "an application rule".to_owned() } else { format!("{} application rules", rules.len()) };
+        let count = if rules.len() == 1 {
+            "an application rule".to_owned()
+        } else {
+            format!("{} application rules", rules.len())
+        };
         let opposite = rules.iter().filter(|rule| self.rule(**rule).rule.action() != its).count();
-        let against = if opposite > 0 { format!(", {opposite} of which would decide the opposite") } else { String::new() };
-        let what = format!("it {} all that {count} would decide, before they are looked at{against}: {names}{}", does(its), shown(witness));
+        let against =
+            if opposite > 0 { format!(", {opposite} of which would decide the opposite") } else { String::new() };
+        let what = format!(
+            "it {} all that {count} would decide, before they are looked at{against}: {names}{}",
+            does(its),
+            shown(witness)
+        );
         let mend = "narrow its destinations, ports or sources, or say by application rules what it is to allow";
         let finding = self.finding(&DEAD_APPLICATION_RULE, by, what).mend(mend);
         let related = rules.iter().take(RELATED).map(|rule| (about_of(self.rule(*rule).rule).at, "never looked at"));

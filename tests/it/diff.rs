@@ -109,7 +109,10 @@ fn nothing_changes() {
 #[test]
 fn another_rule_decides_alike() {
     let old = policy(&[("Application Allow", &[CONTOSO])]);
-    let new = policy(&[("Application Allow", &[&CONTOSO.replace("\"contoso\"", "\"renamed\"").replace("443", "443\", \"Http:80")])]);
+    let new = policy(&[(
+        "Application Allow",
+        &[&CONTOSO.replace("\"contoso\"", "\"renamed\"").replace("443", "443\", \"Http:80")],
+    )]);
     let files = Files::new(&old, &new);
     let all = text(&files.diff(&["--all"]));
     assert!(all.contains("deny → allow  http to *.contoso.com, www.fabrikam.com on 80, from 10.0.0.0/24"), "{all}");
@@ -127,14 +130,26 @@ fn names_that_lead_to_a_denied_address() {
     let headline = "allow → deny  https to *.contoso.com, www.fabrikam.com on 443 where it leads to 198.18.0.0/16, from 10.0.0.0/24";
     assert!(output.starts_with(headline), "{output}");
     let words = output.lines().find_map(|line| line.trim().strip_prefix("egret check ")).unwrap();
-    assert_eq!((files.check("old.toml", words), files.check("new.toml", words)), ("allow".into(), "deny".into()), "{words}");
+    assert_eq!(
+        (files.check("old.toml", words), files.check("new.toml", words)),
+        ("allow".into(), "deny".into()),
+        "{words}"
+    );
 }
 
 #[test]
 fn every_witness_is_what_the_programs_are_told() {
     let old = policy(&[
-        ("Network Allow", &["name = \"n\"\nip_protocols = [\"UDP\", \"ICMP\"]\ndestination_addresses = [\"192.0.2.0/24\", \"2001:db8::/48\"]\ndestination_ports = [\"*\"]"]),
-        ("Application Allow", &["name = \"u\"\nprotocols = [\"Http:8080\"]\ntarget_urls = [\"www.contoso.com/a b/*\"]", CONTOSO]),
+        (
+            "Network Allow",
+            &[
+                "name = \"n\"\nip_protocols = [\"UDP\", \"ICMP\"]\ndestination_addresses = [\"192.0.2.0/24\", \"2001:db8::/48\"]\ndestination_ports = [\"*\"]",
+            ],
+        ),
+        (
+            "Application Allow",
+            &["name = \"u\"\nprotocols = [\"Http:8080\"]\ntarget_urls = [\"www.contoso.com/a b/*\"]", CONTOSO],
+        ),
     ]);
     let new = policy(&[("Network Deny", &[DENY_NET]), ("Application Deny", &[FABRIKAM])]);
     let files = Files::new(&old, &new);
@@ -142,8 +157,11 @@ fn every_witness_is_what_the_programs_are_told() {
     let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(whole["complete"], true);
     let changed = whole["changed"].as_array().unwrap();
-    let protocols: Vec<&str> =
-        changed.iter().flat_map(|it| it["flows"]["protocols"].as_array().unwrap()).map(|it| it.as_str().unwrap()).collect();
+    let protocols: Vec<&str> = changed
+        .iter()
+        .flat_map(|it| it["flows"]["protocols"].as_array().unwrap())
+        .map(|it| it.as_str().unwrap())
+        .collect();
     for protocol in ["udp", "icmp", "https"] {
         assert!(protocols.contains(&protocol), "{protocols:?}");
     }

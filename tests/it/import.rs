@@ -294,7 +294,7 @@ fn policies_of_azure_in_a_file_of_egret() {
         let loaded = load(&Overrides { config: Some(path), ..Overrides::default() }, false);
         let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
         assert!(loaded.config.rules.policies.iter().any(|policy| policy.name == "child"), "{name}");
-        assert!(in_order(&loaded.config.rules).count() >= 1);
+        assert!(in_order(&loaded.config.rules).into_iter().count() >= 1);
     }
 }
 

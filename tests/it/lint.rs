@@ -260,13 +260,13 @@ fn a_child_is_not_laxer_than_its_parent() {
 /// A policy of Azure's with several things wrong, each at its word.
 #[test]
 fn a_policy_in_json_is_found_wrong_at_the_word() {
-    let policy = json!({
+    let policy = json!({"$schema": "x/deploymentTemplate.json#", "contentVersion": "1.0.0.0", "resources": [{
         "type": "Microsoft.Network/firewallPolicies", "name": "corp", "apiVersion": "2024-05-01",
         "properties": {
             "sku": {"tier": "Standard"}, "threatIntelMode": "Off", "intrusionDetection": {"mode": "Deny"},
         },
-        "resources": [{
-            "type": "ruleCollectionGroups", "name": "group", "apiVersion": "2024-05-01",
+    }, {
+            "type": "Microsoft.Network/firewallPolicies/ruleCollectionGroups", "name": "corp/group", "apiVersion": "2024-05-01",
             "properties": {"priority": 200, "ruleCollections": [
                 {"ruleCollectionType": "FirewallPolicyFilterRuleCollection", "name": "net", "priority": 100,
                  "action": {"type": "Allow"}, "rules": [
@@ -279,8 +279,7 @@ fn a_policy_in_json_is_found_wrong_at_the_word() {
                     {"ruleType": "ApplicationRule", "name": "star", "sourceAddresses": ["10.0.0.0/8"],
                      "protocols": [{"protocolType": "Https", "port": 443}], "targetFqdns": ["www.contoso.*"]}]},
             ]},
-        }],
-    });
+    }]});
     let text = serde_json::to_string_pretty(&policy).unwrap();
     let found = findings("policy.json", &text);
     let check = |check: &str, at: &str, path: &str| {

@@ -129,7 +129,8 @@ const NAMED: usize = 3;
 
 fn headline(region: &Region) -> String {
     let Region { names, but_names, addresses, at, clients, paths, protocols, ports, .. } = region;
-    let to: Vec<String> = names.iter().map(ToString::to_string).chain(addresses.iter().map(ToString::to_string)).collect();
+    let to: Vec<String> =
+        names.iter().map(ToString::to_string).chain(addresses.iter().map(ToString::to_string)).collect();
     let mut text = format!("{} to {}", protocols_of(protocols), listed(&to));
     if !but_names.is_empty() {
         text += &format!(" (but not {})", listed(&texts(but_names)));
@@ -153,7 +154,8 @@ fn is_every_port(ports: &PortSet) -> bool {
 fn protocols_of(protocols: &[Protocol]) -> String {
     let carried = [Protocol::Http, Protocol::Https, Protocol::Mssql, Protocol::Tcp];
     let all_of_tcp = carried.iter().all(|protocol| protocols.contains(protocol));
-    let named = protocols.iter().filter(|protocol| !all_of_tcp || !carried.contains(protocol) || **protocol == Protocol::Tcp);
+    let named =
+        protocols.iter().filter(|protocol| !all_of_tcp || !carried.contains(protocol) || **protocol == Protocol::Tcp);
     texts(named).join(", ")
 }
 
@@ -184,7 +186,13 @@ fn annotate(new: &str, comparison: &Comparison, printer: &mut Printer) -> Result
         let Difference { old, new: is, region, witness } = difference;
         let what = format!("{} → {}  {}", old.verdict, is.verdict, headline(region));
         let arguments = witness.check_arguments().unwrap_or_else(|| witness.to_string());
-        let text = format!("{}\nold: {}\nnew: {}\negret check {}", Printable(&what), Printable(&said(old)), Printable(&said(is)), Printable(&arguments));
+        let text = format!(
+            "{}\nold: {}\nnew: {}\negret check {}",
+            Printable(&what),
+            Printable(&said(old)),
+            Printable(&said(is)),
+            Printable(&arguments)
+        );
         let properties = vec![("file", new.to_owned()), ("title", "egret lint --diff".to_owned())];
         printer.line(github(Level::Warning, &properties, &text))
     })
@@ -266,7 +274,11 @@ fn line(difference: &Difference) -> Line<'_> {
 
 fn said_to_programs(ruling: &Ruling) -> Said<'_> {
     let Ruling { verdict, reason, rule } = ruling;
-    Said { verdict: verdict.as_str(), reason: reason.as_str(), rule: rule.as_ref().map(|rule| RulePlace::from(&**rule)) }
+    Said {
+        verdict: verdict.as_str(),
+        reason: reason.as_str(),
+        rule: rule.as_ref().map(|rule| RulePlace::from(&**rule)),
+    }
 }
 
 fn flows(region: &Region) -> Flows<'_> {

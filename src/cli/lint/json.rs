@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use crate::lint::Severity;
 
-use super::report::{Item, Read, Related, Report};
+use super::report::{Item, Limits, Read, Related, Report};
 
 #[derive(Serialize)]
 pub(super) struct Whole<'a> {
     read: Read,
+    limits: Limits,
     counts: Counts,
     findings: Vec<Line<'a>>,
 }
@@ -51,7 +52,7 @@ pub(super) fn whole(report: &Report) -> Whole<'_> {
         warning: report.count(Severity::Warning),
         note: report.count(Severity::Note),
     };
-    Whole { read: report.read, counts, findings: report.items.iter().map(line).collect() }
+    Whole { read: report.read, limits: report.limits, counts, findings: report.items.iter().map(line).collect() }
 }
 
 fn line(item: &Item) -> Line<'_> {

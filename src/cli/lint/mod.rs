@@ -16,8 +16,7 @@ use super::args::{PolicyArgs, given};
 use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::config::{self, Overrides, SourceOrigin, Survey};
-use crate::lint::{self, Check, Severity, WholeOrder};
-use crate::policy::Switches;
+use crate::lint::{self, Check, Severity};
 
 use report::Report;
 
@@ -117,11 +116,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     }
     let ignored = given(ignore).iter().map(|id| known(id)).collect::<Result<Vec<_>, _>>()?;
     let survey = survey(given(files), policy)?;
-    let WholeOrder { mut findings, undecided, globs_are_sampled } =
-        lint::whole_order(&survey.rules, Switches::default());
-    tell_limits(undecided, globs_are_sampled, printer);
-    findings.extend(lint::findings(&survey.rules));
-    let report = Report::new(survey, findings, &ignored);
+    let report = Report::new(survey, &ignored);
     match format {
         Format::Text => text::print(&report, printer)?,
         Format::Json => printer.json(&json::whole(&report))?,
@@ -129,15 +124,6 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         Format::Github => github::print(&report, printer)?,
     }
     Ok(exit(&report, severity.into()))
-}
-
-fn tell_limits(undecided: usize, globs_are_sampled: bool, printer: &mut Printer) {
-    if undecided > 0 {
-        printer.warn(&format!("{} too many ways to be reached: nothing is said of that", if undecided == 1 { "1 rule has".to_owned() } else { format!("{undecided} rules have") }));
-    }
-    if globs_are_sampled {
-        printer.warn("globs meet in more ways than were looked at: whether a rule with one is reached is not proven");
-    }
 }
 
 fn exit(report: &Report, threshold: Severity) -> Exit {

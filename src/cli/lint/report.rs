@@ -3,13 +3,23 @@
 use std::collections::HashSet;
 
 use crate::config::{ConfigError, Position, Survey, Texts};
-use crate::lint::{self, Check, Finding, Severity};
+use crate::lint::{self, Check, Finding, Severity, WholeOrder};
 use crate::policy::{RuleSet, Rules, Spot};
 
 pub(super) struct Report {
     /// By file, then by line.
     pub(super) items: Vec<Item>,
     pub(super) read: Read,
+    pub(super) limits: Limits,
+}
+
+/// How far the search through the whole order went.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub(super) struct Limits {
+    /// Rules that more flows would have to be asked about than are asked about.
+    pub(super) undecided: usize,
+    /// What is said of rules with globs is not proven.
+    pub(super) globs_are_sampled: bool,
 }
 
 /// One finding, of the rules or of reading them.
@@ -45,20 +55,22 @@ pub(super) struct Read {
 }
 
 impl Report {
-    pub(super) fn new(survey: Survey, found: Vec<Finding>, ignored: &[&'static Check]) -> Report {
-        let Survey { rules, sources: _, errors, doubts, warnings, infos, texts } = survey;
+    pub(super) fn new(survey: Survey, ignored: &[&'static Check]) -> Report {
+        let Survey { rules, sources: _, errors, doubts, warnings, infos, texts, switches } = survey;
+        let WholeOrder { findings, undecided, globs_are_sampled } = lint::whole_order(&rules, switches);
+        let found = lint::findings(&rules).into_iter().chain(findings);
         let errors = errors.into_iter().map(|it| of_reading(it, "cannot-read", Severity::Error));
         let doubts = doubts.into_iter().map(|it| of_reading(it, "doubtful", Severity::Warning));
         let warnings = warnings.into_iter().map(|it| of_reading(it, "doubtful", Severity::Note));
         let infos = infos.into_iter().map(|it| of_reading(it, "not-emulated", Severity::Note));
         let reading = errors.chain(doubts).chain(warnings).chain(infos).flatten();
-        let mut items: Vec<Item> = found.into_iter().map(|it| of_rules(it, &texts)).chain(reading).collect();
+        let mut items: Vec<Item> = found.map(|it| of_rules(it, &texts)).chain(reading).collect();
         items.retain(|item| !ignored.contains(&item.check));
         items.sort_by(|a, b| a.key().cmp(&b.key()));
         // Reading and looking at the rules may both say it of the same word.
         let mut told = HashSet::new();
         items.retain(|item| item.position.is_none() || told.insert(item.place()));
-        Report { items, read: Read::of(&rules) }
+        Report { items, read: Read::of(&rules), limits: Limits { undecided, globs_are_sampled } }
     }
 
     /// Nothing but errors, and no rule to say anything of.

@@ -8,7 +8,7 @@ use crate::cli::output::{DENY, HINT, PrintError, Printer, STRONG};
 use crate::lint::Severity;
 use crate::telemetry::Printable;
 
-use super::report::{Item, Read, Report, counted};
+use super::report::{Item, Limits, Read, Report, counted};
 
 /// Cases of one check that are shown of a file; the rest is counted.
 const SHOWN: usize = 20;
@@ -74,6 +74,13 @@ fn sum_up(report: &Report, printer: &mut Printer) {
     let read: Vec<String> = read.iter().map(|(count, noun)| counted(*count, noun)).collect();
     let found = Severity::ALL.map(|severity| counted(report.count(severity), severity.as_str()));
     printer.tell(&format!("{}: {}", read.join(", "), found.join(", ")));
+    let Limits { undecided, globs_are_sampled } = report.limits;
+    if undecided > 0 {
+        printer.tell(&format!("whether a flow reaches {} was not decided", counted(undecided, "rule")));
+    }
+    if globs_are_sampled {
+        printer.tell("globs meet in too many ways to look at: what is said of rules with globs is not proven");
+    }
     let mut failing = report.items.iter().filter(|item| item.severity == Severity::Error);
     if let Some(item) = failing.next() {
         printer.tell(&format!("{HINT}`egret lint --about {}` says more{HINT:#}", item.check.id));

@@ -91,7 +91,8 @@ impl Family {
         match self {
             Family::V4 => v4.collect(),
             Family::V6 => {
-                let embedded = EMBEDDING.iter().flat_map(|(prefix, shift)| v4.clone().map(move |v4| prefix | (v4 << shift)));
+                let embedded =
+                    EMBEDDING.iter().flat_map(|(prefix, shift)| v4.clone().map(move |v4| prefix | (v4 << shift)));
                 let after = EMBEDDING.iter().filter_map(|(prefix, shift)| prefix.checked_add(1 << (32 + shift)));
                 let own = V6_CLASSES.iter().map(|first| u128::from(*first));
                 embedded.chain(after).chain(own).chain([0]).collect()
@@ -217,7 +218,10 @@ mod tests {
                 found.push(format!("{}-{} {here:?} {}", cell.first, cell.last, cell.class.as_str()));
             }
         });
-        assert_eq!(found[..4].join("\n"), "10.0.0.0-10.0.255.255 [0] private\n10.1.0.0-10.1.255.255 [0, 1] private\n10.2.0.0-10.255.255.255 [0] private\n2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff [2] global");
+        assert_eq!(
+            found[..4].join("\n"),
+            "10.0.0.0-10.0.255.255 [0] private\n10.1.0.0-10.1.255.255 [0, 1] private\n10.2.0.0-10.255.255.255 [0] private\n2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff [2] global"
+        );
         assert!(found.iter().any(|line| line.ends_with("[2] loopback")));
     }
 }

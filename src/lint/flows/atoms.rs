@@ -6,7 +6,11 @@
 use std::collections::HashMap;
 
 use crate::flow::{AddrClass, Host, HostName};
-use crate::policy::{AddressRange, FqdnPattern, chains::Chains, names::{NameIndex, NameIndexBuilder}};
+use crate::policy::{
+    AddressRange, FqdnPattern,
+    chains::Chains,
+    names::{NameIndex, NameIndexBuilder},
+};
 
 use super::addresses::{AddressCell, address_cells};
 use super::names::{NameCell, NameCells, NameShape, name_cells};
@@ -151,8 +155,13 @@ fn merged(a: &[UnitId], b: &[UnitId]) -> Vec<UnitId> {
 
 impl Everywhere {
     fn of(units: &[Unit<'_>]) -> Everywhere {
-        let pick = |wanted: fn(&Unit<'_>) -> bool| numbered(units).filter(|(_, unit)| wanted(unit)).map(|(id, _)| id).collect();
-        Everywhere { addresses: pick(|unit| unit.is_everywhere()), names: pick(|unit| unit.is_everywhere() || unit.is_for_any_name()) }
+        let pick = |wanted: fn(&Unit<'_>) -> bool| {
+            numbered(units).filter(|(_, unit)| wanted(unit)).map(|(id, _)| id).collect()
+        };
+        Everywhere {
+            addresses: pick(|unit| unit.is_everywhere()),
+            names: pick(|unit| unit.is_everywhere() || unit.is_for_any_name()),
+        }
     }
 
     fn of_class(&self, class: &Class) -> &[UnitId] {

@@ -9,9 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::flow::{Host, PortRange, Protocol, Reason, Verdict};
-use crate::policy::{
-    Address, AddressRange, Decision, DnatDeny, Policy, Query, RuleId, RuleName, RuleSet, Switches,
-};
+use crate::policy::{Address, AddressRange, Decision, DnatDeny, Policy, Query, RuleId, RuleName, RuleSet, Switches};
 
 use super::atoms::{Atoms, Cell, Class};
 use super::points::{PathCell, address_intervals, ambiguous_path, inside, joined, paths, port_intervals, well_known};
@@ -160,7 +158,16 @@ impl<'a> Compare<'a> {
     fn class(&mut self, atoms: &Atoms, class: &Class, number: usize) {
         let here = atoms.units(class);
         let host = class.host();
-        let corner = Corner { class: number, at: None, host, addr: None, protocols: &[], ports: (0, 0), clients: Vec::new(), client: None };
+        let corner = Corner {
+            class: number,
+            at: None,
+            host,
+            addr: None,
+            protocols: &[],
+            ports: (0, 0),
+            clients: Vec::new(),
+            client: None,
+        };
         self.protocols(&here, corner);
     }
 
@@ -172,7 +179,8 @@ impl<'a> Compare<'a> {
         let groups: &[&'static [Protocol]] = if looks_at_names { &APART } else { &TOGETHER };
         for protocols in groups {
             let protocol = asked_as(protocols);
-            let there: Vec<(UnitId, Vec<PortRange>)> = here.iter().map(|id| (*id, self.unit(*id).ports(protocol))).collect();
+            let there: Vec<(UnitId, Vec<PortRange>)> =
+                here.iter().map(|id| (*id, self.unit(*id).ports(protocol))).collect();
             let there: Vec<_> = there.into_iter().filter(|(_, ports)| !ports.is_empty()).collect();
             let ids: Vec<UnitId> = there.iter().map(|(id, _)| *id).collect();
             if self.is_settled(&ids, protocol) {
@@ -209,7 +217,8 @@ impl<'a> Compare<'a> {
         let ranges: Vec<AddressRange> = cutting.iter().flat_map(|id| self.unit(*id).sources()).collect();
         let mut alike: BTreeMap<(Vec<UnitId>, Option<IpAddr>), Vec<AddressRange>> = BTreeMap::new();
         for range in address_intervals(&joined(ranges.clone()), ranges) {
-            let units: Vec<UnitId> = here.iter().copied().filter(|id| self.unit(*id).has_source(Some(range.first()))).collect();
+            let units: Vec<UnitId> =
+                here.iter().copied().filter(|id| self.unit(*id).has_source(Some(range.first()))).collect();
             if takes_back || units != anybody {
                 alike.entry((units, takes_back.then_some(range.first()))).or_default().push(range);
             }
@@ -269,7 +278,8 @@ impl<'a> Compare<'a> {
         } else {
             return None;
         };
-        if corner.addr.is_some() && (ruled == Ruled::Moved || self.is_told_already(&witness, old.verdict, new.verdict)) {
+        if corner.addr.is_some() && (ruled == Ruled::Moved || self.is_told_already(&witness, old.verdict, new.verdict))
+        {
             return None;
         }
         let side = |decision: Decision| (decision.verdict == Verdict::Allow, decision.rule);
@@ -288,9 +298,12 @@ impl<'a> Compare<'a> {
 
     /// Rules of other policies may go by the same name: what the policies are called does not matter.
     fn is_same_rule(&self, old: Decision, new: Decision) -> bool {
-        let name = |side: Side<'_>, decision: Decision| decision.rule.map(|rule| Arc::clone(side.policy.rule_name(rule)));
+        let name =
+            |side: Side<'_>, decision: Decision| decision.rule.map(|rule| Arc::clone(side.policy.rule_name(rule)));
         match (name(self.old, old), name(self.new, new)) {
-            (Some(old), Some(new)) => (&old.group, &old.collection, &old.rule) == (&new.group, &new.collection, &new.rule),
+            (Some(old), Some(new)) => {
+                (&old.group, &old.collection, &old.rule) == (&new.group, &new.collection, &new.rule)
+            }
             (None, None) => (old.reason == Reason::ServiceEndpoint) == (new.reason == Reason::ServiceEndpoint),
             _ => false,
         }
@@ -309,7 +322,9 @@ impl<'a> Compare<'a> {
     /// A network rule for addresses decides of names too, once they are resolved.
     fn names_at_addresses(&mut self, atoms: &Atoms) {
         let groups = self.alike_names(atoms);
-        for (class, at) in atoms.classes.iter().zip(0..).filter(|(class, _)| !class.is_of_names() && !class.is_elsewhere()) {
+        for (class, at) in
+            atoms.classes.iter().zip(0..).filter(|(class, _)| !class.is_of_names() && !class.is_elsewhere())
+        {
             let Some(Cell::Range(cell)) = class.cells.first() else { continue };
             // The guard refuses these, whatever name leads there.
             if cell.class.is_never_a_destination() {
@@ -322,7 +337,16 @@ impl<'a> Compare<'a> {
                 }
                 self.asked += 1;
                 let here = atoms.units_of_both(names, class);
-                let corner = Corner { class: members[0], at: Some(at), host: names.host(), addr: Some(cell.addr), protocols: &[], ports: (0, 0), clients: Vec::new(), client: None };
+                let corner = Corner {
+                    class: members[0],
+                    at: Some(at),
+                    host: names.host(),
+                    addr: Some(cell.addr),
+                    protocols: &[],
+                    ports: (0, 0),
+                    clients: Vec::new(),
+                    client: None,
+                };
                 let first = self.changed.len();
                 self.protocols(&here, corner);
                 self.changed[first..].iter_mut().for_each(|block| block.classes.clone_from(members));

@@ -144,7 +144,8 @@ fn walk(patterns: &[Pattern]) -> Meetings {
     let built = DFA::builder().configure(config).syntax(syntax).build_many(&regexes);
     let mut found = HashMap::new();
     let is_complete = built.ok().and_then(|dfa| visit_all(&dfa, patterns, &mut found)).is_some();
-    let mut found: Vec<(HostName, Vec<Box<str>>)> = found.into_iter().map(|(set, name)| (name, shown(patterns, &set))).collect();
+    let mut found: Vec<(HostName, Vec<Box<str>>)> =
+        found.into_iter().map(|(set, name)| (name, shown(patterns, &set))).collect();
     found.sort_unstable();
     Meetings { found, is_complete }
 }
@@ -154,11 +155,7 @@ fn shown(patterns: &[Pattern], set: &[usize]) -> Vec<Box<str>> {
 }
 
 /// None where the automaton has more states than are visited.
-fn visit_all(
-    dfa: &DFA,
-    patterns: &[Pattern],
-    found: &mut HashMap<Vec<usize>, HostName>,
-) -> Option<()> {
+fn visit_all(dfa: &DFA, patterns: &[Pattern], found: &mut HashMap<Vec<usize>, HostName>) -> Option<()> {
     let mut cache = dfa.create_cache();
     let start = dfa.start_state(&mut cache, &start::Config::new().anchored(Anchored::Yes)).ok()?;
     let mut visits = vec![Visit { state: start, within: Within::Start, from: None }];
@@ -194,7 +191,8 @@ fn matches_at_end(dfa: &DFA, cache: &mut Cache, state: LazyStateID) -> Option<Ve
     if !end.is_match() {
         return Some(Vec::new());
     }
-    let mut set: Vec<usize> = (0..dfa.match_len(cache, end)).map(|at| dfa.match_pattern(cache, end, at).as_usize()).collect();
+    let mut set: Vec<usize> =
+        (0..dfa.match_len(cache, end)).map(|at| dfa.match_pattern(cache, end, at).as_usize()).collect();
     set.sort_unstable();
     Some(set)
 }
@@ -217,8 +215,12 @@ mod tests {
         let globs: Vec<Glob> = globs.iter().map(|glob| Glob::new(glob)).collect();
         let exact = BTreeSet::from([HostName::parse("a.test").unwrap()]);
         let meetings = meetings(&globs, &of(suffixes), &exact);
-        let shown: Vec<String> =
-            meetings.found.iter().filter(|(_, set)| set.iter().any(|shown| shown.starts_with("glob:"))).map(|(name, set)| format!("{name} {}", set.join(" "))).collect();
+        let shown: Vec<String> = meetings
+            .found
+            .iter()
+            .filter(|(_, set)| set.iter().any(|shown| shown.starts_with("glob:")))
+            .map(|(name, set)| format!("{name} {}", set.join(" ")))
+            .collect();
         assert_eq!(shown, expected, "{suffixes:?}");
         assert!(meetings.is_complete);
     }
@@ -227,11 +229,7 @@ mod tests {
     fn every_way_of_meeting() {
         check(&["a*.test"], &[], &["aa.test glob:a*.test"]);
         check(&["a*.test"], &[".test"], &["aa.test glob:a*.test *.test"]);
-        check(
-            &["a*.test"],
-            &[".b.test"],
-            &["a.b.test glob:a*.test *.b.test", "aa.test glob:a*.test"],
-        );
+        check(&["a*.test"], &[".b.test"], &["a.b.test glob:a*.test *.b.test", "aa.test glob:a*.test"]);
         check(
             &["a*.test", "*b.test"],
             &[],

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::flow::{HostName};
+use crate::flow::HostName;
 use crate::policy::FqdnPattern;
 
 use super::globs::{self, Glob};

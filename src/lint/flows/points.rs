@@ -22,7 +22,10 @@ pub(super) fn port_intervals(within: &[PortRange], others: impl IntoIterator<Ite
     let intervals = intervals.filter_map(|(start, last)| Some((start, last.min(inside(start)?.last()))));
     // `*` holds the port 0, for the sake of protocols without ports: where there are ports, there is no such port.
     let has_ports = within.iter().any(|range| range.last() > 0);
-    intervals.filter(|(_, last)| *last > 0 || !has_ports).map(|(first, last)| (first.max(has_ports.into()), last)).collect()
+    intervals
+        .filter(|(_, last)| *last > 0 || !has_ports)
+        .map(|(first, last)| (first.max(has_ports.into()), last))
+        .collect()
 }
 
 /// A port of the interval that people know.

@@ -53,7 +53,8 @@ pub fn reach<'a>(set: &'a RuleSet, policy: &Policy, switches: Switches) -> Reach
     let units: Vec<Unit<'_>> = units_of(set).into_iter().map(|(unit, _)| unit).collect();
     let atoms = Atoms::build(&units);
     let rules = in_order(set);
-    let search = Search { policy, units: &units, atoms: &atoms, inner: inner_addresses(&atoms), rules: &rules, switches };
+    let search =
+        Search { policy, units: &units, atoms: &atoms, inner: inner_addresses(&atoms), rules: &rules, switches };
     let outcomes = search.all();
     Reach { outcomes, globs_are_sampled: atoms.globs_are_sampled, rules }
 }
@@ -87,15 +88,8 @@ struct Corner<'u> {
     port: u16,
 }
 
-const PROTOCOLS: [Protocol; 7] = [
-    Protocol::Https,
-    Protocol::Http,
-    Protocol::Mssql,
-    Protocol::Tcp,
-    Protocol::Udp,
-    Protocol::Icmp,
-    Protocol::Other,
-];
+const PROTOCOLS: [Protocol; 7] =
+    [Protocol::Https, Protocol::Http, Protocol::Mssql, Protocol::Tcp, Protocol::Udp, Protocol::Icmp, Protocol::Other];
 
 impl<'s> Search<'s, '_> {
     fn all(&self) -> Vec<Outcome> {
@@ -153,7 +147,8 @@ impl<'s> Search<'s, '_> {
                 if corner.unit.path().is_some_and(|mine| !path.as_deref().is_some_and(|path| mine.matches(path))) {
                     continue;
                 }
-                let covers = if everybody.is_empty() { corner.covers(client, path.as_deref()) } else { everybody.clone() };
+                let covers =
+                    if everybody.is_empty() { corner.covers(client, path.as_deref()) } else { everybody.clone() };
                 self.at_point(corner, client, path, &covers, found);
                 if found.is_over() {
                     return;
@@ -204,7 +199,13 @@ impl<'s> Search<'s, '_> {
 
     /// DNAT rules and service endpoints do not take every flow to what they name: a proxy's clients pass DNAT rules
     /// by, and a name of a service may lead to a private endpoint.
-    fn roundabout(&self, corner: &Corner<'_>, checked: &Witness, covers: &[&Unit<'_>], found: &mut Found) -> Option<Witness> {
+    fn roundabout(
+        &self,
+        corner: &Corner<'_>,
+        checked: &Witness,
+        covers: &[&Unit<'_>],
+        found: &mut Found,
+    ) -> Option<Witness> {
         if !covers.iter().all(|unit| self.can_be_passed(unit.owner)) || self.is_dnat(found.rule) {
             return None;
         }
@@ -307,7 +308,8 @@ fn fewest(mut points: BTreeSet<Vec<Cover>>) -> Vec<Cover> {
 
 /// One address of each kind that no service endpoint leads to, those that no rule names first.
 fn inner_addresses(atoms: &Atoms) -> Vec<IpAddr> {
-    let known = [[10, 255, 255, 254], [172, 31, 255, 254], [192, 168, 255, 254], [100, 127, 255, 254], [198, 19, 255, 254]];
+    let known =
+        [[10, 255, 255, 254], [172, 31, 255, 254], [192, 168, 255, 254], [100, 127, 255, 254], [198, 19, 255, 254]];
     let cells = atoms.classes.iter().flat_map(|class| class.cells.first());
     let cells = cells.filter_map(|cell| match cell {
         Cell::Range(cell) if cell.class != AddrClass::Global => Some(cell.addr),

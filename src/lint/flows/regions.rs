@@ -81,11 +81,31 @@ pub(super) enum Client {
 
 /// Joins blocks that differ in one dimension only, one dimension after the other.
 pub(super) fn join<K: Ord + Clone>(blocks: Vec<Block<K>>) -> Vec<Block<K>> {
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.protocols.clone(), b.clients.clone(), b.paths.clone()), |b| &mut b.ports);
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.clients.clone(), b.paths.clone()), |b| &mut b.protocols);
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.paths.clone()), |b| &mut b.clients);
-    let blocks = along(blocks, |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone()), |b| &mut b.paths);
-    along(blocks, |b| (b.key.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone(), b.paths.clone()), |b| &mut b.classes)
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.protocols.clone(), b.clients.clone(), b.paths.clone()),
+        |b| &mut b.ports,
+    );
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.clients.clone(), b.paths.clone()),
+        |b| &mut b.protocols,
+    );
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.paths.clone()),
+        |b| &mut b.clients,
+    );
+    let blocks = along(
+        blocks,
+        |b| (b.key.clone(), b.classes.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone()),
+        |b| &mut b.paths,
+    );
+    along(
+        blocks,
+        |b| (b.key.clone(), b.at, b.ports.clone(), b.protocols.clone(), b.clients.clone(), b.paths.clone()),
+        |b| &mut b.classes,
+    )
 }
 
 fn along<K, D: Ord, G: Ord>(
@@ -253,7 +273,8 @@ impl Clients {
 
     #[cfg(test)]
     fn has(&self, client: Option<IpAddr>) -> bool {
-        let within = |ranges: &[AddressRange]| client.is_some_and(|addr| ranges.iter().any(|range| range.contains(addr)));
+        let within =
+            |ranges: &[AddressRange]| client.is_some_and(|addr| ranges.iter().any(|range| range.contains(addr)));
         within(&self.ranges) || (self.anybody && !within(&self.except))
     }
 }
@@ -261,7 +282,14 @@ impl Clients {
 impl Region {
     /// Does it say so of this flow? `class_of` is the class of a destination.
     #[cfg(test)]
-    pub(super) fn covers(&self, to: Option<usize>, at: Option<usize>, protocol: Protocol, port: u16, client: Option<IpAddr>) -> bool {
+    pub(super) fn covers(
+        &self,
+        to: Option<usize>,
+        at: Option<usize>,
+        protocol: Protocol,
+        port: u16,
+        client: Option<IpAddr>,
+    ) -> bool {
         let (classes, mine) = &self.classes;
         to.is_some_and(|to| classes.contains(&to))
             && (mine.is_none() || *mine == at)

@@ -87,8 +87,12 @@ fn can_be(flow: &Witness) -> bool {
 /// The same policy with one thing done to one collection.
 fn edited(set: &RuleSet, which: usize, how: usize) -> RuleSet {
     let mut set = set.clone();
-    let mut collections: Vec<&mut RuleCollection> =
-        set.policies.iter_mut().flat_map(|policy| &mut policy.groups).flat_map(|group| &mut group.collections).collect();
+    let mut collections: Vec<&mut RuleCollection> = set
+        .policies
+        .iter_mut()
+        .flat_map(|policy| &mut policy.groups)
+        .flat_map(|group| &mut group.collections)
+        .collect();
     let count = collections.len();
     let Some(collection) = collections.get_mut(which % count.max(1)) else { return set };
     match (&mut collection.rules, how % 4) {
@@ -104,7 +108,8 @@ fn edited(set: &RuleSet, which: usize, how: usize) -> RuleSet {
 }
 
 fn pair() -> impl Strategy<Value = (RuleSet, RuleSet)> {
-    let edits = (rule_set(), 0..10_usize, 0..4_usize).prop_map(|(set, which, how)| (set.clone(), edited(&set, which, how)));
+    let edits =
+        (rule_set(), 0..10_usize, 0..4_usize).prop_map(|(set, which, how)| (set.clone(), edited(&set, which, how)));
     prop_oneof![3 => edits, 1 => (rule_set(), rule_set())]
 }
 

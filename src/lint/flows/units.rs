@@ -210,7 +210,6 @@ impl<'a> Unit<'a> {
     }
 
     pub(super) fn has_source(&self, client: Option<std::net::IpAddr>) -> bool {
-        self.is_for_anybody()
-            || client.is_some_and(|client| self.sources().any(|range| range.contains(client)))
+        self.is_for_anybody() || client.is_some_and(|client| self.sources().any(|range| range.contains(client)))
     }
 }

@@ -37,7 +37,8 @@ pub(super) enum Way {
 impl Witness {
     /// Calls `ask` with the flow as a question.
     pub(super) fn ask<T>(&self, ask: impl FnOnce(&Query<'_>) -> T) -> T {
-        let query = Query { path: self.path.as_deref(), ..Query::new(self.client, self.protocol, &self.host, self.port) };
+        let query =
+            Query { path: self.path.as_deref(), ..Query::new(self.client, self.protocol, &self.host, self.port) };
         match &self.way {
             Way::Checked => ask(&query),
             Way::Outbound => ask(&query.outbound()),
