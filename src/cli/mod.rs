@@ -3,6 +3,7 @@
 //! A file a subcommand; [`output`] is the only printer, and `anyhow` is used nowhere else in the program.
 
 mod allowlist;
+mod annotation;
 mod args;
 mod banner;
 mod check;
@@ -11,6 +12,7 @@ mod convert;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod handover;
+mod lint;
 mod output;
 mod portfile;
 mod ready;
@@ -65,7 +67,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  clean
   2  the command line or the configuration is wrong
-  3  the policy denied something (check; run, with a command that succeeded); a format has no words for all (convert)
+  3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint), or a format has no
+     words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
 
@@ -76,8 +79,9 @@ Examples:
   egret run -- make test                            one command, and a report of what it was denied
   egret check https://login.windows.net             what would the policy say?
   egret check --explain https://example.com         and why?
-  egret allowlist show ase                          what the default policy allows
-  egret convert --to bicep policy.json              the same policy in another format";
+  egret lint policy.json                            what is wrong with a policy?
+  egret convert --to bicep policy.json              the same policy in another format
+  egret allowlist show ase                          what the default policy allows";
 
 /// An Azure Firewall for laptops and CI.
 ///
@@ -96,6 +100,7 @@ enum Command {
     Serve(Box<serve::Args>),
     Run(Box<run::Args>),
     Check(Box<check::Args>),
+    Lint(Box<lint::Args>),
     Allowlist(allowlist::Args),
     Convert(Box<convert::Args>),
     #[cfg(target_os = "linux")]
@@ -122,6 +127,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(*args, &mut printer),
         Command::Run(args) => run::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
+        Command::Lint(args) => lint::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Convert(args) => convert::run(*args, &mut printer),
         #[cfg(target_os = "linux")]

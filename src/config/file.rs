@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
 use crate::azure::shape::{self, Format};
-use crate::policy::{ApplicationRule, PolicySettings, RuleCollectionGroup};
+use crate::policy::{ApplicationRule, PolicySettings, RuleCollectionGroup, Spot};
 
 use super::error::{Findings, Place, Placed, Problem, Source};
 use super::reader::{self, Section};
@@ -45,12 +45,15 @@ pub(super) struct FileRules {
     pub infrastructure: Option<ApplicationRule>,
     /// `[settings]`
     pub policy_settings: PolicySettings,
+    /// From `[settings]` on, or the whole file.
+    pub at: Spot,
 }
 
 impl FileRules {
     /// True where it says nothing about what is allowed.
     pub(super) fn is_silent(&self) -> bool {
-        let FileRules { name: _, base_policy, policy, shorthand, groups, infrastructure: _, policy_settings: _ } = self;
+        let FileRules { name: _, base_policy, policy, shorthand, groups, infrastructure: _, policy_settings: _, at: _ } =
+            self;
         base_policy.is_none() && policy.is_none() && shorthand.is_empty() && groups.is_empty()
     }
 }
@@ -81,7 +84,7 @@ pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut F
     };
     let root = Section::root(source, &table, findings);
     File {
-        rules: read_rules(&root, catalogue, findings),
+        rules: FileRules { at: policy_spot(source, &root), ..read_rules(&root, catalogue, findings) },
         settings: Settings::of_file(&root, findings),
         without: root.items("without"),
         inputs: TemplateInputs { parameters: root.items("parameters"), set: root.items("set") },
@@ -100,6 +103,14 @@ fn read_rules(root: &Section, catalogue: &Catalogue, findings: &mut Findings) ->
         groups: rules::read(root, catalogue, findings),
         infrastructure: infrastructure.map(|section| rules::infrastructure(&section, findings)),
         policy_settings: settings_table::read(root, findings),
+        at: Spot::nowhere(),
+    }
+}
+
+fn policy_spot(source: &Source, root: &Section) -> Spot {
+    match root.place_of_key("settings") {
+        Place::File { span, .. } if root.has("settings") => Spot::new(source.number(), span.start..source.text().len()),
+        _ => root.spot(),
     }
 }
 

@@ -12,12 +12,13 @@ use crate::azure::json::Node;
 use crate::azure::read::{FoundKind, Read as AzureRead, ReadSummary};
 use crate::azure::shape::{self, Format, NotText};
 use crate::policy::{
-    ApplicationRule, Feed, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Spot,
+    ApplicationRule, Feed, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Switches,
+    ThreatIntel,
 };
 
 use super::azure::{self, AzureFiles, AzureReference, OpenLink};
 use super::catalogue::{self, CatalogueSettings, TagFile};
-use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Remarks, Source, Texts};
+use super::error::{ConfigError, ConfigErrors, Findings, Parts, Place, Placed, Problem, Remarks, Source, Texts};
 use super::file::{self, File, FileRules, TemplateInputs};
 use super::honoured::Honoured;
 use super::options::nearest;
@@ -127,27 +128,42 @@ const MAX_LINK_ROUNDS: usize = 16;
 /// # Errors
 /// Everything that is wrong, in all the files.
 pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigErrors> {
-    let mut loader = Loader::default();
-    let path = match &overrides.config {
-        Some(path) => Some(path.clone()),
-        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
-    };
-    let main = match &path {
-        Some(path) => loader.read_main(path, overrides).unwrap_or_default(),
-        None => {
-            let said = CatalogueSettings::of_flags(overrides, &mut loader.findings);
-            loader.read_catalogue(said);
-            File::default()
-        }
-    };
-    let File { rules, settings, without, inputs, beside_rules: _ } = main;
-    let flags = Settings::of_flags(overrides, &mut loader.findings);
-    let settings = flags.over(settings);
-    loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
-    loader.add_main(rules, overrides, path.clone());
-    loader.add_inputs(inputs, overrides, path.as_deref());
-    loader.report_unused_parts();
+    let (loader, settings) = Loader::read(overrides, cwd_default);
     loader.finish(settings)
+}
+
+/// What can be said of files, all of which may not be readable.
+#[derive(Debug)]
+pub struct Survey {
+    /// What could be read.
+    pub rules: RuleSet,
+    /// What the rules were made from, in order.
+    pub sources: Vec<PolicySource>,
+    pub errors: Vec<ConfigError>,
+    /// Errors under the profile `strict`, warnings under `azure`.
+    pub doubts: Vec<ConfigError>,
+    pub warnings: Vec<ConfigError>,
+    /// What is read, not emulated, and the like.
+    pub infos: Vec<ConfigError>,
+    pub texts: Texts,
+    /// What the rules are to be compiled with.
+    pub switches: Switches,
+}
+
+/// As [`load`], and nothing that is wrong keeps the rest from being looked at.
+pub fn survey(overrides: &Overrides, cwd_default: bool) -> Survey {
+    let (mut loader, mut settings) = Loader::read(overrides, cwd_default);
+    let (sources, policies): (Vec<_>, Vec<_>) = loader.settle_parts().into_iter().unzip();
+    let threat_settings = std::mem::take(&mut settings.threat_intel);
+    let feed = loader.read_feeds(&threat_settings);
+    let texts = Texts(loader.texts.clone());
+    let threat_intel = threat_settings.resolve(&policies, feed, &texts, &mut loader.findings);
+    let rules = loader.rule_set(policies, threat_intel, &settings);
+    let Parts { errors, doubts, warnings, infos } = loader.findings.into_parts();
+    // What is wrong with a proxy's settings is no matter of its policy.
+    let resolved = settings.resolve(&mut Findings::default());
+    let switches = Switches { private: resolved.private_addresses, dnat_deny: resolved.gateway.dnat_deny };
+    Survey { rules, sources, errors, doubts, warnings, infos, texts, switches }
 }
 
 /// Collects policies in the order of their precedence.
@@ -179,6 +195,31 @@ enum Part {
 }
 
 impl Loader {
+    /// Reads what flags and files say.
+    fn read(overrides: &Overrides, cwd_default: bool) -> (Loader, Settings) {
+        let mut loader = Loader::default();
+        let path = match &overrides.config {
+            Some(path) => Some(path.clone()),
+            None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
+        };
+        let main = match &path {
+            Some(path) => loader.read_main(path, overrides).unwrap_or_default(),
+            None => {
+                let said = CatalogueSettings::of_flags(overrides, &mut loader.findings);
+                loader.read_catalogue(said);
+                File::default()
+            }
+        };
+        let File { rules, settings, without, inputs, beside_rules: _ } = main;
+        let flags = Settings::of_flags(overrides, &mut loader.findings);
+        let settings = flags.over(settings);
+        loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
+        loader.add_main(rules, overrides, path.clone());
+        loader.add_inputs(inputs, overrides, path.as_deref());
+        loader.report_unused_parts();
+        (loader, settings)
+    }
+
     fn add_main(&mut self, mut rules: FileRules, overrides: &Overrides, path: Option<PathBuf>) {
         let unused = Err("no built-in policy is in use".to_owned());
         self.parts_found = vec![unused; self.without.len()];
@@ -214,8 +255,16 @@ impl Loader {
 
     /// A file's parent, then its own rules, then the policies that it lists.
     fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
-        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } =
-            rules;
+        let FileRules {
+            name,
+            base_policy,
+            policy,
+            shorthand,
+            mut groups,
+            infrastructure,
+            policy_settings: settings,
+            at,
+        } = rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         let mut settings = settings;
         let says = !(groups.is_empty() && shorthand.is_empty() && settings == PolicySettings::default());
@@ -235,7 +284,7 @@ impl Loader {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
             let source = PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary };
-            let rules = PolicyRules { name, groups, settings, at: Spot::nowhere() };
+            let rules = PolicyRules { name, groups, settings, at };
             self.parts.push(Part::Ready(Box::new((source, rules))));
         }
         self.infrastructure.extend(infrastructure);
@@ -487,25 +536,23 @@ impl Loader {
     }
 
     fn finish(mut self, mut settings: Settings) -> Result<Loaded, ConfigErrors> {
-        let (sources, policies): (Vec<PolicySource>, Vec<PolicyRules>) = self.settle_parts().into_iter().unzip();
+        let (sources, policies): (Vec<_>, Vec<_>) = self.settle_parts().into_iter().unzip();
         let credentials = settings.credentials_file.as_ref().and_then(|file| self.read_credentials(file));
         let token = settings.token_file.as_ref().and_then(|file| self.read_token(file));
-        let honoured = Honoured::of(&policies);
         let threat_settings = std::mem::take(&mut settings.threat_intel);
         let feed = self.read_feeds(&threat_settings);
+        let honoured = Honoured::of(&policies);
         let settings = settings.with_secrets(credentials, token).over_policies(honoured, &mut self.findings);
-        let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
-        let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
+        let texts = Texts(self.texts.clone());
+        let threat_intel = threat_settings.resolve(&policies, feed, &texts, &mut self.findings);
+        let rules = self.rule_set(policies, threat_intel, &settings);
         let mut findings = self.findings;
-        let texts = Texts(self.texts);
-        let threat_intel = threat_settings.resolve(&policies, feed, &texts, &mut findings);
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, gateway, admin, dns, log } =
             settings.resolve(&mut findings);
         findings.settle(profile);
         let Remarks { warnings, infos } = findings.finish(&self.files)?;
-        let rules = RuleSet { policies, infrastructure: self.infrastructure, service_endpoints, threat_intel };
         let config = Config { rules, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
         let (files, read) = (self.files, self.read);
@@ -533,6 +580,12 @@ impl Loader {
                 catalogue::read_tag(&name, &path, text, &mut self.catalogue, &mut self.findings);
             }
         }
+    }
+
+    fn rule_set(&mut self, policies: Vec<PolicyRules>, threat_intel: ThreatIntel, settings: &Settings) -> RuleSet {
+        let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
+        let service_endpoints = if auto { std::mem::take(&mut self.service_endpoints) } else { Vec::new() };
+        RuleSet { policies, infrastructure: std::mem::take(&mut self.infrastructure), service_endpoints, threat_intel }
     }
 
     fn read_source(&mut self, path: &Path, place: &Place) -> Option<Arc<Source>> {

@@ -23,11 +23,12 @@ mod shorthand;
 mod target;
 mod threat;
 mod values;
+mod words;
 mod write;
 
 pub use error::{ConfigError, ConfigErrors, Position, Texts};
 pub use kernel::{Interface, Mark};
-pub use load::{Loaded, Overrides, Purpose, load};
+pub use load::{Loaded, Overrides, Purpose, Survey, load, survey};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};

@@ -1,48 +1,51 @@
-//! What a place in a TOML file is called by those who walk its tree.
+//! What a place in a file is called by those who walk its tree: JSON paths, and the keys of TOML.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The key of what stands at a place of a TOML file: `rule_collection_group[0].name`.
-pub(super) fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
-    let (table, _) = DeTable::parse_recoverable(text);
-    let mut best = None;
-    in_table(table.get_ref(), "", span, &mut best);
-    best.map(|(_, key)| key)
+/// Where everything of a TOML file stands, with its key: `rule_collection_group[0].name`.
+#[derive(Debug)]
+pub(super) struct Keys(Vec<(Range<usize>, String)>);
+
+impl Keys {
+    pub(super) fn of_toml(text: &str) -> Keys {
+        let (table, _) = DeTable::parse_recoverable(text);
+        let mut keys = Vec::new();
+        in_table(table.get_ref(), "", &mut keys);
+        keys.retain(|(span, _)| !span.is_empty());
+        keys.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
+        Keys(keys)
+    }
+
+    /// The narrowest value around a place: of those that hold it, the one that begins last.
+    pub(super) fn at(&self, span: &Range<usize>) -> Option<&str> {
+        let begun = self.0.partition_point(|(at, _)| at.start <= span.start);
+        let holds = |(at, _): &&(Range<usize>, String)| span.end <= at.end && at.start <= span.start;
+        self.0[..begun].iter().rev().find(holds).map(|(_, key)| key.as_str())
+    }
 }
 
-/// The narrowest value around a place, by the length of its text.
-type Best = Option<(usize, String)>;
-
-fn in_table(table: &DeTable<'_>, path: &str, span: &Range<usize>, best: &mut Best) {
+fn in_table(table: &DeTable<'_>, path: &str, keys: &mut Vec<(Range<usize>, String)>) {
     for (key, value) in table {
         let name: &str = key.get_ref();
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        offer(&key.span(), &path, span, best);
-        in_value(value, &path, span, best);
+        keys.push((key.span(), path.clone()));
+        in_value(value, path, keys);
     }
 }
 
-fn in_value(value: &Spanned<DeValue<'_>>, path: &str, span: &Range<usize>, best: &mut Best) {
-    offer(&value.span(), path, span, best);
+fn in_value(value: &Spanned<DeValue<'_>>, path: String, keys: &mut Vec<(Range<usize>, String)>) {
     match value.get_ref() {
-        DeValue::Table(table) => in_table(table, path, span, best),
+        DeValue::Table(table) => in_table(table, &path, keys),
         DeValue::Array(items) => {
             let items = items.iter().enumerate();
-            items.for_each(|(at, item)| in_value(item, &format!("{path}[{at}]"), span, best));
+            items.for_each(|(at, item)| in_value(item, format!("{path}[{at}]"), keys));
         }
         _ => {}
     }
-}
-
-fn offer(at: &Range<usize>, path: &str, span: &Range<usize>, best: &mut Best) {
-    let holds = at.start <= span.start && span.end <= at.end && !at.is_empty();
-    let length = at.end - at.start;
-    if holds && best.as_ref().is_none_or(|(shortest, _)| length <= *shortest) {
-        *best = Some((length, path.to_owned()));
-    }
+    keys.push((value.span(), path));
 }
 
 #[cfg(test)]
@@ -54,7 +57,7 @@ mod tests {
         let text = "name = \"x\"\n[[group]]\npriority = 100\n[[group.rule]]\nto = [\"a\", \"b\"]\n";
         let key = |what: &str| {
             let at = text.find(what).unwrap();
-            key_at(text, &(at..at + what.len()))
+            Keys::of_toml(text).at(&(at..at + what.len())).map(str::to_owned)
         };
         assert_eq!(key("\"x\"").as_deref(), Some("name"));
         assert_eq!(key("100").as_deref(), Some("group[0].priority"));

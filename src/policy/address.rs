@@ -35,6 +35,11 @@ impl AddressRange {
         self.last
     }
 
+    /// None where the ends are not of one family, or upside down.
+    pub fn between(first: IpAddr, last: IpAddr) -> Option<AddressRange> {
+        (first.is_ipv4() == last.is_ipv4() && first <= last).then_some(AddressRange { first, last })
+    }
+
     pub fn contains(self, addr: IpAddr) -> bool {
         self.first.is_ipv4() == addr.is_ipv4() && self.first <= addr && addr <= self.last
     }

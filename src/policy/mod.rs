@@ -7,14 +7,14 @@
 mod address;
 mod applications;
 mod categories;
-mod chains;
+pub(crate) mod chains;
 mod compiled;
 mod decision;
 mod digest;
 mod endpoints;
 mod guard;
 mod insertion;
-mod names;
+pub(crate) mod names;
 mod networks;
 mod order;
 mod pattern;
@@ -35,6 +35,7 @@ pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, 
 pub use guard::PrivateAddresses;
 pub use insertion::{HeaderInsertion, InsertionError};
 pub use order::{AnyRule, OrderedRule, in_order};
+pub(crate) use pattern::compile_glob;
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
 pub use settings::{
     DnsSettings, ExplicitProxySettings, PolicySettings, SnatSettings, ThreatIntelSettings, ThreatMode, Tier,
@@ -49,4 +50,6 @@ pub use tree::{
 pub use walk::{Explanation, Miss, Step, walk};
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod arbitrary;
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use super::sources::min;
 
 /// Patterns on their way into a [`NameIndex`], each with the set of rules that name it.
 #[derive(Default)]
-pub(super) struct NameIndexBuilder {
+pub(crate) struct NameIndexBuilder {
     any: ChainId,
     exact: Texts,
     subdomains: Texts,
@@ -24,7 +24,7 @@ pub(super) struct NameIndexBuilder {
 }
 
 impl NameIndexBuilder {
-    pub(super) fn add(&mut self, pattern: &FqdnPattern, chains: &mut Chains, rule: u32) {
+    pub(crate) fn add(&mut self, pattern: &FqdnPattern, chains: &mut Chains, rule: u32) {
         let slot = self.slot(pattern);
         *slot = chains.extend(*slot, rule);
     }
@@ -59,7 +59,7 @@ impl NameIndexBuilder {
     }
 
     /// `value` turns each set of rules into the number of what is to be found there.
-    pub(super) fn build(mut self, mut value: impl FnMut(ChainId) -> u32) -> NameIndex {
+    pub(crate) fn build(mut self, mut value: impl FnMut(ChainId) -> u32) -> NameIndex {
         let any = (self.any != 0).then(|| value(self.any));
         for texts in [&mut self.exact, &mut self.subdomains, &mut self.suffixes] {
             texts.finish(&mut value);
@@ -99,7 +99,7 @@ fn literal_head(glob: &str) -> &str {
     glob.split(['*', '?', '[', '{']).next().unwrap_or("")
 }
 
-pub(super) struct NameIndex {
+pub(crate) struct NameIndex {
     any: Option<u32>,
     exact: Texts,
     /// By what stands after `*.`.
@@ -116,7 +116,7 @@ pub(super) struct NameIndex {
 
 impl NameIndex {
     /// Calls `found` for each stored value whose pattern matches, in no order, perhaps twice.
-    pub(super) fn visit(&self, name: &HostName, mut found: impl FnMut(u32)) {
+    pub(crate) fn visit(&self, name: &HostName, mut found: impl FnMut(u32)) {
         let text = name.as_str();
         self.any.into_iter().for_each(&mut found);
         self.exact.get(text).into_iter().for_each(&mut found);

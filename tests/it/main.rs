@@ -28,6 +28,7 @@ mod clients;
 mod config;
 mod convert;
 mod corpus;
+mod diff;
 mod dns;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
@@ -38,6 +39,7 @@ mod import;
 #[cfg(target_os = "linux")]
 mod jail;
 mod layering;
+mod lint;
 mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::allowlist::Catalogue;
-use crate::policy::tests::rule_set;
+use crate::policy::arbitrary::rule_set;
 use crate::policy::{
     About, Action, AddressSet, ApplicationRule, DnatRule, DnsSettings, ExplicitProxySettings, FqdnPattern, FqdnTag,
     HeaderInsertion, NamedRanges, NetworkRule, PolicyRules, PolicySettings, RuleSet, Rules, SnatSettings,

@@ -12,7 +12,7 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 use crate::azure::note::Severity;
-use crate::policy::tests::{Asked, asked};
+use crate::policy::arbitrary::{Asked, asked};
 use crate::policy::{
     Action, AddressRange, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, IpProtocols, NamedKind,
     NamedRanges, PolicyRules, PrivateAddresses, RuleCollection, RuleCollectionGroup, Rules, Spot, Translated,

@@ -148,7 +148,7 @@ impl RuleReader<'_> {
         };
         let what =
             format!("`{}` is neither an address nor a service tag that is known here: it matches nothing", item.text);
-        self.notes.less(rule.effect, item.at, what, "unknown-tag", Some(mend));
+        self.notes.less(rule.effect, item.at, what, "unknown-service-tag", Some(mend));
         self.notes.unknown_names += 1;
         NamedRanges { name: item.text.to_owned(), kind: NamedKind::ServiceTag, ranges: [].into() }
     }
@@ -204,7 +204,8 @@ impl RuleReader<'_> {
     fn unknown_name(&mut self, rule: &Subject<'_>, item: Item<'_>, kind: &str, near: Option<String>) {
         let mend = near.unwrap_or_else(|| format!("give its names by --tag {}=FILE", item.text));
         let what = format!("`{}` is no {kind} that is known here: it matches nothing", item.text);
-        self.notes.less(rule.effect, item.at, what, "unknown-tag", Some(mend));
+        let check = if kind == "web category" { "unknown-web-category" } else { "unknown-fqdn-tag" };
+        self.notes.less(rule.effect, item.at, what, check, Some(mend));
         self.notes.unknown_names += 1;
     }
 
@@ -228,7 +229,7 @@ impl RuleReader<'_> {
     fn bad_pattern(&mut self, rule: &Subject<'_>, key: &str, item: Item<'_>, error: &PatternError) {
         let note = Note::new(Severity::Error, item.at, format!("`{key}` of {}: {error}", rule.what));
         self.notes.push(note.check(match error {
-            PatternError::StarPosition { .. } => "wildcard-position",
+            PatternError::StarPosition { .. } => "unsupported-wildcard",
             PatternError::UrlPart { .. } => "target-url",
             _ => "host-name",
         }));
@@ -245,7 +246,7 @@ impl RuleReader<'_> {
             let what = format!("`{key}` of {}: `{}` is no host name: {error}", rule.what, item.text);
             let note = Note::new(Severity::Error, item.at, what);
             self.notes.push(if item.text.contains('*') {
-                note.mend("a wildcard belongs in targetFqdns of an application rule").check("network-wildcard")
+                note.mend("a wildcard belongs in targetFqdns of an application rule").check("wildcard-in-network-fqdn")
             } else {
                 note.check("host-name")
             });

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::azure::export::samples::{Dialect, policies, policy};
 use crate::config::{Overrides, load};
-use crate::policy::tests::asked;
+use crate::policy::arbitrary::asked;
 use crate::policy::{Action, AddressSet, NetworkRule, Policy, PrivateAddresses};
 
 /// Writes all files into a folder and loads the last.
@@ -110,7 +110,7 @@ fn the_built_in_policy_keeps_its_globs() {
 mod azure {
     use super::*;
     use crate::azure::export::{Format, Options, export};
-    use crate::policy::tests::Asked;
+    use crate::policy::arbitrary::Asked;
 
     fn export_text(rules: &RuleSet, format: Format) -> String {
         // What a template leaves to its resource group is known after it was read.
