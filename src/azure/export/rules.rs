@@ -141,18 +141,18 @@ impl<'p, 'r> RulePlanner<'p, 'r> {
         let by_name = self.by_name(rule);
         let tags: Vec<String> = rule.tags.iter().map(|tag| tag.name.clone()).collect();
         let tagged = Targets { tags, protocols: tag_protocols(rule), ..Targets::default() };
-        let has_names = !by_name.protocols.is_empty()
-            && !(by_name.fqdns.is_empty() && by_name.urls.is_empty() && by_name.categories.is_empty());
-        if from.is_empty() || !(has_names || !tagged.tags.is_empty()) {
+        let targets = by_name.fqdns.len() + by_name.urls.len() + by_name.categories.len();
+        let (has_names, has_tags) = (targets > 0 && !by_name.protocols.is_empty(), !tagged.tags.is_empty());
+        if from.is_empty() || (!has_names && !has_tags) {
             self.nothing_left(name, &rule.about);
             return Vec::new();
         }
-        if has_names && !tagged.tags.is_empty() {
+        if has_names && has_tags {
             let what = format!("{}: the FQDN tags become a rule of their own", self.named(name));
             self.planner.tell(Severity::Info, rule.about.at, what);
         }
         let tags_name = if has_names { format!("{name}-tags") } else { name.clone() };
-        let wanted = [(has_names, name, by_name), (!tagged.tags.is_empty(), &tags_name, tagged)];
+        let wanted = [(has_names, name, by_name), (has_tags, &tags_name, tagged)];
         let wanted = wanted.into_iter().filter(|(there, ..)| *there);
         wanted.map(|(_, name, targets)| self.application_object(name, rule, &from, targets)).collect()
     }
