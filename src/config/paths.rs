@@ -36,7 +36,9 @@ fn in_table(table: &DeTable<'_>, path: &str, keys: &mut Vec<(Range<usize>, Strin
     }
 }
 
+/// What is around comes before what is inside: of two that begin alike the later is the narrower.
 fn in_value(value: &Spanned<DeValue<'_>>, path: String, keys: &mut Vec<(Range<usize>, String)>) {
+    keys.push((value.span(), path.clone()));
     match value.get_ref() {
         DeValue::Table(table) => in_table(table, &path, keys),
         DeValue::Array(items) => {
@@ -45,7 +47,6 @@ fn in_value(value: &Spanned<DeValue<'_>>, path: String, keys: &mut Vec<(Range<us
         }
         _ => {}
     }
-    keys.push((value.span(), path));
 }
 
 #[cfg(test)]

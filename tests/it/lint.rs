@@ -83,6 +83,7 @@ fn with(settings: &str, policy: &str) -> String {
 const NET: &str = "ip_protocols = [\"TCP\"]\nsource_addresses = [\"10.0.0.0/8\"]\n";
 const TO: &str = "destination_addresses = [\"10.1.0.0/16\"]\n";
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
     let net = |rest: &str| network(&format!("{NET}{rest}"));
     let quiet = || net(&format!("{TO}destination_ports = [\"22\"]"));

@@ -13,6 +13,14 @@ pub(super) struct Report {
     pub(super) limits: Limits,
 }
 
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    check: &'static str,
+    origin: Option<String>,
+    at: Option<(usize, usize)>,
+    what: Option<String>,
+}
+
 /// How far the search through the whole order went.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub(super) struct Limits {
@@ -69,7 +77,7 @@ impl Report {
         items.sort_by(|a, b| a.key().cmp(&b.key()));
         // Reading and looking at the rules may both say it of the same word.
         let mut told = HashSet::new();
-        items.retain(|item| item.position.is_none() || told.insert(item.place()));
+        items.retain(|item| item.position.is_none() || told.insert(item.identity()));
         Report { items, read: Read::of(&rules), limits: Limits { undecided, globs_are_sampled } }
     }
 
@@ -90,11 +98,11 @@ impl Item {
         (&self.origin, line, column, self.check.id, self.subject.is_empty(), &self.subject)
     }
 
-    /// What no two findings share.
-    fn place(&self) -> (&'static str, Option<String>, Option<(usize, usize)>, Option<String>) {
-        // The same check may find several things at one rule; of what reading told, the word decides.
+    /// What no two findings share: of the same check at the same word only one is told.
+    fn identity(&self) -> Identity {
+        // Where nothing is written, what is said decides.
         let what = self.position.as_ref().is_none_or(|at| at.text.is_empty()).then(|| self.what.clone());
-        (self.check.id, self.origin.clone(), self.line_and_column(), what)
+        Identity { check: self.check.id, origin: self.origin.clone(), at: self.line_and_column(), what }
     }
 
     pub(super) fn line_and_column(&self) -> Option<(usize, usize)> {
