@@ -130,7 +130,7 @@ mod tests {
         assert!(allows("fe2.update.microsoft.com", Protocol::Https, 443));
         assert!(allows("download.windowsupdate.com", Protocol::Http, 80));
         assert!(!allows("www.microsoft.com", Protocol::Https, 443));
-        assert_eq!(fqdn_tag("AppServiceEnvironment").unwrap().members.len(), 88 + 11);
+        assert_eq!(fqdn_tag("AppServiceEnvironment").unwrap().members.len(), 127);
         assert!(fqdn_tag("AzureBackup").is_none());
     }
 }

@@ -284,27 +284,6 @@ fn targets_of(edition: &str) -> Vec<String> {
     .collect()
 }
 
-/// What the FQDN tag of the edition that Egret ships does not stand for: names that Microsoft had taken off its list
-/// by then, the sinks behind the service endpoints that the template gives the subnet, and what Linux apps need.
-const NOT_IN_THE_TAG: &[&str] = &[
-    "graph.windows.net:443",
-    "auth.docker.io:443",
-    "download.docker.com:443",
-    "download.mono-project.com",
-    "packages.treasuredata.com",
-    "production.cloudflare.docker.com:443",
-    "registry-1.docker.io:443",
-    "security.ubuntu.com",
-    "us.archive.ubuntu.com",
-    "wawsinfraprodbay063.blob.core.windows.net:443",
-    "graudprodx1linix1.servicebus.windows.net:443",
-    "graudprodx1minix1.servicebus.windows.net:443",
-    "grmdsprodx1linix1.servicebus.windows.net:443",
-    "grmdsprodx1minix1.servicebus.windows.net:443",
-    "grsecprodx1linix1.servicebus.windows.net:443",
-    "grsecprodx1minix1.servicebus.windows.net:443",
-];
-
 /// The public template of an App Service Environment behind Azure Firewall, as it is.
 #[test]
 fn the_template_of_an_ase_lets_through_what_an_ase_needs() {
@@ -319,9 +298,8 @@ fn the_template_of_an_ase_lets_through_what_an_ase_needs() {
         let args: Vec<&str> = ["check", "--parameters", &parameters].into_iter().chain(policies).collect();
         let answer = run_with_input(&args, &targets.join("\n"));
         let denied = answer.out.lines().filter(|line| line.starts_with("deny"));
-        let denied: Vec<&str> = denied.filter_map(|line| line.split_ascii_whitespace().nth(1)).collect();
-        let denied: Vec<&str> = denied.iter().map(|target| target.split_once("://").unwrap().1).collect();
-        assert_eq!(denied, NOT_IN_THE_TAG, "{args:?}: {}", answer.err);
+        let denied: Vec<&str> = denied.collect();
+        assert!(denied.is_empty() && answer.out.lines().count() == 77, "{args:?}: {denied:?} {}", answer.err);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::allowlist::Catalogue;
 use crate::policy::arbitrary::rule_set;
 use crate::policy::{
     About, Action, AddressSet, ApplicationRule, DnatRule, DnsSettings, ExplicitProxySettings, FqdnPattern, FqdnTag,
-    HeaderInsertion, NamedRanges, NetworkRule, PolicyRules, PolicySettings, RuleSet, Rules, SnatSettings,
+    HeaderInsertion, NamedRanges, NetworkRule, PolicyRules, PolicySettings, RuleSet, Rules, SnatSettings, ThreatIntel,
     ThreatIntelSettings, ThreatMode, Tier, WebCategory,
 };
 
@@ -35,6 +35,8 @@ pub(crate) fn policies(dialect: Dialect) -> impl Strategy<Value = RuleSet> {
     (rule_set(), select(vec!["", "for \"q\" \\ ${x} %{y} 'a'\nb", "plain"])).prop_map(move |(mut set, description)| {
         set.infrastructure.clear();
         set.service_endpoints.clear();
+        // What is written of it is in the settings.
+        set.threat_intel = ThreatIntel::default();
         set.policies.iter_mut().enumerate().for_each(|(i, policy)| name_policy(policy, i, dialect, description));
         set
     })

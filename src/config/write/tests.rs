@@ -9,7 +9,7 @@ use super::*;
 use crate::azure::export::samples::{Dialect, policies, policy};
 use crate::config::{Overrides, load};
 use crate::policy::arbitrary::asked;
-use crate::policy::{Action, AddressSet, NetworkRule, Policy, PrivateAddresses};
+use crate::policy::{Action, AddressSet, NetworkRule, Policy, PrivateAddresses, ThreatIntel};
 
 /// Writes all files into a folder and loads the last.
 fn again(rules: &RuleSet) -> (RuleSet, Vec<Note>) {
@@ -23,7 +23,8 @@ fn again(rules: &RuleSet) -> (RuleSet, Vec<Note>) {
 fn read(path: &Path, text: &str) -> RuleSet {
     let overrides = Overrides { config: Some(path.to_owned()), ..Overrides::default() };
     match load(&overrides, false) {
-        Ok(loaded) => loaded.config.rules,
+        // Threat intelligence is compared by what the settings say.
+        Ok(loaded) => RuleSet { threat_intel: ThreatIntel::default(), ..loaded.config.rules },
         Err(errors) => panic!("{errors}\n{text}"),
     }
 }
@@ -123,7 +124,7 @@ mod azure {
         std::fs::write(&path, text).unwrap();
         let policy = vec![path.display().to_string()];
         match load(&Overrides { policy, ..Overrides::default() }, false) {
-            Ok(loaded) => loaded.config.rules,
+            Ok(loaded) => RuleSet { threat_intel: ThreatIntel::default(), ..loaded.config.rules },
             Err(errors) => panic!("{errors}\n{text}"),
         }
     }
