@@ -25,6 +25,7 @@ mod cli;
 mod clients;
 mod config;
 mod dns;
+mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
@@ -49,3 +50,5 @@ mod support;
 #[cfg(target_os = "linux")]
 mod udp;
 mod wire;
+#[cfg(target_os = "linux")]
+mod wire_gateway;
