@@ -29,6 +29,7 @@
 //! | [`policy`] | rule tree, compiled policy, explanation | flow |
 //! | [`allowlist`] | the lists in `allowlists/`, embedded; the built-in policies | flow, policy |
 //! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist |
+//! | [`lint`] | what is wrong with a policy, and what two policies differ in | flow, policy, allowlist, azure |
 //! | [`config`] | `egret.toml` and flags, resolved; errors that say where and how to mend | flow, policy, allowlist, azure |
 //! | [`telemetry`] | flow log, last decisions, metrics | flow, policy, azure |
 //! | `net` | mechanism: listen, dial, relay, resolve, hand over | flow, wire, policy, config (resolved) |
@@ -37,7 +38,7 @@
 //! | `jail` | Linux namespaces for one command; sockets out of them | flow, net |
 //! | [`cli`] | arguments, subcommands, the only printer | all |
 //!
-//! The first five are pure: no sockets, no files, no clock, no log. A test keeps this table.
+//! The first six are pure: no sockets, no files, no clock, no log. A test keeps this table.
 //!
 //! # Threads
 //!
@@ -54,6 +55,7 @@ mod control;
 pub mod flow;
 #[cfg(target_os = "linux")]
 pub mod jail;
+pub mod lint;
 mod net;
 pub mod policy;
 mod proxy;

@@ -113,7 +113,7 @@ fn place(kind: Kind) -> Option<(&'static str, i64)> {
         Kind::Linux => Some(("linux-dependencies", 1300)),
         Kind::Intended => Some(("intended-dependencies", 1400)),
         Kind::ServiceEndpoints | Kind::Outbound | Kind::Inbound | Kind::AppPorts => None,
-        Kind::Management | Kind::ServiceTag | Kind::FqdnTag => None,
+        Kind::Management | Kind::ServiceTag | Kind::FqdnTag | Kind::WebCategory => None,
     }
 }
 

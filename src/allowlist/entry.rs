@@ -41,7 +41,7 @@ impl FromStr for Endpoint {
 }
 
 /// A `*` that is not left-most is no pattern of Azure's, though its documents print it: a glob says it exactly.
-fn parse_host(text: &str) -> Result<EndpointHost, PatternError> {
+pub(super) fn parse_host(text: &str) -> Result<EndpointHost, PatternError> {
     if text == "*" {
         return Ok(EndpointHost::Any);
     }

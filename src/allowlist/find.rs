@@ -33,7 +33,7 @@ pub fn find(name: &str) -> Result<Vec<&'static List>, UnknownList> {
     if !folder.is_empty() {
         return Ok(folder);
     }
-    let named = [Kind::ServiceTag, Kind::FqdnTag, Kind::Management].into_iter();
+    let named = [Kind::ServiceTag, Kind::FqdnTag, Kind::WebCategory, Kind::Management].into_iter();
     let newest = named.filter_map(|kind| newest_called(&wanted, kind)).next();
     newest.map(|list| vec![list]).ok_or_else(|| UnknownList { name: name.to_owned(), near: near(&wanted) })
 }
@@ -78,7 +78,8 @@ fn near(wanted: &str) -> Vec<&'static str> {
 
 fn names() -> BTreeSet<&'static str> {
     let short = EDITIONS.iter().map(|(short, _)| *short);
-    let tags = lists().iter().filter(|list| matches!(list.kind, Kind::ServiceTag | Kind::FqdnTag)).map(List::stem);
+    let is_tag = |list: &&List| matches!(list.kind, Kind::ServiceTag | Kind::FqdnTag | Kind::WebCategory);
+    let tags = lists().iter().filter(is_tag).map(List::stem);
     lists().iter().flat_map(|list| [list.name, list.folder()]).chain(short).chain(tags).collect()
 }
 
@@ -116,6 +117,7 @@ mod tests {
         check("appservicemanagement@305", &["service-tags/AppServiceManagement@305"]);
         check("service-tags/Sql", &["service-tags/Sql@360"]);
         check("windowsupdate", &["fqdn-tags/WindowsUpdate"]);
+        check("socialnetworking", &["web-categories/SocialNetworking"]);
         check("management/public", &["management/public@2022-10-24"]);
         check("management/usgov", &["management/usgov@2022-10-24"]);
         assert_eq!(find("ase").unwrap(), find("ase@2018-09-24").unwrap());

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::policy::{AddressRange, IpProtocols, ServiceEndpoint};
+use crate::policy::{AddressRange, FqdnPattern, IpProtocols, ServiceEndpoint};
 
 use super::embedded::FILES;
 use super::entry::{Endpoint, EntryError};
@@ -53,6 +53,8 @@ pub enum Kind {
     ServiceTag,
     /// Members of an FQDN tag, `host:port`.
     FqdnTag,
+    /// Names in a web category.
+    WebCategory,
 }
 
 impl Kind {
@@ -69,6 +71,7 @@ impl Kind {
         Kind::Management,
         Kind::ServiceTag,
         Kind::FqdnTag,
+        Kind::WebCategory,
     ];
 
     /// As in the header line `# kind: …`.
@@ -86,6 +89,7 @@ impl Kind {
             Kind::Management => "management",
             Kind::ServiceTag => "service-tag",
             Kind::FqdnTag => "fqdn-tag",
+            Kind::WebCategory => "web-category",
         }
     }
 
@@ -210,7 +214,7 @@ impl List {
             Kind::Fqdn | Kind::Wildcard | Kind::Ip | Kind::Linux | Kind::FqdnTag => self.entries.clone(),
             Kind::Intended => meant(&self.entries),
             Kind::ServiceEndpoints | Kind::Outbound | Kind::Inbound | Kind::AppPorts => Vec::new(),
-            Kind::Management | Kind::ServiceTag => Vec::new(),
+            Kind::Management | Kind::ServiceTag | Kind::WebCategory => Vec::new(),
         };
         let read = |text: &'static str| Ok((text, text.parse()?));
         let read: Result<_, EntryError> = entries.into_iter().map(read).collect();
@@ -222,6 +226,17 @@ impl List {
         match self.kind {
             Kind::Management | Kind::ServiceTag => {
                 let read: Result<_, _> = self.entries.iter().map(|text| text.parse()).collect();
+                read.expect("a test reads every entry of every list")
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The names in a web category. Empty for lists of another kind.
+    pub fn names(&self) -> Vec<FqdnPattern> {
+        match self.kind {
+            Kind::WebCategory => {
+                let read: Result<_, _> = self.entries.iter().map(|text| FqdnPattern::parse_azure(text)).collect();
                 read.expect("a test reads every entry of every list")
             }
             _ => Vec::new(),
@@ -305,6 +320,7 @@ mod tests {
         for list in lists() {
             let read =
                 list.endpoints().len() + list.addresses().len() + list.table().len() + list.service_endpoints().len();
+            let read = read + list.names().len();
             let expected = if list.kind == Kind::Intended { meant(&list.entries).len() } else { list.entries.len() };
             assert_eq!(read, expected, "{}", list.name);
         }
@@ -371,9 +387,19 @@ mod tests {
             [
                 "ase-usgov@2023-11-20/intended",
                 "fqdn-tags/AppServiceEnvironment",
+                "fqdn-tags/AzureKubernetesService",
                 "fqdn-tags/WindowsUpdate",
                 "management/public@2020-12-21",
                 "management/usgov@2020",
+                "web-categories/Gambling",
+                "web-categories/Games",
+                "web-categories/JobSearch",
+                "web-categories/News",
+                "web-categories/SearchEnginesAndPortals",
+                "web-categories/Shopping",
+                "web-categories/SocialNetworking",
+                "web-categories/StreamingMediaAndDownloads",
+                "web-categories/WebBasedEmail",
             ]
         );
     }

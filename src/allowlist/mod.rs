@@ -6,6 +6,7 @@
 //!
 //! Two names lead in: [`find`] for lists as people look at them, [`builtin`] for policies that decide.
 
+mod azures;
 mod builtin;
 mod catalogue;
 mod diff;
@@ -13,6 +14,7 @@ mod embedded;
 mod entry;
 mod find;
 mod list;
+mod members;
 mod table;
 mod tags;
 
@@ -22,5 +24,6 @@ pub use diff::{ListDiff, diff};
 pub use entry::{Endpoint, EndpointHost, EntryError};
 pub use find::{UnknownList, find};
 pub use list::{Kind, List, ListError, lists};
+pub use members::{Member, MemberError};
 pub use table::{Party, TableRow, app_ports, inbound, outbound};
-pub use tags::{fqdn_tag, fqdn_tag_names, service_tag, service_tag_names};
+pub use tags::{fqdn_tag, fqdn_tag_names, service_tag, service_tag_names, web_category, web_category_names};

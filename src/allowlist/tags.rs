@@ -1,9 +1,9 @@
-//! Service tags and FQDN tags by name, in any letter case, as Azure takes them.
+//! Service tags, FQDN tags and web categories by name, in any letter case, as Azure takes them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use crate::policy::{AddressRange, FqdnTag, NamedKind, NamedRanges};
+use crate::policy::{AddressRange, FqdnTag, NamedKind, NamedRanges, WebCategory};
 
 use super::entry::EndpointHost;
 use super::find::newest_called;
@@ -46,6 +46,17 @@ pub fn fqdn_tag(name: &str) -> Option<FqdnTag> {
 /// The tags that [`fqdn_tag`] knows, sorted.
 pub fn fqdn_tag_names() -> Vec<&'static str> {
     stems(Kind::FqdnTag)
+}
+
+/// A web category with a few names that are surely in it: Azure publishes none.
+pub fn web_category(name: &str) -> Option<WebCategory> {
+    let list = newest_called(name, Kind::WebCategory)?;
+    Some(WebCategory { name: list.stem().to_owned(), members: list.names().into() })
+}
+
+/// The categories that [`web_category`] knows, sorted.
+pub fn web_category_names() -> Vec<&'static str> {
+    stems(Kind::WebCategory)
 }
 
 fn stems(kind: Kind) -> Vec<&'static str> {
@@ -92,7 +103,7 @@ mod tests {
                 "Storage",
             ]
         );
-        assert_eq!(fqdn_tag_names(), ["AppServiceEnvironment", "WindowsUpdate"]);
+        assert_eq!(fqdn_tag_names(), ["AppServiceEnvironment", "AzureKubernetesService", "WindowsUpdate"]);
     }
 
     /// All of the last published management addresses but one lie inside the tag.

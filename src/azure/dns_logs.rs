@@ -1,16 +1,18 @@
-//! Azure Firewall's logs of the DNS proxy: `AZFWDnsQuery` and `AZFWInternalFqdnResolutionFailure`, and the lines of the
-//! legacy category `AzureFirewallDnsProxy`.
+//! Azure Firewall's logs of names: `AZFWDnsQuery` and `AZFWInternalFqdnResolutionFailure`, and their legacy lines.
 //!
 //! Sources: azure-docs, reference tables of these names; the legacy lines from samples, which have the shape of
-//! CoreDNS's plugins `log` and `errors`.
+//! CoreDNS's plugins `log` and `errors`, and of Go's errors of look-ups.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::logs::{LegacyRecord, upper_case};
+use super::category::Category;
+use super::envelope::{LegacyRecord, Record};
+use super::logs::Names;
 use crate::flow::ClientAddr;
+use crate::policy::RuleName;
 
 /// A question and its answer, as far as Azure's records speak of them.
 #[derive(Debug, Clone, Copy)]
@@ -46,16 +48,6 @@ impl DnsQueried<'_> {
     }
 }
 
-/// A structured record in its envelope.
-#[derive(Debug, Serialize)]
-pub struct DnsRecord<'a, P> {
-    category: &'static str,
-    time: &'a str,
-    #[serde(rename = "resourceId", serialize_with = "upper_case")]
-    resource_id: &'a str,
-    properties: P,
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DnsQuery<'a> {
@@ -79,7 +71,7 @@ pub struct DnsQuery<'a> {
 }
 
 /// The structured record of a question.
-pub fn dns_record<'a>(queried: &DnsQueried<'a>, resource_id: &'a str) -> DnsRecord<'a, DnsQuery<'a>> {
+pub fn dns_record<'a>(queried: &DnsQueried<'a>, resource_id: &'a str) -> Record<'a, DnsQuery<'a>> {
     let properties = DnsQuery {
         source_ip: queried.client.ip(),
         source_port: queried.client.port(),
@@ -98,7 +90,7 @@ pub fn dns_record<'a>(queried: &DnsQueried<'a>, resource_id: &'a str) -> DnsReco
         error_number: queried.error_number(),
         error_message: queried.error.unwrap_or_default(),
     };
-    DnsRecord { category: "AZFWDnsQuery", time: queried.time, resource_id, properties }
+    Record::new(Category::DnsQuery, queried.time, resource_id, properties)
 }
 
 /// A question's legacy line, and for a failure another one that says why.
@@ -109,7 +101,7 @@ pub fn legacy_dns_records<'a>(
     let time = queried.time;
     let texts = std::iter::once(request_line(queried)).chain(error_line(queried));
     texts.map(move |msg| {
-        LegacyRecord::new(("AzureFirewallDnsProxy", "AzureFirewallDnsProxyLog"), time, resource_id, msg)
+        LegacyRecord::new((Category::LegacyDnsProxy, "AzureFirewallDnsProxyLog"), time, resource_id, msg)
     })
 }
 
@@ -128,54 +120,75 @@ fn error_line(queried: &DnsQueried<'_>) -> Option<String> {
     Some(format!(" Error: {} {name} {kind}: {}", queried.error_number(), (*error)?))
 }
 
-/// A name of a network rule that does not resolve.
+/// A name of a network or DNAT rule that does not resolve.
 #[derive(Debug, Clone, Copy)]
 pub struct FqdnFailed<'a> {
+    /// As in [`Decided`](super::logs::Decided).
     pub time: &'a str,
     pub fqdn: &'a str,
     pub error: &'a str,
+    /// The name server that was asked, where one was.
+    pub server: Option<SocketAddr>,
+    /// A rule that has the name.
+    pub rule: Option<&'a RuleName>,
 }
 
-/// Which server was asked and which rule has the name is left empty: there may be several of either.
+impl FqdnFailed<'_> {
+    /// `lookup git.test on 192.0.2.53:53: no answer in time`
+    fn whole_error(&self) -> String {
+        let FqdnFailed { fqdn, error, .. } = self;
+        match self.server {
+            Some(server) => format!("lookup {fqdn} on {server}: {error}"),
+            None => format!("lookup {fqdn}: {error}"),
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct FqdnResolutionFailure<'a> {
     fqdn: &'a str,
-    error: &'a str,
-    server_ip: &'static str,
+    error: String,
+    server_ip: String,
     server_port: u16,
-    policy: &'static str,
-    rule_collection_group: &'static str,
-    rule_collection: &'static str,
-    rule: &'static str,
+    #[serde(flatten)]
+    names: Names<'a>,
 }
 
 /// The structured record of such a failure.
-pub fn fqdn_failure_record<'a>(
-    failed: &FqdnFailed<'a>,
-    resource_id: &'a str,
-) -> DnsRecord<'a, FqdnResolutionFailure<'a>> {
+pub fn fqdn_failure_record<'a>(failed: &FqdnFailed<'a>, resource_id: &'a str) -> Record<'a, FqdnResolutionFailure<'a>> {
     let properties = FqdnResolutionFailure {
         fqdn: failed.fqdn,
-        error: failed.error,
-        server_ip: "",
-        server_port: 0,
-        policy: "",
-        rule_collection_group: "",
-        rule_collection: "",
-        rule: "",
+        error: failed.whole_error(),
+        server_ip: failed.server.map_or(String::new(), |server| server.ip().to_string()),
+        server_port: failed.server.map_or(0, |server| server.port()),
+        names: Names::of(failed.rule),
     };
-    DnsRecord { category: "AZFWInternalFqdnResolutionFailure", time: failed.time, resource_id, properties }
+    Record::new(Category::FqdnResolveFailure, failed.time, resource_id, properties)
+}
+
+/// Its legacy line: one of the network rules' category. The collection is named with all that it is in.
+pub fn legacy_fqdn_failure_record<'a>(failed: &FqdnFailed<'a>, resource_id: &'a str) -> LegacyRecord<'a> {
+    let mut msg = format!("Failed to resolve FQDN {}. Error {}", failed.fqdn, failed.whole_error());
+    if let Some(RuleName { policy, group, collection, rule, .. }) = failed.rule {
+        let within = [&**policy, &**group, &**collection].into_iter().filter(|name| !name.is_empty());
+        let within: Vec<&str> = within.collect();
+        msg.push_str(&format!(". Rule Collection: {}. Rule: {rule}", within.join(":")));
+    }
+    let operation = (Category::LegacyNetworkRule, "AzureFirewallDNSResolutionFailureLog");
+    LegacyRecord::new(operation, failed.time, resource_id, msg)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::logs::DEFAULT_RESOURCE_ID;
+    use super::super::logs::tests::rule;
     use super::*;
+    use crate::policy::RuleKind;
     use serde_json::{Value, json};
 
     /// The sample of the documentation.
-    fn queried() -> DnsQueried<'static> {
+    pub(in super::super) fn queried() -> DnsQueried<'static> {
         DnsQueried {
             time: "2023-09-06T14:33:46.8121070Z",
             client: ClientAddr::new("10.12.3.5:7943".parse().unwrap()),
@@ -229,12 +242,43 @@ mod tests {
         assert_eq!(failed["properties"]["msg"], sample);
     }
 
+    pub(in super::super) fn failed(rule: &RuleName) -> FqdnFailed<'_> {
+        FqdnFailed {
+            time: "2023-09-06T14:33:46.8121070Z",
+            fqdn: "git.test",
+            error: "no answer in time",
+            server: Some("192.0.2.53:5353".parse().unwrap()),
+            rule: Some(rule),
+        }
+    }
+
     #[test]
     fn fqdn_failure() {
-        let failed = FqdnFailed { time: "2023-09-06T14:33:46.8121070Z", fqdn: "git.test", error: "no answer" };
-        let record = serde_json::to_value(fqdn_failure_record(&failed, "/subscriptions/x")).unwrap();
-        assert_eq!(record["category"], "AZFWInternalFqdnResolutionFailure");
-        assert_eq!(record["properties"]["Fqdn"], "git.test");
-        assert_eq!(record["properties"]["Error"], "no answer");
+        let rule = rule(RuleKind::Network);
+        let failed = failed(&rule);
+        let expected = json!({
+            "category": "AZFWFqdnResolveFailure",
+            "time": "2023-09-06T14:33:46.8121070Z",
+            "resourceId": "/SUBSCRIPTIONS/X",
+            "properties": {
+                "Fqdn": "git.test", "Error": "lookup git.test on 192.0.2.53:5353: no answer in time",
+                "ServerIp": "192.0.2.53", "ServerPort": 5353, "Policy": "p", "RuleCollectionGroup": "g",
+                "RuleCollection": "c", "Rule": "r",
+            },
+        });
+        assert_eq!(serde_json::to_value(fqdn_failure_record(&failed, "/subscriptions/x")).unwrap(), expected);
+        let line = |failed| serde_json::to_value(legacy_fqdn_failure_record(&failed, "/subscriptions/x")).unwrap();
+        assert_eq!(line(failed)["category"], "AzureFirewallNetworkRule");
+        assert_eq!(line(failed)["operationName"], "AzureFirewallDNSResolutionFailureLog");
+        assert_eq!(
+            line(failed)["properties"]["msg"],
+            "Failed to resolve FQDN git.test. Error lookup git.test on 192.0.2.53:5353: no answer in time. \
+             Rule Collection: p:g:c. Rule: r"
+        );
+        let bare = FqdnFailed { server: None, rule: None, ..failed };
+        assert_eq!(
+            line(bare)["properties"]["msg"],
+            "Failed to resolve FQDN git.test. Error lookup git.test: no answer in time"
+        );
     }
 }

@@ -1,17 +1,16 @@
-//! Azure Firewall's logs of a decision: the structured records (`AZFWApplicationRule`, `AZFWNetworkRule`)
-//! and the lines of the legacy `AzureFirewall…Rule` categories, each in its diagnostic envelope.
+//! Azure Firewall's structured records of a decision: `AZFWApplicationRule`, `AZFWNetworkRule` and `AZFWNatRule`.
 //!
-//! Sources: azure-docs, reference tables AZFWApplicationRule and AZFWNetworkRule; the messages from samples
-//! and from the parsers of the Azure Firewall workbook. Azure has no words for denials that only Egret
-//! makes: those carry Egret's reason code where Azure would say why.
+//! Sources: azure-docs, reference tables of these names; values from samples and from the Azure Firewall workbook. Azure
+//! has no words for denials that only Egret makes: those carry Egret's reason code where Azure would say why.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::category::Category;
+use super::envelope::Record;
 use crate::flow::{ClientAddr, Protocol, Reason, Verdict, Via};
-use crate::policy::RuleName;
+use crate::policy::{RuleKind, RuleName};
 
 /// Used where no Azure Firewall is named.
 pub const DEFAULT_RESOURCE_ID: &str = "/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000000/RESOURCEGROUPS/EGRET/PROVIDERS/MICROSOFT.NETWORK/AZUREFIREWALLS/EGRET";
@@ -33,38 +32,59 @@ pub struct Decided<'a> {
     pub verdict: Verdict,
     pub reason: Reason,
     pub rule: Option<&'a RuleName>,
+    /// The web category by which the rule matched; empty where it was no category.
+    pub web_category: &'a str,
+    /// What threat intelligence knows of it.
+    pub threat: Option<Threat<'a>>,
 }
 
-impl Decided<'_> {
-    /// Which of the two categories a decision belongs to. A denial does not say of which type its rule was:
-    /// a flow of an application protocol then counts as an application rule's, as a proxied one is in Azure.
-    fn is_network(&self) -> bool {
+/// An indicator that a flow met.
+#[derive(Debug, Clone, Copy)]
+pub struct Threat<'a> {
+    pub description: &'a str,
+    pub indicator: &'a str,
+}
+
+impl<'a> Decided<'a> {
+    /// The category that it is written in.
+    pub fn category(&self) -> Category {
+        match self.translated() {
+            Some(_) => Category::NatRule,
+            None if self.is_network() => Category::NetworkRule,
+            None => Category::ApplicationRule,
+        }
+    }
+
+    /// As its rule is; where none matched, a flow of an application protocol counts as an application rule's, as a
+    /// proxied one does in Azure.
+    pub(super) fn is_network(&self) -> bool {
+        let of_rule = self.rule.map(|rule| rule.kind != RuleKind::Application);
         let carried = matches!(self.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp | Protocol::Other);
-        carried || self.reason == Reason::NetworkRule
+        of_rule.unwrap_or(carried)
     }
 
     /// Where a DNAT rule led the flow; None where none did.
-    fn translated(&self) -> Option<SocketAddr> {
+    pub(super) fn translated(&self) -> Option<SocketAddr> {
         self.dst.filter(|_| self.reason == Reason::DnatRule)
     }
 
-    fn action(&self) -> &'static str {
+    pub(super) fn action(&self) -> &'static str {
         match self.verdict {
             Verdict::Allow => "Allow",
             Verdict::Deny => "Deny",
         }
     }
 
-    fn nothing_matched(&self) -> bool {
+    pub(super) fn nothing_matched(&self) -> bool {
         matches!(self.reason, Reason::NotAllowed | Reason::PortNotAllowed | Reason::ProtoNotAllowed)
     }
 
     /// The rule that made the decision. A denial that Egret makes of what a rule allows is not that rule's.
-    fn deciding_rule(&self) -> Option<&RuleName> {
+    pub(super) fn deciding_rule(&self) -> Option<&'a RuleName> {
         self.rule.filter(|_| self.verdict == Verdict::Allow || self.reason == Reason::DeniedByRule)
     }
 
-    fn action_reason(&self) -> &'static str {
+    pub(super) fn action_reason(&self) -> &'static str {
         match self.reason {
             _ if self.verdict == Verdict::Allow => "",
             Reason::DeniedByRule => "",
@@ -74,16 +94,24 @@ impl Decided<'_> {
         }
     }
 
-    /// Network rules see what carries HTTP, HTTPS and MSSQL.
-    fn network_protocol(&self) -> &'static str {
+    /// Network rules see what carries HTTP, HTTPS and MSSQL. Of ICMP, Egret knows echo requests only.
+    pub(super) fn network_protocol(&self) -> &'static str {
         match self.protocol {
             Protocol::Http | Protocol::Https | Protocol::Mssql => Protocol::Tcp.azure_name(),
+            Protocol::Icmp if self.client.ip().is_ipv6() => "ICMP Type=128",
+            Protocol::Icmp => "ICMP Type=8",
             other => other.azure_name(),
         }
     }
 
+    /// The client, with port 0 where its protocol has none.
+    pub(super) fn source(&self) -> SocketAddr {
+        let port = if self.protocol == Protocol::Icmp { 0 } else { self.client.port() };
+        SocketAddr::new(self.client.ip(), port)
+    }
+
     /// The destination's address as text; the host's, where that is an address; else empty.
-    fn destination_ip(&self) -> String {
+    pub(super) fn destination_ip(&self) -> String {
         match self.dst {
             Some(dst) => dst.ip().to_string(),
             None if self.host.parse::<IpAddr>().is_ok() => self.host.to_owned(),
@@ -91,37 +119,46 @@ impl Decided<'_> {
         }
     }
 
-    fn names(&self) -> Names<'_> {
-        self.deciding_rule().map_or(Names::default(), |RuleName { policy, group, collection, rule }| Names {
+    /// The name that was asked for. Without an SNI there is none, and what the client connected to is no name.
+    pub(super) fn fqdn(&self) -> &'a str {
+        let unnamed = self.reason == Reason::MissingSni && self.host.parse::<IpAddr>().is_ok();
+        if unnamed { "" } else { self.host }
+    }
+
+    pub(super) fn target_url(&self) -> String {
+        self.url.map_or(String::new(), |url| format!("http://{url}"))
+    }
+
+    pub(super) fn is_explicit_proxy_request(&self) -> bool {
+        matches!(self.via, Via::Http | Via::Connect | Via::Socks5)
+    }
+}
+
+/// The names of a rule, as every table has them; empty where no rule decided.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Names<'a> {
+    policy: &'a str,
+    rule_collection_group: &'a str,
+    rule_collection: &'a str,
+    rule: &'a str,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(rule: Option<&'a RuleName>) -> Names<'a> {
+        rule.map_or(Names::default(), |RuleName { policy, group, collection, rule, .. }| Names {
             policy,
-            group,
-            collection,
+            rule_collection_group: group,
+            rule_collection: collection,
             rule,
         })
     }
 }
 
-#[derive(Default)]
-struct Names<'a> {
-    policy: &'a str,
-    group: &'a str,
-    collection: &'a str,
-    rule: &'a str,
-}
-
-/// A structured record in its envelope.
-#[derive(Debug, Serialize)]
-pub struct Record<'a> {
-    category: &'static str,
-    time: &'a str,
-    #[serde(rename = "resourceId", serialize_with = "upper_case")]
-    resource_id: &'a str,
-    properties: Properties<'a>,
-}
-
+/// The columns of one of the three tables.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Properties<'a> {
+pub enum Properties<'a> {
     Application(ApplicationRule<'a>),
     Network(NetworkRule<'a>),
     Nat(NatRule<'a>),
@@ -129,7 +166,7 @@ enum Properties<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ApplicationRule<'a> {
+pub struct ApplicationRule<'a> {
     protocol: &'static str,
     source_ip: IpAddr,
     source_port: u16,
@@ -137,70 +174,84 @@ struct ApplicationRule<'a> {
     fqdn: &'a str,
     target_url: String,
     action: &'static str,
-    policy: &'a str,
-    rule_collection_group: &'a str,
-    rule_collection: &'a str,
-    rule: &'a str,
+    #[serde(flatten)]
+    names: Names<'a>,
     action_reason: &'static str,
     is_tls_inspected: bool,
-    web_category: &'static str,
+    web_category: &'a str,
     is_explicit_proxy_request: bool,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct NetworkRule<'a> {
+pub struct NetworkRule<'a> {
     protocol: &'static str,
     source_ip: IpAddr,
     source_port: u16,
     destination_ip: String,
     destination_port: u16,
     action: &'static str,
-    policy: &'a str,
-    rule_collection_group: &'a str,
-    rule_collection: &'a str,
-    rule: &'a str,
+    #[serde(flatten)]
+    names: Names<'a>,
     action_reason: &'static str,
 }
 
-/// Azure writes resource ids in upper case in its diagnostic records.
-pub(super) fn upper_case<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&text.to_ascii_uppercase())
+/// There is no action: what a DNAT rule matches is allowed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NatRule<'a> {
+    protocol: &'static str,
+    source_ip: IpAddr,
+    source_port: u16,
+    destination_ip: &'a str,
+    destination_port: u16,
+    translated_ip: IpAddr,
+    translated_port: u16,
+    #[serde(flatten)]
+    names: Names<'a>,
 }
 
 /// The structured record of a decision.
-pub fn azure_record<'a>(decided: &'a Decided<'a>, resource_id: &'a str) -> Record<'a> {
-    let (category, properties) = match decided.translated() {
-        Some(translated) => ("AZFWNatRule", Properties::Nat(nat_rule(decided, translated))),
-        None if decided.is_network() => ("AZFWNetworkRule", Properties::Network(network_rule(decided))),
-        None => ("AZFWApplicationRule", Properties::Application(application_rule(decided))),
+pub fn azure_record<'a>(decided: &Decided<'a>, resource_id: &'a str) -> Record<'a, Properties<'a>> {
+    let properties = match decided.translated() {
+        Some(translated) => Properties::Nat(nat_rule(decided, translated)),
+        None if decided.is_network() => Properties::Network(network_rule(decided)),
+        None => Properties::Application(application_rule(decided)),
     };
-    Record { category, time: decided.time, resource_id, properties }
+    Record::new(decided.category(), decided.time, resource_id, properties)
 }
 
-fn application_rule<'a>(decided: &'a Decided<'a>) -> ApplicationRule<'a> {
-    let Names { policy, group, collection, rule } = decided.names();
+fn application_rule<'a>(decided: &Decided<'a>) -> ApplicationRule<'a> {
     ApplicationRule {
         protocol: decided.protocol.azure_name(),
         source_ip: decided.client.ip(),
         source_port: decided.client.port(),
         destination_port: decided.port,
-        fqdn: decided.host,
-        target_url: decided.url.map_or(String::new(), |url| format!("http://{url}")),
+        fqdn: decided.fqdn(),
+        target_url: decided.target_url(),
         action: decided.action(),
-        policy,
-        rule_collection_group: group,
-        rule_collection: collection,
-        rule,
+        names: Names::of(decided.deciding_rule()),
         action_reason: decided.action_reason(),
         is_tls_inspected: false,
-        web_category: "",
-        is_explicit_proxy_request: matches!(decided.via, Via::Http | Via::Connect | Via::Socks5),
+        web_category: decided.web_category,
+        is_explicit_proxy_request: decided.is_explicit_proxy_request(),
     }
 }
 
-fn nat_rule<'a>(decided: &'a Decided<'a>, translated: SocketAddr) -> NatRule<'a> {
-    let Names { policy, group, collection, rule } = decided.names();
+fn network_rule<'a>(decided: &Decided<'a>) -> NetworkRule<'a> {
+    NetworkRule {
+        protocol: decided.network_protocol(),
+        source_ip: decided.client.ip(),
+        source_port: decided.source().port(),
+        destination_ip: decided.destination_ip(),
+        destination_port: decided.port,
+        action: decided.action(),
+        names: Names::of(decided.deciding_rule()),
+        action_reason: decided.action_reason(),
+    }
+}
+
+fn nat_rule<'a>(decided: &Decided<'a>, translated: SocketAddr) -> NatRule<'a> {
     NatRule {
         protocol: decided.network_protocol(),
         source_ip: decided.client.ip(),
@@ -209,163 +260,29 @@ fn nat_rule<'a>(decided: &'a Decided<'a>, translated: SocketAddr) -> NatRule<'a>
         destination_port: decided.port,
         translated_ip: translated.ip(),
         translated_port: translated.port(),
-        policy,
-        rule_collection_group: group,
-        rule_collection: collection,
-        rule,
-    }
-}
-
-fn network_rule<'a>(decided: &'a Decided<'a>) -> NetworkRule<'a> {
-    let Names { policy, group, collection, rule } = decided.names();
-    NetworkRule {
-        protocol: decided.network_protocol(),
-        source_ip: decided.client.ip(),
-        source_port: decided.client.port(),
-        destination_ip: decided.destination_ip(),
-        destination_port: decided.port,
-        action: decided.action(),
-        policy,
-        rule_collection_group: group,
-        rule_collection: collection,
-        rule,
-        action_reason: decided.action_reason(),
-    }
-}
-
-/// There is no action: what a DNAT rule matches is allowed.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct NatRule<'a> {
-    protocol: &'static str,
-    source_ip: IpAddr,
-    source_port: u16,
-    destination_ip: &'a str,
-    destination_port: u16,
-    translated_ip: IpAddr,
-    translated_port: u16,
-    policy: &'a str,
-    rule_collection_group: &'a str,
-    rule_collection: &'a str,
-    rule: &'a str,
-}
-
-/// A legacy line in its envelope.
-#[derive(Debug, Serialize)]
-pub struct LegacyRecord<'a> {
-    category: &'static str,
-    time: &'a str,
-    #[serde(rename = "resourceId", serialize_with = "upper_case")]
-    resource_id: &'a str,
-    #[serde(rename = "operationName")]
-    operation_name: &'static str,
-    properties: LegacyProperties,
-}
-
-impl<'a> LegacyRecord<'a> {
-    /// The first is the category with the name of its operation.
-    pub(super) fn new(
-        (category, operation_name): (&'static str, &'static str),
-        time: &'a str,
-        resource_id: &'a str,
-        msg: String,
-    ) -> LegacyRecord<'a> {
-        LegacyRecord { category, time, resource_id, operation_name, properties: LegacyProperties { msg } }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct LegacyProperties {
-    msg: String,
-}
-
-/// The record of a decision that AzureDiagnostics shows as `msg_s`.
-pub fn legacy_record<'a>(decided: &Decided<'a>, resource_id: &'a str) -> LegacyRecord<'a> {
-    let kind = match decided.translated() {
-        Some(_) => ("AzureFirewallNetworkRule", "AzureFirewallNatRuleLog"),
-        None if decided.is_network() => ("AzureFirewallNetworkRule", "AzureFirewallNetworkRuleLog"),
-        None => ("AzureFirewallApplicationRule", "AzureFirewallApplicationRuleLog"),
-    };
-    LegacyRecord::new(kind, decided.time, resource_id, legacy_msg(decided))
-}
-
-/// The text of a legacy record.
-pub fn legacy_msg(decided: &Decided<'_>) -> String {
-    let mut msg = String::with_capacity(256);
-    let written = match decided.translated() {
-        Some(translated) => nat_msg(&mut msg, decided, translated),
-        None if decided.is_network() => network_msg(&mut msg, decided),
-        None => application_msg(&mut msg, decided),
-    };
-    written.expect("writing to a String cannot fail");
-    msg
-}
-
-fn nat_msg(msg: &mut String, decided: &Decided<'_>, translated: SocketAddr) -> std::fmt::Result {
-    let Decided { client, host, port, .. } = decided;
-    let protocol = decided.network_protocol();
-    write!(msg, "{protocol} request from {client} to {host}:{port} was DNAT'ed to {translated}")?;
-    decided.deciding_rule().map_or(Ok(()), |rule| write!(msg, ". {}", RuleWords(rule)))
-}
-
-fn network_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
-    let Decided { client, port, .. } = decided;
-    let destination = decided.destination_ip();
-    let destination = match destination.parse() {
-        Ok(IpAddr::V6(addr)) => format!("[{addr}]"),
-        _ if destination.is_empty() => decided.host.to_owned(),
-        _ => destination,
-    };
-    let (protocol, action) = (decided.network_protocol(), decided.action());
-    write!(msg, "{protocol} request from {client} to {destination}:{port}. Action: {action}")?;
-    match decided.deciding_rule() {
-        // Two dots, as Azure writes it.
-        Some(rule) => write!(msg, ".. {}", RuleWords(rule)),
-        None if decided.verdict == Verdict::Allow || decided.nothing_matched() => Ok(()),
-        None => write!(msg, ". Reason: {}", decided.reason),
-    }
-}
-
-fn application_msg(msg: &mut String, decided: &Decided<'_>) -> std::fmt::Result {
-    let Decided { client, host, port, reason, .. } = decided;
-    // Padded to five letters: hence the two blanks after HTTP.
-    write!(msg, "{:<5} request from {client}", decided.protocol.azure_name())?;
-    if *reason == Reason::MissingSni {
-        return msg.write_str(". Action: Deny. Reason: SNI TLS extension was missing.");
-    }
-    write!(msg, " to {host}:{port}.")?;
-    if let Some(url) = decided.url {
-        write!(msg, " Url: {url}.")?;
-    }
-    write!(msg, " Action: {}", decided.action())?;
-    match decided.deciding_rule() {
-        Some(rule) => write!(msg, ". {}", RuleWords(rule)),
-        None if decided.verdict == Verdict::Allow => Ok(()),
-        None if decided.nothing_matched() => msg.write_str(". No rule matched. Proceeding with default action"),
-        None => write!(msg, ". Reason: {reason}"),
-    }
-}
-
-/// `Policy: P. Rule Collection Group: G. Rule Collection: C. Rule: R`
-struct RuleWords<'a>(&'a RuleName);
-
-impl std::fmt::Display for RuleWords<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let RuleName { policy, group, collection, rule } = self.0;
-        write!(f, "Policy: {policy}. Rule Collection Group: {group}. Rule Collection: {collection}. Rule: {rule}")
+        names: Names::of(decided.deciding_rule()),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::legacy_logs::legacy_msg;
     use super::*;
+    use crate::policy::RuleCategories;
     use serde_json::{Value, json};
 
-    fn rule() -> RuleName {
-        RuleName { policy: "p".into(), group: "g".into(), collection: "c".into(), rule: "r".into() }
+    pub(in super::super) fn rule(kind: RuleKind) -> RuleName {
+        RuleName {
+            policy: "p".into(),
+            group: "g".into(),
+            collection: "c".into(),
+            rule: "r".into(),
+            kind,
+            categories: RuleCategories::default(),
+        }
     }
 
-    fn denied() -> Decided<'static> {
+    pub(in super::super) fn denied() -> Decided<'static> {
         Decided {
             time: "2023-09-06T14:33:46.8121070Z",
             via: Via::Connect,
@@ -378,15 +295,28 @@ mod tests {
             verdict: Verdict::Deny,
             reason: Reason::NotAllowed,
             rule: None,
+            web_category: "",
+            threat: None,
         }
     }
 
-    fn http() -> Decided<'static> {
+    pub(in super::super) fn http() -> Decided<'static> {
         Decided { protocol: Protocol::Http, port: 80, url: Some("evil.test/a"), ..denied() }
     }
 
-    fn network() -> Decided<'static> {
+    pub(in super::super) fn network() -> Decided<'static> {
         Decided { protocol: Protocol::Tcp, host: "192.0.2.7", port: 22, ..denied() }
+    }
+
+    pub(in super::super) fn translated(rule: &RuleName) -> Decided<'_> {
+        Decided {
+            host: "203.0.113.10",
+            dst: Some("10.0.0.4:3389".parse().unwrap()),
+            verdict: Verdict::Allow,
+            reason: Reason::DnatRule,
+            rule: Some(rule),
+            ..network()
+        }
     }
 
     fn record(decided: Decided<'_>) -> Value {
@@ -411,7 +341,7 @@ mod tests {
 
     #[test]
     fn what_a_match_changes() {
-        let rule = rule();
+        let rule = rule(RuleKind::Application);
         let allowed = Decided { verdict: Verdict::Allow, reason: Reason::ApplicationRule, rule: Some(&rule), ..http() };
         let properties = &record(allowed)["properties"];
         let names = ["Action", "ActionReason", "Policy", "RuleCollectionGroup", "RuleCollection", "Rule", "TargetUrl"];
@@ -425,21 +355,8 @@ mod tests {
 
     #[test]
     fn a_translated_flow_is_logged_as_nat() {
-        let rule = rule();
-        let translated = Decided {
-            host: "203.0.113.10",
-            dst: Some("10.0.0.4:3389".parse().unwrap()),
-            verdict: Verdict::Allow,
-            reason: Reason::DnatRule,
-            rule: Some(&rule),
-            ..network()
-        };
-        assert_eq!(
-            legacy_msg(&translated),
-            "TCP request from 10.13.2.4:50975 to 203.0.113.10:22 was DNAT'ed to 10.0.0.4:3389. \
-             Policy: p. Rule Collection Group: g. Rule Collection: c. Rule: r"
-        );
-        let record = record(translated);
+        let rule = rule(RuleKind::Dnat);
+        let record = record(translated(&rule));
         assert_eq!(record["category"], "AZFWNatRule");
         let properties = &record["properties"];
         assert_eq!((&properties["TranslatedIp"], &properties["TranslatedPort"]), (&json!("10.0.0.4"), &json!(3389)));
@@ -449,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_denial_names_no_rule_that_allows() {
-        let rule = rule();
+        let rule = rule(RuleKind::Application);
         let check = |reason: Reason, action_reason: &str, named: &str, msg: &str| {
             let decided = Decided { reason, rule: Some(&rule), ..denied() };
             let properties = &record(decided)["properties"];
@@ -469,8 +386,6 @@ mod tests {
         check(Reason::MissingSni, "SNI TLS extension was missing.", "", missing);
         check(Reason::SniConnectMismatch, "sni-connect-mismatch", "", mismatch);
         check(Reason::InternalAddress, "internal-address", "", internal);
-        let internal = Decided { reason: Reason::InternalAddress, rule: Some(&rule), ..network() };
-        assert!(legacy_msg(&internal).ends_with("192.0.2.7:22. Action: Deny. Reason: internal-address"));
     }
 
     #[test]
@@ -486,54 +401,36 @@ mod tests {
             },
         });
         assert_eq!(serde_json::to_value(azure_record(&network(), "/subscriptions/x")).unwrap(), expected);
-        let rule = rule();
+        let rule = rule(RuleKind::Network);
         let allowed = Decided { verdict: Verdict::Allow, reason: Reason::NetworkRule, rule: Some(&rule), ..denied() };
         assert_eq!(record(allowed)["category"], "AZFWNetworkRule", "a network rule decided on HTTPS");
         assert_eq!(record(allowed)["properties"]["Protocol"], "TCP");
     }
-
     #[test]
-    fn legacy_envelope() {
-        let expected = json!({
-            "category": "AzureFirewallNetworkRule",
-            "time": "2023-09-06T14:33:46.8121070Z",
-            "resourceId": DEFAULT_RESOURCE_ID,
-            "operationName": "AzureFirewallNetworkRuleLog",
-            "properties": {"msg": "TCP request from 10.13.2.4:50975 to 192.0.2.7:22. Action: Deny"},
-        });
-        assert_eq!(serde_json::to_value(legacy_record(&network(), DEFAULT_RESOURCE_ID)).unwrap(), expected);
-        let application = serde_json::to_value(legacy_record(&denied(), DEFAULT_RESOURCE_ID)).unwrap();
-        assert_eq!(application["category"], "AzureFirewallApplicationRule");
-        assert_eq!(application["operationName"], "AzureFirewallApplicationRuleLog");
+    fn a_denial_is_of_the_type_of_its_rule() {
+        let rule = rule(RuleKind::Network);
+        let by_rule = Decided { reason: Reason::DeniedByRule, rule: Some(&rule), dst: None, ..denied() };
+        assert_eq!(record(by_rule)["category"], "AZFWNetworkRule");
+        assert_eq!(record(by_rule)["properties"]["Rule"], "r");
     }
 
     #[test]
-    fn legacy_lines() {
-        let check = |decided: Decided<'_>, expected: &str| assert_eq!(legacy_msg(&decided), expected);
-        let rule = rule();
-        check(
-            denied(),
-            "HTTPS request from 10.13.2.4:50975 to evil.test:443. Action: Deny. No rule matched. Proceeding with default action",
-        );
-        check(
-            http(),
-            "HTTP  request from 10.13.2.4:50975 to evil.test:80. Url: evil.test/a. Action: Deny. No rule matched. Proceeding with default action",
-        );
-        check(
-            Decided { verdict: Verdict::Allow, reason: Reason::ApplicationRule, rule: Some(&rule), ..denied() },
-            "HTTPS request from 10.13.2.4:50975 to evil.test:443. Action: Allow. Policy: p. Rule Collection Group: g. Rule Collection: c. Rule: r",
-        );
-        check(
-            Decided { reason: Reason::MissingSni, ..denied() },
-            "HTTPS request from 10.13.2.4:50975. Action: Deny. Reason: SNI TLS extension was missing.",
-        );
-        check(
-            Decided { reason: Reason::SniConnectMismatch, ..denied() },
-            "HTTPS request from 10.13.2.4:50975 to evil.test:443. Action: Deny. Reason: sni-connect-mismatch",
-        );
-        check(
-            Decided { reason: Reason::DeniedByRule, rule: Some(&rule), ..network() },
-            "TCP request from 10.13.2.4:50975 to 192.0.2.7:22. Action: Deny.. Policy: p. Rule Collection Group: g. Rule Collection: c. Rule: r",
-        );
+    fn without_an_sni_an_address_is_no_name() {
+        let missing = Decided { reason: Reason::MissingSni, via: Via::Gateway, host: "192.0.2.7", ..denied() };
+        assert_eq!(record(missing)["properties"]["Fqdn"], "");
+        assert_eq!(record(Decided { host: "asked.test", ..missing })["properties"]["Fqdn"], "asked.test");
+        assert_eq!(record(Decided { reason: Reason::NotAllowed, ..missing })["properties"]["Fqdn"], "192.0.2.7");
+    }
+
+    #[test]
+    fn echoes_have_a_type_and_no_ports() {
+        let echo = Decided { protocol: Protocol::Icmp, port: 0, ..network() };
+        let shown = |decided| {
+            let properties = record(decided)["properties"].clone();
+            ["Protocol", "SourcePort", "DestinationPort"].map(|name| properties[name].to_string()).join(" ")
+        };
+        assert_eq!(shown(echo), "\"ICMP Type=8\" 0 0");
+        let client = ClientAddr::new("[2001:db8::1]:9".parse().unwrap());
+        assert_eq!(shown(Decided { client, host: "2001:db8::7", ..echo }), "\"ICMP Type=128\" 0 0");
     }
 }

@@ -110,6 +110,9 @@ pub(super) struct ProxyArgs {
     /// Shape of the flow log; auto is text on a terminal and JSON elsewhere
     #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy")]
     log_format: Option<String>,
+    /// What the shapes azure and azure-legacy write, such as AZFWNetworkRule; more than once for several
+    #[arg(long, env = "EGRET_LOG_CATEGORIES", value_name = "CATEGORY", value_delimiter = ';')]
+    log_categories: Vec<String>,
     /// While the log cannot be written: serve on and count what is lost, or refuse new flows
     #[arg(long, env = "EGRET_LOG_ON_ERROR", value_name = "serve|refuse")]
     log_on_error: Option<String>,
@@ -189,6 +192,7 @@ impl ProxyArgs {
             admin_token,
             log,
             log_format,
+            log_categories,
             log_on_error,
         } = self;
         Overrides {
@@ -205,6 +209,7 @@ impl ProxyArgs {
             admin_token: one(admin_token),
             log: given(log),
             log_format: one(log_format),
+            log_categories: given(log_categories),
             log_on_error: one(log_on_error),
             ..gateway.over(overrides)
         }

@@ -10,8 +10,8 @@ use super::args::PolicyArgs;
 use super::output::{Format, HINT, PrintError, Printer, STRONG, style_of};
 use super::{Exit, UsageError};
 use crate::config::{self, CheckTarget, Loaded};
-use crate::control::{Answer, Detail, Oracle, StepLine};
-use crate::flow::Verdict;
+use crate::control::{Answer, Detail, Oracle, StepLine, ThreatLine};
+use crate::flow::{Reason, Verdict};
 use crate::policy::Policy;
 use crate::telemetry::Printable;
 
@@ -164,15 +164,23 @@ impl Check<'_> {
 }
 
 fn print(answer: &Answer<'_>, printer: &mut Printer) -> Result<(), PrintError> {
-    let Answer { target, verdict, reason, rule, profile: _, note, nearest_miss, steps } = answer;
+    let Answer { target, verdict, reason, rule, profile: _, threat_intel, note, nearest_miss, steps } = answer;
     let style = style_of(*verdict);
     let rule = rule.map(|rule| format!("  {}", Printable(&rule.to_string()))).unwrap_or_default();
     let target = Printable(target).to_string();
     let (verdict, reason) = (verdict.as_str(), reason.as_str());
-    let hints = [nearest_miss, note].into_iter().flatten();
+    let known = threat_intel.as_ref().map(|ThreatLine { action, indicator, description }| {
+        format!("threat intelligence, {action}: {indicator}, {description}")
+    });
+    let denied_by_it = answer.reason == Reason::ThreatIntel;
+    let hints = [&known, nearest_miss, note].into_iter().flatten();
     if let Some(steps) = steps {
         printer.line(format_args!("{style}{verdict:<5}{style:#}  {STRONG}{target}{STRONG:#}  {reason}{rule}"))?;
-        print_steps(steps, printer)?;
+        if denied_by_it {
+            printer.line("        threat intelligence comes first: no rule was looked at")?;
+        } else {
+            print_steps(steps, printer)?;
+        }
         for hint in hints {
             printer.line(format_args!("  {STRONG}=>{STRONG:#} {}", Printable(hint)))?;
         }

@@ -3,13 +3,16 @@
 //! A file a subcommand; [`output`] is the only printer, and `anyhow` is used nowhere else in the program.
 
 mod allowlist;
+mod annotation;
 mod args;
 mod banner;
 mod check;
 mod completions;
+mod convert;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod handover;
+mod lint;
 mod output;
 mod portfile;
 mod ready;
@@ -36,6 +39,8 @@ enum Exit {
     Clean,
     Usage,
     Denied,
+    /// `convert` wrote less than there was.
+    Lossy,
     Failed,
     /// What `run` was told to pass on, or found itself.
     Child(u8),
@@ -46,7 +51,7 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Clean => 0,
             Exit::Usage => 2,
-            Exit::Denied => 3,
+            Exit::Denied | Exit::Lossy => 3,
             Exit::Failed => 4,
             Exit::Child(code) => code,
         })
@@ -62,7 +67,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  clean
   2  the command line or the configuration is wrong
-  3  the policy denied something (check; run, with a command that succeeded)
+  3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint), or a format has no
+     words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
 
@@ -73,6 +79,8 @@ Examples:
   egret run -- make test                            one command, and a report of what it was denied
   egret check https://login.windows.net             what would the policy say?
   egret check --explain https://example.com         and why?
+  egret lint policy.json                            what is wrong with a policy?
+  egret convert --to bicep policy.json              the same policy in another format
   egret allowlist show ase                          what the default policy allows";
 
 /// An Azure Firewall for laptops and CI.
@@ -92,7 +100,9 @@ enum Command {
     Serve(Box<serve::Args>),
     Run(Box<run::Args>),
     Check(Box<check::Args>),
+    Lint(Box<lint::Args>),
     Allowlist(allowlist::Args),
+    Convert(Box<convert::Args>),
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
     Schema(schema::Args),
@@ -117,7 +127,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(*args, &mut printer),
         Command::Run(args) => run::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
+        Command::Lint(args) => lint::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
+        Command::Convert(args) => convert::run(*args, &mut printer),
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),

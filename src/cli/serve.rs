@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Args { policy, proxy, port_file, admin_port_file, quiet } = args;
     let overrides = proxy.over(policy.into_overrides());
     let cwd_default = true;
-    let Loaded { mut config, warnings, texts: _, files, admin_is_default, digest } =
+    let Loaded { mut config, warnings, infos: _, read: _, texts: _, files, admin_is_default, digest } =
         config::load(&overrides, cwd_default)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     if admin_port_file.is_some() && config.admin.is_none() {
@@ -278,7 +278,7 @@ pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {
 }
 
 pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
-    let LogConfig { sinks, on_error } = log;
+    let LogConfig { sinks, on_error, categories, fat_flow_every } = log;
     TelemetryConfig {
         sinks: sinks.iter().map(sink).collect(),
         run: RunId::random(),
@@ -288,6 +288,8 @@ pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> Telemetry
             OnLogError::Refuse => OnError::Refuse,
         },
         resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
+        categories: *categories,
+        fat_flow_every: *fat_flow_every,
         tally: None,
     }
 }

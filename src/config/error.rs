@@ -3,10 +3,15 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::azure::json::{self, Node};
+use crate::azure::shape::{self, Format};
 use crate::flow::Profile;
 use crate::policy::Spot;
+
+use super::paths::Keys;
+use super::words;
 
 /// Errors beyond this many are counted, not kept: a file that is not a configuration at all has millions.
 const KEPT: usize = 200;
@@ -23,13 +28,17 @@ pub(super) struct Source {
     name: String,
     text: String,
     lines: Vec<usize>,
+    /// The tree of a JSON file, when first asked for a path in it.
+    documents: OnceLock<Vec<Node>>,
+    /// The same of a TOML file.
+    keys: OnceLock<Keys>,
 }
 
 impl Source {
     pub(super) fn new(number: u32, name: String, text: String) -> Arc<Source> {
         let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Arc::new(Source { number, name, text, lines })
+        Arc::new(Source { number, name, text, lines, documents: OnceLock::new(), keys: OnceLock::new() })
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -47,6 +56,28 @@ impl Source {
     /// The number of the line in which a byte stands, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= at).max(1)
+    }
+
+    /// What belongs to a place: the header of a TOML table stands for the lines below it.
+    fn extent(&self, span: &Range<usize>) -> Range<usize> {
+        let text = self.text.as_str();
+        let is_header =
+            text.get(span.start..).is_some_and(|text| text.starts_with("[[")) && !text[span.clone()].contains('\n');
+        match span {
+            Range { start: 0, end: 0 } => 0..text.len(),
+            span if is_header => span.start..text[span.end..].find("\n[").map_or(text.len(), |end| span.end + end),
+            span => span.clone(),
+        }
+    }
+
+    /// What the place is called in the file's tree.
+    pub(super) fn path(&self, span: &Range<usize>) -> Option<String> {
+        if shape::detect(&self.text, &self.name) != Format::Json {
+            let keys = self.keys.get_or_init(|| Keys::of_toml(&self.text));
+            return keys.at(span).map(str::to_owned);
+        }
+        let documents = self.documents.get_or_init(|| json::parse(&self.text, self.number).unwrap_or_default());
+        json::path_of(documents, Spot::new(self.number, span.clone()))
     }
 
     fn position(&self, span: &Range<usize>, key: &str) -> Position {
@@ -89,6 +120,31 @@ impl Texts {
         let source = self.0.get(spot.file()? as usize)?;
         let position = source.position(&spot.span()?, "");
         Some((source.name(), position.line, position.column))
+    }
+
+    pub(super) fn place(&self, spot: Spot) -> Option<Place> {
+        let source = Arc::clone(self.0.get(spot.file()? as usize)?);
+        Some(Place::File { source, span: spot.span()?, key: String::new() })
+    }
+
+    /// What to say about a place, as an error of reading says it: of the first of `words` that is written there, or
+    /// of the place as a whole. A spot without any length at a file's beginning is the whole file.
+    pub fn say(&self, spot: Spot, words: &[String], what: &str, mend: Option<&str>) -> Option<ConfigError> {
+        let source = self.0.get(spot.file()? as usize)?;
+        let span = spot.span()?;
+        let within = source.extent(&span);
+        let text = source.text.get(within.clone())?;
+        let word = words::find(text, words).map(|word| within.start + word.start..within.start + word.end);
+        let span = word.unwrap_or(span);
+        let key = source.path(&span).unwrap_or_default();
+        let place = Place::File { source: Arc::clone(source), span, key };
+        let problem = Problem::new(what).maybe_mend(mend.map(str::to_owned));
+        Some(ConfigError::new(&place, problem))
+    }
+
+    /// Where it stands in the file's tree: `$.resources[2].name` in JSON, `rule_collection_group[0].name` in TOML.
+    pub fn path(&self, spot: Spot) -> Option<String> {
+        self.0.get(spot.file()? as usize)?.path(&spot.span()?)
     }
 
     /// The whole text of the file.
@@ -174,9 +230,15 @@ macro_rules! problem_from {
     };
 }
 
+impl From<crate::policy::PatternError> for Problem {
+    fn from(error: crate::policy::PatternError) -> Problem {
+        let star = matches!(error, crate::policy::PatternError::StarPosition { .. });
+        Problem::new(error.to_string()).check(star.then_some("unsupported-wildcard"))
+    }
+}
+
 problem_from!(
     crate::policy::AddressError,
-    crate::policy::PatternError,
     crate::policy::PriorityError,
     crate::flow::PortError,
     super::target::TargetError
@@ -224,6 +286,23 @@ impl ConfigError {
     }
 }
 
+impl Position {
+    /// How many characters of the line it is about.
+    pub fn width(&self) -> usize {
+        self.marked
+    }
+
+    /// The line, or what of a long one is near, and marks below what it is about.
+    pub fn excerpt(&self) -> String {
+        let Position { line, column: _, key: _, text: _, snippet, indent, marked } = self;
+        let gutter = line.to_string().len();
+        // Tabs stay tabs under themselves, so that the marks stand where the text does.
+        let pad: String = snippet.chars().take(*indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let snippet = snippet.replace(|c: char| c.is_control() && c != '\t', " ");
+        format!("  {line} | {snippet}\n  {:gutter$} | {pad}{}", "", "^".repeat(*marked))
+    }
+}
+
 impl ConfigError {
     /// For a warning: without the line that it is about.
     pub fn one_line(&self) -> String {
@@ -247,16 +326,13 @@ pub(super) fn shortened(what: String, longest: usize) -> String {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ConfigError { origin, position, what, mend, check: _ } = self;
-        let Some(Position { line, column, key, text: _, snippet, indent, marked }) = position else {
+        let Some(position) = position else {
             write!(f, "{origin}: {what}")?;
             return mend.iter().try_for_each(|mend| write!(f, "\n  = mend: {mend}"));
         };
+        let Position { line, column, key, .. } = position;
         let gutter = line.to_string().len();
-        // Tabs stay tabs under themselves, so that the marks stand where the text does.
-        let pad: String = snippet.chars().take(*indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        writeln!(f, "{origin}:{line}:{column}: {what}")?;
-        writeln!(f, "  {line} | {}", snippet.replace(|c: char| c.is_control() && c != '\t', " "))?;
-        write!(f, "  {:gutter$} | {pad}{}", "", "^".repeat(*marked))?;
+        write!(f, "{origin}:{line}:{column}: {what}\n{}", position.excerpt())?;
         if !key.is_empty() {
             write!(f, "\n  {:gutter$} = key: {key}", "")?;
         }
@@ -288,6 +364,15 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
+/// All that was found while reading, nothing of it decided.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub errors: Vec<ConfigError>,
+    pub doubts: Vec<ConfigError>,
+    pub warnings: Vec<ConfigError>,
+    pub infos: Vec<ConfigError>,
+}
+
 /// What was found while reading. Reading goes on after an error, so that all of them are told.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -296,6 +381,14 @@ pub(super) struct Findings {
     /// Errors under the profile `strict`, warnings under `azure`.
     doubts: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
+    infos: Vec<ConfigError>,
+}
+
+/// What was said of files in which nothing is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    pub warnings: Vec<ConfigError>,
+    pub infos: Vec<ConfigError>,
 }
 
 impl Findings {
@@ -319,6 +412,19 @@ impl Findings {
         }
     }
 
+    /// Nothing is the matter, and who asks for everything is told.
+    pub(super) fn info(&mut self, place: &Place, what: impl Into<Problem>) {
+        if self.infos.len() < KEPT {
+            self.infos.push(ConfigError::new(place, what));
+        }
+    }
+
+    /// What was only worth a warning turns out to be why nothing is left; answers whether there was any.
+    pub(super) fn raise(&mut self) -> bool {
+        self.errors.append(&mut self.warnings);
+        !self.errors.is_empty()
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.errors.is_empty()
     }
@@ -332,11 +438,17 @@ impl Findings {
         }
     }
 
-    /// The warnings, where nothing was wrong in these `files`.
-    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Vec<ConfigError>, ConfigErrors> {
-        let Findings { mut errors, more, doubts: _, warnings } = self;
+    /// Everything, for who wants to know it all.
+    pub(super) fn into_parts(self) -> Parts {
+        let Findings { errors, more: _, doubts, warnings, infos } = self;
+        Parts { errors, doubts, warnings, infos }
+    }
+
+    /// The warnings and the rest, where nothing was wrong in these `files`.
+    pub(super) fn finish(self, files: &[PathBuf]) -> Result<Remarks, ConfigErrors> {
+        let Findings { mut errors, more, doubts: _, warnings, infos } = self;
         if errors.is_empty() {
-            return Ok(warnings);
+            return Ok(Remarks { warnings, infos });
         }
         let mut origins: Vec<String> = Vec::new();
         for error in &errors {

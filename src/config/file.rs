@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
-use crate::policy::{ApplicationRule, PolicySettings, RuleCollectionGroup};
+use crate::azure::shape::{self, Format};
+use crate::policy::{ApplicationRule, PolicySettings, RuleCollectionGroup, Spot};
 
 use super::error::{Findings, Place, Placed, Problem, Source};
 use super::reader::{self, Section};
@@ -18,8 +19,18 @@ pub(super) struct File {
     pub rules: FileRules,
     pub settings: Settings,
     pub without: Vec<Placed<String>>,
+    pub inputs: TemplateInputs,
     /// The sections and options that mean nothing in a file that is only used as a policy.
     pub beside_rules: Vec<Placed<String>>,
+}
+
+/// What templates among the policies are given.
+#[derive(Debug, Default)]
+pub(super) struct TemplateInputs {
+    /// Files, relative to this one.
+    pub parameters: Vec<Placed<String>>,
+    /// `NAME=VALUE`
+    pub set: Vec<Placed<String>>,
 }
 
 /// The part of a file that decides.
@@ -34,12 +45,15 @@ pub(super) struct FileRules {
     pub infrastructure: Option<ApplicationRule>,
     /// `[settings]`
     pub policy_settings: PolicySettings,
+    /// From `[settings]` on, or the whole file.
+    pub at: Spot,
 }
 
 impl FileRules {
     /// True where it says nothing about what is allowed.
     pub(super) fn is_silent(&self) -> bool {
-        let FileRules { name: _, base_policy, policy, shorthand, groups, infrastructure: _, policy_settings: _ } = self;
+        let FileRules { name: _, base_policy, policy, shorthand, groups, infrastructure: _, policy_settings: _, at: _ } =
+            self;
         base_policy.is_none() && policy.is_none() && shorthand.is_empty() && groups.is_empty()
     }
 }
@@ -59,7 +73,8 @@ const RULE_KEYS: &[&str] = &[
 
 /// Reads one file, reporting everything that is wrong with it.
 pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut Findings) -> File {
-    if let Some(problem) = other_format(source.text()) {
+    if shape::detect(source.text(), source.name()) == Format::Json {
+        let problem = Problem::new("this is JSON, not TOML").mend("name a policy in JSON by --policy, or by `policy`");
         findings.error(&Place::File { source: Arc::clone(source), span: 0..0, key: String::new() }, problem);
         return File::default();
     }
@@ -69,9 +84,10 @@ pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut F
     };
     let root = Section::root(source, &table, findings);
     File {
-        rules: read_rules(&root, catalogue, findings),
+        rules: FileRules { at: policy_spot(source, &root), ..read_rules(&root, catalogue, findings) },
         settings: Settings::of_file(&root, findings),
         without: root.items("without"),
+        inputs: TemplateInputs { parameters: root.items("parameters"), set: root.items("set") },
         beside_rules: beside_rules(&root),
     }
 }
@@ -87,20 +103,20 @@ fn read_rules(root: &Section, catalogue: &Catalogue, findings: &mut Findings) ->
         groups: rules::read(root, catalogue, findings),
         infrastructure: infrastructure.map(|section| rules::infrastructure(&section, findings)),
         policy_settings: settings_table::read(root, findings),
+        at: Spot::nowhere(),
+    }
+}
+
+fn policy_spot(source: &Source, root: &Section) -> Spot {
+    match root.place_of_key("settings") {
+        Place::File { span, .. } if root.has("settings") => Spot::new(source.number(), span.start..source.text().len()),
+        _ => root.spot(),
     }
 }
 
 fn beside_rules(root: &Section) -> Vec<Placed<String>> {
     let keys = root.keys().filter(|key| !RULE_KEYS.contains(key));
     keys.map(|key| Placed { value: key.to_owned(), place: root.place_of_key(key) }).collect()
-}
-
-/// A TOML file cannot begin with a brace, nor with a bracket around one.
-fn other_format(text: &str) -> Option<Problem> {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    let in_list = text.strip_prefix('[').map(str::trim_start);
-    let json = text.starts_with('{') || in_list.is_some_and(|text| text.starts_with('{'));
-    json.then(|| Problem::new("policies in JSON are not supported by this version").mend("write the rules in TOML"))
 }
 
 #[cfg(test)]

@@ -8,17 +8,24 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::allowlist::{self, Builtin, Catalogue};
+use crate::azure::json::Node;
+use crate::azure::read::{FoundKind, Read as AzureRead, ReadSummary};
+use crate::azure::shape::{self, Format, NotText};
 use crate::policy::{
-    ApplicationRule, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Spot,
+    ApplicationRule, Feed, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Switches,
+    ThreatIntel,
 };
 
-use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Problem, Source, Texts};
-use super::file::{self, File, FileRules};
+use super::azure::{self, AzureFiles, AzureReference, OpenLink};
+use super::catalogue::{self, CatalogueSettings, TagFile};
+use super::error::{ConfigError, ConfigErrors, Findings, Parts, Place, Placed, Problem, Remarks, Source, Texts};
+use super::file::{self, File, FileRules, TemplateInputs};
 use super::honoured::Honoured;
 use super::options::nearest;
 use super::resolved::{Config, Credentials, PolicySource, SourceOrigin};
 use super::settings::{ResolvedSettings, Settings, many};
 use super::shorthand::Shorthand;
+use super::threat::{FeedReader, ThreatSettings};
 use super::values::{self, ServiceEndpoints};
 
 /// What a configuration is loaded for. What nobody says depends on it.
@@ -59,6 +66,7 @@ pub struct Overrides {
     /// `--log-format`: for the sinks of `--log`; without any, for all.
     pub log_format: Option<String>,
     pub log_on_error: Option<String>,
+    pub log_categories: Vec<String>,
     pub listen: Vec<String>,
     pub profile: Option<String>,
     pub private_addresses: Option<String>,
@@ -89,6 +97,10 @@ pub struct Overrides {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<ConfigError>,
+    /// What is read, not emulated, and the like: for who asks for everything.
+    pub infos: Vec<ConfigError>,
+    /// How much of Azure's shapes was read.
+    pub read: ReadSummary,
     /// The files in which rules stand.
     pub texts: Texts,
     /// Every file that was read: a change in one is a reason to load again.
@@ -103,6 +115,12 @@ pub struct Loaded {
 const DEFAULT_FILE: &str = "egret.toml";
 /// A file larger than this is no configuration.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// A feed of threat intelligence has lines by the million.
+const MAX_FEED: u64 = 256 * 1024 * 1024;
+/// A file in one of Azure's shapes larger than this is no policy: a group has 2 MB at most, a policy ninety of them.
+const MAX_AZURE_FILE: u64 = 32 * 1024 * 1024;
+/// Templates that link to templates, as often as that.
+const MAX_LINK_ROUNDS: usize = 16;
 
 /// Loads what flags and files say. With `cwd_default`, `egret.toml` of the current folder is read if it is there
 /// and `--config` names no other.
@@ -110,22 +128,42 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// Everything that is wrong, in all the files.
 pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigErrors> {
-    let mut loader = Loader::default();
-    let path = match &overrides.config {
-        Some(path) => Some(path.clone()),
-        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
-    };
-    let main = match &path {
-        Some(path) => loader.read_file(path, &Place::Flag("--config")).unwrap_or_default(),
-        None => File::default(),
-    };
-    let File { rules, settings, without, beside_rules: _ } = main;
-    let flags = Settings::of_flags(overrides, &mut loader.findings);
-    let settings = flags.over(settings);
-    loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
-    loader.add_main(rules, overrides, path);
-    loader.report_unused_parts();
+    let (loader, settings) = Loader::read(overrides, cwd_default);
     loader.finish(settings)
+}
+
+/// What can be said of files, all of which may not be readable.
+#[derive(Debug)]
+pub struct Survey {
+    /// What could be read.
+    pub rules: RuleSet,
+    /// What the rules were made from, in order.
+    pub sources: Vec<PolicySource>,
+    pub errors: Vec<ConfigError>,
+    /// Errors under the profile `strict`, warnings under `azure`.
+    pub doubts: Vec<ConfigError>,
+    pub warnings: Vec<ConfigError>,
+    /// What is read, not emulated, and the like.
+    pub infos: Vec<ConfigError>,
+    pub texts: Texts,
+    /// What the rules are to be compiled with.
+    pub switches: Switches,
+}
+
+/// As [`load`], and nothing that is wrong keeps the rest from being looked at.
+pub fn survey(overrides: &Overrides, cwd_default: bool) -> Survey {
+    let (mut loader, mut settings) = Loader::read(overrides, cwd_default);
+    let (sources, policies): (Vec<_>, Vec<_>) = loader.settle_parts().into_iter().unzip();
+    let threat_settings = std::mem::take(&mut settings.threat_intel);
+    let feed = loader.read_feeds(&threat_settings);
+    let texts = Texts(loader.texts.clone());
+    let threat_intel = threat_settings.resolve(&policies, feed, &texts, &mut loader.findings);
+    let rules = loader.rule_set(policies, threat_intel, &settings);
+    let Parts { errors, doubts, warnings, infos } = loader.findings.into_parts();
+    // What is wrong with a proxy's settings is no matter of its policy.
+    let resolved = settings.resolve(&mut Findings::default());
+    let switches = Switches { private: resolved.private_addresses, dnat_deny: resolved.gateway.dnat_deny };
+    Survey { rules, sources, errors, doubts, warnings, infos, texts, switches }
 }
 
 /// Collects policies in the order of their precedence.
@@ -142,13 +180,46 @@ struct Loader {
     without: Vec<Placed<String>>,
     /// For each of `without`, whether a policy had that part; else why not.
     parts_found: Vec<Result<(), String>>,
-    policies: Vec<PolicyRules>,
-    sources: Vec<PolicySource>,
+    parts: Vec<Part>,
+    azure: AzureFiles,
+    read: ReadSummary,
     infrastructure: Vec<ApplicationRule>,
     service_endpoints: Vec<ServiceEndpoint>,
 }
 
+/// What takes part, in the order of precedence.
+enum Part {
+    Ready(Box<(PolicySource, PolicyRules)>),
+    /// Of Azure's files all are read together, when all are known.
+    Azure(AzureReference),
+}
+
 impl Loader {
+    /// Reads what flags and files say.
+    fn read(overrides: &Overrides, cwd_default: bool) -> (Loader, Settings) {
+        let mut loader = Loader::default();
+        let path = match &overrides.config {
+            Some(path) => Some(path.clone()),
+            None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
+        };
+        let main = match &path {
+            Some(path) => loader.read_main(path, overrides).unwrap_or_default(),
+            None => {
+                let said = CatalogueSettings::of_flags(overrides, &mut loader.findings);
+                loader.read_catalogue(said);
+                File::default()
+            }
+        };
+        let File { rules, settings, without, inputs, beside_rules: _ } = main;
+        let flags = Settings::of_flags(overrides, &mut loader.findings);
+        let settings = flags.over(settings);
+        loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
+        loader.add_main(rules, overrides, path.clone());
+        loader.add_inputs(inputs, overrides, path.as_deref());
+        loader.report_unused_parts();
+        (loader, settings)
+    }
+
     fn add_main(&mut self, mut rules: FileRules, overrides: &Overrides, path: Option<PathBuf>) {
         let unused = Err("no built-in policy is in use".to_owned());
         self.parts_found = vec![unused; self.without.len()];
@@ -176,31 +247,45 @@ impl Loader {
         }
         let summary = vec![format!("{} allowed or denied by name", shorthand.len())];
         let origin = path.map_or(SourceOrigin::CommandLine, SourceOrigin::File);
-        self.sources.push(PolicySource { name: "local".to_owned(), origin, summary });
-        self.policies.push(PolicyRules {
-            name: "local".to_owned(),
-            groups: vec![shorthand.into_group()],
-            ..PolicyRules::default()
-        });
+        let source = PolicySource { name: "local".to_owned(), origin, summary };
+        let groups = vec![shorthand.into_group()];
+        let rules = PolicyRules { name: "local".to_owned(), groups, ..PolicyRules::default() };
+        self.parts.push(Part::Ready(Box::new((source, rules))));
     }
 
     /// A file's parent, then its own rules, then the policies that it lists.
     fn add_rules(&mut self, rules: FileRules, path: Option<&Path>) {
-        let FileRules { name, base_policy, policy, shorthand, mut groups, infrastructure, policy_settings: settings } =
-            rules;
+        let FileRules {
+            name,
+            base_policy,
+            policy,
+            shorthand,
+            mut groups,
+            infrastructure,
+            policy_settings: settings,
+            at,
+        } = rules;
         let folder = path.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let mut settings = settings;
+        let says = !(groups.is_empty() && shorthand.is_empty() && settings == PolicySettings::default());
         if let Some(base) = base_policy {
+            let before = self.parts.len();
             self.add_reference(&base, &folder, Twice::Shared);
+            // A parent in Azure's shapes gets its name when all is read: with that it is one policy when exported.
+            if let Some(Part::Ready(ready)) = self.parts.get(before..).and_then(<[_]>::last) {
+                let parent = Some(ready.1.name.clone()).filter(|name| !name.is_empty());
+                settings.base_policy = settings.base_policy.or(parent);
+            }
         }
         if !shorthand.is_empty() {
             groups.insert(0, shorthand.into_group());
         }
-        let says = !groups.is_empty() || settings != PolicySettings::default();
         if let (Some(path), true) = (path, says) {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
-            self.sources.push(PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary });
-            self.policies.push(PolicyRules { name, groups, settings, at: Spot::nowhere() });
+            let source = PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary };
+            let rules = PolicyRules { name, groups, settings, at };
+            self.parts.push(Part::Ready(Box::new((source, rules))));
         }
         self.infrastructure.extend(infrastructure);
         for reference in policy.unwrap_or_default() {
@@ -215,7 +300,7 @@ impl Loader {
     /// A policy by its built-in name or its file.
     fn add_reference(&mut self, reference: &Placed<String>, folder: &Path, twice: Twice) {
         let Placed { value: name, place } = reference;
-        let path = values::join(folder, name);
+        let (path, chosen) = named_file(folder, name);
         let builtin = allowlist::builtin(name);
         if builtin.is_none() && !path.exists() {
             self.files.push(path);
@@ -229,6 +314,7 @@ impl Loader {
         }
         // By what it stands for: `ase` is an edition that has a name of its own.
         let id = builtin.as_ref().map_or_else(|| canonical(&path), |builtin| PathBuf::from(&builtin.rules.name));
+        let id = chosen.as_ref().map_or(id.clone(), |chosen| PathBuf::from(format!("{}#{chosen}", id.display())));
         if builtin.is_none() && self.open.contains(&id) {
             let problem = Problem::new(format!("`{name}` leads back to itself")).mend("leave it out");
             return self.findings.error(place, problem);
@@ -243,13 +329,27 @@ impl Loader {
         self.done.push(id.clone());
         match builtin {
             Some(_) => self.add_builtin(name, SourceOrigin::Builtin, place),
-            None => self.add_file(&path, id, place),
+            None => self.add_file(&path, id, chosen, place),
         }
     }
 
-    fn add_file(&mut self, path: &Path, id: PathBuf, place: &Place) {
-        let Some(File { rules, settings: _, without: _, beside_rules }) = self.read_file(path, place) else {
-            return;
+    fn add_file(&mut self, path: &Path, id: PathBuf, chosen: Option<String>, place: &Place) {
+        let known = self.azure.find(path);
+        let file = match known {
+            Some(file) => Some(PolicyFile::Azure(file)),
+            None => self.read_policy_file(path, place),
+        };
+        let File { rules, settings: _, without: _, inputs: _, beside_rules } = match file {
+            Some(PolicyFile::Azure(file)) => {
+                let reference = AzureReference { file, name: chosen, place: place.clone() };
+                return self.parts.push(Part::Azure(reference));
+            }
+            Some(PolicyFile::Egret(_)) if chosen.is_some() => {
+                let what = format!("`{}` is TOML, and holds one policy", path.display());
+                return self.findings.error(place, Problem::new(what).mend("leave out what stands behind the #"));
+            }
+            Some(PolicyFile::Egret(file)) => *file,
+            None => return,
         };
         for Placed { value, place } in beside_rules {
             self.findings.warn(&place, Problem::new(format!("`{value}` is left aside: this file is used as a policy")));
@@ -274,14 +374,151 @@ impl Loader {
         let summary =
             lists.iter().map(|list| format!("{} ({}), {} entries", list.title, list.date, list.entries.len()));
         let name = rules.name.clone();
-        self.sources.push(PolicySource { name, origin, summary: summary.collect() });
-        self.policies.push(rules);
+        let source = PolicySource { name, origin, summary: summary.collect() };
+        self.parts.push(Part::Ready(Box::new((source, rules))));
         // Two editions of one list share their endpoints.
         service_endpoints.into_iter().for_each(|endpoint| {
             if !self.service_endpoints.contains(&endpoint) {
                 self.service_endpoints.push(endpoint);
             }
         });
+    }
+
+    /// A file of rules in either language. What is in a third is reported with what turns it into one of these.
+    fn read_policy_file(&mut self, path: &Path, place: &Place) -> Option<PolicyFile> {
+        let text = self.read_text(path, place, MAX_AZURE_FILE)?;
+        let source = self.register(path, text)?;
+        // Lists of lists look like TOML.
+        let named_json = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("json"));
+        let is_json = |format| format == Format::Json || (format == Format::Toml && named_json);
+        match shape::detect(source.text(), &path.to_string_lossy()) {
+            format if is_json(format) => {
+                Some(PolicyFile::Azure(self.azure.add(path.to_owned(), source, &mut self.findings)))
+            }
+            Format::Toml if source.text().len() as u64 > MAX_FILE => {
+                let what = format!("cannot read `{}`: it is larger than 16 MiB", path.display());
+                self.findings.error(place, Problem::new(what));
+                None
+            }
+            Format::Toml => {
+                let file = file::read(&source, &self.catalogue, &mut self.findings);
+                Some(PolicyFile::Egret(Box::new(file)))
+            }
+            other => {
+                let refusal = other.refusal(&path.to_string_lossy())?;
+                let what = format!("this is {}", refusal.what);
+                self.findings.error(&azure::at_start(&source), Problem::new(what).mend(refusal.mend));
+                None
+            }
+        }
+    }
+
+    /// What templates are given: the file's own first, so that flags win.
+    fn add_inputs(&mut self, inputs: TemplateInputs, overrides: &Overrides, path: Option<&Path>) {
+        let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
+        let TemplateInputs { parameters, set } = inputs;
+        let of_file = parameters.iter().map(|name| (values::join(folder, &name.value), &name.place));
+        let of_flags = many("--parameters", &overrides.parameters);
+        let of_flags = of_flags.iter().map(|name| (PathBuf::from(&name.value), &name.place));
+        for (path, place) in of_file.chain(of_flags) {
+            let Some(text) = self.read_text(&path, place, MAX_AZURE_FILE) else { continue };
+            if let Some(source) = self.register(&path, text) {
+                self.azure.add_parameters(&source, &mut self.findings);
+            }
+        }
+        self.azure.add_set(&set, &mut self.findings);
+        self.azure.add_set(&many("--set", &overrides.set), &mut self.findings);
+        if self.azure.is_empty() && self.findings.is_clean() {
+            let given: Vec<Placed<String>> =
+                parameters.into_iter().chain(many("--parameters", &overrides.parameters)).collect();
+            self.azure.refuse_inputs(&given, &mut self.findings);
+        }
+    }
+
+    /// Reads Azure's files, all together, and puts their policies where they were asked for.
+    fn settle_parts(&mut self) -> Vec<(PolicySource, PolicyRules)> {
+        let parts = std::mem::take(&mut self.parts);
+        let read = if self.azure.is_empty() { AzureRead::default() } else { self.read_azure() };
+        let (mut taken, mut ready, mut first) = (Vec::new(), Vec::new(), None);
+        for part in parts {
+            match part {
+                Part::Ready(part) => ready.push(*part),
+                Part::Azure(reference) => {
+                    let shown = self.azure.path(reference.file).display().to_string();
+                    for at in azure::lineage(&read, &reference, &shown, &mut self.findings) {
+                        if !taken.contains(&at) {
+                            taken.push(at);
+                            ready.push(self.part_of(&read, at));
+                        }
+                    }
+                    first.get_or_insert(reference);
+                }
+            }
+        }
+        if let (Some(reference), true, true) = (first, taken.is_empty(), self.findings.is_clean()) {
+            self.report_no_policy(&read, &reference, ready.is_empty());
+        }
+        self.read = read.summary;
+        ready
+    }
+
+    fn part_of(&self, read: &AzureRead, at: usize) -> (PolicySource, PolicyRules) {
+        let policy = &read.policies[at];
+        let path = self.azure.path(policy.set);
+        let name = if policy.label.is_empty() { stem(path) } else { policy.label.clone() };
+        let source = PolicySource {
+            name: name.clone(),
+            origin: SourceOrigin::File(path.to_owned()),
+            summary: vec![azure::summary(policy)],
+        };
+        let mut rules = policy.rules.clone();
+        if policy.kind != FoundKind::Classic {
+            rules.name = name;
+        }
+        (source, rules)
+    }
+
+    fn report_no_policy(&mut self, read: &AzureRead, reference: &AzureReference, alone: bool) {
+        let AzureReference { file: _, name: _, place } = reference;
+        let held = read.summary.surroundings();
+        if alone && held.is_none() && self.findings.raise() {
+            return;
+        }
+        let what = format!("there is no firewall policy: the files hold {}", held.as_deref().unwrap_or("nothing"));
+        match alone {
+            true => self.findings.error(place, Problem::new(what).mend("give the file with the policy too")),
+            false => self.findings.warn(place, Problem::new(what)),
+        }
+    }
+
+    /// Templates may link to files that link to others.
+    fn read_azure(&mut self) -> AzureRead {
+        for _ in 0..MAX_LINK_ROUNDS {
+            let links = self.azure.open_links();
+            if links.is_empty() {
+                break;
+            }
+            for link in links {
+                let documents = self.linked_documents(&link);
+                self.azure.follow(link, documents);
+            }
+        }
+        self.azure.read(&self.catalogue, &mut self.findings, &self.texts)
+    }
+
+    /// What lies beside the template that links to it, else a file that was given and has such a name.
+    fn linked_documents(&mut self, link: &OpenLink) -> Arc<[Node]> {
+        let from = self.texts.get(link.from as usize).map(|source| PathBuf::from(source.name())).unwrap_or_default();
+        let folder = from.parent().unwrap_or(Path::new(""));
+        let found = azure::beside(&link.to).into_iter().map(|part| folder.join(part)).find(|path| path.is_file());
+        match found {
+            Some(path) if self.azure.find(&path).is_none() => {
+                let source = self.read_text(&path, &Place::Flag("--policy"), MAX_AZURE_FILE);
+                let source = source.and_then(|text| self.register(&path, text));
+                source.map(|source| azure::parse(&source, &mut self.findings)).unwrap_or_default().into()
+            }
+            _ => self.azure.named_like(link).unwrap_or_else(|| Arc::from([])),
+        }
     }
 
     /// Only where nothing else is wrong: a policy that could not be read may be the one that was meant.
@@ -298,37 +535,74 @@ impl Loader {
         }
     }
 
-    fn finish(mut self, settings: Settings) -> Result<Loaded, ConfigErrors> {
+    fn finish(mut self, mut settings: Settings) -> Result<Loaded, ConfigErrors> {
+        let (sources, policies): (Vec<_>, Vec<_>) = self.settle_parts().into_iter().unzip();
         let credentials = settings.credentials_file.as_ref().and_then(|file| self.read_credentials(file));
         let token = settings.token_file.as_ref().and_then(|file| self.read_token(file));
-        let honoured = Honoured::of(&self.policies);
+        let threat_settings = std::mem::take(&mut settings.threat_intel);
+        let feed = self.read_feeds(&threat_settings);
+        let honoured = Honoured::of(&policies);
         let settings = settings.with_secrets(credentials, token).over_policies(honoured, &mut self.findings);
-        let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
-        let service_endpoints = if auto { self.service_endpoints } else { Vec::new() };
+        let texts = Texts(self.texts.clone());
+        let threat_intel = threat_settings.resolve(&policies, feed, &texts, &mut self.findings);
+        let rules = self.rule_set(policies, threat_intel, &settings);
         let mut findings = self.findings;
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
         let ResolvedSettings { profile, private_addresses, proxy, gateway, admin, dns, log } =
             settings.resolve(&mut findings);
         findings.settle(profile);
-        let warnings = findings.finish(&self.files)?;
-        let rules = RuleSet { policies: self.policies, infrastructure: self.infrastructure, service_endpoints };
-        let sources = self.sources;
+        let Remarks { warnings, infos } = findings.finish(&self.files)?;
         let config = Config { rules, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
-        Ok(Loaded { config, warnings, texts: Texts(self.texts), files: self.files, admin_is_default, digest })
+        let (files, read) = (self.files, self.read);
+        Ok(Loaded { config, warnings, infos, read, texts, files, admin_is_default, digest })
     }
 
-    fn read_file(&mut self, path: &Path, place: &Place) -> Option<File> {
-        let text = self.read_text(path, place)?;
+    /// The main file says what tags its own rules, and those of policies, stand for.
+    fn read_main(&mut self, path: &Path, overrides: &Overrides) -> Option<File> {
+        let flags = CatalogueSettings::of_flags(overrides, &mut self.findings);
+        let source = self.read_source(path, &Place::Flag("--config"));
+        let file = source.as_ref().map(|source| CatalogueSettings::of_file(source, &mut self.findings));
+        self.read_catalogue(flags.over(file.unwrap_or_default()));
+        Some(file::read(&source?, &self.catalogue, &mut self.findings))
+    }
+
+    fn read_catalogue(&mut self, said: CatalogueSettings) {
+        let CatalogueSettings { service_tags, tags } = said;
+        if let Some(Placed { value: path, place }) = service_tags
+            && let Some(text) = self.read_text(&path, &place, MAX_FILE)
+        {
+            catalogue::read_service_tags(&path, text, &mut self.catalogue, &mut self.findings);
+        }
+        for TagFile { name, file: Placed { value: path, place } } in tags {
+            if let Some(text) = self.read_text(&path, &place, MAX_FILE) {
+                catalogue::read_tag(&name, &path, text, &mut self.catalogue, &mut self.findings);
+            }
+        }
+    }
+
+    fn rule_set(&mut self, policies: Vec<PolicyRules>, threat_intel: ThreatIntel, settings: &Settings) -> RuleSet {
+        let auto = settings.service_endpoints != Some(ServiceEndpoints::None);
+        let service_endpoints = if auto { std::mem::take(&mut self.service_endpoints) } else { Vec::new() };
+        RuleSet { policies, infrastructure: std::mem::take(&mut self.infrastructure), service_endpoints, threat_intel }
+    }
+
+    fn read_source(&mut self, path: &Path, place: &Place) -> Option<Arc<Source>> {
+        let text = self.read_text(path, place, MAX_FILE)?;
+        self.register(path, text)
+    }
+
+    /// Gives a text the number that spots in it have.
+    fn register(&mut self, path: &Path, text: String) -> Option<Arc<Source>> {
         let number = u32::try_from(self.texts.len()).ok()?;
         let source = Source::new(number, path.display().to_string(), text);
         self.texts.push(Arc::clone(&source));
-        Some(file::read(&source, &self.catalogue, &mut self.findings))
+        Some(source)
     }
 
     fn read_credentials(&mut self, file: &Placed<PathBuf>) -> Option<Credentials> {
-        let text = self.read_text(&file.value, &file.place)?;
+        let text = self.read_text(&file.value, &file.place, MAX_FILE)?;
         let line = Placed { value: text.trim_end_matches(['\r', '\n']).to_owned(), place: file.place.clone() };
         line.read(&mut self.findings, |line| {
             values::credentials(line).map_err(|_| {
@@ -339,16 +613,27 @@ impl Loader {
     }
 
     fn read_token(&mut self, file: &Placed<PathBuf>) -> Option<String> {
-        let text = self.read_text(&file.value, &file.place)?;
+        let text = self.read_text(&file.value, &file.place, MAX_FILE)?;
         let text = Placed { value: text, place: file.place.clone() };
         text.read(&mut self.findings, |text| {
             values::token(text).map_err(|_| Problem::new(format!("`{}` holds no token", file.value.display())))
         })
     }
 
-    fn read_text(&mut self, path: &Path, place: &Place) -> Option<String> {
+    fn read_feeds(&mut self, settings: &ThreatSettings) -> Feed {
+        let mut reader = FeedReader::default();
+        for Placed { value: path, place } in &settings.feeds {
+            if let Some(text) = self.read_text(path, place, MAX_FEED) {
+                reader.read(path, text, &mut self.findings);
+            }
+        }
+        reader.finish()
+    }
+
+    fn read_text(&mut self, path: &Path, place: &Place, most: u64) -> Option<String> {
         self.files.push(path.to_owned());
-        let text = read_limited(path).map_err(|why| Problem::new(format!("cannot read `{}`: {why}", path.display())));
+        let text =
+            read_limited(path, most).map_err(|why| Problem::new(format!("cannot read `{}`: {why}", path.display())));
         text.map_err(|problem| self.findings.error(place, problem)).ok()
     }
 }
@@ -364,6 +649,24 @@ fn distinct(parts: impl Iterator<Item = Placed<String>>) -> Vec<Placed<String>> 
     kept
 }
 
+/// A file of rules, as read.
+enum PolicyFile {
+    Egret(Box<File>),
+    /// By its number among Azure's.
+    Azure(usize),
+}
+
+/// `FILE` or `FILE#NAME`, where no file has that name with the `#` in it.
+fn named_file(folder: &Path, name: &str) -> (PathBuf, Option<String>) {
+    let whole = values::join(folder, name);
+    match name.rsplit_once('#') {
+        Some((file, chosen)) if !whole.exists() && !file.is_empty() && !chosen.is_empty() => {
+            (values::join(folder, file), Some(chosen.to_owned()))
+        }
+        _ => (whole, None),
+    }
+}
+
 /// What to make of a policy that takes part already.
 #[derive(PartialEq)]
 enum Twice {
@@ -372,17 +675,25 @@ enum Twice {
     Mistake,
 }
 
-fn read_limited(path: &Path) -> Result<String, String> {
+fn read_limited(path: &Path, most: u64) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| io_words(&error))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| io_words(&error))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err("it is larger than 16 MiB".to_owned());
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| io_words(&error))?;
+    if bytes.len() as u64 > most {
+        return Err(format!("it is larger than {} MiB", most >> 20));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
-        format!("line {line} is not UTF-8")
+    String::from_utf8(bytes).or_else(|error| in_other_letters(&error))
+}
+
+/// PowerShell writes UTF-16.
+fn in_other_letters(error: &std::string::FromUtf8Error) -> Result<String, String> {
+    shape::decode(error.as_bytes()).map_err(|other| match other {
+        NotText::Encoding(_) => {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+            format!("line {line} is not UTF-8")
+        }
+        archive => archive.to_string(),
     })
 }
 

@@ -4,6 +4,8 @@
 //! options into rules and settings, and resolved together with the flags. Nothing stops at the first error.
 //! May use `flow`, `policy`, `allowlist` and `azure`. Files are opened in `load` and nowhere else.
 
+mod azure;
+mod catalogue;
 mod error;
 mod file;
 mod gateway;
@@ -11,6 +13,7 @@ mod honoured;
 mod kernel;
 mod load;
 mod options;
+mod paths;
 mod reader;
 mod resolved;
 mod rules;
@@ -18,12 +21,14 @@ mod settings;
 mod settings_table;
 mod shorthand;
 mod target;
+mod threat;
 mod values;
+mod words;
 mod write;
 
 pub use error::{ConfigError, ConfigErrors, Position, Texts};
 pub use kernel::{Interface, Mark};
-pub use load::{Loaded, Overrides, Purpose, load};
+pub use load::{Loaded, Overrides, Purpose, Survey, load, survey};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};

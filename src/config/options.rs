@@ -72,11 +72,25 @@ pub const OPTIONS: &[Opt] = &[
     opt("policy", List, Optional, "Policies that take part: built-in names or files, relative to this file."),
     opt("base_policy", Text, Optional, "The parent policy, a built-in name or a file: its rules come first."),
     opt("without", List, Default("[]"), "Parts of the built-in lists to leave out, such as `linux`."),
+    opt("parameters", List, Default("[]"), "Files with the parameters of ARM templates, relative to this file."),
+    opt("set", List, Default("[]"), "What templates leave open, as `NAME=VALUE`."),
     opt(
         "service_endpoints",
         Choice(|| words(values::SERVICE_ENDPOINTS)),
         Default("\"auto\""),
         "`auto`: the service endpoints of the built-in policies in use; `none`: no service endpoint.",
+    ),
+    opt(
+        "service_tags",
+        Text,
+        Optional,
+        "A `ServiceTags_Public_….json`, relative to this file, instead of the built-in service tags.",
+    ),
+    opt(
+        "tag",
+        List,
+        Default("[]"),
+        "`NAME=FILE`: the members of an FQDN tag or web category, one a line, instead of those that are built in.",
     ),
     opt("allow", List, Default("[]"), "Targets to allow, such as `*.contoso.com:443` or `10.1.0.0/16:1433`."),
     opt("deny", List, Default("[]"), "Targets to deny, before any that is allowed."),
@@ -231,12 +245,43 @@ pub const OPTIONS: &[Opt] = &[
     opt("dns.servers", List, Optional, "Name servers; the system's where not given. Port 53 where none is given."),
     opt("dns.resolve", List, Default("[]"), "`HOST:PORT:ADDR[,ADDR]` or `HOST:ADDR`, as curl's `--resolve`."),
     opt("dns.connect_to", List, Default("[]"), "`HOST1:PORT1:HOST2:PORT2`, as curl's `--connect-to`."),
+    opt("threat_intel", Table, Optional, "Threat intelligence: what the operator says of it, beside the policies."),
+    opt(
+        "threat_intel.mode",
+        Choice(|| words(values::THREAT_MODES)),
+        Optional,
+        "`off`, `alert` or `deny`, whatever the policies say; as they say, else `alert`, where not given.",
+    ),
+    opt(
+        "threat_intel.feed",
+        List,
+        Default("[]"),
+        "Files of names, addresses and URLs that are known to be bad, one a line, relative to this file.",
+    ),
+    opt(
+        "threat_intel.allow",
+        List,
+        Default("[]"),
+        "Names and addresses that are exempt, beside those that the policies exempt.",
+    ),
     opt("log", Table, Optional, "Where flow records go."),
     opt(
         "log.on_error",
         Choice(|| words(values::ON_LOG_ERROR)),
         Default("\"serve\""),
         "While a log cannot be written: `serve` and count what is lost, or `refuse` new flows.",
+    ),
+    opt(
+        "log.categories",
+        List,
+        Optional,
+        "What `azure` and `azure-legacy` write, by the names of Azure's diagnostic settings, such as `AZFWFlowTrace`; of a format of which none is named, the usual ones.",
+    ),
+    opt(
+        "log.fat_flow_every",
+        Duration,
+        Default("\"3m\""),
+        "How often flows are looked at for `AZFWFatFlow`, which has those of 1 Mbps and more.",
     ),
     opt("log.sink", Tables, Optional, "One destination of records; standard output where none is given."),
     opt("log.sink.target", Text, Required, "`stdout` or a file, relative to this file."),
@@ -439,7 +484,7 @@ pub const OPTIONS: &[Opt] = &[
 /// Keys of Azure's that Egret does not have, and what to do instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("http_headers_to_insert", "write http_headers = [{ name = \"…\", value = \"…\" }]"),
-    ("threat_intel_mode", "write mode = \"…\" in [settings.threat_intel]"),
+    ("threat_intel_mode", "write mode = \"…\" in [threat_intel], or in [settings.threat_intel] for what a policy says"),
     ("threat_intel_whitelist", "write allowed_fqdns and allowed_addresses in [settings.threat_intel]"),
     ("dns_settings", "write [settings.dns]"),
 ];

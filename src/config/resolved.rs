@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::azure::category::Categories;
 use crate::flow::{Host, HostName, Profile};
 use crate::policy::{AddressRange, DnatDeny, PrivateAddresses, RuleSet, Switches};
 
@@ -333,6 +334,10 @@ pub struct ConnectTo {
 pub struct LogConfig {
     pub sinks: Vec<LogSink>,
     pub on_error: OnLogError,
+    /// What Azure's formats write.
+    pub categories: Categories,
+    /// How often the rates of flows are looked at, where `AZFWFatFlow` is among them.
+    pub fat_flow_every: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

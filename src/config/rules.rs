@@ -53,7 +53,7 @@ fn ip_groups(file: &Section, findings: &mut Findings) -> HashMap<String, NamedRa
         let Some(name) = names.take(&group, findings) else { continue };
         if addresses.is_empty() {
             let what = format!("the IP group `{name}` is empty: rules that name it are skipped, as Azure does");
-            findings.warn(&group.place(), Problem::new(what));
+            findings.warn(&group.place(), Problem::new(what).check(Some("empty-ip-group")));
         }
         groups.insert(name.clone(), NamedRanges { name, kind: NamedKind::IpGroup, ranges: ranges.into() });
     }
@@ -84,7 +84,8 @@ impl Names {
         }
         if !self.taken.insert(name.value.clone()) {
             let what = format!("the {} `{}` is there already", self.what, name.value);
-            findings.error(&name.place, Problem::new(what).mend("rename one of them"));
+            let problem = Problem::new(what).mend("rename one of them").check(Some("duplicate-name"));
+            findings.error(&name.place, problem);
         }
         Some(name.value)
     }
@@ -314,10 +315,10 @@ impl RuleReader<'_> {
         let mend = match nearest(name, self.catalogue.service_tag_names().into_iter()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if name.contains('.') => "a host name belongs in `destination_fqdns`".to_owned(),
-            None => "name its addresses instead".to_owned(),
+            None => "name its addresses, or give --service-tags ServiceTags_Public_….json".to_owned(),
         };
         let what = format!("`{name}` is neither an address nor a service tag that is known here: it matches nothing");
-        self.findings.doubt(&item.place, Problem::new(what).mend(mend));
+        self.findings.doubt(&item.place, Problem::new(what).mend(mend).check(Some("unknown-service-tag")));
         // Kept for who writes the policy again.
         set.insert_named(NamedRanges { name: name.to_owned(), kind: NamedKind::ServiceTag, ranges: Arc::from([]) });
     }
@@ -341,8 +342,17 @@ impl RuleReader<'_> {
         }
         let near =
             nearest(name, self.catalogue.fqdn_tag_names().into_iter()).map(|near| format!("did you mean `{near}`?"));
-        let what = format!("`{name}` is no FQDN tag that is known here: it matches nothing");
-        self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near));
+        let problem = match self.catalogue.is_azures_fqdn_tag(name) {
+            true => {
+                let what = format!("`{name}` is an FQDN tag whose members Azure does not publish: it matches nothing");
+                Problem::new(what).mend(format!("name them in a file: --tag {name}=FILE"))
+            }
+            false => {
+                let what = format!("`{name}` is no FQDN tag that is known here: it matches nothing");
+                Problem::new(what).maybe_mend(near)
+            }
+        };
+        self.findings.doubt(&item.place, problem.check(Some("unknown-fqdn-tag")));
         Some(FqdnTag { name: name.to_owned(), members: Arc::from([]) })
     }
 
@@ -358,7 +368,7 @@ impl RuleReader<'_> {
         let known = self.catalogue.web_category_names();
         let near = nearest(name, known.into_iter()).map(|near| format!("did you mean `{near}`?"));
         let what = format!("`{name}` is no web category that is known here: it matches nothing");
-        self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near));
+        self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near).check(Some("unknown-web-category")));
         WebCategory { name: name.to_owned(), members: Arc::from([]) }
     }
 
@@ -446,7 +456,8 @@ fn exact_name(text: &str) -> Result<HostName, Problem> {
     HostName::parse_typed(text).map_err(|error| {
         let problem = Problem::new(format!("`{text}` is no host name: {error}"));
         if text.contains('*') {
-            return problem.mend("a wildcard belongs in `target_fqdns` of an application rule");
+            let mend = "a wildcard belongs in `target_fqdns` of an application rule";
+            return problem.mend(mend).check(Some("wildcard-in-network-fqdn"));
         }
         problem
     })

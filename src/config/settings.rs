@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::azure::category::{Categories, Category};
 use crate::flow::Profile;
 use crate::policy::PrivateAddresses;
 
@@ -15,6 +17,7 @@ use super::resolved::{
     AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, HttpConfig, Limits, LogConfig, LogFormat,
     LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
+use super::threat::ThreatSettings;
 use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
 
 /// Settings as one origin gives them; None is what it does not speak of.
@@ -42,9 +45,12 @@ pub(super) struct Settings {
     resolve: Vec<ResolveEntry>,
     connect_to: Vec<ConnectTo>,
     on_log_error: Option<OnLogError>,
+    log_categories: Option<Vec<Placed<Category>>>,
+    fat_flow_every: Option<Duration>,
     sinks: Vec<Placed<LogSink>>,
     /// For all sinks; of flags only.
     log_format: Option<LogFormat>,
+    pub threat_intel: ThreatSettings,
 }
 
 pub(super) fn read_word<T: Copy>(text: Option<Placed<String>>, words: Words<T>, findings: &mut Findings) -> Option<T> {
@@ -74,6 +80,11 @@ fn read_placed<T>(
 ) -> Option<Placed<T>> {
     let value = text.read(findings, |text| make(text))?;
     Some(Placed { value, place: text.place })
+}
+
+fn read_categories(texts: Vec<Placed<String>>, findings: &mut Findings) -> Vec<Placed<Category>> {
+    let read = |text| read_placed(text, findings, values::log_category);
+    texts.into_iter().filter_map(read).collect()
 }
 
 fn read_listeners(texts: Vec<Placed<String>>, findings: &mut Findings) -> Vec<Placed<SocketAddr>> {
@@ -106,6 +117,9 @@ impl Settings {
         }
         if let Some(dns) = root.table("dns", findings) {
             settings.read_dns(&dns, findings);
+        }
+        if let Some(threat_intel) = root.table("threat_intel", findings) {
+            settings.threat_intel = ThreatSettings::of_file(&threat_intel, findings);
         }
         if let Some(log) = root.table("log", findings) {
             settings.read_log(&log, findings);
@@ -140,6 +154,9 @@ impl Settings {
 
     fn read_log(&mut self, log: &Section, findings: &mut Findings) {
         self.on_log_error = read_word(log.text("on_error"), values::ON_LOG_ERROR, findings);
+        self.log_categories = log.list("categories").map(|texts| read_categories(texts, findings));
+        self.fat_flow_every =
+            log.text("fat_flow_every").and_then(|text| text.read(findings, |text| values::duration(text)));
         for sink in log.tables("sink", findings) {
             let format = read_word(sink.text("format"), values::LOG_FORMATS, findings).unwrap_or(LogFormat::Auto);
             let read = |text: &str| values::log_target(text, sink.folder());
@@ -152,7 +169,8 @@ impl Settings {
     pub(super) fn of_flags(flags: &Overrides, findings: &mut Findings) -> Settings {
         let (gateway, dns_proxy) =
             (GatewaySettings::of_flags(flags, findings), DnsProxySettings::of_flags(flags, findings));
-        // The loader itself reads the first five, the gateway and the DNS proxy the last seven.
+        let threat_intel = ThreatSettings::of_flags(flags, findings);
+        // The loader itself reads the first ones, the gateway and the DNS proxy the last seven.
         let Overrides {
             purpose: _,
             config: _,
@@ -171,6 +189,7 @@ impl Settings {
             log,
             log_format,
             log_on_error,
+            log_categories,
             listen,
             profile,
             private_addresses,
@@ -214,8 +233,10 @@ impl Settings {
             resolve: read_each(&many("--resolve", resolve), findings, values::resolve_entry),
             connect_to: read_each(&many("--connect-to", connect_to), findings, values::connect_to),
             on_log_error: read_word(one("--log-on-error", log_on_error), values::ON_LOG_ERROR, findings),
+            log_categories: given(many("--log-categories", log_categories)).map(|it| read_categories(it, findings)),
             sinks,
             log_format,
+            threat_intel,
             ..Settings::default()
         }
     }
@@ -245,8 +266,11 @@ impl Settings {
             resolve: standing(self.resolve, file.resolve),
             connect_to: joined(self.connect_to, file.connect_to),
             on_log_error: self.on_log_error.or(file.on_log_error),
+            log_categories: self.log_categories.or(file.log_categories),
+            fat_flow_every: file.fat_flow_every,
             sinks: sinks(self.sinks, self.log_format, file.sinks),
             log_format: None,
+            threat_intel: self.threat_intel.over(file.threat_intel),
         }
     }
 
@@ -309,6 +333,8 @@ impl Settings {
             resolve,
             connect_to,
             on_log_error,
+            log_categories,
+            fat_flow_every,
             sinks,
             service_endpoints: _,
             listen: _,
@@ -317,6 +343,7 @@ impl Settings {
             admin: _,
             token_file: _,
             log_format: _,
+            threat_intel: _,
         } = self;
         let profile = profile.unwrap_or_default();
         let workers = workers.filter(|workers| *workers > 0).unwrap_or_else(cores);
@@ -333,6 +360,8 @@ impl Settings {
             log: LogConfig {
                 sinks: sinks.into_iter().map(|sink| sink.value).collect(),
                 on_error: on_log_error.unwrap_or_default(),
+                categories: categories(log_categories.unwrap_or_default(), findings),
+                fat_flow_every: fat_flow_every.unwrap_or(FAT_FLOW_EVERY),
             },
         }
     }
@@ -454,6 +483,18 @@ fn usual_private_addresses(profile: Profile) -> PrivateAddresses {
         Profile::Azure => PrivateAddresses::Allow,
         Profile::Strict => PrivateAddresses::Deny,
     }
+}
+
+/// As Azure's (azure-docs, enable-top-ten-and-flow-trace).
+const FAT_FLOW_EVERY: Duration = Duration::from_secs(180);
+
+/// Nobody is to wait for records that never come.
+fn categories(named: Vec<Placed<Category>>, findings: &mut Findings) -> Categories {
+    for Placed { value, place } in named.iter().filter(|named| !named.value.is_emulated()) {
+        findings.warn(place, Problem::new(format!("`{}` is not emulated: it has no records", value.name())));
+    }
+    let named: Vec<Category> = named.into_iter().map(|named| named.value).collect();
+    Categories::chosen(&named)
 }
 
 /// A format given by a flag is for the flags' own sinks, or for all where flags name no sink.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::azure::category::Category;
 use crate::flow::{Host, HostName, Profile, Protocol, parse_port};
-use crate::policy::{Action, AppProtocol, DnatDeny, IpProtocols, PrivateAddresses};
+use crate::policy::{Action, AppProtocol, DnatDeny, IpProtocols, PrivateAddresses, ThreatMode};
 
 use super::error::Problem;
 use super::options::{nearest, quoted};
@@ -58,6 +59,8 @@ pub(super) const HOSTS_WITHOUT_PORT: Words<HostWithoutPort> =
     &[("port-80", HostWithoutPort::Port80), ("any", HostWithoutPort::Any)];
 pub(super) const DNAT_DENIES: Words<DnatDeny> = &[("ignored", DnatDeny::Ignored), ("overrides", DnatDeny::Overrides)];
 pub(super) const DNS_MODES: Words<DnsMode> = &[("azure", DnsMode::Azure), ("strict", DnsMode::Strict)];
+pub(super) const THREAT_MODES: Words<ThreatMode> =
+    &[("off", ThreatMode::Off), ("alert", ThreatMode::Alert), ("deny", ThreatMode::Deny)];
 pub(super) const ON_LOG_ERROR: Words<OnLogError> = &[("serve", OnLogError::Serve), ("refuse", OnLogError::Refuse)];
 pub(super) const LOG_FORMATS: Words<LogFormat> = &[
     ("auto", LogFormat::Auto),
@@ -259,6 +262,14 @@ pub(super) fn token(text: &str) -> Result<String, Problem> {
         "" => Err(Problem::new("the token is empty")),
         token => Ok(token.to_owned()),
     }
+}
+
+/// A category of Azure's diagnostic settings. Many leave out what all of them begin with.
+pub(super) fn log_category(text: &str) -> Result<Category, Problem> {
+    pick(Category::WORDS, text).map_err(|problem| match pick(Category::WORDS, &format!("AZFW{text}")) {
+        Ok(category) => problem.mend(format!("did you mean \"{}\"?", category.name())),
+        Err(_) => problem,
+    })
 }
 
 /// `stdout` or a file, relative to `folder`.

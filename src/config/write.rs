@@ -33,7 +33,8 @@ pub struct WrittenFile {
 
 /// Writes policies as files of TOML, at least one.
 pub fn to_toml(rules: &RuleSet) -> Written {
-    let RuleSet { policies, infrastructure, service_endpoints } = rules;
+    // Threat intelligence is in the settings of the policies, or the operator's own.
+    let RuleSet { policies, infrastructure, service_endpoints, threat_intel: _ } = rules;
     let mut written = Written::default();
     let mut names = Siblings::default();
     let silent = [PolicyRules { name: "none".to_owned(), ..PolicyRules::default() }];
@@ -74,8 +75,8 @@ fn file(
         name => page.text("name", Some(name)),
     }
     page.text("base_policy", parent);
-    if groups.is_empty() && parent.is_none() && *settings == PolicySettings::default() {
-        // A file that says nothing at all would stand for the default policy.
+    if groups.is_empty() && parent.is_none() {
+        // A file that names no rule at all would stand for the default policy.
         page.raw("policy", "[]");
     }
     settings_table(settings, &mut page);

@@ -7,7 +7,7 @@ mod admin;
 mod question;
 mod reload;
 
-pub(crate) use question::{Answer, Detail, Oracle, StepLine};
+pub(crate) use question::{Answer, Detail, Oracle, RulePlace, StepLine, ThreatLine};
 pub(crate) use reload::Origin;
 
 use std::io;

@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::config::{CheckTarget, DnsConfig};
 use crate::flow::{Authority, Profile, Protocol, Reason, Verdict};
 use crate::policy::{
-    Action, Address, AnyRule, Decision, Explanation, Miss, OrderedRule, Policy, Query, RuleName, RuleSet, Step,
-    in_order,
+    Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
+    Step, ThreatMode, in_order,
 };
 
 /// Policies with more rules are walked only on demand, so that a thousand questions do not take minutes.
@@ -48,6 +48,9 @@ pub(crate) struct Answer<'a> {
     pub(crate) reason: Reason,
     pub(crate) rule: Option<RulePlace<'a>>,
     pub(crate) profile: &'static str,
+    /// What threat intelligence knows of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threat_intel: Option<ThreatLine<'a>>,
     /// What the answer depends on beyond the question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
@@ -56,6 +59,15 @@ pub(crate) struct Answer<'a> {
     pub(crate) nearest_miss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) steps: Option<Vec<StepLine<'a>>>,
+}
+
+/// An indicator that the flow meets.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ThreatLine<'a> {
+    /// `alert` or `deny`
+    pub(crate) action: &'static str,
+    pub(crate) indicator: String,
+    pub(crate) description: &'a str,
 }
 
 /// A rule by its names.
@@ -95,7 +107,7 @@ impl std::fmt::Display for RulePlace<'_> {
 
 impl<'a> From<&'a RuleName> for RulePlace<'a> {
     fn from(name: &'a RuleName) -> RulePlace<'a> {
-        let RuleName { policy, group, collection, rule } = name;
+        let RuleName { policy, group, collection, rule, .. } = name;
         RulePlace { policy, group, collection, rule }
     }
 }
@@ -134,7 +146,8 @@ struct Decided<'q> {
 
 impl<'a> Oracle<'a> {
     pub(crate) fn new(policy: &'a Policy, profile: Profile, dns: &'a DnsConfig) -> Oracle<'a> {
-        let walkable = policy.rule_names().len() <= WALKED;
+        let looked_at = policy.rule_names().len() + policy.rules().threat_intel.feed.indicators().len();
+        let walkable = looked_at <= WALKED;
         let tells_clients_apart = walkable && tells_clients_apart(policy.rules());
         let denies_addresses = !walkable || denies_addresses(policy.rules());
         Oracle { policy, profile, dns, walkable, tells_clients_apart, denies_addresses }
@@ -159,10 +172,25 @@ impl<'a> Oracle<'a> {
             reason: decision.reason,
             rule: decision.rule.map(|rule| RulePlace::from(&**self.policy.rule_name(rule))),
             profile: self.profile.as_str(),
-            note: note(walked.as_ref(), client, address_open),
+            threat_intel: self.threat(decision),
+            note: note(walked.as_ref(), client, address_open, self.may_be_known(&query, decision)),
             nearest_miss: walked.as_ref().and_then(nearest_miss),
             steps: walked.filter(|_| detail == Detail::Steps).map(step_lines),
         }
+    }
+
+    fn threat(&self, decision: Decision) -> Option<ThreatLine<'a>> {
+        let (mode, Indicator { sign, description }) = self.policy.indicator(decision.threat?)?;
+        let action = if mode == ThreatMode::Deny { "deny" } else { "alert" };
+        Some(ThreatLine { action, indicator: sign.to_string(), description })
+    }
+
+    /// An address that is not known here may be one that threat intelligence denies.
+    fn may_be_known(&self, query: &Query<'_>, decision: Decision) -> bool {
+        decision.verdict == Verdict::Allow
+            && decision.reason != Reason::ServiceEndpoint
+            && query.address == Address::Unknown
+            && self.policy.denies_known_addresses()
     }
 
     /// As the proxy does: by name first, then by the address where there is one.
@@ -207,13 +235,19 @@ fn denies_addresses(rules: &RuleSet) -> bool {
     in_order(rules).iter().any(|ordered| matches!(ordered.rule, AnyRule::Network(Action::Deny, _)))
 }
 
-fn note(walked: Option<&Explanation<'_>>, client: Option<IpAddr>, address_open: bool) -> Option<String> {
+fn note(
+    walked: Option<&Explanation<'_>>,
+    client: Option<IpAddr>,
+    address_open: bool,
+    may_be_known: bool,
+) -> Option<String> {
     let endpoint = walked.and_then(|walked| walked.endpoint);
     let endpoint = endpoint.map(|service| format!("the service endpoint {service} takes it past the firewall"));
     let source = walked.filter(|_| client.is_none()).and_then(by_source);
     let address = address_open
         .then(|| "an address-based network rule could decide otherwise; give the address with --resolve".to_owned());
-    let notes: Vec<String> = [endpoint, source, address].into_iter().flatten().collect();
+    let known = may_be_known.then(|| "threat intelligence may know the address; give it with --resolve".to_owned());
+    let notes: Vec<String> = [endpoint, source, address, known].into_iter().flatten().collect();
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 

@@ -124,7 +124,7 @@ impl Reloader {
     }
 
     async fn take_up(&self, current: &mut Current, before: &Stamps, loaded: Loaded, policy: Policy) -> Reloaded {
-        let Loaded { config, warnings, texts: _, files, admin_is_default: _, digest: _ } = loaded;
+        let Loaded { config, warnings, texts: _, infos: _, read: _, files, admin_is_default: _, digest: _ } = loaded;
         let mut warnings: Vec<String> = warnings.iter().map(ConfigError::one_line).collect();
         let later = needs_restart(&current.config, &config);
         if !later.is_empty() {

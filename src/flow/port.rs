@@ -25,6 +25,11 @@ impl PortRange {
         PortRange { first: port, last: port }
     }
 
+    /// The two ends, in whichever order.
+    pub fn between(one: u16, other: u16) -> Self {
+        PortRange { first: one.min(other), last: one.max(other) }
+    }
+
     pub fn first(self) -> u16 {
         self.first
     }

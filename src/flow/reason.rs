@@ -56,6 +56,8 @@ reasons! {
     /// A service endpoint takes it past the firewall.
     ServiceEndpoint = "service-endpoint",
 
+    /// Threat intelligence knows it, and denies what it knows.
+    ThreatIntel = "threat-intel",
     /// No rule matched.
     NotAllowed = "not-allowed",
     /// A rule whose action is Deny matched.

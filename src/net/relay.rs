@@ -5,7 +5,7 @@
 //! which it owns only while there are bytes in it. Half-closes are passed on. There is no timer a read: one sleeps
 //! for the idle limit and looks, when it wakes, whether anything moved.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Shutdown;
@@ -72,12 +72,13 @@ pub(crate) enum Side {
 }
 
 /// Relays until both sides have closed, one fails, nothing moved for `idle`, or `cut` completes. `early` was read
-/// already, from the client and from the origin.
+/// already, from the client and from the origin. `progress` has what was moved so far, where somebody wants to know.
 pub(crate) async fn relay<C>(
     client: &TcpStream,
     origin: &TcpStream,
     idle: Duration,
     early: [Vec<u8>; 2],
+    progress: Option<&Cell<u64>>,
     cut: Pin<&mut impl Future<Output = C>>,
 ) -> Relayed<C> {
     let [from_client, from_origin] = early;
@@ -105,6 +106,7 @@ pub(crate) async fn relay<C>(
         }
         if up.moved + down.moved > before {
             still.passed();
+            progress.inspect(|progress| progress.set(up.moved + down.moved));
         }
         still.poll(cx, idle).map(|()| End::Idle)
     })

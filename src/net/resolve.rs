@@ -7,7 +7,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
-use super::dns::{AskError, Asker, Resolved};
+use super::dns::{AskError, Asker, Resolved, Unresolved};
 use crate::config::{ConnectTo, DnsConfig, ResolveOverride};
 use crate::flow::{Authority, Host, HostName};
 use crate::policy::Address;
@@ -70,7 +70,9 @@ impl Resolver {
         }
         match self.dns.ask(name, self.deadline).await {
             Ok(Resolved::To { addrs, until }) => Ok(self.keep(name, addrs, until)),
-            Ok(Resolved::Failed(why)) => Err(ResolveError::Unresolvable { name: name.clone(), why }),
+            Ok(Resolved::Failed(Unresolved { why, server: _ })) => {
+                Err(ResolveError::Unresolvable { name: name.clone(), why })
+            }
             Err(AskError::Timeout) => Err(ResolveError::Timeout { name: name.clone(), after: self.deadline }),
             Err(AskError::Gone) => Err(ResolveError::Gone { name: name.clone() }),
         }

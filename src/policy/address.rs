@@ -35,6 +35,11 @@ impl AddressRange {
         self.last
     }
 
+    /// None where the ends are not of one family, or upside down.
+    pub fn between(first: IpAddr, last: IpAddr) -> Option<AddressRange> {
+        (first.is_ipv4() == last.is_ipv4() && first <= last).then_some(AddressRange { first, last })
+    }
+
     pub fn contains(self, addr: IpAddr) -> bool {
         self.first.is_ipv4() == addr.is_ipv4() && self.first <= addr && addr <= self.last
     }
@@ -121,6 +126,8 @@ pub struct NamedRanges {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NamedKind {
     IpGroup,
+    /// One that is not at hand: unlike an empty group, which Azure skips the whole rule for, it matches nothing.
+    UnknownIpGroup,
     /// Without a range where its name is not known here: it matches nothing.
     ServiceTag,
 }
@@ -159,6 +166,13 @@ impl AddressSet {
 
     pub fn insert_named(&mut self, named: NamedRanges) {
         self.named.push(named);
+    }
+
+    /// Adds all of another set's.
+    pub fn extend(&mut self, other: &AddressSet) {
+        self.any |= other.any;
+        self.ranges.extend(&other.ranges);
+        self.named.extend(other.named.iter().cloned());
     }
 
     pub fn is_any(&self) -> bool {

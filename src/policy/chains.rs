@@ -6,21 +6,21 @@
 use hashbrown::HashMap;
 
 /// A set of rules, by number; 0 is the empty set.
-pub(super) type ChainId = u32;
+pub(crate) type ChainId = u32;
 
-pub(super) struct Chains {
+pub(crate) struct Chains {
     /// For each set: the set that it extends, and the rule that it adds.
     links: Vec<(ChainId, u32)>,
     known: HashMap<(ChainId, u32), ChainId, foldhash::fast::FixedState>,
 }
 
 impl Chains {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Chains { links: vec![(0, u32::MAX)], known: HashMap::default() }
     }
 
     /// Rules are added in the order of evaluation, so a rule that is in the set already is its last one.
-    pub(super) fn extend(&mut self, chain: ChainId, rule: u32) -> ChainId {
+    pub(crate) fn extend(&mut self, chain: ChainId, rule: u32) -> ChainId {
         if self.links[chain as usize].1 == rule {
             return chain;
         }
@@ -33,7 +33,7 @@ impl Chains {
     }
 
     /// The rules of a set, first looked at first.
-    pub(super) fn rules(&self, mut chain: ChainId) -> Vec<u32> {
+    pub(crate) fn rules(&self, mut chain: ChainId) -> Vec<u32> {
         let mut rules = Vec::new();
         while chain != 0 {
             let (before, rule) = self.links[chain as usize];
@@ -52,7 +52,7 @@ pub(super) struct PerChain<T> {
 }
 
 impl<T> PerChain<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         PerChain { index: HashMap::default(), values: Vec::new() }
     }
 

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use sha2::{Digest, Sha256};
 
 use std::net::IpAddr;
 
-use crate::flow::{AddrClass, HostName, Protocol, Reason, Verdict};
+use crate::flow::{AddrClass, Host, HostName, Protocol, Reason, Verdict};
 
 use super::applications::{ApplicationIndex, ApplicationQuery, Near};
-use super::decision::{Address, Decision, Direction, Query, RuleId, RuleName};
+use super::categories::Sharing;
+use super::decision::{Address, Decision, Direction, Query, RuleId, RuleKind, RuleName};
+use super::digest::digest;
 use super::endpoints::EndpointIndex;
 use super::guard::Guard;
 use super::insertion::HeaderInsertion;
 use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
+use super::settings::ThreatMode;
 use super::switches::{DnatDeny, Switches};
-use super::tree::{Action, RuleSet, Translated};
+use super::threat_index::ThreatIndex;
+use super::threats::{Indicator, ThreatId};
+use super::tree::{Action, RuleSet, Translated, WebCategory};
 use super::walk::{Explanation, walk};
 
 /// A rule set, compiled. Asking it allocates nothing and costs much the same however many rules there are.
@@ -32,6 +36,8 @@ pub struct Policy {
     network: PerProtocol,
     application: ApplicationIndex,
     endpoints: EndpointIndex,
+    /// None where there is nothing to look for.
+    threats: Option<Box<ThreatIndex>>,
     /// DNAT rules come first in the order of evaluation, so a rule's number is its place here.
     translations: Vec<Translated>,
     application_ports: Vec<u16>,
@@ -71,6 +77,7 @@ impl Policy {
             network: PerProtocol::build(&network),
             application: ApplicationIndex::build(numbered()),
             endpoints: EndpointIndex::build(&rules.service_endpoints),
+            threats: ThreatIndex::build(&rules.threat_intel),
             translations: ordered.iter().filter_map(|rule| translation_of(rule.rule)).collect(),
             application_ports: application_ports(&ordered),
             network_fqdns: network_fqdns(&ordered),
@@ -86,6 +93,20 @@ impl Policy {
         if self.endpoints.matches(query) {
             return Decision::allow(Reason::ServiceEndpoint);
         }
+        match self.threat(query) {
+            Some((ThreatMode::Deny, threat)) => Decision::deny_threat(threat),
+            Some((_, threat)) => Decision { threat: Some(threat), ..self.decide_by_rules(query) },
+            None => self.decide_by_rules(query),
+        }
+    }
+
+    /// What threat intelligence knows of a flow, whatever becomes of it.
+    pub fn threat(&self, query: &Query<'_>) -> Option<(ThreatMode, ThreatId)> {
+        let threats = self.threats.as_ref()?;
+        Some((threats.mode(), threats.find(query)?))
+    }
+
+    fn decide_by_rules(&self, query: &Query<'_>) -> Decision {
         let network = NetworkQuery {
             client: query.client,
             name: query.name,
@@ -147,7 +168,7 @@ impl Policy {
         {
             return Decision::deny(Reason::InternalAddress, Some(RuleId(rule)));
         }
-        Decision { verdict, reason, rule: Some(RuleId(rule)), address_matters: false }
+        Decision { verdict, reason, rule: Some(RuleId(rule)), address_matters: false, threat: None }
     }
 
     /// The default action, with the reason that helps most.
@@ -198,6 +219,16 @@ impl Policy {
         self.insertions.get(&rule.0).map_or(&[], Vec::as_slice)
     }
 
+    /// What becomes of a flow that met an indicator, and which it is. The id comes from this policy's own decision.
+    pub fn indicator(&self, threat: ThreatId) -> Option<(ThreatMode, &Indicator)> {
+        self.threats.as_ref().map(|threats| (threats.mode(), threats.feed().get(threat)))
+    }
+
+    /// May an address alone be denied by threat intelligence?
+    pub fn denies_known_addresses(&self) -> bool {
+        self.threats.as_ref().is_some_and(|it| it.mode() == ThreatMode::Deny && it.knows_addresses())
+    }
+
     /// Is there a DNAT rule at all?
     pub fn translates(&self) -> bool {
         !self.translations.is_empty()
@@ -223,6 +254,27 @@ impl Policy {
     /// The names of network rules, each once: whoever hands out queries keeps them resolved.
     pub fn network_fqdns(&self) -> &[HostName] {
         &self.network_fqdns
+    }
+
+    /// The names that DNAT rules lead to.
+    pub fn translated_fqdns(&self) -> impl Iterator<Item = &HostName> {
+        self.translations.iter().filter_map(|translated| match &translated.host {
+            Host::Name(name) => Some(name),
+            Host::Addr(_) => None,
+        })
+    }
+
+    /// The network and DNAT rules that have this name for a destination, in the order of evaluation. Looks at every
+    /// rule.
+    pub fn rules_with_fqdn(&self, name: &HostName) -> Vec<Arc<RuleName>> {
+        let ordered = in_order(&self.rules);
+        let has_it = |rule: AnyRule<'_>| match rule {
+            AnyRule::Network(_, rule) => rule.fqdns.contains(name),
+            AnyRule::Dnat(rule) => matches!(&rule.translated.host, Host::Name(to) if to == name),
+            AnyRule::Application(..) | AnyRule::Infrastructure(_) => false,
+        };
+        let named = ordered.iter().zip(&self.names).filter(|(rule, _)| has_it(rule.rule));
+        named.map(|(_, name)| name.clone()).collect()
     }
 
     /// Could some rule, or a service endpoint, allow this client something by this name? Rules that look at addresses
@@ -335,6 +387,7 @@ fn kind_of(rule: AnyRule<'_>) -> Kind {
 
 /// Rules of one collection share the collection's names.
 fn names_of(rules: &[OrderedRule<'_>]) -> Vec<Arc<RuleName>> {
+    let mut sharing = Sharing::default();
     let mut names: Vec<Arc<RuleName>> = Vec::with_capacity(rules.len());
     for rule in rules {
         let like_last = |get: fn(&RuleName) -> &Arc<str>, text: &str| {
@@ -346,10 +399,27 @@ fn names_of(rules: &[OrderedRule<'_>]) -> Vec<Arc<RuleName>> {
             group: like_last(|name| &name.group, rule.group),
             collection: like_last(|name| &name.collection, rule.collection),
             rule: Arc::from(rule.rule.name()),
+            kind: rule_kind(rule.rule),
+            categories: sharing.of(categories_of(rule.rule)),
         };
         names.push(Arc::new(name));
     }
     names
+}
+
+fn rule_kind(rule: AnyRule<'_>) -> RuleKind {
+    match rule {
+        AnyRule::Dnat(_) => RuleKind::Dnat,
+        AnyRule::Network(..) => RuleKind::Network,
+        AnyRule::Application(..) | AnyRule::Infrastructure(_) => RuleKind::Application,
+    }
+}
+
+fn categories_of(rule: AnyRule<'_>) -> &[WebCategory] {
+    match rule {
+        AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => &rule.categories,
+        AnyRule::Dnat(_) | AnyRule::Network(..) => &[],
+    }
 }
 
 fn application_ports(rules: &[OrderedRule<'_>]) -> Vec<u16> {
@@ -370,17 +440,7 @@ fn application_ports(rules: &[OrderedRule<'_>]) -> Vec<u16> {
 
 /// The digest of everything that decides, through the same `Hash` that compares rule sets.
 fn hash_of(rules: &RuleSet, switches: Switches) -> Arc<str> {
-    struct Sink(Sha256);
-    impl std::hash::Hasher for Sink {
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update(bytes);
-        }
-        fn finish(&self) -> u64 {
-            let digest = self.0.clone().finalize();
-            u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"))
-        }
-    }
-    let mut sink = Sink(Sha256::new());
-    std::hash::Hash::hash(&(rules, switches), &mut sink);
-    Arc::from(format!("{:016x}", std::hash::Hasher::finish(&sink)))
+    let [a, b, c, d, e, f, g, h, ..] = digest(&(rules, switches));
+    let first = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    Arc::from(format!("{first:016x}"))
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
 
+use super::categories::RuleCategories;
+use super::threats::ThreatId;
 use super::tree::Translated;
 
 /// One flow, as far as it is known when the question is put.
@@ -16,6 +18,8 @@ pub struct Query<'a> {
     /// The name that the client asked for; None where it asked for an address.
     pub name: Option<&'a HostName>,
     pub address: Address,
+    /// Of a name on a gateway: what the client dialled. Rules do not look at it, threat intelligence does.
+    pub dialled: Option<IpAddr>,
     pub port: u16,
     pub direction: Direction,
     /// Names of [`Policy::network_fqdns`](super::Policy::network_fqdns) that resolve to the address at present: network
@@ -62,7 +66,17 @@ impl<'a> Query<'a> {
             Host::Name(name) => (Some(name), Address::Unknown),
             Host::Addr(addr) => (None, Address::Given(addr.to_canonical())),
         };
-        Query { client, protocol, name, address, port, direction: Direction::Inbound, resolved: &[], path: None }
+        Query {
+            client,
+            protocol,
+            name,
+            address,
+            dialled: None,
+            port,
+            direction: Direction::Inbound,
+            resolved: &[],
+            path: None,
+        }
     }
 
     /// The same flow once a DNAT rule has led it elsewhere.
@@ -84,13 +98,24 @@ impl<'a> Query<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(pub u32);
 
-/// A rule's names, for logs and reports.
+/// A rule as logs and reports speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleName {
     pub policy: Arc<str>,
     pub group: Arc<str>,
     pub collection: Arc<str>,
     pub rule: Arc<str>,
+    pub kind: RuleKind,
+    /// Of an application rule that names web categories.
+    pub categories: RuleCategories,
+}
+
+/// The type of a rule's collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RuleKind {
+    Dnat,
+    Network,
+    Application,
 }
 
 impl std::fmt::Display for RuleName {
@@ -108,15 +133,21 @@ pub struct Decision {
     pub rule: Option<RuleId>,
     /// True when the address was not known and a rule that looks at addresses might decide otherwise.
     pub address_matters: bool,
+    /// The first indicator of threat intelligence that the flow meets, allowed or not.
+    pub threat: Option<ThreatId>,
 }
 
 impl Decision {
     pub(super) fn allow(reason: Reason) -> Decision {
-        Decision { verdict: Verdict::Allow, reason, rule: None, address_matters: false }
+        Decision { verdict: Verdict::Allow, reason, rule: None, address_matters: false, threat: None }
     }
 
     pub(super) fn deny(reason: Reason, rule: Option<RuleId>) -> Decision {
-        Decision { verdict: Verdict::Deny, reason, rule, address_matters: false }
+        Decision { verdict: Verdict::Deny, reason, rule, address_matters: false, threat: None }
+    }
+
+    pub(super) fn deny_threat(threat: ThreatId) -> Decision {
+        Decision { threat: Some(threat), ..Decision::deny(Reason::ThreatIntel, None) }
     }
 
     /// The permit that an allowed flow needs to go upstream.

@@ -6,13 +6,15 @@
 
 mod address;
 mod applications;
-mod chains;
+mod categories;
+pub(crate) mod chains;
 mod compiled;
 mod decision;
+mod digest;
 mod endpoints;
 mod guard;
 mod insertion;
-mod names;
+pub(crate) mod names;
 mod networks;
 mod order;
 mod pattern;
@@ -21,26 +23,33 @@ mod settings;
 mod sources;
 mod spot;
 mod switches;
+mod threat_index;
+mod threats;
 mod tree;
 mod walk;
 
 pub use address::{AddressError, AddressRange, AddressSet, NamedKind, NamedRanges};
+pub use categories::RuleCategories;
 pub use compiled::Policy;
-pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleName};
+pub use decision::{Address, Decision, Denied, Direction, Permit, Query, RuleId, RuleKind, RuleName};
 pub use guard::PrivateAddresses;
 pub use insertion::{HeaderInsertion, InsertionError};
 pub use order::{AnyRule, OrderedRule, in_order};
+pub(crate) use pattern::compile_glob;
 pub use pattern::{FqdnPattern, PathPattern, PatternError, UrlPattern};
 pub use settings::{
     DnsSettings, ExplicitProxySettings, PolicySettings, SnatSettings, ThreatIntelSettings, ThreatMode, Tier,
 };
 pub use spot::Spot;
 pub use switches::{DnatDeny, Switches};
+pub use threats::{Feed, Indicator, Sign, SignError, ThreatId, ThreatIntel};
 pub use tree::{
     About, Action, AppProtocol, ApplicationRule, DnatRule, FqdnTag, IpProtocols, NetworkRule, PolicyRules, Priority,
     PriorityError, RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Translated, WebCategory,
 };
 pub use walk::{Explanation, Miss, Step, walk};
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 #[cfg(test)]
 mod tests;

@@ -11,10 +11,11 @@ use crate::flow::HostName;
 
 use super::chains::{ChainId, Chains};
 use super::pattern::{FqdnPattern, compile_glob};
+use super::sources::min;
 
 /// Patterns on their way into a [`NameIndex`], each with the set of rules that name it.
 #[derive(Default)]
-pub(super) struct NameIndexBuilder {
+pub(crate) struct NameIndexBuilder {
     any: ChainId,
     exact: Texts,
     subdomains: Texts,
@@ -23,19 +24,42 @@ pub(super) struct NameIndexBuilder {
 }
 
 impl NameIndexBuilder {
-    pub(super) fn add(&mut self, pattern: &FqdnPattern, chains: &mut Chains, rule: u32) {
-        let slot = match pattern {
+    pub(crate) fn add(&mut self, pattern: &FqdnPattern, chains: &mut Chains, rule: u32) {
+        let slot = self.slot(pattern);
+        *slot = chains.extend(*slot, rule);
+    }
+
+    /// Gives the pattern this number where it has none yet: for numbers without a set of rules.
+    pub(super) fn add_first(&mut self, pattern: &FqdnPattern, number: u32) {
+        self.number_of(pattern, number);
+    }
+
+    /// The pattern's number: this one where it had none.
+    pub(super) fn number_of(&mut self, pattern: &FqdnPattern, number: u32) -> u32 {
+        let slot = self.slot(pattern);
+        if *slot == 0 {
+            *slot = number + 1;
+        }
+        *slot - 1
+    }
+
+    fn slot(&mut self, pattern: &FqdnPattern) -> &mut u32 {
+        match pattern {
             FqdnPattern::Any => &mut self.any,
             FqdnPattern::Exact(name) => self.exact.slot(name.as_str()),
             FqdnPattern::Subdomains(parent) => self.subdomains.slot(parent.as_str()),
             FqdnPattern::Suffix(tail) => self.suffixes.slot(tail),
             FqdnPattern::Glob(glob) => self.globs.entry(glob.clone()).or_insert(0),
-        };
-        *slot = chains.extend(*slot, rule);
+        }
+    }
+
+    /// Of what [`NameIndexBuilder::add_first`] was told.
+    pub(super) fn build_first(self) -> NameIndex {
+        self.build(|slot| slot - 1)
     }
 
     /// `value` turns each set of rules into the number of what is to be found there.
-    pub(super) fn build(mut self, mut value: impl FnMut(ChainId) -> u32) -> NameIndex {
+    pub(crate) fn build(mut self, mut value: impl FnMut(ChainId) -> u32) -> NameIndex {
         let any = (self.any != 0).then(|| value(self.any));
         for texts in [&mut self.exact, &mut self.subdomains, &mut self.suffixes] {
             texts.finish(&mut value);
@@ -75,7 +99,7 @@ fn literal_head(glob: &str) -> &str {
     glob.split(['*', '?', '[', '{']).next().unwrap_or("")
 }
 
-pub(super) struct NameIndex {
+pub(crate) struct NameIndex {
     any: Option<u32>,
     exact: Texts,
     /// By what stands after `*.`.
@@ -92,7 +116,7 @@ pub(super) struct NameIndex {
 
 impl NameIndex {
     /// Calls `found` for each stored value whose pattern matches, in no order, perhaps twice.
-    pub(super) fn visit(&self, name: &HostName, mut found: impl FnMut(u32)) {
+    pub(crate) fn visit(&self, name: &HostName, mut found: impl FnMut(u32)) {
         let text = name.as_str();
         self.any.into_iter().for_each(&mut found);
         self.exact.get(text).into_iter().for_each(&mut found);
@@ -108,6 +132,13 @@ impl NameIndex {
                 matching.for_each(|glob| found(glob.value));
             }
         }
+    }
+
+    /// The lowest number that is stored under a pattern that matches.
+    pub(super) fn least(&self, name: &HostName) -> Option<u32> {
+        let mut least = None;
+        self.visit(name, |number| least = min(least, Some(number)));
+        least
     }
 
     fn visit_label_suffixes(&self, text: &str, found: &mut impl FnMut(u32)) {
@@ -158,6 +189,8 @@ struct Texts {
     hasher: foldhash::fast::FixedState,
     /// Bit n: a text of n labels is in it (63 stands for all above).
     depths: u64,
+    /// Bit n: a text of n bytes is in it. Where few are, most look-ups end here.
+    sizes: [u64; 4],
 }
 
 #[derive(Clone, Copy)]
@@ -176,6 +209,7 @@ impl Texts {
         let hash = self.hash(text);
         let depth = if text.is_empty() { 0 } else { text.split('.').count().min(63) };
         self.depths |= 1 << depth;
+        self.sizes[text.len() / 64 % 4] |= 1 << (text.len() % 64);
         let Texts { arena, table, hasher, .. } = self;
         let is_it = |entry: &Entry| entry.text(arena) == text;
         if let Some(at) = table.find(hash, is_it).map(|entry| entry.start) {
@@ -198,7 +232,7 @@ impl Texts {
     }
 
     fn get(&self, text: &str) -> Option<u32> {
-        if self.table.is_empty() {
+        if !self.has_size(text.len()) {
             return None;
         }
         self.table.find(self.hash(text), |entry| entry.text(&self.arena) == text).map(|entry| entry.value)
@@ -206,6 +240,10 @@ impl Texts {
 
     fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    fn has_size(&self, size: usize) -> bool {
+        self.sizes[size / 64 % 4] & (1 << (size % 64)) != 0
     }
 
     fn has_depth(&self, depth: usize) -> bool {

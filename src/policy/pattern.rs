@@ -112,7 +112,7 @@ fn parse_glob(text: &str) -> Result<FqdnPattern, PatternError> {
     Ok(FqdnPattern::Glob(lower.into()))
 }
 
-pub(super) fn compile_glob(glob: &str) -> Result<globset::Glob, globset::Error> {
+pub(crate) fn compile_glob(glob: &str) -> Result<globset::Glob, globset::Error> {
     globset::GlobBuilder::new(glob).literal_separator(false).backslash_escape(false).build()
 }
 

@@ -13,6 +13,7 @@ use super::insertion::HeaderInsertion;
 use super::pattern::{FqdnPattern, UrlPattern};
 use super::settings::PolicySettings;
 use super::spot::Spot;
+use super::threats::ThreatIntel;
 
 /// Everything that decides: policies in the order of their precedence, and what surrounds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -25,6 +26,8 @@ pub struct RuleSet {
     pub infrastructure: Vec<ApplicationRule>,
     /// Services whose flows leave by a service endpoint and never reach the firewall.
     pub service_endpoints: Vec<ServiceEndpoint>,
+    /// Asked before any rule.
+    pub threat_intel: ThreatIntel,
 }
 
 /// One firewall policy.

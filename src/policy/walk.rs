@@ -12,7 +12,9 @@ use super::decision::{Address, Decision, Direction, Query, RuleId};
 use super::guard::{PrivateAddresses, names_itself};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
+use super::settings::ThreatMode;
 use super::switches::{DnatDeny, Switches};
+use super::threats::Indicator;
 use super::tree::{Action, AppProtocol, ApplicationRule, DnatRule, NetworkRule, RuleSet, ServiceEndpoint};
 
 /// A decision with everything that was looked at on the way.
@@ -20,6 +22,8 @@ use super::tree::{Action, AppProtocol, ApplicationRule, DnatRule, NetworkRule, R
 pub struct Explanation<'a> {
     /// The service endpoint that takes the flow, if one does: no rule was looked at then.
     pub endpoint: Option<&'a str>,
+    /// The indicator that the flow meets, if it meets one; where that denies, no rule was looked at.
+    pub threat: Option<&'a Indicator>,
     /// In the order of evaluation, up to and with the rule that matched.
     pub steps: Vec<Step<'a>>,
     pub decision: Decision,
@@ -110,11 +114,25 @@ impl Miss {
 
 /// Decides by looking at every rule in turn.
 pub fn walk<'a>(set: &'a RuleSet, switches: impl Into<Switches>, query: &Query<'_>) -> Explanation<'a> {
-    let Switches { private, dnat_deny } = switches.into();
     if let Some(endpoint) = set.service_endpoints.iter().find(|endpoint| takes(endpoint, query)) {
         let decision = Decision::allow(Reason::ServiceEndpoint);
-        return Explanation { endpoint: Some(&endpoint.service), steps: Vec::new(), decision };
+        return Explanation { endpoint: Some(&endpoint.service), threat: None, steps: Vec::new(), decision };
     }
+    let Some(threat) = set.threat_intel.first(query) else {
+        return walk_rules(set, switches.into(), query);
+    };
+    let indicator = Some(set.threat_intel.feed.get(threat));
+    if set.threat_intel.mode == ThreatMode::Deny {
+        let decision = Decision::deny_threat(threat);
+        return Explanation { endpoint: None, threat: indicator, steps: Vec::new(), decision };
+    }
+    let walked = walk_rules(set, switches.into(), query);
+    let decision = Decision { threat: Some(threat), ..walked.decision };
+    Explanation { threat: indicator, decision, ..walked }
+}
+
+fn walk_rules<'a>(set: &'a RuleSet, switches: Switches, query: &Query<'_>) -> Explanation<'a> {
+    let Switches { private, dnat_deny } = switches;
     let mut steps = Vec::new();
     let mut decision = None;
     let mut address_matters = false;
@@ -147,7 +165,7 @@ pub fn walk<'a>(set: &'a RuleSet, switches: impl Into<Switches>, query: &Query<'
         }
     }
     let decision = decision.unwrap_or_else(|| Decision::deny(default_reason(&steps, query), None));
-    Explanation { endpoint: None, steps, decision: Decision { address_matters, ..decision } }
+    Explanation { endpoint: None, threat: None, steps, decision: Decision { address_matters, ..decision } }
 }
 
 /// The network rule that denies the flow once this DNAT rule has translated it.

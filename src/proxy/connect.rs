@@ -38,7 +38,7 @@ pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: By
             return refuse(session, stream, held, &answer, keep_alive).await;
         }
     };
-    let ask = Ask { via: Via::Connect, to: &to, protocols: protocols_to(&to), path: None };
+    let ask = Ask { via: Via::Connect, to: &to, protocols: protocols_to(&to), path: None, dialled: None };
     match carry(session, stream, held, ask, ESTABLISHED).await {
         Carried::Done(outcome) => After::Done(outcome),
         Carried::Refused(Refusal { stream, held, reason, rule }) => {

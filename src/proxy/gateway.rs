@@ -4,6 +4,7 @@
 //! port what nothing decided yet is looked into: the name that shows is asked about, resolved again, and *that* is
 //! dialled. Anything else is denied.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::BytesMut;
@@ -30,7 +31,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
         return None;
     };
     let to = session.core.shared.meant_by(dst);
-    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Tcp], path: None };
+    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Tcp], path: None, dialled: None };
     match session.authorize_handed_over(ask).await {
         Ok(permitted) => pass(&session, stream, permitted, ask).await,
         Err(refused) if is_looked_into(&refused, dst.port()) => look(&session, stream, refused, ask).await,
@@ -49,7 +50,7 @@ pub(super) async fn refuse(session: &Session, stream: TcpStream, reason: Reason)
 /// No rule decided, and the port is one where names do.
 fn is_looked_into(refused: &Refused, port: u16) -> bool {
     refused.decision.rule.is_none()
-        && !matches!(refused.reason, Reason::LogUnavailable | Reason::Loop)
+        && !matches!(refused.reason, Reason::LogUnavailable | Reason::Loop | Reason::ThreatIntel)
         && refused.active.policy.is_intercepted(port)
 }
 
@@ -78,7 +79,7 @@ async fn look(session: &Rc<Session>, mut stream: TcpStream, refused: Refused, as
     let speaks = match peek.speaks().await {
         Ok(speaks) => speaks,
         // A bare handshake leaves no trace in Azure's log either (firewall-faq.yml).
-        Err(Reason::ClientGone) => return None,
+        Err(Reason::ClientGone) if refused.decision.threat.is_none() => return None,
         Err(reason) => return close(session, stream, refused.because(reason), ask).await,
     };
     let refused = Refused { protocol: spoken(speaks), ..refused };
@@ -89,7 +90,8 @@ async fn look(session: &Rc<Session>, mut stream: TcpStream, refused: Refused, as
         }
         Ok(First::Tls(ClientHello { sni: Some(sni), ech }, carrier)) => {
             let to = Authority { host: Host::Name(sni.clone()), port: ask.to.port };
-            let ask = Ask { to: &to, protocols: protocols_in(&carrier), ..ask };
+            let dialled = dialled(ask.to);
+            let ask = Ask { to: &to, protocols: protocols_in(&carrier), dialled, ..ask };
             let judged = match session.authorize(ask).await {
                 Ok(permitted) if ech && session.core.shared.config.ech == EchMode::Deny => {
                     Err(session.refuse(permitted, Reason::EchPresent))
@@ -99,6 +101,14 @@ async fn look(session: &Rc<Session>, mut stream: TcpStream, refused: Refused, as
             tls(session, stream, held, judged, Named { sni, carrier }, ask).await
         }
         Err(reason) => close(session, stream, refused.because(reason), ask).await,
+    }
+}
+
+/// The address behind a name that showed: threat intelligence may know it.
+pub(super) fn dialled(to: &Authority) -> Option<IpAddr> {
+    match to.host {
+        Host::Addr(addr) => Some(addr.to_canonical()),
+        Host::Name(_) => None,
     }
 }
 

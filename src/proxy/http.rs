@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 
@@ -21,6 +22,7 @@ use crate::wire::http_head::MAX_HEADERS;
 
 use super::answer::Answer;
 use super::body::{Body, BodyEnd, Meter, Streamed};
+use super::gateway::dialled;
 use super::guard::{Guard, Link, Stop};
 use super::headers;
 use super::imitate::{self, Packing};
@@ -124,6 +126,7 @@ struct Asked {
     to: Authority,
     path: String,
     via: Via,
+    dialled: Option<IpAddr>,
 }
 
 /// A request that does not say clearly where it goes.
@@ -159,7 +162,7 @@ struct Dropped;
 
 impl Asked {
     fn ask(&self) -> Ask<'_> {
-        Ask { via: self.via, to: &self.to, protocols: &[Protocol::Http], path: Some(&self.path) }
+        Ask { via: self.via, to: &self.to, protocols: &[Protocol::Http], path: Some(&self.path), dialled: self.dialled }
     }
 }
 
@@ -261,7 +264,11 @@ impl Connection {
             let to = Authority { port: dialled.port, ..to };
             return Err(Unclear { reason: Reason::HostPortMismatch, to: Some(to) });
         }
-        Ok(Asked { to, path, via })
+        let dialled = match &self.form {
+            Form::Gateway(to) => dialled(to),
+            Form::Proxy | Form::Tunnel(..) => None,
+        };
+        Ok(Asked { to, path, via, dialled })
     }
 
     /// The port that a Host header without one speaks of.
@@ -310,6 +317,10 @@ impl Connection {
         let (session, link) = (self.session.clone(), self.link.clone());
         let limit = session.timeouts().idle;
         let received = Rc::new(Meter::default());
+        if opened.is_measured() {
+            let (sent, received) = (sent.clone(), received.clone());
+            opened.moves(move || sent.bytes() + received.bytes());
+        }
         let body = Streamed::new(body, limit, received.clone()).on_end(move |end| {
             let killed = session.core.shared.lifecycle.kill.is_cancelled();
             let (by, why) = match end {
@@ -366,7 +377,7 @@ impl Connection {
     async fn finish(&self, stream: TcpStream, held: BytesMut, clean: bool) -> After {
         if let Some(switch) = self.switch.take() {
             let Switch { origin, early, opened, permitted, asked } = switch;
-            let Asked { to, path, via } = asked;
+            let Asked { to, path, via, dialled: _ } = asked;
             let (path, client, early, moved) = (Some(path), stream, [held.to_vec(), early], [0, 0]);
             let tunnel = Tunnel { opened, via, to, path, permitted, client, origin, early, moved };
             return After::Switched(Box::new(tunnel));

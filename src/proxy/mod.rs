@@ -27,6 +27,7 @@ mod mssql;
 mod pac;
 mod peek;
 mod pulse;
+mod rates;
 mod records;
 mod session;
 mod shared;

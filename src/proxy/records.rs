@@ -1,14 +1,14 @@
 //! What a session writes down: each flow when it is decided, and each that was allowed once more when it ends.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::flow::{Authority, HostName, Protocol, Reason, Verdict, Via};
-use crate::policy::Decision;
-use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, Seen};
+use crate::flow::{Authority, Host, HostName, Protocol, Reason, Verdict, Via};
+use crate::policy::{Decision, Policy, Query, ThreatId};
+use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, KnownThreat, Seen};
 
 use super::session::{Ask, Permitted, Refused, Session};
 use super::shared::{Active, Core};
@@ -23,12 +23,27 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// From now on it moves bytes: so many, both ways, whenever that is asked.
+    pub(super) fn moves(&self, moved: impl Fn() -> u64 + 'static) {
+        if let Some(rates) = &self.core.rates {
+            rates.moves(self.id, moved);
+        }
+    }
+
+    /// True where it matters how fast it is.
+    pub(super) fn is_measured(&self) -> bool {
+        self.core.rates.is_some() && !self.bypassed
+    }
+
     fn end(&mut self, bytes_up: u64, bytes_down: u64, closed_by: ClosedBy, why: CloseWhy) {
         self.closed = true;
         self.core.counters.bytes_up.add(bytes_up);
         self.core.counters.bytes_down.add(bytes_down);
         if self.bypassed {
             return;
+        }
+        if let Some(rates) = &self.core.rates {
+            rates.closed(self.id);
         }
         let (ts, flow, duration) = (Timestamp::now(), self.id, self.since.elapsed());
         let record = CloseRecord { ts, flow, bytes_up, bytes_down, duration, closed_by, why };
@@ -42,6 +57,12 @@ impl Drop for Opened {
             self.end(0, 0, ClosedBy::Egret, CloseWhy::Shutdown);
         }
     }
+}
+
+fn known_threat(policy: &Policy, threat: ThreatId) -> Option<Box<KnownThreat>> {
+    let (_, indicator) = policy.indicator(threat)?;
+    let (sign, description) = (indicator.sign.to_string(), indicator.description.clone());
+    Some(Box::new(KnownThreat { indicator: sign.into(), description }))
 }
 
 /// What a malformed request was about, as far as that can be told.
@@ -70,8 +91,10 @@ impl Session {
     async fn open(&self, record: FlowRecord) -> Opened {
         let (id, bypassed) = (record.flow, record.bypassed());
         let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, closed: false };
-        self.core.counters.flow(record.via, record.verdict, record.reason);
-        self.core.recorder.record(Event::Flow(record)).await;
+        if let (Some(rates), false) = (&self.core.rates, bypassed) {
+            rates.opened(&record);
+        }
+        self.write_down(record).await;
         opened
     }
 
@@ -86,11 +109,20 @@ impl Session {
             return;
         }
         let record = FlowRecord { verdict: Verdict::Deny, reason: *reason, ..record };
+        self.write_down(record).await;
+    }
+
+    /// Counts a decision and records it: an alert is in the same record, so that neither is without the other.
+    async fn write_down(&self, record: FlowRecord) {
         self.core.counters.flow(record.via, record.verdict, record.reason);
+        if record.threat.is_some() {
+            self.core.counters.threat(record.reason);
+        }
         self.core.recorder.record(Event::Flow(record)).await;
     }
 
-    /// Records the refusal of what the policy was not asked about.
+    /// Records the refusal of what no rule was asked about. Threat intelligence is, as far as client and destination are
+    /// known.
     pub(super) async fn record_malformed(&self, via: Via, about: About<'_>, reason: Reason) {
         let active = self.core.active();
         let (host, port) = match about {
@@ -98,6 +130,7 @@ impl Session {
             About::Raw(raw) => (Some(Seen::Raw(Escaped::name(raw))), 0),
             About::To(to) => (Some(Seen::Valid(to.host.clone())), to.port),
         };
+        let threat = self.known(&active.policy, about);
         let record = FlowRecord {
             ts: Timestamp::now(),
             flow: self.core.next_flow(),
@@ -114,9 +147,19 @@ impl Session {
             profile: active.profile,
             policy_hash: active.policy.hash().clone(),
             url: None,
+            threat: threat.and_then(|threat| known_threat(&active.policy, threat)),
         };
-        self.core.counters.flow(via, Verdict::Deny, reason);
-        self.core.recorder.record(Event::Flow(record)).await;
+        self.write_down(record).await;
+    }
+
+    fn known(&self, policy: &Policy, about: About<'_>) -> Option<ThreatId> {
+        let nowhere = Host::Addr(Ipv4Addr::UNSPECIFIED.into());
+        let (host, port) = match about {
+            About::To(to) => (&to.host, to.port),
+            About::Nothing | About::Raw(_) => (&nowhere, 0),
+        };
+        let query = Query::new(Some(self.client.ip()), Protocol::Tcp, host, port);
+        policy.threat(&query).map(|(_, threat)| threat)
     }
 
     fn flow_record(
@@ -146,6 +189,7 @@ impl Session {
             profile: active.profile,
             policy_hash: active.policy.hash().clone(),
             url: ask.path.map(|path| Escaped::url(&format!("{}{path}", ask.to.host))),
+            threat: decision.threat.and_then(|threat| known_threat(&active.policy, threat)),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Front-ends differ only in how they learn where a flow wants to go and in how they show a refusal. Every
 //! flow is decided here.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -37,6 +38,8 @@ pub(super) struct Ask<'a> {
     /// Those that are possible at this point; the first that is allowed is taken.
     pub(super) protocols: &'a [Protocol],
     pub(super) path: Option<&'a str>,
+    /// On a gateway: what the client dialled, where it asks for the name that it showed then.
+    pub(super) dialled: Option<IpAddr>,
 }
 
 /// A flow that may go on, to these addresses.
@@ -48,6 +51,7 @@ pub(super) struct Permitted {
     /// Names of network rules that led to the address when it was decided: it is judged by them again, whatever they lead
     /// to by then.
     known_as: Vec<HostName>,
+    dialled: Option<IpAddr>,
     pub(super) active: InForce,
 }
 
@@ -132,7 +136,14 @@ impl Session {
             let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
             let routes = addrs.map(|addr| Route { addr, judged }).collect();
             let known_as = names_of(&self.core.shared.directory.fqdns(), ask).to_vec();
-            return self.without_own(Permitted { permit, protocol, routes, known_as, active: active.clone() });
+            return self.without_own(Permitted {
+                permit,
+                protocol,
+                routes,
+                known_as,
+                dialled: ask.dialled,
+                active: active.clone(),
+            });
         }
         let answers = self.resolve(ask.to).await.map_err(|reason| refused(unresolved(reason)))?;
         self.judge(&active, ask, protocol, &answers)
@@ -167,7 +178,7 @@ impl Session {
             (active.policy.decide(&Query { direction: Direction::Inbound, ..query }), query.address)
         };
         let refused = |reason| Some(Err(Refused { reason, decision, protocol, dst: None, active: active.clone() }));
-        if decision.reason == Reason::DeniedByRule {
+        if matches!(decision.reason, Reason::DeniedByRule | Reason::ThreatIntel) {
             return refused(decision.reason);
         }
         let Translated { host, port } = active.policy.translated(&decision)?.clone();
@@ -178,7 +189,7 @@ impl Session {
         let to = Authority { host, port };
         let first = self.resolve(&to).await.ok()?.into_iter().find_map(Address::ip)?;
         let routes = vec![Route { addr: SocketAddr::new(first, port), judged }];
-        Some(self.without_own(Permitted { permit, protocol, routes, known_as: Vec::new(), active }))
+        Some(self.without_own(Permitted { permit, protocol, routes, known_as: Vec::new(), dialled: None, active }))
     }
 
     /// The decision for the first protocol that is allowed; where none is, for the first.
@@ -198,7 +209,7 @@ impl Session {
     /// An address is judged by the names of network rules too that resolve to it.
     fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol, resolved: &'a [HostName]) -> Query<'a> {
         let query = Query::new(Some(self.client.ip()), protocol, &ask.to.host, ask.to.port);
-        Query { path: ask.path, resolved, ..query.outbound() }
+        Query { path: ask.path, dialled: ask.dialled, resolved, ..query.outbound() }
     }
 
     /// Keeps the addresses for which the same rule allows the flow as for the first that is allowed.
@@ -220,7 +231,8 @@ impl Session {
             match (decision.permit(), &mut permitted) {
                 (Ok(permit), None) => {
                     let (routes, known_as) = (vec![route], query.resolved.to_vec());
-                    permitted = Some(Permitted { permit, protocol, routes, known_as, active: active.clone() });
+                    let dialled = ask.dialled;
+                    permitted = Some(Permitted { permit, protocol, routes, known_as, dialled, active: active.clone() });
                 }
                 (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => first.routes.push(route),
                 (Ok(_), Some(_)) => {}
@@ -268,12 +280,12 @@ impl Session {
     /// Decides again, for a protocol that has shown itself.
     pub(super) fn reauthorize(&self, ask: Ask<'_>, permitted: Permitted) -> Result<Permitted, Refused> {
         let address = permitted.judged();
-        let Permitted { routes, known_as, active, .. } = permitted;
+        let Permitted { routes, known_as, dialled, active, .. } = permitted;
         let protocol = ask.protocols[0];
         let query = self.query(ask, protocol, &known_as).with_address(address);
         let decision = active.policy.decide(&query);
         match decision.permit() {
-            Ok(permit) => Ok(Permitted { permit, protocol, routes, known_as, active }),
+            Ok(permit) => Ok(Permitted { permit, protocol, routes, known_as, dialled, active }),
             Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
         }
     }
@@ -331,12 +343,13 @@ impl Session {
     pub(super) async fn tunnel(&self, mut tunnel: Box<Tunnel>) {
         let early = std::mem::take(&mut tunnel.early);
         let Tunnel { via, to, path, permitted, client, origin, .. } = &*tunnel;
-        let ask = Ask { via: *via, to, protocols: &[], path: path.as_deref() };
+        let ask = Ask { via: *via, to, protocols: &[], path: path.as_deref(), dialled: permitted.dialled };
+        let progress = measured(&tunnel.opened);
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;
         let relayed = {
             let cut = pin!(self.cut(ask, permitted));
-            relay(client, origin, idle, early, cut).await
+            relay(client, origin, idle, early, progress.as_deref(), cut).await
         };
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
@@ -461,6 +474,16 @@ fn names_of<'a>(fqdns: &'a FqdnTable, ask: Ask<'_>) -> &'a [HostName] {
         Host::Addr(addr) => fqdns.names_of(addr.to_canonical()),
         Host::Name(_) => &[],
     }
+}
+
+/// Where to write down how far a flow is, if that matters.
+fn measured(opened: &Opened) -> Option<Rc<Cell<u64>>> {
+    opened.is_measured().then(|| {
+        let progress = Rc::new(Cell::new(0));
+        let shared = progress.clone();
+        opened.moves(move || shared.get());
+        progress
+    })
 }
 
 fn closed_by(side: Side) -> ClosedBy {

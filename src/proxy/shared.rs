@@ -21,6 +21,7 @@ use crate::telemetry::{CoreCounters, Gauge, Log, Metrics, Recorder, RuleHits};
 
 use super::Setup;
 use super::limit::Limiter;
+use super::rates::Rates;
 
 /// A policy in force, with what is counted of it.
 pub(crate) struct Active {
@@ -200,6 +201,8 @@ pub(super) struct Core {
     pub(super) resolver: Resolver,
     pub(super) recorder: Recorder,
     pub(super) counters: Arc<CoreCounters>,
+    /// Of flows that run, where somebody asks for them.
+    pub(super) rates: Option<Rates>,
     active: RefCell<InForce>,
     next_flow: Cell<u64>,
 }
@@ -209,7 +212,8 @@ impl Core {
         let active = RefCell::new(Rc::new(Held(shared.active())));
         let recorder = shared.log.recorder();
         let counters = shared.metrics.cores()[number].clone();
-        Core { shared, resolver, recorder, counters, active, next_flow: Cell::new(number as u64) }
+        let rates = shared.log.fat_flows().map(Rates::new);
+        Core { shared, resolver, recorder, counters, rates, active, next_flow: Cell::new(number as u64) }
     }
 
     /// The policy in force; one atomic load where it has not changed.

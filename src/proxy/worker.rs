@@ -24,7 +24,7 @@ use super::limit::Place;
 use super::records::About;
 use super::session::Session;
 use super::shared::{Core, Counted, Shared, reap};
-use super::{explicit, gateway, udp};
+use super::{explicit, gateway, rates, udp};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -81,6 +81,7 @@ async fn serve(core: Rc<Core>, served: Served) {
     for (front, listener) in served.listeners {
         accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
     }
+    accepting.spawn_local(rates::keep_looking(core.clone()));
     let lifecycle = core.shared.lifecycle.clone();
     tokio::select! {
         () = lifecycle.drain.cancelled() => {}

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::clock::{Clock, Precision};
 use super::object::{Object, Value};
 use super::record::{
-    CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, Seen, StartRecord,
+    CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ReloadRecord, RunId, Seen, StartRecord,
 };
 use super::sink::Entry;
 use crate::flow::{Host, HostName};
@@ -85,6 +85,18 @@ fn flow(line: &mut Object<'_>, record: &FlowRecord) {
     line.field("rule", record.rule.as_deref());
     line.field("profile", record.profile.as_str());
     line.field("policy_hash", &*record.policy_hash);
+    line.field("threat_intel", record.threat.as_deref().map(|threat| (record.threat_action(), threat)));
+}
+
+impl Value for (&'static str, &KnownThreat) {
+    fn write(self, out: &mut Vec<u8>) {
+        let (action, KnownThreat { indicator, description }) = self;
+        let mut known = Object::begin(out);
+        known.field("action", action);
+        known.field("indicator", &**indicator);
+        known.field("description", &**description);
+        known.end();
+    }
 }
 
 impl Value for &Seen<Host> {
@@ -108,7 +120,7 @@ impl Value for &Seen<HostName> {
 
 impl Value for &RuleName {
     fn write(self, out: &mut Vec<u8>) {
-        let RuleName { policy, group, collection, rule } = self;
+        let RuleName { policy, group, collection, rule, kind: _, categories: _ } = self;
         let mut names = Object::begin(out);
         names.field("policy", &**policy);
         names.field("group", &**group);
@@ -146,9 +158,11 @@ fn dns(line: &mut Object<'_>, record: &DnsRecord) {
 }
 
 fn fqdn_failure(line: &mut Object<'_>, record: &FqdnFailureRecord) {
-    let FqdnFailureRecord { ts: _, fqdn, error } = record;
+    let FqdnFailureRecord { ts: _, fqdn, server, error, rules } = record;
     line.field("fqdn", fqdn.as_str());
+    line.field("server", *server);
     line.field("error", &**error);
+    line.field("rules", rules.as_slice());
 }
 
 fn reload(line: &mut Object<'_>, record: &ReloadRecord) {
@@ -174,7 +188,7 @@ impl Value for Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{allowed, asked, closed, denied, fqdn_failure, start};
+    use super::super::record::tests::{alerted, asked, closed, denied, fqdn_failure, start};
     use super::super::record::{Escaped, Seen};
     use super::*;
     use std::collections::BTreeSet;
@@ -193,7 +207,7 @@ mod tests {
         let counts = Counts { allowed: 1, denied: 2, bypassed: 3, closed: 1, reloads: 4, lost: 5 };
         vec![
             line(Entry::Start(&start())),
-            line(Entry::Flow(&allowed())),
+            line(Entry::Flow(&alerted())),
             line(Entry::Close(&closed())),
             line(Entry::Dns(&asked())),
             line(Entry::FqdnFailure(&fqdn_failure())),
@@ -206,10 +220,10 @@ mod tests {
     fn the_shape_of_each_kind() {
         let expected = [
             r#"{"v":1,"kind":"start","seq":3,"ts":"2026-11-21T21:14:00.000000Z","run":"0000beef","version":"0.1.0","policy":["command-line","lab"],"policy_hash":"c0ffee","config_digest":"d1ce57"}"#,
-            r#"{"v":1,"kind":"flow","seq":3,"ts":"2026-11-21T21:14:03.500000Z","run":"0000beef","flow":7,"via":"connect","client":"127.0.0.1:51000","proto":"https","host":"ok.test","port":443,"sni":"ok.test","dst":"192.0.2.7:443","verdict":"allow","reason":"application-rule","rule":{"policy":"lab","group":"group","collection":"web","rule":"allow ok"},"profile":"azure","policy_hash":"c0ffee"}"#,
+            r#"{"v":1,"kind":"flow","seq":3,"ts":"2026-11-21T21:14:03.500000Z","run":"0000beef","flow":7,"via":"connect","client":"127.0.0.1:51000","proto":"https","host":"ok.test","port":443,"sni":"ok.test","dst":"192.0.2.7:443","verdict":"allow","reason":"application-rule","rule":{"policy":"lab","group":"group","collection":"web","rule":"allow ok"},"profile":"azure","policy_hash":"c0ffee","threat_intel":{"action":"alert","indicator":"*.test","description":"a botnet"}}"#,
             r#"{"v":1,"kind":"close","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","flow":7,"bytes_up":517,"bytes_down":12000,"duration_ms":1500,"closed_by":"origin","reason":"eof"}"#,
             r#"{"v":1,"kind":"dns","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","client":"10.12.3.5:7943","proto":"udp","id":8951,"name":"ok.test.","type":"AAAA","class":"IN","request_bytes":58,"dnssec_ok":false,"edns_bytes":512,"rcode":"NOERROR","flags":"qr,rd,ra","response_bytes":135,"duration_us":4987,"error":null}"#,
-            r#"{"v":1,"kind":"fqdn-failure","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","fqdn":"git.test","error":"no answer in time"}"#,
+            r#"{"v":1,"kind":"fqdn-failure","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","fqdn":"git.test","server":"192.0.2.53:53","error":"no answer in time","rules":[{"policy":"lab","group":"group","collection":"net","rule":"allow git"}]}"#,
             r#"{"v":1,"kind":"reload","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","ok":false,"policy_hash":"c0ffee","error":"no\nsuch file"}"#,
             r#"{"v":1,"kind":"end","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","counts":{"allowed":1,"denied":2,"bypassed":3,"closed":1,"reloads":4,"lost":5}}"#,
         ];

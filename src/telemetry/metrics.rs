@@ -75,6 +75,8 @@ pub struct CoreCounters {
     pub dns_failures: Counter,
     pub connect_failures: Counter,
     bypassed: Counter,
+    threat_alerts: Counter,
+    threat_denials: Counter,
 }
 
 impl CoreCounters {
@@ -83,6 +85,14 @@ impl CoreCounters {
         match reason {
             Reason::ServiceEndpoint => self.bypassed.add(1),
             _ => self.flows.of(via, verdict, reason).add(1),
+        }
+    }
+
+    /// Counts a flow that threat intelligence knows, by what became of it.
+    pub fn threat(&self, reason: Reason) {
+        match reason {
+            Reason::ThreatIntel => self.threat_denials.add(1),
+            _ => self.threat_alerts.add(1),
         }
     }
 
@@ -294,7 +304,11 @@ fn flows(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     });
     page.counters("egret_flows", "Flows that were decided", counted.filter(|(_, count)| *count > 0))?;
     let bypassed = metrics.sum(|core| core.bypassed.get());
-    page.counter("egret_bypassed", "Flows that a service endpoint took past the firewall", bypassed)
+    page.counter("egret_bypassed", "Flows that a service endpoint took past the firewall", bypassed)?;
+    let alerts = metrics.sum(|core| core.threat_alerts.get());
+    let denials = metrics.sum(|core| core.threat_denials.get());
+    let known = [([("action", "alert")], alerts), ([("action", "deny")], denials)];
+    page.counters("egret_threat_intel", "Flows that threat intelligence knew", known)
 }
 
 fn traffic(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
@@ -351,7 +365,7 @@ fn rules(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     // Nothing keeps two rules from having the same names, and a series may be there only once.
     let mut shown: BTreeMap<[&str; 4], u64> = BTreeMap::new();
     for (name, count) in hits.totals().filter(|(_, count)| *count > 0).take(MAX_RULE_SERIES) {
-        let RuleName { policy, group, collection, rule } = name;
+        let RuleName { policy, group, collection, rule, .. } = name;
         *shown.entry([policy, group, collection, rule]).or_default() += count;
     }
     let counted = shown.into_iter().map(|([policy, group, collection, rule], count)| {
@@ -396,12 +410,13 @@ mod tests {
     use super::super::record::tests::{allowed, start};
     use super::super::{Event, OnError, RunId, Telemetry, TelemetryConfig};
     use super::*;
+    use crate::azure::category::Categories;
+    use crate::policy::RuleKind;
     use std::collections::BTreeSet;
     use std::time::Duration;
 
     fn rule(rule: &str) -> Arc<RuleName> {
-        let rule = rule.into();
-        Arc::new(RuleName { policy: "lab".into(), group: "g".into(), collection: "c\"x\"".into(), rule })
+        Arc::new(RuleName { group: "g".into(), ..super::super::record::tests::rule(RuleKind::Network, "c\"x\"", rule) })
     }
 
     /// Two cores that both counted, after a log of one flow.
@@ -413,6 +428,8 @@ mod tests {
             start: start(),
             on_error: OnError::Serve,
             resource_id,
+            categories: Categories::default(),
+            fat_flow_every: Duration::from_secs(180),
             tally: None,
         };
         let telemetry = Telemetry::start(config).unwrap();
@@ -428,6 +445,9 @@ mod tests {
         metrics.dns().answered(DnsOutcome::Refused);
         first.flow(Via::Http, Verdict::Allow, Reason::ServiceEndpoint);
         first.flow(Via::Socks5, Verdict::Deny, Reason::PolicyChanged);
+        first.threat(Reason::ThreatIntel);
+        second.threat(Reason::NotAllowed);
+        second.threat(Reason::ApplicationRule);
         first.tunnels.inc();
         first.tunnels.inc();
         first.tunnels.dec();
@@ -446,6 +466,8 @@ mod tests {
             r#"egret_flows_total{via="socks5",verdict="deny",reason="policy-changed"} 1"#,
             "egret_bypassed_total 1",
             r#"egret_bytes_total{direction="up"} 10"#,
+            r#"egret_threat_intel_total{action="alert"} 2"#,
+            r#"egret_threat_intel_total{action="deny"} 1"#,
             "egret_tunnels 2",
             r#"egret_dns_queries_total{rcode="REFUSED"} 1"#,
             "egret_log_records_total 3",

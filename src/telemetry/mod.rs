@@ -9,7 +9,9 @@
 //! May use [`flow`](crate::flow), [`policy`](crate::policy) and the log shapes of [`azure`](crate::azure).
 //! Knows nothing of proxies and admin servers: they call it.
 
+mod azure;
 mod clock;
+mod derived;
 mod json;
 mod metrics;
 mod object;
@@ -28,8 +30,8 @@ pub use recent::{Filter, Logged, RECENT_FLOWS};
 #[cfg(test)]
 pub(crate) use record::tests;
 pub use record::{
-    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FlowRecord, FqdnFailureRecord, ReloadRecord,
-    RunId, Seen, StartRecord, Transport,
+    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FatFlowRecord, FlowRecord, FqdnFailureRecord,
+    KnownThreat, ReloadRecord, RunId, Seen, StartRecord, Transport,
 };
 pub use recorder::{Log, Recorder};
 pub use sink::{Duty, Format, OnError, SinkSpec, Target};
@@ -43,6 +45,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::azure::category::{Categories, Category};
 use recorder::Shared;
 use sink::{Identity, Sink};
 use writer::Writer;
@@ -58,6 +61,10 @@ pub struct TelemetryConfig {
     pub on_error: OnError,
     /// Of the firewall that Azure's formats name.
     pub resource_id: Arc<str>,
+    /// What Azure's formats write.
+    pub categories: Categories,
+    /// How often the rates of flows are looked at, where [`Category::FatFlow`] is wanted.
+    pub fat_flow_every: Duration,
     /// Counts what is recorded, for a report; None where nobody asks for one.
     pub tally: Option<Tally>,
 }
@@ -79,14 +86,16 @@ impl Telemetry {
     }
 
     fn start_with_queue(config: TelemetryConfig, queue: usize) -> io::Result<Telemetry> {
-        let TelemetryConfig { sinks, run, start, on_error, resource_id, tally } = config;
-        let identity = Identity { run: run.clone(), resource_id };
+        let TelemetryConfig { sinks, run, start, on_error, resource_id, categories, fat_flow_every, tally } = config;
+        let tables = sinks.iter().any(|spec| spec.format == Format::Azure).then_some(categories);
+        let fat_flows = tables.filter(|tables| tables.contains(Category::FatFlow)).map(|_| fat_flow_every);
+        let identity = Identity { run: run.clone(), resource_id, categories };
         let sinks = sinks.iter().map(|spec| Sink::open(spec, &identity)).collect::<io::Result<Vec<Sink>>>()?;
-        let shared = Arc::new(Shared::new(run));
+        let shared = Arc::new(Shared::new(run, fat_flows));
         let (batches, queue) = tokio::sync::mpsc::channel(queue);
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let writer = Writer::new(sinks, on_error, tally, shared.clone());
+        let writer = Writer::new(sinks, on_error, tally, tables, shared.clone());
         let (end, ended) = std::sync::mpsc::sync_channel(1);
         let stopped = stop.clone();
         std::thread::Builder::new().name("egret-log".to_owned()).spawn(move || {

@@ -89,14 +89,17 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-impl Value for &[Arc<str>] {
+impl<T: ?Sized> Value for &[Arc<T>]
+where
+    for<'a> &'a T: Value,
+{
     fn write(self, out: &mut Vec<u8>) {
         out.push(b'[');
-        for (at, text) in self.iter().enumerate() {
+        for (at, item) in self.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
             }
-            text.write(out);
+            item.as_ref().write(out);
         }
         out.push(b']');
     }
@@ -169,7 +172,7 @@ mod tests {
         let mut object = Object::begin(&mut out);
         object.field("known", Some(true));
         object.field("unknown", None::<u64>);
-        object.field("list", &["a".into(), "b\"".into()][..]);
+        object.field("list", &[Arc::<str>::from("a"), "b\"".into()][..]);
         object.end();
         assert_eq!(String::from_utf8(out).unwrap(), r#"{"known":true,"unknown":null,"list":["a","b\""]}"#);
     }

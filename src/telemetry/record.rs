@@ -118,11 +118,25 @@ pub struct FlowRecord {
     pub policy_hash: Arc<str>,
     /// Plain HTTP only, and only written in Azure's formats.
     pub url: Option<Escaped>,
+    /// What threat intelligence knows of it.
+    pub threat: Option<Box<KnownThreat>>,
+}
+
+/// The indicator that a flow met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownThreat {
+    pub indicator: Box<str>,
+    pub description: Arc<str>,
 }
 
 impl FlowRecord {
     pub fn bypassed(&self) -> bool {
         self.reason == Reason::ServiceEndpoint
+    }
+
+    /// What threat intelligence made of a flow that it knows: what else denied it is not its doing.
+    pub fn threat_action(&self) -> &'static str {
+        if self.reason == Reason::ThreatIntel { "deny" } else { "alert" }
     }
 
     /// The flag that would have allowed a denied flow; None where no flag would.
@@ -297,12 +311,27 @@ impl Transport {
     }
 }
 
-/// A name of a network rule that does not resolve. Written when it begins, and not again until it did resolve.
+/// A name of a network or DNAT rule that does not resolve. Written when it begins, and not again until it did resolve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FqdnFailureRecord {
     pub ts: Timestamp,
     pub fqdn: HostName,
+    /// The name server that was asked last, where one was.
+    pub server: Option<SocketAddr>,
     pub error: Box<str>,
+    /// Those that have the name.
+    pub rules: Vec<Arc<RuleName>>,
+}
+
+/// A flow that moved much since it was last looked at. In Azure's tables only, and not numbered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FatFlowRecord {
+    pub ts: Timestamp,
+    pub client: ClientAddr,
+    pub protocol: Protocol,
+    pub dst: SocketAddr,
+    /// Both ways together.
+    pub bits_per_second: u64,
 }
 
 /// A reload that was asked for, done or refused.
@@ -322,6 +351,7 @@ pub enum Event {
     Close(CloseRecord),
     Dns(DnsRecord),
     FqdnFailure(FqdnFailureRecord),
+    FatFlow(FatFlowRecord),
     Reload(ReloadRecord),
 }
 
@@ -341,6 +371,7 @@ pub struct Counts {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::policy::{RuleCategories, RuleKind};
 
     /// A denied CONNECT to `evil.test:443`.
     pub(crate) fn denied() -> FlowRecord {
@@ -360,13 +391,24 @@ pub(crate) mod tests {
             profile: Profile::Azure,
             policy_hash: "c0ffee".into(),
             url: None,
+            threat: None,
+        }
+    }
+
+    pub(crate) fn rule(kind: RuleKind, collection: &str, rule: &str) -> RuleName {
+        RuleName {
+            policy: "lab".into(),
+            group: "group".into(),
+            collection: collection.into(),
+            rule: rule.into(),
+            kind,
+            categories: RuleCategories::default(),
         }
     }
 
     /// The same client's CONNECT to `ok.test:443`, allowed by an application rule.
     pub(crate) fn allowed() -> FlowRecord {
-        let rule =
-            RuleName { policy: "lab".into(), group: "group".into(), collection: "web".into(), rule: "allow ok".into() };
+        let rule = rule(RuleKind::Application, "web", "allow ok");
         FlowRecord {
             host: Some(Host::parse("ok.test").unwrap().into()),
             sni: Some(HostName::parse("ok.test").unwrap().into()),
@@ -376,6 +418,12 @@ pub(crate) mod tests {
             rule: Some(Arc::new(rule)),
             ..denied()
         }
+    }
+
+    /// The same, of which threat intelligence knows.
+    pub(crate) fn alerted() -> FlowRecord {
+        let threat = KnownThreat { indicator: "*.test".into(), description: "a botnet".into() };
+        FlowRecord { threat: Some(Box::new(threat)), ..allowed() }
     }
 
     pub(crate) fn closed() -> CloseRecord {
@@ -416,7 +464,9 @@ pub(crate) mod tests {
 
     pub(crate) fn fqdn_failure() -> FqdnFailureRecord {
         let fqdn = HostName::parse("git.test").unwrap();
-        FqdnFailureRecord { ts: asked().ts, fqdn, error: "no answer in time".into() }
+        let rules = vec![Arc::new(rule(RuleKind::Network, "net", "allow git"))];
+        let server = Some("192.0.2.53:53".parse().unwrap());
+        FqdnFailureRecord { ts: asked().ts, fqdn, server, error: "no answer in time".into(), rules }
     }
 
     pub(crate) fn start() -> StartRecord {

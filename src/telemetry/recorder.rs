@@ -28,6 +28,7 @@ pub(super) struct Shared {
     pub(super) stats: LogStats,
     pub(super) refusing: AtomicBool,
     pub(super) reopen: Notify,
+    fat_flows: Option<Duration>,
     recent: Mutex<Recent>,
     /// Batches of recorders that were dropped; None once the log has ended.
     leftovers: Mutex<Option<Batch>>,
@@ -44,12 +45,13 @@ pub(super) struct LogStats {
 }
 
 impl Shared {
-    pub(super) fn new(run: RunId) -> Shared {
+    pub(super) fn new(run: RunId, fat_flows: Option<Duration>) -> Shared {
         Shared {
             run,
             stats: LogStats::default(),
             refusing: AtomicBool::new(false),
             reopen: Notify::new(),
+            fat_flows,
             recent: Mutex::default(),
             leftovers: Mutex::new(Some(Batch::new())),
         }
@@ -122,6 +124,11 @@ impl Log {
     /// [`OnError::Refuse`]: super::OnError::Refuse
     pub fn refusing(&self) -> bool {
         self.shared.refusing.load(Relaxed)
+    }
+
+    /// How often the rates of flows are to be looked at; None where nobody asks for them.
+    pub fn fat_flows(&self) -> Option<Duration> {
+        self.shared.fat_flows
     }
 
     /// The last decisions, newest first.

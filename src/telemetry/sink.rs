@@ -8,16 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::clock::{Clock, Precision};
+use super::azure::{AzureWriter, Shape};
+use super::clock::Clock;
+use super::derived::Derived;
 use super::onlooker::Onlooker;
-use super::record::{
-    CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, Seen, StartRecord,
-};
+use super::record::{CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord};
 use super::text::Colours;
 use super::{json, text};
-use crate::azure::dns_logs::{DnsQueried, FqdnFailed, dns_record, fqdn_failure_record, legacy_dns_records};
-use crate::azure::logs::{Decided, azure_record, legacy_record};
-use crate::flow::Via;
+use crate::azure::category::Categories;
 
 /// A place for the log, and how it is written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +48,7 @@ pub enum Format {
     Json,
     /// Lines for people; coloured where the target is a terminal that wants colours.
     Text,
-    /// `AZFWApplicationRule`, `AZFWNetworkRule`, `AZFWDnsQuery` and `AZFWInternalFqdnResolutionFailure`.
+    /// Azure's structured records, a table each: the categories `AZFW…`.
     Azure,
     /// The legacy `AzureFirewall…Rule` and `AzureFirewallDnsProxy` categories.
     AzureLegacy,
@@ -97,6 +95,8 @@ impl Entry<'_> {
 pub(super) struct Identity {
     pub(super) run: RunId,
     pub(super) resource_id: Arc<str>,
+    /// Of Azure's formats.
+    pub(super) categories: Categories,
 }
 
 /// Bytes kept for a sink that cannot be written; a record beyond them is lost and counted.
@@ -130,11 +130,26 @@ impl Sink {
 
     /// Renders a record; [`Sink::flush`] writes it.
     pub(super) fn push(&mut self, seq: u64, entry: &Entry<'_>) {
-        if self.is_failing() && self.backlog.bytes.len() >= MAX_BACKLOG {
-            self.lost += 1;
-        } else {
+        if self.has_room() {
             self.render.push(&mut self.backlog.bytes, seq, entry);
+        } else {
+            self.lost += 1;
         }
+    }
+
+    /// The same of what only Azure's tables have.
+    pub(super) fn push_derived(&mut self, derived: &Derived<'_>) {
+        let has_room = self.has_room();
+        let Renderer { manner: Manner::Azure(azure), clock } = &mut self.render else { return };
+        if has_room {
+            azure.write_derived(&mut self.backlog.bytes, clock, derived);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        !self.is_failing() || self.backlog.bytes.len() < MAX_BACKLOG
     }
 
     /// Writes what is rendered, in one write(2) as a rule. What cannot be written stays for the next time.
@@ -384,112 +399,57 @@ fn file_id(_: &std::fs::Metadata) -> Option<FileId> {
 }
 
 struct Renderer {
-    format: Format,
-    colours: Colours,
+    manner: Manner,
     clock: Clock,
-    identity: Identity,
+}
+
+/// A format with what it takes.
+enum Manner {
+    Json(RunId),
+    Text(RunId, Colours),
+    Azure(AzureWriter),
 }
 
 impl Renderer {
     fn new(spec: &SinkSpec, identity: &Identity) -> Renderer {
-        let choice = match spec.target {
-            Target::Stdout => anstream::AutoStream::choice(&io::stdout()),
-            Target::Stderr => anstream::AutoStream::choice(&io::stderr()),
-            Target::File(_) => anstream::ColorChoice::Never,
+        let Identity { run, resource_id, categories } = identity.clone();
+        let azure = |shape| Manner::Azure(AzureWriter { shape, resource_id, categories });
+        let manner = match spec.format {
+            Format::Json => Manner::Json(run),
+            Format::Text => Manner::Text(run, colours(&spec.target)),
+            Format::Azure => azure(Shape::Structured),
+            Format::AzureLegacy => azure(Shape::Legacy),
         };
-        let colours = match choice {
-            anstream::ColorChoice::Never => Colours::Plain,
-            _ => Colours::Ansi,
-        };
-        Renderer { format: spec.format, colours, clock: Clock::new(), identity: identity.clone() }
+        Renderer { manner, clock: Clock::new() }
     }
 
     fn push(&mut self, out: &mut Vec<u8>, seq: u64, entry: &Entry<'_>) {
-        let Identity { run, resource_id } = &self.identity;
-        match (self.format, entry) {
-            (Format::Json, entry) => json::write_line(out, &mut self.clock, run, seq, entry),
-            (Format::Text, entry) => text::write_line(out, &mut self.clock, self.colours, run, entry),
-            (Format::Azure | Format::AzureLegacy, Entry::Flow(record)) => {
-                write_azure(out, &mut self.clock, self.format, resource_id, record);
-            }
-            (Format::Azure | Format::AzureLegacy, Entry::Dns(record)) => {
-                write_azure_dns(out, &mut self.clock, self.format, resource_id, record);
-            }
-            (Format::Azure, Entry::FqdnFailure(record)) => {
-                let time = self.clock.show(record.ts, Precision::Azure);
-                let failed = FqdnFailed { time, fqdn: record.fqdn.as_str(), error: &record.error };
-                write_json(out, &fqdn_failure_record(&failed, resource_id));
-            }
-            // Azure has no words for the rest.
-            (Format::Azure | Format::AzureLegacy, _) => {}
+        match &self.manner {
+            Manner::Json(run) => json::write_line(out, &mut self.clock, run, seq, entry),
+            Manner::Text(run, colours) => text::write_line(out, &mut self.clock, *colours, run, entry),
+            Manner::Azure(azure) => azure.write(out, &mut self.clock, entry),
         }
     }
 }
 
-fn write_azure_dns(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id: &str, record: &DnsRecord) {
-    let DnsRecord { ts, client, transport, id, name, kind, class, request_bytes, dnssec_ok, .. } = record;
-    let queried = DnsQueried {
-        time: clock.show(*ts, Precision::Azure),
-        client: *client,
-        transport: transport.as_str(),
-        id: *id,
-        name: name.as_str(),
-        kind,
-        class,
-        request_bytes: *request_bytes,
-        dnssec_ok: *dnssec_ok,
-        buffer_bytes: record.buffer_bytes,
-        code: record.code,
-        flags: &record.flags,
-        response_bytes: record.response_bytes,
-        duration: record.duration,
-        error: record.error.as_deref(),
+fn colours(target: &Target) -> Colours {
+    let choice = match target {
+        Target::Stdout => anstream::AutoStream::choice(&io::stdout()),
+        Target::Stderr => anstream::AutoStream::choice(&io::stderr()),
+        Target::File(_) => anstream::ColorChoice::Never,
     };
-    if format == Format::Azure {
-        write_json(out, &dns_record(&queried, resource_id));
-    } else {
-        legacy_dns_records(&queried, resource_id).for_each(|line| write_json(out, &line));
-    }
-}
-
-fn write_json(out: &mut Vec<u8>, record: &impl serde::Serialize) {
-    serde_json::to_writer(&mut *out, record).expect("plain structs to a Vec cannot fail");
-    out.push(b'\n');
-}
-
-/// What has no destination, such as a malformed request, has no place in Azure's tables; a question is in the table of
-/// questions, with its answer.
-fn write_azure(out: &mut Vec<u8>, clock: &mut Clock, format: Format, resource_id: &str, record: &FlowRecord) {
-    let has_destination = record.host.is_some() || record.dst.is_some();
-    if !has_destination || record.via == Via::Dns || matches!(record.host, Some(Seen::Raw(_))) {
-        return;
-    }
-    let host = record.host.as_ref().map_or(String::new(), |host| host.to_string());
-    let decided = Decided {
-        time: clock.show(record.ts, Precision::Azure),
-        via: record.via,
-        protocol: record.protocol,
-        client: record.client,
-        host: &host,
-        port: record.port,
-        dst: record.dst,
-        url: record.url.as_ref().map(|url| url.as_str()),
-        verdict: record.verdict,
-        reason: record.reason,
-        rule: record.rule.as_deref(),
-    };
-    if format == Format::Azure {
-        write_json(out, &azure_record(&decided, resource_id));
-    } else {
-        write_json(out, &legacy_record(&decided, resource_id));
+    match choice {
+        anstream::ColorChoice::Never => Colours::Plain,
+        _ => Colours::Ansi,
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::record::Escaped;
     use super::super::record::tests::{allowed, closed, denied};
+    use super::super::record::{Escaped, Seen};
     use super::*;
+    use crate::flow::Via;
     use std::fs;
 
     pub(crate) fn file(path: &Path, format: Format) -> SinkSpec {
@@ -498,7 +458,8 @@ pub(crate) mod tests {
 
     fn open(path: &Path, format: Format) -> Sink {
         let resource_id = crate::azure::logs::DEFAULT_RESOURCE_ID.into();
-        Sink::open(&file(path, format), &Identity { run: RunId::from_bits(1), resource_id }).unwrap()
+        let identity = Identity { run: RunId::from_bits(1), resource_id, categories: Categories::default() };
+        Sink::open(&file(path, format), &identity).unwrap()
     }
 
     fn push(sink: &mut Sink, seq: u64) {

@@ -32,6 +32,8 @@ pub struct Totals {
     pub failed: BTreeMap<Reason, u64>,
     /// Names that were looked up, whatever the answer: a question is enough to carry something out.
     pub names: u64,
+    /// Flows that threat intelligence knew and did not deny.
+    pub alerts: u64,
 }
 
 /// The flows of one verdict.
@@ -64,6 +66,7 @@ struct Counted {
     bypassed: u64,
     failed: BTreeMap<Reason, u64>,
     names: Names,
+    alerts: u64,
 }
 
 /// Names by their hashes; beyond [`NAMES`] of them each question *counts as a name*.
@@ -120,6 +123,8 @@ struct Kind {
     /// Of a flow that named no host.
     dst: Option<IpAddr>,
     port: u16,
+    /// Met an indicator.
+    known: bool,
 }
 
 impl Kind {
@@ -131,6 +136,7 @@ impl Kind {
             host: record.host.as_ref().map(Seen::to_string),
             dst: record.dst.filter(|_| record.host.is_none()).map(|dst| dst.ip()),
             port: record.port,
+            known: record.threat.is_some(),
         }
     }
 }
@@ -159,15 +165,18 @@ impl Counted {
     fn add(&mut self, event: &Event) {
         match event {
             Event::Flow(record) if record.bypassed() => self.bypassed += 1,
-            Event::Flow(record) => match record.verdict {
-                Verdict::Allow => self.allowed.add(record),
-                Verdict::Deny => self.denied.add(record),
-            },
+            Event::Flow(record) => {
+                self.alerts += u64::from(record.threat.is_some() && record.reason != Reason::ThreatIntel);
+                match record.verdict {
+                    Verdict::Allow => self.allowed.add(record),
+                    Verdict::Deny => self.denied.add(record),
+                }
+            }
             Event::Close(CloseRecord { why: CloseWhy::Reason(reason), .. }) => {
                 *self.failed.entry(*reason).or_default() += 1;
             }
             Event::Dns(record) => self.names.add(record),
-            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) => {}
+            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) | Event::FatFlow(_) => {}
         }
     }
 }
@@ -188,6 +197,7 @@ impl Tally {
             bypassed: counted.bypassed,
             failed: counted.failed.clone(),
             names: counted.names.count(),
+            alerts: counted.alerts,
         }
     }
 }
@@ -195,7 +205,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::super::record::Escaped;
-    use super::super::record::tests::{allowed, asked, closed, denied};
+    use super::super::record::tests::{alerted, allowed, asked, closed, denied};
     use super::*;
     use crate::flow::Host;
 
@@ -224,7 +234,7 @@ mod tests {
             by_address("192.0.2.2:443"),
             allowed(),
         ];
-        let Totals { allowed, denied, bypassed, failed, names: _ } = counted(flows.map(Event::Flow));
+        let Totals { allowed, denied, bypassed, failed, .. } = counted(flows.map(Event::Flow));
         assert_eq!((allowed.flows(), denied.flows(), bypassed, failed.len()), (1, 8, 0, 0));
         assert_eq!((denied.rows.len(), denied.rows[0].count, denied.rows[0].first.flow), (7, 2, 7));
     }
@@ -243,6 +253,13 @@ mod tests {
         let counts: Vec<_> =
             denied.rows.iter().map(|row| (row.first.host.clone().unwrap().to_string(), row.count)).collect();
         assert_eq!(counts, [("evil.test".to_owned(), 1), ("other.test".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn alerts_are_counted_and_have_rows_of_their_own() {
+        let stopped = FlowRecord { verdict: Verdict::Deny, reason: Reason::ThreatIntel, ..alerted() };
+        let totals = counted([allowed(), alerted(), alerted(), stopped].map(Event::Flow));
+        assert_eq!((totals.alerts, totals.allowed.rows.len(), totals.denied.flows()), (2, 2, 1));
     }
 
     #[test]

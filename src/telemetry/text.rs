@@ -114,6 +114,10 @@ fn flow(line: &mut Line<'_>, record: &FlowRecord) {
     if let Some(rule) = &record.rule {
         line.push(format_args!("  {}", Printable(&rule.to_string())));
     }
+    if let Some(threat) = &record.threat {
+        let (action, known) = (record.threat_action(), Printable(&threat.description));
+        line.styled(DENY, format_args!("  (threat intelligence, {action}: {}, {known})", Printable(&threat.indicator)));
+    }
     if let Some(mend) = record.mend() {
         line.styled(HINT, format_args!("  (allow it: {mend})"));
     }
@@ -160,9 +164,12 @@ fn dns(line: &mut Line<'_>, record: &DnsRecord) {
 }
 
 fn fqdn_failure(line: &mut Line<'_>, record: &FqdnFailureRecord) {
-    let FqdnFailureRecord { ts: _, fqdn, error } = record;
+    let FqdnFailureRecord { ts: _, fqdn, server: _, error, rules } = record;
     line.begin("DNS", DENY);
-    line.push(format_args!("{fqdn} of a network rule does not resolve: {}", Printable(error)));
+    line.push(format_args!("{fqdn} of a rule does not resolve: {}", Printable(error)));
+    if let Some(rule) = rules.first() {
+        line.push(format_args!("  {}", Printable(&rule.to_string())));
+    }
     line.end();
 }
 
@@ -195,7 +202,7 @@ fn end(line: &mut Line<'_>, counts: Counts) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{allowed, asked, closed, denied, fqdn_failure, start, unanswered};
+    use super::super::record::tests::{alerted, allowed, asked, closed, denied, fqdn_failure, start, unanswered};
     use super::super::record::{Escaped, Seen};
     use super::*;
     use crate::flow::{Host, HostName, Reason};
@@ -219,6 +226,11 @@ mod tests {
         check(
             Entry::Flow(&allowed()),
             "21:14:03 ALLOW connect  ok.test:443  application-rule  lab/group/web/allow ok\n",
+        );
+        check(
+            Entry::Flow(&alerted()),
+            "21:14:03 ALLOW connect  ok.test:443  application-rule  lab/group/web/allow ok  (threat intelligence, alert: \
+             *.test, a botnet)\n",
         );
         let mismatch = FlowRecord {
             sni: Some(HostName::parse("ok.test").unwrap().into()),
@@ -255,7 +267,7 @@ mod tests {
         check(Entry::Dns(&unanswered()), "21:14:04 DNS   ok.test. AAAA  SERVFAIL  no answer in time\n");
         check(
             Entry::FqdnFailure(&fqdn_failure()),
-            "21:14:04 DNS   git.test of a network rule does not resolve: no answer in time\n",
+            "21:14:04 DNS   git.test of a rule does not resolve: no answer in time  lab/group/net/allow git\n",
         );
         let refused = FlowRecord { via: Via::Dns, port: 0, reason: Reason::DnsNotAllowed, ..denied() };
         check(

@@ -9,12 +9,15 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::derived::{Derived, Deriver};
 use super::recent::Logged;
-use super::record::{Counts, Event, StartRecord};
+use super::record::{Counts, Event, FatFlowRecord, StartRecord};
 use super::recorder::{Batch, Shared};
 use super::sink::{Entry, OnError, Sink};
 use super::tally::Tally;
-use crate::flow::Verdict;
+use crate::azure::category::Categories;
+use crate::azure::flow_logs::Fat;
+use crate::flow::{Protocol, Verdict};
 
 /// How often files are looked after: renamed ones, and those that could not be written.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -23,14 +26,23 @@ pub(super) struct Writer {
     sinks: Vec<Sink>,
     on_error: OnError,
     tally: Option<Tally>,
+    deriver: Deriver,
     shared: Arc<Shared>,
     next_seq: u64,
     counts: Counts,
 }
 
 impl Writer {
-    pub(super) fn new(sinks: Vec<Sink>, on_error: OnError, tally: Option<Tally>, shared: Arc<Shared>) -> Writer {
-        Writer { sinks, on_error, tally, shared, next_seq: 0, counts: Counts::default() }
+    /// `tables` is what is wanted of Azure's tables; None where no sink writes them.
+    pub(super) fn new(
+        sinks: Vec<Sink>,
+        on_error: OnError,
+        tally: Option<Tally>,
+        tables: Option<Categories>,
+        shared: Arc<Shared>,
+    ) -> Writer {
+        let deriver = Deriver::new(tables);
+        Writer { sinks, on_error, tally, deriver, shared, next_seq: 0, counts: Counts::default() }
     }
 
     /// Writes until it is stopped; then what is queued, and the end record.
@@ -51,7 +63,10 @@ impl Writer {
                 biased;
                 () = stop.cancelled() => break,
                 () = shared.reopen.notified() => self.look_after(Sink::reopen),
-                _ = ticks.tick() => self.look_after(Sink::follow_rename),
+                _ = ticks.tick() => {
+                    self.deriver.tick(Timestamp::now(), derive(&mut self.sinks));
+                    self.look_after(Sink::follow_rename);
+                }
                 batch = queue.recv() => match batch {
                     Some(batch) => self.write(batch),
                     None => break,
@@ -86,17 +101,22 @@ impl Writer {
                         Verdict::Deny => self.counts.denied += 1,
                     }
                     let seq = self.number(&Entry::Flow(&record));
+                    self.deriver.flow(&record, derive(&mut self.sinks));
                     recent.push(Logged { run: shared.run.clone(), seq, record });
                 }
                 Event::Close(record) => {
                     self.counts.closed += 1;
                     self.number(&Entry::Close(&record));
+                    self.deriver.close(&record, derive(&mut self.sinks));
                 }
                 Event::Dns(record) => {
                     self.number(&Entry::Dns(&record));
                 }
                 Event::FqdnFailure(record) => {
                     self.number(&Entry::FqdnFailure(&record));
+                }
+                Event::FatFlow(record) => {
+                    derive(&mut self.sinks)(Derived::Fat(record.ts, fat(&record)));
                 }
                 Event::Reload(record) => {
                     self.counts.reloads += 1;
@@ -137,6 +157,7 @@ impl Writer {
     fn end(mut self) -> Counts {
         // What cannot be written by now never will be; the sinks that can be written say how much that is.
         self.sinks.iter_mut().filter(|sink| sink.is_failing()).for_each(Sink::abandon);
+        self.deriver.end(Timestamp::now(), derive(&mut self.sinks));
         self.flush();
         self.number(&Entry::End(Timestamp::now(), self.counts));
         self.flush();
@@ -145,6 +166,17 @@ impl Writer {
         self.sinks.into_iter().for_each(Sink::end);
         self.counts
     }
+}
+
+fn fat(record: &FatFlowRecord) -> Fat {
+    let FatFlowRecord { ts: _, client, protocol, dst, bits_per_second } = *record;
+    let protocol = if protocol == Protocol::Udp { "UDP" } else { "TCP" };
+    Fat { protocol, from: client.addr(), to: dst, bits_per_second }
+}
+
+/// Has every sink write what only Azure's tables have.
+fn derive(sinks: &mut [Sink]) -> impl FnMut(Derived<'_>) {
+    |derived| sinks.iter_mut().for_each(|sink| sink.push_derived(&derived))
 }
 
 #[cfg(test)]
@@ -173,6 +205,8 @@ mod tests {
             start: start(),
             on_error: OnError::Serve,
             resource_id,
+            categories: Categories::default(),
+            fat_flow_every: Duration::from_secs(180),
             tally: None,
         }
     }

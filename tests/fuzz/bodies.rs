@@ -5,7 +5,11 @@
 
 use std::fmt::Debug;
 
+use egret::azure::note::Severity;
+use egret::azure::service_tags as tags;
+use egret::azure::{json, shape, template};
 use egret::flow::{Authority, HostName};
+use egret::policy::Sign;
 use egret::wire::ParseError;
 use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
@@ -33,6 +37,21 @@ pub fn http_head(bytes: &[u8]) {
     }
 }
 
+/// What an indicator is shown as is the same indicator.
+pub fn threat_sign(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(sign) = Sign::parse(text) {
+        assert_eq!(Sign::parse(&sign.to_string()).as_ref(), Ok(&sign));
+    }
+}
+
+pub fn service_tags(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(tags) = tags::read(text) {
+        assert!(!tags.is_empty());
+    }
+}
+
 /// The first byte says where the rest is split, and how long a body of known length is.
 pub fn http_body(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
@@ -44,6 +63,38 @@ pub fn http_body(bytes: &[u8]) {
         }
         assert_eq!(advance_twice(framing, one, two), whole);
     }
+}
+
+/// The input is a file of any kind, as it is given to `--policy`.
+pub fn shape(bytes: &[u8]) {
+    let Ok(text) = shape::decode(bytes) else { return };
+    let format = shape::detect(&text, "policy.json");
+    assert_eq!(format.refusal("policy.json").is_none(), matches!(format, shape::Format::Json | shape::Format::Toml));
+    let _ = shape::is_cut_off(&text);
+    shaped(&text);
+}
+
+/// The input is the values of one instance, of each type, in a plan that knows nothing of them and in one that does.
+pub fn terraform(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    shaped(text);
+    for kind in
+        ["azurerm_firewall_policy_rule_collection_group", "azurerm_firewall_network_rule_collection", "azapi_resource"]
+    {
+        let change = format!("\"change\": {{\"actions\": [\"create\"], \"after\": {text}, \"after_unknown\": {text}}}");
+        let address = format!("\"address\": \"{kind}.x\", \"type\": \"{kind}\", \"mode\": \"managed\"");
+        let configuration = format!(
+            "\"configuration\": {{\"root_module\": {{\"resources\": [{{{address}, \"expressions\": {text}}}]}}}}"
+        );
+        shaped(&format!("{{\"resource_changes\": [{{{address}, {change}}}], {configuration}}}"));
+    }
+}
+
+fn shaped(text: &str) {
+    let Ok(documents) = json::parse(text, 0) else { return };
+    let shape::Shaped { resources, notes } = shape::resources(&documents);
+    let said = notes.iter().any(|note| note.severity > Severity::Info);
+    assert!(!resources.is_empty() || said, "nothing is said of {text}");
 }
 
 /// The input is read as each of the three messages of a client.
@@ -79,6 +130,24 @@ pub fn tds(bytes: &[u8]) {
     if bytes.len() < 1 << 14 {
         assert_eq!(packets::hello(&in_packets(bytes, 7)), packets::hello(&in_packets(bytes, 1 << 14)));
     }
+}
+
+/// The input is a template, and the one that it links to, whatever the link says. What comes out has no end of values,
+/// and the same once more.
+pub fn template(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(documents) = json::parse(text, 0) else { return };
+    let Some(first) = documents.first() else { return };
+    let inputs = template::Inputs {
+        parameters: documents.iter().flat_map(template::parameters_of).collect(),
+        set: vec![("location".into(), "{\"a\": [1]}".into())],
+        linked: &|_| documents.last(),
+        wanted: &|_| true,
+    };
+    let expanded = template::expand(first, &inputs);
+    assert!(expanded.resources.len() <= 100_000 && expanded.notes.len() <= 1000);
+    let again = template::expand(first, &inputs);
+    assert_eq!((expanded.resources, expanded.notes), (again.resources, again.notes));
 }
 
 pub fn host_name(bytes: &[u8]) {

@@ -155,6 +155,7 @@ fn every_row_of_the_seed_lists_is_allowed_on_its_port_and_denied_on_another() {
         policies: vec![builtin.rules],
         infrastructure: Vec::new(),
         service_endpoints: builtin.service_endpoints,
+        ..RuleSet::default()
     };
     let policy = Policy::compile(rules.into(), PrivateAddresses::Allow);
     let verdict = |protocol, host: &Host, port| policy.decide(&Query::new(None, protocol, host, port)).verdict;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use egret::azure::category::Category;
 use egret::config::{
     Config, ConfigError, ConfigErrors, DeniedTcp, DeniedUdp, DnsMode, Loaded, OPTIONS, Overrides, Purpose, load,
 };
@@ -272,6 +273,24 @@ fn flags_beat_the_file_and_lists_add_up() {
     assert_eq!(config.dns.overrides.len(), 3);
     assert_eq!(config.log.sinks.len(), 3);
     assert!(config.admin.is_none());
+}
+
+#[test]
+fn categories_of_azures_logs() {
+    let loaded = valid("every_setting.toml");
+    assert_eq!(loaded.config.log.fat_flow_every, std::time::Duration::from_secs(10));
+    let has = |config: &Config, category| config.log.categories.contains(category);
+    assert!(has(&loaded.config, Category::FatFlow) && !has(&loaded.config, Category::NetworkRule));
+    assert!(has(&loaded.config, Category::LegacyNetworkRule), "none of its format is named");
+    let warning = "tests/fixtures/config/valid/every_setting.toml:42:30: `AZFWIdpsSignature` is not emulated: it has no \
+                   records";
+    assert_eq!(told(&loaded), [warning]);
+    let flags = flags(|o| {
+        o.config = Some("tests/fixtures/config/valid/every_setting.toml".into());
+        o.log_categories = list(&["AZFWFlowTrace"]);
+    });
+    let config = flags.unwrap().config;
+    assert!(has(&config, Category::FlowTrace) && !has(&config, Category::FatFlow), "flags replace the file's");
 }
 
 #[test]

@@ -52,3 +52,28 @@ fn dns_query() {
 fn tds() {
     replay("tds", bodies::tds);
 }
+
+#[test]
+fn service_tags() {
+    replay("service_tags", bodies::service_tags);
+}
+
+#[test]
+fn threat_sign() {
+    replay("threat_sign", bodies::threat_sign);
+}
+
+#[test]
+fn template() {
+    replay("template", bodies::template);
+}
+
+#[test]
+fn shape() {
+    replay("shape", bodies::shape);
+}
+
+#[test]
+fn terraform() {
+    replay("terraform", bodies::terraform);
+}

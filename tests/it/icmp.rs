@@ -16,14 +16,14 @@ const V6: &str = "2001:db8:2::7";
 const BOTH: &[&str] = &["--allow=icmp://198.51.100.7", "--allow=icmp://[2001:db8:2::7]"];
 
 /// The kernel's own client: it looks at checksum and identifier, and takes nothing but replies.
-struct Ping {
+pub(super) struct Ping {
     socket: UdpSocket,
     /// Its port is the identifier.
     client: SocketAddr,
 }
 
 impl Ping {
-    fn new(net: &Net, to: &str) -> Ping {
+    pub(super) fn new(net: &Net, to: &str) -> Ping {
         Ping::from(&net.client, if to.contains(':') { "[2001:db8:1::10]:0" } else { "192.0.2.10:0" })
     }
 
@@ -42,7 +42,7 @@ impl Ping {
         Ping { socket, client }
     }
 
-    fn send(&self, to: &str, sequence: u8, payload: &[u8]) {
+    pub(super) fn send(&self, to: &str, sequence: u8, payload: &[u8]) {
         let kind = if self.client.is_ipv4() { 8 } else { 128 };
         let message = [&[kind, 0, 0, 0, 0, 0, 0, sequence], payload].concat();
         let to = SocketAddr::new(to.parse().unwrap(), 0);

@@ -27,7 +27,7 @@ const READS_FILES: &str = "config/load.rs";
 
 /// What `control` may use: everything but the jail and the command line. The command line may use everything.
 const BELOW_CONTROL: &[&str] =
-    &["flow", "policy", "wire", "vnet", "allowlist", "azure", "config", "telemetry", "net", "proxy"];
+    &["flow", "policy", "wire", "vnet", "allowlist", "azure", "lint", "config", "telemetry", "net", "proxy"];
 
 const LAYERS: &[Layer] = &[
     Layer { module: "flow", may_use: &[], never: PURE },
@@ -40,6 +40,7 @@ const LAYERS: &[Layer] = &[
         may_use: &["flow", "policy", "vnet", "allowlist"],
         never: &[SERVERS, SOCKETS, FILES, CLOCKS, LOGS],
     },
+    Layer { module: "lint", may_use: &["flow", "policy", "vnet", "allowlist", "azure"], never: PURE },
     Layer {
         module: "config",
         may_use: &["flow", "policy", "vnet", "allowlist", "azure"],

@@ -18,12 +18,17 @@ mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
+mod azure_logs;
 #[cfg(target_os = "linux")]
 mod bulk;
 mod cases;
+mod catalogue;
 mod cli;
 mod clients;
 mod config;
+mod convert;
+mod corpus;
+mod diff;
 mod dns;
 mod fidelity;
 mod fuzz_corpus;
@@ -31,9 +36,11 @@ mod fuzz_corpus;
 mod gateway;
 #[cfg(target_os = "linux")]
 mod icmp;
+mod import;
 #[cfg(target_os = "linux")]
 mod jail;
 mod layering;
+mod lint;
 mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;
@@ -47,6 +54,7 @@ mod run;
 mod run_held;
 mod soak;
 mod support;
+mod threat;
 #[cfg(target_os = "linux")]
 mod udp;
 mod wire;

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::report::{DeniedLine, Outcome, Report};
+use crate::cli::annotation::{self, Level};
 use crate::cli::output::Printer;
 
 /// GitHub shows ten errors of a step.
@@ -51,12 +52,11 @@ fn message(denied: &DeniedLine) -> String {
 
 /// `::error title=…::message`
 fn github(report: &Report) -> Vec<String> {
-    let level = if report.outcome == Outcome::Denied { "error" } else { "warning" };
-    let escaped = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let denied = messages(report).into_iter().map(|text| format!("::{level} title=egret run::{}", escaped(&text)));
+    let level = if report.outcome == Outcome::Denied { Level::Error } else { Level::Warning };
+    let say = |level, text: &str| annotation::github(level, &[("title", "egret run".to_owned())], text);
+    let denied = messages(report).into_iter().map(|text| say(level, &text));
     let unmet = report.unmet.iter().take(ANNOTATIONS);
-    let unmet = unmet
-        .map(|it| format!("::notice title=egret run::{}", escaped(&format!("expected to be denied, not seen: {it}"))));
+    let unmet = unmet.map(|it| say(Level::Notice, &format!("expected to be denied, not seen: {it}")));
     denied.chain(unmet).collect()
 }
 

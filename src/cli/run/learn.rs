@@ -9,14 +9,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::plan::{HOST_PORTS, of_targets};
+use crate::azure::export::{Exported, Format, Options, export};
+use crate::azure::note::{Note, Severity};
 use crate::cli::UsageError;
+use crate::cli::convert::To;
 use crate::config::TargetRule;
 use crate::flow::{Authority, Host, Protocol, Reason, Via};
-use crate::policy::RuleSet;
+use crate::policy::{RuleSet, ThreatMode};
 use crate::telemetry::{FlowRecord, Printable, Row, Seen, Totals};
 
-/// The first line of a file that may be written over.
-const MARK: &str = "# Learned by `egret run --learn`";
+/// What a file that may be written over begins with, behind what its format wants there.
+const MARK: &str = "Learned by `egret run --learn`";
+/// What may stand before the mark. JSON has no comments: there it is a value near the top.
+const BEFORE_MARK: [&str; 3] = ["# ", "// ", "#!/usr/bin/env bash\n# "];
+/// So much of a file is looked at for it.
+const HEAD: usize = 512;
 
 /// The ports that the gateway looks into are for application rules, so that names are learned there and no
 /// addresses; all the rest is for network rules.
@@ -32,14 +39,18 @@ const EVERYTHING: [&str; 9] = [
     "icmp://*",
 ];
 
-pub(super) fn permit_everything() -> anyhow::Result<RuleSet> {
+/// What the policies' threat intelligence knows is told, and not denied either.
+pub(super) fn permit_everything(instead_of: &RuleSet) -> anyhow::Result<RuleSet> {
     let policy = of_targets("learn", EVERYTHING.map(str::to_owned).to_vec())?;
-    Ok(RuleSet { policies: policy.into_iter().collect(), ..RuleSet::default() })
+    let mut threat_intel = instead_of.threat_intel.clone();
+    threat_intel.mode = threat_intel.mode.min(ThreatMode::Alert);
+    Ok(RuleSet { policies: policy.into_iter().collect(), threat_intel, ..RuleSet::default() })
 }
 
 /// A file to be written when all was seen.
 pub(super) struct Lesson {
     path: PathBuf,
+    to: To,
     /// So many hosts of one domain stand for all of it; None: each for itself.
     generalise: Option<u16>,
 }
@@ -51,14 +62,19 @@ pub(super) struct Learned {
     targets: usize,
     /// Flows that a full table did not tell apart.
     missed: u64,
+    /// What the format has no words for.
+    lost: Vec<Note>,
 }
 
 impl std::fmt::Display for Learned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Learned { path, targets, missed } = self;
+        let Learned { path, targets, missed, lost } = self;
         write!(f, "learned: {targets} targets, written to {}", path.display())?;
         if *missed > 0 {
             write!(f, "; {missed} flows to further targets are missing")?;
+        }
+        for Note { what, .. } in lost {
+            write!(f, "\n  not in it: {}", Printable(what))?;
         }
         Ok(())
     }
@@ -66,7 +82,8 @@ impl std::fmt::Display for Learned {
 
 impl Lesson {
     /// Refuses to write over what somebody else wrote, before anything runs.
-    pub(super) fn begin(path: PathBuf, generalise: Option<u16>) -> anyhow::Result<Lesson> {
+    pub(super) fn begin(path: PathBuf, to: Option<To>, generalise: Option<u16>) -> anyhow::Result<Lesson> {
+        let to = to.or_else(|| To::of_path(&path)).unwrap_or(To::Toml);
         let shown = path.display();
         match Before::of(&path) {
             Ok(Before::Nothing | Before::Learned) => {}
@@ -81,14 +98,17 @@ impl Lesson {
         if !folder.is_dir() {
             return Err(UsageError(format!("--learn: there is no folder `{}`", folder.display())).into());
         }
-        Ok(Lesson { path, generalise })
+        Ok(Lesson { path, to, generalise })
     }
 
     /// The file appears whole.
     pub(super) fn write(self, totals: &Totals, program: &str) -> anyhow::Result<Learned> {
-        let Lesson { path, generalise } = self;
+        let Lesson { path, to, generalise } = self;
         let targets = targets(totals, generalise);
-        let text = text(&targets, totals, program);
+        let (text, lost) = match to.azure() {
+            None => (text(&targets, totals, program), Vec::new()),
+            Some(format) => exported(&targets, format, program)?,
+        };
         let mut beside = path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
@@ -97,7 +117,7 @@ impl Lesson {
             let _ = fs::remove_file(&beside);
         }
         written.with_context(|| format!("cannot write what was learned to `{}`", path.display()))?;
-        Ok(Learned { path, targets: targets.len(), missed: totals.allowed.more })
+        Ok(Learned { path, targets: targets.len(), missed: totals.allowed.more, lost })
     }
 }
 
@@ -121,10 +141,17 @@ impl Before {
         if !kind.is_file() {
             return Ok(Before::NoFile);
         }
-        let mut first = Vec::with_capacity(MARK.len());
-        fs::File::open(path)?.take(MARK.len() as u64).read_to_end(&mut first)?;
-        Ok(if first == MARK.as_bytes() { Before::Learned } else { Before::Foreign })
+        let mut first = Vec::with_capacity(HEAD);
+        fs::File::open(path)?.take(HEAD as u64).read_to_end(&mut first)?;
+        Ok(if is_marked(&first) { Before::Learned } else { Before::Foreign })
     }
+}
+
+fn is_marked(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head);
+    let comment = BEFORE_MARK.iter().any(|before| head.strip_prefix(before).is_some_and(|it| it.starts_with(MARK)));
+    let in_json = || ["comment", "comments"].iter().any(|key| head.contains(&format!("\"{key}\": \"{MARK}")));
+    comment || (head.starts_with(['{', '[']) && in_json())
 }
 
 /// A target by its host, for the order of the file; then how it is written.
@@ -259,9 +286,19 @@ fn domain_of(wild: &str) -> String {
     rest.split(':').next().unwrap_or(rest).to_owned()
 }
 
+/// The same in one of Azure's formats, which have no place for the numbers of flows.
+fn exported(targets: &Targets, format: Format, program: &str) -> anyhow::Result<(String, Vec<Note>)> {
+    let allow = targets.keys().map(|(_, target)| target.clone()).collect();
+    let policies = of_targets("learned", allow)?.into_iter().collect();
+    let remark = Some(format!("{MARK} from `{}`", Printable(program)));
+    let options = Options { remark, ..Options::default() };
+    let Exported { text, notes } = export(&RuleSet { policies, ..RuleSet::default() }, format, &options);
+    Ok((text, notes.into_iter().filter(|note| note.severity == Severity::Error).collect()))
+}
+
 /// The command's arguments may hold secrets, and this is kept.
 fn text(targets: &Targets, totals: &Totals, program: &str) -> String {
-    let mut text = format!("{MARK} from `{}`\n", Printable(program));
+    let mut text = format!("# {MARK} from `{}`\n", Printable(program));
     let flows = totals.allowed.flows();
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
     writeln!(text, "# on {today}: {flows} flows. Read it before you rely on it.").expect("a String takes any text");
@@ -390,29 +427,62 @@ mod tests {
         let row = Row { count: 3, first: https("ok.test") };
         let totals = Totals { allowed: Rows { rows: vec![row], more: 0 }, ..Totals::default() };
         for _ in 0..2 {
-            let learned = Lesson::begin(path.clone(), None).unwrap().write(&totals, "s\nh").unwrap();
+            let learned = Lesson::begin(path.clone(), None, None).unwrap().write(&totals, "s\nh").unwrap();
             assert_eq!(learned.targets, 1);
         }
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(&format!("{MARK} from `s\\nh`\n# on 2")), "{text}");
+        assert!(text.starts_with(&format!("# {MARK} from `s\\nh`\n# on 2")), "{text}");
         assert!(text.contains("\"https://ok.test:443\", "), "{text}");
         let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
         assert_eq!(load(&overrides, false).unwrap().config.rules.policies.len(), 1);
         fs::write(&path, "allow = []\n").unwrap();
-        let refused = Lesson::begin(path, None).err().unwrap();
+        let refused = Lesson::begin(path, None, None).err().unwrap();
         assert!(refused.is::<UsageError>() && refused.to_string().contains("was not learned"), "{refused}");
+    }
+
+    #[test]
+    fn every_format_is_known_again_and_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = || Row { count: 3, first: https("ok.test") };
+        let totals = || Totals { allowed: Rows { rows: vec![row()], more: 0 }, ..Totals::default() };
+        let learn = |name: &str, to: Option<To>| {
+            let path = folder.path().join(name);
+            for _ in 0..2 {
+                let learned = Lesson::begin(path.clone(), to, None).unwrap().write(&totals(), "sh").unwrap();
+                assert!(learned.lost.is_empty(), "{learned}");
+            }
+            fs::read_to_string(&path).unwrap()
+        };
+        for name in ["a.json", "a.bicep", "a.tf", "a.sh", "a.toml"] {
+            let text = learn(name, None);
+            assert!(text.contains("ok.test") && text.contains(MARK), "{text}");
+        }
+        for (name, to) in [("b.arm", To::Arm), ("c.json", To::Json), ("d", To::Bicep)] {
+            assert!(learn(name, Some(to)).contains("ok.test"), "{name}");
+        }
+        let refused = |text: &str| {
+            let path = folder.path().join("foreign.json");
+            fs::write(&path, text).unwrap();
+            Lesson::begin(path, None, None).err().unwrap().to_string().contains("was not learned")
+        };
+        assert!(refused("{\"metadata\": {}}") && refused(&format!("x # {MARK}")));
+        let v6 = seen("2001:db8::1", Protocol::Tcp, 22, Reason::NetworkRule);
+        let totals = Totals { allowed: Rows { rows: vec![Row { count: 1, first: v6 }], more: 0 }, ..Totals::default() };
+        let path = folder.path().join("v6.tf");
+        let learned = Lesson::begin(path, None, None).unwrap().write(&totals, "sh").unwrap().to_string();
+        assert!(learned.contains("IPv6 addresses are left out"), "{learned}");
     }
 
     /// What would block or never end is not so much as opened; of a file the mark is read and nothing behind it.
     #[test]
     fn what_is_there_before_is_looked_at_and_not_read_through() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = |path: PathBuf| Lesson::begin(path, None).err().map(|error| error.to_string());
+        let refused = |path: PathBuf| Lesson::begin(path, None, None).err().map(|error| error.to_string());
         assert!(refused(folder.path().to_owned()).unwrap().contains("is no regular file"));
         #[cfg(unix)]
         assert_eq!(refused("/dev/null".into()).unwrap(), "--learn: `/dev/null` is no regular file");
         let path = folder.path().join("egret.toml");
-        fs::write(&path, [MARK.as_bytes(), b"\xff\xff"].concat()).unwrap();
+        fs::write(&path, [b"# ", MARK.as_bytes(), b"\xff\xff"].concat()).unwrap();
         assert_eq!(refused(path.clone()), None);
         fs::write(&path, &MARK[1..]).unwrap();
         assert!(refused(path).unwrap().contains("was not learned"));
@@ -420,7 +490,7 @@ mod tests {
 
     #[test]
     fn everything_is_permitted_and_names_are_asked_for_where_they_are_seen() {
-        let rules = permit_everything().unwrap();
+        let rules = permit_everything(&RuleSet::default()).unwrap();
         let policy = crate::policy::Policy::compile(std::sync::Arc::new(rules), crate::policy::PrivateAddresses::Allow);
         let decide = |host: &str, protocol, port| {
             let host = Host::parse(host).unwrap();

@@ -13,6 +13,7 @@ use super::learn::{self, Lesson};
 use super::report_file::ReportFile;
 use crate::cli::UsageError;
 use crate::cli::args::{PolicyArgs, given, one};
+use crate::cli::convert::To;
 use crate::cli::output::{Format, Printer};
 use crate::config::{self, Config, Loaded, LogTarget, Overrides, Purpose};
 use crate::flow::parse_port;
@@ -57,6 +58,9 @@ pub(in crate::cli) struct Args {
     /// Permit everything, and write the smallest policy that allows what was seen
     #[arg(long, env = "EGRET_LEARN", value_name = "FILE", value_hint = ValueHint::FilePath)]
     learn: Option<PathBuf>,
+    /// With --learn: what to write [default: by the file's name, else toml]
+    #[arg(long, env = "EGRET_LEARN_FORMAT", value_name = "FORMAT", value_enum, requires = "learn")]
+    learn_format: Option<To>,
     /// With --learn: write *.contoso.com for so many hosts of contoso.com or more
     #[arg(long, env = "EGRET_GENERALISE", value_name = "HOSTS", requires = "learn")]
     #[arg(value_parser = clap::value_parser!(u16).range(2..))]
@@ -73,6 +77,9 @@ pub(in crate::cli) struct Args {
     /// Shape of the flow log
     #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy")]
     log_format: Option<String>,
+    /// What the shapes azure and azure-legacy write, such as AZFWNetworkRule; more than once for several
+    #[arg(long, env = "EGRET_LOG_CATEGORIES", value_name = "CATEGORY", value_delimiter = ';')]
+    log_categories: Vec<String>,
     /// Name server; the system's where not given
     #[arg(long, env = "EGRET_DNS_SERVER", value_name = "ADDR[:PORT]", value_delimiter = ';')]
     dns_server: Vec<String>,
@@ -122,11 +129,13 @@ impl Plan {
             fail_on,
             expect_denied,
             learn,
+            learn_format,
             generalise,
             report,
             format,
             log,
             log_format,
+            log_categories,
             dns_server,
             dns_mode,
             policy,
@@ -136,11 +145,12 @@ impl Plan {
         }
         let expectations = Expectations::read(&given(expect_denied))?;
         let report_file = named(report).map(ReportFile::begin).transpose()?;
-        let lesson = named(learn).map(|path| Lesson::begin(path, generalise)).transpose()?;
+        let lesson = named(learn).map(|path| Lesson::begin(path, learn_format, generalise)).transpose()?;
         let overrides = Overrides {
             purpose: Purpose::Run,
             log: given(log),
             log_format: one(log_format),
+            log_categories: given(log_categories),
             dns_servers: given(dns_server),
             dns_mode: one(dns_mode),
             // Nobody is to be refused for what only `serve` listens on.
@@ -151,7 +161,7 @@ impl Plan {
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
         if lesson.is_some() {
-            config.rules = learn::permit_everything()?;
+            config.rules = learn::permit_everything(&config.rules)?;
         }
         admit_host_ports(&mut config.rules, &host_ports)?;
         let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };

@@ -68,6 +68,8 @@ pub(super) struct Report {
     pub(super) search_list: u64,
     /// What `--expect-denied` named and nobody asked for.
     pub(super) unmet: Vec<String>,
+    /// Flows that threat intelligence knew and did not deny.
+    pub(super) threat_alerts: u64,
     /// Flows past the firewall, by a service endpoint.
     pub(super) bypassed: u64,
     /// Allowed flows that failed later, by reason.
@@ -122,6 +124,9 @@ pub(super) struct Line {
     pub(super) reason: &'static str,
     /// The rule that decided, where one did.
     pub(super) rule: Option<String>,
+    /// The indicator of threat intelligence that it met, if it met one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) threat_intel: Option<String>,
 }
 
 impl Line {
@@ -139,6 +144,7 @@ impl Line {
             count: *count,
             reason: first.reason.as_str(),
             rule: first.rule.as_ref().map(ToString::to_string),
+            threat_intel: first.threat.as_ref().map(|it| format!("{} ({})", it.indicator, it.description)),
         }
     }
 }
@@ -170,7 +176,7 @@ impl Report {
         at: &Circumstances<'_>,
     ) -> Report {
         let Circumstances { run, way, config, policy, ended, lost } = at;
-        let Totals { allowed, denied, bypassed, failed, names } = totals;
+        let Totals { allowed, denied, bypassed, failed, names, alerts } = totals;
         let oracle = Oracle::new(policy, config.profile, &config.dns);
         let domains = search_domains();
         let searched = Searched::new(allowed, denied, &domains);
@@ -209,6 +215,7 @@ impl Report {
             names_resolved: *names,
             search_list: by_search_list.iter().map(|row| row.count).sum(),
             unmet: expectations.unmet().map(str::to_owned).collect(),
+            threat_alerts: *alerts,
             bypassed: *bypassed,
             failed: failed.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
             log_records_lost: *lost,

@@ -58,6 +58,7 @@ fn denied(title: &str, side: &Side<DeniedLine>, printer: &mut Printer) {
         let rule = line.rule.as_ref().map(|rule| format!("  {}", Printable(rule))).unwrap_or_default();
         let reason = format!("{}{sni}", line.reason);
         printer.tell(&format!("  {DENY}{:<44}{DENY:#} {:>4}  {reason}{rule}", line.target, times(line)));
+        known(line, printer);
         if let Some(mend) = mend {
             printer.tell(&format!("      allow it: {}", quoted(mend)));
         }
@@ -76,8 +77,15 @@ fn allowed(side: &Side<AllowedLine>, printer: &mut Printer) {
     for AllowedLine { line } in side.targets.iter().take(SHOWN_ALLOWED) {
         let rule = line.rule.as_ref().map(|rule| format!("  {HINT}{}{HINT:#}", Printable(rule))).unwrap_or_default();
         printer.tell(&format!("  {:<44} {:>4}{rule}", line.target, times(line)));
+        known(line, printer);
     }
     rest(side, SHOWN_ALLOWED, printer);
+}
+
+fn known(line: &Line, printer: &mut Printer) {
+    if let Some(known) = &line.threat_intel {
+        printer.tell(&format!("      {DENY}threat intelligence: {}{DENY:#}", Printable(known)));
+    }
 }
 
 fn times(line: &Line) -> String {
@@ -115,6 +123,7 @@ fn asides(report: &Report, printer: &mut Printer) {
     let count = |what: &str, flows: u64| (flows > 0).then(|| format!("{what}: {flows}"));
     let failed = report.failed.iter().map(|(reason, flows)| format!("allowed, but failed ({reason}): {flows}"));
     let counts = [
+        count("flows that threat intelligence knew and let pass to the rules", report.threat_alerts),
         count("past the firewall, by a service endpoint", report.bypassed),
         count("names tried with a search domain, not resolved", report.search_list),
     ];

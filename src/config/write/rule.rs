@@ -85,7 +85,7 @@ impl RuleWriter<'_> {
         let ApplicationRule { name, sources, protocols, fqdns, tags, urls, categories, terminate_tls, headers, about } =
             rule;
         // Without a protocol only tags match, which bring their own.
-        let by_protocol = !protocols.is_empty() && !(fqdns.is_empty() && urls.is_empty() && categories.is_empty());
+        let by_protocol = !protocols.is_empty() && fqdns.len() + urls.len() + categories.len() > 0;
         if names_nothing(sources) || (tags.is_empty() && !by_protocol) {
             return self.matches_nothing(name, about);
         }

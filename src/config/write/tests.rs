@@ -1,1 +1,182 @@
+//! What is written is read back into the same.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::azure::export::samples::{Dialect, policies, policy};
+use crate::config::{Overrides, load};
+use crate::policy::arbitrary::asked;
+use crate::policy::{Action, AddressSet, NetworkRule, Policy, PrivateAddresses};
+
+/// Writes all files into a folder and loads the last.
+fn again(rules: &RuleSet) -> (RuleSet, Vec<Note>) {
+    let folder = tempfile::tempdir().unwrap();
+    let Written { files, notes } = to_toml(rules);
+    files.iter().for_each(|file| std::fs::write(folder.path().join(&file.name), &file.text).unwrap());
+    let last = files.last().unwrap();
+    (read(&folder.path().join(&last.name), &last.text), notes)
+}
+
+fn read(path: &Path, text: &str) -> RuleSet {
+    let overrides = Overrides { config: Some(path.to_owned()), ..Overrides::default() };
+    match load(&overrides, false) {
+        Ok(loaded) => loaded.config.rules,
+        Err(errors) => panic!("{errors}\n{text}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_policy_is_read_back_whole(rules in policy(Dialect::Egret)) {
+        let (read, notes) = again(&rules);
+        prop_assert_eq!(notes, vec![]);
+        let says = |set: &RuleSet| set.policies.iter().any(|it| !it.groups.is_empty());
+        if says(&rules) || rules.policies[0].settings != PolicySettings::default() {
+            prop_assert_eq!(read, rules);
+        } else {
+            prop_assert!(!says(&read));
+        }
+    }
+
+    #[test]
+    fn several_policies_decide_as_before(
+        rules in policies(Dialect::Egret),
+        flows in proptest::collection::vec(asked(), 40),
+    ) {
+        let (read, _) = again(&rules);
+        let compiled = |set: RuleSet| Policy::compile(Arc::new(set), PrivateAddresses::Allow);
+        let (before, after) = (compiled(rules), compiled(read));
+        for flow in flows {
+            let (was, is) = (before.decide(&flow.query()), after.decide(&flow.query()));
+            prop_assert_eq!((was.verdict, was.reason), (is.verdict, is.reason), "{:?}", flow);
+        }
+    }
+}
+
+#[test]
+fn a_firewall_without_a_policy_stays_one() {
+    let text = "classic = true\n\n[[rule_collection_group]]\nname = \"\"\npriority = 100\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab.toml");
+    std::fs::write(&path, text).unwrap();
+    let rules = read(&path, text);
+    assert_eq!((rules.policies[0].name.as_str(), rules.policies[0].groups[0].name.as_str()), ("", ""));
+    assert_eq!(to_toml(&rules).files[0].text, text);
+    assert_eq!(again(&rules).0, rules);
+}
+
+#[test]
+fn a_rule_that_names_nothing_is_left_out_and_told_of() {
+    let mut destinations = AddressSet::default();
+    destinations.insert_text("192.0.2.1").unwrap();
+    let rule = NetworkRule { name: "idle".to_owned(), destinations, ..NetworkRule::default() };
+    let collection = RuleCollection {
+        name: "c".to_owned(),
+        priority: 100.try_into().unwrap(),
+        rules: Rules::Network(Action::Allow, vec![rule]),
+        at: Spot::nowhere(),
+    };
+    let group = RuleCollectionGroup {
+        name: "g".to_owned(),
+        priority: 100.try_into().unwrap(),
+        collections: vec![collection],
+        at: Spot::nowhere(),
+    };
+    let policy = PolicyRules { name: "a/b: c".to_owned(), groups: vec![group], ..PolicyRules::default() };
+    let written = to_toml(&RuleSet { policies: vec![policy], ..RuleSet::default() });
+    assert_eq!(written.files[0].name, "a-b--c.toml");
+    assert!(!written.files[0].text.contains("idle"), "{}", written.files[0].text);
+    assert_eq!(written.notes[0].what, "the rule `idle` names nothing that it could match and is left out");
+}
+
+#[test]
+fn the_built_in_policy_keeps_its_globs() {
+    let builtin = crate::allowlist::builtin("ase").unwrap();
+    let rules = RuleSet { policies: vec![builtin.rules], ..RuleSet::default() };
+    let (read, notes) = again(&rules);
+    assert_eq!((read, notes), (rules, Vec::new()));
+    let endpoints = RuleSet { service_endpoints: builtin.service_endpoints, ..RuleSet::default() };
+    let notes = again(&endpoints).1;
+    assert_eq!(notes.len(), 3);
+    assert!(notes.iter().all(|note| note.severity == Severity::Error), "{notes:?}");
+}
+
+/// Azure's files by the reader for all of them.
+mod azure {
+    use super::*;
+    use crate::azure::export::{Format, Options, export};
+    use crate::policy::arbitrary::Asked;
+
+    fn export_text(rules: &RuleSet, format: Format) -> String {
+        // What a template leaves to its resource group is known after it was read.
+        export(rules, format, &Options { location: Some("westeurope".to_owned()), ..Options::default() }).text
+    }
+
+    fn load_text(text: &str) -> RuleSet {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.json");
+        std::fs::write(&path, text).unwrap();
+        let policy = vec![path.display().to_string()];
+        match load(&Overrides { policy, ..Overrides::default() }, false) {
+            Ok(loaded) => loaded.config.rules,
+            Err(errors) => panic!("{errors}\n{text}"),
+        }
+    }
+
+    fn same_decisions(before: &RuleSet, after: &RuleSet, flows: &[Asked], text: &str) -> Result<(), TestCaseError> {
+        let compiled = |set: &RuleSet| Policy::compile(Arc::new(set.clone()), PrivateAddresses::Allow);
+        let (before, after) = (compiled(before), compiled(after));
+        for flow in flows {
+            let (was, is) = (before.decide(&flow.query()), after.decide(&flow.query()));
+            prop_assert_eq!((was.verdict, was.reason), (is.verdict, is.reason), "{:?}\n{}", flow, text);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_exported_is_imported(
+            rules in policy(Dialect::Azure),
+            flows in proptest::collection::vec(asked(), 40),
+        ) {
+            for format in [Format::Arm, Format::ArmTemplate, Format::Json] {
+                let text = export_text(&rules, format);
+                let again = load_text(&text);
+                same_decisions(&rules, &again, &flows, &text)?;
+                // The same text again: settings, names, descriptions and priorities are all there.
+                prop_assert_eq!(export_text(&again, format), text);
+            }
+        }
+
+        #[test]
+        fn arm_to_toml_to_arm_is_the_same_policy(rules in policy(Dialect::Azure)) {
+            let arm = export_text(&rules, Format::Arm);
+            let imported = load_text(&arm);
+            let (read, notes) = again(&imported);
+            prop_assert_eq!(notes, vec![]);
+            prop_assume!(!imported.policies[0].groups.is_empty());
+            prop_assert_eq!(export_text(&read, Format::Arm), arm);
+        }
+
+        #[test]
+        fn parents_and_children_come_back(
+            mut rules in policies(Dialect::Azure),
+            flows in proptest::collection::vec(asked(), 40),
+        ) {
+            for number in 1..rules.policies.len() {
+                rules.policies[number].settings.base_policy = Some(rules.policies[number - 1].name.clone());
+            }
+            for format in [Format::Arm, Format::ArmTemplate, Format::Json] {
+                let text = export_text(&rules, format);
+                same_decisions(&rules, &load_text(&text), &flows, &text)?;
+            }
+        }
+    }
+}

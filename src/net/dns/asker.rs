@@ -1,6 +1,6 @@
 //! How cores ask the thread `egret-dns` for a host's addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -35,7 +35,15 @@ pub(crate) enum Resolved {
         addrs: Vec<IpAddr>,
         until: Instant,
     },
-    Failed(String),
+    Failed(Unresolved),
+}
+
+/// Why a name has no address.
+#[derive(Debug, Clone)]
+pub(crate) struct Unresolved {
+    pub(crate) why: String,
+    /// The name server that said so, or that was asked last.
+    pub(crate) server: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

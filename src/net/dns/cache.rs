@@ -3,7 +3,7 @@
 //! Nothing is fetched before somebody asks. Failures of servers are not kept.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     bytes: usize,
     got: Instant,
     until: Instant,
+    /// Whose answer it is; None where it was given.
+    server: Option<SocketAddr>,
 }
 
 impl Answer {
@@ -53,13 +55,21 @@ impl Answer {
         let (code, authentic) = (metadata.response_code, metadata.authentic_data);
         let reply = DnsReply { code, answers, authorities, additionals, authentic };
         let bytes = size(&reply);
-        Answer { reply, bytes, got: now, until: now + lifetime }
+        Answer { reply, bytes, got: now, until: now + lifetime, server: None }
     }
 
     /// Known without asking anybody.
     pub(super) fn given(answers: Vec<Record>, holds: Duration, now: Instant) -> Answer {
         let reply = DnsReply { answers, ..DnsReply::default() };
-        Answer { bytes: size(&reply), reply, got: now, until: now + holds }
+        Answer { bytes: size(&reply), reply, got: now, until: now + holds, server: None }
+    }
+
+    pub(super) fn of_server(self, server: SocketAddr) -> Answer {
+        Answer { server: Some(server), ..self }
+    }
+
+    pub(super) fn server(&self) -> Option<SocketAddr> {
+        self.server
     }
 
     pub(crate) fn code(&self) -> ResponseCode {

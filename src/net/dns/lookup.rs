@@ -14,10 +14,10 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
-use super::asker::Resolved;
+use super::asker::{Resolved, Unresolved};
 use super::cache::{Answer, Cache, ROOM};
 use super::fqdns::{Directory, Keeper};
-use super::upstream::{Upstream, UpstreamError};
+use super::upstream::{Unanswered, Upstream, UpstreamError};
 use super::{Question, host_name};
 use crate::config::ResolveOverride;
 use crate::flow::HostName;
@@ -45,13 +45,13 @@ pub(crate) struct Lookup {
     cache: RefCell<Cache>,
     in_flight: RefCell<HashMap<Question, Asking>>,
     /// Each until when it is not asked by the firewall itself, and why.
-    failed: RefCell<HashMap<Question, (Instant, UpstreamError)>>,
+    failed: RefCell<HashMap<Question, (Instant, Unanswered)>>,
     fqdns: Keeper,
     deadline: Duration,
 }
 
 /// A question that is put to the servers once, for all who ask it meanwhile.
-type Asking = Rc<OnceCell<Result<Rc<Answer>, UpstreamError>>>;
+type Asking = Rc<OnceCell<Result<Rc<Answer>, Unanswered>>>;
 
 impl Lookup {
     /// `deadline` is for one question, whoever is asked.
@@ -74,7 +74,7 @@ impl Lookup {
     }
 
     /// The answer to a question. Addresses for a name of a network rule are in the table by then.
-    pub(crate) async fn answer(&self, question: &Question) -> Result<Rc<Answer>, UpstreamError> {
+    pub(crate) async fn answer(&self, question: &Question) -> Result<Rc<Answer>, Unanswered> {
         if let Some(known) = self.known(question).await {
             return Ok(known);
         }
@@ -133,18 +133,18 @@ impl Lookup {
         Some(each.concat()).filter(|addrs| !addrs.is_empty())
     }
 
-    async fn ask_once(&self, question: &Question) -> Result<Rc<Answer>, UpstreamError> {
+    async fn ask_once(&self, question: &Question) -> Result<Rc<Answer>, Unanswered> {
         let asking = InFlight::join(self, question);
         let until = Instant::now() + self.deadline;
         let ask = async {
-            let message = self.upstream.ask(question, until).await?;
-            let answer = Rc::new(Answer::of(message, question.kind, Instant::now()));
+            let (message, server) = self.upstream.ask(question, until).await?;
+            let answer = Rc::new(Answer::of(message, question.kind, Instant::now()).of_server(server));
             self.cache.borrow_mut().put(question, &answer);
             self.failed.borrow_mut().remove(question);
             Ok(answer)
         };
         let answered = timeout(self.deadline, asking.asking.get_or_init(|| ask)).await;
-        answered.map_or(Err(UpstreamError::Timeout), Clone::clone)
+        answered.map_or(Err(UpstreamError::Timeout.into()), Clone::clone)
     }
 
     /// The addresses of a host, IPv4 first, for the firewall itself. `tell` hears of them when both families are known,
@@ -161,7 +161,7 @@ impl Lookup {
         if let Ok(second) = timeout(patience, &mut rest).await {
             return tell(self.resolved(&first, &second));
         }
-        tell(self.resolved(&first, &Family { question: late, found: Err(UpstreamError::Timeout) }));
+        tell(self.resolved(&first, &Family { question: late, found: Err(UpstreamError::Timeout.into()) }));
         self.resolved(&first, &rest.await);
     }
 
@@ -173,7 +173,7 @@ impl Lookup {
         Family { question, found }
     }
 
-    fn failed_lately(&self, question: &Question) -> Option<UpstreamError> {
+    fn failed_lately(&self, question: &Question) -> Option<Unanswered> {
         let failed = self.failed.borrow();
         let (until, error) = failed.get(question)?;
         (Instant::now() < *until).then(|| error.clone())
@@ -195,13 +195,16 @@ impl Lookup {
     fn holds(&self, family: &Family<'_>) -> Instant {
         match &family.found {
             Ok(answer) if family.has_address() || answer.until() > Instant::now() => answer.until(),
-            Ok(answer) => self.remember(family.question, UpstreamError::Code(answer.code())),
+            Ok(answer) => {
+                let error = Unanswered { why: UpstreamError::Code(answer.code()), server: answer.server() };
+                self.remember(family.question, error)
+            }
             Err(error) => self.remember(family.question, error.clone()),
         }
     }
 
     /// From the first time on: who asks meanwhile does not prolong it.
-    fn remember(&self, question: &Question, error: UpstreamError) -> Instant {
+    fn remember(&self, question: &Question, error: Unanswered) -> Instant {
         let now = Instant::now();
         let mut failed = self.failed.borrow_mut();
         match failed.get(question) {
@@ -227,7 +230,7 @@ impl Lookup {
 /// What the question for one family of a host's addresses came to.
 struct Family<'a> {
     question: &'a Question,
-    found: Result<Rc<Answer>, UpstreamError>,
+    found: Result<Rc<Answer>, Unanswered>,
 }
 
 impl Family<'_> {
@@ -241,10 +244,12 @@ impl Family<'_> {
 }
 
 /// Why there is no address: what a server said, or why none did.
-fn why(v4: &Result<Rc<Answer>, UpstreamError>, v6: &Result<Rc<Answer>, UpstreamError>) -> String {
+fn why(v4: &Result<Rc<Answer>, Unanswered>, v6: &Result<Rc<Answer>, Unanswered>) -> Unresolved {
     match (v4, v6) {
-        (Err(error), _) | (_, Err(error)) => error.to_string(),
-        (Ok(answer), Ok(_)) => format!("no address in the answer ({})", answer.code()),
+        (Err(error), _) | (_, Err(error)) => Unresolved { why: error.to_string(), server: error.server },
+        (Ok(answer), Ok(_)) => {
+            Unresolved { why: format!("no address in the answer ({})", answer.code()), server: answer.server() }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod lookup;
 mod synthetic;
 mod upstream;
 
-pub(crate) use asker::{AskError, Asker, Request, Requests, Resolved};
+pub(crate) use asker::{AskError, Asker, Request, Requests, Resolved, Unresolved};
 pub(crate) use fqdns::{Directory, FqdnTable, REFRESH_EVERY};
 pub(crate) use lookup::Lookup;
 pub(crate) use synthetic::{SYNTHETIC_TTL, Synthetic};

@@ -58,6 +58,21 @@ impl From<io::Error> for UpstreamError {
     }
 }
 
+/// A failure, and who was asked last.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct Unanswered {
+    pub(crate) why: UpstreamError,
+    /// None where nobody was, or the time was over.
+    pub(crate) server: Option<SocketAddr>,
+}
+
+impl From<UpstreamError> for Unanswered {
+    fn from(why: UpstreamError) -> Unanswered {
+        Unanswered { why, server: None }
+    }
+}
+
 /// Told of each server that failed to answer.
 pub(crate) type OnFailure = Box<dyn Fn(SocketAddr, &UpstreamError)>;
 
@@ -92,24 +107,24 @@ impl Upstream {
         Upstream { servers, on_failure, probes: RefCell::default() }
     }
 
-    /// Asks one server after the other until one has an answer. An error code is handed on where no other had more to
-    /// say.
-    pub(super) async fn ask(&self, question: &Question, until: Instant) -> Result<Message, UpstreamError> {
+    /// Asks one server after the other until one has an answer, and tells which. An error code is handed on where no
+    /// other had more to say.
+    pub(super) async fn ask(&self, question: &Question, until: Instant) -> Result<(Message, SocketAddr), Unanswered> {
         let mut order = self.order();
-        let mut last = Err(UpstreamError::NoServer);
+        let mut last = Err(UpstreamError::NoServer.into());
         while let Some(server) = order.pop() {
             let left = until.saturating_duration_since(Instant::now());
             let patience = if order.is_empty() { left } else { left.min(ATTEMPT) };
             match server.exchange(question, patience).await {
                 Ok(message) if is_failure(message.metadata.response_code) => {
                     (self.on_failure)(server.addr, &UpstreamError::Code(message.metadata.response_code));
-                    last = Ok(message);
+                    last = Ok((message, server.addr));
                 }
-                Ok(message) => return Ok(message),
+                Ok(message) => return Ok((message, server.addr)),
                 Err(error) => {
                     (self.on_failure)(server.addr, &error);
                     self.look_after(&server);
-                    last = last.or(Err(error));
+                    last = last.or(Err(Unanswered { why: error, server: Some(server.addr) }));
                 }
             }
         }

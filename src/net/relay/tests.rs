@@ -54,7 +54,7 @@ impl Lab {
 }
 
 async fn relayed(inner: [TcpStream; 2], early: [Vec<u8>; 2]) -> Relayed<()> {
-    relay(&inner[0], &inner[1], IDLE, early, pin!(pending())).await
+    relay(&inner[0], &inner[1], IDLE, early, None, pin!(pending())).await
 }
 
 struct Random(u64);

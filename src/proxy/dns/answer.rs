@@ -238,6 +238,7 @@ impl Dns {
             profile: active.profile,
             policy_hash: active.policy.hash().clone(),
             url: None,
+            threat: None,
         };
         self.shared.dns_counters().flow(record.via, record.verdict, record.reason);
         self.recorder.record(Event::Flow(record)).await;

@@ -24,10 +24,11 @@ use tokio::time::sleep;
 use crate::config::DnsConfig;
 use crate::flow::HostName;
 use crate::net::dns::{
-    Lookup, REFRESH_EVERY, Request, Requests, Resolved, Upstream, UpstreamError, outcome, system_servers,
+    Lookup, REFRESH_EVERY, Request, Requests, Resolved, Unresolved, Upstream, UpstreamError, outcome, system_servers,
 };
 use crate::net::listener::{self, Accepts};
 use crate::net::udp::bind_own;
+use crate::policy::Policy;
 use crate::telemetry::{DnsCounters, Event, FqdnFailureRecord, Recorder};
 
 use super::shared::Shared;
@@ -45,6 +46,9 @@ const CORE_LOOKUPS: usize = 1024;
 
 /// Names of network rules that are looked up at once.
 const REFRESHED_AT_ONCE: usize = 16;
+
+/// Rules that are told of a name that does not resolve, the first that have it. The rest are *left out*.
+const RULES_TOLD: usize = 100;
 
 /// What the runtime may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -215,7 +219,7 @@ impl Dns {
         let active = self.shared.active();
         self.lookup.follow(active.policy.network_fqdns());
         let mut refreshing = JoinSet::new();
-        for name in active.policy.network_fqdns() {
+        for name in active.policy.network_fqdns().iter().chain(self.watched_by_dnat(&active.policy)) {
             if refreshing.len() == REFRESHED_AT_ONCE {
                 refreshing.join_next().await.map(outcome);
             }
@@ -223,6 +227,13 @@ impl Dns {
         }
         while refreshing.join_next().await.map(outcome).is_some() {}
         self.lookup.forget();
+    }
+
+    /// The names that DNAT rules lead to are resolved when a flow comes; that one of them does not resolve is told where
+    /// the DNS proxy is in use (azure-docs, fqdn-filtering-network-rules).
+    fn watched_by_dnat<'a>(&self, policy: &'a Policy) -> impl Iterator<Item = &'a HostName> {
+        let is_in_use = !self.config.proxy.listen.is_empty();
+        policy.translated_fqdns().filter(move |_| is_in_use)
     }
 
     /// The addresses go into the table by themselves. A failure is written down when it begins.
@@ -236,11 +247,18 @@ impl Dns {
             Some(Resolved::Failed(error)) => {
                 self.counters().fqdn_failures.add(1);
                 if self.failing.borrow_mut().insert(name.clone()) {
-                    let record = FqdnFailureRecord { ts: Timestamp::now(), fqdn: name, error: error.into() };
-                    self.recorder.record(Event::FqdnFailure(record)).await;
+                    self.record_failure(name, error).await;
                 }
             }
         }
+    }
+
+    async fn record_failure(&self, fqdn: HostName, error: Unresolved) {
+        let Unresolved { why, server } = error;
+        let mut rules = self.shared.active().policy.rules_with_fqdn(&fqdn);
+        rules.truncate(RULES_TOLD);
+        let record = FqdnFailureRecord { ts: Timestamp::now(), fqdn, server, error: why.into(), rules };
+        self.recorder.record(Event::FqdnFailure(record)).await;
     }
 }
 

@@ -139,7 +139,7 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
     let way = flow.way;
     let _listed = Listed { table: table.clone(), way };
     let to = table.core.shared.meant_by(way.asked);
-    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None };
+    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None, dialled: None };
     let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
     let denial = match decide(&session, ask).await {
         Ok((permitted, places)) => {
@@ -190,7 +190,7 @@ async fn record(session: &Session, ask: Ask<'_>, refused: Refused) -> Denial {
 /// Serves an allowed flow. The error says that its origin is not to be reached.
 async fn serve(
     table: &Table,
-    flow: &Flow,
+    flow: &Rc<Flow>,
     session: &Session,
     ask: Ask<'_>,
     permitted: Permitted,
@@ -208,6 +208,10 @@ async fn serve(
         }
     };
     let _counted = Counted::new(table.core.clone(), |counters| &counters.udp_flows);
+    if opened.is_measured() {
+        let flow = flow.clone();
+        opened.moves(move || flow.pulse.moved().iter().sum());
+    }
     let why = carry(flow, session, ask, &permitted, &reply).await;
     session.close_connectionless(opened, flow.pulse.moved(), why);
     match why {

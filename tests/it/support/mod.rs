@@ -1,6 +1,7 @@
 //! What integration tests share: Egret as a process, origins, a name server and raw clients, on loopback or in network
 //! namespaces.
 
+pub mod azure_tables;
 pub mod command;
 pub mod dns;
 pub mod egret;

@@ -1,0 +1,168 @@
+//! What the analysis of a whole policy costs: `cargo bench --bench lint`.
+//!
+//! 20 000 rules of several kinds: each for names of its own; each for networks of its own; all for anybody and any
+//! destination, told apart by port and client; copies that nothing reaches; and a little of everything. Then two
+//! policies of 20 000 rules that differ in one of them, or in the last, which is for everything.
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up may as well panic")]
+
+use std::sync::Arc;
+
+use divan::Bencher;
+use egret::flow::{PortSet, Protocol};
+use egret::lint::{Side, compare, whole_order};
+use egret::policy::{
+    Action, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, Policy, PolicyRules,
+    Priority, RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot, Switches,
+};
+
+fn main() {
+    divan::main();
+}
+
+const RULES: usize = 20_000;
+
+const KINDS: [&str; 7] = ["names", "networks", "ports-and-clients", "copies", "dead", "globs", "mixed"];
+
+#[divan::bench(args = KINDS, sample_count = 5, sample_size = 1)]
+fn reachability(bencher: Bencher<'_, '_>, kind: &str) {
+    let set = policy(kind);
+    bencher.bench_local(|| whole_order(&set, Switches::default()).findings.len());
+}
+
+#[divan::bench(args = KINDS, sample_count = 5, sample_size = 1)]
+fn one_rule_differs(bencher: Bencher<'_, '_>, kind: &str) {
+    let (old, new) = (policy(kind), without(policy(kind), RULES / 2));
+    bencher.bench_local(|| differences(&old, &new));
+}
+
+#[divan::bench(args = KINDS, sample_count = 3, sample_size = 1)]
+fn everything_is_denied_at_the_end(bencher: Bencher<'_, '_>, kind: &str) {
+    let (old, mut new) = (policy(kind), policy(kind));
+    new.policies[0].groups[0].collections.push(collection(9_000, Rules::Network(Action::Deny, vec![anything()])));
+    bencher.bench_local(|| differences(&old, &new));
+}
+
+fn differences(old: &RuleSet, new: &RuleSet) -> usize {
+    let [before, after] = [old, new].map(|set| Policy::compile(Arc::new(set.clone()), Switches::default()));
+    let side = |set, policy| Side { set, policy, switches: Switches::default() };
+    compare(side(old, &before), side(new, &after)).changed.len()
+}
+
+fn policy(kind: &str) -> RuleSet {
+    let application =
+        |make: fn(usize) -> ApplicationRule| Rules::Application(Action::Allow, (0..RULES).map(make).collect());
+    let network = |make: fn(usize) -> NetworkRule| Rules::Network(Action::Allow, (0..RULES).map(make).collect());
+    let collections = match kind {
+        "names" => vec![collection(1000, application(names))],
+        "networks" => vec![collection(1000, network(networks))],
+        "ports-and-clients" => vec![collection(1000, network(ports_and_clients))],
+        "copies" => vec![collection(1000, application(|at| names(at / 2)))],
+        "dead" => {
+            let wide = NetworkRule { ports: ports("443"), ..anything() };
+            vec![collection(500, Rules::Network(Action::Allow, vec![wide])), collection(1000, application(names))]
+        }
+        "globs" => vec![collection(1000, application(globs))],
+        _ => vec![
+            collection(500, Rules::Network(Action::Deny, (0..RULES / 4).map(networks).collect())),
+            collection(600, Rules::Network(Action::Allow, (0..RULES / 4).map(|at| networks(at / 2)).collect())),
+            collection(700, Rules::Application(Action::Allow, (0..RULES / 4).map(names).collect())),
+            collection(800, Rules::Application(Action::Deny, (0..RULES / 4).map(suffixes).collect())),
+        ],
+    };
+    let group = RuleCollectionGroup {
+        name: "rcg".into(),
+        priority: Priority::try_from(1000).unwrap(),
+        collections,
+        at: Spot::nowhere(),
+    };
+    let policy = PolicyRules { name: "policy".into(), groups: vec![group], ..PolicyRules::default() };
+    RuleSet { policies: vec![policy], ..RuleSet::default() }
+}
+
+fn without(mut set: RuleSet, at: usize) -> RuleSet {
+    for collection in &mut set.policies[0].groups[0].collections {
+        match &mut collection.rules {
+            Rules::Network(_, rules) if rules.len() > 1 => drop(rules.remove(at % rules.len())),
+            Rules::Application(_, rules) => drop(rules.remove(at % rules.len())),
+            _ => continue,
+        }
+        break;
+    }
+    set
+}
+
+fn collection(priority: i64, rules: Rules) -> RuleCollection {
+    let priority = Priority::try_from(priority).unwrap();
+    RuleCollection { name: format!("rc-{priority}"), priority, rules, at: Spot::nowhere() }
+}
+
+fn https() -> Vec<AppProtocol> {
+    vec![AppProtocol { protocol: Protocol::Https, port: 443 }]
+}
+
+fn pattern(text: String) -> FqdnPattern {
+    FqdnPattern::parse(&text).unwrap()
+}
+
+fn ports(text: &str) -> PortSet {
+    [text.parse().unwrap()].into_iter().collect()
+}
+
+fn addresses(text: String) -> AddressSet {
+    let mut set = AddressSet::default();
+    set.insert_text(&text).unwrap();
+    set
+}
+
+fn application(at: usize, fqdns: Vec<FqdnPattern>) -> ApplicationRule {
+    let sources = if at.is_multiple_of(3) { AddressSet::any() } else { addresses(format!("10.{}.0.0/16", at % 200)) };
+    ApplicationRule { name: format!("rule-{at}"), sources, protocols: https(), fqdns, ..ApplicationRule::default() }
+}
+
+fn names(at: usize) -> ApplicationRule {
+    let own = (0..4).map(|host| pattern(format!("host-{host}.site-{at}.example")));
+    application(at, own.chain([pattern(format!("*.zone-{at}.example"))]).collect())
+}
+
+fn suffixes(at: usize) -> ApplicationRule {
+    application(at, vec![pattern(format!("*.site-{at}.example")), pattern(format!("*.example"))])
+}
+
+fn globs(at: usize) -> ApplicationRule {
+    if at < 200 {
+        application(at, vec![pattern(format!("glob:gr-{at}-*.zone-{}.example", at % 10))])
+    } else {
+        names(at)
+    }
+}
+
+fn networks(at: usize) -> NetworkRule {
+    NetworkRule {
+        name: format!("net-{at}"),
+        sources: addresses(format!("10.{}.0.0/16", at % 100)),
+        protocols: IpProtocols::TCP,
+        destinations: addresses(format!("172.{}.{}.{}/29", 16 + at / 8192, at / 32 % 256, at % 32 * 8)),
+        ports: ports(["443", "1433", "8000-9000", "22"][at % 4]),
+        ..NetworkRule::default()
+    }
+}
+
+fn ports_and_clients(at: usize) -> NetworkRule {
+    NetworkRule {
+        name: format!("wide-{at}"),
+        sources: addresses(format!("10.{}.{}.0/24", at / 256 % 256, at % 256)),
+        ports: ports(&(1 + at % 60_000).to_string()),
+        ..anything()
+    }
+}
+
+fn anything() -> NetworkRule {
+    NetworkRule {
+        name: "anything".into(),
+        sources: AddressSet::any(),
+        protocols: IpProtocols::ANY,
+        destinations: AddressSet::any(),
+        ports: PortSet::any(),
+        ..NetworkRule::default()
+    }
+}

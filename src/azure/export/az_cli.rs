@@ -1,0 +1,244 @@
+//! A bash script of `az` commands (extension azure-firewall). A group is made anew, empty, and filled rule by rule, so
+//! that the script may be run again.
+
+use std::fmt::Write as _;
+
+use crate::azure::note::{Note, Severity};
+use crate::policy::Spot;
+
+use super::plan::{Collection, CollectionAction, Group, Plan, Policy};
+use super::terraform::without_rules;
+use super::tree::{Target, Tree};
+
+const HEAD: &str = "\
+# Needs the extension: az extension add --name azure-firewall
+# Run again, it makes each group anew: until its last command a group holds only a part of its rules.
+set -euo pipefail
+: \"${RESOURCE_GROUP:?set RESOURCE_GROUP to the name of the resource group}\"
+";
+
+const POLICY: &str = "az network firewall policy";
+const GROUP: &str = "az network firewall policy rule-collection-group";
+
+/// ARM's names of a rule's fields and the flags for them.
+const FLAGS: &[(&str, &str)] = &[
+    ("description", "--description"),
+    ("ipProtocols", "--ip-protocols"),
+    ("sourceAddresses", "--source-addresses"),
+    ("sourceIpGroups", "--source-ip-groups"),
+    ("destinationAddresses", "--destination-addresses"),
+    ("destinationIpGroups", "--destination-ip-groups"),
+    ("destinationFqdns", "--destination-fqdns"),
+    ("destinationPorts", "--destination-ports"),
+    ("translatedAddress", "--translated-address"),
+    ("translatedFqdn", "--translated-fqdn"),
+    ("translatedPort", "--translated-port"),
+    ("protocols", "--protocols"),
+    ("targetFqdns", "--target-fqdns"),
+    ("targetUrls", "--target-urls"),
+    ("fqdnTags", "--fqdn-tags"),
+    ("webCategories", "--web-categories"),
+    ("terminateTLS", "--enable-tls-insp"),
+];
+
+/// One command, an option a line.
+struct Command(String);
+
+impl Command {
+    fn new(command: &str) -> Command {
+        Command(format!("\n{command} --resource-group \"$RESOURCE_GROUP\""))
+    }
+
+    fn option(mut self, flag: &str, value: &str) -> Command {
+        // What begins with a hyphen would be taken for a flag.
+        let between = if value.starts_with('-') { "=" } else { " " };
+        write!(self.0, " \\\n  {flag}{between}{}", quoted(value)).expect("a String takes any text");
+        self
+    }
+
+    fn maybe(self, flag: &str, value: Option<&str>) -> Command {
+        value.into_iter().fold(self, |command, value| command.option(flag, value))
+    }
+
+    /// Several values, or nothing where there is none.
+    fn list(mut self, flag: &str, values: &[String]) -> Command {
+        if !values.is_empty() {
+            let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            write!(self.0, " \\\n  {flag} {}", values.join(" ")).expect("a String takes any text");
+        }
+        self
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('\n');
+        self.0
+    }
+}
+
+/// For bash. No value holds a zero byte: neither TOML nor a rule's name can.
+fn quoted(text: &str) -> String {
+    let text = text.replace('\0', "");
+    shlex::try_quote(&text).map(std::borrow::Cow::into_owned).unwrap_or_default()
+}
+
+pub(super) fn write(plan: &mut Plan, remark: Option<&str>) -> String {
+    let mut notes = Vec::new();
+    let mut text = String::from("#!/usr/bin/env bash\n");
+    remark.iter().for_each(|remark| writeln!(text, "# {remark}").expect("a String takes any text"));
+    text.push_str(HEAD);
+    let location = plan.policies.last().and_then(|policy| policy.location.as_deref());
+    for group in &plan.ip_groups {
+        let command = Command::new("az network ip-group create").option("--name", &group.name);
+        text.push_str(&command.maybe("--location", location).list("--ip-addresses", &group.addresses).end());
+    }
+    for policy in &plan.policies {
+        text.push_str(&create_policy(policy, location, plan, &mut notes));
+        for group in &policy.groups {
+            write_group(&mut text, policy, group, plan, &mut notes);
+        }
+    }
+    plan.notes.append(&mut notes);
+    text
+}
+
+fn create_policy(policy: &Policy, location: Option<&str>, plan: &Plan, notes: &mut Vec<Note>) -> String {
+    let mut command = Command::new(&format!("{POLICY} create")).option("--name", &policy.name);
+    command = command.maybe("--location", location);
+    for (key, value) in policy.properties.iter().chain(&policy.rest) {
+        let text = |name: &str| value.field(name).map(|value| word(value, plan));
+        let words = |name: &str| value.field(name).map(|value| words(value, plan)).unwrap_or_default();
+        command = match key.as_str() {
+            "sku" => command.maybe("--sku", text("tier").as_deref()),
+            "basePolicy" => command.maybe("--base-policy", text("id").as_deref()),
+            "threatIntelMode" => command.maybe("--threat-intel-mode", value.text()),
+            "threatIntelWhitelist" => {
+                command.list("--ip-addresses", &words("ipAddresses")).list("--fqdns", &words("fqdns"))
+            }
+            "dnsSettings" => {
+                if value.field("requireProxyForNetworkRules").is_some() {
+                    notes.push(not_written("dnsSettings.requireProxyForNetworkRules"));
+                }
+                let command = command.list("--dns-servers", &words("servers"));
+                command.maybe("--enable-dns-proxy", text("enableProxy").as_deref())
+            }
+            "snat" => {
+                let command = command.maybe("--learn-ranges", text("autoLearnPrivateRanges").as_deref());
+                match value.field("privateRanges") {
+                    Some(ranges) if ranges.items().is_empty() => command.option("--private-ranges", "[]"),
+                    _ => command.list("--private-ranges", &words("privateRanges")),
+                }
+            }
+            "sql" => command.maybe("--sql", text("allowSqlRedirect").as_deref()),
+            "explicitProxy" => command.list("--explicit-proxy", &explicit_proxy(value, plan)),
+            "intrusionDetection" => command.maybe("--idps-mode", text("mode").as_deref()),
+            "tags" => command.list("--tags", &tags(value, plan)),
+            key => {
+                notes.push(not_written(key));
+                command
+            }
+        };
+    }
+    command.end()
+}
+
+fn not_written(property: &str) -> Note {
+    let what = format!("the policy's `{property}` has no flag of az here and is not written");
+    Note::new(Severity::Warning, Spot::nowhere(), what).mend("write a template instead (--to arm-template)")
+}
+
+fn explicit_proxy(proxy: &Tree, plan: &Plan) -> Vec<String> {
+    let keys = [
+        ("enableExplicitProxy", "enable-explicit-proxy"),
+        ("httpPort", "http-port"),
+        ("httpsPort", "https-port"),
+        ("enablePacFile", "enable-pac-file"),
+        ("pacFilePort", "pac-file-port"),
+        ("pacFile", "pac-file"),
+    ];
+    let pair = |(arm, own): (&str, &str)| Some(format!("{own}={}", word(proxy.field(arm)?, plan)));
+    keys.into_iter().filter_map(pair).collect()
+}
+
+fn tags(tags: &Tree, plan: &Plan) -> Vec<String> {
+    let Tree::Object(fields) = tags else { return Vec::new() };
+    fields.iter().map(|(key, value)| format!("{key}={}", word(value, plan))).collect()
+}
+
+fn write_group(text: &mut String, policy: &Policy, group: &Group, plan: &Plan, notes: &mut Vec<Note>) {
+    let command = Command::new(&format!("{GROUP} create")).option("--policy-name", &policy.name);
+    let command = command.option("--name", &group.name).option("--priority", &group.priority.to_string());
+    text.push_str(&command.end());
+    for collection in &group.collections {
+        if collection.rules.is_empty() {
+            notes.push(without_rules(group, collection, "az"));
+        }
+        for (number, rule) in collection.rules.iter().enumerate() {
+            if rule.field("httpHeadersToInsert").is_some() {
+                notes.push(not_written("httpHeadersToInsert"));
+            }
+            let command = match number {
+                0 => add_collection(policy, group, collection, rule),
+                _ => add_rule(policy, group, collection, rule),
+            };
+            text.push_str(&with_fields(command, rule, plan).end());
+        }
+    }
+}
+
+/// A collection comes with its first rule.
+fn add_collection(policy: &Policy, group: &Group, collection: &Collection, rule: &Tree) -> Command {
+    let verb = match collection.action {
+        CollectionAction::Dnat => "add-nat-collection",
+        CollectionAction::Allow | CollectionAction::Deny => "add-filter-collection",
+    };
+    let command = Command::new(&format!("{GROUP} collection {verb}"))
+        .option("--policy-name", &policy.name)
+        .option("--rule-collection-group-name", &group.name)
+        .option("--name", &collection.name)
+        .option("--collection-priority", &collection.priority.to_string())
+        .option("--action", collection.action.as_str());
+    let kind = match collection.action {
+        CollectionAction::Dnat => None,
+        CollectionAction::Allow | CollectionAction::Deny => rule.field("ruleType").and_then(Tree::text),
+    };
+    command.maybe("--rule-type", kind).maybe("--rule-name", rule.field("name").and_then(Tree::text))
+}
+
+fn add_rule(policy: &Policy, group: &Group, collection: &Collection, rule: &Tree) -> Command {
+    Command::new(&format!("{GROUP} collection rule add"))
+        .option("--policy-name", &policy.name)
+        .option("--rule-collection-group-name", &group.name)
+        .option("--collection-name", &collection.name)
+        .maybe("--name", rule.field("name").and_then(Tree::text))
+        .maybe("--rule-type", rule.field("ruleType").and_then(Tree::text))
+}
+
+fn with_fields(mut command: Command, rule: &Tree, plan: &Plan) -> Command {
+    for (arm, flag) in FLAGS {
+        command = match rule.field(arm) {
+            Some(list @ Tree::List(_)) => command.list(flag, &words(list, plan)),
+            Some(value) => command.option(flag, &word(value, plan)),
+            None => command,
+        };
+    }
+    command
+}
+
+fn words(list: &Tree, plan: &Plan) -> Vec<String> {
+    list.items().iter().map(|item| word(item, plan)).collect()
+}
+
+/// One value; a protocol as `Https=443`, a resource by its name.
+fn word(value: &Tree, plan: &Plan) -> String {
+    match value {
+        Tree::Flag(flag) => flag.to_string(),
+        Tree::Text(text) | Tree::Number(text) => text.clone(),
+        Tree::Id(Target::IpGroup(number)) => plan.ip_groups.get(*number).map_or("", |it| &it.name).to_owned(),
+        Tree::Id(Target::Policy(number)) => plan.policies.get(*number).map_or("", |it| &it.name).to_owned(),
+        Tree::Object(_) => {
+            let part = |name: &str| value.field(name).and_then(Tree::text).unwrap_or_default();
+            format!("{}={}", part("protocolType"), part("port"))
+        }
+        Tree::Null | Tree::List(_) => String::new(),
+    }
+}

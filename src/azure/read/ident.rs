@@ -1,0 +1,98 @@
+//! Which resource is meant: by full id, or by name where an id says no more.
+
+use super::notes::shown;
+use crate::azure::json::Node;
+use crate::azure::shape::Resource;
+
+/// By what a resource is known, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ident {
+    /// None where only a template's own stand-in for the subscription is known.
+    full: Option<String>,
+    /// `policy` or `policy/group`
+    name: String,
+}
+
+/// The subscription of ids that a template makes without knowing where it is deployed.
+const NO_SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/";
+
+impl Ident {
+    pub(super) fn of(resource: &Resource) -> Ident {
+        let id = resource.id_text().map(Ident::parse);
+        let name = shown(&resource.name).to_ascii_lowercase();
+        match id {
+            Some(id) if name.is_empty() => id,
+            Some(id) => Ident { name, ..id },
+            None => Ident { full: None, name },
+        }
+    }
+
+    /// Of an id, or of a name alone.
+    pub(super) fn parse(text: &str) -> Ident {
+        let text = text.trim().trim_end_matches('/').to_ascii_lowercase();
+        let real = text.starts_with("/subscriptions/") && !text.starts_with(NO_SUBSCRIPTION);
+        Ident { name: name_in(&text), full: real.then_some(text) }
+    }
+
+    /// The same in Azure, or possibly so where one of both is not known in full.
+    pub(super) fn is(&self, other: &Ident) -> bool {
+        match (&self.full, &other.full) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.name == other.name,
+        }
+    }
+
+    /// The resource that this one is a child of.
+    pub(super) fn parent(&self) -> Option<Ident> {
+        let (name, _) = self.name.rsplit_once('/')?;
+        let full = self.full.as_deref().and_then(|full| full.rsplitn(3, '/').nth(2)).map(str::to_owned);
+        Some(Ident { full, name: name.to_owned() })
+    }
+}
+
+/// The names in an id, without their types: `policy/group`.
+fn name_in(id: &str) -> String {
+    match id.rsplit_once("/providers/") {
+        // The namespace, then type and name by turns.
+        Some((_, path)) => path.split('/').skip(2).step_by(2).collect::<Vec<_>>().join("/"),
+        None => id.rsplit('/').next().unwrap_or(id).to_owned(),
+    }
+}
+
+/// The last segment of an id, as it is written.
+pub(super) fn leaf(id: &str) -> &str {
+    id.trim_end_matches('/').rsplit('/').next().unwrap_or(id)
+}
+
+/// The id in `{"id": "…"}`, or where a text stands for it.
+pub(super) fn reference(node: &Node) -> &Node {
+    node.get("id").unwrap_or(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REAL: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/";
+    const ZERO: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg2/providers/";
+
+    #[test]
+    fn what_is_the_same() {
+        let is = |a: &str, b: &str| Ident::parse(a).is(&Ident::parse(b));
+        let (real, zero) =
+            (format!("{REAL}Microsoft.Network/ipGroups/A"), format!("{ZERO}Microsoft.Network/ipGroups/a"));
+        assert!(is(&real, &real.to_uppercase()));
+        assert!(is(&real, &zero) && is(&zero, "a") && is("A", &real));
+        assert!(!is(&real, &real.replace("1111-1111", "1111-2222")));
+        assert!(!is(&zero, &format!("{ZERO}Microsoft.Network/ipGroups/b")));
+    }
+
+    #[test]
+    fn parents() {
+        let group = Ident::parse(&format!("{REAL}Microsoft.Network/firewallPolicies/p/ruleCollectionGroups/g"));
+        assert_eq!(group.name, "p/g");
+        let policy = Ident::parse(&format!("{REAL}Microsoft.Network/firewallPolicies/p"));
+        assert_eq!(group.parent(), Some(policy));
+        assert_eq!(Ident::parse("p").parent(), None);
+    }
+}

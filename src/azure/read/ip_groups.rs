@@ -1,0 +1,83 @@
+//! IP groups of all files, found by id.
+
+use std::sync::Arc;
+
+use super::ident::{Ident, leaf};
+use super::notes::{Effect, Item, Notes, Subject, shown};
+use crate::azure::note::{Note, Severity};
+use crate::azure::shape::Resource;
+use crate::policy::{AddressRange, NamedKind, NamedRanges};
+
+#[derive(Debug)]
+pub(super) struct IpGroups(Vec<IpGroup>);
+
+#[derive(Debug)]
+struct IpGroup {
+    ident: Ident,
+    ranges: NamedRanges,
+    /// Some of its addresses only Azure knows.
+    incomplete: bool,
+}
+
+pub(super) const KIND: &str = "Microsoft.Network/ipGroups";
+
+impl IpGroups {
+    pub(super) fn read<'r>(resources: impl Iterator<Item = &'r Resource>, notes: &mut Notes) -> IpGroups {
+        IpGroups(resources.filter(|resource| resource.is(KIND)).map(|resource| read_group(resource, notes)).collect())
+    }
+
+    /// The group that an id means. One that is not at hand matches nothing.
+    pub(super) fn find(&self, id: Item<'_>, subject: &Subject<'_>, notes: &mut Notes) -> NamedRanges {
+        let wanted = Ident::parse(id.text);
+        let mut found = self.0.iter().filter(|group| group.ident.is(&wanted));
+        let name = leaf(id.text);
+        match (found.next(), found.next()) {
+            (Some(group), None) => {
+                if group.incomplete && subject.effect == Effect::Denies {
+                    let what = format!("some addresses of the IP group `{name}` are known to Azure only");
+                    notes.less(subject.effect, id.at, what, "unknown-value", None);
+                }
+                return group.ranges.clone();
+            }
+            (None, _) => {
+                let what = format!("the IP group `{name}` is not among the files given: it matches nothing");
+                let mend = "give its file too, by one more --policy".to_owned();
+                notes.less(subject.effect, id.at, what, "unknown-ip-group", Some(mend));
+            }
+            (Some(_), Some(_)) => {
+                let what =
+                    format!("there are several IP groups `{name}`, and which one `{}` means is not said", id.text);
+                notes.less(subject.effect, id.at, what, "unknown-ip-group", None);
+            }
+        }
+        notes.unknown_names += 1;
+        NamedRanges { name: name.to_owned(), kind: NamedKind::UnknownIpGroup, ranges: Arc::from([]) }
+    }
+}
+
+fn read_group(resource: &Resource, notes: &mut Notes) -> IpGroup {
+    let name = shown(&resource.name);
+    let what = format!("IP group `{name}`");
+    let Some(subject) = notes.resource(resource, &what, Effect::Allows) else {
+        let ranges = NamedRanges { name, kind: NamedKind::UnknownIpGroup, ranges: Arc::from([]) };
+        return IpGroup { ident: Ident::of(resource), ranges, incomplete: true };
+    };
+    let items = notes.items(&subject, "ipAddresses");
+    let ranges: Vec<AddressRange> = items.items.iter().filter_map(|item| address(*item, &subject, notes)).collect();
+    let incomplete = items.incomplete;
+    if !items.given {
+        let what = format!("the IP group `{name}` is empty: rules that name it are skipped, as Azure does");
+        notes.push(Note::new(Severity::Warning, resource.at, what).check("empty-ip-group"));
+    }
+    // A group of which nothing is known is not an empty one, which Azure would skip whole rules for.
+    let kind = if incomplete && ranges.is_empty() { NamedKind::UnknownIpGroup } else { NamedKind::IpGroup };
+    IpGroup { ident: Ident::of(resource), ranges: NamedRanges { name, kind, ranges: ranges.into() }, incomplete }
+}
+
+fn address(item: Item<'_>, subject: &Subject<'_>, notes: &mut Notes) -> Option<AddressRange> {
+    let read = item.text.parse::<AddressRange>();
+    read.map_err(|error| {
+        notes.push(Note::new(Severity::Error, item.at, format!("{}: {error}", subject.what)).check("address"));
+    })
+    .ok()
+}

@@ -1,0 +1,75 @@
+//! Uniform resources into typed policies: the only reader of Azure's rules.
+//!
+//! Property names and words are taken in any letter case; null, a missing property and an empty list are alike. What
+//! is wrong is noted, all of it, with its place; what only Azure knows is collected apart. Which of the policies take
+//! part is not decided here, but can be asked ([`Read::lineage`]). Templates are expanded before.
+
+mod collections;
+mod compact;
+mod ident;
+mod ip_groups;
+mod network;
+mod notes;
+mod order;
+mod policies;
+mod rules;
+mod settings;
+mod summary;
+mod words;
+
+use super::note::{Note, Severity};
+use super::shape::Resource;
+use crate::allowlist::Catalogue;
+use ip_groups::IpGroups;
+use notes::Notes;
+use policies::{Attachment, Finder};
+
+pub use ident::Ident;
+pub use network::{
+    Endpoint, FlowDirection, Network, NetworkSecurityGroup, NextHop, Prefix, Route, RouteTable, SecurityRule, Subnet,
+    VirtualNetwork,
+};
+pub use notes::{Effect, UnknownUse};
+pub use order::{Refusal, Wanted};
+pub use policies::{Base, FoundKind, FoundPolicy};
+pub use summary::ReadSummary;
+
+/// What was read.
+#[derive(Debug, Clone, Default)]
+pub struct Read {
+    /// In the order of the sets and of the resources in them.
+    pub policies: Vec<FoundPolicy>,
+    pub network: Network,
+    pub summary: ReadSummary,
+    pub notes: Vec<Note>,
+    /// Values that only Azure knows, where it matters.
+    pub unknowns: Vec<UnknownUse>,
+    attachments: Vec<Attachment>,
+}
+
+/// Whether resources of this type are read, whatever the letter case.
+pub fn takes(kind: &str) -> bool {
+    let own = [policies::POLICY, policies::GROUP, policies::LEGACY_GROUP, policies::FIREWALL, ip_groups::KIND];
+    own.iter().chain(&network::ALL).any(|known| known.eq_ignore_ascii_case(kind))
+}
+
+/// Reads all sets of resources together, one set for each file, so that what one names is found in another.
+pub fn read(sets: &[&[Resource]], catalogue: &Catalogue) -> Read {
+    let all = || sets.iter().flat_map(|set| set.iter());
+    let mut notes = Notes::default();
+    let ip_groups = IpGroups::read(all(), &mut notes);
+    let mut finder = Finder::new(&mut notes, catalogue, &ip_groups);
+    finder.find(sets);
+    finder.report_missing_policies();
+    let Finder { found: policies, attachments, .. } = finder;
+    let network = network::read(all(), &mut notes);
+    let Notes { mut notes, unknowns, unknown_names } = notes;
+    let counted = ReadSummary { unknown_names, unknown_values: unknowns.len(), ..ReadSummary::default() };
+    let summary = counted.count(all(), &policies, &network);
+    let first = all().find(|resource| network::knows(resource)).map(|resource| resource.at);
+    if let Some((at, what)) = first.zip(summary.network()) {
+        let what = format!("read, not emulated yet: {what}");
+        notes.push(Note::new(Severity::Info, at, what).check("not-emulated"));
+    }
+    Read { policies, network, summary, notes, unknowns, attachments }
+}

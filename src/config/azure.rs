@@ -1,0 +1,446 @@
+//! Policies in Azure's shapes: the documents of all files, the templates in them worked out, and what was noted of
+//! them as findings. Pure: what a template links to is asked for, and opened in `load`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::allowlist::Catalogue;
+use crate::azure::json::{self, Key, Node, Object, Value};
+use crate::azure::note::{Note, Severity};
+use crate::azure::read::{self, Base, Effect, FoundPolicy, Read, Refusal, UnknownUse, Wanted};
+use crate::azure::shape::{self, Resource, Shape};
+use crate::azure::template::{self, Expanded, Inputs};
+use crate::policy::Spot;
+
+use super::error::{Findings, Place, Placed, Problem, Source};
+
+/// The files in Azure's shapes that take part, by their numbers here, and what templates are given.
+#[derive(Debug, Default)]
+pub(super) struct AzureFiles {
+    files: Vec<AzureFile>,
+    parameters: Vec<(Arc<str>, Node)>,
+    set: Vec<Placed<(String, String)>>,
+    /// What links lead to, by the linking file's number among all and the link as it was asked for.
+    linked: BTreeMap<(u32, String), Arc<[Node]>>,
+}
+
+#[derive(Debug)]
+struct AzureFile {
+    path: PathBuf,
+    source: Arc<Source>,
+    documents: Arc<[Node]>,
+}
+
+/// A link in a template that was not followed yet.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OpenLink {
+    /// The number among all files of the one that links.
+    pub from: u32,
+    pub to: String,
+}
+
+/// One policy of Azure's that was asked for.
+#[derive(Debug)]
+pub(super) struct AzureReference {
+    /// The file's number here.
+    pub file: usize,
+    /// Of `FILE#NAME`.
+    pub name: Option<String>,
+    pub place: Place,
+}
+
+impl AzureFiles {
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    pub(super) fn find(&self, path: &Path) -> Option<usize> {
+        self.files.iter().position(|file| file.path == path)
+    }
+
+    pub(super) fn path(&self, file: usize) -> &Path {
+        &self.files[file].path
+    }
+
+    /// Takes a file in; answers its number here. What is no JSON is reported, and has no documents.
+    pub(super) fn add(&mut self, path: PathBuf, source: Arc<Source>, findings: &mut Findings) -> usize {
+        let documents: Arc<[Node]> = parse(&source, findings).into();
+        for document in documents.iter().filter(|document| shape::shape_of(document) == Shape::ParametersFile) {
+            let problem = Problem::new("this is a file of parameters, no policy: it is used for the templates");
+            findings.warn(&at_start(&source), problem.mend("give it by --parameters"));
+            self.parameters.extend(template::parameters_of(document));
+        }
+        self.files.push(AzureFile { path, source, documents });
+        self.files.len() - 1
+    }
+
+    /// A file of `--parameters`; later ones win.
+    pub(super) fn add_parameters(&mut self, source: &Arc<Source>, findings: &mut Findings) {
+        for document in parse(source, findings) {
+            if template::is_template(&document) {
+                let problem = Problem::new("this is a template, no file of parameters").mend("give it by --policy");
+                findings.error(&at_start(source), problem);
+                continue;
+            }
+            self.parameters.extend(template::parameters_of(&document));
+        }
+    }
+
+    /// `NAME=VALUE`; the later of two for one name wins.
+    pub(super) fn add_set(&mut self, texts: &[Placed<String>], findings: &mut Findings) {
+        for text in texts {
+            let read = text.read(findings, |text| match text.split_once('=') {
+                Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+                _ => Err(Problem::new(format!("`{text}` sets nothing")).mend("write NAME=VALUE")),
+            });
+            if let Some(value) = read {
+                self.set.retain(|known| !known.value.0.eq_ignore_ascii_case(&value.0));
+                self.set.push(Placed { value, place: text.place.clone() });
+            }
+        }
+    }
+
+    /// What was given for templates, where there is none to give it to.
+    pub(super) fn refuse_inputs(&self, parameters: &[Placed<String>], findings: &mut Findings) {
+        let places = parameters.iter().map(|it| &it.place).chain(self.set.iter().map(|it| &it.place));
+        for place in places {
+            let problem = Problem::new("there is no template that this could be for").mend("name it by --policy");
+            findings.error(place, problem);
+        }
+    }
+
+    /// The links that nobody looked for yet.
+    pub(super) fn open_links(&self) -> Vec<OpenLink> {
+        let mut links: Vec<OpenLink> = Vec::new();
+        for file in &self.files {
+            for expanded in self.expand(file) {
+                let open = expanded.links.into_iter().filter(|link| link.file.is_none());
+                links.extend(open.filter_map(|link| Some(OpenLink { from: link.at.file()?, to: link.to })));
+            }
+        }
+        links.retain(|link| !self.linked.contains_key(&(link.from, link.to.clone())));
+        links.sort();
+        links.dedup();
+        links
+    }
+
+    /// What a link leads to; an empty list where nothing was found.
+    pub(super) fn follow(&mut self, link: OpenLink, documents: Arc<[Node]>) {
+        self.linked.insert((link.from, link.to), documents);
+    }
+
+    /// The documents of a given file whose name ends as a link does: `ase.vnet.json` for `nested/vnet.json`.
+    pub(super) fn named_like(&self, link: &OpenLink) -> Option<Arc<[Node]>> {
+        let wanted = last_name(&link.to);
+        let fits = |file: &&AzureFile| {
+            let name =
+                file.path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+            let rest = name.strip_suffix(&wanted.to_ascii_lowercase());
+            file.source.number() != link.from
+                && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '-', '_']))
+        };
+        self.files.iter().find(fits).map(|file| Arc::clone(&file.documents))
+    }
+
+    fn expand(&self, file: &AzureFile) -> Vec<Expanded> {
+        if self.is_linked_to(file) {
+            return Vec::new();
+        }
+        let templates = file.documents.iter().filter(|document| shape::shape_of(document) == Shape::Template);
+        templates.map(|template| self.expand_one(template, file.source.number())).collect()
+    }
+
+    fn expand_one(&self, template: &Node, number: u32) -> Expanded {
+        let linked = |to: &str| self.linked_template(number, to);
+        let inputs = Inputs {
+            parameters: self.parameters.clone(),
+            set: self.set.iter().map(|set| set.value.clone()).collect(),
+            linked: &linked,
+            wanted: &read::takes,
+        };
+        template::expand(template, &inputs)
+    }
+
+    /// By the template that is worked out, or by one that it links to in turn.
+    fn linked_template(&self, number: u32, to: &str) -> Option<&Node> {
+        let own = self.linked.get(&(number, to.to_owned()));
+        let any = || self.linked.iter().find(|((_, link), _)| link == to).map(|(_, documents)| documents);
+        own.or_else(any)?.first()
+    }
+
+    /// A template that another one links to is worked out there, with what it is passed.
+    fn is_linked_to(&self, file: &AzureFile) -> bool {
+        let own = file.source.number();
+        let is_own = |node: &Node| node.at.file() == Some(own);
+        self.linked.iter().any(|((from, _), documents)| *from != own && documents.first().is_some_and(is_own))
+    }
+
+    /// Reads all files together.
+    pub(super) fn read(&self, catalogue: &Catalogue, findings: &mut Findings, texts: &[Arc<Source>]) -> Read {
+        let mut usage = Usage::default();
+        let sets: Vec<Vec<Resource>> =
+            self.files.iter().map(|file| self.resources(file, &mut usage, findings, texts)).collect();
+        self.report_unused(&usage, findings, texts);
+        let sets: Vec<&[Resource]> = sets.iter().map(Vec::as_slice).collect();
+        let read = read::read(&sets, catalogue);
+        read.notes.iter().for_each(|note| report(note, texts, findings));
+        report_unknowns(&read.unknowns, texts, findings);
+        for (policy, Base { ident: _, name, at }) in read.missing_bases() {
+            let what =
+                format!("the base policy `{name}` of `{}` is not in the files: its rules are missing", policy.label);
+            let problem = Problem::new(what).mend("give its file too, by one more --policy");
+            findings.doubt(&place_of(*at, texts), problem.check(Some("missing-base")));
+        }
+        read
+    }
+
+    fn resources(
+        &self,
+        file: &AzureFile,
+        usage: &mut Usage,
+        findings: &mut Findings,
+        texts: &[Arc<Source>],
+    ) -> Vec<Resource> {
+        if self.is_linked_to(file) {
+            return Vec::new();
+        }
+        let mut nodes = Vec::new();
+        for document in file.documents.iter() {
+            match shape::shape_of(document) {
+                Shape::Template => {
+                    let Expanded { resources, notes, links: _, unused, undeclared } =
+                        self.expand_one(document, file.source.number());
+                    usage.add(unused, undeclared);
+                    notes.iter().for_each(|note| report(note, texts, findings));
+                    nodes.extend(resources);
+                }
+                Shape::ParametersFile => {}
+                Shape::ServiceTags => {
+                    let problem = Problem::new("these are service tags, no policy").mend("give them by --service-tags");
+                    findings.error(&at_start(&file.source), problem);
+                }
+                _ => nodes.push(self.with_set(document.clone(), usage)),
+            }
+        }
+        if nodes.is_empty() {
+            return Vec::new();
+        }
+        let shaped = shape::resources(&nodes);
+        shaped.notes.iter().for_each(|note| report(note, texts, findings));
+        shaped.resources
+    }
+
+    /// What stands in a plan for what is known after it is applied.
+    fn with_set(&self, node: Node, usage: &mut Usage) -> Node {
+        let at = node.at;
+        let value = match node.value {
+            Value::Unknown(unknown) => {
+                let name = unknown.names.first().filter(|_| unknown.names.len() == 1);
+                let set = self.set.iter().find(|set| name.is_some_and(|name| name.eq_ignore_ascii_case(&set.value.0)));
+                match set {
+                    Some(set) => {
+                        usage.used.push(set.value.0.clone());
+                        Value::Text(set.value.1.as_str().into())
+                    }
+                    None => Value::Unknown(unknown),
+                }
+            }
+            Value::List(items) => Value::List(items.into_iter().map(|item| self.with_set(item, usage)).collect()),
+            Value::Object(Object(members)) => {
+                let member = |(key, node): (Key, Node)| (key, self.with_set(node, usage));
+                Value::Object(Object(members.into_iter().map(member).collect()))
+            }
+            other => other,
+        };
+        Node::new(value, at)
+    }
+
+    /// What no template asked for is most often misspelt.
+    fn report_unused(&self, usage: &Usage, findings: &mut Findings, texts: &[Arc<Source>]) {
+        for set in &self.set {
+            let name = &set.value.0;
+            if usage.used.iter().any(|used| used.eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            if usage.templates == 0 || usage.unused.get(name) == Some(&usage.templates) {
+                findings.warn(&set.place, Problem::new(format!("nothing asks for `{name}`")));
+            }
+        }
+        for (name, node) in &self.parameters {
+            if usage.templates > 0 && usage.undeclared.get(&**name) == Some(&usage.templates) {
+                findings.warn(&place_of(node.at, texts), Problem::new(format!("no template has a parameter `{name}`")));
+            }
+        }
+    }
+}
+
+/// How many templates had no use for what.
+#[derive(Debug, Default)]
+struct Usage {
+    templates: usize,
+    unused: BTreeMap<String, usize>,
+    undeclared: BTreeMap<String, usize>,
+    /// Outside of templates.
+    used: Vec<String>,
+}
+
+impl Usage {
+    fn add(&mut self, unused: Vec<String>, undeclared: Vec<Arc<str>>) {
+        self.templates += 1;
+        unused.into_iter().for_each(|name| *self.unused.entry(name).or_default() += 1);
+        undeclared.iter().for_each(|name| *self.undeclared.entry(name.to_string()).or_default() += 1);
+    }
+}
+
+/// The documents of a text.
+pub(super) fn parse(source: &Arc<Source>, findings: &mut Findings) -> Vec<Node> {
+    match json::parse(source.text(), source.number()) {
+        Ok(documents) if documents.is_empty() => {
+            findings.error(&at_start(source), Problem::new("the file is empty").mend("give a policy as JSON"));
+            Vec::new()
+        }
+        Ok(documents) => documents,
+        Err(error) => {
+            let cut = shape::is_cut_off(source.text());
+            let mend = cut.then(|| "the file ends before its brackets do: get it anew".to_owned());
+            let place = Place::File { source: Arc::clone(source), span: error.span.clone(), key: String::new() };
+            findings.error(&place, Problem::new(error.to_string()).maybe_mend(mend));
+            Vec::new()
+        }
+    }
+}
+
+pub(super) fn at_start(source: &Arc<Source>) -> Place {
+    Place::File { source: Arc::clone(source), span: 0..0, key: String::new() }
+}
+
+fn place_of(spot: Spot, texts: &[Arc<Source>]) -> Place {
+    let source = spot.file().and_then(|file| texts.get(file as usize));
+    match source.zip(spot.span()) {
+        Some((source, span)) => {
+            let key = source.path(&span).unwrap_or_default();
+            Place::File { source: Arc::clone(source), span, key }
+        }
+        None => Place::Flag("--policy"),
+    }
+}
+
+fn report(note: &Note, texts: &[Arc<Source>], findings: &mut Findings) {
+    let Note { severity, at, what, mend, check } = note;
+    let place = place_of(*at, texts);
+    let mend = mend.clone().or_else(|| parameter_of(&place));
+    let problem = Problem::new(what.clone()).maybe_mend(mend).check(*check);
+    match severity {
+        Severity::Info => findings.info(&place, problem),
+        Severity::Warning => findings.warn(&place, problem),
+        Severity::Doubt => findings.doubt(&place, problem),
+        Severity::Error => findings.error(&place, problem),
+    }
+}
+
+/// What is wrong with a parameter's default value is mended by giving another one.
+fn parameter_of(place: &Place) -> Option<String> {
+    let Place::File { key, .. } = place else { return None };
+    let (name, rest) = key.strip_prefix("$.parameters.")?.split_once('.')?;
+    rest.starts_with("defaultValue").then(|| format!("give the parameter: --set 'parameters.{name}=…'"))
+}
+
+/// All of them at once, each with what would tell it: as an error where something would not be denied that Azure
+/// denies.
+fn report_unknowns(unknowns: &[UnknownUse], texts: &[Arc<Source>], findings: &mut Findings) {
+    for effect in [Effect::Denies, Effect::Allows] {
+        let those: Vec<&UnknownUse> = unknowns.iter().filter(|unknown| unknown.effect == effect).collect();
+        let Some(first) = those.first() else { continue };
+        let place = place_of(first.at, texts);
+        let problem = unknown_values(&those, effect, texts);
+        match effect {
+            Effect::Denies => findings.error(&place, problem),
+            Effect::Allows => findings.doubt(&place, problem),
+        }
+    }
+}
+
+fn unknown_values(unknowns: &[&UnknownUse], effect: Effect, texts: &[Arc<Source>]) -> Problem {
+    let mut by_name: Vec<(&str, Vec<&UnknownUse>)> = Vec::new();
+    for unknown in unknowns {
+        for name in &unknown.names {
+            match by_name.iter_mut().find(|(known, _)| *known == &**name) {
+                Some((_, uses)) => uses.push(unknown),
+                None => by_name.push((name, vec![unknown])),
+            }
+        }
+    }
+    let each: Vec<String> = by_name.iter().map(|(name, uses)| format!("`{name}` ({})", places(uses, texts))).collect();
+    let count = match by_name.len() {
+        1 => "1 value is".to_owned(),
+        count => format!("{count} values are"),
+    };
+    let then = match effect {
+        Effect::Allows => "what hangs on it matches nothing",
+        Effect::Denies => "without it this would not deny what Azure denies",
+    };
+    let flags: Vec<String> = by_name.iter().map(|(name, _)| format!("--set '{name}=…'")).collect();
+    let what = format!("{count} known to Azure only, and {then}: {}", each.join(", "));
+    Problem::new(what).mend(flags.join(" ")).check(Some("unknown-value"))
+}
+
+/// Beyond this many, places of one value are counted.
+const PLACES: usize = 3;
+
+fn places(uses: &[&UnknownUse], texts: &[Arc<Source>]) -> String {
+    let line = |at: Spot| {
+        let source = texts.get(at.file()? as usize)?;
+        Some(source.line(at.span()?.start))
+    };
+    let shown = uses.iter().take(PLACES).map(|unknown| match line(unknown.at) {
+        Some(line) => format!("line {line}: {}", unknown.field),
+        None => unknown.field.clone(),
+    });
+    let shown: Vec<String> = shown.collect();
+    let more = uses.len().saturating_sub(PLACES);
+    if more > 0 { format!("{}; and {more} more", shown.join("; ")) } else { shown.join("; ") }
+}
+
+/// The policies that one reference means, parents first; what is wrong with it is reported.
+pub(super) fn lineage(read: &Read, reference: &AzureReference, file: &str, findings: &mut Findings) -> Vec<usize> {
+    let wanted = Wanted { set: reference.file, name: reference.name.as_deref() };
+    let refusal = match read.lineage(wanted) {
+        Ok(line) => return line,
+        Err(refusal) => refusal,
+    };
+    let problem = match refusal {
+        Refusal::Several { names } => {
+            let flags: Vec<String> = names.iter().map(|name| format!("--policy '{file}#{name}'")).collect();
+            let what = format!("`{file}` holds {} policies that have nothing to do with each other", names.len());
+            Problem::new(what).mend(format!("say which one: {}", flags.join(" or ")))
+        }
+        Refusal::NoSuchPolicy { names } if names.is_empty() => Problem::new(format!("`{file}` holds no policy")),
+        Refusal::NoSuchPolicy { names } => {
+            let name = wanted.name.unwrap_or_default();
+            Problem::new(format!("`{file}` holds no policy `{name}`")).mend(format!("it holds {}", names.join(", ")))
+        }
+        Refusal::Cycle { name } => Problem::new(format!("the base policies of `{name}` lead back to it")),
+    };
+    findings.error(&reference.place, problem);
+    Vec::new()
+}
+
+/// `12 rules in 3 groups`
+pub(super) fn summary(policy: &FoundPolicy) -> String {
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!("{} in {}", plural(policy.count_rules(), "rule"), plural(policy.rules.groups.len(), "group"))
+}
+
+/// The parts of a link that may be a path beside the template, longest first: `nested/vnet.json`, `vnet.json`.
+pub(super) fn beside(link: &str) -> Vec<PathBuf> {
+    let path = link.split(['?', '#']).next().unwrap_or(link);
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    (0..segments.len()).map(|from| segments[from..].iter().collect()).collect()
+}
+
+fn last_name(link: &str) -> String {
+    let last = beside(link).pop().unwrap_or_default();
+    last.to_string_lossy().into_owned()
+}

@@ -1,0 +1,155 @@
+//! What is said of reachability, against random policies and flows.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::flow::{AddrClass, Host, Protocol};
+use crate::policy::arbitrary::{Asked, asked, rule_set};
+use crate::policy::{Action, DnatDeny, Policy, Priority, PrivateAddresses, RuleCollection, RuleSet, Rules, Switches};
+
+use super::diff::{compare_with_atoms, decide};
+use super::witness::Way;
+use super::*;
+
+/// Rule sets times flows of each: what CI runs.
+const RULE_SETS: u32 = 600;
+const FLOWS: usize = 100;
+
+fn cases() -> u32 {
+    std::env::var("CASES").map_or(RULE_SETS, |n| n.parse().unwrap())
+}
+
+fn switches(strict: bool, overrides: bool) -> Switches {
+    let private = if strict { PrivateAddresses::Deny } else { PrivateAddresses::Allow };
+    let dnat_deny = if overrides { DnatDeny::Overrides } else { DnatDeny::Ignored };
+    Switches { private, dnat_deny }
+}
+
+/// Nobody sees the path of an encrypted request.
+fn seen(flow: &Asked) -> Asked {
+    Asked { path: flow.path.filter(|_| flow.protocol == Protocol::Http), ..flow.clone() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn reached_rules_are_hit_and_others_never(
+        set in rule_set(), flows in vec(asked(), FLOWS), strict in any::<bool>(), overrides in any::<bool>(),
+    ) {
+        let switches = switches(strict, overrides);
+        let policy = Policy::compile(Arc::new(set.clone()), switches);
+        let reach = reach(&set, &policy, switches);
+        for (outcome, rule) in reach.outcomes.iter().zip(0..) {
+            if let Outcome::Reached(witness) = outcome {
+                let decided = witness.ask(|query| policy.decide(query).rule);
+                prop_assert_eq!(decided.map(|rule| rule.0), Some(rule), "{}", witness);
+            }
+            prop_assert!(!matches!(outcome, Outcome::Undecided));
+        }
+        for flow in flows.iter().map(seen) {
+            if let Some(rule) = policy.decide(&flow.query()).rule {
+                let outcome = &reach.outcomes[rule.0 as usize];
+                prop_assert!(matches!(outcome, Outcome::Reached(_)), "{:?} {:?} {:?}", rule, outcome, flow);
+            }
+        }
+    }
+}
+
+/// What a random flow is once it is one that `egret check` can ask about.
+fn checked(flow: &Asked) -> Witness {
+    let host = match (&flow.name, flow.address) {
+        (Some(name), _) => Host::Name(name.clone()),
+        (None, address) => Host::Addr(address.ip().expect("no name and no address")),
+    };
+    let way = match (&flow.name, flow.address.ip()) {
+        (Some(_), Some(addr)) => Way::Override(addr),
+        _ => Way::Checked,
+    };
+    let portless = matches!(flow.protocol, Protocol::Icmp | Protocol::Other);
+    Witness {
+        client: flow.client,
+        protocol: flow.protocol,
+        host,
+        port: if portless { 0 } else { flow.port },
+        path: (flow.protocol == Protocol::Http).then(|| flow.path.unwrap_or("/").to_owned()),
+        way,
+    }
+}
+
+/// The guard refuses some addresses, whatever name leads there.
+fn can_be(flow: &Witness) -> bool {
+    !matches!(flow.way, Way::Override(addr) if AddrClass::of(addr).is_never_a_destination())
+}
+
+/// The same policy with one thing done to one collection.
+fn edited(set: &RuleSet, which: usize, how: usize) -> RuleSet {
+    let mut set = set.clone();
+    let mut collections: Vec<&mut RuleCollection> = set
+        .policies
+        .iter_mut()
+        .flat_map(|policy| &mut policy.groups)
+        .flat_map(|group| &mut group.collections)
+        .collect();
+    let count = collections.len();
+    let Some(collection) = collections.get_mut(which % count.max(1)) else { return set };
+    match (&mut collection.rules, how % 4) {
+        (_, 0) => collection.priority = Priority::try_from(150).unwrap(),
+        (Rules::Network(action, _) | Rules::Application(action, _), 1) => {
+            *action = if *action == Action::Allow { Action::Deny } else { Action::Allow };
+        }
+        (Rules::Network(_, rules), _) => drop(rules.pop()),
+        (Rules::Application(_, rules), _) => drop(rules.pop()),
+        (Rules::Dnat(rules), _) => drop(rules.pop()),
+    }
+    set
+}
+
+fn pair() -> impl Strategy<Value = (RuleSet, RuleSet)> {
+    let edits =
+        (rule_set(), 0..10_usize, 0..4_usize).prop_map(|(set, which, how)| (set.clone(), edited(&set, which, how)));
+    prop_oneof![3 => edits, 1 => (rule_set(), rule_set())]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn differences_are_real_and_complete(
+        (old, new) in pair(), flows in vec(asked(), FLOWS), strict in any::<bool>(), overrides in any::<bool>(),
+    ) {
+        let switches = switches(strict, overrides);
+        let [before, after] = [&old, &new].map(|set| Policy::compile(Arc::new(set.clone()), switches));
+        let side = |set, policy| Side { set, policy, switches };
+        let (comparison, atoms) = compare_with_atoms(side(&old, &before), side(&new, &after));
+        for difference in &comparison.changed {
+            let Difference { old, new, witness, .. } = difference;
+            prop_assert_ne!(old.verdict, new.verdict);
+            prop_assert_eq!(decide(&before, witness).verdict, old.verdict, "{}", witness);
+            prop_assert_eq!(decide(&after, witness).verdict, new.verdict, "{}", witness);
+        }
+        for flow in flows.iter().map(checked).filter(can_be) {
+            let (was, is) = (decide(&before, &flow).verdict, decide(&after, &flow).verdict);
+            let to = atoms.class_of(&flow.host);
+            let at = match flow.way {
+                Way::Override(addr) => atoms.class_of(&Host::Addr(addr)),
+                _ => None,
+            };
+            let Witness { client, protocol, port, path, .. } = &flow;
+            let covers = |difference: &&Difference| {
+                let region = &difference.region;
+                region.has_path(path.as_deref())
+                    && (region.covers(to, at, *protocol, *port, *client) || region.covers(at, None, *protocol, *port, *client))
+            };
+            let covering: Vec<&Difference> = comparison.changed.iter().filter(covers).collect();
+            if was != is {
+                let told = covering.iter().any(|it| (it.old.verdict, it.new.verdict) == (was, is));
+                prop_assert!(told, "{:?} {:?} {} is told by none", was, is, flow);
+            } else if flow.way == Way::Checked {
+                prop_assert!(covering.is_empty(), "{} is told by {:?}", flow, covering[0]);
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How fast the flows of one core are, looked at now and then: Azure's top flows. Only where somebody asks for them.
+//!
+//! A flow that comes and goes between two looks is not seen, as in Azure.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::flow::{ClientAddr, Protocol};
+use crate::telemetry::{Event, FatFlowRecord, FlowRecord};
+
+use super::shared::Core;
+
+/// Slower flows are none of the top ones (azure-docs, enable-top-ten-and-flow-trace).
+const FAT: u64 = 1_000_000;
+
+/// The flows of a core that run, by number: as many as there are connections and flows at most.
+pub(super) struct Rates {
+    every: Duration,
+    flows: RefCell<HashMap<u64, Watched>>,
+}
+
+struct Watched {
+    client: ClientAddr,
+    protocol: Protocol,
+    dst: SocketAddr,
+    /// Bytes moved so far, both ways. None until it moves any.
+    moved: Option<Box<dyn Fn() -> u64>>,
+    seen: u64,
+    since: Instant,
+}
+
+impl Rates {
+    pub(super) fn new(every: Duration) -> Rates {
+        Rates { every, flows: RefCell::default() }
+    }
+
+    /// An allowed flow.
+    pub(super) fn opened(&self, record: &FlowRecord) {
+        let Some(dst) = record.dst else { return };
+        let FlowRecord { client, protocol, .. } = *record;
+        let watched = Watched { client, protocol, dst, moved: None, seen: 0, since: Instant::now() };
+        self.flows.borrow_mut().insert(record.flow, watched);
+    }
+
+    pub(super) fn moves(&self, flow: u64, moved: impl Fn() -> u64 + 'static) {
+        if let Some(watched) = self.flows.borrow_mut().get_mut(&flow) {
+            watched.moved = Some(Box::new(moved));
+        }
+    }
+
+    pub(super) fn closed(&self, flow: u64) {
+        self.flows.borrow_mut().remove(&flow);
+    }
+
+    /// Those that moved much since the last look, the fastest first.
+    fn look(&self, now: Instant) -> Vec<FatFlowRecord> {
+        let ts = Timestamp::now();
+        let mut flows = self.flows.borrow_mut();
+        let mut fat: Vec<FatFlowRecord> = flows.values_mut().filter_map(|flow| flow.look(ts, now)).collect();
+        fat.sort_by_key(|flow| std::cmp::Reverse(flow.bits_per_second));
+        fat
+    }
+}
+
+impl Watched {
+    fn look(&mut self, ts: Timestamp, now: Instant) -> Option<FatFlowRecord> {
+        let moved = self.moved.as_ref()?();
+        let bits = u128::from(moved.saturating_sub(self.seen)) * 8;
+        let millis = now.saturating_duration_since(self.since).as_millis().max(1);
+        let bits_per_second = u64::try_from(bits * 1000 / millis).unwrap_or(u64::MAX);
+        (self.seen, self.since) = (moved, now);
+        let Watched { client, protocol, dst, .. } = *self;
+        (bits_per_second >= FAT).then_some(FatFlowRecord { ts, client, protocol, dst, bits_per_second })
+    }
+}
+
+/// Looks for as long as the core runs; for ever.
+pub(super) async fn keep_looking(core: Rc<Core>) {
+    let Some(rates) = &core.rates else { return };
+    loop {
+        tokio::time::sleep(rates.every).await;
+        for flow in rates.look(Instant::now()) {
+            core.recorder.record(Event::FatFlow(flow)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::tests::allowed;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_moves_much_between_two_looks() {
+        let rates = Rates::new(Duration::from_secs(180));
+        let start = Instant::now();
+        for flow in [1, 2, 3] {
+            rates.opened(&FlowRecord { flow, ..allowed() });
+        }
+        let moved = [Rc::new(Cell::new(0)), Rc::new(Cell::new(0))];
+        for (flow, moved) in [1, 2].into_iter().zip(moved.clone()) {
+            rates.moves(flow, move || moved.get());
+        }
+        let look = |seconds| -> Vec<u64> {
+            let fat = rates.look(start + Duration::from_secs(seconds));
+            fat.iter().map(|flow| flow.bits_per_second / 100_000).collect()
+        };
+        assert_eq!(look(180), [0; 0]);
+        moved[0].set(22_500_000);
+        moved[1].set(45_000_000);
+        assert_eq!(look(360), [20, 10], "the fastest first");
+        moved[0].set(44_000_000);
+        moved[1].set(67_500_000);
+        assert_eq!(look(540), [10], "one is a little slower by now");
+        rates.closed(2);
+        moved[1].set(u64::MAX);
+        assert_eq!(look(720), [0; 0]);
+    }
+}
