@@ -77,7 +77,7 @@ fn complaint(
 /// A behaviour is told once, and areas stay together.
 fn out_of_order<'a>(
     [area, behaviour, ..]: &[&'a str; 6],
-    seen: &mut BTreeSet<&'a str>,
+    seen: &mut BTreeSet<(&'a str, &'a str)>,
     areas: &mut Vec<&'a str>,
 ) -> Option<String> {
     let begins = areas.last() != Some(area);
@@ -85,7 +85,7 @@ fn out_of_order<'a>(
         return Some(format!("`{area}` begins again"));
     }
     areas.extend(begins.then_some(area));
-    (!seen.insert(*behaviour)).then(|| "told twice".to_owned())
+    (!seen.insert((*area, *behaviour))).then(|| "told twice".to_owned())
 }
 
 #[test]

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use super::answers::DENIED;
 use super::support::dns::NameServer;
+use super::support::egret::Egret;
 use super::support::gateway::{Gateway, NOBODY};
 use super::support::hello::{Hello, alpn};
 use super::support::netns::{HAND_OVERS, HandOver, Net};
 use super::support::origin::{GREETING, echo, greeter, http_ok};
 use super::support::raw::{Client, End, get, header};
-use super::support::upstream::question;
+use super::support::upstream::{ask, question};
 use super::support::{DEADLINE, eventually};
 
 /// As Azure Firewall answers, with nothing of Egret's own.
@@ -136,14 +137,16 @@ fn who_destinations_of_network_rules_see() {
     let dnat = "\
 rule_collection_group = [{ name = \"g\", priority = 100, rule_collection = [
     { name = \"c\", priority = 100, type = \"dnat\", rule = [{ name = \"r\", ip_protocols = \"TCP\",
-        destination_addresses = [\"192.0.2.1\"], destination_ports = 2525, translated_address = \"198.51.100.7\",
+        destination_addresses = [\"192.0.2.1\"], destination_ports = [2525, 65000], translated_address = \"198.51.100.7\",
         translated_port = 25 }] } ] }]
 ";
     for (ranges, sees_client) in [("0.0.0.0/0", true), ("255.255.255.255/32", false)] {
         let config = format!("{dnat}[settings.snat]\nprivate_ranges = [\"{ranges}\"]\n");
         let Some(gateway) = Gateway::start(HandOver::Tproxy, &config, &["--allow=tcp://*:25"]) else { return };
         let listener = gateway.net.origin.enter(|| TcpListener::bind("198.51.100.7:25").unwrap());
-        for (to, sees_client) in [("198.51.100.7:25", sees_client), ("192.0.2.1:2525", false)] {
+        for (to, sees_client) in
+            [("198.51.100.7:25", sees_client), ("192.0.2.1:2525", false), ("192.0.2.1:65000", false)]
+        {
             let client = gateway.net.connect(to);
             let (_server, seen) = listener.accept().unwrap();
             let own = IpAddr::from([198, 51, 100, 1]);
@@ -229,4 +232,19 @@ fn dns_settings_of_a_policy() {
     let (read, _) = client.recv_from(&mut buffer).unwrap();
     let answer = Message::from_vec(&buffer[..read]).unwrap();
     assert_eq!(answer.answers[0].data.ip_addr(), Some(there));
+}
+
+/// Its name is known, and the DNS proxy answers all the same; the flow that follows is denied.
+#[test]
+fn dns_questions_are_no_matter_of_threat_intelligence() {
+    let name = "testmaliciousdomain.eastus.cloudapp.azure.com";
+    let there = IpAddr::from([198, 51, 100, 8]);
+    let names = NameServer::start(move |_, _| vec![there]);
+    let server = format!("--dns-server={}", names.addr);
+    let egret = Egret::start(&["--threat-intel=deny", "--allow=http://*", "--dns=127.83.0.1:5399", &server]);
+    let answer = ask("127.83.0.1:5399".parse().unwrap(), &question(&format!("{name}."), RecordType::A));
+    assert_eq!(answer.answers[0].data.ip_addr(), Some(there));
+    let mut client = Client::send_to(egret.addr, get(&format!("http://{name}/"), name));
+    assert_eq!(client.status(), 470);
+    assert_eq!(egret.verdict(client.addr()), "deny threat-intel");
 }
