@@ -274,6 +274,13 @@ mod tests {
     }
 
     #[test]
+    fn letters_of_a_path_count() {
+        let pattern = UrlPattern::parse("WWW.Contoso.com/Test/*").unwrap();
+        assert!(pattern.host.matches(&HostName::parse("www.contoso.COM").unwrap()));
+        assert!(pattern.path.matches("/Test/a") && !pattern.path.matches("/test/a"));
+    }
+
+    #[test]
     fn url_paths() {
         let check = |pattern: &str, path: &str, expected: bool| {
             assert_eq!(UrlPattern::parse(pattern).unwrap().path.matches(path), expected, "{pattern} on {path}");

@@ -11,12 +11,12 @@ use hickory_resolver::proto::rr::rdata::{HTTPS, SVCB};
 use hickory_resolver::proto::rr::{DNSClass, RData, Record, RecordType};
 
 use crate::support::egret::Egret;
-use crate::support::eventually;
 use crate::support::raw::Client;
 use crate::support::upstream::{
     Carrier, Upstream, ask, ask_bytes, ask_tcp, connect, keep_asking, name, question, receive, send, with_addresses,
     with_soa,
 };
+use crate::support::{eventually, poll};
 
 /// An address of this machine that nobody listens on.
 fn free_addr() -> SocketAddr {
@@ -561,6 +561,26 @@ fn an_answer_to_a_client_counts_at_once() {
         assert_eq!(verdict(&dns.egret, format!("{addr}:22").parse().unwrap()), "allow network-rule");
     }
     assert!(dns.metric("egret_dns_fqdn_failures_total ") > 0);
+}
+
+/// Every quarter of a minute, where nobody asks: what came before still matches.
+#[test]
+fn names_of_network_rules_are_looked_up_again() {
+    let answers = Arc::new(AtomicU8::new(0));
+    let next = answers.clone();
+    let upstream = Upstream::start(move |reply, _| {
+        let is_v4 = reply.queries[0].query_type() == RecordType::A;
+        let last = 7 + if is_v4 { next.fetch_add(1, Ordering::AcqRel).min(1) } else { 0 };
+        Some(with_addresses(reply, &[[192, 0, 2, last].into()], 0))
+    });
+    let dns = Dns::start(&[&NETWORK_RULE[..], &[&upstream.flag()]].concat());
+    for last in [7, 8] {
+        let addr = SocketAddr::from(([192, 0, 2, last], 22));
+        // One wait is shorter than a round.
+        let seen = (0..3).any(|_| poll(|| (verdict(&dns.egret, addr) == "allow network-rule").then_some(())).is_some());
+        assert!(seen, "{addr}: {:?}", upstream.asked());
+    }
+    assert_eq!(verdict(&dns.egret, "192.0.2.7:22".parse().unwrap()), "allow network-rule");
 }
 
 #[test]

@@ -174,6 +174,29 @@ fn a_classic_firewall_in_any_letter_case() {
     assert_eq!(loaded.warnings[0].check, Some("no-source"));
 }
 
+/// Nor does anybody know what destination addresses of an application rule do: any will do, and it is told.
+#[test]
+fn classic_rules_of_a_firewall_with_a_policy_do_not_count() {
+    let files = ["policy_beside_classic.json"];
+    let answers = verdicts(&files, &["https://policy.example", "https://classic.example"]);
+    let allowed = "allow https://policy.example application-rule fw/g/c/of the policy";
+    assert_eq!(answers, [allowed, "deny https://classic.example not-allowed"]);
+    let warnings = loaded(&files).warnings;
+    let mut told: Vec<_> = warnings.iter().map(|warning| (warning.check.unwrap(), warning.what.as_str())).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            (
+                "application-destination",
+                "`destinationAddresses` of rule `of the policy` is read, not emulated: any address will do"
+            ),
+            ("classic-beside-policy", "firewall `hub` has a policy: its own rules do not count"),
+        ]
+    );
+    assert!(load_files(&files, |flags| flags.profile = Some("strict".into())).is_err());
+}
+
 #[test]
 fn ip_groups_of_other_files() {
     let files = ["uses_ip_groups.json", "ip_groups.json"];

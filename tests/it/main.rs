@@ -30,6 +30,7 @@ mod convert;
 mod corpus;
 mod diff;
 mod dns;
+mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
 mod gateway;
@@ -57,3 +58,5 @@ mod threat;
 #[cfg(target_os = "linux")]
 mod udp;
 mod wire;
+#[cfg(target_os = "linux")]
+mod wire_gateway;

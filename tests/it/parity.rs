@@ -69,6 +69,8 @@ const NO_INBOUND: &str = "DNAT rules are for what comes in, and clients of a pro
 const BY_NAME_FIRST: &str = "a name whose port application rules decide is judged by name alone, so that no client makes \
                              Egret ask DNS for names of its choice";
 const NO_PATH_YET: &str = "SOCKS5 asks before there is a path, so a rule for URLs cannot match";
+const PAST_IT: &str = "what a service endpoint takes past the firewall is counted, and not written down";
+const OWN_WORD: &str = "`check` is told the address by --resolve, the user's own word, which leads where it leads";
 const TUNNEL_FIRST: &str = "what SOCKS5 asks for is allowed by HTTPS, and is something else inside";
 
 /// All there are: one that is not one is an error.
@@ -89,6 +91,9 @@ const DIFFERENCES: &[Difference] = &[
     by(&[Socks5], "row_11_url_rules.toml", "http:*", "deny not-allowed", NO_PATH_YET),
     by(&[Socks5], "url_host_wildcards.toml", "http:*", "deny not-allowed", NO_PATH_YET),
     by(&[Socks5], "url_paths.toml", "http:*", "deny not-allowed", NO_PATH_YET),
+    not_asked("service_endpoints.toml", "https://mine.blob.core.windows.net", PAST_IT),
+    not_asked("service_endpoints.toml", "mssql:*", PAST_IT),
+    by(&[Check], "service_endpoints.toml", "https://private.*", "allow service-endpoint", OWN_WORD),
     Difference {
         of: ("row_03_parent_precedes_only_within_a_type.toml", "https://example.com"),
         ways: &[Check, Proxy, Socks5],

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use super::support::egret::Egret;
 use super::support::lab::Lab;
 use super::support::origin::{Origin, Request};
 use super::support::raw::{Client, End, get, header};
@@ -128,5 +129,52 @@ fn x_forwarded_for_in_both_documented_ways() {
         let request = "GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n";
         let (_, _, sent) = exchange(config, Origin::http_ok(), request);
         assert_eq!(header(&sent, "x-forwarded-for"), Some(expected), "{config}");
+    }
+}
+
+/// In place of the client's own, on what that rule allows alone. Reserved names are left as they are.
+#[test]
+fn a_rule_inserts_headers() {
+    let config = "\
+rule_collection_group = [{ name = \"g\", priority = 100, rule_collection = [
+    { name = \"c\", priority = 100, type = \"application\", action = \"allow\", rule = [
+        { name = \"tenants\", protocols = \"Http:80\", target_fqdns = \"ok.test\", http_headers = [
+            { name = \"Restrict-Access-To-Tenants\", value = \"contoso.com\" },
+            { name = \"Authorization\", value = \"Basic eDp5\" } ] },
+        { name = \"other\", protocols = \"Http:80\", target_fqdns = \"other.test\" },
+    ] },
+] }]
+";
+    let origin = Origin::http_ok();
+    let egret = Egret::with_config(config, &[format!("--connect-to=::{}", origin.addr)]);
+    for (host, tenants) in [("ok.test", "contoso.com"), ("other.test", "evil.test")] {
+        let request = format!(
+            "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nrestrict-access-to-tenants: evil.test\r\n\
+             Authorization: mine\r\n\r\n"
+        );
+        assert_eq!(Client::send_to(egret.addr, request).status(), 200);
+        let noted = origin.noted();
+        let sent = String::from_utf8_lossy(&noted[noted.len() - 1]);
+        assert_eq!(header(&sent, "restrict-access-to-tenants"), Some(tenants), "{sent}");
+        assert_eq!(sent.to_ascii_lowercase().matches("restrict-access").count(), 1, "{sent}");
+        assert_eq!(header(&sent, "authorization"), Some("mine"), "{sent}");
+    }
+}
+
+/// The firewall's explicit proxy has ports in its policy: Egret listens there, unless it is told to elsewhere.
+#[test]
+fn ports_of_a_policys_explicit_proxy() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = [free(), free()];
+    let config = format!(
+        "# Without a flag to listen elsewhere.\n[settings.explicit_proxy]\nenabled = true\nhttp_port = {}\n\
+         https_port = {}\n",
+        ports[0], ports[1]
+    );
+    let egret = Egret::with_config(&config, &["--allow=https://ok.test"]);
+    for port in ports {
+        let mut client = Client::send_to(([127, 0, 0, 1], port).into(), get("http://evil.test/", "evil.test"));
+        assert_eq!(client.status(), 470);
+        assert_eq!(egret.verdict(client.addr()), "deny not-allowed");
     }
 }

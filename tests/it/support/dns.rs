@@ -20,7 +20,12 @@ impl NameServer {
     /// Answers with the addresses that `resolve` has for a name the n-th time it is asked for them, each family
     /// counted on its own. The answers are not to be kept.
     pub fn start(resolve: impl Fn(&str, usize) -> Vec<IpAddr> + Send + 'static) -> NameServer {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
+        NameServer::start_on("127.0.0.1:0", resolve)
+    }
+
+    /// The same at an address of the namespace that one is in.
+    pub fn start_on(addr: &str, resolve: impl Fn(&str, usize) -> Vec<IpAddr> + Send + 'static) -> NameServer {
+        let socket = UdpSocket::bind(addr).expect("the address is this machine's, and the port free");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a deadline is allowed");
         let addr = socket.local_addr().expect("it is bound");
         let (asked, stopped) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
