@@ -104,6 +104,11 @@ impl Printer {
         self.tell(&format!("{style}warning:{style:#} {what}"));
     }
 
+    /// Nothing is the matter.
+    pub(super) fn note(&mut self, what: &str) {
+        self.tell(&format!("{HINT}note:{HINT:#} {what}"));
+    }
+
     pub(super) fn error(&mut self, what: &str) {
         self.tell(&format!("{DENY}error:{DENY:#} {what}"));
     }

@@ -68,9 +68,12 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Args { policy, proxy, port_file, admin_port_file, quiet } = args;
     let overrides = proxy.over(policy.into_overrides());
     let cwd_default = true;
-    let Loaded { mut config, warnings, infos: _, read: _, texts: _, files, admin_is_default, digest } =
+    let Loaded { mut config, warnings, infos, read: _, texts: _, files, admin_is_default, digest } =
         config::load(&overrides, cwd_default)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
+    if !quiet {
+        infos.iter().for_each(|info| printer.note(&info.one_line()));
+    }
     if admin_port_file.is_some() && config.admin.is_none() {
         return Err(UsageError("--admin-port-file: the admin server is off".into()).into());
     }

@@ -227,7 +227,12 @@ impl AzureFiles {
             return Vec::new();
         }
         let shaped = shape::resources(&nodes);
-        shaped.notes.iter().for_each(|note| report(note, texts, findings));
+        // What is about no place in particular is about the file.
+        let whole = nodes.first().map_or(Spot::nowhere(), |node| node.at);
+        for note in shaped.notes {
+            let at = if note.at.file().is_some() { note.at } else { whole };
+            report(&Note { at, ..note }, texts, findings);
+        }
         shaped.resources
     }
 

@@ -281,7 +281,7 @@ impl Settings {
         if let (None, Some(servers)) = (&self.dns_servers, &dns_servers) {
             let each: Vec<String> = servers.iter().map(|server| server.ip().to_string()).collect();
             let what = format!("names are resolved by {}, as the policy says", each.join(", "));
-            findings.warn(&place, Problem::new(what).mend("for this machine's own name servers: --dns-server system"));
+            findings.info(&place, Problem::new(what).mend("for this machine's own name servers: --dns-server system"));
         }
         let placed = |addr| Placed { value: addr, place: place.clone() };
         let listen = listen.map(|addrs| addrs.into_iter().map(placed).collect());

@@ -211,8 +211,9 @@ fn load(overrides: &Overrides, printer: &mut Printer) -> anyhow::Result<(Config,
     if overrides.log.iter().any(|target| target == "stdout") {
         return Err(UsageError("--log: standard output is the command's; name a file".into()).into());
     }
-    let Loaded { mut config, warnings, digest, .. } = config::load(overrides, true)?;
+    let Loaded { mut config, warnings, infos, digest, .. } = config::load(overrides, true)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
+    infos.iter().for_each(|info| printer.note(&info.one_line()));
     config.log.sinks.retain(|sink| sink.target != LogTarget::Stdout);
     config.proxy.credentials = None;
     config.gateway.listen.clear();
