@@ -128,7 +128,7 @@ fn said(ruling: &Ruling) -> String {
 const NAMED: usize = 3;
 
 fn headline(region: &Region) -> String {
-    let Region { names, but_names, addresses, at, clients, paths, protocols, ports, .. } = region;
+    let Region { names, but_names, addresses, at, clients, paths, but_paths, protocols, ports, .. } = region;
     let to: Vec<String> =
         names.iter().map(ToString::to_string).chain(addresses.iter().map(ToString::to_string)).collect();
     let mut text = format!("{} to {}", protocols_of(protocols), listed(&to));
@@ -140,6 +140,9 @@ fn headline(region: &Region) -> String {
     }
     if !paths.is_empty() {
         text += &format!(" for {}", listed(paths));
+    }
+    if !but_paths.is_empty() {
+        text += &format!(" (but not {})", listed(but_paths));
     }
     if !at.is_empty() {
         text += &format!(" where it leads to {}", listed(&texts(at)));
@@ -236,6 +239,7 @@ struct Flows<'a> {
     leading_to: Vec<String>,
     from: FromClients,
     paths: &'a [String],
+    but_paths: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -282,7 +286,7 @@ fn said_to_programs(ruling: &Ruling) -> Said<'_> {
 }
 
 fn flows(region: &Region) -> Flows<'_> {
-    let Region { protocols, ports, names, but_names, addresses, at, clients, paths, .. } = region;
+    let Region { protocols, ports, names, but_names, addresses, at, clients, paths, but_paths, .. } = region;
     let Clients { anybody, ranges, except } = clients;
     Flows {
         protocols: protocols.iter().map(|protocol| protocol.as_str()).collect(),
@@ -293,6 +297,7 @@ fn flows(region: &Region) -> Flows<'_> {
         leading_to: texts(at),
         from: FromClients { anybody: *anybody, ranges: texts(ranges), except: texts(except) },
         paths,
+        but_paths,
     }
 }
 

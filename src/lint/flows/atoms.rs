@@ -3,7 +3,7 @@
 //! Destinations come first: most rules name few, so a class has few units, and only those can cut its ports, clients
 //! and paths. Names and addresses that match the same units are one class, however many they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::flow::{AddrClass, Host, HostName};
 use crate::policy::{
@@ -21,6 +21,8 @@ pub(super) struct Atoms {
     /// By unit: the classes that it matches, but for those that it matches because it matches all.
     of_unit: Vec<Vec<u32>>,
     everywhere: Everywhere,
+    /// Units that are left nothing somewhere, each with the one that takes all of it there; sorted.
+    closed_by: Vec<(UnitId, UnitId)>,
     /// Globs meet in more ways than were looked at.
     pub(super) globs_are_sampled: bool,
     /// Kept for whoever asks which class a name is in.
@@ -68,27 +70,32 @@ struct Builder {
 /// The units that name a destination by name.
 pub(super) struct Index {
     names: NameIndex,
-    chains: Chains,
+    lists: Vec<Vec<UnitId>>,
 }
 
 impl Atoms {
-    pub(super) fn build(units: &[Unit<'_>]) -> Atoms {
-        let everywhere = Everywhere::of(units);
-        let (index, patterns) = Index::build(units);
+    /// Of one policy, or of two: the units from `split` on are those of the second.
+    pub(super) fn build(units: &[Unit<'_>], split: UnitId) -> Atoms {
+        let mut pruner = Pruner { units, split, closed_by: HashSet::new() };
+        let everywhere = Everywhere::of(units, &mut pruner);
+        let (index, patterns) = Index::build(&mut pruner);
         let NameCells { cells, globs_are_sampled } = name_cells(patterns.iter());
         let mut builder = Builder::default();
         cells.into_iter().for_each(|cell| builder.add_name(index.units(&cell.name), cell));
         let ranges: Vec<_> = numbered(units).flat_map(|(id, unit)| marked_ranges(id, unit)).collect();
         address_cells(&ranges, |cell, here| {
             if !here.is_empty() || !everywhere.addresses.is_empty() {
-                builder.add_range(here, cell);
+                builder.add_range(pruner.pruned(here), cell);
             }
         });
         let classes = builder.classes;
         let of_unit = classes_of_units(&classes, units.len());
+        let mut closed_by: Vec<(UnitId, UnitId)> = pruner.closed_by.into_iter().collect();
+        closed_by.sort_unstable();
         Atoms {
             classes,
             of_unit,
+            closed_by,
             everywhere,
             globs_are_sampled,
             #[cfg(test)]
@@ -108,11 +115,17 @@ impl Atoms {
         units
     }
 
-    /// The classes that a unit matches.
+    /// Those that take all of a unit somewhere: it is not in the classes there.
+    pub(super) fn closers_of(&self, id: UnitId) -> impl Iterator<Item = UnitId> + '_ {
+        let from = self.closed_by.partition_point(|(unit, _)| *unit < id);
+        self.closed_by[from..].iter().take_while(move |(unit, _)| *unit == id).map(|(_, closer)| *closer)
+    }
+
+    /// The classes that a unit matches, and where it is left something.
     pub(super) fn classes_of<'a>(&'a self, id: UnitId, unit: &Unit<'_>) -> Box<dyn Iterator<Item = &'a Class> + 'a> {
-        if unit.is_everywhere() {
+        if unit.is_everywhere() && self.everywhere.addresses.binary_search(&id).is_ok() {
             Box::new(self.classes.iter())
-        } else if unit.is_for_any_name() {
+        } else if !unit.is_everywhere() && self.everywhere.names.binary_search(&id).is_ok() {
             Box::new(self.classes.iter().filter(|class| class.is_of_names()))
         } else {
             Box::new(self.of_unit[id as usize].iter().map(|class| &self.classes[*class as usize]))
@@ -153,10 +166,45 @@ fn merged(a: &[UnitId], b: &[UnitId]) -> Vec<UnitId> {
     all
 }
 
+/// Leaves out of lists what can decide nothing there, because one before it takes all of its traffic from anybody.
+/// Thousands of rules for the same names would make thousands of classes long.
+struct Pruner<'p, 'a> {
+    units: &'p [Unit<'a>],
+    split: UnitId,
+    closed_by: HashSet<(UnitId, UnitId)>,
+}
+
+impl Pruner<'_, '_> {
+    /// `list` in the order of evaluation; marks are kept.
+    fn pruned(&mut self, list: &[UnitId]) -> Vec<UnitId> {
+        let mut closers: Vec<UnitId> = Vec::new();
+        let mut kept = Vec::with_capacity(list.len());
+        for id in list.iter().copied() {
+            if id & NAMED != 0 {
+                kept.push(id);
+                continue;
+            }
+            let unit = &self.units[id as usize];
+            let is_mine = |closer: &&UnitId| (**closer < self.split) == (id < self.split);
+            let mut before = closers.iter().filter(is_mine);
+            if let Some(closer) = before.find(|closer| self.units[**closer as usize].closes(unit)) {
+                self.closed_by.insert((id, *closer));
+                continue;
+            }
+            if unit.is_closed() {
+                closers.push(id);
+            }
+            kept.push(id);
+        }
+        kept
+    }
+}
+
 impl Everywhere {
-    fn of(units: &[Unit<'_>]) -> Everywhere {
-        let pick = |wanted: fn(&Unit<'_>) -> bool| {
-            numbered(units).filter(|(_, unit)| wanted(unit)).map(|(id, _)| id).collect()
+    fn of(units: &[Unit<'_>], pruner: &mut Pruner<'_, '_>) -> Everywhere {
+        let mut pick = |wanted: fn(&Unit<'_>) -> bool| {
+            let all: Vec<UnitId> = numbered(units).filter(|(_, unit)| wanted(unit)).map(|(id, _)| id).collect();
+            pruner.pruned(&all)
         };
         Everywhere {
             addresses: pick(|unit| unit.is_everywhere()),
@@ -207,8 +255,8 @@ impl Builder {
         }
     }
 
-    fn add_range(&mut self, units: &[UnitId], cell: AddressCell) {
-        self.add(Key { units: units.to_vec(), addresses: Some(cell.class) }, Cell::Range(cell));
+    fn add_range(&mut self, units: Vec<UnitId>, cell: AddressCell) {
+        self.add(Key { units, addresses: Some(cell.class) }, Cell::Range(cell));
     }
 
     fn add(&mut self, key: Key, cell: Cell) {
@@ -224,24 +272,32 @@ impl Builder {
 }
 
 impl Index {
-    /// And every pattern that it is made of, once.
-    fn build(units: &[Unit<'_>]) -> (Index, Vec<FqdnPattern>) {
+    /// And every pattern that it is made of.
+    fn build(pruner: &mut Pruner<'_, '_>) -> (Index, Vec<FqdnPattern>) {
         let mut chains = Chains::new();
         let mut names = NameIndexBuilder::default();
         let mut all = Vec::new();
-        for (id, unit) in numbered(units).filter(|(_, unit)| !unit.is_everywhere() && !unit.is_for_any_name()) {
+        for (id, unit) in numbered(pruner.units).filter(|(_, unit)| !unit.is_everywhere() && !unit.is_for_any_name()) {
             for pattern in unit.patterns() {
                 names.add(&pattern, &mut chains, id);
                 all.push(pattern);
             }
         }
-        (Index { names: names.build(|chain| chain), chains }, all)
+        let mut lists: Vec<Vec<UnitId>> = Vec::new();
+        let mut known: HashMap<u32, u32> = HashMap::new();
+        let names = names.build(|chain| {
+            *known.entry(chain).or_insert_with(|| {
+                lists.push(pruner.pruned(&chains.rules(chain)));
+                u32::try_from(lists.len() - 1).expect("fewer lists than patterns")
+            })
+        });
+        (Index { names, lists }, all)
     }
 
     /// In the order of evaluation.
     pub(super) fn units(&self, name: &HostName) -> Vec<UnitId> {
         let mut units = Vec::new();
-        self.names.visit(name, |chain| units.extend(self.chains.rules(chain)));
+        self.names.visit(name, |list| units.extend(&self.lists[list as usize]));
         units.sort_unstable();
         units.dedup();
         units

@@ -13,7 +13,7 @@ use crate::policy::{Address, AddressRange, Decision, DnatDeny, Policy, Query, Ru
 
 use super::atoms::{Atoms, Cell, Class};
 use super::points::{PathCell, address_intervals, ambiguous_path, inside, joined, paths, port_intervals, well_known};
-use super::regions::{Block, Client, NameTree, Region, join};
+use super::regions::{Block, Client, NameTree, PathPart, Region, join};
 use super::units::{Unit, UnitId, units_of};
 use super::witness::{Way, Witness};
 
@@ -62,7 +62,7 @@ const MAX_ASKED: usize = 1 << 22;
 /// Compares two policies.
 pub fn compare(old: Side<'_>, new: Side<'_>) -> Comparison {
     let mut compare = Compare::new(old, new);
-    let atoms = Atoms::build(&compare.units);
+    let atoms = Atoms::build(&compare.units, compare.split);
     compare.all(&atoms);
     compare.into_comparison(&atoms)
 }
@@ -246,6 +246,7 @@ impl<'a> Compare<'a> {
         };
         let mut blocks: Vec<(Block<Key>, Ruled)> = Vec::new();
         let all = cells.len();
+        let but: Vec<PathPart> = cells.iter().flatten().map(|cell| PathPart::But(cell.shown.clone())).collect();
         for cell in cells {
             blocks.extend(self.ask(&corner, cell));
         }
@@ -254,6 +255,8 @@ impl<'a> Compare<'a> {
         if is_alike {
             blocks.truncate(1);
             blocks.iter_mut().for_each(|(block, _)| block.paths.clear());
+        } else {
+            blocks.iter_mut().for_each(|(block, _)| block.paths.extend(but.iter().cloned()));
         }
         for (block, ruled) in blocks {
             match ruled {
@@ -266,7 +269,7 @@ impl<'a> Compare<'a> {
     fn ask(&mut self, corner: &Corner, path: Option<PathCell>) -> Option<(Block<Key>, Ruled)> {
         let way = corner.addr.map_or(Way::Checked, Way::Override);
         let port = well_known(corner.ports.0, corner.ports.1);
-        let (paths, path) = path.map_or((Vec::new(), None), |cell| (vec![cell.shown], Some(cell.path)));
+        let (paths, path) = path.map_or((Vec::new(), None), |cell| (vec![PathPart::Is(cell.shown)], Some(cell.path)));
         let protocol = asked_as(corner.protocols);
         let witness = Witness { client: corner.client, protocol, host: corner.host.clone(), port, path, way };
         self.asked += 1;
@@ -449,7 +452,7 @@ fn difference(old: Side<'_>, new: Side<'_>, block: Block<Key>, atoms: &Atoms, tr
 #[cfg(test)]
 pub(super) fn compare_with_atoms(old: Side<'_>, new: Side<'_>) -> (Comparison, Atoms) {
     let mut compare = Compare::new(old, new);
-    let atoms = Atoms::build(&compare.units);
+    let atoms = Atoms::build(&compare.units, compare.split);
     compare.all(&atoms);
     (compare.into_comparison(&atoms), atoms)
 }

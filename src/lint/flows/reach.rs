@@ -51,7 +51,7 @@ const MAX_ASKED: usize = 1 << 19;
 /// Every rule of a policy.
 pub fn reach<'a>(set: &'a RuleSet, policy: &Policy, switches: Switches) -> Reach<'a> {
     let units: Vec<Unit<'_>> = units_of(set).into_iter().map(|(unit, _)| unit).collect();
-    let atoms = Atoms::build(&units);
+    let atoms = Atoms::build(&units, UnitId::MAX);
     let rules = in_order(set);
     let search =
         Search { policy, units: &units, atoms: &atoms, inner: inner_addresses(&atoms), rules: &rules, switches };
@@ -106,6 +106,10 @@ impl<'s> Search<'s, '_> {
         let mut found = Found { rule, asked: 0, reached: None, first: None, covers: BTreeSet::new() };
         for id in units {
             let unit = &self.units[*id as usize];
+            for closer in self.atoms.closers_of(*id) {
+                found.covers.insert(vec![Cover::from(self.units[closer as usize].owner)]);
+                found.first = found.first.take().or_else(|| some_flow(unit));
+            }
             for class in self.atoms.classes_of(*id, unit) {
                 self.in_class(unit, class, &mut found);
                 if found.is_over() {
@@ -119,9 +123,12 @@ impl<'s> Search<'s, '_> {
     fn in_class(&self, unit: &Unit<'_>, class: &Class, found: &mut Found) {
         let all = self.atoms.units(class);
         let before = all.iter().map(|id| &self.units[*id as usize]).take_while(|it| it.owner < unit.owner);
-        let before: Vec<&Unit<'_>> = before.collect();
+        let before: Vec<&Unit<'_>> = before.filter(|it| it.may_meet(unit)).collect();
         for protocol in protocols_for(unit) {
             let mine = unit.ports(*protocol);
+            if mine.is_empty() {
+                continue;
+            }
             let there: Vec<(&Unit<'_>, Vec<PortRange>)> =
                 before.iter().map(|it| (*it, it.ports(*protocol))).filter(|(_, ports)| !ports.is_empty()).collect();
             let cuts = there.iter().flat_map(|(_, ports)| ports.iter().copied());
@@ -242,6 +249,18 @@ impl<'s> Search<'s, '_> {
 /// What network rules are told apart by, all that is carried by TCP is alike.
 fn protocols_for(unit: &Unit<'_>) -> &'static [Protocol] {
     if unit.is_application() { &PROTOCOLS[..3] } else { &PROTOCOLS[3..] }
+}
+
+/// One that the unit matches.
+fn some_flow(unit: &Unit<'_>) -> Option<Witness> {
+    let on = |protocol: &Protocol| Some((*protocol, *unit.ports(*protocol).first()?));
+    let (protocol, range) = protocols_for(unit).iter().find_map(on)?;
+    let port = well_known(range.first().max(u16::from(range.last() > 0)), range.last());
+    let path = paths(unit.path().into_iter()).into_iter().map(|cell| cell.path);
+    let mut path = path.filter(|path| unit.path().is_none_or(|pattern| pattern.matches(path)));
+    let path = path.next().filter(|_| protocol == Protocol::Http);
+    let client = first_client(unit).into_iter().next()?;
+    Some(Witness { client, protocol, host: unit.member()?, port, path, way: Way::Checked })
 }
 
 fn first_client(unit: &Unit<'_>) -> Vec<Option<IpAddr>> {

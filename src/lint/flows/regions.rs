@@ -25,8 +25,10 @@ pub struct Region {
     /// The addresses that the names have to lead to, where that matters.
     pub at: Vec<AddressPart>,
     pub clients: Clients,
-    /// As target URLs write them; empty where any path will do.
+    /// As target URLs write them; empty where any path will do. The longest that holds a path, here or in `but_paths`,
+    /// says whether it is meant.
     pub paths: Vec<String>,
+    pub but_paths: Vec<String>,
     /// The classes of its destinations, and those of `at`.
     pub(super) classes: (Vec<usize>, Option<usize>),
 }
@@ -67,7 +69,7 @@ pub(super) struct Block<K> {
     pub(super) protocols: Vec<Protocol>,
     pub(super) ports: Vec<(u16, u16)>,
     pub(super) clients: Vec<Client>,
-    pub(super) paths: Vec<String>,
+    pub(super) paths: Vec<PathPart>,
     pub(super) witness: Witness,
 }
 
@@ -77,6 +79,13 @@ pub(super) enum Client {
     From(IpAddr, IpAddr),
     /// Where anybody is meant, these are not.
     But(IpAddr, IpAddr),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PathPart {
+    Is(String),
+    /// It fares otherwise, where it is not there as well.
+    But(String),
 }
 
 /// Joins blocks that differ in one dimension only, one dimension after the other.
@@ -131,6 +140,7 @@ impl Region {
     pub(super) fn of<K>(block: &Block<K>, classes: &[Class], tree: &NameTree) -> Region {
         let (names, but_names) = tree.names_of(&block.classes);
         let cells = || block.classes.iter().map(|class| &classes[*class]);
+        let (paths, but_paths) = paths(&block.paths);
         let portless = block.protocols.iter().all(|it| matches!(it, Protocol::Icmp | Protocol::Other));
         let ports = block.ports.iter().map(|(first, last)| PortRange::between(*first, *last));
         Region {
@@ -141,7 +151,8 @@ impl Region {
             addresses: addresses(cells()),
             at: addresses(block.at.iter().map(|class| &classes[*class])),
             clients: Clients::of(&block.clients),
-            paths: block.paths.clone(),
+            paths,
+            but_paths,
             classes: (block.classes.clone(), block.at),
         }
     }
@@ -150,6 +161,9 @@ impl Region {
 /// Which cell of names holds which: a name is in the cell of the longest suffix that ends it, unless it has its own.
 pub(super) struct NameTree {
     nodes: Vec<Node>,
+    of_class: HashMap<usize, Vec<usize>>,
+    /// Those that are held by a node next.
+    below: HashMap<usize, Vec<usize>>,
 }
 
 struct Node {
@@ -173,21 +187,30 @@ impl NameTree {
         for (node, (_, cell)) in nodes.iter_mut().zip(names()) {
             node.above = above(&cell.shape, cell.name.as_str(), &suffixes);
         }
-        NameTree { nodes }
+        let (mut of_class, mut below): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) = Default::default();
+        for (at, node) in nodes.iter().enumerate() {
+            of_class.entry(node.class).or_default().push(at);
+            if let Some(above) = node.above {
+                below.entry(above).or_default().push(at);
+            }
+        }
+        NameTree { nodes, of_class, below }
     }
 
     /// What the classes hold, and what of it they do not.
     fn names_of(&self, classes: &[usize]) -> (Vec<NamePart>, Vec<NamePart>) {
         let held: HashSet<usize> = classes.iter().copied().collect();
-        let is_held = |node: &Node| held.contains(&node.class);
-        let is_held_above = |node: &Node| node.above.is_some_and(|above| is_held(&self.nodes[above]));
-        let pick = |wanted: bool| {
-            let nodes = self.nodes.iter().filter(|node| is_held(node) == wanted && is_held_above(node) != wanted);
-            let mut parts: Vec<NamePart> = nodes.map(|node| node.part.clone()).collect();
-            parts.sort_unstable_by(|a, b| b.is_wide().cmp(&a.is_wide()).then_with(|| a.cmp(b)));
-            parts
-        };
-        (pick(true), pick(false))
+        let is_held = |node: usize| held.contains(&self.nodes[node].class);
+        let own = || classes.iter().flat_map(|class| self.of_class.get(class).into_iter().flatten().copied());
+        let held_parts = own().filter(|node| !self.nodes[*node].above.is_some_and(is_held));
+        let below = own().flat_map(|node| self.below.get(&node).into_iter().flatten().copied());
+        (self.parts(held_parts), self.parts(below.filter(|node| !is_held(*node))))
+    }
+
+    fn parts(&self, nodes: impl Iterator<Item = usize>) -> Vec<NamePart> {
+        let mut parts: Vec<NamePart> = nodes.map(|node| self.nodes[node].part.clone()).collect();
+        parts.sort_unstable_by(|a, b| b.is_wide().cmp(&a.is_wide()).then_with(|| a.cmp(b)));
+        parts
     }
 }
 
@@ -254,6 +277,20 @@ fn addresses<'c>(classes: impl Iterator<Item = &'c Class>) -> Vec<AddressPart> {
     joined(ranges).into_iter().map(AddressPart::Range).chain(parts).collect()
 }
 
+fn paths(parts: &[PathPart]) -> (Vec<String>, Vec<String>) {
+    let (mut is, mut but) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            PathPart::Is(shown) => is.push(shown.clone()),
+            PathPart::But(shown) => but.push(shown.clone()),
+        }
+    }
+    let is_within =
+        |shown: &String| is.iter().any(|wide| wide.strip_suffix('*').is_some_and(|it| shown.starts_with(it)));
+    but.retain(|shown| !is.contains(shown) && is_within(shown));
+    (is, but)
+}
+
 impl Clients {
     fn of(clients: &[Client]) -> Clients {
         let mut all = Clients::default();
@@ -298,17 +335,15 @@ impl Region {
             && self.clients.has(client)
     }
 
-    /// Paths are compared where the patterns of the tests can tell them apart.
     #[cfg(test)]
     pub(super) fn has_path(&self, path: Option<&str>) -> bool {
         let Some(path) = path.map(|path| path.split('?').next().unwrap_or(path)) else { return true };
-        let exact = |shown: &String| shown == path;
-        let longest = |shown: &&String| shown.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix));
-        self.paths.is_empty()
-            || if path.contains("..") {
-                self.paths.iter().any(|shown| shown.contains("/../"))
-            } else {
-                self.paths.iter().any(exact) || self.paths.iter().any(|shown| longest(&shown))
-            }
+        let length = |shown: &String| match shown.strip_suffix('*') {
+            _ if path.contains("/../") => shown.contains("/../").then_some(usize::MAX),
+            _ if shown == path => Some(usize::MAX),
+            prefix => prefix.filter(|prefix| path.starts_with(*prefix)).map(str::len),
+        };
+        let longest = |all: &[String]| all.iter().filter_map(length).max();
+        self.paths.is_empty() || longest(&self.paths) > longest(&self.but_paths)
     }
 }

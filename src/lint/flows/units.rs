@@ -6,11 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::flow::{HostName, PortRange, PortSet, Protocol};
+use crate::flow::{Host, HostName, PortRange, PortSet, Protocol};
 use crate::policy::{
     Action, AddressRange, AddressSet, AnyRule, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, PathPattern,
     RuleId, RuleSet, Translated, in_order,
 };
+
+use super::points::inside;
+
+const ALL: [Protocol; 7] =
+    [Protocol::Http, Protocol::Https, Protocol::Mssql, Protocol::Tcp, Protocol::Udp, Protocol::Icmp, Protocol::Other];
 
 /// A unit's place among all units.
 pub(super) type UnitId = u32;
@@ -21,6 +26,8 @@ pub(super) struct Unit<'a> {
     sources: Sources<'a>,
     traffic: Traffic<'a>,
     to: Destinations<'a>,
+    /// The first and the last of its ports.
+    span: (u16, u16),
 }
 
 /// Whose unit it is.
@@ -46,9 +53,17 @@ enum Traffic<'a> {
 
 #[derive(Debug, Clone)]
 enum Destinations<'a> {
-    Network { addresses: &'a AddressSet, names: &'a [HostName] },
+    /// DNAT rules are passed by where flows go out.
+    Network {
+        addresses: &'a AddressSet,
+        names: &'a [HostName],
+        passes: bool,
+    },
     Names(Vec<&'a FqdnPattern>),
-    Endpoint { zones: &'a [HostName], ranges: &'a [AddressRange] },
+    Endpoint {
+        zones: &'a [HostName],
+        ranges: &'a [AddressRange],
+    },
 }
 
 /// What decides of a unit once its destination matches: two of the same decide alike.
@@ -77,11 +92,17 @@ pub(super) fn units_of(set: &RuleSet) -> Vec<(Unit<'_>, Content<'_>)> {
             sources: Sources::Anybody,
             traffic: Traffic::Endpoint(&endpoint.ports),
             to: Destinations::Endpoint { zones: &endpoint.zones, ranges: &endpoint.ranges },
+            span: span_of(endpoint.ports.ranges()),
         };
         with_content(unit, Action::Allow, Kind::Endpoint)
     });
     let rules = in_order(set).into_iter().zip(0..).flat_map(|(ordered, number)| of_rule(ordered.rule, RuleId(number)));
     endpoints.chain(rules).collect()
+}
+
+fn span_of(ranges: &[PortRange]) -> (u16, u16) {
+    let ends = ranges.first().zip(ranges.last());
+    ends.map_or((u16::MAX, 0), |(first, last)| (first.first(), last.last()))
 }
 
 fn with_content<'a>(unit: Unit<'a>, action: Action, kind: Kind<'a>) -> (Unit<'a>, Content<'a>) {
@@ -91,19 +112,21 @@ fn with_content<'a>(unit: Unit<'a>, action: Action, kind: Kind<'a>) -> (Unit<'a>
 
 fn of_rule(rule: AnyRule<'_>, number: RuleId) -> Vec<(Unit<'_>, Content<'_>)> {
     let owner = Owner::Rule(number);
-    let network = |sources, protocols, ports, addresses, names| Unit {
+    let network = |sources, protocols, ports, addresses, names, passes| Unit {
         owner,
         sources: Sources::Listed(sources),
         traffic: Traffic::Network { protocols, ports },
-        to: Destinations::Network { addresses, names },
+        to: Destinations::Network { addresses, names, passes },
+        // ICMP has no ports, and takes those of a rule for all.
+        span: if protocols.icmp { (0, u16::MAX) } else { span_of(PortSet::ranges(ports)) },
     };
     match rule {
         AnyRule::Dnat(rule) if !skips(&rule.sources, Some(&rule.destinations)) => {
-            let unit = network(&rule.sources, rule.protocols, &rule.ports, &rule.destinations, &[]);
+            let unit = network(&rule.sources, rule.protocols, &rule.ports, &rule.destinations, &[], true);
             vec![with_content(unit, Action::Allow, Kind::Dnat(&rule.translated))]
         }
         AnyRule::Network(action, rule) if !skips(&rule.sources, Some(&rule.destinations)) => {
-            let unit = network(&rule.sources, rule.protocols, &rule.ports, &rule.destinations, &rule.fqdns);
+            let unit = network(&rule.sources, rule.protocols, &rule.ports, &rule.destinations, &rule.fqdns, false);
             vec![with_content(unit, action, Kind::Network(&rule.destinations))]
         }
         AnyRule::Application(action, rule) => of_application(owner, action, rule),
@@ -131,8 +154,10 @@ fn of_application(owner: Owner, action: Action, rule: &ApplicationRule) -> Vec<(
     let units = std::iter::once(own).chain(tagged).chain(urls).map(|(mut protocols, path, patterns)| {
         protocols.sort_unstable();
         protocols.dedup();
+        let ports = protocols.iter().map(|protocol| protocol.port);
+        let span = (ports.clone().min().unwrap_or(u16::MAX), ports.max().unwrap_or(0));
         let traffic = Traffic::Application { protocols, path };
-        Unit { owner, sources: Sources::Listed(&rule.sources), traffic, to: Destinations::Names(patterns) }
+        Unit { owner, sources: Sources::Listed(&rule.sources), traffic, to: Destinations::Names(patterns), span }
     });
     units.map(|unit| with_content(unit, action, Kind::Application)).collect()
 }
@@ -165,6 +190,21 @@ impl<'a> Unit<'a> {
         }
     }
 
+    /// Some destination of it.
+    pub(super) fn member(&self) -> Option<Host> {
+        let below = |tail: &str| HostName::parse(&format!("www{tail}")).ok().map(Host::Name);
+        if self.is_everywhere() || self.is_for_any_name() {
+            return below(".example");
+        }
+        let by_name = self.patterns().iter().find_map(|pattern| match pattern {
+            FqdnPattern::Any | FqdnPattern::Glob(_) => None,
+            FqdnPattern::Exact(name) => Some(Host::Name(name.clone())),
+            FqdnPattern::Subdomains(parent) => below(&format!(".{parent}")),
+            FqdnPattern::Suffix(tail) => below(tail),
+        });
+        by_name.or_else(|| self.ranges().first().map(|range| Host::Addr(inside(*range))))
+    }
+
     pub(super) fn is_application(&self) -> bool {
         matches!(self.traffic, Traffic::Application { .. })
     }
@@ -192,6 +232,31 @@ impl<'a> Unit<'a> {
                 mine.map(|mine| PortRange::single(mine.port)).collect()
             }
         }
+    }
+
+    /// Does this one take all traffic of the other, whoever asks, so that the other is left nothing where it comes
+    /// later?
+    pub(super) fn closes(&self, other: &Unit<'_>) -> bool {
+        self.is_closed() && (self.traffic == other.traffic || ALL.iter().all(|protocol| self.holds(other, *protocol)))
+    }
+
+    /// Some flows pass DNAT rules and service endpoints by; target URLs want their paths.
+    pub(super) fn is_closed(&self) -> bool {
+        let stays = self.is_application() || matches!(self.to, Destinations::Network { passes: false, .. });
+        stays && self.is_for_anybody() && self.path().is_none()
+    }
+
+    /// False where no port is common to both, without a closer look.
+    pub(super) fn may_meet(&self, other: &Unit<'_>) -> bool {
+        let ((first, last), (low, high)) = (self.span, other.span);
+        first <= high && low <= last
+    }
+
+    fn holds(&self, other: &Unit<'_>, protocol: Protocol) -> bool {
+        let (mine, its) = (self.ports(protocol), other.ports(protocol));
+        let is_held =
+            |it: &PortRange| mine.iter().any(|range| range.first() <= it.first() && it.last() <= range.last());
+        its.iter().all(is_held)
     }
 
     pub(super) fn is_for_anybody(&self) -> bool {
