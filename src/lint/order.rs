@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::flow::Protocol;
 use crate::policy::{
     About, Action, AddressSet, AnyRule, ApplicationRule, DnatRule, NetworkRule, OrderedRule, Policy, RuleId, RuleSet,
-    Switches,
+    Switches, ThreatIntel,
 };
 
 use super::finding::{Check, Finding, checks};
@@ -53,7 +53,9 @@ pub struct WholeOrder {
 
 /// Looks at every rule of every pass.
 pub fn whole_order(set: &RuleSet, switches: Switches) -> WholeOrder {
-    let policy = Policy::compile(Arc::new(set.clone()), switches);
+    // Threat intelligence is no rule: what it denies, a rule still stands for.
+    let rules_alone = RuleSet { threat_intel: ThreatIntel::default(), ..set.clone() };
+    let policy = Policy::compile(Arc::new(rules_alone), switches);
     let Reach { rules, outcomes, globs_are_sampled } = reach(set, &policy, switches);
     let undecided = outcomes.iter().filter(|outcome| **outcome == Outcome::Undecided).count();
     let mut findings = Vec::new();

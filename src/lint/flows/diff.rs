@@ -14,6 +14,7 @@ use crate::policy::{Address, AddressRange, Decision, DnatDeny, Policy, Query, Ru
 use super::atoms::{Atoms, Cell, Class};
 use super::points::{PathCell, address_intervals, ambiguous_path, inside, joined, paths, port_intervals, well_known};
 use super::regions::{Block, Client, NameTree, PathPart, Region, join};
+use super::threats;
 use super::units::{Unit, UnitId, units_of};
 use super::witness::{Way, Witness};
 
@@ -61,11 +62,22 @@ const MAX_ASKED: usize = 1 << 22;
 
 /// Compares two policies.
 pub fn compare(old: Side<'_>, new: Side<'_>) -> Comparison {
+    if !(threats::denies(old.set) || threats::denies(new.set)) {
+        return compare_rules(old, new);
+    }
+    let (before, after) = (threats::without(old), threats::without(new));
+    let rules = compare_rules(Side { policy: &before, ..old }, Side { policy: &after, ..new });
+    let changed = threats::differences(old, new).into_iter().chain(rules.changed).collect();
+    Comparison { changed, ..rules }
+}
+
+fn compare_rules(old: Side<'_>, new: Side<'_>) -> Comparison {
     let mut compare = Compare::new(old, new);
     let atoms = Atoms::build(&compare.units, compare.split);
     compare.all(&atoms);
     compare.into_comparison(&atoms)
 }
+
 /// By which rules, and how, a cell is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {

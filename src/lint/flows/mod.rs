@@ -11,6 +11,7 @@ mod names;
 mod points;
 mod reach;
 mod regions;
+mod threats;
 mod units;
 mod witness;
 

@@ -7,7 +7,11 @@ use proptest::prelude::*;
 
 use crate::flow::{AddrClass, Host, Protocol};
 use crate::policy::arbitrary::{Asked, asked, rule_set};
-use crate::policy::{Action, DnatDeny, Policy, Priority, PrivateAddresses, RuleCollection, RuleSet, Rules, Switches};
+use crate::policy::{
+    Action, AddressSet, AppProtocol, ApplicationRule, DnatDeny, Feed, FqdnPattern, Indicator, Policy, PolicyRules,
+    Priority, PrivateAddresses, RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot, Switches, ThreatIntel,
+    ThreatMode,
+};
 
 use super::diff::{compare_with_atoms, decide};
 use super::witness::Way;
@@ -27,6 +31,11 @@ fn switches(strict: bool, overrides: bool) -> Switches {
     Switches { private, dnat_deny }
 }
 
+/// Threat intelligence is no rule.
+fn rules_of(set: RuleSet) -> RuleSet {
+    RuleSet { threat_intel: ThreatIntel::default(), ..set }
+}
+
 /// Nobody sees the path of an encrypted request.
 fn seen(flow: &Asked) -> Asked {
     Asked { path: flow.path.filter(|_| flow.protocol == Protocol::Http), ..flow.clone() }
@@ -39,6 +48,7 @@ proptest! {
     fn reached_rules_are_hit_and_others_never(
         set in rule_set(), flows in vec(asked(), FLOWS), strict in any::<bool>(), overrides in any::<bool>(),
     ) {
+        let set = rules_of(set);
         let switches = switches(strict, overrides);
         let policy = Policy::compile(Arc::new(set.clone()), switches);
         let reach = reach(&set, &policy, switches);
@@ -108,6 +118,7 @@ fn edited(set: &RuleSet, which: usize, how: usize) -> RuleSet {
 }
 
 fn pair() -> impl Strategy<Value = (RuleSet, RuleSet)> {
+    let rule_set = || rule_set().prop_map(rules_of);
     let edits =
         (rule_set(), 0..10_usize, 0..4_usize).prop_map(|(set, which, how)| (set.clone(), edited(&set, which, how)));
     prop_oneof![3 => edits, 1 => (rule_set(), rule_set())]
@@ -152,4 +163,45 @@ proptest! {
             }
         }
     }
+}
+
+/// What threat intelligence denies changes its verdict with the mode, by whatever rule it went.
+#[test]
+fn threat_intelligence_is_compared_by_what_it_speaks_of() {
+    let rule = ApplicationRule {
+        name: "all".to_owned(),
+        sources: AddressSet::any(),
+        protocols: vec![AppProtocol { protocol: Protocol::Https, port: 8443 }],
+        fqdns: vec![FqdnPattern::Any],
+        ..ApplicationRule::default()
+    };
+    let collection = RuleCollection {
+        name: "c".to_owned(),
+        priority: Priority::try_from(100).unwrap(),
+        rules: Rules::Application(Action::Allow, vec![rule]),
+        at: Spot::nowhere(),
+    };
+    let group = RuleCollectionGroup {
+        name: "g".to_owned(),
+        priority: Priority::try_from(100).unwrap(),
+        collections: vec![collection],
+        at: Spot::nowhere(),
+    };
+    let policies = vec![PolicyRules { name: "p".to_owned(), groups: vec![group], ..PolicyRules::default() }];
+    let of_mode = |mode| {
+        let feed = Arc::new(Feed::new(vec![Indicator::test()]));
+        let threat_intel = ThreatIntel { mode, feed, ..ThreatIntel::default() };
+        RuleSet { policies: policies.clone(), threat_intel, ..RuleSet::default() }
+    };
+    let told = |before: ThreatMode, after: ThreatMode| {
+        let sets = [before, after].map(of_mode);
+        let compiled = sets.each_ref().map(|set| Policy::compile(Arc::new(set.clone()), Switches::default()));
+        let [old, new] = [0, 1].map(|i| Side { set: &sets[i], policy: &compiled[i], switches: Switches::default() });
+        compare(old, new).changed.iter().map(|it| it.witness.target()).collect::<Vec<_>>()
+    };
+    let known = "https://testmaliciousdomain.eastus.cloudapp.azure.com:8443";
+    assert_eq!(told(ThreatMode::Alert, ThreatMode::Deny), [known]);
+    assert_eq!(told(ThreatMode::Deny, ThreatMode::Off), [known]);
+    assert!(told(ThreatMode::Off, ThreatMode::Alert).is_empty());
+    assert!(told(ThreatMode::Deny, ThreatMode::Deny).is_empty());
 }
