@@ -113,8 +113,8 @@ fn settings_of_a_policy() {
     assert_eq!(kept, ["intrusionDetection", "insights", "location", "tags"]);
     assert_eq!(loaded.config.sources[0].summary, ["6 rules in 2 groups"]);
     let infos: Vec<&str> = loaded.infos.iter().map(|info| info.what.as_str()).collect();
-    let resolved = "names are resolved by 192.0.2.53, as the policy says";
-    assert_eq!(infos, ["policy `fw`: read, not emulated: intrusionDetection, insights", resolved]);
+    let told = "policy `fw`: read, not emulated: intrusionDetection, insights, snat.autoLearnPrivateRanges";
+    assert_eq!(infos, [told, "names are resolved by 192.0.2.53, as the policy says"]);
     let web = loaded.config.rules.policies[0].groups.iter().find(|group| group.name == "second").unwrap();
     let egret::policy::Rules::Application(_, rules) = &web.collections[0].rules else { panic!("{web:?}") };
     assert_eq!((rules[0].about.description.as_str(), rules[0].terminate_tls), ("the shop", true));
@@ -124,6 +124,16 @@ fn settings_of_a_policy() {
         loaded.texts.path(rules[0].about.at).as_deref(),
         Some("$.resources[1].properties.ruleCollections[0].rules[0]")
     );
+}
+
+/// Beside a template whose parameters have defaults.
+#[test]
+fn the_parameters_that_the_portal_exports_are_null() {
+    let [template, parameters] =
+        ["template.json", "parameters.json"].map(|it| format!("tests/fixtures/azure/portal/{it}"));
+    let answer = check(&[&template], &["--parameters", &parameters, "https://api.contoso.com"]);
+    assert!(answer.out.contains(" fw-lab/DefaultApplicationRuleCollectionGroup/web/own-services"), "{answer:?}");
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
 }
 
 #[test]
