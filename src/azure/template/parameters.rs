@@ -22,7 +22,7 @@ pub(super) fn declared<'t>(template: &'t Object, given: Vec<(Arc<str>, Given<'t>
     }
     for (name, given) in given {
         if let Some(parameter) = parameters.get_mut(&name.to_lowercase())
-            && !(is_null(&given) && !is_nullable(parameter.declared))
+            && (!is_null(&given) || is_nullable(parameter.declared))
         {
             parameter.given = given;
         }

@@ -23,16 +23,16 @@ use crate::telemetry::Log;
 
 const EXAMPLES: &str = "\
 Examples:
-  egret run -- make test                                 with egret.toml of this folder, or the built-in policy
+  egret run -- make test                                 with egret.toml, or the built-in policy
   egret run --allow https://pypi.org --allow 'https://*.pythonhosted.org' -- pip download requests
   egret run --host-port 5432 --policy egret.toml -- cargo test
-  egret run --policy policy.json --from 10.0.1.4 -- make test   as a machine of the subnet that its rules name
-  egret run --learn egret.toml -- make test              permit everything, write the policy that would
+  egret run --policy policy.json --from 10.0.1.4 -- make test   with the address of a build agent
+  egret run --learn egret.toml -- make test              permit all, write what that was
   egret run --expect-denied 169.254.169.254:80 -- ./probe
 
-Exits with the command's own code; with 3 where that is 0 and something unexpected was denied; with 126 or 127 where
-the command cannot be run or is not found; with 128 and the signal's number where a signal ended it. Ctrl-C is the
-command's; twice within three seconds ends everything.";
+Exits with the command's own code; with 3 where that is 0 and something unexpected was denied; with
+126 or 127 where the command cannot be run or is not found; with 128 and the signal's number where a
+signal ended it. Ctrl-C is the command's; twice within three seconds ends everything.";
 
 /// Run a command so that all its egress passes the policy, and report what was denied
 ///
@@ -84,7 +84,7 @@ pub(in crate::cli) struct Args {
     /// What the shapes azure and azure-legacy write, such as AZFWNetworkRule; more than once for several
     #[arg(long, env = "EGRET_LOG_CATEGORIES", value_name = "CATEGORY", value_delimiter = ';')]
     log_categories: Vec<String>,
-    /// Name server; the system's where not given
+    /// Name server, or system; the policy's where not given, else the system's
     #[arg(long, env = "EGRET_DNS_SERVER", value_name = "ADDR[:PORT]", value_delimiter = ';')]
     dns_server: Vec<String>,
     /// Resolve anything (azure), or what a rule could allow (strict) [default: strict]
