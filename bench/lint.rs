@@ -125,7 +125,7 @@ fn names(at: usize) -> ApplicationRule {
 }
 
 fn suffixes(at: usize) -> ApplicationRule {
-    application(at, vec![pattern(format!("*.site-{at}.example")), pattern(format!("*.example"))])
+    application(at, vec![pattern(format!("*.site-{at}.example")), pattern("*.example".to_owned())])
 }
 
 fn globs(at: usize) -> ApplicationRule {
