@@ -54,7 +54,11 @@ pub(super) fn write(plan: &mut Plan, remark: Option<&str>) -> String {
     let mut notes = Vec::new();
     let body = body(plan, &mut notes);
     plan.notes.append(&mut notes);
-    let text = hcl::format::to_string(&body).unwrap_or_default();
+    let text = hcl::format::to_string(&body).unwrap_or_else(|error| {
+        let what = format!("Terraform's text could not be written: {error}");
+        plan.notes.push(Note::new(Severity::Error, Spot::nowhere(), what));
+        String::new()
+    });
     remark.map(|remark| format!("# {remark}\n\n")).unwrap_or_default() + &text
 }
 

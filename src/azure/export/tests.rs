@@ -175,6 +175,30 @@ fn a_rule_of_which_nothing_is_left_is_left_out() {
     assert_eq!((told(&rules, Severity::Error).len(), told(&rules, Severity::Warning).len()), (2, 0));
 }
 
+/// A group that is not at hand has no id to name it by: its rule matches less, or nothing.
+#[test]
+fn an_unknown_ip_group_is_told_of() {
+    let unknown = NamedRanges { name: "hosts".into(), kind: NamedKind::UnknownIpGroup, ranges: [].into() };
+    let mut partly = app("partly", &["a.test"], &[443]);
+    partly.sources = set(&["10.0.0.0/8"]);
+    partly.sources.insert_named(unknown.clone());
+    let mut whole = app("whole", &["a.test"], &[443]);
+    whole.sources = AddressSet::default();
+    whole.sources.insert_named(unknown);
+    for (action, hole) in [(Action::Allow, ""), (Action::Deny, "; what it denied may be allowed")] {
+        let rules = single(Rules::Application(action, vec![partly.clone(), whole.clone()]));
+        let text = |rule| {
+            format!("g/c/{rule}: the IP group `hosts` is not known and is left out{hole}; give the IP group's file too")
+        };
+        assert_eq!(told(&rules, Severity::Error), [text("partly"), text("whole")]);
+        assert!(told(&rules, Severity::Warning).is_empty());
+        let model = Model::of_resources(&written(&rules, Format::Arm).text).rules();
+        let names: Vec<String> =
+            crate::policy::in_order(&model).iter().map(|rule| rule.rule.name().to_owned()).collect();
+        assert_eq!(names, ["partly"]);
+    }
+}
+
 #[test]
 fn a_rule_that_names_nothing_is_told_of() {
     let mut rule = app("r", &["a.test"], &[443]);
