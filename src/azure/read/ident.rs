@@ -42,6 +42,11 @@ impl Ident {
         }
     }
 
+    /// The same in Azure, known by its whole id.
+    pub(super) fn is_certainly(&self, other: &Ident) -> bool {
+        self.full.is_some() && self.full == other.full
+    }
+
     /// The resource that this one is a child of.
     pub(super) fn parent(&self) -> Option<Ident> {
         let (name, _) = self.name.rsplit_once('/')?;
