@@ -80,7 +80,7 @@ pub(super) fn address_intervals(
     intervals.collect()
 }
 
-fn after(addr: IpAddr) -> Option<IpAddr> {
+pub(super) fn after(addr: IpAddr) -> Option<IpAddr> {
     match addr {
         IpAddr::V4(addr) => u32::from(addr).checked_add(1).map(|next| IpAddr::V4(next.into())),
         IpAddr::V6(addr) => u128::from(addr).checked_add(1).map(|next| IpAddr::V6(next.into())),
