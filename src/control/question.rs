@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::config::{CheckTarget, DnsConfig};
-use crate::flow::{Authority, Profile, Protocol, Reason, Verdict};
+use crate::flow::{Authority, Host, HostName, Profile, Protocol, Reason, Verdict};
 use crate::policy::{
     Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
     Step, ThreatMode, in_order,
@@ -159,7 +159,9 @@ impl<'a> Oracle<'a> {
         'a: 't,
     {
         let path = (target.protocol == Protocol::Http).then(|| target.path.as_deref().unwrap_or("/"));
-        let query = Query { path, ..Query::new(client, target.protocol, &target.host, target.port) };
+        let resolved = self.leading_to(&target.host, target.port);
+        let query = Query::new(client, target.protocol, &target.host, target.port);
+        let query = Query { path, resolved: &resolved, ..query };
         let to = Authority { host: target.host.clone(), port: target.port };
         let Decided { query, decision, address_open } = self.decide(query, &to);
         let asks_for_any = client.is_none() && self.tells_clients_apart;
@@ -177,6 +179,17 @@ impl<'a> Oracle<'a> {
             nearest_miss: walked.as_ref().and_then(nearest_miss),
             steps: walked.filter(|_| detail == Detail::Steps).map(step_lines),
         }
+    }
+
+    /// The names of network rules that `--resolve` leads to this address: the rules for them match it, as they do on
+    /// the wire.
+    fn leading_to(&self, host: &Host, port: u16) -> Vec<HostName> {
+        let Host::Addr(asked) = host else { return Vec::new() };
+        let leads_there = |name: &&HostName| {
+            let given = self.dns.overrides.iter().find(|given| given.is_for(name, port));
+            given.is_some_and(|given| given.addresses.iter().any(|addr| addr.to_canonical() == asked.to_canonical()))
+        };
+        self.policy.network_fqdns().iter().filter(leads_there).cloned().collect()
     }
 
     fn threat(&self, decision: Decision) -> Option<ThreatLine<'a>> {

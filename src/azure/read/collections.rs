@@ -47,9 +47,14 @@ impl RuleReader<'_> {
     fn classic_collection(&mut self, node: &Node, kind: RuleType) -> Option<RuleCollection> {
         let name = self.notes.name(node.object()?);
         let what = format!("rule collection `{name}`");
+        let whole = Subject { object: node.object()?, at: node.at, what: &what, effect: Effect::Denies };
         // az leaves the level of properties out.
-        let inner = node.get("properties").unwrap_or(node);
-        let subject = Subject { object: inner.object()?, at: node.at, what: &what, effect: effect_of(inner) };
+        let object = match whole.get("properties") {
+            Some(_) => self.notes.object(&whole, "properties")?.object,
+            None => whole.object,
+        };
+        let effect = effect_of(node.get("properties").unwrap_or(node));
+        let subject = Subject { object, effect, ..whole };
         self.notes.strangers(&subject, members::COLLECTION);
         let action = match self.action(&subject) {
             Some(WrittenAction::Verdict(action)) if kind != RuleType::Nat => Some(action),

@@ -53,6 +53,7 @@ impl RuleReader<'_> {
             self.want_one(rule, &["protocols"], "no-protocol");
         }
         self.note_destinations(rule);
+        self.note_urls(rule, &read);
         read
     }
 
@@ -137,6 +138,11 @@ impl RuleReader<'_> {
 
     fn service_tag(&mut self, rule: &Subject<'_>, item: Item<'_>) -> NamedRanges {
         if let Some(tag) = self.catalogue.service_tag(item.text) {
+            if tag.ranges.is_empty() {
+                let what = format!("the service tag `{}` has no prefixes: it matches nothing", item.text);
+                let mend = "give a file that has them by --service-tags ServiceTags_Public_….json".to_owned();
+                self.notes.less(rule.effect, item.at, what, "unknown-service-tag", Some(mend));
+            }
             return tag;
         }
         let mend = match near(item.text, self.catalogue.service_tag_names()) {
@@ -422,6 +428,26 @@ impl RuleReader<'_> {
         Some(HeaderInsertion { name, value: value.unwrap_or_default() })
     }
 
+    /// The path of a request over HTTPS shows only where it is decrypted.
+    fn note_urls(&mut self, rule: &Subject<'_>, read: &ApplicationRule) {
+        let https = read.protocols.iter().any(|protocol| protocol.protocol == Protocol::Https);
+        if !https || !read.terminate_tls || read.urls.is_empty() {
+            return;
+        }
+        let at = rule.place_of("targetUrls");
+        let note = match rule.effect {
+            Effect::Denies => {
+                let what = format!("{}: read, not emulated: TLS inspection; {DENIES_BY_URL}", rule.what);
+                Note::new(Severity::Error, at, what).mend("name the FQDN in targetFqdns")
+            }
+            Effect::Allows => {
+                let what = format!("{}: read, not emulated: TLS inspection; {ALLOWS_BY_URL}", rule.what);
+                Note::new(Severity::Warning, at, what)
+            }
+        };
+        self.notes.push(note.check("not-emulated"));
+    }
+
     /// Azure documents the property of application rules, and not what it does.
     fn note_destinations(&mut self, rule: &Subject<'_>) {
         let items = self.notes.items(rule, "destinationAddresses").items;
@@ -438,6 +464,8 @@ impl RuleReader<'_> {
     }
 }
 
+const DENIES_BY_URL: &str = "a rule that denies by URL over HTTPS cannot deny here";
+const ALLOWS_BY_URL: &str = "its URLs match plain HTTP only, and allow nothing over HTTPS";
 const DNAT_PROTOCOLS: &str = "a DNAT rule translates TCP and UDP only";
 const DNAT_ANYWHERE: &str = "a DNAT rule translates the firewall's own addresses, not all there are";
 

@@ -231,6 +231,9 @@ impl<'t> Machine<'t> {
         if is_wanted && !self.is_deployed(instance) {
             return None;
         }
+        if !is_wanted {
+            self.note_unknown_type(instance);
+        }
         let spot = |name: &str| instance.written.get(name).map_or(instance.at, |node| node.at);
         let member = |name: &str, value| (Key { name: name.into(), at: spot(name) }, Node::new(value, spot(name)));
         let mut members = vec![
@@ -246,6 +249,20 @@ impl<'t> Machine<'t> {
             }
         }
         Some(Node::new(Value::Object(Object(members)), instance.at))
+    }
+
+    /// It may be anything, and so also a group of rules that denies.
+    fn note_unknown_type(&mut self, instance: &Instance<'t>) {
+        let Some(written) = instance.written.get("type") else { return };
+        let held = self.held(written, &instance.env);
+        if let Value::Unknown(unknown) = held.value()
+            && !unknown.names.is_empty()
+            && self.is_deployed(instance)
+        {
+            let what = format!("of what type {} is is not known here: {}", instance.shown(), unknown.shown);
+            let note = Note::new(Severity::Doubt, written.at, format!("{what}; it is left out, also what it may deny"));
+            self.note(note.mend(settable(unknown, "VALUE")).check("unknown-value"));
+        }
     }
 
     fn rest(&mut self, instance: &Instance<'t>) -> Vec<(Key, Node)> {

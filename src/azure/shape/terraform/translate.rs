@@ -34,6 +34,11 @@ pub(super) fn all(found: Found<'_>, configuration: Option<&Node>, document: &Nod
             let overlay = Overlay { references: &references, ids: &ids, place, instance };
             made.instance(instance, &overlay.values(), &ids[place], out);
         } else {
+            if is_of_unknown_type(instance) {
+                let what = format!("of what type {} is is not known yet: it is left out", instance.address);
+                let note = Note::new(Severity::Doubt, instance.at, format!("{what}, also what it may deny"));
+                out.notes.push(note.check("unknown-value"));
+            }
             let why = if is_irrelevant(instance.kind) { Use::Irrelevant } else { Use::Unknown };
             out.count(azapi::kind(instance.values).unwrap_or(instance.kind), instance.at, why);
         }
@@ -104,6 +109,12 @@ fn is_read(instance: &Instance<'_>) -> bool {
                 || LINKS.iter().any(|(link, ..)| *link == kind)
         }
     }
+}
+
+/// Only applying the plan tells what azapi makes there.
+fn is_of_unknown_type(instance: &Instance<'_>) -> bool {
+    let is_azapi = ["azapi_resource", "azapi_update_resource"].contains(&instance.kind);
+    is_azapi && azapi::kind(instance.values).is_none()
 }
 
 /// What stands beside a firewall in most plans.
