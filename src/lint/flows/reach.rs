@@ -16,7 +16,7 @@ use crate::policy::{AddressRange, AnyRule, DnatDeny, OrderedRule, Policy, RuleId
 
 use super::atoms::{Atoms, Class, numbered};
 use super::holds::{are_apart, holds};
-use super::points::{after, address_intervals, inside, paths, port_intervals, well_known};
+use super::points::{address_intervals, after, inside, paths, port_intervals, well_known};
 use super::probes::{is_empty, probes};
 use super::size::size;
 use super::units::{Owner, Unit, UnitId, units_of};
@@ -114,9 +114,10 @@ impl Whole<'_, '_> {
         let left: Vec<RuleId> =
             (0..).map(RuleId).zip(&outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(rule, _)| rule).collect();
         let (searched, globs_are_sampled) = self.search(&left, &mut work);
-        let outcomes = (0..).map(RuleId).zip(outcomes).map(|(rule, outcome)| {
-            outcome.or_else(|| searched.get(&rule).cloned()).unwrap_or(Outcome::Undecided)
-        });
+        let outcomes = (0..)
+            .map(RuleId)
+            .zip(outcomes)
+            .map(|(rule, outcome)| outcome.or_else(|| searched.get(&rule).cloned()).unwrap_or(Outcome::Undecided));
         (outcomes.collect(), globs_are_sampled)
     }
 
