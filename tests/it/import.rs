@@ -114,7 +114,10 @@ fn settings_of_a_policy() {
     assert_eq!(loaded.config.sources[0].summary, ["6 rules in 2 groups"]);
     let infos: Vec<&str> = loaded.infos.iter().map(|info| info.what.as_str()).collect();
     let resolved = "names are resolved by 192.0.2.53, as the policy says";
-    assert_eq!(infos, ["policy `fw`: read, not emulated: intrusionDetection, insights", resolved]);
+    assert_eq!(
+        infos,
+        ["policy `fw`: read, not emulated: intrusionDetection, insights, snat.autoLearnPrivateRanges", resolved]
+    );
     let web = loaded.config.rules.policies[0].groups.iter().find(|group| group.name == "second").unwrap();
     let egret::policy::Rules::Application(_, rules) = &web.collections[0].rules else { panic!("{web:?}") };
     assert_eq!((rules[0].about.description.as_str(), rules[0].terminate_tls), ("the shop", true));

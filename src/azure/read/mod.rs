@@ -15,6 +15,8 @@ mod policies;
 mod rules;
 mod settings;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use super::note::{Note, Severity};

@@ -98,12 +98,16 @@ impl Notes {
         what: &'a str,
         effect: Effect,
     ) -> Option<Subject<'a>> {
-        let node = &resource.properties;
-        let subject = |object| Subject { object, at: resource.at, what, effect };
+        let around = Subject { object: &resource.rest, at: resource.at, what, effect };
+        self.properties(&resource.properties, &around).map(|object| Subject { object, ..around })
+    }
+
+    /// The properties of what is around them.
+    pub(super) fn properties<'a>(&mut self, node: &'a Node, around: &Subject<'_>) -> Option<&'a Object> {
         match &node.value {
-            Value::Object(object) => return Some(subject(object)),
-            Value::Unknown(unknown) => self.unknown(&subject(&resource.rest), "properties", node.at, unknown),
-            _ => self.expected(node, "properties", &subject(&resource.rest), "an object"),
+            Value::Object(object) => return Some(object),
+            Value::Unknown(unknown) => self.unknown(around, "properties", node.at, unknown),
+            _ => self.expected(node, "properties", around, "an object"),
         }
         None
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::compact::{compact, says_something};
 use super::notes::{Effect, Item, Notes, Subject};
 use super::words;
-use crate::azure::json::{Node, Object};
+use crate::azure::json::{Node, Object, Value};
 use crate::azure::note::{Note, Severity};
 use crate::azure::shape::Resource;
 use crate::policy::{
@@ -199,7 +199,7 @@ fn additional_properties(additional: &Subject<'_>, settings: &mut PolicySettings
         }
     }
     if !other.0.is_empty() {
-        let node = Node::new(crate::azure::json::Value::Object(other), additional.at);
+        let node = Node::new(Value::Object(other), additional.at);
         settings.kept.push(("additionalProperties".to_owned(), compact(&node)));
     }
 }
@@ -238,12 +238,42 @@ fn kept(resource: &Resource, properties: &Object, read: &[&str]) -> Vec<(String,
 /// Names what is set, means something, and changes nothing here.
 fn report(subject: &Subject<'_>, read: &[&str], notes: &mut Notes) {
     let left = subject.object.iter().filter(|(key, _)| !is_in(&key.name, read) && !is_in(&key.name, PLACEMENT));
-    let left: Vec<(&str, Spot)> =
-        left.filter(|(key, node)| is_in_force(&key.name, node)).map(|(key, node)| (&*key.name, node.at)).collect();
+    let left =
+        left.filter(|(key, node)| is_in_force(&key.name, node)).map(|(key, node)| (key.name.to_string(), node.at));
+    let mut left: Vec<(String, Spot)> = left.collect();
+    left.extend(NOT_EMULATED.iter().filter_map(|(outer, inner)| within(subject, outer, inner)));
     if let Some((_, at)) = left.first() {
-        let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
         let what = format!("{}: read, not emulated: {}", subject.what, names.join(", "));
         notes.push(Note::new(Severity::Info, *at, what).check("not-emulated"));
+    }
+}
+
+/// Of what has a field of its own: what is only kept there.
+const NOT_EMULATED: &[(&str, &str)] = &[
+    ("snat", "autoLearnPrivateRanges"),
+    ("sql", "allowSqlRedirect"),
+    ("dnsSettings", "requireProxyForNetworkRules"),
+    ("explicitProxy", "enablePacFile"),
+    ("explicitProxy", "pacFilePort"),
+    ("explicitProxy", "pacFile"),
+];
+
+/// A property in an object, where it is set and means something.
+fn within(subject: &Subject<'_>, outer: &str, inner: &str) -> Option<(String, Spot)> {
+    let object = subject.get(outer)?.object()?;
+    let node = object.get(inner)?;
+    // The others say how a PAC file is served that is.
+    let serves = !inner.starts_with("pac") || object.get("enablePacFile").is_some_and(is_on);
+    (serves && is_on(node)).then(|| (format!("{outer}.{inner}"), node.at))
+}
+
+/// A flag may be a word, and 0 is what is written where there is no port.
+fn is_on(node: &Node) -> bool {
+    match &node.value {
+        Value::Text(text) => words::pick(words::FLAGS, text).unwrap_or(!text.is_empty()),
+        Value::Number(number) => number.as_ref() != "0",
+        _ => says_something(node),
     }
 }
 
