@@ -421,6 +421,7 @@ impl Findings {
 
     /// What was only worth a warning turns out to be why nothing is left; answers whether there was any.
     pub(super) fn raise(&mut self) -> bool {
+        self.errors.append(&mut self.doubts);
         self.errors.append(&mut self.warnings);
         !self.errors.is_empty()
     }

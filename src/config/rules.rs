@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
+use crate::azure::read::Effect;
 use crate::flow::{Host, HostName, PortRange, PortSet};
 use crate::policy::{
     About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion,
@@ -19,7 +20,7 @@ use super::values::{self, RuleType, WrittenAction};
 /// Reads `[[rule_collection_group]]` with the `[[ip_group]]` that its rules name.
 pub(super) fn read(file: &Section, catalogue: &Catalogue, findings: &mut Findings) -> Vec<RuleCollectionGroup> {
     let ip_groups = ip_groups(file, findings);
-    let mut reader = RuleReader { ip_groups, catalogue, findings };
+    let mut reader = RuleReader { ip_groups, catalogue, findings, effect: Effect::Allows };
     let mut names = Names::of("rule collection group");
     if file.flag("classic") == Some(true) {
         names.required = false;
@@ -30,7 +31,8 @@ pub(super) fn read(file: &Section, catalogue: &Catalogue, findings: &mut Finding
 
 /// Reads `[infrastructure]` as one rule.
 pub(super) fn infrastructure(section: &Section, findings: &mut Findings) -> ApplicationRule {
-    let mut reader = RuleReader { ip_groups: HashMap::new(), catalogue: &Catalogue::default(), findings };
+    let (ip_groups, catalogue) = (HashMap::new(), &Catalogue::default());
+    let mut reader = RuleReader { ip_groups, catalogue, findings, effect: Effect::Allows };
     let usual = [(crate::flow::Protocol::Http, 80), (crate::flow::Protocol::Https, 443)];
     let usual = || usual.map(|(protocol, port)| AppProtocol { protocol, port }).to_vec();
     ApplicationRule {
@@ -91,6 +93,10 @@ impl Names {
     }
 }
 
+fn in_a_file(name: &str) -> String {
+    format!("name them in a file: --tag {name}=FILE")
+}
+
 /// The keys of a rule that mean something to its type only.
 const OF_TYPES: &[(&str, &[RuleType])] = &[
     ("ip_protocols", &[RuleType::Network, RuleType::Dnat]),
@@ -115,6 +121,8 @@ struct RuleReader<'f> {
     ip_groups: HashMap<String, NamedRanges>,
     catalogue: &'f Catalogue,
     findings: &'f mut Findings,
+    /// Of the collection at hand.
+    effect: Effect,
 }
 
 impl RuleReader<'_> {
@@ -132,6 +140,7 @@ impl RuleReader<'_> {
         let priority = self.priority(section);
         let kind = section.text("type")?.read(self.findings, |text| values::pick(values::RULE_TYPES, text))?;
         let action = self.action(section, kind);
+        self.effect = if action == Some(Action::Deny) { Effect::Denies } else { Effect::Allows };
         let rules = self.rules(section, kind, action.unwrap_or(Action::Deny));
         action?;
         Some(RuleCollection { name: name?, priority: priority?, rules, at: section.spot() })
@@ -318,7 +327,7 @@ impl RuleReader<'_> {
             None => "name its addresses, or give --service-tags ServiceTags_Public_….json".to_owned(),
         };
         let what = format!("`{name}` is neither an address nor a service tag that is known here: it matches nothing");
-        self.findings.doubt(&item.place, Problem::new(what).mend(mend).check(Some("unknown-service-tag")));
+        self.less(item, what, Some(mend), "unknown-service-tag");
         // Kept for who writes the policy again.
         set.insert_named(NamedRanges { name: name.to_owned(), kind: NamedKind::ServiceTag, ranges: Arc::from([]) });
     }
@@ -342,17 +351,11 @@ impl RuleReader<'_> {
         }
         let near =
             nearest(name, self.catalogue.fqdn_tag_names().into_iter()).map(|near| format!("did you mean `{near}`?"));
-        let problem = match self.catalogue.is_azures_fqdn_tag(name) {
-            true => {
-                let what = format!("`{name}` is an FQDN tag whose members Azure does not publish: it matches nothing");
-                Problem::new(what).mend(format!("name them in a file: --tag {name}=FILE"))
-            }
-            false => {
-                let what = format!("`{name}` is no FQDN tag that is known here: it matches nothing");
-                Problem::new(what).maybe_mend(near)
-            }
+        let (is, mend) = match self.catalogue.is_azures_fqdn_tag(name) {
+            true => ("an FQDN tag whose members Azure does not publish", Some(in_a_file(name))),
+            false => ("no FQDN tag that is known here", near),
         };
-        self.findings.doubt(&item.place, problem.check(Some("unknown-fqdn-tag")));
+        self.less(item, format!("`{name}` is {is}: it matches nothing"), mend, "unknown-fqdn-tag");
         Some(FqdnTag { name: name.to_owned(), members: Arc::from([]) })
     }
 
@@ -367,9 +370,24 @@ impl RuleReader<'_> {
         }
         let known = self.catalogue.web_category_names();
         let near = nearest(name, known.into_iter()).map(|near| format!("did you mean `{near}`?"));
-        let what = format!("`{name}` is no web category that is known here: it matches nothing");
-        self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near).check(Some("unknown-web-category")));
+        let (is, mend) = match self.catalogue.is_azures_web_category(name) {
+            true => ("a web category whose members Azure does not publish", Some(in_a_file(name))),
+            false => ("no web category that is known here", near),
+        };
+        self.less(item, format!("`{name}` is {is}: it matches nothing"), mend, "unknown-web-category");
         WebCategory { name: name.to_owned(), members: Arc::from([]) }
+    }
+
+    /// Something matches less than it does in Azure: on the safe side in what allows, and an error in what denies.
+    fn less(&mut self, item: &Placed<String>, what: String, mend: Option<String>, check: &'static str) {
+        let problem = |what| Problem::new(what).maybe_mend(mend).check(Some(check));
+        match self.effect {
+            Effect::Allows => self.findings.doubt(&item.place, problem(what)),
+            Effect::Denies => {
+                let what = format!("{what}, so this collection would not deny what Azure denies");
+                self.findings.error(&item.place, problem(what));
+            }
+        }
     }
 
     fn headers(&mut self, rule: &Section) -> Vec<HeaderInsertion> {

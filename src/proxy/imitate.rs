@@ -5,7 +5,7 @@
 //! its headers in alphabetical order. That is how Go's reverse proxy writes them, and where captures say nothing its
 //! rules are taken.
 
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, RANGE, USER_AGENT,
 };
@@ -50,8 +50,8 @@ pub(super) fn response(mut head: Parts, packing: Packing, body: Streamed) -> Res
     if packing == Packing::AsItIs {
         return Response::from_parts(head, Body::Streamed(body));
     }
-    let is_packed = head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes() == b"gzip");
-    let unpacks = packing == Packing::Unpacked && is_packed;
+    // 204, 304 and other answers without a body have nothing to unpack: what they say of one stays.
+    let unpacks = packing == Packing::Unpacked && is_gzip(&head.headers) && !body.is_end_stream();
     if unpacks {
         head.headers.remove(CONTENT_ENCODING);
         head.headers.remove(CONTENT_LENGTH);
@@ -59,6 +59,10 @@ pub(super) fn response(mut head: Parts, packing: Packing, body: Streamed) -> Res
     head.headers = sorted(head.headers, &[]);
     let body = if unpacks { Body::Unpacked(Box::new(Unpacked::new(body))) } else { Body::Streamed(body) };
     Response::from_parts(head, body)
+}
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"gzip"))
 }
 
 /// These first, the rest by name.
@@ -72,4 +76,18 @@ fn sorted(mut headers: HeaderMap, first: &[HeaderName]) -> HeaderMap {
         }
     }
     sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codings_are_compared_in_any_letter_case() {
+        let says = |coding: &'static str| {
+            is_gzip(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(coding))]))
+        };
+        assert!(says("gzip") && says("GZip") && !says("br") && !says("gzip, br"));
+        assert!(!is_gzip(&HeaderMap::new()));
+    }
 }

@@ -405,8 +405,8 @@ fn warnings_are_one_line_each() {
 
 #[test]
 fn the_digest_is_of_the_meaning() {
+    let folder = tempfile::tempdir().unwrap();
     let digest = |text: &str| {
-        let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("egret.toml");
         fs::write(&path, text).unwrap();
         load_file(path).unwrap().digest

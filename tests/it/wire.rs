@@ -86,6 +86,22 @@ fn who_asks_for_an_encoding_gets_it() {
     }
 }
 
+/// What has no body is not unpacked, whatever it says of one; the coding's name is of no letter case.
+#[test]
+fn answers_without_a_body_stay_as_they_are() {
+    for status in ["204 No Content", "304 Not Modified"] {
+        let origin = Origin::http(move |_| {
+            format!("HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\nEtag: \"1\"\r\n\r\n").into_bytes()
+        });
+        let (head, body, _) = exchange(AZURE, origin, &get("http://ok.test/", "ok.test"));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\n")), "{head}");
+        assert!(!head.contains("chunked") && body.is_empty(), "{head} {body:?}");
+    }
+    let origin = Origin::http(|_| answer("Content-Encoding: GZip\r\n", PACKED));
+    let (head, body, _) = exchange(AZURE, origin, &get("http://ok.test/", "ok.test"));
+    assert_eq!((header(&head, "content-encoding"), body.as_slice()), (None, &b"E\r\nhello, client\n\r\n0\r\n\r\n"[..]));
+}
+
 #[test]
 fn nothing_of_it_happens_unasked() {
     let (head, body, sent) = exchange("", Origin::http(packing), &get("http://ok.test/", "ok.test"));

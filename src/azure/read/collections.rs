@@ -189,9 +189,14 @@ fn effect_of(collection: &Node) -> Effect {
     }
 }
 
-/// Whether something in these collections denies.
+/// Whether something in these collections denies, as far as anybody can tell.
 pub(super) fn effect_of_all(group: &Node) -> Effect {
-    let collections = group.get("ruleCollections").and_then(Node::list).unwrap_or_default();
+    let collections = match group.get("ruleCollections") {
+        None => &[],
+        Some(Node { value: Value::List(items), .. }) => items.as_slice(),
+        // One alone counts as a list of one.
+        Some(node) => std::slice::from_ref(node),
+    };
     let denies = collections.iter().any(|collection| effect_of(collection) == Effect::Denies);
     if denies { Effect::Denies } else { Effect::Allows }
 }

@@ -150,6 +150,9 @@ pub(super) fn read<'r>(resources: impl Iterator<Item = &'r Resource>, notes: &mu
 }
 
 fn read_one(resource: &Resource, network: &mut Network, notes: &mut Notes) {
+    if !knows(resource) {
+        return;
+    }
     let what = format!("`{}`", shown(&resource.name));
     let Some(subject) = notes.resource(resource, &what, Effect::Allows) else { return };
     let name = shown(&resource.name);

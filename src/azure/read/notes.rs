@@ -100,12 +100,16 @@ impl Notes {
         what: &'a str,
         effect: Effect,
     ) -> Option<Subject<'a>> {
-        let node = &resource.properties;
-        let subject = |object| Subject { object, at: resource.at, what, effect };
+        let around = Subject { object: &resource.rest, at: resource.at, what, effect };
+        self.properties(&resource.properties, &around).map(|object| Subject { object, ..around })
+    }
+
+    /// The properties of what is around them.
+    pub(super) fn properties<'a>(&mut self, node: &'a Node, around: &Subject<'_>) -> Option<&'a Object> {
         match &node.value {
-            Value::Object(object) => return Some(subject(object)),
-            Value::Unknown(unknown) => self.unknown(&subject(&resource.rest), "properties", node.at, unknown),
-            _ => self.expected(node, "properties", &subject(&resource.rest), "an object"),
+            Value::Object(object) => return Some(object),
+            Value::Unknown(unknown) => self.unknown(around, "properties", node.at, unknown),
+            _ => self.expected(node, "properties", around, "an object"),
         }
         None
     }
@@ -137,21 +141,6 @@ impl Notes {
     pub(super) fn missing(&mut self, key: &str, subject: &Subject<'_>, expected: &str) {
         let what = format!("`{key}` of {} is missing: {expected}", subject.what);
         self.push(Note::new(Severity::Error, subject.at, what).check("missing-property"));
-    }
-
-    /// Properties that a resource's children have in its place.
-    pub(super) fn no_object(&mut self, node: &Node, what: &str) {
-        match &node.value {
-            Value::Unknown(unknown) => {
-                let nothing = Object::default();
-                let subject = Subject { object: &nothing, at: node.at, what, effect: Effect::Allows };
-                self.unknown(&subject, "properties", node.at, unknown);
-            }
-            _ => {
-                let what = format!("`properties` of {what} is an object, not {}", node.kind());
-                self.push(Note::new(Severity::Error, node.at, what).check("wrong-type"));
-            }
-        }
     }
 
     /// Texts, and numbers where they are ports, in a list or alone.

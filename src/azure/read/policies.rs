@@ -9,7 +9,7 @@ use super::rules::{Form, RuleReader};
 use super::settings;
 use super::words::RuleType;
 use crate::allowlist::Catalogue;
-use crate::azure::json::{Node, Value};
+use crate::azure::json::{Node, Object, Value};
 use crate::azure::note::{Note, Severity};
 use crate::azure::shape::Resource;
 use crate::policy::{PolicyRules, Priority, RuleCollection, RuleCollectionGroup, Rules, Spot};
@@ -98,7 +98,9 @@ impl<'r> Finder<'r> {
     fn policy(&mut self, set: usize, resource: &Resource) {
         let label = shown(&resource.name);
         let what = format!("policy `{label}`");
-        let Some(subject) = self.notes.resource(resource, &what, Effect::Allows) else { return };
+        // Groups may stand in what is not known, and deny.
+        let Some(whole) = self.notes.resource(resource, &what, Effect::Denies) else { return };
+        let subject = Subject { effect: Effect::Allows, ..whole };
         let ident = Ident::of(resource);
         if let Some(other) = self.found.iter().find(|other| other.kind == FoundKind::Policy && other.ident == ident) {
             let note = Note::new(Severity::Error, resource.at, format!("the {what} is there already"));
@@ -109,7 +111,7 @@ impl<'r> Finder<'r> {
         let base = base.map(|id| Base { ident: Ident::parse(id.text), name: leaf(id.text).to_owned(), at: id.at });
         let settings = settings::of_policy(resource, &subject, self.notes);
         let mut rules = PolicyRules { name: label.clone(), groups: Vec::new(), settings, at: resource.at };
-        let inline = self.notes.objects(&subject, "ruleCollectionGroups");
+        let inline = self.notes.objects(&whole, "ruleCollectionGroups");
         rules.groups = inline.into_iter().filter_map(|node| self.inline_group(node)).collect();
         self.found.push(FoundPolicy { rules, label, kind: FoundKind::Policy, ident, base, set });
     }
@@ -117,19 +119,21 @@ impl<'r> Finder<'r> {
     /// A group in its policy's properties; most often it is only named there.
     fn inline_group(&mut self, node: &Node) -> Option<RuleCollectionGroup> {
         let properties = node.get("properties").unwrap_or(node);
-        if properties.get("ruleCollections").or(properties.get("priority")).is_none() {
+        let is_known = !matches!(properties.value, Value::Unknown(_));
+        if is_known && properties.get("ruleCollections").or(properties.get("priority")).is_none() {
             let id = reference(node).text()?;
             self.named_groups.push((self.found.len(), leaf(id).to_owned(), node.at));
             return None;
         }
-        let name = self.notes.name(node.object()?);
-        self.read_group(properties, name, node.at)
+        let object = node.object()?;
+        let name = self.notes.name(object);
+        self.read_group(properties, object, name, node.at)
     }
 
     fn group(&mut self, set: usize, resource: &Resource) {
         let full = shown(&resource.name);
         let (policy, name) = full.rsplit_once('/').unwrap_or(("", &full));
-        let group = self.read_group(&resource.properties, name.to_owned(), resource.at);
+        let group = self.read_group(&resource.properties, &resource.rest, name.to_owned(), resource.at);
         let at = self.policy_of(set, resource, policy);
         let Some(group) = group else { return };
         let groups = &mut self.found[at].rules.groups;
@@ -141,13 +145,18 @@ impl<'r> Finder<'r> {
         groups.push(group);
     }
 
-    fn read_group(&mut self, properties: &Node, name: String, at: Spot) -> Option<RuleCollectionGroup> {
+    /// `around` is what the properties stand in.
+    fn read_group(
+        &mut self,
+        properties: &Node,
+        around: &Object,
+        name: String,
+        at: Spot,
+    ) -> Option<RuleCollectionGroup> {
         let what = format!("rule collection group `{name}`");
-        let Some(object) = properties.object() else {
-            self.notes.no_object(properties, &what);
-            return None;
-        };
-        let subject = Subject { object, at, what: &what, effect: effect_of_all(properties) };
+        let whole = Subject { object: around, at, what: &what, effect: Effect::Denies };
+        let object = self.notes.properties(properties, &whole)?;
+        let subject = Subject { object, effect: effect_of_all(properties), ..whole };
         self.notes.strangers(&subject, members::GROUP);
         let priority = self.notes.priority(&subject);
         let collections = self.reader(Form::Policy).collections(&subject);
@@ -221,7 +230,10 @@ impl<'r> Finder<'r> {
         let settings = settings::of_firewall(resource, subject, self.notes);
         let mut collections = Vec::new();
         for (key, kind) in CLASSIC {
-            collections.extend(self.reader(Form::Classic).classic(subject, key, *kind));
+            // Of a list that is not known nobody can say that it only allows.
+            let effect = if *kind == RuleType::Nat { Effect::Allows } else { Effect::Denies };
+            let subject = Subject { effect, ..*subject };
+            collections.extend(self.reader(Form::Classic).classic(&subject, key, *kind));
         }
         let groups = classic_groups(collections, resource.at);
         let rules = PolicyRules { name: String::new(), groups, settings, at: resource.at };

@@ -34,6 +34,15 @@ enum Tags {
     Refused,
 }
 
+/// A name that nothing is listed under here: one of Azure's, or one of nobody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unlisted {
+    Tag,
+    NoTag,
+    Category,
+    NoCategory,
+}
+
 impl RuleReader<'_> {
     pub(super) fn application(&mut self, rule: &Subject<'_>, name: String) -> ApplicationRule {
         let read = ApplicationRule {
@@ -189,7 +198,8 @@ impl RuleReader<'_> {
             return tag;
         }
         let near = near(item.text, self.catalogue.fqdn_tag_names()).map(|near| format!("did you mean `{near}`?"));
-        self.unknown_name(rule, item, "FQDN tag", near);
+        let is_azures = self.catalogue.is_azures_fqdn_tag(item.text);
+        self.unknown_name(rule, item, if is_azures { Unlisted::Tag } else { Unlisted::NoTag }, near);
         FqdnTag { name: item.text.to_owned(), members: [].into() }
     }
 
@@ -203,14 +213,22 @@ impl RuleReader<'_> {
             return category;
         }
         let near = near(item.text, self.catalogue.web_category_names()).map(|near| format!("did you mean `{near}`?"));
-        self.unknown_name(rule, item, "web category", near);
+        let is_azures = self.catalogue.is_azures_web_category(item.text);
+        self.unknown_name(rule, item, if is_azures { Unlisted::Category } else { Unlisted::NoCategory }, near);
         WebCategory { name: item.text.to_owned(), members: [].into() }
     }
 
-    fn unknown_name(&mut self, rule: &Subject<'_>, item: Item<'_>, kind: &str, near: Option<String>) {
+    fn unknown_name(&mut self, rule: &Subject<'_>, item: Item<'_>, of: Unlisted, near: Option<String>) {
+        let (is, check) = match of {
+            Unlisted::Tag => ("an FQDN tag whose members Azure does not publish", "unknown-fqdn-tag"),
+            Unlisted::NoTag => ("no FQDN tag that is known here", "unknown-fqdn-tag"),
+            Unlisted::Category => ("a web category whose members Azure does not publish", "unknown-web-category"),
+            Unlisted::NoCategory => ("no web category that is known here", "unknown-web-category"),
+        };
+        // What is Azure's own is near to itself.
+        let near = near.filter(|_| matches!(of, Unlisted::NoTag | Unlisted::NoCategory));
         let mend = near.unwrap_or_else(|| format!("give its names by --tag {}=FILE", item.text));
-        let what = format!("`{}` is no {kind} that is known here: it matches nothing", item.text);
-        let check = if kind == "web category" { "unknown-web-category" } else { "unknown-fqdn-tag" };
+        let what = format!("`{}` is {is}: it matches nothing", item.text);
         self.notes.less(rule.effect, item.at, what, check, Some(mend));
         self.notes.unknown_names += 1;
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::compact::{compact, says_something};
 use super::notes::{Effect, Item, Notes, Subject};
 use super::words;
-use crate::azure::json::{Node, Object};
+use crate::azure::json::{Node, Object, Value};
 use crate::azure::note::{Note, Severity};
 use crate::azure::shape::Resource;
 use crate::policy::{
@@ -41,13 +41,6 @@ const READ_CLASSIC: &[&str] = &[
     "provisioningState",
     "ipGroups",
     "hubIPAddresses",
-];
-/// Members of such properties that change nothing here.
-const SWITCHES: &[(&str, &str)] = &[
-    ("sql", "allowSqlRedirect"),
-    ("dnsSettings", "requireProxyForNetworkRules"),
-    ("snat", "autoLearnPrivateRanges"),
-    ("explicitProxy", "enablePacFile"),
 ];
 /// Beside a resource's properties; all else there is Azure's own business.
 const KEPT_BESIDE: &[&str] = &["location", "tags", "identity", "zones"];
@@ -206,7 +199,7 @@ fn additional_properties(additional: &Subject<'_>, settings: &mut PolicySettings
         }
     }
     if !other.0.is_empty() {
-        let node = Node::new(crate::azure::json::Value::Object(other), additional.at);
+        let node = Node::new(Value::Object(other), additional.at);
         settings.kept.push(("additionalProperties".to_owned(), compact(&node)));
     }
 }
@@ -245,22 +238,43 @@ fn kept(resource: &Resource, properties: &Object, read: &[&str]) -> Vec<(String,
 /// Names what is set, means something, and changes nothing here.
 fn report(subject: &Subject<'_>, read: &[&str], notes: &mut Notes) {
     let left = subject.object.iter().filter(|(key, _)| !is_in(&key.name, read) && !is_in(&key.name, PLACEMENT));
-    let left = left.filter(|(key, node)| is_in_force(&key.name, node));
-    let left = left.map(|(key, node)| (key.name.to_string(), node.at)).chain(switches(subject));
-    let (names, places): (Vec<String>, Vec<Spot>) = left.unzip();
-    if let Some(at) = places.first() {
+    let left =
+        left.filter(|(key, node)| is_in_force(&key.name, node)).map(|(key, node)| (key.name.to_string(), node.at));
+    let mut left: Vec<(String, Spot)> = left.collect();
+    left.extend(NOT_EMULATED.iter().filter_map(|(outer, inner)| within(subject, outer, inner)));
+    if let Some((_, at)) = left.first() {
+        let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
         let what = format!("{}: read, not emulated: {}", subject.what, names.join(", "));
         notes.push(Note::new(Severity::Info, *at, what).check("not-emulated"));
     }
 }
 
-/// Those that are on.
-fn switches(subject: &Subject<'_>) -> impl Iterator<Item = (String, Spot)> {
-    SWITCHES.iter().filter_map(|(property, switch)| {
-        let node = subject.object.get(property)?.get(switch)?;
-        let off = node.text().is_some_and(|text| text.eq_ignore_ascii_case("Disabled"));
-        (says_something(node) && !off).then(|| (format!("{property}.{switch}"), node.at))
-    })
+/// Of what has a field of its own: what is only kept there.
+const NOT_EMULATED: &[(&str, &str)] = &[
+    ("snat", "autoLearnPrivateRanges"),
+    ("sql", "allowSqlRedirect"),
+    ("dnsSettings", "requireProxyForNetworkRules"),
+    ("explicitProxy", "enablePacFile"),
+    ("explicitProxy", "pacFilePort"),
+    ("explicitProxy", "pacFile"),
+];
+
+/// A property in an object, where it is set and means something.
+fn within(subject: &Subject<'_>, outer: &str, inner: &str) -> Option<(String, Spot)> {
+    let object = subject.get(outer)?.object()?;
+    let node = object.get(inner)?;
+    // The others say how a PAC file is served that is.
+    let serves = !inner.starts_with("pac") || object.get("enablePacFile").is_some_and(is_on);
+    (serves && is_on(node)).then(|| (format!("{outer}.{inner}"), node.at))
+}
+
+/// A flag may be a word, and 0 is what is written where there is no port.
+fn is_on(node: &Node) -> bool {
+    match &node.value {
+        Value::Text(text) => words::pick(words::FLAGS, text).unwrap_or(!text.is_empty()),
+        Value::Number(number) => number.as_ref() != "0",
+        _ => says_something(node),
+    }
 }
 
 /// What is switched off is emulated by doing nothing.

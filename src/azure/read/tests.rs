@@ -1,136 +1,128 @@
-//! What is said of groups, collections and rules that are not as Azure has them.
+//! What is noted of resources, each read from a file of its own.
 
 use super::*;
-use crate::azure::json::parse;
+use crate::azure::json::{Node, Object, Unknown, Value, parse};
 use crate::azure::shape;
 
-fn read_all(texts: &[&str]) -> Read {
-    let sets: Vec<Vec<Resource>> =
-        texts.iter().map(|text| shape::resources(&parse(text, 0).unwrap()).resources).collect();
-    let sets: Vec<&[Resource]> = sets.iter().map(Vec::as_slice).collect();
-    read(&sets, &Catalogue::default())
+const P: &str = r#""type": "Microsoft.Network/firewallPolicies""#;
+const G: &str = r#""type": "Microsoft.Network/firewallPolicies/ruleCollectionGroups""#;
+
+/// Reads a document in which the text `UNKNOWN` stands for what only Azure knows.
+fn read_text(text: &str) -> Read {
+    let document: Vec<Node> = parse(text, 0).unwrap().into_iter().map(unknown).collect();
+    let shaped = shape::resources(&document);
+    read(&[&shaped.resources], &Catalogue::default())
 }
 
-fn notes(read: &Read) -> Vec<String> {
-    let mend = |note: &Note| note.mend.as_ref().map(|mend| format!("; {mend}")).unwrap_or_default();
-    read.notes.iter().map(|note| format!("{:?}: {}{}", note.severity, note.what, mend(note))).collect()
+fn unknown(node: Node) -> Node {
+    let Node { value, at } = node;
+    let value = match value {
+        Value::Text(text) if &*text == "UNKNOWN" => {
+            Value::Unknown(Unknown { names: vec!["what".into()], shown: "{what}".into() })
+        }
+        Value::List(items) => Value::List(items.into_iter().map(unknown).collect()),
+        Value::Object(object) => {
+            Value::Object(Object(object.0.into_iter().map(|(key, node)| (key, unknown(node))).collect()))
+        }
+        value => value,
+    };
+    Node::new(value, at)
 }
 
-fn group(properties: &str) -> String {
-    format!(
-        r#"{{"type": "Microsoft.Network/firewallPolicies/ruleCollectionGroups", "name": "p/g", "properties": {properties}}}"#
-    )
+fn unknowns(text: &str) -> Vec<(String, Effect)> {
+    read_text(text).unknowns.into_iter().map(|unknown| (unknown.field, unknown.effect)).collect()
 }
 
-/// A group with one collection with one rule, and what else they hold.
-fn with(in_group: &str, in_collection: &str, in_rule: &str, action: &str) -> String {
-    let rule = format!(
-        r#"{{"ruleType": "ApplicationRule", "name": "r", "sourceAddresses": ["*"],
-            "protocols": [{{"protocolType": "Https", "port": 443}}], "targetFqdns": ["a.test"] {in_rule}}}"#
+fn notes(text: &str) -> Vec<(Severity, String)> {
+    read_text(text).notes.into_iter().map(|note| (note.severity, note.what)).collect()
+}
+
+/// Nobody can tell that what is not known only allows.
+#[test]
+fn what_may_deny_and_is_not_known_is_an_error() {
+    let denies = |text: &str, field: &str| assert_eq!(unknowns(text), [(field.to_owned(), Effect::Denies)], "{text}");
+    denies(
+        &format!(r#"[{{{P}, "name": "p", "properties": {{}}}}, {{{G}, "name": "p/g", "properties": "UNKNOWN"}}]"#),
+        "properties of rule collection group `g`",
     );
-    let collection = format!(
-        r#"{{"ruleCollectionType": "FirewallPolicyFilterRuleCollection", "name": "c", "priority": 100,
-            "action": {{"type": "{action}"}}, "rules": [{rule}] {in_collection}}}"#
+    denies(
+        &format!(r#"{{{G}, "name": "p/g", "properties": {{"priority": 100, "ruleCollections": "UNKNOWN"}}}}"#),
+        "ruleCollections of rule collection group `g`",
     );
-    group(&format!(r#"{{"priority": 100, "ruleCollections": [{collection}] {in_group}}}"#))
-}
-
-#[track_caller]
-fn check(text: &str, expected: &[&str]) {
-    assert_eq!(notes(&read_all(&[text])), expected, "{text}");
+    denies(&format!(r#"{{{P}, "name": "p", "properties": "UNKNOWN"}}"#), "properties of policy `p`");
+    denies(
+        &format!(r#"{{{P}, "name": "p", "properties": {{"ruleCollectionGroups": "UNKNOWN"}}}}"#),
+        "ruleCollectionGroups of policy `p`",
+    );
+    denies(
+        r#"{"type": "Microsoft.Network/azureFirewalls", "name": "f",
+            "properties": {"networkRuleCollections": "UNKNOWN"}}"#,
+        "networkRuleCollections of firewall `f`",
+    );
 }
 
 #[test]
-fn members_that_nobody_reads_are_told() {
-    let strange = with(
-        r#", "rulecollection_s": [1]"#,
-        r#", "surprise": 1"#,
-        r#", "targetFqdnz": ["b.test"], "sourceAdresses": ["10.0.0.1"]"#,
-        "Allow",
+fn what_only_allows_and_is_not_known_is_a_doubt() {
+    let text = format!(
+        r#"{{{G}, "name": "p/g", "properties": {{"priority": "UNKNOWN", "ruleCollections": [
+            {{"name": "c", "action": {{"type": "Allow"}}, "priority": 100,
+              "ruleCollectionType": "FirewallPolicyFilterRuleCollection", "rules": []}}]}}}}"#
     );
-    check(
-        &strange,
-        &[
-            "Warning: `rulecollection_s` of rule collection group `g` is not known here, and not read; \
-             did you mean `ruleCollections`?",
-            "Warning: `surprise` of rule collection `c` is not known here, and not read",
-            "Warning: `targetFqdnz` of rule `r` is not known here, and not read; did you mean `targetFqdns`?",
-            "Warning: `sourceAdresses` of rule `r` is not known here, and not read; did you mean `sourceAddresses`?",
-        ],
-    );
-    let denied = with("", "", r#", "targetFqdnz": ["b.test"]"#, "Deny");
-    let expected = "Doubt: `targetFqdnz` of rule `r` is not known here, and not read; did you mean `targetFqdns`?";
-    check(&denied, &[expected]);
+    assert_eq!(unknowns(&text), [("priority of rule collection group `g`".to_owned(), Effect::Allows)]);
 }
 
 #[test]
-fn what_stands_beside_or_says_nothing_is_not_told() {
-    let harmless = r#", "etag": "x", "id": "y", "type": "z", "provisioningState": "Succeeded", "resourceGroup": "rg",
-        "size": "1 MB", "comments": "c", "_note": "n", "unheardOf": null, "nothing": []"#;
-    check(&with(harmless, harmless, harmless, "Allow"), &[]);
+fn what_is_no_network_is_told_of_once() {
+    let told = notes(&format!(r#"{{{P}, "name": "p", "properties": 5}}"#));
+    assert_eq!(told, [(Severity::Error, "`properties` of policy `p` is an object, not a number".to_owned())]);
 }
 
 #[test]
-fn lists_objects_and_texts_are_what_is_wanted() {
-    let collection = r#"{"ruleCollectionType": "FirewallPolicyFilterRuleCollection", "name": "c", "priority": 100,
-        "action": {"type": "Allow"}, "rules": {"ruleType": "NetworkRule", "name": "r"}}"#;
-    check(
-        &group(&format!(r#"{{"priority": 100, "ruleCollections": [{collection}]}}"#)),
-        &["Error: `rules` of rule collection `c` is a list of objects, not an object"],
-    );
-    check(&group("[]"), &["Error: `properties` of rule collection group `g` is an object, not a list"]);
-    let number = with("", "", r#", "targetFqdns": 5, "webCategories": [7]"#, "Allow");
-    check(
-        &number,
-        &[
-            "Error: `targetFqdns` of rule `r` is a list of texts, not a number",
-            "Error: `webCategories` of rule `r` is a list of texts, not a number",
-        ],
-    );
-}
-
-const POLICY_WITH_IP_GROUP: &str = r#"{"type": "Microsoft.Network/firewallPolicies/ruleCollectionGroups",
-    "name": "p/g", "properties": {"priority": 100, "ruleCollections": [
-        {"ruleCollectionType": "FirewallPolicyFilterRuleCollection", "name": "c", "priority": 100,
-         "action": {"type": "Allow"}, "rules": [{"ruleType": "NetworkRule", "name": "r", "ipProtocols": ["TCP"],
-            "sourceIpGroups": ["/subscriptions/1/resourceGroups/rg/providers/Microsoft.Network/ipGroups/g"],
-            "destinationAddresses": ["*"], "destinationPorts": [443]}]}]}}"#;
-
-fn ip_group(subscription: &str, name: &str, addresses: &str) -> String {
-    format!(
-        r#"{{"type": "Microsoft.Network/ipGroups", "name": "{name}", "properties": {{"ipAddresses": [{addresses}]}},
-            "id": "/subscriptions/{subscription}/resourceGroups/RG/providers/Microsoft.Network/ipGroups/{name}"}}"#
-    )
-}
-
-#[test]
-fn an_ip_group_in_two_files() {
-    let one = ip_group("1", "g", r#""10.0.0.1", "10.0.0.2""#);
-    let same = ip_group("1", "G", r#""10.0.0.2", "10.0.0.1""#);
-    assert!(notes(&read_all(&[POLICY_WITH_IP_GROUP, &one, &same])).is_empty());
-    let other = ip_group("1", "G", r#""10.0.0.3""#);
+fn settings_that_change_nothing_are_named() {
+    let of = |properties: &str| {
+        let told = notes(&format!(r#"{{{P}, "name": "p", "properties": {properties}}}"#));
+        told.into_iter().map(|(_, what)| what).collect::<Vec<_>>()
+    };
+    let on = r#"{"snat": {"autoLearnPrivateRanges": "Enabled"}, "sql": {"allowSqlRedirect": true},
+        "dnsSettings": {"requireProxyForNetworkRules": true},
+        "explicitProxy": {"enablePacFile": true, "pacFilePort": 8090, "pacFile": "https://pac.test/x"}}"#;
     assert_eq!(
-        notes(&read_all(&[POLICY_WITH_IP_GROUP, &one, &other])),
-        ["Doubt: the IP group `g` is there 2 times with other addresses each: it matches nothing; \
-          leave out the old one"]
+        of(on),
+        ["policy `p`: read, not emulated: snat.autoLearnPrivateRanges, sql.allowSqlRedirect, \
+          dnsSettings.requireProxyForNetworkRules, explicitProxy.enablePacFile, explicitProxy.pacFilePort, \
+          explicitProxy.pacFile"]
     );
+    let off = r#"{"snat": {"autoLearnPrivateRanges": "Disabled"}, "sql": {"allowSqlRedirect": false},
+        "explicitProxy": {"enablePacFile": false, "pacFilePort": 8090, "pacFile": "https://pac.test/x"}}"#;
+    assert_eq!(of(off), Vec::<String>::new());
 }
 
+/// A tag without members here is Azure's all the same, and nobody misspelt it.
 #[test]
-fn who_has_a_wrong_name_is_no_policy_of_its_own() {
-    let mut group = shape::resources(&parse(&with("", "", "", "Allow"), 0).unwrap()).resources;
-    let nothing = crate::azure::json::Unknown { names: Vec::new(), shown: "{variables.a}".into() };
-    group[0].name.value = crate::azure::json::Value::Unknown(nothing);
-    let read = read(&[&group], &Catalogue::default());
-    assert!(read.policies.is_empty(), "{:?}", read.policies);
-}
-
-#[test]
-fn what_only_names_hang_on_is_told() {
-    let mut group = shape::resources(&parse(&with("", "", "", "Allow"), 0).unwrap()).resources;
-    let unknown = crate::azure::json::Unknown { names: vec!["parameters.env".into()], shown: "{env}/g".into() };
-    group[0].name.value = crate::azure::json::Value::Unknown(unknown);
-    let read = read(&[&group], &Catalogue::default());
-    let expected = "Info: known to Azure only, and only names hang on it: `parameters.env`; --set 'parameters.env=…'";
-    assert_eq!(notes(&read), [expected]);
+fn names_of_azures_are_not_misspelt() {
+    let of = |member: &str| {
+        let text = format!(
+            r#"{{{G}, "name": "p/g", "properties": {{"priority": 100, "ruleCollections": [
+                {{"name": "c", "action": {{"type": "Allow"}}, "priority": 100,
+                  "ruleCollectionType": "FirewallPolicyFilterRuleCollection", "rules": [
+                  {{"ruleType": "ApplicationRule", "name": "r", "sourceAddresses": ["*"], {member},
+                    "protocols": [{{"protocolType": "Https", "port": 443}}]}}]}}]}}}}"#
+        );
+        let note = read_text(&text).notes.into_iter().find(|note| note.severity == Severity::Doubt).unwrap();
+        format!("{}; {}", note.what, note.mend.unwrap_or_default())
+    };
+    assert_eq!(
+        of(r#""fqdnTags": ["AzureBackup"]"#),
+        "`AzureBackup` is an FQDN tag whose members Azure does not publish: it matches nothing; give its names by \
+         --tag AzureBackup=FILE"
+    );
+    assert_eq!(
+        of(r#""fqdnTags": ["AzureBackups"]"#),
+        "`AzureBackups` is no FQDN tag that is known here: it matches nothing; did you mean `AzureBackup`?"
+    );
+    assert_eq!(
+        of(r#""webCategories": ["Uncategorized"]"#),
+        "`Uncategorized` is a web category whose members Azure does not publish: it matches nothing; give its names by \
+         --tag Uncategorized=FILE"
+    );
 }
