@@ -16,8 +16,6 @@ mod policies;
 mod rules;
 mod settings;
 mod summary;
-#[cfg(test)]
-mod tests;
 mod words;
 
 use super::note::{Note, Severity};

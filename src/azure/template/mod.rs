@@ -26,13 +26,11 @@ mod value;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::azure::json::{Node, Object};
+use crate::azure::json::{Node, Object, Value};
 use crate::azure::note::{Note, Severity};
 use crate::policy::Spot;
 use eval::Machine;
 use scope::{Env, Given, Held, Rank, Stage};
-
-pub use value::value_of_set;
 
 /// What a template is given.
 pub struct Inputs<'t> {
@@ -103,6 +101,14 @@ pub fn parameters_of(document: &Node) -> Vec<(Arc<str>, Node)> {
         .flat_map(Object::iter)
         .filter_map(|(key, node)| Some((key.name.clone(), value(node)?)))
         .collect()
+}
+
+/// What `--set NAME=VALUE` gives: JSON where it is a list, an object or a number, else the text.
+pub fn value_of_set(text: &str, at: Spot) -> Value {
+    match value::from_json(text, at) {
+        Ok(value @ (Value::List(_) | Value::Object(_) | Value::Number(_))) => value,
+        _ => value::text(text),
+    }
 }
 
 /// Evaluates a template.

@@ -208,14 +208,6 @@ pub(super) fn from_json(text: &str, at: Spot) -> Result<Value, String> {
     Ok(node.value)
 }
 
-/// What `--set NAME=VALUE` gives: JSON where it is a list, an object or a number, else the text.
-pub fn value_of_set(set: &str, at: Spot) -> Value {
-    match from_json(set, at) {
-        Ok(value @ (Value::List(_) | Value::Object(_) | Value::Number(_))) => value,
-        _ => text(set),
-    }
-}
-
 pub(super) fn object(members: impl IntoIterator<Item = (&'static str, Value)>, at: Spot) -> Value {
     let member = |(name, value): (&str, Value)| (Key { name: name.into(), at }, Node::new(value, at));
     Value::Object(Object(members.into_iter().map(member).collect()))

@@ -1,6 +1,6 @@
 //! What is said of groups, collections and rules that are not as Azure has them.
 
-use super::*;
+use super::super::*;
 use crate::azure::json::parse;
 use crate::azure::shape;
 
