@@ -7,6 +7,9 @@ use super::words::{RuleType, near};
 use crate::azure::json::{Key, Node};
 use crate::azure::note::{Note, Severity};
 
+#[cfg(test)]
+mod tests;
+
 pub(super) const GROUP: &[&[&str]] = &[&["name", "priority", "ruleCollections"]];
 pub(super) const COLLECTION: &[&[&str]] = &[&["name", "priority", "action", "ruleCollectionType", "rules"]];
 

@@ -16,8 +16,6 @@ mod policies;
 mod rules;
 mod settings;
 mod summary;
-#[cfg(test)]
-mod tests;
 mod words;
 
 use super::note::{Note, Severity};
@@ -66,7 +64,7 @@ pub fn read(sets: &[&[Resource]], catalogue: &Catalogue) -> Read {
     finder.find(sets);
     finder.report_missing_policies();
     let Finder { found: policies, attachments, .. } = finder;
-    let network = network::read(all(), &mut notes);
+    let network = network::read(all().filter(|resource| network::knows(resource)), &mut notes);
     notes.report_names();
     let Notes { mut notes, unknowns, unknown_names, .. } = notes;
     let counted = ReadSummary { unknown_names, unknown_values: unknowns.len(), ..ReadSummary::default() };
