@@ -22,7 +22,8 @@ Examples:
   egret convert --to terraform parent.toml child.toml --output firewall.tf
   egret convert --to toml --output lab/ ase --allow '*.contoso.com'   a file a policy
 
-What a format has no words for is left out and told of; the exit code is 3 then. See docs/convert.md.";
+A rule that a format has no words for is left out and the exit code is 3: flows may be decided otherwise. A setting that
+decides nothing is left out with a warning. See docs/convert.md.";
 
 /// Write a policy in another format
 ///

@@ -293,7 +293,7 @@ impl Connection {
             Form::Gateway(dialled) => About::To(dialled),
             Form::Proxy | Form::Tunnel(..) => host.map_or(About::Nothing, About::Raw),
         };
-        let about = to.as_ref().map_or(unknown, About::To);
+        let about = to.as_ref().map_or(unknown, About::Request);
         self.session.record_malformed(self.form.via(), about, *reason).await;
         match to {
             // Azure drops such traffic without a word (rule-processing.md).

@@ -72,6 +72,17 @@ pub(super) enum About<'a> {
     /// A destination that could not be read, as it was sent.
     Raw(&'a [u8]),
     To(&'a Authority),
+    /// A request in HTTP for this, which says so of itself twice and not alike.
+    Request(&'a Authority),
+}
+
+impl About<'_> {
+    fn protocol(self) -> Protocol {
+        match self {
+            About::Request(_) => Protocol::Http,
+            About::Nothing | About::Raw(_) | About::To(_) => Protocol::Tcp,
+        }
+    }
 }
 
 impl Session {
@@ -128,7 +139,7 @@ impl Session {
         let (host, port) = match about {
             About::Nothing => (None, 0),
             About::Raw(raw) => (Some(Seen::Raw(Escaped::name(raw))), 0),
-            About::To(to) => (Some(Seen::Valid(to.host.clone())), to.port),
+            About::To(to) | About::Request(to) => (Some(Seen::Valid(to.host.clone())), to.port),
         };
         let threat = self.known(&active.policy, about);
         let record = FlowRecord {
@@ -136,7 +147,7 @@ impl Session {
             flow: self.core.next_flow(),
             via,
             client: self.client,
-            protocol: Protocol::Tcp,
+            protocol: about.protocol(),
             host,
             port,
             sni: None,
@@ -155,10 +166,10 @@ impl Session {
     fn known(&self, policy: &Policy, about: About<'_>) -> Option<ThreatId> {
         let nowhere = Host::Addr(Ipv4Addr::UNSPECIFIED.into());
         let (host, port) = match about {
-            About::To(to) => (&to.host, to.port),
+            About::To(to) | About::Request(to) => (&to.host, to.port),
             About::Nothing | About::Raw(_) => (&nowhere, 0),
         };
-        let query = Query::new(Some(self.client.ip()), Protocol::Tcp, host, port);
+        let query = Query::new(Some(self.client.ip()), about.protocol(), host, port);
         policy.threat(&query).map(|(_, threat)| threat)
     }
 

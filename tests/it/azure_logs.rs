@@ -155,6 +155,10 @@ impl Lab {
         assert_eq!(shown(&properties, &RULE), "|||");
         let properties = self.denied(get("http://evil.test/a?secret", "evil.test"), "AZFWApplicationRule");
         assert_eq!(shown(&properties, &columns), "HTTP|80|evil.test|http://evil.test/a|Deny|Default Action");
+        for host in ["evil.test", "ok.test:81"] {
+            let properties = self.denied(get("http://ok.test/", host), "AZFWApplicationRule");
+            assert_eq!(shown(&properties, &columns), "HTTP|80|ok.test||Deny|host-uri-mismatch", "{host}");
+        }
         allowed
     }
 
@@ -250,8 +254,13 @@ fn assert_legacy(records: &[Value], allowed: SocketAddr) {
     };
     let application = ["Protocol", "SourceIP", "FQDN", "TargetPort", "Action", "RuleCollection", "Rule"];
     assert_eq!(columns(with("SourcePort", &port), &application), "HTTPS|127.0.0.1|ok.test|443|Allow|web|ok");
-    assert_eq!(columns(with("Protocol", "HTTP "), &application[1..5]), "127.0.0.1|evil.test|80|Deny");
-    assert_eq!(with("Protocol", "HTTP ")["Url"], "evil.test/a");
+    assert_eq!(columns(with("Url", "evil.test/a"), &application[..5]), "HTTP |127.0.0.1|evil.test|80|Deny");
+    let disagrees = " to ok.test:80. Action: Deny. Reason: host-uri-mismatch";
+    let mut texts = records.iter().map(|record| record["properties"]["msg"].as_str().unwrap());
+    assert!(
+        texts.any(|msg| msg.starts_with("HTTP  request from 127.0.0.1:") && msg.ends_with(disagrees)),
+        "{records:#?}"
+    );
     let network = ["Protocol", "TargetPort", "Action", "Policy", "RuleCollectionGroup", "RuleCollection", "Rule"];
     assert_eq!(columns(with("TargetIP", "203.0.113.9"), &network), "TCP|22|Deny|-|-|-|-");
     assert_eq!(columns(with("TargetIP", "198.51.100.8"), &network), "TCP|443|Deny.|lab|group|no-net|no");
@@ -307,6 +316,17 @@ fn dnat_and_echoes_through_the_gateway() {
     let columns = ["Protocol", "Fqdn", "Action", "ActionReason", "IsExplicitProxyRequest"];
     assert_eq!(shown(&properties, &columns), "HTTPS||Deny|SNI TLS extension was missing.|false");
 
+    let disagrees = [
+        ("198.51.100.9:443", get("/", "ok.test"), "HTTP|443|ok.test|Deny|host-port-mismatch|false"),
+        ("198.51.100.9:80", get("http://evil.test/", "ok.test"), "HTTP|80|evil.test|Deny|host-uri-mismatch|false"),
+    ];
+    for (to, request, expected) in disagrees {
+        let client = net.send(to, request);
+        let properties = record(&egret, "AZFWApplicationRule", "SourcePort", client.addr().port());
+        let columns = ["Protocol", "DestinationPort", "Fqdn", "Action", "ActionReason", "IsExplicitProxyRequest"];
+        assert_eq!(shown(&properties, &columns), expected);
+    }
+
     drop(client);
     let (records, legacy) = ended(egret);
     records.iter().for_each(assert_fits);
@@ -316,6 +336,10 @@ fn dnat_and_echoes_through_the_gateway() {
     let echo = "ICMP Type=8 request from 192.0.2.10:0 to 198.51.100.7:0. Action: Allow.. Policy: lab. Rule Collection \
                 Group: group. Rule Collection: net. Rule: ping";
     assert!(texts.contains(&echo), "{texts:#?}");
+    for (to, reason) in [("ok.test:443", "host-port-mismatch"), ("evil.test:80", "host-uri-mismatch")] {
+        let ending = format!(" to {to}. Action: Deny. Reason: {reason}");
+        assert!(texts.iter().any(|msg| msg.starts_with("HTTP  request") && msg.ends_with(&ending)), "{texts:#?}");
+    }
     assert!(texts.contains(&"ICMP Type=8 request from 192.0.2.10:0 to 203.0.113.9:0. Action: Deny.."), "{texts:#?}");
     let read: Vec<BTreeMap<&str, &str>> = legacy.iter().map(kql).collect();
     let nat = read.iter().find(|read| read.contains_key("NatDestination")).expect("DNAT");
