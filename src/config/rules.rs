@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
-use crate::flow::{Host, HostName, PortRange, PortSet};
+use crate::flow::{Host, HostName, PortRange, PortSet, nearest};
 use crate::policy::{
     About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion,
     IpProtocols, NamedKind, NamedRanges, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated,
@@ -12,7 +12,6 @@ use crate::policy::{
 };
 
 use super::error::{Findings, Placed, Problem};
-use super::options::nearest;
 use super::reader::Section;
 use super::values::{self, RuleType, WrittenAction};
 
@@ -312,7 +311,7 @@ impl RuleReader<'_> {
         if let Some(tag) = self.catalogue.service_tag(name) {
             return set.insert_named(tag);
         }
-        let mend = match nearest(name, self.catalogue.service_tag_names().into_iter()) {
+        let mend = match nearest(name, self.catalogue.service_tag_names()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if name.contains('.') => "a host name belongs in `destination_fqdns`".to_owned(),
             None => "name its addresses, or give --service-tags ServiceTags_Public_….json".to_owned(),
@@ -340,8 +339,7 @@ impl RuleReader<'_> {
         if let Some(tag) = self.catalogue.fqdn_tag(name) {
             return Some(tag);
         }
-        let near =
-            nearest(name, self.catalogue.fqdn_tag_names().into_iter()).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest(name, self.catalogue.fqdn_tag_names()).map(|near| format!("did you mean `{near}`?"));
         let problem = match self.catalogue.is_azures_fqdn_tag(name) {
             true => {
                 let what = format!("`{name}` is an FQDN tag whose members Azure does not publish: it matches nothing");
@@ -366,7 +364,7 @@ impl RuleReader<'_> {
             return category;
         }
         let known = self.catalogue.web_category_names();
-        let near = nearest(name, known.into_iter()).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
         let what = format!("`{name}` is no web category that is known here: it matches nothing");
         self.findings.doubt(&item.place, Problem::new(what).maybe_mend(near).check(Some("unknown-web-category")));
         WebCategory { name: name.to_owned(), members: Arc::from([]) }
@@ -445,7 +443,7 @@ fn find_group(groups: &HashMap<String, NamedRanges>, name: &str) -> Result<Named
     }
     let mut known: Vec<&str> = groups.keys().map(String::as_str).collect();
     known.sort_unstable();
-    let mend = match nearest(name, known.into_iter()) {
+    let mend = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("add [[ip_group]] with name = \"{name}\" to this file"),
     };
