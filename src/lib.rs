@@ -13,10 +13,11 @@
 //!  gateway ───┤   (front-end       (policy, pure,      (net::dial:    (net::relay,   (telemetry)
 //!  run ───────┘    and wire)        one call)           only a Permit) proxy::udp)
 //!  DNS, check, admin: the same policy, and nothing is dialled
+//!  lint, convert: its rules alone, and no flow is decided
 //! ```
 //!
 //! There is one engine, [`policy::Policy::decide`], and everything asks it: the data path, `check`, the admin
-//! server, live tunnels after a reload. Deny is the default, and only the owner of a [`policy::Permit`] can
+//! server, live tunnels after a reload. Threat intelligence is part of that call, before any rule. Deny is the default, and only the owner of a [`policy::Permit`] can
 //! dial. [`policy::walk`] decides the same question rule by rule: it is what `check --explain` prints, and the
 //! oracle that property tests hold the compiled policy against.
 //!
@@ -29,7 +30,7 @@
 //! | [`policy`] | rule tree, compiled policy, explanation | flow |
 //! | [`allowlist`] | the lists in `allowlists/`, embedded; the built-in policies | flow, policy |
 //! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist |
-//! | [`lint`] | what is wrong with a policy, and what two policies differ in | flow, policy, allowlist, azure |
+//! | [`lint`] | what is wrong with a policy, and what two policies differ in | flow, policy, allowlist |
 //! | [`config`] | `egret.toml` and flags, resolved; errors that say where and how to mend | flow, policy, allowlist, azure |
 //! | [`telemetry`] | flow log, last decisions, metrics | flow, policy, azure |
 //! | `net` | mechanism: listen, dial, relay, resolve, hand over | flow, wire, policy, config (resolved) |

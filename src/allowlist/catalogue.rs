@@ -12,10 +12,18 @@ use super::tags;
 /// Service tags, FQDN tags and web categories by name, in any letter case. As it comes, those that are built in.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    /// By name in lower case; None where those that are built in count.
-    service_tags: Option<HashMap<String, NamedRanges>>,
+    /// None where those that are built in count.
+    service_tags: Option<ServiceTags>,
     /// What users gave, by name in lower case: before what is built in.
     given: HashMap<String, Given>,
+}
+
+#[derive(Debug, Clone)]
+struct ServiceTags {
+    /// By name in lower case.
+    by_name: HashMap<String, NamedRanges>,
+    /// Sorted: there are thousands, and each unknown tag of a policy is compared with all of them.
+    names: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -34,7 +42,9 @@ impl Catalogue {
                 .and_modify(|first| first.ranges = first.ranges.iter().chain(tag.ranges.iter()).copied().collect())
                 .or_insert(tag);
         }
-        self.service_tags = Some(by_name);
+        let mut names: Vec<String> = by_name.values().map(|tag| tag.name.clone()).collect();
+        names.sort_unstable();
+        self.service_tags = Some(ServiceTags { by_name, names });
     }
 
     /// These members for an FQDN tag or web category. The first that are given for a name count.
@@ -46,7 +56,7 @@ impl Catalogue {
     /// None for a tag that is not known here.
     pub fn service_tag(&self, name: &str) -> Option<NamedRanges> {
         match &self.service_tags {
-            Some(tags) => tags.get(&name.to_lowercase()).cloned(),
+            Some(tags) => tags.by_name.get(&name.to_lowercase()).cloned(),
             None => tags::service_tag(name),
         }
     }
@@ -54,11 +64,7 @@ impl Catalogue {
     /// The service tags that it knows, for who misspelt one.
     pub fn service_tag_names(&self) -> Vec<&str> {
         match &self.service_tags {
-            Some(tags) => {
-                let mut names: Vec<&str> = tags.values().map(|tag| tag.name.as_str()).collect();
-                names.sort_unstable();
-                names
-            }
+            Some(tags) => tags.names.iter().map(String::as_str).collect(),
             None => tags::service_tag_names(),
         }
     }

@@ -1,4 +1,9 @@
 //! Azure's shapes: the only place that knows Azure's JSON names. Pure: no I/O, no clock.
+//!
+//! In: [`json`] is parsed, [`template`] evaluates what is a template, [`shape`] makes uniform resources of every format,
+//! [`read`] makes policies of those, and each leaves a [`note`] of what is wrong. Out: [`export`] writes policies, and
+//! [`logs`], [`dns_logs`], [`flow_logs`], [`threat_logs`], [`aggregates`] and the lines of [`legacy_logs`] are the
+//! records of Azure's diagnostic logs, each of a [`category`]. No rule is decided here, and no file opened.
 
 pub mod aggregates;
 pub mod category;

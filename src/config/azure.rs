@@ -1,7 +1,7 @@
 //! Policies in Azure's shapes: the documents of all files, the templates in them worked out, and what was noted of
 //! them as findings. Pure: what a template links to is asked for, and opened in `load`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -391,16 +391,15 @@ fn report_unknowns(unknowns: &[UnknownUse], texts: &[Arc<Source>], findings: &mu
 }
 
 fn unknown_values(unknowns: &[&UnknownUse], effect: Effect, texts: &[Arc<Source>]) -> Problem {
-    let mut by_name: Vec<(&str, Vec<&UnknownUse>)> = Vec::new();
-    for unknown in unknowns {
-        for name in &unknown.names {
-            match by_name.iter_mut().find(|(known, _)| *known == &**name) {
-                Some((_, uses)) => uses.push(unknown),
-                None => by_name.push((name, vec![unknown])),
-            }
-        }
+    let by_name = by_name(unknowns);
+    let told = by_name.iter().take(NAMES);
+    let mut each: Vec<String> =
+        told.clone().map(|(name, uses)| format!("`{name}` ({})", places(uses, texts))).collect();
+    let mut flags: Vec<String> = told.map(|(name, _)| format!("--set '{name}=…'")).collect();
+    if let Some(more @ 1..) = by_name.len().checked_sub(NAMES) {
+        each.push(format!("and {more} more"));
+        flags.push(format!("and {more} more, which are told once these are given"));
     }
-    let each: Vec<String> = by_name.iter().map(|(name, uses)| format!("`{name}` ({})", places(uses, texts))).collect();
     let count = match by_name.len() {
         1 => "1 value is".to_owned(),
         count => format!("{count} values are"),
@@ -409,9 +408,27 @@ fn unknown_values(unknowns: &[&UnknownUse], effect: Effect, texts: &[Arc<Source>
         Effect::Allows => "what hangs on it matches nothing",
         Effect::Denies => "without it this would not deny what Azure denies",
     };
-    let flags: Vec<String> = by_name.iter().map(|(name, _)| format!("--set '{name}=…'")).collect();
     let what = format!("{count} known to Azure only, and {then}: {}", each.join(", "));
     Problem::new(what).mend(flags.join(" ")).check(Some("unknown-value"))
+}
+
+/// Beyond this many, values are counted: a template can ask for thousands.
+const NAMES: usize = 24;
+
+/// In the order in which they are first asked for.
+fn by_name<'u>(unknowns: &[&'u UnknownUse]) -> Vec<(&'u str, Vec<&'u UnknownUse>)> {
+    let mut by_name: Vec<(&str, Vec<&UnknownUse>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for unknown in unknowns {
+        for name in &unknown.names {
+            let place = *places.entry(name).or_insert(by_name.len());
+            match by_name.get_mut(place) {
+                Some((_, uses)) => uses.push(unknown),
+                None => by_name.push((name, vec![unknown])),
+            }
+        }
+    }
+    by_name
 }
 
 /// Beyond this many, places of one value are counted.
@@ -472,4 +489,34 @@ pub(super) fn beside(link: &str) -> Vec<PathBuf> {
 fn last_name(link: &str) -> String {
     let last = beside(link).pop().unwrap_or_default();
     last.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::error::ConfigError;
+
+    fn asked(name: &str) -> UnknownUse {
+        let (names, shown, field) = (vec![Arc::from(name)], Arc::from(name), "destinationAddresses".to_owned());
+        UnknownUse { names, shown, at: Spot::nowhere(), field, effect: Effect::Allows }
+    }
+
+    /// Some dozens are told, each once; the rest is counted.
+    #[test]
+    fn thousands_of_unknown_values() {
+        let uses: Vec<UnknownUse> = (0..6000).map(|number| asked(&format!("v{}", number % 3000))).collect();
+        let uses: Vec<&UnknownUse> = uses.iter().collect();
+        let named = by_name(&uses);
+        assert_eq!((named.len(), named[2999].0, named[2999].1.len()), (3000, "v2999", 2));
+        let problem = unknown_values(&uses, Effect::Allows, &[]);
+        let error = ConfigError::new(&Place::Flag("--policy"), problem);
+        assert!(error.what.starts_with("3000 values are known to Azure only"), "{}", error.what);
+        assert!(error.what.ends_with("and 2976 more"), "{}", error.what);
+        let mend = error.mend.unwrap();
+        assert_eq!(mend.matches("--set '").count(), NAMES);
+        assert!(mend.ends_with("--set 'v23=…' and 2976 more, which are told once these are given"), "{mend}");
+        let few = unknown_values(&uses[..NAMES], Effect::Allows, &[]);
+        let mend = ConfigError::new(&Place::Flag("--policy"), few).mend.unwrap();
+        assert!(mend.ends_with("--set 'v23=…'"), "{mend}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: where it stands, what it says, and how to mend it. All of it at once.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub(super) struct Source {
     name: String,
     text: String,
     lines: Vec<usize>,
+    /// How many characters begin before each [`BLOCK`] of bytes: a whole file may be one line.
+    characters: Vec<usize>,
     /// The tree of a JSON file, when first asked for a path in it.
     documents: OnceLock<Vec<Node>>,
     /// The same of a TOML file.
@@ -38,7 +41,8 @@ impl Source {
     pub(super) fn new(number: u32, name: String, text: String) -> Arc<Source> {
         let after = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Arc::new(Source { number, name, text, lines, documents: OnceLock::new(), keys: OnceLock::new() })
+        let characters = characters_before(&text);
+        Arc::new(Source { number, name, text, lines, characters, documents: OnceLock::new(), keys: OnceLock::new() })
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -56,6 +60,12 @@ impl Source {
     /// The number of the line in which a byte stands, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= at).max(1)
+    }
+
+    /// How many characters begin before a byte.
+    fn characters(&self, at: usize) -> usize {
+        let block = at / BLOCK;
+        self.characters[block] + beginnings(&self.text.as_bytes()[block * BLOCK..at])
     }
 
     /// What belongs to a place: the header of a TOML table stands for the lines below it.
@@ -86,23 +96,42 @@ impl Source {
         let begin = self.lines[line - 1];
         let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
         let whole = self.text[begin..end.max(begin)].trim_end_matches('\r');
-        let before = self.text[begin..start].chars().count();
+        let before = self.characters(start) - self.characters(begin);
         let text = &self.text[start..floor(&self.text, span.end.clamp(start, end.max(start)))];
-        let marked = text.chars().count();
+        let marked = text.chars().take(SHOWN).count();
         let fits = whole.chars().nth(SHOWN).is_none();
         let skipped = if fits { 0 } else { before.saturating_sub(SHOWN / 2) };
-        let snippet: String = whole.chars().skip(skipped).take(SHOWN).collect();
+        let near = self.text[begin..start].char_indices().rev().take(before - skipped).last();
+        let near = near.map_or(start - begin, |(at, _)| at).min(whole.len());
+        let snippet: String = whole[near..].chars().take(SHOWN).collect();
         let marked = marked.clamp(1, (SHOWN + skipped).saturating_sub(before).max(1));
         Position {
             line,
             column: before + 1,
             key: key.to_owned(),
-            text: shortened(text.to_owned(), LONGEST),
+            text: shortened(text, LONGEST).into_owned(),
             snippet,
             indent: before - skipped,
             marked,
         }
     }
+}
+
+/// Bytes between which characters are counted anew.
+const BLOCK: usize = 4096;
+
+fn characters_before(text: &str) -> Vec<usize> {
+    let mut before = 0;
+    let blocks = text.as_bytes().chunks(BLOCK).map(|block| {
+        before += beginnings(block);
+        before
+    });
+    std::iter::once(0).chain(blocks).collect()
+}
+
+/// How many of these bytes of UTF-8 are the first of a character.
+fn beginnings(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 /// The nearest character boundary at or before `at`.
@@ -282,7 +311,7 @@ impl ConfigError {
             Place::File { source, span, key } => (source.name.clone(), Some(source.position(span, key))),
             Place::Flag(flag) => ((*flag).to_owned(), None),
         };
-        ConfigError { origin, position, what: shortened(what, LONGEST), mend, check }
+        ConfigError { origin, position, what: shortened(&what, LONGEST).into_owned(), mend, check }
     }
 }
 
@@ -315,12 +344,12 @@ impl ConfigError {
 }
 
 /// A message repeats what was written, and that may be a whole book: the middle of what has more bytes goes.
-pub(super) fn shortened(what: String, longest: usize) -> String {
+pub(super) fn shortened(what: &str, longest: usize) -> Cow<'_, str> {
     if what.len() <= longest {
-        return what;
+        return Cow::Borrowed(what);
     }
-    let (head, tail) = (floor(&what, longest * 3 / 4), floor(&what, what.len() - longest / 4));
-    format!("{} … {}", &what[..head], &what[tail..])
+    let (head, tail) = (floor(what, longest * 3 / 4), floor(what, what.len() - longest / 4));
+    Cow::Owned(format!("{} … {}", &what[..head], &what[tail..]))
 }
 
 impl fmt::Display for ConfigError {
@@ -481,6 +510,24 @@ mod tests {
             shown("a = 1\n\tbü = \"x\"\n", 13..16),
             "egret.toml:2:7: `x` is wrong\n  2 | \tbü = \"x\"\n    | \t     ^^^\n    = key: a.b\n    = mend: write y"
         );
+    }
+
+    /// Columns of a line of many blocks are told without going through it from its beginning.
+    #[test]
+    fn columns_of_a_long_line() {
+        let text = format!("a\n{}", "xüß, ".repeat(4000));
+        let source = Source::new(0, "min.json".into(), text.clone());
+        assert_eq!(source.characters.len(), text.len() / BLOCK + 2);
+        for (column, (at, c)) in text[2..].char_indices().enumerate() {
+            let start = at + 2;
+            assert_eq!(source.characters(start), column + 2);
+            if column % 997 == 0 {
+                let position = source.position(&(start..start + c.len_utf8()), "");
+                assert_eq!((position.line, position.column, position.marked), (2, column + 1, 1));
+                assert_eq!(position.snippet.chars().nth(position.indent), Some(c), "{column}");
+                assert_eq!(position.indent, column.min(SHOWN / 2));
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::allowlist::{self, Builtin, Catalogue};
 use crate::azure::json::Node;
 use crate::azure::read::{FoundKind, Read as AzureRead, ReadSummary};
 use crate::azure::shape::{self, Format, NotText};
+use crate::flow::nearest;
 use crate::policy::{
     ApplicationRule, Feed, PolicyRules, PolicySettings, RuleCollection, RuleSet, Rules, ServiceEndpoint, Switches,
     ThreatIntel,
@@ -21,7 +22,6 @@ use super::catalogue::{self, CatalogueSettings, TagFile};
 use super::error::{ConfigError, ConfigErrors, Findings, Parts, Place, Placed, Problem, Remarks, Source, Texts};
 use super::file::{self, File, FileRules, TemplateInputs};
 use super::honoured::Honoured;
-use super::options::nearest;
 use super::resolved::{Config, Credentials, PolicySource, SourceOrigin};
 use super::settings::{ResolvedSettings, Settings, many};
 use super::shorthand::Shorthand;

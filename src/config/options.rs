@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::flow::nearest;
+
 use super::kernel::Mark;
 use super::settings_table;
 use super::values::{self, Words};
@@ -516,20 +518,6 @@ pub(super) fn mend_key(path: &str, key: &str) -> Option<String> {
     }
     let elsewhere = OPTIONS.iter().find(|opt| opt.path.rsplit('.').next() == Some(snake.as_str()))?;
     Some(format!("`{snake}` belongs in `{}`", elsewhere.path))
-}
-
-/// The word that a mistyped one was most likely meant to be.
-pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let typed = typed.to_ascii_lowercase();
-    let distance = |word: &str| match word.to_ascii_lowercase() {
-        // A word with its first half left out is common: `ports` for `destination_ports`.
-        word if typed.len() > 3 && word.ends_with(&format!("_{typed}")) => 1,
-        // Longer words are no slip of the fingers, and slow to compare.
-        word if typed.len() > 64 || word.len() > 64 => usize::MAX,
-        word => strsim::damerau_levenshtein(&typed, &word),
-    };
-    let (word, far) = known.map(|word| (word, distance(word))).min_by_key(|(_, far)| *far)?;
-    (far <= (typed.len() / 3).max(1)).then_some(word)
 }
 
 /// `sourceAddresses` and `source-addresses` as `source_addresses`.

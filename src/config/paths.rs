@@ -1,4 +1,4 @@
-//! What a place in a file is called by those who walk its tree: JSON paths, and the keys of TOML.
+//! What a place in a TOML file is called by those who walk its tree: its key. Paths of JSON are `azure::json`'s.
 
 use std::ops::Range;
 

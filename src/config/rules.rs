@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
 use crate::azure::read::Effect;
-use crate::flow::{Host, HostName, PortRange, PortSet};
+use crate::flow::{Host, HostName, PortRange, PortSet, nearest};
 use crate::policy::{
     About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion,
     IpProtocols, NamedKind, NamedRanges, NetworkRule, Priority, RuleCollection, RuleCollectionGroup, Rules, Translated,
@@ -13,7 +13,6 @@ use crate::policy::{
 };
 
 use super::error::{Findings, Placed, Problem};
-use super::options::nearest;
 use super::reader::Section;
 use super::values::{self, RuleType, WrittenAction};
 
@@ -321,7 +320,7 @@ impl RuleReader<'_> {
         if let Some(tag) = self.catalogue.service_tag(name) {
             return set.insert_named(tag);
         }
-        let mend = match nearest(name, self.catalogue.service_tag_names().into_iter()) {
+        let mend = match nearest(name, self.catalogue.service_tag_names()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if name.contains('.') => "a host name belongs in `destination_fqdns`".to_owned(),
             None => "name its addresses, or give --service-tags ServiceTags_Public_….json".to_owned(),
@@ -349,8 +348,7 @@ impl RuleReader<'_> {
         if let Some(tag) = self.catalogue.fqdn_tag(name) {
             return Some(tag);
         }
-        let near =
-            nearest(name, self.catalogue.fqdn_tag_names().into_iter()).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest(name, self.catalogue.fqdn_tag_names()).map(|near| format!("did you mean `{near}`?"));
         let (is, mend) = match self.catalogue.is_azures_fqdn_tag(name) {
             true => ("an FQDN tag whose members Azure does not publish", Some(in_a_file(name))),
             false => ("no FQDN tag that is known here", near),
@@ -369,7 +367,7 @@ impl RuleReader<'_> {
             return category;
         }
         let known = self.catalogue.web_category_names();
-        let near = nearest(name, known.into_iter()).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
         let (is, mend) = match self.catalogue.is_azures_web_category(name) {
             true => ("a web category whose members Azure does not publish", Some(in_a_file(name))),
             false => ("no web category that is known here", near),
@@ -463,7 +461,7 @@ fn find_group(groups: &HashMap<String, NamedRanges>, name: &str) -> Result<Named
     }
     let mut known: Vec<&str> = groups.keys().map(String::as_str).collect();
     known.sort_unstable();
-    let mend = match nearest(name, known.into_iter()) {
+    let mend = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("add [[ip_group]] with name = \"{name}\" to this file"),
     };

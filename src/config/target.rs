@@ -130,7 +130,8 @@ fn network(text: &str, rest: &str, protocols: IpProtocols) -> Result<TargetRule,
     let inside = prefix_inside(rest);
     let (to, ports) = split_port(inside.as_deref().unwrap_or(rest));
     let ports = ports.ok_or_else(|| TargetError::PortMissing { text: shown(text) })?;
-    let ports = ports.parse().map_err(|error: PortError| part(text, shortened(error.to_string(), 2 * SHOWN)))?;
+    let ports =
+        ports.parse().map_err(|error: PortError| part(text, shortened(&error.to_string(), 2 * SHOWN).into_owned()))?;
     network_rule(text, to, protocols, ports)
 }
 
@@ -151,7 +152,7 @@ fn network_rule(text: &str, to: &str, protocols: IpProtocols, ports: PortRange) 
     if is_address(to) {
         destinations
             .insert_text(to)
-            .map_err(|error: AddressError| part(text, shortened(error.to_string(), 2 * SHOWN)))?;
+            .map_err(|error: AddressError| part(text, shortened(&error.to_string(), 2 * SHOWN).into_owned()))?;
     } else {
         fqdns.push(HostName::parse_typed(to).map_err(|error| host_part(text, to, error))?);
     }
@@ -192,7 +193,7 @@ fn single_port(text: &str, port: &str) -> Result<u16, TargetError> {
     match port.parse::<PortRange>() {
         Ok(range) if range.first() == range.last() => Ok(range.first()),
         Ok(_) => Err(part(text, format!("an application rule names one port, not `{}`", shown(port)))),
-        Err(error) => Err(part(text, shortened(error.to_string(), 2 * SHOWN))),
+        Err(error) => Err(part(text, shortened(&error.to_string(), 2 * SHOWN).into_owned())),
     }
 }
 
@@ -208,11 +209,11 @@ fn part(text: &str, what: String) -> TargetError {
 const SHOWN: usize = 200;
 
 fn shown(text: &str) -> String {
-    shortened(text.to_owned(), SHOWN)
+    shortened(text, SHOWN).into_owned()
 }
 
 fn pattern_part(text: &str, error: PatternError) -> TargetError {
-    part(text, shortened(error.to_string(), 2 * SHOWN))
+    part(text, shortened(&error.to_string(), 2 * SHOWN).into_owned())
 }
 
 fn host_part(text: &str, host: &str, error: NameError) -> TargetError {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::azure::category::Category;
-use crate::flow::{Host, HostName, Profile, Protocol, parse_port};
+use crate::flow::{Host, HostName, Profile, Protocol, nearest, parse_port};
 use crate::policy::{Action, AppProtocol, DnatDeny, IpProtocols, PrivateAddresses, ThreatMode};
 
 use super::error::Problem;
-use super::options::{nearest, quoted};
+use super::options::quoted;
 use super::resolved::{
     ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnsMode, EchMode, ForwardedFor, HandOver, HostWithoutPort,
     KernelRules, LogFormat, LogTarget, OnLogError, ResolveOverride, Rewrite, Snat,

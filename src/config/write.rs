@@ -5,7 +5,7 @@
 mod page;
 mod rule;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::azure::note::{Note, Severity};
 use crate::policy::{
@@ -184,17 +184,24 @@ fn infrastructure_table(rules: &[ApplicationRule], page: &mut Page, notes: &mut 
 
 /// Names of siblings, of which none may come twice.
 #[derive(Default)]
-struct Siblings(HashSet<String>);
+struct Siblings {
+    taken: HashSet<String>,
+    /// For each that came again the number that is tried next: thousands of one name do not go through each other's.
+    next: HashMap<String, u32>,
+    tried: usize,
+}
 
 impl Siblings {
     /// The name, or the name with the first number that is free.
     fn unique(&mut self, name: &str) -> String {
         let name = if name.trim().is_empty() { "unnamed" } else { name };
+        let Siblings { taken, next, tried } = self;
         let mut candidate = name.to_owned();
-        let mut number = 2;
-        while !self.0.insert(candidate.clone()) {
-            candidate = format!("{name}-{number}");
-            number += 1;
+        let next = next.entry(candidate.clone()).or_insert(2);
+        while !taken.insert(candidate.clone()) {
+            candidate = format!("{name}-{next}");
+            *next += 1;
+            *tried += 1;
         }
         candidate
     }

@@ -5,12 +5,14 @@
 
 mod addr;
 mod name;
+mod nearest;
 mod port;
 mod reason;
 
 pub use addr::{AddrClass, embedded_ipv4};
 pub(crate) use name::MAX_NAME;
 pub use name::{HostName, NameError};
+pub(crate) use nearest::nearest;
 pub(crate) use port::parse_port;
 pub use port::{PortError, PortRange, PortSet};
 pub use reason::{Reason, Verdict};

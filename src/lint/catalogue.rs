@@ -264,6 +264,30 @@ checks! {
     NO_SOURCE = "no-source", Warning, None, RULES,
         "a rule without a source",
         "Azure wants addresses or IP groups of the source; `*` is everybody.";
+    NO_DESTINATION = "no-destination", Warning, None, RULES,
+        "a rule without a destination",
+        "Azure wants addresses, groups or FQDNs of the destination in a network rule, and an address of the firewall in a DNAT rule. Without one it matches nothing.";
+    NO_PORT = "no-port", Warning, None, RULES,
+        "a rule without a port",
+        "Azure wants destination ports; `*` is all of them. Without one it matches nothing.";
+    NO_PROTOCOL = "no-protocol", Warning, None, RULES,
+        "a rule without a protocol",
+        "Azure wants at least one protocol in every rule. Without one it matches nothing.";
+    NO_TARGET = "no-target", Warning, None, RULES,
+        "an application rule without a target",
+        "Azure wants FQDNs, FQDN tags, URLs or web categories. Without one it matches nothing.";
+    MIXED_TYPES = "mixed-types", Error, None, SETS,
+        "rules of two types in one collection",
+        "All rules of a collection are of one type: Azure refuses a network rule beside application rules.";
+    DNAT_PROTOCOL = "dnat-protocol", Error, None, DNAT,
+        "a DNAT rule for another protocol than TCP and UDP",
+        "DNAT rules translate ports, and only TCP and UDP have them.";
+    DNAT_DESTINATION = "dnat-destination", Error, None, DNAT,
+        "a DNAT rule for any destination",
+        "The destination of a DNAT rule is an address of the firewall; Azure refuses `*`.";
+    DNAT_TARGET = "dnat-target", Error, None, DNAT,
+        "a DNAT rule with two targets",
+        "A flow is led to an address or to a name, and Azure takes one of the two.";
     APPLICATION_DESTINATION = "application-destination", Warning, None, RULES,
         "destination addresses in an application rule",
         "The API has them, and no documentation says what they do. Egret does not look at them.";

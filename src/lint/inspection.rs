@@ -1,48 +1,11 @@
 //! What application rules want to see or change inside of requests: URLs, TLS inspection, headers, categories.
 
 use crate::flow::Protocol;
-use crate::policy::{ApplicationRule, PolicyRules, RuleSet, Rules, Tier};
+use crate::policy::{ApplicationRule, HeaderInsertion, InsertionError, PolicyRules, RuleSet, Rules, Tier};
 
 use super::catalogue as c;
 use super::finding::{Check, Finding};
 use super::place::Place;
-
-const NAME: usize = 100;
-const VALUE: usize = 16_000;
-const ALL_HEADERS: usize = 16_384;
-
-/// Lower-case, sorted (azure-docs, configure-http-header-insertion.md).
-const RESERVED: &[&str] = &[
-    "authorization",
-    "connection",
-    "content-length",
-    "content-security-policy",
-    "cookie",
-    "expect-ct",
-    "forwarded",
-    "host",
-    "metadata",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "public-key-pins",
-    "referrer-policy",
-    "set-cookie",
-    "strict-transport-security",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-    "x-content-type-options",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-frame-options",
-    "x-xsrf-token",
-    "x-xss-protection",
-];
 
 /// Categories that Azure leaves encrypted, lower-case.
 const NEVER: [&str; 4] = ["education", "finance", "government", "healthandmedicine"];
@@ -117,35 +80,30 @@ impl InRule<'_> {
         Some(self.say(&c::NOT_IN_BASIC, what).about(&category.name).mend("list names, or change the tier"))
     }
 
+    /// What is no name or no value is no better than a reserved one: Azure refuses the rule.
+    fn refused(&self, header: &HeaderInsertion, refusal: &InsertionError) -> Finding {
+        let (check, mend) = match refusal {
+            InsertionError::LongName(_) | InsertionError::LongValue(_) => (&c::HEADER_TOO_LARGE, "shorten it"),
+            InsertionError::Reserved(_) | InsertionError::NotAName(_) | InsertionError::NotAValue(_) => {
+                (&c::RESERVED_HEADER, "leave it out")
+            }
+        };
+        let what = match refusal {
+            InsertionError::Reserved(_) => format!("the header `{}` is reserved", header.name),
+            refusal => format!("a header cannot be inserted: {refusal}"),
+        };
+        self.say(check, what).about("httpHeadersToInsert").about("http_headers").mend(mend)
+    }
+
     fn headers(&self, found: &mut Vec<Finding>) {
         let headers = &self.rule.headers;
-        let is_reserved = |name: &str| RESERVED.binary_search(&name.to_ascii_lowercase().as_str()).is_ok();
-        for header in headers.iter().filter(|header| is_reserved(&header.name)) {
-            let what = format!("the header `{}` is reserved", header.name);
-            found.push(
-                self.say(&c::RESERVED_HEADER, what)
-                    .about("httpHeadersToInsert")
-                    .about("http_headers")
-                    .mend("leave it out"),
-            );
-        }
-        for header in headers.iter().filter(|it| it.name.len() > NAME || it.value.len() > VALUE) {
-            let what = format!(
-                "the header `{}` has {} characters of name and {} of value; {NAME} and {VALUE} are the most",
-                super::short(&header.name),
-                header.name.len(),
-                header.value.len()
-            );
-            found.push(
-                self.say(&c::HEADER_TOO_LARGE, what)
-                    .about("httpHeadersToInsert")
-                    .about("http_headers")
-                    .mend("shorten it"),
-            );
+        for (header, refusal) in headers.iter().filter_map(|header| Some((header, header.refusal()?))) {
+            found.push(self.refused(header, &refusal));
         }
         let all: usize = headers.iter().map(|it| it.name.len() + it.value.len()).sum();
-        if all > ALL_HEADERS {
-            let what = format!("the rule inserts {all} bytes of headers; {ALL_HEADERS} is the most");
+        let most = HeaderInsertion::MAX_OF_RULE;
+        if all > most {
+            let what = format!("the rule inserts {all} bytes of headers; {most} is the most");
             found.push(self.say(&c::HEADER_TOO_LARGE, what).mend("shorten them"));
         }
         if let (Some(header), true, false) = (headers.first(), self.is_for(Protocol::Https), self.rule.terminate_tls) {
@@ -168,14 +126,4 @@ fn without_certificate(policy: &PolicyRules) -> Option<Finding> {
     let say = || place.rule(&c::INSPECTION_WITHOUT_CERTIFICATE, &rule.name, &rule.about, what);
     let say = || say().about("terminateTLS").about("terminate_tls");
     (!has).then(|| say().mend("name a certificate of the key vault in `transportSecurity`"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_sorted() {
-        assert!(RESERVED.is_sorted());
-    }
 }

@@ -1,8 +1,9 @@
 //! What is wrong with a policy that can be read: the checks behind `egret lint`.
 //!
 //! Pure: rules in, findings out, each with the place where it was written. What cannot be read at all is told by
-//! `config`; what is printed, and how, is the matter of `cli`. Every check looks at each rule once, so that the
-//! time grows with the policy and not with its square.
+//! `config`; what is printed, and how, is the matter of `cli`. [`findings`] looks at each rule once, so that its time
+//! grows with the policy and not with its square. [`whole_order`] looks at what earlier rules leave of later ones, and
+//! [`compare`] and [`reach`] at the flows of whole policies: those count their work, and say where they gave up.
 
 mod addresses;
 mod application;

@@ -40,7 +40,7 @@ const LAYERS: &[Layer] = &[
         may_use: &["flow", "policy", "vnet", "allowlist"],
         never: &[SERVERS, SOCKETS, FILES, CLOCKS, LOGS],
     },
-    Layer { module: "lint", may_use: &["flow", "policy", "vnet", "allowlist", "azure"], never: PURE },
+    Layer { module: "lint", may_use: &["flow", "policy", "vnet", "allowlist"], never: PURE },
     Layer {
         module: "config",
         may_use: &["flow", "policy", "vnet", "allowlist", "azure"],

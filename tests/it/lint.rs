@@ -201,6 +201,14 @@ const ELSEWHERE: &[&str] = &[
     "unknown-value",
     "unknown-ip-group",
     "no-source",
+    "no-destination",
+    "no-port",
+    "no-protocol",
+    "no-target",
+    "mixed-types",
+    "dnat-protocol",
+    "dnat-destination",
+    "dnat-target",
     "application-destination",
     "classic-beside-policy",
 ];
@@ -433,5 +441,62 @@ fn built_in_policies_have_no_errors() {
         let answer = lint(Path::new(env!("CARGO_MANIFEST_DIR")), &[name, "--format", "json"]);
         let whole: Value = serde_json::from_str(&answer.out).unwrap();
         assert_eq!((answer.code, &whole["counts"]["error"]), (0, &json!(0)), "{}", answer.out);
+    }
+}
+
+/// What reading names a check is one: an id that the table lacks would fall to the general ones in silence.
+#[test]
+fn every_check_that_reading_names_is_in_the_table() {
+    let mut named = HashSet::new();
+    for folder in ["src/azure", "src/config"] {
+        rust_texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut |text| named.extend(ids_in(text)));
+    }
+    for known in ["duplicate-name", "no-port", "unknown-fqdn-tag", "unknown-value", "unsupported-wildcard"] {
+        assert!(named.contains(known), "the search finds no `{known}`: {named:?}");
+    }
+    let unknown: Vec<&String> = named.iter().filter(|id| egret::lint::check(id).is_none()).collect();
+    assert!(unknown.is_empty(), "not in src/lint/catalogue.rs: {unknown:?}");
+}
+
+#[test]
+fn ids_of_checks_are_found() {
+    let text = r#"note.check("a-b"); x.check(star.then_some("c-d")); self.want_one(rule, &["k", f("x")], "e-f");
+        notes.less(effect, at, format!("`{}`: no-id", a(b)), "g-h", None); other("i-j");"#;
+    let mut found: Vec<String> = ids_in(text).into_iter().collect();
+    found.sort_unstable();
+    assert_eq!(found, ["a-b", "c-d", "e-f", "g-h"]);
+}
+
+/// The ids among the arguments of the functions that take one.
+fn ids_in(text: &str) -> HashSet<String> {
+    let calls = [".check(", ".less(", ".want_one(", ".unknown_name("];
+    let starts = calls.iter().flat_map(|call| text.match_indices(call).map(|(at, call)| at + call.len()));
+    let literals = starts.flat_map(|at| arguments(&text[at..]).split('"').skip(1).step_by(2));
+    let is_id = |text: &&str| text.contains('-') && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    literals.filter(is_id).map(str::to_owned).collect()
+}
+
+/// Up to the bracket that closes the call.
+fn arguments(text: &str) -> &str {
+    let mut depth = 1;
+    let end = text.find(|c| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        depth == 0
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
+fn rust_texts(folder: &Path, take: &mut dyn FnMut(&str)) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_texts(&path, take);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            take(&fs::read_to_string(&path).unwrap());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Names that Azure takes, none twice among siblings.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Letters of a name (REST API, the drafts of firewall policies: `^[^_\W][\w-._]{0,79}(?<![-.])$`).
 const LONGEST: usize = 80;
@@ -8,8 +8,38 @@ const LONGEST: usize = 80;
 /// The names of siblings, compared in any letter case as Azure does.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    taken: HashSet<String>,
+    taken: Taken,
     shortest: Shortest,
+}
+
+/// Names that are there, and for each that came again the number that is tried next: siblings of one name by the
+/// thousands do not go through all of each other's.
+#[derive(Debug, Default)]
+struct Taken {
+    names: HashSet<String>,
+    next: HashMap<String, u32>,
+    tried: usize,
+}
+
+impl Taken {
+    /// The name, or the first of the numbered ones that is free in any letter case.
+    fn first_free(&mut self, name: String, numbered: impl Fn(&str, u32) -> String) -> String {
+        self.tried += 1;
+        let key = name.to_ascii_lowercase();
+        if self.names.insert(key.clone()) {
+            return name;
+        }
+        let Taken { names, next, tried } = self;
+        let next = next.entry(key).or_insert(2);
+        loop {
+            let candidate = numbered(&name, *next);
+            *next += 1;
+            *tried += 1;
+            if names.insert(candidate.to_ascii_lowercase()) {
+                return candidate;
+            }
+        }
+    }
 }
 
 /// What a name has at least.
@@ -23,20 +53,16 @@ pub(super) enum Shortest {
 
 impl Names {
     pub(super) fn new(shortest: Shortest) -> Names {
-        Names { taken: HashSet::new(), shortest }
+        Names { taken: Taken::default(), shortest }
     }
 
     /// The name, where Azure takes it and no sibling has it; else the nearest one.
     pub(super) fn take(&mut self, name: &str, otherwise: &str) -> String {
         let legal = legal(name, otherwise, self.shortest);
-        let mut candidate = legal.clone();
-        let mut number = 2;
-        while !self.taken.insert(candidate.to_ascii_lowercase()) {
+        self.taken.first_free(legal, |legal, number| {
             let suffix = format!("-{number}");
-            candidate = format!("{}{suffix}", &legal[..legal.len().min(LONGEST - suffix.len())]);
-            number += 1;
-        }
-        candidate
+            format!("{}{suffix}", &legal[..legal.len().min(LONGEST - suffix.len())])
+        })
     }
 }
 
@@ -56,20 +82,14 @@ fn legal(name: &str, otherwise: &str, shortest: Shortest) -> String {
 
 /// An identifier of Bicep and Terraform, none twice.
 #[derive(Debug, Default)]
-pub(super) struct Symbols(HashSet<String>);
+pub(super) struct Symbols(Taken);
 
 impl Symbols {
     pub(super) fn take(&mut self, name: &str) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
         let symbol: String = name.chars().map(plain).collect();
         let symbol = if symbol.starts_with(|c: char| c.is_ascii_digit()) { format!("_{symbol}") } else { symbol };
-        let mut candidate = symbol.clone();
-        let mut number = 2;
-        while !self.0.insert(candidate.clone()) {
-            candidate = format!("{symbol}_{number}");
-            number += 1;
-        }
-        candidate
+        self.0.first_free(symbol, |symbol, number| format!("{symbol}_{number}"))
     }
 }
 
@@ -97,6 +117,22 @@ mod tests {
         let long = "x".repeat(90);
         check(&long, &"x".repeat(80));
         check(&long, &format!("{}-2", "x".repeat(78)));
+    }
+
+    /// Each name that comes again tries one number.
+    #[test]
+    fn thousands_of_one_name() {
+        let mut names = Names::default();
+        let mut symbols = Symbols::default();
+        for number in 1..=5000 {
+            let name = names.take(if number % 2 == 0 { "Rule" } else { "rule" }, "rule");
+            let symbol = symbols.take("rule");
+            if number > 1 {
+                assert!(name.ends_with(&format!("ule-{number}")), "{name}");
+                assert_eq!(symbol, format!("rule_{number}"));
+            }
+        }
+        assert!(names.taken.tried < 10_000 && symbols.0.tried < 10_000);
     }
 
     #[test]

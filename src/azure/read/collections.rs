@@ -104,7 +104,7 @@ impl RuleReader<'_> {
             CollectionType::Nat => format!("the action of {}, which holds NAT rules, is Dnat", subject.what),
             CollectionType::Filter => format!("the action of {} is Allow or Deny", subject.what),
         };
-        self.notes.push(Note::new(Severity::Error, subject.place_of("action"), what).check("wrong-action"));
+        self.notes.push(Note::new(Severity::Error, subject.place_of("action"), what));
     }
 
     /// Only its rules say of which type a filter collection is; without any, its name is as good as a guess.

@@ -1,5 +1,7 @@
 //! Which resource is meant: by full id, or by name where an id says no more.
 
+use std::collections::HashMap;
+
 use super::notes::shown;
 use crate::azure::json::Node;
 use crate::azure::shape::Resource;
@@ -55,6 +57,35 @@ impl Ident {
     }
 }
 
+/// Where resources stand in a list of theirs, by what they are known by.
+#[derive(Debug, Default)]
+pub(super) struct Idents {
+    by_full: HashMap<String, Vec<usize>>,
+    by_name: HashMap<String, Vec<usize>>,
+    /// Those of `by_name` that have no full id.
+    vague: HashMap<String, Vec<usize>>,
+}
+
+impl Idents {
+    pub(super) fn insert(&mut self, ident: &Ident, at: usize) {
+        let Idents { by_full, by_name, vague } = self;
+        let full = ident.full.as_ref();
+        let (own, key) = full.map_or((vague, &ident.name), |full| (by_full, full));
+        own.entry(key.clone()).or_default().push(at);
+        by_name.entry(ident.name.clone()).or_default().push(at);
+    }
+
+    /// All that [`Ident::is`] holds of.
+    pub(super) fn fitting(&self, ident: &Ident) -> impl Iterator<Item = usize> {
+        let Idents { by_full, by_name, vague } = self;
+        let (known, others) = match &ident.full {
+            Some(full) => (by_full.get(full), vague.get(&ident.name)),
+            None => (by_name.get(&ident.name), None),
+        };
+        known.into_iter().chain(others).flatten().copied()
+    }
+}
+
 /// The names in an id, without their types: `policy/group`.
 fn name_in(id: &str) -> String {
     match id.rsplit_once("/providers/") {
@@ -90,6 +121,27 @@ mod tests {
         assert!(is(&real, &zero) && is(&zero, "a") && is("A", &real));
         assert!(!is(&real, &real.replace("1111-1111", "1111-2222")));
         assert!(!is(&zero, &format!("{ZERO}Microsoft.Network/ipGroups/b")));
+    }
+
+    #[test]
+    fn the_index_holds_what_is_the_same() {
+        let texts = [
+            format!("{REAL}Microsoft.Network/ipGroups/A"),
+            format!("{REAL}Microsoft.Network/ipGroups/b"),
+            REAL.replace("1111-1111", "1111-2222") + "Microsoft.Network/ipGroups/a",
+            format!("{ZERO}Microsoft.Network/ipGroups/a"),
+            "B".to_owned(),
+            "a".to_owned(),
+        ];
+        let all: Vec<Ident> = texts.iter().map(|text| Ident::parse(text)).collect();
+        let mut index = Idents::default();
+        all.iter().enumerate().for_each(|(at, ident)| index.insert(ident, at));
+        for ident in &all {
+            let mut found: Vec<usize> = index.fitting(ident).collect();
+            found.sort_unstable();
+            let expected: Vec<usize> = (0..all.len()).filter(|at| all[*at].is(ident)).collect();
+            assert_eq!(found, expected, "{ident:?}");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn read_group(resource: &Resource, notes: &mut Notes) -> IpGroup {
 fn address(item: Item<'_>, subject: &Subject<'_>, notes: &mut Notes) -> Option<AddressRange> {
     let read = item.text.parse::<AddressRange>();
     read.map_err(|error| {
-        notes.push(Note::new(Severity::Error, item.at, format!("{}: {error}", subject.what)).check("address"));
+        notes.push(Note::new(Severity::Error, item.at, format!("{}: {error}", subject.what)));
     })
     .ok()
 }

@@ -3,9 +3,10 @@
 use super::compact::says_something;
 use super::notes::{Effect, Notes, Subject};
 use super::rules::Form;
-use super::words::{RuleType, near};
+use super::words::RuleType;
 use crate::azure::json::{Key, Node};
 use crate::azure::note::{Note, Severity};
+use crate::flow::nearest;
 
 #[cfg(test)]
 mod tests;
@@ -85,7 +86,7 @@ impl Notes {
                 Effect::Denies => Severity::Doubt,
             };
             let what = format!("`{}` of {} is not known here, and not read", key.name, subject.what);
-            let mend = near(&key.name, names()).map(|near| format!("did you mean `{near}`?"));
+            let mend = nearest(&key.name, names()).map(|near| format!("did you mean `{near}`?"));
             self.push(Note { mend, ..Note::new(severity, key.at, what) });
         }
     }

@@ -18,6 +18,9 @@ mod settings;
 mod summary;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use super::note::{Note, Severity};
 use super::shape::Resource;
 use crate::allowlist::Catalogue;

@@ -1,6 +1,9 @@
 //! Network security groups, route tables and virtual networks: what surrounds a firewall. Plain data: nothing decides
 //! by it yet, so what is wrong in it is a warning.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::ident::reference;
 use super::notes::{Effect, Items, Notes, Subject, shown};
 use super::words::Words;
@@ -140,16 +143,21 @@ pub(super) fn knows(resource: &Resource) -> bool {
 /// What is wrong in it is noted as a warning, and what only Azure knows not at all.
 pub(super) fn read<'r>(resources: impl Iterator<Item = &'r Resource>, notes: &mut Notes) -> Network {
     let mut own = Notes::default();
-    let mut network = Network::default();
+    let mut surroundings = Surroundings::default();
     for resource in resources {
-        read_one(resource, &mut network, &mut own);
+        read_one(resource, &mut surroundings, &mut own);
     }
     let softened = own.notes.into_iter().map(|note| Note { severity: note.severity.min(Severity::Warning), ..note });
     notes.notes.extend(softened);
-    network
+    let Surroundings { security_groups, route_tables, virtual_networks, subnets: _ } = surroundings;
+    Network {
+        security_groups: security_groups.all,
+        route_tables: route_tables.all,
+        virtual_networks: virtual_networks.all,
+    }
 }
 
-fn read_one(resource: &Resource, network: &mut Network, notes: &mut Notes) {
+fn read_one(resource: &Resource, network: &mut Surroundings, notes: &mut Notes) {
     if !knows(resource) {
         return;
     }
@@ -159,45 +167,39 @@ fn read_one(resource: &Resource, network: &mut Network, notes: &mut Notes) {
     let (parent, leaf) = name.rsplit_once('/').unwrap_or(("", &name));
     if resource.is(SECURITY_GROUP) {
         let rules = each(&subject, "securityRules", notes, security_rule);
-        let group = find_or_add(&mut network.security_groups, &name, resource.at);
+        let (_, group) = network.security_groups.find_or_add(&name, resource.at);
         group.rules.extend(rules);
     } else if resource.is(SECURITY_RULE) {
         let rule = security_rule(&subject, leaf.to_owned(), notes);
-        find_or_add(&mut network.security_groups, parent, resource.at).rules.push(rule);
+        network.security_groups.find_or_add(parent, resource.at).1.rules.push(rule);
     } else if resource.is(ROUTE_TABLE) {
         let routes = each(&subject, "routes", notes, route);
-        let table = find_or_add(&mut network.route_tables, &name, resource.at);
+        let (_, table) = network.route_tables.find_or_add(&name, resource.at);
         table.routes.extend(routes);
         table.disable_bgp = notes.flag(&subject, "disableBgpRoutePropagation").unwrap_or(false);
     } else if resource.is(ROUTE) {
         let route = route(&subject, leaf.to_owned(), notes);
-        find_or_add(&mut network.route_tables, parent, resource.at).routes.push(route);
+        network.route_tables.find_or_add(parent, resource.at).1.routes.push(route);
     } else if resource.is(VIRTUAL_NETWORK) {
         let space = notes.object(&subject, "addressSpace");
         let space = space.map(|space| prefixes(&space, &["addressPrefixes"], notes)).unwrap_or_default();
         let subnets = each(&subject, "subnets", notes, subnet);
-        let vnet = find_or_add(&mut network.virtual_networks, &name, resource.at);
-        vnet.prefixes.extend(space);
-        subnets.into_iter().for_each(|subnet| add_subnet(vnet, subnet));
+        network.virtual_networks.find_or_add(&name, resource.at).1.prefixes.extend(space);
+        subnets.into_iter().for_each(|subnet| network.add_subnet(&name, resource.at, subnet));
     } else if resource.is(SUBNET) {
         let subnet = subnet(&subject, leaf.to_owned(), notes);
-        add_subnet(find_or_add(&mut network.virtual_networks, parent, resource.at), subnet);
+        network.add_subnet(parent, resource.at, subnet);
     }
 }
 
 /// What has children that may be resources of their own, in any order.
 trait Parent {
     fn empty(name: String, at: Spot) -> Self;
-    fn name(&self) -> &str;
 }
 
 impl Parent for NetworkSecurityGroup {
     fn empty(name: String, at: Spot) -> Self {
         NetworkSecurityGroup { name, rules: Vec::new(), at }
-    }
-
-    fn name(&self) -> &str {
-        &self.name
     }
 }
 
@@ -205,36 +207,59 @@ impl Parent for RouteTable {
     fn empty(name: String, at: Spot) -> Self {
         RouteTable { name, routes: Vec::new(), disable_bgp: false, at }
     }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
 }
 
 impl Parent for VirtualNetwork {
     fn empty(name: String, at: Spot) -> Self {
         VirtualNetwork { name, prefixes: Vec::new(), subnets: Vec::new(), at }
     }
+}
 
-    fn name(&self) -> &str {
-        &self.name
+/// What is being read, with the places of all that others name.
+#[derive(Default)]
+struct Surroundings {
+    security_groups: Named<NetworkSecurityGroup>,
+    route_tables: Named<RouteTable>,
+    virtual_networks: Named<VirtualNetwork>,
+    /// Where each subnet is in its network, by the number of that and its own name in lower case.
+    subnets: HashMap<(usize, String), usize>,
+}
+
+struct Named<P> {
+    all: Vec<P>,
+    /// By their names in lower case.
+    places: HashMap<String, usize>,
+}
+
+impl<P> Default for Named<P> {
+    fn default() -> Named<P> {
+        Named { all: Vec::new(), places: HashMap::new() }
     }
 }
 
-fn find_or_add<'p, P: Parent>(all: &'p mut Vec<P>, name: &str, at: Spot) -> &'p mut P {
-    let found = all.iter().position(|parent| parent.name().eq_ignore_ascii_case(name));
-    let at = found.unwrap_or_else(|| {
-        all.push(P::empty(name.to_owned(), at));
-        all.len() - 1
-    });
-    &mut all[at]
+impl<P: Parent> Named<P> {
+    /// With its place.
+    fn find_or_add(&mut self, name: &str, at: Spot) -> (usize, &mut P) {
+        let Named { all, places } = self;
+        let place = *places.entry(name.to_ascii_lowercase()).or_insert_with(|| {
+            all.push(P::empty(name.to_owned(), at));
+            all.len() - 1
+        });
+        (place, &mut all[place])
+    }
 }
 
-/// A subnet may be written in its network and as a resource of its own: the later one counts.
-fn add_subnet(vnet: &mut VirtualNetwork, subnet: Subnet) {
-    match vnet.subnets.iter_mut().find(|known| known.name.eq_ignore_ascii_case(&subnet.name)) {
-        Some(known) => *known = subnet,
-        None => vnet.subnets.push(subnet),
+impl Surroundings {
+    /// A subnet may be written in its network and as a resource of its own: the later one counts.
+    fn add_subnet(&mut self, vnet: &str, at: Spot, subnet: Subnet) {
+        let (place, vnet) = self.virtual_networks.find_or_add(vnet, at);
+        match self.subnets.entry((place, subnet.name.to_ascii_lowercase())) {
+            Entry::Occupied(known) => vnet.subnets[*known.get()] = subnet,
+            Entry::Vacant(free) => {
+                free.insert(vnet.subnets.len());
+                vnet.subnets.push(subnet);
+            }
+        }
     }
 }
 
@@ -281,7 +306,7 @@ fn security_priority(rule: &Subject<'_>, notes: &mut Notes) -> Option<u16> {
     let priority = u16::try_from(number).ok().filter(|number| (100..=4096).contains(number));
     if priority.is_none() {
         let what = format!("priority {number} of {} is out of range: 100 (first) to 4096 (last)", rule.what);
-        notes.push(Note::new(Severity::Warning, at, what).check("priority-range"));
+        notes.push(Note::new(Severity::Warning, at, what));
     }
     priority
 }
@@ -307,7 +332,7 @@ fn prefixes(subject: &Subject<'_>, keys: &[&str], notes: &mut Notes) -> Vec<Pref
         for (text, at) in parts {
             match prefix(text) {
                 Ok(prefix) => all.push(prefix),
-                Err(what) => notes.push(Note::new(Severity::Warning, at, format!("`{key}`: {what}")).check("address")),
+                Err(what) => notes.push(Note::new(Severity::Warning, at, format!("`{key}`: {what}"))),
             }
         }
     }
@@ -338,7 +363,7 @@ fn ports(subject: &Subject<'_>, keys: &[&str], notes: &mut Notes) -> Vec<PortRan
             match read {
                 Ok(range) => all.push(range),
                 Err(error) => {
-                    notes.push(Note::new(Severity::Warning, at, format!("`{key}`: {error}")).check("port-range"));
+                    notes.push(Note::new(Severity::Warning, at, format!("`{key}`: {error}")));
                 }
             }
         }
@@ -375,5 +400,37 @@ fn subnet(subnet: &Subject<'_>, name: String, notes: &mut Notes) -> Subnet {
         service_endpoints: of_list("serviceEndpoints", |node| Some(node.get("service").unwrap_or(node))),
         delegations: of_list("delegations", |node| node.get("properties").unwrap_or(node).get("serviceName")),
         at: subnet.at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::azure::{json, shape};
+
+    /// Whatever the order and the case; a network of many subnets has a place for each.
+    #[test]
+    fn children_find_their_parents() {
+        let subnet = |network: &str, name: &str, prefix: &str| {
+            format!(
+                r#"{{"type": "{SUBNET}", "name": "{network}/{name}", "properties": {{"addressPrefix": "{prefix}"}}}}"#
+            )
+        };
+        let mut texts = vec![
+            subnet("Hub", "a", "10.0.0.0/24"),
+            subnet("spoke", "a", "10.9.0.0/24"),
+            format!(
+                r#"{{"type": "{VIRTUAL_NETWORK}", "name": "hub", "properties": {{"subnets": [
+                    {{"name": "A", "properties": {{"addressPrefix": "10.1.0.0/24"}}}}, {{"name": "b", "properties": {{}}}}]}}}}"#
+            ),
+        ];
+        texts.extend((0..2000).map(|number| subnet("HUB", &format!("s{number}"), "10.2.0.0/24")));
+        let nodes = json::parse(&format!("[{}]", texts.join(",")), 0).unwrap();
+        let resources = shape::resources(&nodes).resources;
+        let network = read(resources.iter(), &mut Notes::default());
+        let [hub, spoke] = network.virtual_networks.as_slice() else { panic!("{:?}", network.virtual_networks.len()) };
+        assert_eq!((hub.name.as_str(), hub.subnets.len(), spoke.subnets.len()), ("Hub", 2002, 1));
+        assert_eq!(hub.subnets[0].name, "A", "the later one counts");
+        assert_eq!(hub.subnets[2001].name, "s1999");
     }
 }

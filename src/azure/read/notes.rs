@@ -135,12 +135,12 @@ impl Notes {
 
     fn expected(&mut self, node: &Node, key: &str, subject: &Subject<'_>, expected: &str) {
         let what = format!("`{key}` of {} is {expected}, not {}", subject.what, node.kind());
-        self.push(Note::new(Severity::Error, node.at, what).check("wrong-type"));
+        self.push(Note::new(Severity::Error, node.at, what));
     }
 
     pub(super) fn missing(&mut self, key: &str, subject: &Subject<'_>, expected: &str) {
         let what = format!("`{key}` of {} is missing: {expected}", subject.what);
-        self.push(Note::new(Severity::Error, subject.at, what).check("missing-property"));
+        self.push(Note::new(Severity::Error, subject.at, what));
     }
 
     /// Texts, and numbers where they are ports, in a list or alone.
@@ -260,7 +260,7 @@ impl Notes {
     }
 
     pub(super) fn bad_word(&mut self, subject: &Subject<'_>, key: &str, at: Spot, what: &str) {
-        self.push(Note::new(Severity::Error, at, format!("`{key}` of {}: {what}", subject.what)).check("wrong-word"));
+        self.push(Note::new(Severity::Error, at, format!("`{key}` of {}: {what}", subject.what)));
     }
 
     pub(super) fn number(&mut self, subject: &Subject<'_>, key: &str) -> Option<(i64, Spot)> {
@@ -268,7 +268,7 @@ impl Notes {
         let number = item.text.parse().ok();
         if number.is_none() {
             let what = format!("`{key}` of {} is a whole number, not `{}`", subject.what, item.text);
-            self.push(Note::new(Severity::Error, item.at, what).check("wrong-type"));
+            self.push(Note::new(Severity::Error, item.at, what));
         }
         Some((number?, item.at))
     }
@@ -280,9 +280,7 @@ impl Notes {
             return None;
         }
         let (number, at) = self.number(subject, "priority")?;
-        Priority::try_from(number)
-            .map_err(|error| self.push(Note::new(Severity::Error, at, error.to_string()).check("priority-range")))
-            .ok()
+        Priority::try_from(number).map_err(|error| self.push(Note::new(Severity::Error, at, error.to_string()))).ok()
     }
 
     /// A name as it is; as far as it is known where it is not.

@@ -1,7 +1,9 @@
 //! Firewall policies with their groups, and firewalls that hold their rules themselves.
 
+use std::collections::HashSet;
+
 use super::collections::effect_of_all;
-use super::ident::{Ident, leaf, reference};
+use super::ident::{Ident, Idents, leaf, reference};
 use super::ip_groups::IpGroups;
 use super::members;
 use super::notes::{Effect, Notes, Subject, is_wrong, shown};
@@ -69,14 +71,18 @@ pub(super) struct Finder<'r> {
     pub ip_groups: &'r IpGroups,
     pub found: Vec<FoundPolicy>,
     pub attachments: Vec<Attachment>,
+    /// Where in `found` what groups and firewalls name is.
+    idents: Idents,
+    /// The groups of what was found, by their names in lower case.
+    group_names: HashSet<(usize, String)>,
     /// Groups that a policy names, to be told of where they are not at hand.
     named_groups: Vec<(usize, String, Spot)>,
 }
 
 impl<'r> Finder<'r> {
     pub(super) fn new(notes: &'r mut Notes, catalogue: &'r Catalogue, ip_groups: &'r IpGroups) -> Finder<'r> {
-        let (found, attachments, named_groups) = Default::default();
-        Finder { notes, catalogue, ip_groups, found, attachments, named_groups }
+        let (found, attachments, idents, group_names, named_groups) = Default::default();
+        Finder { notes, catalogue, ip_groups, found, attachments, idents, group_names, named_groups }
     }
 
     /// Policies and firewalls first, so that groups find them whatever the order of the files.
@@ -102,7 +108,8 @@ impl<'r> Finder<'r> {
         let Some(whole) = self.notes.resource(resource, &what, Effect::Denies) else { return };
         let subject = Subject { effect: Effect::Allows, ..whole };
         let ident = Ident::of(resource);
-        if let Some(other) = self.found.iter().find(|other| other.kind == FoundKind::Policy && other.ident == ident) {
+        let same = |other: &&FoundPolicy| other.kind == FoundKind::Policy && other.ident == ident;
+        if let Some(other) = self.idents.fitting(&ident).map(|at| &self.found[at]).find(same) {
             let note = Note::new(Severity::Error, resource.at, format!("the {what} is there already"));
             let mend = if other.set == set { "leave one out" } else { "give one of the two files" };
             return self.notes.push(note.mend(mend).check("duplicate-name"));
@@ -113,7 +120,15 @@ impl<'r> Finder<'r> {
         let mut rules = PolicyRules { name: label.clone(), groups: Vec::new(), settings, at: resource.at };
         let inline = self.notes.objects(&whole, "ruleCollectionGroups");
         rules.groups = inline.into_iter().filter_map(|node| self.inline_group(node)).collect();
-        self.found.push(FoundPolicy { rules, label, kind: FoundKind::Policy, ident, base, set });
+        self.add(FoundPolicy { rules, label, kind: FoundKind::Policy, ident, base, set });
+    }
+
+    fn add(&mut self, policy: FoundPolicy) -> usize {
+        let at = self.found.len();
+        self.group_names.extend(policy.rules.groups.iter().map(|group| (at, group.name.to_ascii_lowercase())));
+        self.idents.insert(&policy.ident, at);
+        self.found.push(policy);
+        at
     }
 
     /// A group in its policy's properties; most often it is only named there.
@@ -136,13 +151,12 @@ impl<'r> Finder<'r> {
         let group = self.read_group(&resource.properties, &resource.rest, name.to_owned(), resource.at);
         let at = self.policy_of(set, resource, policy);
         let Some(group) = group else { return };
-        let groups = &mut self.found[at].rules.groups;
-        if groups.iter().any(|other| other.name.eq_ignore_ascii_case(&group.name)) {
+        if !self.group_names.insert((at, group.name.to_ascii_lowercase())) {
             let what = format!("the rule collection group `{}` is there already", group.name);
             let note = Note::new(Severity::Error, resource.at, what);
             return self.notes.push(note.mend("leave one out").check("duplicate-name"));
         }
-        groups.push(group);
+        self.found[at].rules.groups.push(group);
     }
 
     /// `around` is what the properties stand in.
@@ -170,26 +184,24 @@ impl<'r> Finder<'r> {
     /// The policy that a group is of; one of the same file before others of that name.
     fn policy_of(&mut self, set: usize, group: &Resource, name: &str) -> usize {
         let ident = Ident::of(group).parent().unwrap_or(Ident::parse(name));
-        let mut fitting: Vec<usize> = (0..self.found.len()).filter(|at| self.is_owner(*at, &ident)).collect();
-        fitting.sort_by_key(|at| self.found[*at].set != set);
-        if let Some(at) = fitting.first() {
-            return *at;
+        let fitting = self.idents.fitting(&ident).filter(|at| self.is_owner(*at));
+        if let Some(at) = fitting.min_by_key(|at| (self.found[*at].set != set, *at)) {
+            return at;
         }
         let rules = PolicyRules { name: name.to_owned(), at: group.at, ..PolicyRules::default() };
         let label = name.to_owned();
-        self.found.push(FoundPolicy { rules, label, kind: FoundKind::GroupsAlone, ident, base: None, set });
-        self.found.len() - 1
+        self.add(FoundPolicy { rules, label, kind: FoundKind::GroupsAlone, ident, base: None, set })
     }
 
-    fn is_owner(&self, at: usize, policy: &Ident) -> bool {
-        let found = &self.found[at];
-        found.kind != FoundKind::Classic && found.ident.is(policy)
+    /// Policies are named by others; rules of a firewall's own are not.
+    fn is_owner(&self, at: usize) -> bool {
+        self.found[at].kind != FoundKind::Classic
     }
 
     fn report_missing_groups(&mut self) {
         for (policy, name, at) in &self.named_groups {
-            let Some(FoundPolicy { rules, label, .. }) = self.found.get(*policy) else { continue };
-            if rules.groups.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
+            let Some(FoundPolicy { label, .. }) = self.found.get(*policy) else { continue };
+            if self.group_names.contains(&(*policy, name.to_ascii_lowercase())) {
                 continue;
             }
             let what = format!("policy `{label}` names the rule collection group `{name}`, which is not in the files");
@@ -238,13 +250,13 @@ impl<'r> Finder<'r> {
         let groups = classic_groups(collections, resource.at);
         let rules = PolicyRules { name: String::new(), groups, settings, at: resource.at };
         let (kind, ident) = (FoundKind::Classic, Ident::of(resource));
-        self.found.push(FoundPolicy { rules, label, kind, ident, base: None, set });
+        self.add(FoundPolicy { rules, label, kind, ident, base: None, set });
     }
 
     /// Firewalls whose policy is not at hand.
     pub(super) fn report_missing_policies(&mut self) {
         for Attachment { policy, name, set: _, at, firewall } in &self.attachments {
-            if !self.found.iter().any(|found| found.kind != FoundKind::Classic && found.ident.is(policy)) {
+            if !self.idents.fitting(policy).any(|at| self.is_owner(at)) {
                 let what =
                     format!("firewall `{firewall}` has its rules from the policy `{name}`, which is not in the files");
                 let mend = "give its file too, by one more --policy";

@@ -2,11 +2,11 @@
 
 use super::ip_groups::IpGroups;
 use super::notes::{Effect, Item, Items, Notes, Subject};
-use super::words::{self, near};
+use super::words;
 use crate::allowlist::Catalogue;
 use crate::azure::json::{Node, Value};
 use crate::azure::note::{Note, Severity};
-use crate::flow::{Host, HostName, PortRange, PortSet, Protocol};
+use crate::flow::{Host, HostName, PortRange, PortSet, Protocol, nearest};
 use crate::policy::{
     About, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion, IpProtocols,
     NamedKind, NamedRanges, NetworkRule, PatternError, Translated, UrlPattern, WebCategory,
@@ -139,7 +139,7 @@ impl RuleReader<'_> {
                 set.insert_named(tag);
             } else if let Err(error) = set.insert_text(item.text) {
                 let what = format!("`{key}` of {}: {error}", rule.what);
-                self.notes.push(Note::new(Severity::Error, item.at, what).check("address"));
+                self.notes.push(Note::new(Severity::Error, item.at, what));
             }
         }
         set
@@ -154,7 +154,7 @@ impl RuleReader<'_> {
             }
             return tag;
         }
-        let mend = match near(item.text, self.catalogue.service_tag_names()) {
+        let mend = match nearest(item.text, self.catalogue.service_tag_names()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if item.text.contains('.') => {
                 "a region's tag wants --service-tags, a host name belongs in destinationFqdns".to_owned()
@@ -197,7 +197,7 @@ impl RuleReader<'_> {
         if let Some(tag) = self.catalogue.fqdn_tag(item.text) {
             return tag;
         }
-        let near = near(item.text, self.catalogue.fqdn_tag_names()).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest(item.text, self.catalogue.fqdn_tag_names()).map(|near| format!("did you mean `{near}`?"));
         let is_azures = self.catalogue.is_azures_fqdn_tag(item.text);
         self.unknown_name(rule, item, if is_azures { Unlisted::Tag } else { Unlisted::NoTag }, near);
         FqdnTag { name: item.text.to_owned(), members: [].into() }
@@ -212,7 +212,8 @@ impl RuleReader<'_> {
         if let Some(category) = self.catalogue.web_category(item.text) {
             return category;
         }
-        let near = near(item.text, self.catalogue.web_category_names()).map(|near| format!("did you mean `{near}`?"));
+        let near =
+            nearest(item.text, self.catalogue.web_category_names()).map(|near| format!("did you mean `{near}`?"));
         let is_azures = self.catalogue.is_azures_web_category(item.text);
         self.unknown_name(rule, item, if is_azures { Unlisted::Category } else { Unlisted::NoCategory }, near);
         WebCategory { name: item.text.to_owned(), members: [].into() }
@@ -252,11 +253,10 @@ impl RuleReader<'_> {
 
     fn bad_pattern(&mut self, rule: &Subject<'_>, key: &str, item: Item<'_>, error: &PatternError) {
         let note = Note::new(Severity::Error, item.at, format!("`{key}` of {}: {error}", rule.what));
-        self.notes.push(note.check(match error {
-            PatternError::StarPosition { .. } => "unsupported-wildcard",
-            PatternError::UrlPart { .. } => "target-url",
-            _ => "host-name",
-        }));
+        self.notes.push(match error {
+            PatternError::StarPosition { .. } => note.check("unsupported-wildcard"),
+            _ => note,
+        });
     }
 
     fn exact_names(&mut self, rule: &Subject<'_>, key: &str) -> Vec<HostName> {
@@ -272,7 +272,7 @@ impl RuleReader<'_> {
             self.notes.push(if item.text.contains('*') {
                 note.mend("a wildcard belongs in targetFqdns of an application rule").check("wildcard-in-network-fqdn")
             } else {
-                note.check("host-name")
+                note
             });
         })
         .ok()
@@ -308,7 +308,7 @@ impl RuleReader<'_> {
             _ => {
                 let what =
                     format!("`protocols` of {} is a list of {{protocolType, port}}, not {}", rule.what, node.kind());
-                self.notes.push(Note::new(Severity::Error, node.at, what).check("wrong-type"));
+                self.notes.push(Note::new(Severity::Error, node.at, what));
                 None
             }
         }
@@ -345,7 +345,7 @@ impl RuleReader<'_> {
 
     fn bad_port(&mut self, rule: &Subject<'_>, key: &str, port: Item<'_>, why: &str) {
         let what = format!("`{key}` of {}: `{}`: {why}", rule.what, port.text);
-        self.notes.push(Note::new(Severity::Error, port.at, what).check("port-range"));
+        self.notes.push(Note::new(Severity::Error, port.at, what));
     }
 
     fn protocols_key(&self) -> &'static str {
@@ -382,7 +382,7 @@ impl RuleReader<'_> {
         let read = item.text.parse::<PortRange>();
         read.map_err(|error| {
             let what = format!("`destinationPorts` of {}: {error}", rule.what);
-            self.notes.push(Note::new(Severity::Error, item.at, what).check("port-range"));
+            self.notes.push(Note::new(Severity::Error, item.at, what));
         })
         .ok()
     }
@@ -413,7 +413,7 @@ impl RuleReader<'_> {
         let read = address.text.parse().map(Host::Addr);
         read.map_err(|_| {
             let what = format!("`translatedAddress` of {}: `{}` is no address", rule.what, address.text);
-            self.notes.push(Note::new(Severity::Error, address.at, what).check("address"));
+            self.notes.push(Note::new(Severity::Error, address.at, what));
         })
         .ok()
     }

@@ -95,7 +95,7 @@ fn threat_intel(subject: &Subject<'_>, notes: &mut Notes) -> ThreatIntelSettings
     let addresses = notes.items(&list, "ipAddresses").items;
     ThreatIntelSettings {
         mode,
-        allowed_fqdns: parsed(&names, "fqdns", "host-name", notes, FqdnPattern::parse_azure),
+        allowed_fqdns: parsed(&names, "fqdns", notes, FqdnPattern::parse_azure),
         allowed_addresses: address_set(&addresses, "ipAddresses", notes),
     }
 }
@@ -104,7 +104,7 @@ fn address_set(items: &[Item<'_>], key: &str, notes: &mut Notes) -> AddressSet {
     let mut set = AddressSet::default();
     for item in items {
         if let Err(error) = set.insert_text(item.text) {
-            notes.push(Note::new(Severity::Error, item.at, format!("`{key}`: {error}")).check("address"));
+            notes.push(Note::new(Severity::Error, item.at, format!("`{key}`: {error}")));
         }
     }
     set
@@ -121,7 +121,7 @@ fn dns_settings(dns: &Subject<'_>, notes: &mut Notes) -> DnsSettings {
 
 fn name_servers(items: &[Item<'_>], notes: &mut Notes) -> Vec<IpAddr> {
     let read = |text: &str| text.parse().map_err(|_| format!("`{text}` is no address of a name server"));
-    parsed(items, "servers", "address", notes, read)
+    parsed(items, "servers", notes, read)
 }
 
 fn snat_settings(snat: &Subject<'_>, notes: &mut Notes) -> SnatSettings {
@@ -143,7 +143,7 @@ fn private_ranges(items: &[Item<'_>], notes: &mut Notes) -> Vec<AddressRange> {
             false => vec![*item],
         })
         .collect();
-    parsed(&expanded, "privateRanges", "address", notes, str::parse::<AddressRange>)
+    parsed(&expanded, "privateRanges", notes, str::parse::<AddressRange>)
 }
 
 fn explicit_proxy(proxy: &Subject<'_>, notes: &mut Notes) -> ExplicitProxySettings {
@@ -164,7 +164,7 @@ fn proxy_port(proxy: &Subject<'_>, key: &str, notes: &mut Notes) -> Option<u16> 
         Ok(port) if port <= 64_000 => Some(port).filter(|port| *port != 0),
         _ => {
             let what = format!("`{key}` of {}: `{number}`: expected a port from 0 to 64000", proxy.what);
-            notes.push(Note::new(Severity::Error, at, what).check("port-range"));
+            notes.push(Note::new(Severity::Error, at, what));
             None
         }
     }
@@ -192,8 +192,7 @@ fn additional_properties(additional: &Subject<'_>, settings: &mut PolicySettings
             }
             "threatintel.whitelist.fqdns" => {
                 let items = comma_list(&subject, name, notes);
-                settings.threat_intel.allowed_fqdns =
-                    parsed(&items, name, "host-name", notes, FqdnPattern::parse_azure);
+                settings.threat_intel.allowed_fqdns = parsed(&items, name, notes, FqdnPattern::parse_azure);
             }
             _ => other.0.push((key.clone(), node.clone())),
         }
@@ -213,7 +212,6 @@ fn comma_list<'a>(subject: &Subject<'a>, key: &str, notes: &mut Notes) -> Vec<It
 fn parsed<T, E: std::fmt::Display>(
     items: &[Item<'_>],
     key: &str,
-    check: &'static str,
     notes: &mut Notes,
     read: impl Fn(&str) -> Result<T, E>,
 ) -> Vec<T> {
@@ -221,7 +219,7 @@ fn parsed<T, E: std::fmt::Display>(
     for item in items {
         match read(item.text) {
             Ok(value) => values.push(value),
-            Err(error) => notes.push(Note::new(Severity::Error, item.at, format!("`{key}`: {error}")).check(check)),
+            Err(error) => notes.push(Note::new(Severity::Error, item.at, format!("`{key}`: {error}"))),
         }
     }
     values

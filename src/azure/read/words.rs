@@ -3,7 +3,7 @@
 use crate::flow::Protocol;
 use crate::policy::{Action, IpProtocols, ThreatMode, Tier};
 
-/// Words with what they mean; those before an empty word are the ones that messages name.
+/// Words with what they mean; messages name them all.
 pub(super) type Words<T> = &'static [(&'static str, T)];
 
 /// What a collection does.
@@ -67,11 +67,4 @@ pub(super) fn pick<T: Copy>(words: Words<T>, text: &str) -> Result<T, String> {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         format!("`{text}` is not one of {}", known.join(", "))
     })
-}
-
-/// The name that was likely meant by a misspelt one.
-pub(super) fn near<'n>(text: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let text = text.to_ascii_lowercase();
-    let scored = known.into_iter().map(|name| (strsim::osa_distance(&text, &name.to_ascii_lowercase()), name));
-    scored.filter(|(distance, name)| *distance <= name.len() / 4).min_by_key(|(distance, _)| *distance).map(|(_, n)| n)
 }

@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::eval::Machine;
-use super::members::{find, nearest};
+use super::members::{MOST_COMPARED, find};
 use super::meter::Stop;
 use super::parse::{Absence, Step};
 use super::scope::{Env, Held};
 use super::value;
 use crate::azure::json::{Node, Unknown, Value};
+use crate::flow::nearest;
 
 pub(super) struct Key {
     pub(super) value: Value,
@@ -106,7 +107,7 @@ impl<'t> Machine<'t> {
 fn child<'n>(node: &'n Node, key: &Key) -> Result<&'n Node, String> {
     match (&node.value, &key.value) {
         (Value::Object(object), Value::Text(name)) => find(object, name).map(|(_, node)| node).ok_or_else(|| {
-            let names = object.iter().map(|(key, _)| &*key.name);
+            let names = object.iter().map(|(key, _)| &*key.name).take(MOST_COMPARED);
             match nearest(name, names) {
                 Some(near) => format!("an object has no member '{name}', but '{near}'"),
                 None => format!("an object has no member '{name}'"),

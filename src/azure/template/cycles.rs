@@ -19,7 +19,7 @@ struct Graph<'t> {
 impl<'t> Machine<'t> {
     /// To be called when all is evaluated: of a cycle that something asked for an error has been told.
     pub(super) fn report_unused_cycles(&mut self, scope: &Scope<'t>) {
-        let Some(variables) = scope.variables else { return };
+        let Some(variables) = scope.variables.written() else { return };
         let graph = self.graph(variables);
         for cycle in graph.cycles() {
             let label = |place: &usize| format!("variables.{}", graph.names[*place]);

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::eval::Machine;
-use super::members::{find, nearest};
+use super::members::{MOST_COMPARED, find};
 use super::meter::Stop;
-use super::scope::{Env, Given, Held, Parameter, Rank, Scope, Variable};
+use super::scope::{Env, Given, Held, Parameter, Rank, Scope, Variable, Variables};
 use super::value;
 use crate::azure::json::{Node, Object, Value};
 use crate::azure::note::{Note, Severity};
+use crate::flow::nearest;
 
 /// The parameters that a template declares, with what is given for each; later ones win.
 pub(super) fn declared<'t>(template: &'t Object, given: Vec<(Arc<str>, Given<'t>)>) -> HashMap<String, Parameter<'t>> {
@@ -114,8 +115,8 @@ impl<'t> Machine<'t> {
 
     pub(super) fn variable(&mut self, name: &str, env: &Env<'t>) -> Result<Held, Stop> {
         let scope = Rc::clone(&env.scope);
-        let Some(variable) = scope.variable(name) else {
-            return Err(unnamed("variable", name, scope.variable_names()));
+        let Some(variable) = scope.variables.find(name) else {
+            return Err(unnamed("variable", name, scope.variables.names()));
         };
         self.once(scope.number, &format!("variables.{name}"), |machine| {
             let env = env.unbound();
@@ -132,7 +133,7 @@ impl<'t> Machine<'t> {
             number: self.next_number(),
             rank,
             parameters: declared(template, given),
-            variables: template.get("variables").and_then(Node::object),
+            variables: Variables::of(template.get("variables").and_then(Node::object)),
             functions: template.get("functions"),
         }
     }
@@ -154,7 +155,7 @@ fn value_list(value: &Value) -> Option<&[Node]> {
 }
 
 fn unnamed<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str>) -> Stop {
-    Stop::Wrong(match nearest(name, names) {
+    Stop::Wrong(match nearest(name, names.take(MOST_COMPARED)) {
         Some(near) => format!("no {what} is named '{name}', but '{near}'"),
         None => format!("no {what} is named '{name}'"),
     })

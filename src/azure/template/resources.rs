@@ -119,6 +119,9 @@ impl<'t> Machine<'t> {
             Some(Count::Known(count)) => {
                 let name: Arc<str> = copy.get("name").and_then(Node::text).unwrap_or_default().into();
                 for index in 0..count {
+                    if self.instances > MOST_INSTANCES {
+                        break;
+                    }
                     let bound = Bound::Loop { name: Arc::clone(&name), index, of: Looped::Resource };
                     self.plan_instance(written, object, Some(index), &env.bind(bound), planned);
                 }
@@ -136,10 +139,8 @@ impl<'t> Machine<'t> {
         env: &Env<'t>,
         planned: &mut Vec<Rc<Instance<'t>>>,
     ) {
-        self.instances += 1;
-        if self.instances > MOST_INSTANCES {
-            let what = format!("the template makes more than {MOST_INSTANCES} resources; the others were left out");
-            return self.note(Note::new(Severity::Error, written.node.at, what));
+        if !self.has_room(written.node.at) {
+            return;
         }
         let Some(instance) = self.named_instance(written, object, env) else { return };
         let instance = Rc::new(instance);
@@ -148,6 +149,16 @@ impl<'t> Machine<'t> {
         if let Some(children) = object.get("resources") {
             self.plan_all(children, Some(&instance), env, planned);
         }
+    }
+
+    /// For one instance more. The first that is too many is said.
+    fn has_room(&mut self, at: Spot) -> bool {
+        self.instances += 1;
+        if self.instances == MOST_INSTANCES + 1 {
+            let what = format!("the template makes more than {MOST_INSTANCES} resources; the others were left out");
+            self.note(Note::new(Severity::Error, at, what));
+        }
+        self.instances <= MOST_INSTANCES
     }
 
     fn named_instance(&mut self, written: &Written<'_, 't>, object: &'t Object, env: &Env<'t>) -> Option<Instance<'t>> {

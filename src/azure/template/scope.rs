@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::members::find;
 use crate::azure::json::{Node, Object, Value};
 
 /// A value in the course of evaluation. It is shared, so that an element of a long list costs that element only.
@@ -83,7 +82,7 @@ pub(super) struct Scope<'t> {
     pub(super) rank: Rank,
     /// By their names in lower case.
     pub(super) parameters: HashMap<String, Parameter<'t>>,
-    pub(super) variables: Option<&'t Object>,
+    pub(super) variables: Variables<'t>,
     pub(super) functions: Option<&'t Node>,
 }
 
@@ -107,24 +106,47 @@ pub(super) enum Given<'t> {
     Expression(&'t Node, Box<Env<'t>>),
 }
 
-impl<'t> Scope<'t> {
-    /// The value of a variable as it is written, and of its loop if it is made by one.
-    pub(super) fn variable(&self, name: &str) -> Option<Variable<'t>> {
-        let variables = self.variables?;
-        if let Some((_, node)) = find(variables, name).filter(|(key, _)| !key.name.eq_ignore_ascii_case("copy")) {
-            return Some(Variable::Written(node));
+/// The variables of a template. A large one has as many references to them as it has variables.
+#[derive(Default)]
+pub(super) struct Variables<'t> {
+    written: Option<&'t Object>,
+    /// By their names in lower case.
+    named: HashMap<String, Variable<'t>>,
+}
+
+impl<'t> Variables<'t> {
+    /// Of several that are written the last, else of several that loops make the first.
+    pub(super) fn of(written: Option<&'t Object>) -> Variables<'t> {
+        let mut named = HashMap::new();
+        let loops = written.and_then(|written| written.get("copy")?.list()).unwrap_or_default();
+        for each in loops.iter().rev() {
+            if let Some(name) = each.get("name").and_then(Node::text) {
+                named.insert(name.to_ascii_lowercase(), Variable::Looped(each));
+            }
         }
-        let loops = variables.get("copy")?.list()?;
-        let is_named =
-            |item: &&Node| item.get("name").and_then(Node::text).is_some_and(|n| n.eq_ignore_ascii_case(name));
-        loops.iter().find(is_named).map(Variable::Looped)
+        for (key, node) in written.into_iter().flat_map(Object::iter) {
+            if !key.name.eq_ignore_ascii_case("copy") {
+                named.insert(key.name.to_ascii_lowercase(), Variable::Written(node));
+            }
+        }
+        Variables { written, named }
     }
 
-    pub(super) fn variable_names(&self) -> impl Iterator<Item = &'t str> {
-        self.variables.into_iter().flat_map(|variables| variables.iter().map(|(key, _)| &*key.name))
+    /// The value of a variable as it is written, and of its loop if it is made by one.
+    pub(super) fn find(&self, name: &str) -> Option<Variable<'t>> {
+        self.named.get(&name.to_ascii_lowercase()).copied()
+    }
+
+    pub(super) fn written(&self) -> Option<&'t Object> {
+        self.written
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'t str> {
+        self.written.into_iter().flat_map(|written| written.iter().map(|(key, _)| &*key.name))
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Variable<'t> {
     Written(&'t Node),
     Looped(&'t Node),
@@ -156,4 +178,25 @@ pub(super) struct Stage {
     /// Where its resources go.
     pub(super) place: Rc<Place>,
     pub(super) outer: Option<Rc<Stage>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::azure::json;
+
+    /// One entry for each name: looking one up does not go through the others.
+    #[test]
+    fn variables_are_found_by_name() {
+        let text = r#"{"A": 1, "a": 2, "copy": [{"name": "B", "count": 1}, {"name": "b", "count": 2}, {"name": "a"}]}"#;
+        let documents = json::parse(text, 0).unwrap();
+        let variables = Variables::of(documents[0].object());
+        assert_eq!(variables.named.len(), 2);
+        let Some(Variable::Written(node)) = variables.find("A") else { panic!() };
+        assert_eq!(node.value, Value::Number("2".into()));
+        let Some(Variable::Looped(node)) = variables.find("b") else { panic!() };
+        assert_eq!(node.get("count").map(|node| &node.value), Some(&Value::Number("1".into())));
+        assert!(variables.find("copy").is_none() && variables.find("c").is_none());
+        assert_eq!(variables.names().collect::<Vec<_>>(), ["A", "a", "copy"]);
+    }
 }

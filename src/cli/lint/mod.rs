@@ -16,6 +16,7 @@ use super::args::{PolicyArgs, given};
 use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::config::{self, Overrides, SourceOrigin, Survey};
+use crate::flow::nearest;
 use crate::lint::{self, Check, Severity};
 
 use report::Report;
@@ -161,13 +162,10 @@ fn is_toml(file: &str) -> bool {
 }
 
 fn known(id: &str) -> Result<&'static Check, UsageError> {
-    let near = || {
-        let by_distance = lint::checks().map(|check| (strsim::damerau_levenshtein(id, check.id), check.id));
-        let (distance, near) = by_distance.min()?;
-        (distance <= 4).then(|| format!("; did you mean `{near}`?"))
-    };
     let unknown = || {
-        let hint = near().unwrap_or_else(|| "; `egret lint --list` names them".to_owned());
+        let near = nearest(id, lint::checks().map(|check| check.id));
+        let hint = near.map(|near| format!("; did you mean `{near}`?"));
+        let hint = hint.unwrap_or_else(|| "; `egret lint --list` names them".to_owned());
         UsageError(format!("`{id}` is no check{hint}"))
     };
     lint::check(id).ok_or_else(unknown)

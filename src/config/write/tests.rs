@@ -232,3 +232,15 @@ mod azure {
         }
     }
 }
+
+/// Each name that comes again tries one number, or the one after those that were written out.
+#[test]
+fn thousands_of_one_name() {
+    let mut names = Siblings::default();
+    assert_eq!([names.unique("r-2"), names.unique("r"), names.unique("r")], ["r-2", "r", "r-3"]);
+    for number in 4..5000 {
+        assert_eq!(names.unique("r"), format!("r-{number}"));
+    }
+    assert!(names.tried < 5000);
+    assert_eq!(names.unique(" "), "unnamed");
+}

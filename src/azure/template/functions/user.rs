@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::super::eval::Machine;
 use super::super::meter::Stop;
 use super::super::parse::Call;
-use super::super::scope::{Env, Given, Held, Parameter, Rank, Scope};
+use super::super::scope::{Env, Given, Held, Parameter, Rank, Scope, Variables};
 use crate::azure::json::Node;
 
 impl<'t> Machine<'t> {
@@ -25,7 +25,7 @@ impl<'t> Machine<'t> {
             number: self.next_number(),
             rank: Rank::Nested,
             parameters: names.zip(arguments).map(|(name, held)| given(name, held)).collect(),
-            variables: None,
+            variables: Variables::default(),
             functions: env.scope.functions,
         };
         Ok(self.held(output, &Env { scope: Rc::new(scope), ..env.unbound() }))

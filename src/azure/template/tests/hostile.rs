@@ -87,6 +87,19 @@ fn loops_in_loops() {
     assert_eq!(found.resources.len(), 100_000);
 }
 
+/// Loops after the limit do not go round.
+#[test]
+fn loops_beyond_the_most_resources() {
+    let each = r#"{"type": "A/b", "name": "n", "copy": {"name": "a", "count": 100000}}"#;
+    let template = node(&format!(r#"{{"resources": [{}]}}"#, [each; 5].join(",")));
+    let inputs = inputs(&[]);
+    let mut machine = Machine::new(&inputs);
+    let object = template.object().unwrap();
+    let env = main_env(&mut machine, object);
+    assert_eq!(machine.plan_deep(object, &env).len(), 100_000);
+    assert_eq!((machine.instances, machine.notes.len()), (100_001, 1));
+}
+
 #[test]
 fn texts_that_double() {
     let doubled = |at: usize| format!("\"v{at}\": \"[concat(variables('v{0}'), variables('v{0}'))]\"", at + 1);
