@@ -16,7 +16,7 @@ use crate::policy::{AddressRange, AnyRule, DnatDeny, OrderedRule, Policy, RuleId
 
 use super::atoms::{Atoms, Class, numbered};
 use super::holds::{are_apart, holds};
-use super::points::{after, address_intervals, inside, paths, port_intervals, well_known};
+use super::points::{address_intervals, after, inside, paths, port_intervals, well_known};
 use super::probes::{is_empty, probes};
 use super::size::size;
 use super::units::{Owner, Unit, UnitId, units_of};
@@ -114,9 +114,10 @@ impl Whole<'_, '_> {
         let left: Vec<RuleId> =
             (0..).map(RuleId).zip(&outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(rule, _)| rule).collect();
         let (searched, globs_are_sampled) = self.search(&left, &mut work);
-        let outcomes = (0..).map(RuleId).zip(outcomes).map(|(rule, outcome)| {
-            outcome.or_else(|| searched.get(&rule).cloned()).unwrap_or(Outcome::Undecided)
-        });
+        let outcomes = (0..)
+            .map(RuleId)
+            .zip(outcomes)
+            .map(|(rule, outcome)| outcome.or_else(|| searched.get(&rule).cloned()).unwrap_or(Outcome::Undecided));
         (outcomes.collect(), globs_are_sampled)
     }
 
@@ -170,15 +171,16 @@ impl Whole<'_, '_> {
             return (HashMap::new(), false);
         }
         work.spend(self.units.len() as u64 * QUESTION);
+        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
         let places = size(&self.units);
         if places <= PLACES.min(work.left / PLACE) {
             work.spend(places * PLACE);
-            return self.search_all(left, work);
+            return self.search_all(left, &inner, work);
         }
         let mut found = HashMap::new();
         let mut globs_are_sampled = false;
         for rule in left.iter().filter(|_| self.switches.dnat_deny == DnatDeny::Ignored) {
-            if let Some((outcome, sampled)) = self.search_one(*rule, work) {
+            if let Some((outcome, sampled)) = self.search_one(*rule, &inner, work) {
                 found.insert(*rule, outcome);
                 globs_are_sampled |= sampled;
             }
@@ -187,10 +189,9 @@ impl Whole<'_, '_> {
     }
 
     /// Each rule has its share; what the others leave is for those that want more.
-    fn search_all(&self, left: &[RuleId], work: &mut Work) -> (HashMap<RuleId, Outcome>, bool) {
+    fn search_all(&self, left: &[RuleId], inner: &[IpAddr], work: &mut Work) -> (HashMap<RuleId, Outcome>, bool) {
         let atoms = Atoms::build(&self.units, UnitId::MAX);
-        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
-        let search = self.searching(&self.units, &atoms, &inner);
+        let search = self.searching(&self.units, &atoms, inner);
         let mut found = HashMap::new();
         let mut wanting: Vec<RuleId> = left.to_vec();
         for part in [2, 1] {
@@ -208,7 +209,7 @@ impl Whole<'_, '_> {
         (found, atoms.globs_are_sampled)
     }
 
-    fn search_one(&self, rule: RuleId, work: &mut Work) -> Option<(Outcome, bool)> {
+    fn search_one(&self, rule: RuleId, inner: &[IpAddr], work: &mut Work) -> Option<(Outcome, bool)> {
         let mine = &self.of_rule[rule.0 as usize];
         let last = mine.last().map_or(0, |last| *last as usize + 1);
         work.spend(last as u64 * mine.len() as u64 * MEETING);
@@ -225,12 +226,11 @@ impl Whole<'_, '_> {
             return None;
         }
         let atoms = Atoms::build(&units, UnitId::MAX);
-        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
         let ids: Vec<UnitId> =
             numbered(&units).filter(|(_, unit)| unit.owner == Owner::Rule(rule)).map(|(id, _)| id).collect();
         let mut share = Work { left: work.left / 4 };
         let given = share.left;
-        let outcome = self.searching(&units, &atoms, &inner).of_rule(rule, &ids, &mut share);
+        let outcome = self.searching(&units, &atoms, inner).of_rule(rule, &ids, &mut share);
         work.spend(given - share.left);
         Some((outcome, atoms.globs_are_sampled))
     }
