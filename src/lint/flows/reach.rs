@@ -50,12 +50,19 @@ pub enum Cover {
     Rule(RuleId),
 }
 
-/// Steps of all searches together, each of a nanosecond or so.
-const WORK: u64 = 800_000_000;
+/// How much is done for a whole policy.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Steps of all searches together, each of a nanosecond or so.
+    pub(super) work: u64,
+    /// Places in the lists of all destinations, at most; a place is a few steps.
+    pub(super) places: u64,
+}
+
+pub(super) const LIMITS: Limits = Limits { work: 800_000_000, places: 40_000_000 };
+
 /// Steps that a question counts for.
 const QUESTION: u64 = 500;
-/// Places in the lists of all destinations, at most; a place is a few steps.
-const PLACES: u64 = 40_000_000;
 const PLACE: u64 = 8;
 /// Points of one rule's own that are asked about.
 const PROBES: usize = 48;
@@ -64,9 +71,13 @@ const COMPARED: usize = 4;
 
 /// Every rule of a policy.
 pub fn reach<'a>(set: &'a RuleSet, policy: &Policy, switches: Switches) -> Reach<'a> {
+    reach_within(set, policy, switches, LIMITS)
+}
+
+pub(super) fn reach_within<'a>(set: &'a RuleSet, policy: &Policy, switches: Switches, limits: Limits) -> Reach<'a> {
     let units: Vec<Unit<'_>> = units_of(set).into_iter().map(|(unit, _)| unit).collect();
     let rules = in_order(set);
-    let whole = Whole { policy, of_rule: by_rule(&units, rules.len()), units, rules: &rules, switches };
+    let whole = Whole { policy, of_rule: by_rule(&units, rules.len()), units, rules: &rules, switches, limits };
     let (outcomes, globs_are_sampled) = whole.all();
     Reach { outcomes, globs_are_sampled, rules }
 }
@@ -88,6 +99,7 @@ struct Whole<'s, 'a> {
     of_rule: Vec<Vec<UnitId>>,
     rules: &'s [OrderedRule<'a>],
     switches: Switches,
+    limits: Limits,
 }
 
 /// What is left to spend.
@@ -108,7 +120,7 @@ impl Work {
 
 impl Whole<'_, '_> {
     fn all(&self) -> (Vec<Outcome>, bool) {
-        let mut work = Work { left: WORK };
+        let mut work = Work { left: self.limits.work };
         let outcomes: Vec<Option<Outcome>> =
             (0..).map(RuleId).take(self.rules.len()).map(|rule| self.at_a_glance(rule, &mut work)).collect();
         let left: Vec<RuleId> =
@@ -173,7 +185,7 @@ impl Whole<'_, '_> {
         work.spend(self.units.len() as u64 * QUESTION);
         let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
         let places = size(&self.units);
-        if places <= PLACES.min(work.left / PLACE) {
+        if places <= self.limits.places.min(work.left / PLACE) {
             work.spend(places * PLACE);
             return self.search_all(left, &inner, work);
         }
@@ -222,7 +234,7 @@ impl Whole<'_, '_> {
         let units: Vec<Unit<'_>> = self.units[..last].iter().filter(meets).cloned().collect();
         let places = size(&units);
         work.spend(units.len() as u64 * QUESTION + places.saturating_mul(PLACE));
-        if work.is_over() || places > PLACES {
+        if work.is_over() || places > LIMITS.places {
             return None;
         }
         let atoms = Atoms::build(&units, UnitId::MAX);
@@ -241,7 +253,7 @@ impl Whole<'_, '_> {
 }
 
 /// Steps in which two units are told apart.
-const MEETING: u64 = 32;
+const MEETING: u64 = 150;
 
 struct Search<'s> {
     policy: &'s Policy,
