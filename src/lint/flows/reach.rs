@@ -61,11 +61,13 @@ pub(super) struct Limits {
 
 pub(super) const LIMITS: Limits = Limits { work: 800_000_000, places: 40_000_000 };
 
-/// Steps that a question counts for.
-const QUESTION: u64 = 500;
+/// Steps that a question counts for, where thousands of rules are for the same networks.
+const QUESTION: u64 = 2000;
 const PLACE: u64 = 8;
-/// Points of one rule's own that are asked about.
+/// Points of their own that are asked about, for all rules and for one at most; each has some.
+const ALL_PROBES: usize = 200_000;
 const PROBES: usize = 48;
+const FEWEST_PROBES: usize = 8;
 /// Rules that are compared with one that they take a point of.
 const COMPARED: usize = 4;
 
@@ -142,8 +144,9 @@ impl Whole<'_, '_> {
         if self.units_of(rule).all(is_empty) {
             return Some(Outcome::Never);
         }
+        let probes_each = (ALL_PROBES / self.rules.len().max(1)).clamp(FEWEST_PROBES, PROBES);
         let mut compared: Vec<RuleId> = Vec::new();
-        for witness in self.units_of(rule).flat_map(probes).take(PROBES) {
+        for witness in self.units_of(rule).flat_map(probes).take(probes_each) {
             work.spend(QUESTION);
             match witness.ask(|query| self.policy.decide(query).rule) {
                 Some(decided) if decided == rule => return Some(Outcome::Reached(witness)),
@@ -182,7 +185,7 @@ impl Whole<'_, '_> {
         if left.is_empty() {
             return (HashMap::new(), false);
         }
-        work.spend(self.units.len() as u64 * QUESTION);
+        work.spend(self.units.len() as u64 * BUILDING);
         let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
         let places = size(&self.units);
         if places <= self.limits.places.min(work.left / PLACE) {
@@ -233,7 +236,7 @@ impl Whole<'_, '_> {
         };
         let units: Vec<Unit<'_>> = self.units[..last].iter().filter(meets).cloned().collect();
         let places = size(&units);
-        work.spend(units.len() as u64 * QUESTION + places.saturating_mul(PLACE));
+        work.spend(units.len() as u64 * BUILDING + places.saturating_mul(PLACE));
         if work.is_over() || places > LIMITS.places {
             return None;
         }
@@ -252,6 +255,8 @@ impl Whole<'_, '_> {
     }
 }
 
+/// Steps that a unit counts for where destinations are laid over each other.
+const BUILDING: u64 = 500;
 /// Steps in which two units are told apart.
 const MEETING: u64 = 150;
 
