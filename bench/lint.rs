@@ -1,7 +1,8 @@
 //! What the analysis of a whole policy costs: `cargo bench --bench lint`.
 //!
 //! 20 000 rules of several kinds: each for names of its own; each for networks of its own; all for anybody and any
-//! destination, told apart by port and client; copies that nothing reaches; and a little of everything. Then two
+//! destination, told apart by port and client; copies that nothing reaches; and a little of everything; then what no
+//! one writes: ports that overlap, any name for each client, one host's paths, networks and ports within each other. Then two
 //! policies of 20 000 rules that differ in one of them, or in the last, which is for everything.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up may as well panic")]
 
@@ -12,7 +13,7 @@ use egret::flow::{PortSet, Protocol};
 use egret::lint::{Side, compare, whole_order};
 use egret::policy::{
     Action, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, Policy, PolicyRules,
-    Priority, RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot, Switches,
+    Priority, RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot, Switches, UrlPattern,
 };
 
 fn main() {
@@ -22,6 +23,15 @@ fn main() {
 const RULES: usize = 20_000;
 
 const KINDS: [&str; 7] = ["names", "networks", "ports-and-clients", "copies", "dead", "globs", "mixed"];
+
+/// Whose rules meet each other everywhere.
+const TANGLED: [&str; 4] = ["ranges-and-clients", "any-name", "paths", "overlapping"];
+
+#[divan::bench(args = TANGLED, sample_count = 3, sample_size = 1)]
+fn tangled(bencher: Bencher<'_, '_>, kind: &str) {
+    let set = policy(kind);
+    bencher.bench_local(|| whole_order(&set, Switches::default()).undecided);
+}
 
 #[divan::bench(args = KINDS, sample_count = 5, sample_size = 1)]
 fn reachability(bencher: Bencher<'_, '_>, kind: &str) {
@@ -62,6 +72,10 @@ fn policy(kind: &str) -> RuleSet {
             vec![collection(500, Rules::Network(Action::Allow, vec![wide])), collection(1000, application(names))]
         }
         "globs" => vec![collection(1000, application(globs))],
+        "ranges-and-clients" => vec![collection(1000, network(ranges_and_clients))],
+        "any-name" => vec![collection(1000, application(any_name))],
+        "paths" => vec![collection(1000, application(one_path))],
+        "overlapping" => vec![collection(1000, network(overlapping))],
         _ => vec![
             collection(500, Rules::Network(Action::Deny, (0..RULES / 4).map(networks).collect())),
             collection(600, Rules::Network(Action::Allow, (0..RULES / 4).map(|at| networks(at / 2)).collect())),
@@ -153,6 +167,59 @@ fn ports_and_clients(at: usize) -> NetworkRule {
         sources: addresses(format!("10.{}.{}.0/24", at / 256 % 256, at % 256)),
         ports: ports(&(1 + at % 60_000).to_string()),
         ..anything()
+    }
+}
+
+fn client(at: usize) -> AddressSet {
+    addresses(format!("10.{}.{}.0/24", at / 256 % 256, at % 256))
+}
+
+fn ranges_and_clients(at: usize) -> NetworkRule {
+    let own = if at.is_multiple_of(2) { "443".to_owned() } else { format!("{}-{}", at + 1, at + 30_000) };
+    NetworkRule { name: format!("range-{at}"), sources: client(at), ports: ports(&own), ..anything() }
+}
+
+fn any_name(at: usize) -> ApplicationRule {
+    let fqdns = vec![pattern(format!("*.zone-{}.example", at % 50)), FqdnPattern::Any];
+    ApplicationRule { sources: client(at), ..application(at, fqdns) }
+}
+
+fn one_path(at: usize) -> ApplicationRule {
+    let urls = vec![UrlPattern::parse(&format!("www.example/path-{at}/*")).unwrap()];
+    let protocols = vec![AppProtocol { protocol: Protocol::Http, port: 80 }];
+    ApplicationRule { sources: AddressSet::any(), urls, protocols, ..application(at, Vec::new()) }
+}
+
+/// Each with several destinations, ports and clients, wide and narrow, wherever chance puts them.
+fn overlapping(at: usize) -> NetworkRule {
+    let mut state = at as u64 + 1;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut network = |lengths: &[u64]| {
+        let length = lengths[next(lengths.len() as u64) as usize];
+        let bits = ((10 << 24) | (next(1 << 16) << 8)) & !((1 << (32 - length)) - 1);
+        format!("{}/{length}", std::net::Ipv4Addr::from(bits as u32))
+    };
+    let set = |networks: [String; 3]| {
+        let mut set = AddressSet::default();
+        networks.iter().for_each(|text| set.insert_text(text).unwrap());
+        set
+    };
+    let destinations = set(std::array::from_fn(|_| network(&[8, 16, 20, 24])));
+    let sources = set(std::array::from_fn(|_| network(&[16, 24])));
+    let ranges = std::array::from_fn::<_, 3, _>(|_| {
+        let first = 1 + next(60_000);
+        format!("{first}-{}", first + next(3_000)).parse().unwrap()
+    });
+    NetworkRule {
+        name: format!("overlapping-{at}"),
+        sources,
+        destinations,
+        ports: ranges.into_iter().collect(),
+        protocols: IpProtocols::TCP,
+        ..NetworkRule::default()
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Comparison {
     pub moved: Vec<Difference>,
     /// Globs meet in more ways than were looked at: there may be more.
     pub globs_are_sampled: bool,
-    /// There were more names that lead to changed addresses than are asked about: there may be more of those.
+    /// There were more flows to ask about than are asked about: there may be more differences.
     pub is_cut_short: bool,
 }
 
@@ -56,8 +56,9 @@ pub struct Ruling {
     pub rule: Option<Arc<RuleName>>,
 }
 
-/// Questions that are asked, and pairs of a name and an address that are looked at, at most. Thousands of rules for
-/// names, each for other clients or ports, and thousands for addresses come to more.
+/// Questions that are asked, and pairs of a name and an address that are looked at, at most; what has to be done for
+/// them counts too, and what is kept of them. Thousands of rules for names, each for other clients or ports, and
+/// thousands for addresses come to more.
 const MAX_ASKED: usize = 1 << 22;
 
 /// Compares two policies.
@@ -170,6 +171,10 @@ impl<'a> Compare<'a> {
         &self.units[id as usize]
     }
 
+    fn is_over(&self) -> bool {
+        self.asked > MAX_ASKED
+    }
+
     fn all(&mut self, atoms: &Atoms) {
         for (class, at) in atoms.classes.iter().zip(0..) {
             self.class(atoms, class, at);
@@ -178,6 +183,9 @@ impl<'a> Compare<'a> {
     }
 
     fn class(&mut self, atoms: &Atoms, class: &Class, number: usize) {
+        if self.is_over() {
+            return;
+        }
         let here = atoms.units(class);
         let host = class.host();
         let corner = Corner {
@@ -225,6 +233,11 @@ impl<'a> Compare<'a> {
     }
 
     fn ports(&mut self, there: &[(UnitId, Vec<PortRange>)], corner: Corner) {
+        let ranges: usize = there.iter().map(|(_, ports)| ports.len()).sum();
+        self.asked += ranges.saturating_mul(ranges) / 4096;
+        if self.is_over() {
+            return;
+        }
         let protocol = asked_as(corner.protocols);
         let portless = matches!(protocol, Protocol::Icmp | Protocol::Other);
         let within = if portless { PortRange::single(0) } else { PortRange::ANY };
@@ -243,6 +256,10 @@ impl<'a> Compare<'a> {
         let takes_back = [self.old, self.new].iter().any(|side| side.switches.dnat_deny == DnatDeny::Overrides);
         let cutting: Vec<UnitId> = if takes_back { (0..).take(self.units.len()).collect() } else { here.to_vec() };
         let ranges: Vec<AddressRange> = cutting.iter().flat_map(|id| self.unit(*id).sources()).collect();
+        self.asked += ranges.len().saturating_mul(here.len()) / 1024;
+        if self.is_over() {
+            return;
+        }
         let mut alike: BTreeMap<(Vec<UnitId>, Option<IpAddr>), Vec<AddressRange>> = BTreeMap::new();
         for range in address_intervals(&joined(ranges.clone()), ranges) {
             let units: Vec<UnitId> =
@@ -264,6 +281,13 @@ impl<'a> Compare<'a> {
     fn paths(&mut self, here: &[UnitId], corner: Corner) {
         let protocol = asked_as(corner.protocols);
         if self.is_settled(here, &corner) && !here.is_empty() {
+            return;
+        }
+        if protocol == Protocol::Http {
+            let patterns = here.iter().filter(|id| self.unit(**id).path().is_some()).count();
+            self.asked += patterns.saturating_mul(patterns) / 128;
+        }
+        if self.is_over() {
             return;
         }
         let cells: Vec<Option<PathCell>> = if protocol == Protocol::Http {
@@ -295,6 +319,9 @@ impl<'a> Compare<'a> {
     }
 
     fn ask(&mut self, corner: &Corner, path: Option<PathCell>) -> Option<(Block<Key>, Ruled)> {
+        if self.is_over() {
+            return None;
+        }
         let way = corner.addr.map_or(Way::Checked, Way::Override);
         let port = well_known(corner.ports.0, corner.ports.1);
         let (paths, path) = path.map_or((Vec::new(), None), |cell| (vec![PathPart::Is(cell.shown)], Some(cell.path)));
@@ -313,6 +340,7 @@ impl<'a> Compare<'a> {
         {
             return None;
         }
+        self.asked += corner.clients.len() / 2;
         let side = |decision: Decision| (decision.verdict == Verdict::Allow, decision.rule);
         let block = Block {
             key: Key { old: side(old), new: side(new) },
@@ -367,7 +395,7 @@ impl<'a> Compare<'a> {
             }
             for members in &groups {
                 let names = &atoms.classes[members[0]];
-                if self.asked > MAX_ASKED {
+                if self.is_over() {
                     return;
                 }
                 self.asked += 1;
@@ -411,7 +439,8 @@ impl<'a> Compare<'a> {
     }
 
     fn into_comparison(self, atoms: &Atoms) -> Comparison {
-        let Compare { old, new, changed, moved, asked, .. } = self;
+        let is_cut_short = self.is_over();
+        let Compare { old, new, changed, moved, .. } = self;
         let tree = NameTree::of(&atoms.classes);
         let differences = |blocks| {
             let blocks: Vec<Block<Key>> = join(blocks);
@@ -421,7 +450,7 @@ impl<'a> Compare<'a> {
             changed: differences(changed),
             moved: differences(moved),
             globs_are_sampled: atoms.globs_are_sampled,
-            is_cut_short: asked > MAX_ASKED,
+            is_cut_short,
         }
     }
 }

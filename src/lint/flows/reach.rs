@@ -50,23 +50,36 @@ pub enum Cover {
     Rule(RuleId),
 }
 
-/// Steps of all searches together, each of a nanosecond or so.
-const WORK: u64 = 800_000_000;
-/// Steps that a question counts for.
-const QUESTION: u64 = 500;
-/// Places in the lists of all destinations, at most; a place is a few steps.
-const PLACES: u64 = 40_000_000;
+/// How much is done for a whole policy.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Steps of all searches together, each of a nanosecond or so.
+    pub(super) work: u64,
+    /// Places in the lists of all destinations, at most; a place is a few steps.
+    pub(super) places: u64,
+}
+
+pub(super) const LIMITS: Limits = Limits { work: 800_000_000, places: 40_000_000 };
+
+/// Steps that a question counts for, where thousands of rules are for the same networks.
+const QUESTION: u64 = 2000;
 const PLACE: u64 = 8;
-/// Points of one rule's own that are asked about.
+/// Points of their own that are asked about, for all rules and for one at most; each has some.
+const ALL_PROBES: usize = 200_000;
 const PROBES: usize = 48;
+const FEWEST_PROBES: usize = 8;
 /// Rules that are compared with one that they take a point of.
 const COMPARED: usize = 4;
 
 /// Every rule of a policy.
 pub fn reach<'a>(set: &'a RuleSet, policy: &Policy, switches: Switches) -> Reach<'a> {
+    reach_within(set, policy, switches, LIMITS)
+}
+
+pub(super) fn reach_within<'a>(set: &'a RuleSet, policy: &Policy, switches: Switches, limits: Limits) -> Reach<'a> {
     let units: Vec<Unit<'_>> = units_of(set).into_iter().map(|(unit, _)| unit).collect();
     let rules = in_order(set);
-    let whole = Whole { policy, of_rule: by_rule(&units, rules.len()), units, rules: &rules, switches };
+    let whole = Whole { policy, of_rule: by_rule(&units, rules.len()), units, rules: &rules, switches, limits };
     let (outcomes, globs_are_sampled) = whole.all();
     Reach { outcomes, globs_are_sampled, rules }
 }
@@ -88,6 +101,7 @@ struct Whole<'s, 'a> {
     of_rule: Vec<Vec<UnitId>>,
     rules: &'s [OrderedRule<'a>],
     switches: Switches,
+    limits: Limits,
 }
 
 /// What is left to spend.
@@ -108,7 +122,7 @@ impl Work {
 
 impl Whole<'_, '_> {
     fn all(&self) -> (Vec<Outcome>, bool) {
-        let mut work = Work { left: WORK };
+        let mut work = Work { left: self.limits.work };
         let outcomes: Vec<Option<Outcome>> =
             (0..).map(RuleId).take(self.rules.len()).map(|rule| self.at_a_glance(rule, &mut work)).collect();
         let left: Vec<RuleId> =
@@ -130,8 +144,9 @@ impl Whole<'_, '_> {
         if self.units_of(rule).all(is_empty) {
             return Some(Outcome::Never);
         }
+        let probes_each = (ALL_PROBES / self.rules.len().max(1)).clamp(FEWEST_PROBES, PROBES);
         let mut compared: Vec<RuleId> = Vec::new();
-        for witness in self.units_of(rule).flat_map(probes).take(PROBES) {
+        for witness in self.units_of(rule).flat_map(probes).take(probes_each) {
             work.spend(QUESTION);
             match witness.ask(|query| self.policy.decide(query).rule) {
                 Some(decided) if decided == rule => return Some(Outcome::Reached(witness)),
@@ -170,16 +185,17 @@ impl Whole<'_, '_> {
         if left.is_empty() {
             return (HashMap::new(), false);
         }
-        work.spend(self.units.len() as u64 * QUESTION);
+        work.spend(self.units.len() as u64 * BUILDING);
+        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
         let places = size(&self.units);
-        if places <= PLACES.min(work.left / PLACE) {
+        if places <= self.limits.places.min(work.left / PLACE) {
             work.spend(places * PLACE);
-            return self.search_all(left, work);
+            return self.search_all(left, &inner, work);
         }
         let mut found = HashMap::new();
         let mut globs_are_sampled = false;
         for rule in left.iter().filter(|_| self.switches.dnat_deny == DnatDeny::Ignored) {
-            if let Some((outcome, sampled)) = self.search_one(*rule, work) {
+            if let Some((outcome, sampled)) = self.search_one(*rule, &inner, work) {
                 found.insert(*rule, outcome);
                 globs_are_sampled |= sampled;
             }
@@ -188,10 +204,9 @@ impl Whole<'_, '_> {
     }
 
     /// Each rule has its share; what the others leave is for those that want more.
-    fn search_all(&self, left: &[RuleId], work: &mut Work) -> (HashMap<RuleId, Outcome>, bool) {
+    fn search_all(&self, left: &[RuleId], inner: &[IpAddr], work: &mut Work) -> (HashMap<RuleId, Outcome>, bool) {
         let atoms = Atoms::build(&self.units, UnitId::MAX);
-        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
-        let search = self.searching(&self.units, &atoms, &inner);
+        let search = self.searching(&self.units, &atoms, inner);
         let mut found = HashMap::new();
         let mut wanting: Vec<RuleId> = left.to_vec();
         for part in [2, 1] {
@@ -209,7 +224,7 @@ impl Whole<'_, '_> {
         (found, atoms.globs_are_sampled)
     }
 
-    fn search_one(&self, rule: RuleId, work: &mut Work) -> Option<(Outcome, bool)> {
+    fn search_one(&self, rule: RuleId, inner: &[IpAddr], work: &mut Work) -> Option<(Outcome, bool)> {
         let mine = &self.of_rule[rule.0 as usize];
         let last = mine.last().map_or(0, |last| *last as usize + 1);
         work.spend(last as u64 * mine.len() as u64 * MEETING);
@@ -221,17 +236,16 @@ impl Whole<'_, '_> {
         };
         let units: Vec<Unit<'_>> = self.units[..last].iter().filter(meets).cloned().collect();
         let places = size(&units);
-        work.spend(units.len() as u64 * QUESTION + places.saturating_mul(PLACE));
-        if work.is_over() || places > PLACES {
+        work.spend(units.len() as u64 * BUILDING + places.saturating_mul(PLACE));
+        if work.is_over() || places > LIMITS.places {
             return None;
         }
         let atoms = Atoms::build(&units, UnitId::MAX);
-        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
         let ids: Vec<UnitId> =
             numbered(&units).filter(|(_, unit)| unit.owner == Owner::Rule(rule)).map(|(id, _)| id).collect();
         let mut share = Work { left: work.left / 4 };
         let given = share.left;
-        let outcome = self.searching(&units, &atoms, &inner).of_rule(rule, &ids, &mut share);
+        let outcome = self.searching(&units, &atoms, inner).of_rule(rule, &ids, &mut share);
         work.spend(given - share.left);
         Some((outcome, atoms.globs_are_sampled))
     }
@@ -241,8 +255,10 @@ impl Whole<'_, '_> {
     }
 }
 
+/// Steps that a unit counts for where destinations are laid over each other.
+const BUILDING: u64 = 500;
 /// Steps in which two units are told apart.
-const MEETING: u64 = 32;
+const MEETING: u64 = 150;
 
 struct Search<'s> {
     policy: &'s Policy,

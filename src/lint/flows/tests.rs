@@ -14,6 +14,7 @@ use crate::policy::{
 };
 
 use super::diff::{compare_with_atoms, decide};
+use super::reach::{LIMITS, Limits, reach_within};
 use super::witness::Way;
 use super::*;
 
@@ -60,6 +61,28 @@ proptest! {
                 let outcome = &reach.outcomes[rule.0 as usize];
                 prop_assert!(matches!(outcome, Outcome::Reached(_)), "{:?} {:?} {:?}", rule, outcome, flow);
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Where the lists would be too long, each rule is laid over those that it meets: nothing else comes of it.
+    #[test]
+    fn one_rule_at_a_time_is_the_same(set in rule_set(), flows in vec(asked(), FLOWS), strict in any::<bool>()) {
+        let set = rules_of(set);
+        let switches = switches(strict, false);
+        let policy = Policy::compile(Arc::new(set.clone()), switches);
+        let [whole, single] =
+            [LIMITS.places, 0].map(|places| reach_within(&set, &policy, switches, Limits { places, ..LIMITS }));
+        let is_reached = |outcome: &Outcome| matches!(outcome, Outcome::Reached(_));
+        for (whole, single) in whole.outcomes.iter().zip(&single.outcomes) {
+            prop_assert!(*single != Outcome::Undecided);
+            prop_assert_eq!(is_reached(whole), is_reached(single), "{:?} {:?}", whole, single);
+        }
+        for rule in flows.iter().filter_map(|flow| policy.decide(&seen(flow).query()).rule) {
+            prop_assert!(is_reached(&single.outcomes[rule.0 as usize]));
         }
     }
 }
