@@ -95,7 +95,7 @@ pub(super) struct ProxyArgs {
     /// Threads; 0: one for each core [default: 0]
     #[arg(long, env = "EGRET_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     workers: Option<u16>,
-    /// Name server; the system's where not given
+    /// Name server, or system; the policy's where not given, else the system's
     #[arg(long, env = "EGRET_DNS_SERVER", value_name = "ADDR[:PORT]", value_delimiter = ';')]
     dns_server: Vec<String>,
     /// Where the admin server listens, or off [default: 127.0.0.1:9315]

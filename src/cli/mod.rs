@@ -67,8 +67,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  clean
   2  the command line or the configuration is wrong
-  3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint), or a format has no
-     words for all of it (convert)
+  3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint),
+     or a format has no words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
-use crate::azure::json::{self, Key, Node, Object, Value};
+use crate::azure::json::{self, Key, Node, Object, Unknown, Value};
 use crate::azure::note::{Note, Severity};
 use crate::azure::read::{self, Base, Effect, FoundPolicy, Read, Refusal, UnknownUse, Wanted};
 use crate::azure::shape::{self, Resource, Shape};
@@ -221,7 +221,7 @@ impl AzureFiles {
                     let problem = Problem::new("these are service tags, no policy").mend("give them by --service-tags");
                     findings.error(&at_start(&file.source), problem);
                 }
-                _ => nodes.push(self.with_set(document.clone(), usage)),
+                _ => nodes.push(document.clone()),
             }
         }
         if nodes.is_empty() {
@@ -234,32 +234,56 @@ impl AzureFiles {
             let at = if note.at.file().is_some() { note.at } else { whole };
             report(&Note { at, ..note }, texts, findings);
         }
-        shaped.resources
+        shaped.resources.into_iter().map(|resource| self.with_set(resource, usage)).collect()
     }
 
-    /// What stands in a plan for what is known after it is applied.
-    fn with_set(&self, node: Node, usage: &mut Usage) -> Node {
+    /// What stands in a plan for what is known after it is applied; a template has asked for its own already.
+    fn with_set(&self, resource: Resource, usage: &mut Usage) -> Resource {
+        if self.set.is_empty() {
+            return resource;
+        }
+        let name = self.node_with_set(resource.name, usage);
+        let properties = self.node_with_set(resource.properties, usage);
+        Resource { name, properties, ..resource }
+    }
+
+    fn node_with_set(&self, node: Node, usage: &mut Usage) -> Node {
         let at = node.at;
         let value = match node.value {
-            Value::Unknown(unknown) => {
-                let name = unknown.names.first().filter(|_| unknown.names.len() == 1);
-                let set = self.set.iter().find(|set| name.is_some_and(|name| name.eq_ignore_ascii_case(&set.value.0)));
-                match set {
-                    Some(set) => {
-                        usage.used.push(set.value.0.clone());
-                        Value::Text(set.value.1.as_str().into())
-                    }
-                    None => Value::Unknown(unknown),
+            Value::Unknown(unknown) => match self.set_for(&unknown, at) {
+                Some((name, value)) => {
+                    usage.used.push(name.to_owned());
+                    value
                 }
+                None => Value::Unknown(unknown),
+            },
+            Value::List(items) => {
+                Value::List(items.into_iter().flat_map(|item| self.item_with_set(item, usage)).collect())
             }
-            Value::List(items) => Value::List(items.into_iter().map(|item| self.with_set(item, usage)).collect()),
             Value::Object(Object(members)) => {
-                let member = |(key, node): (Key, Node)| (key, self.with_set(node, usage));
+                let member = |(key, node): (Key, Node)| (key, self.node_with_set(node, usage));
                 Value::Object(Object(members.into_iter().map(member).collect()))
             }
             other => other,
         };
         Node::new(value, at)
+    }
+
+    /// A list that is given for an item stands for as many items.
+    fn item_with_set(&self, item: Node, usage: &mut Usage) -> Vec<Node> {
+        let was_unknown = matches!(item.value, Value::Unknown(_));
+        match self.node_with_set(item, usage) {
+            Node { value: Value::List(items), .. } if was_unknown => items,
+            node => vec![node],
+        }
+    }
+
+    /// What is given for a value as a whole, not for what is a part of it.
+    fn set_for(&self, unknown: &Unknown, at: Spot) -> Option<(&str, Value)> {
+        let [name] = unknown.names.as_slice() else { return None };
+        let set = self.set.iter().find(|set| name == &unknown.shown && name.eq_ignore_ascii_case(&set.value.0))?;
+        let (name, text) = &set.value;
+        Some((name, template::value_of_set(text, at)))
     }
 
     /// What no template asked for is most often misspelt.
@@ -427,7 +451,8 @@ fn unknown_values(unknowns: &[&UnknownUse], effect: Effect, texts: &[Arc<Source>
     }
     let each: Vec<String> = by_name.iter().map(|(name, uses)| format!("`{name}` ({})", places(uses, texts))).collect();
     if by_name.is_empty() {
-        let what = format!("what stands here is known to Azure only, and {}: {}", then(effect), places(unknowns, texts));
+        let what =
+            format!("what stands here is known to Azure only, and {}: {}", then(effect), places(unknowns, texts));
         return Problem::new(what).check(Some("unknown-value"));
     }
     let count = match by_name.len() {

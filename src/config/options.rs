@@ -242,7 +242,12 @@ pub const OPTIONS: &[Opt] = &[
         Optional,
         "A network such as `198.18.0.0/15`: each allowed name gets an address of its own from it.",
     ),
-    opt("dns.servers", List, Optional, "Name servers; the system's where not given. Port 53 where none is given."),
+    opt(
+        "dns.servers",
+        List,
+        Optional,
+        "Name servers, or `system`; the policy's where not given, else the system's. Port 53 where none is given.",
+    ),
     opt("dns.resolve", List, Default("[]"), "`HOST:PORT:ADDR[,ADDR]` or `HOST:ADDR`, as curl's `--resolve`."),
     opt("dns.connect_to", List, Default("[]"), "`HOST1:PORT1:HOST2:PORT2`, as curl's `--connect-to`."),
     opt("threat_intel", Table, Optional, "Threat intelligence: what the operator says of it, beside the policies."),

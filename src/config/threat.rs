@@ -101,18 +101,24 @@ fn read_allowed(text: &str) -> Result<Sign, Problem> {
 
 /// Policies of the tier Basic only alert (azure-docs, features-by-sku.md).
 fn mode_of(policies: &[PolicyRules], texts: &Texts, findings: &mut Findings) -> ThreatMode {
-    let mode = policies.iter().filter_map(|policy| policy.settings.threat_intel.mode).max();
-    match (mode.unwrap_or(ThreatMode::Alert), basic(policies)) {
-        (ThreatMode::Deny, Some(policy)) => {
-            let what = format!(
-                "the policy `{}` is of the tier Basic, whose threat intelligence denies nothing: it alerts",
-                policy.name
-            );
-            let mend = "to deny all the same, say --threat-intel deny";
-            let place = texts.place(policy.at).unwrap_or(Place::Flag("--policy"));
-            findings.warn(&place, Problem::new(what).mend(mend));
-            ThreatMode::Alert
-        }
+    let mode = policies.iter().filter_map(capped).max().unwrap_or(ThreatMode::Alert);
+    let held = policies.iter().find(|policy| capped(policy) != policy.settings.threat_intel.mode);
+    if let Some(policy) = held.filter(|_| mode != ThreatMode::Deny) {
+        let what = format!(
+            "the policy `{}` is of the tier Basic, whose threat intelligence denies nothing: it alerts",
+            policy.name
+        );
+        let mend = "to deny all the same, say --threat-intel deny";
+        let place = texts.place(policy.at).unwrap_or(Place::Flag("--policy"));
+        findings.warn(&place, Problem::new(what).mend(mend));
+    }
+    mode
+}
+
+/// What a policy says, as far as its tier does it.
+fn capped(policy: &PolicyRules) -> Option<ThreatMode> {
+    match (policy.settings.threat_intel.mode, policy.settings.tier) {
+        (Some(ThreatMode::Deny), Some(Tier::Basic)) => Some(ThreatMode::Alert),
         (mode, _) => mode,
     }
 }
@@ -291,6 +297,16 @@ mod tests {
             warnings,
             ["--threat-intel: Azure Firewall Basic, the tier of the policy `a.test`, would alert only"]
         );
+    }
+
+    #[test]
+    fn a_tier_caps_its_own_policy_only() {
+        let standard = policy(Some(Tier::Standard), Some(ThreatMode::Deny), "standard.test");
+        let basic = |mode| policy(Some(Tier::Basic), Some(mode), "basic.test");
+        for mode in [ThreatMode::Off, ThreatMode::Alert, ThreatMode::Deny] {
+            let (intel, warnings) = resolved(ThreatSettings::default(), &[standard.clone(), basic(mode)]);
+            assert_eq!((intel.mode, warnings), (ThreatMode::Deny, vec![]), "{mode:?}");
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn file(
         page.list("addresses", ranges.iter().map(ToString::to_string));
     }
     let mut group_names = Siblings::default();
-    let mut writer = RuleWriter { page: &mut page, ip_groups: &ip_groups, notes };
+    let mut writer = RuleWriter { page: &mut page, ip_groups: &ip_groups, notes, denies: false };
     for group in groups {
         let name = if policy.name.is_empty() { group.name.clone() } else { group_names.unique(&group.name) };
         write_group(group, &name, &mut writer);

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::Channel;
 use super::refusal::{Refusal, StageError};
 use super::sockets::{self, Kind};
+use super::sources::Sources;
 use super::{Ended, Ipv6, mounts, network, next_stage, outer};
 
 /// Egret to the init.
@@ -21,6 +22,7 @@ use super::{Ended, Ipv6, mounts, network, next_stage, outer};
 pub(super) enum Order {
     SetUp {
         host_ports: Vec<u16>,
+        sources: Sources,
         workers: usize,
         ipv6: Ipv6,
     },
@@ -49,10 +51,10 @@ pub(super) struct Answer {
 pub(super) fn run(program: &OsString, args: &[OsString]) -> Result<ExitCode, StageError> {
     let control = Channel::from_stdin()?;
     outer::hide()?;
-    let Some((Order::SetUp { host_ports, workers, ipv6 }, _)) = control.receive()? else {
+    let Some((Order::SetUp { host_ports, sources, workers, ipv6 }, _)) = control.receive()? else {
         return Ok(ExitCode::FAILURE);
     };
-    if let Err(refusal) = set_up(&control, &host_ports, workers, ipv6) {
+    if let Err(refusal) = set_up(&control, &host_ports, sources, workers, ipv6) {
         control.send(&Report::Refused(refusal), &[])?;
         return Ok(ExitCode::FAILURE);
     }
@@ -63,9 +65,9 @@ pub(super) fn run(program: &OsString, args: &[OsString]) -> Result<ExitCode, Sta
     Ok(ExitCode::from(ended.exit_code()))
 }
 
-fn set_up(control: &Channel, host_ports: &[u16], workers: usize, ipv6: Ipv6) -> Result<(), Refusal> {
+fn set_up(control: &Channel, host_ports: &[u16], sources: Sources, workers: usize, ipv6: Ipv6) -> Result<(), Refusal> {
     mounts::arrange()?;
-    let families = network::set_up(host_ports, ipv6)?;
+    let families = network::set_up(host_ports, sources, ipv6)?;
     for (kind, socket) in sockets::open(&families, workers)? {
         control.send(&Report::Sockets(kind), &[socket.as_fd()]).map_err(Refusal::of_sockets)?;
     }

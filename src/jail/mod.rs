@@ -36,6 +36,7 @@ mod outer;
 mod refusal;
 mod seccomp;
 mod sockets;
+mod sources;
 
 use std::ffi::OsString;
 use std::io;
@@ -54,6 +55,7 @@ use init::{Order, Report};
 pub use refusal::{JailError, Refusal, StageError};
 pub use rustix::process::Signal;
 pub use sockets::Sockets;
+pub use sources::Sources;
 
 /// The word that makes this program a part of a jail: `egret __jail outer -- command`.
 pub const STAGE: &str = "__jail";
@@ -77,6 +79,8 @@ pub struct Spec {
     pub env: Vec<(OsString, OsString)>,
     /// Ports of the loopback addresses that lead to the gateway, rather than to what listens inside.
     pub host_ports: Vec<u16>,
+    /// Where its connections come from.
+    pub sources: Sources,
     /// How many gateway listeners share a port.
     pub workers: usize,
     pub ipv6: Ipv6,
@@ -135,7 +139,7 @@ impl Jail {
     ///
     /// The init dies with the thread that calls this, not only with the process: call it on the main thread.
     pub fn start(spec: Spec) -> Result<Jail, JailError> {
-        let Spec { program, args, env, host_ports, workers, ipv6 } = spec;
+        let Spec { program, args, env, host_ports, sources, workers, ipv6 } = spec;
         let (control, theirs) = Channel::pair()?;
         let (asking, answering) = Channel::pair()?;
         asking.set_deadline(Some(ONE_SOCKET))?;
@@ -149,7 +153,7 @@ impl Jail {
             sockets: Mutex::new(None),
         };
         // Whoever is not there to read it has said why, or ended without a word.
-        let _ = jail.control.send(&Order::SetUp { host_ports, workers, ipv6 }, &[]);
+        let _ = jail.control.send(&Order::SetUp { host_ports, sources, workers, ipv6 }, &[]);
         jail.sockets = Mutex::new(Some(jail.receive_sockets()?));
         jail.control.set_deadline(None)?;
         Ok(jail)

@@ -12,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use super::Ipv6;
 use super::confine::is_in;
 use super::refusal::{Refusal, Tool};
+use super::sources::Sources;
 
 /// Ports of Egret's sockets on the loopback addresses. Nothing else is in a new namespace, and the kernel gives
 /// clients ports below these.
@@ -21,11 +22,6 @@ pub(super) const UDP_PORT: u16 = 65017;
 
 /// Mark of datagrams on their way to the transparent socket, and the number of the routing table that takes them.
 const FAR: u32 = 0x4568;
-
-/// The addresses that the command's connections come from. A loopback address would not do: the kernel loses the
-/// answers to it. These are for sources only and never a destination (RFC 7600 and RFC 9780), so they hide nobody.
-const SOURCE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
-const SOURCE_V6: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 1, 0, 0, 0, 8);
 
 /// Where the tools are, if not where the user's own search path says: an ordinary user's often lacks the first two.
 const TOOL_FOLDERS: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
@@ -53,12 +49,12 @@ impl Family {
 }
 
 /// The families that the kernel has, ready for sockets.
-pub(super) fn set_up(host_ports: &[u16], ipv6: Ipv6) -> Result<Vec<Family>, Refusal> {
+pub(super) fn set_up(host_ports: &[u16], sources: Sources, ipv6: Ipv6) -> Result<Vec<Family>, Refusal> {
     let families = families();
     for family in &families {
-        run(Tool::Ip, &[family.flag(), "-batch", "-"], &addresses(*family, ipv6))?;
+        run(Tool::Ip, &[family.flag(), "-batch", "-"], &addresses(*family, sources, ipv6))?;
     }
-    run(Tool::Nft, &["-f", "-"], &rules(&families, host_ports))?;
+    run(Tool::Nft, &["-f", "-"], &rules(&families, sources, host_ports))?;
     Ok(families)
 }
 
@@ -69,13 +65,13 @@ fn families() -> Vec<Family> {
 }
 
 /// For `ip -batch`. IPv6 has no plain route over the loopback: the kernel makes an unreachable one of it.
-fn addresses(family: Family, ipv6: Ipv6) -> String {
+fn addresses(family: Family, Sources { v4, v6 }: Sources, ipv6: Ipv6) -> String {
     let own = match (family, ipv6) {
         (Family::V4, _) => {
-            format!("link set lo up\naddress add {SOURCE_V4}/32 dev lo\nroute add default dev lo src {SOURCE_V4}\n")
+            format!("link set lo up\naddress add {v4}/32 dev lo\nroute add default dev lo src {v4}\n")
         }
         (Family::V6, Ipv6::Routed) => {
-            format!("address add {SOURCE_V6}/128 dev lo nodad\nroute add local default dev lo src {SOURCE_V6}\n")
+            format!("address add {v6}/128 dev lo nodad\nroute add local default dev lo src {v6}\n")
         }
         (Family::V6, Ipv6::Loopback) => String::new(),
     };
@@ -85,24 +81,24 @@ fn addresses(family: Family, ipv6: Ipv6) -> String {
 /// For `nft`. TCP and DNS change their destination, which the kernel remembers and undoes in the answers; other UDP
 /// keeps it. What speaks to Egret's ports directly has no original destination, so it is sent away. And so is what
 /// comes from an address that the command chose: rules by source are about where it is, not about what it says.
-fn rules(families: &[Family], host_ports: &[u16]) -> String {
+fn rules(families: &[Family], Sources { v4, v6 }: Sources, host_ports: &[u16]) -> String {
     let hand_over: String = families.iter().map(|family| hand_over(*family)).collect();
     format!(
         "table inet egret {{
   chain far {{
-    ip daddr {{ 127.0.0.0/8, {SOURCE_V4}, 224.0.0.0/4, 255.255.255.255 }} return
-    ip6 daddr {{ ::1, {SOURCE_V6}, ff00::/8 }} return
+    ip daddr {{ 127.0.0.0/8, {v4}, 224.0.0.0/4, 255.255.255.255 }} return
+    ip6 daddr {{ ::1, {v6}, ff00::/8 }} return
     meta mark set {FAR}
   }}
   chain pin_source {{
     type filter hook output priority -160; policy accept;
-    ip daddr != {{ 127.0.0.0/8, {SOURCE_V4} }} ip saddr != {SOURCE_V4} goto refused
-    ip6 daddr != {{ ::1, {SOURCE_V6} }} ip6 saddr != {SOURCE_V6} goto refused
+    ip daddr != {{ 127.0.0.0/8, {v4} }} ip saddr != {v4} goto refused
+    ip6 daddr != {{ ::1, {v6} }} ip6 saddr != {v6} goto refused
     meta l4proto {{ tcp, udp }} th dport {{ {to_egret} }} jump pin_loopback
   }}
   chain pin_loopback {{
-    ip saddr != {{ 127.0.0.1, {SOURCE_V4} }} goto refused
-    ip6 saddr != {{ ::1, {SOURCE_V6} }} goto refused
+    ip saddr != {{ 127.0.0.1, {v4} }} goto refused
+    ip6 saddr != {{ ::1, {v6} }} goto refused
   }}
   chain refused {{
     meta l4proto tcp reject with tcp reset
@@ -118,16 +114,16 @@ fn rules(families: &[Family], host_ports: &[u16]) -> String {
   chain redirect_all {{
     type nat hook output priority -100; policy accept;
     meta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS_PORT}
-{host_ports}    ip daddr {{ 127.0.0.0/8, {SOURCE_V4} }} accept
-    ip6 daddr {{ ::1, {SOURCE_V6} }} accept
+{host_ports}    ip daddr {{ 127.0.0.0/8, {v4} }} accept
+    ip6 daddr {{ ::1, {v6} }} accept
     meta l4proto tcp redirect to :{GATEWAY_PORT}
   }}
   chain leave {{
     type filter hook output priority filter; policy accept;
     ct state invalid drop
     meta mark {FAR} accept
-    ip daddr {{ 127.0.0.0/8, {SOURCE_V4} }} accept
-    ip6 daddr {{ ::1, {SOURCE_V6} }} accept
+    ip daddr {{ 127.0.0.0/8, {v4} }} accept
+    ip6 daddr {{ ::1, {v6} }} accept
     reject with icmpx type admin-prohibited
   }}
   chain arrive {{
@@ -207,23 +203,23 @@ mod tests {
 
     #[test]
     fn host_ports_are_redirected_before_loopback_is_left_alone() {
-        let text = rules(&[Family::V4], &[5432, 6379]);
+        let text = rules(&[Family::V4], Sources::default(), &[5432, 6379]);
         let redirect = text.find("tcp dport { 5432, 6379 } redirect to :65129").unwrap();
         let loopback = text.find("ip daddr { 127.0.0.0/8, 192.0.0.8 } accept").unwrap();
         assert!(redirect < loopback, "{text}");
-        assert!(!rules(&[Family::V4], &[]).contains("tcp dport {"));
+        assert!(!rules(&[Family::V4], Sources::default(), &[]).contains("tcp dport {"));
     }
 
     #[test]
     fn a_kernel_without_ipv6_is_asked_for_none() {
-        assert!(rules(&[Family::V4, Family::V6], &[]).contains("tproxy ip6"));
-        assert!(!rules(&[Family::V4], &[]).contains("tproxy ip6"));
+        assert!(rules(&[Family::V4, Family::V6], Sources::default(), &[]).contains("tproxy ip6"));
+        assert!(!rules(&[Family::V4], Sources::default(), &[]).contains("tproxy ip6"));
     }
 
     #[test]
     fn without_an_ipv6_route_there_is_no_address_either() {
         let check = |ipv6, expected| {
-            assert_eq!(addresses(Family::V6, ipv6).contains("100:0:0:1::8"), expected, "{ipv6:?}");
+            assert_eq!(addresses(Family::V6, Sources::default(), ipv6).contains("100:0:0:1::8"), expected, "{ipv6:?}");
         };
         check(Ipv6::Routed, true);
         check(Ipv6::Loopback, false);

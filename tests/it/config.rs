@@ -413,6 +413,9 @@ fn the_digest_is_of_the_meaning() {
     };
     assert_eq!(digest("[proxy]\nworkers = 2\nopen = true"), digest("# same\n[proxy]\nopen = true\nworkers = 2"));
     assert_ne!(digest("[proxy]\nworkers = 2"), digest("[proxy]\nworkers = 3"));
+    let rules = "[[rule_collection_group]]\nname = \"g\"\npriority = 100\n";
+    assert_eq!(digest(rules), digest(&format!("# moves all that follows\n{rules}")));
+    assert_ne!(digest(rules), digest(&rules.replace("100", "200")));
 }
 
 #[test]

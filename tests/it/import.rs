@@ -113,8 +113,8 @@ fn settings_of_a_policy() {
     assert_eq!(kept, ["intrusionDetection", "insights", "location", "tags"]);
     assert_eq!(loaded.config.sources[0].summary, ["6 rules in 2 groups"]);
     let infos: Vec<&str> = loaded.infos.iter().map(|info| info.what.as_str()).collect();
-    let resolved = "names are resolved by 192.0.2.53, as the policy says";
-    assert_eq!(infos, ["policy `fw`: read, not emulated: intrusionDetection, insights", resolved]);
+    let told = "policy `fw`: read, not emulated: intrusionDetection, insights, snat.autoLearnPrivateRanges";
+    assert_eq!(infos, [told, "names are resolved by 192.0.2.53, as the policy says"]);
     let web = loaded.config.rules.policies[0].groups.iter().find(|group| group.name == "second").unwrap();
     let egret::policy::Rules::Application(_, rules) = &web.collections[0].rules else { panic!("{web:?}") };
     assert_eq!((rules[0].about.description.as_str(), rules[0].terminate_tls), ("the shop", true));
@@ -124,6 +124,16 @@ fn settings_of_a_policy() {
         loaded.texts.path(rules[0].about.at).as_deref(),
         Some("$.resources[1].properties.ruleCollections[0].rules[0]")
     );
+}
+
+/// Beside a template whose parameters have defaults.
+#[test]
+fn the_parameters_that_the_portal_exports_are_null() {
+    let [template, parameters] =
+        ["template.json", "parameters.json"].map(|it| format!("tests/fixtures/azure/portal/{it}"));
+    let answer = check(&[&template], &["--parameters", &parameters, "https://api.contoso.com"]);
+    assert!(answer.out.contains(" fw-lab/DefaultApplicationRuleCollectionGroup/web/own-services"), "{answer:?}");
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""));
 }
 
 #[test]
@@ -241,6 +251,33 @@ fn what_only_azure_knows_is_listed_at_once() {
     assert!(load_files(&["unknown_values.json"], |flags| flags.profile = Some("strict".into())).is_err());
 }
 
+/// What a plan leaves open goes by the names that the warning about them proposes.
+#[test]
+fn what_a_plan_leaves_open_can_be_set() {
+    const GROUP: &str = "azurerm_firewall_policy_rule_collection_group.g";
+    let plan = valid("plan_unknown.json");
+    let check = |set: &[String], targets: &[&str]| {
+        let set: Vec<String> = set.iter().map(|set| format!("--set={set}")).collect();
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        check(&[&plan], &[set.as_slice(), targets].concat())
+    };
+    let target = "tcp://10.1.2.3:1433";
+    let open = check(&[], &[target]);
+    for name in ["priority", "network_rule_collection[0].rule[0].destination_addresses"] {
+        assert!(open.err.contains(&format!("--set '{GROUP}.{name}=…'")), "{}", open.err);
+    }
+    let given = |addresses: &str| {
+        let addresses = format!("{GROUP}.network_rule_collection[0].rule[0].destination_addresses={addresses}");
+        check(&[format!("{GROUP}.priority=300"), addresses], &[target, "tcp://10.9.0.1:1433"])
+    };
+    for addresses in ["10.1.0.0/16", "[\"192.0.2.1\", \"10.1.0.0/16\"]"] {
+        let answer = given(addresses);
+        assert!(answer.out.starts_with("allow"), "{addresses}: {}{}", answer.out, answer.err);
+        assert!(answer.out.contains("p/g/n/sql") && answer.out.contains("deny"), "{}", answer.out);
+        assert_eq!(answer.err, "");
+    }
+}
+
 #[test]
 fn inputs_without_a_use() {
     let error = |change: fn(&mut Overrides)| {
@@ -308,7 +345,7 @@ fn what_surrounds_a_firewall_is_read() {
         ]
     );
     let infos: Vec<&str> = loaded.infos.iter().map(|info| info.what.as_str()).collect();
-    let expected = "read, not emulated yet: 1 network security group with 2 rules, 1 route table with 2 routes \
+    let expected = "read, not emulated: 1 network security group with 2 rules, 1 route table with 2 routes \
                     and 1 virtual network with 1 subnet";
     assert!(infos.contains(&expected), "{infos:?}");
 }

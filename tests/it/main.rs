@@ -20,6 +20,8 @@ mod adversarial_tls;
 mod answers;
 mod azure_logs;
 #[cfg(target_os = "linux")]
+mod azure_page;
+#[cfg(target_os = "linux")]
 mod bulk;
 mod cases;
 mod catalogue;

@@ -5,12 +5,16 @@ use std::path::Path;
 
 use super::support::command::run;
 
+pub fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
 fn readme() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+    page("README.md")
 }
 
 /// The contents of the fences of one language.
-fn fences(text: &str, language: &str) -> Vec<String> {
+pub fn fences(text: &str, language: &str) -> Vec<String> {
     let open = format!("```{language}\n");
     let inside = text.split(&open).skip(1);
     inside.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()

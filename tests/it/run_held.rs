@@ -105,6 +105,42 @@ fn curl_whatever_it_is_told_of_proxies() {
     check_client(&lab, |host| format!("https_proxy=http://192.0.2.1:3128 {} --noproxy '*'", curl(host)));
 }
 
+/// Most policies name the sources that a rule is for.
+#[test]
+fn a_command_has_the_address_that_it_is_given() {
+    let lab = hello();
+    let rule = r#"
+        [[rule_collection_group]]
+        name = "g"
+        priority = 100
+        [[rule_collection_group.rule_collection]]
+        name = "c"
+        priority = 100
+        type = "application"
+        action = "allow"
+        [[rule_collection_group.rule_collection.rule]]
+        name = "agents"
+        source_addresses = ["10.0.1.0/24"]
+        protocols = ["Https:443"]
+        target_fqdns = ["ok.test"]
+    "#;
+    fs::write(lab.path("agents.toml"), rule).unwrap();
+    let run = |from: &[&str]| {
+        let mut command = as_nobody(lab.with_policy(&["--policy=agents.toml"]));
+        shell(command.args(from), &curl(ALLOWED))
+    };
+    let answer = run(&["--from=10.0.1.4"]);
+    assert_eq!((answer.code, answer.out.as_str()), (0, "hello from the origin"), "{}", answer.err);
+    assert!(answer.err.contains("x1  agents/g/c/agents\n"), "{}", answer.err);
+    for from in [&["--from=10.0.2.4"][..], &[]] {
+        let answer = run(from);
+        assert!(answer.code != 0 && answer.err.contains("dns://ok.test"), "{from:?}: {}", answer.err);
+    }
+    let answer = run(&["--from=127.0.0.1"]);
+    assert_eq!(answer.code, 2, "{}", answer.err);
+    assert_eq!(answer.err, "error: --from: no machine's connections come from 127.0.0.1\n");
+}
+
 #[test]
 fn a_script_that_unsets_everything() {
     let lab = hello();

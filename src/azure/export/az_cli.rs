@@ -7,8 +7,9 @@ use crate::azure::note::{Note, Severity};
 use crate::policy::Spot;
 
 use super::plan::{Collection, CollectionAction, Group, Plan, Policy};
+use super::settings::user_assigned;
 use super::terraform::without_rules;
-use super::tree::{Target, Tree};
+use super::tree::{Target, Tree, field};
 
 const HEAD: &str = "\
 # Needs the extension: az extension add --name azure-firewall
@@ -39,6 +40,19 @@ const FLAGS: &[(&str, &str)] = &[
     ("fqdnTags", "--fqdn-tags"),
     ("webCategories", "--web-categories"),
     ("terminateTLS", "--enable-tls-insp"),
+    ("httpHeadersToInsert", "--http-headers-to-insert"),
+];
+
+/// The same of traffic that intrusion detection passes over.
+const BYPASS: &[(&str, &str)] = &[
+    ("name", "--rule-name"),
+    ("description", "--rule-description"),
+    ("protocol", "--rule-protocol"),
+    ("sourceAddresses", "--rule-src-addresses"),
+    ("sourceIpGroups", "--rule-src-ip-groups"),
+    ("destinationAddresses", "--rule-dest-addresses"),
+    ("destinationIpGroups", "--rule-dest-ip-groups"),
+    ("destinationPorts", "--rule-dest-ports"),
 ];
 
 /// One command, an option a line.
@@ -93,6 +107,7 @@ pub(super) fn write(plan: &mut Plan, remark: Option<&str>) -> String {
     }
     for policy in &plan.policies {
         text.push_str(&create_policy(policy, location, plan, &mut notes));
+        write_intrusion_detection(&mut text, policy, plan, &mut notes);
         for group in &policy.groups {
             write_group(&mut text, policy, group, plan, &mut notes);
         }
@@ -130,7 +145,12 @@ fn create_policy(policy: &Policy, location: Option<&str>, plan: &Plan, notes: &m
             }
             "sql" => command.maybe("--sql", text("allowSqlRedirect").as_deref()),
             "explicitProxy" => command.list("--explicit-proxy", &explicit_proxy(value, plan)),
-            "intrusionDetection" => command.maybe("--idps-mode", text("mode").as_deref()),
+            "intrusionDetection" => {
+                let command = command.maybe("--idps-mode", text("mode").as_deref());
+                command.maybe("--idps-profile", text("profile").as_deref())
+            }
+            "transportSecurity" => with_certificate(command, value, notes),
+            "identity" => with_identity(command, value, notes),
             "tags" => command.list("--tags", &tags(value, plan)),
             key => {
                 notes.push(not_written(key));
@@ -139,6 +159,52 @@ fn create_policy(policy: &Policy, location: Option<&str>, plan: &Plan, notes: &m
         };
     }
     command.end()
+}
+
+fn with_certificate(command: Command, transport: &Tree, notes: &mut Vec<Note>) -> Command {
+    let authority = |name: &str| transport.field("certificateAuthority")?.field(name)?.text();
+    let (Some(secret), Some(name)) = (authority("keyVaultSecretId"), authority("name")) else {
+        notes.push(not_written("transportSecurity"));
+        return command;
+    };
+    command.option("--key-vault-secret-id", secret).option("--cert-name", name)
+}
+
+/// The flag takes one identity, of the user.
+fn with_identity(command: Command, identity: &Tree, notes: &mut Vec<Note>) -> Command {
+    match user_assigned(identity).as_deref() {
+        Some([id]) => command.option("--identity", id),
+        _ => {
+            notes.push(not_written("identity"));
+            command
+        }
+    }
+}
+
+/// What `policy create` has no flags for. The extension makes a configuration of an overridden signature only: there is
+/// no other way to begin one.
+fn write_intrusion_detection(text: &mut String, policy: &Policy, plan: &Plan, notes: &mut Vec<Note>) {
+    let Some(configuration) = field(&policy.properties, "intrusionDetection").and_then(|it| it.field("configuration"))
+    else {
+        return;
+    };
+    let items = |name: &str| configuration.field(name).map(Tree::items).unwrap_or_default();
+    let command = || Command::new(&format!("{POLICY} intrusion-detection add")).option("--policy-name", &policy.name);
+    let overrides = items("signatureOverrides");
+    if overrides.is_empty() {
+        let unwritten = ["privateRanges", "bypassTrafficSettings"].into_iter().filter(|name| !items(name).is_empty());
+        notes.extend(unwritten.map(|name| not_written(&format!("intrusionDetection.configuration.{name}"))));
+        return;
+    }
+    for (number, signature) in overrides.iter().enumerate() {
+        let part = |name: &str| signature.field(name).and_then(Tree::text);
+        let command = command().maybe("--mode", part("mode")).maybe("--signature-id", part("id"));
+        let ranges = if number == 0 { words_of(items("privateRanges"), plan) } else { Vec::new() };
+        text.push_str(&command.list("--private-ranges", &ranges).end());
+    }
+    for bypass in items("bypassTrafficSettings") {
+        text.push_str(&with_fields(command(), bypass, BYPASS, plan).end());
+    }
 }
 
 fn not_written(property: &str) -> Note {
@@ -173,14 +239,11 @@ fn write_group(text: &mut String, policy: &Policy, group: &Group, plan: &Plan, n
             notes.push(without_rules(group, collection, "az"));
         }
         for (number, rule) in collection.rules.iter().enumerate() {
-            if rule.field("httpHeadersToInsert").is_some() {
-                notes.push(not_written("httpHeadersToInsert"));
-            }
             let command = match number {
                 0 => add_collection(policy, group, collection, rule),
                 _ => add_rule(policy, group, collection, rule),
             };
-            text.push_str(&with_fields(command, rule, plan).end());
+            text.push_str(&with_fields(command, rule, FLAGS, plan).end());
         }
     }
 }
@@ -213,8 +276,8 @@ fn add_rule(policy: &Policy, group: &Group, collection: &Collection, rule: &Tree
         .maybe("--rule-type", rule.field("ruleType").and_then(Tree::text))
 }
 
-fn with_fields(mut command: Command, rule: &Tree, plan: &Plan) -> Command {
-    for (arm, flag) in FLAGS {
+fn with_fields(mut command: Command, rule: &Tree, flags: &[(&str, &str)], plan: &Plan) -> Command {
+    for (arm, flag) in flags {
         command = match rule.field(arm) {
             Some(list @ Tree::List(_)) => command.list(flag, &words(list, plan)),
             Some(value) => command.option(flag, &word(value, plan)),
@@ -225,10 +288,14 @@ fn with_fields(mut command: Command, rule: &Tree, plan: &Plan) -> Command {
 }
 
 fn words(list: &Tree, plan: &Plan) -> Vec<String> {
-    list.items().iter().map(|item| word(item, plan)).collect()
+    words_of(list.items(), plan)
 }
 
-/// One value; a protocol as `Https=443`, a resource by its name.
+fn words_of(items: &[Tree], plan: &Plan) -> Vec<String> {
+    items.iter().map(|item| word(item, plan)).collect()
+}
+
+/// One value; a protocol as `Https=443`, a header as `Name=value`, a resource by its name.
 fn word(value: &Tree, plan: &Plan) -> String {
     match value {
         Tree::Flag(flag) => flag.to_string(),
@@ -236,8 +303,8 @@ fn word(value: &Tree, plan: &Plan) -> String {
         Tree::Id(Target::IpGroup(number)) => plan.ip_groups.get(*number).map_or("", |it| &it.name).to_owned(),
         Tree::Id(Target::Policy(number)) => plan.policies.get(*number).map_or("", |it| &it.name).to_owned(),
         Tree::Object(_) => {
-            let part = |name: &str| value.field(name).and_then(Tree::text).unwrap_or_default();
-            format!("{}={}", part("protocolType"), part("port"))
+            let part = |names: [&str; 2]| names.iter().find_map(|name| value.field(name)?.text()).unwrap_or_default();
+            format!("{}={}", part(["protocolType", "headerName"]), part(["port", "headerValue"]))
         }
         Tree::Null | Tree::List(_) => String::new(),
     }

@@ -35,8 +35,8 @@ pub(super) fn write(plan: &Plan, remark: Option<&str>) -> String {
     let mut last: Option<String> = None;
     for (number, policy) in plan.policies.iter().enumerate() {
         let is_main = number + 1 == plan.policies.len();
-        write_policy(&mut text, policy, &named, number, is_main, &last);
-        last = None;
+        let name = if is_main { "policyName".to_owned() } else { quoted(&policy.name) };
+        write_policy(&mut text, policy, (&named.policies[number], name), last.take().as_deref(), &named);
         for group in &policy.groups {
             let symbol = take("group", &format!("{}_{}", policy.name, group.name));
             let mut lines = vec![("parent", named.policies[number].clone()), ("name", quoted(&group.name))];
@@ -56,24 +56,23 @@ pub(super) fn write(plan: &Plan, remark: Option<&str>) -> String {
     text
 }
 
+/// By its symbol and the expression of its name, once what comes before it is there.
 fn write_policy(
     text: &mut String,
     policy: &Policy,
+    (symbol, name): (&str, String),
+    after: Option<&str>,
     named: &Named,
-    number: usize,
-    is_main: bool,
-    last: &Option<String>,
 ) {
-    let name = if is_main { "policyName".to_owned() } else { quoted(&policy.name) };
     let mut lines = vec![("name", name), ("location", "location".to_owned())];
-    if let Some(last) = last {
-        lines.push(("dependsOn", format!("[\n    {last}\n  ]")));
+    if let Some(after) = after {
+        lines.push(("dependsOn", format!("[\n    {after}\n  ]")));
     }
     for (key, value) in &policy.rest {
         lines.push((key, expression(value, 1, named)));
     }
     let kind = "Microsoft.Network/firewallPolicies";
-    resource(text, &named.policies[number], kind, &lines, &policy.properties, named);
+    resource(text, symbol, kind, &lines, &policy.properties, named);
 }
 
 fn resource(text: &mut String, symbol: &str, kind: &str, lines: &[(&str, String)], properties: &Fields, named: &Named) {

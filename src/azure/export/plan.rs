@@ -243,7 +243,11 @@ impl<'r> Planner<'r> {
             0 => String::new(),
             others => format!(", and {others} more are renamed"),
         };
-        let what = format!("the rule `{was}` is written as `{is}`{others}: Azure takes letters, digits and `_.-`");
+        let who_takes = match self.shortest {
+            Shortest::One => "Azure takes letters, digits and `_.-`",
+            Shortest::Two => "the provider takes letters, digits and `_.-`, two of them at least",
+        };
+        let what = format!("the rule `{was}` is written as `{is}`{others}: {who_takes}");
         self.tell(Severity::Info, Spot::nowhere(), what);
     }
 

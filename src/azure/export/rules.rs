@@ -238,6 +238,11 @@ impl<'p, 'r> RulePlanner<'p, 'r> {
                 (NamedKind::IpGroup, Use::Source | Use::Destination) if !only_v6 => {
                     entries.ip_groups.push(Tree::Id(self.planner.ip_group(named)));
                 }
+                (NamedKind::UnknownIpGroup, _) => {
+                    let what =
+                        format!("{}: the IP group `{}` is not known and is left out", self.named(name), named.name);
+                    self.lose(about, what, "give the IP group's file too");
+                }
                 _ => {
                     left += named.ranges.len() - v4().count();
                     entries.addresses.extend(v4().map(ToString::to_string));

@@ -132,6 +132,15 @@ fn fqdns(patterns: &[FqdnPattern], notes: &mut Vec<Note>) -> Vec<String> {
     rest.into_iter().map(ToString::to_string).collect()
 }
 
+/// The ids of the identities that the user assigned, where there are no others.
+pub(super) fn user_assigned(identity: &Tree) -> Option<Vec<String>> {
+    let is_user = identity.field("type")?.text()?.eq_ignore_ascii_case("UserAssigned");
+    let Some(Tree::Object(identities)) = identity.field("userAssignedIdentities").filter(|_| is_user) else {
+        return None;
+    };
+    Some(identities.iter().map(|(id, _)| id.clone()).collect())
+}
+
 /// Adds the properties that mean nothing here; where both have one, what is meant here wins.
 fn with_kept(mut properties: Fields, kept: &[(String, String)], notes: &mut Vec<Note>) -> Shape {
     let mut shape = Shape { location: None, rest: Fields::new(), properties: Fields::new() };

@@ -8,6 +8,7 @@ use crate::policy::Spot;
 
 use super::names::{Names, Symbols};
 use super::plan::{Collection, CollectionAction, Group, Plan, Policy};
+use super::settings::user_assigned;
 use super::tree::{Fields, Target, Tree, field};
 
 /// ARM's names of a rule's fields and azurerm's.
@@ -44,6 +45,19 @@ const NAT: &[(&str, &str)] = &[
     ("translatedPort", "translated_port"),
 ];
 
+/// Of intrusion detection: what its signatures are overridden by, and the traffic that it passes over.
+const SIGNATURE: &[(&str, &str)] = &[("id", "id"), ("mode", "state")];
+const BYPASS: &[(&str, &str)] = &[
+    ("name", "name"),
+    ("description", "description"),
+    ("protocol", "protocol"),
+    ("sourceAddresses", "source_addresses"),
+    ("sourceIpGroups", "source_ip_groups"),
+    ("destinationAddresses", "destination_addresses"),
+    ("destinationIpGroups", "destination_ip_groups"),
+    ("destinationPorts", "destination_ports"),
+];
+
 /// The resources by their symbols.
 struct Named {
     ip_groups: Vec<String>,
@@ -54,7 +68,11 @@ pub(super) fn write(plan: &mut Plan, remark: Option<&str>) -> String {
     let mut notes = Vec::new();
     let body = body(plan, &mut notes);
     plan.notes.append(&mut notes);
-    let text = hcl::format::to_string(&body).unwrap_or_default();
+    let text = hcl::format::to_string(&body).unwrap_or_else(|error| {
+        let what = format!("Terraform's text could not be written: {error}");
+        plan.notes.push(Note::new(Severity::Error, Spot::nowhere(), what));
+        String::new()
+    });
     remark.map(|remark| format!("# {remark}\n\n")).unwrap_or_default() + &text
 }
 
@@ -172,20 +190,16 @@ fn policy_block(policy: &Policy, symbol: &str, named: &Named, notes: &mut Vec<No
             }
             ("sql", Tree::Object(sql)) => copied(block, sql, &[("allowSqlRedirect", "sql_redirect_allowed")], named),
             ("explicitProxy", Tree::Object(proxy)) => block.add_block(proxy_block(proxy, named)),
-            ("intrusionDetection", Tree::Object(idps)) => {
-                let more = idps.iter().filter(|(key, _)| key != "mode");
-                notes.extend(more.map(|(key, _)| not_written(&format!("intrusionDetection.{key}"))));
-                block.add_block(copied(Block::builder("intrusion_detection"), idps, &[("mode", "mode")], named).build())
-            }
-            (key, _) => {
-                notes.push(not_written(key));
-                block
-            }
+            ("intrusionDetection", Tree::Object(idps)) => block.add_block(idps_block(idps, named, notes)),
+            ("transportSecurity", transport) => with_block(block, key, certificate_block(transport, named), notes),
+            ("insights", insights) => with_block(block, key, insights_block(insights, named), notes),
+            (key, _) => with_block(block, key, None, notes),
         };
     }
     for (key, value) in &policy.rest {
         match key.as_str() {
             "tags" => block = block.add_attribute(attribute("tags", value, named)),
+            "identity" => block = with_block(block, key, identity_block(value, named), notes),
             key => notes.push(not_written(key)),
         }
     }
@@ -195,6 +209,57 @@ fn policy_block(policy: &Policy, symbol: &str, named: &Named, notes: &mut Vec<No
 fn not_written(property: &str) -> Note {
     let what = format!("the policy's `{property}` is not written for Terraform");
     Note::new(Severity::Warning, Spot::nowhere(), what).mend("write it by hand")
+}
+
+/// Where there is no block, the property is told of.
+fn with_block(block: BlockBuilder, property: &str, inner: Option<Block>, notes: &mut Vec<Note>) -> BlockBuilder {
+    match inner {
+        Some(inner) => block.add_block(inner),
+        None => {
+            notes.push(not_written(property));
+            block
+        }
+    }
+}
+
+fn idps_block(idps: &Fields, named: &Named, notes: &mut Vec<Note>) -> Block {
+    let more = idps.iter().filter(|(key, _)| key != "mode" && key != "configuration");
+    notes.extend(more.map(|(key, _)| not_written(&format!("intrusionDetection.{key}"))));
+    let mut block = copied(Block::builder("intrusion_detection"), idps, &[("mode", "mode")], named);
+    let Some(Tree::Object(configuration)) = field(idps, "configuration") else { return block.build() };
+    block = copied(block, configuration, &[("privateRanges", "private_ranges")], named);
+    block = copied_blocks(block, configuration, ("signatureOverrides", "signature_overrides"), SIGNATURE, named);
+    copied_blocks(block, configuration, ("bypassTrafficSettings", "traffic_bypass"), BYPASS, named).build()
+}
+
+/// None where the provider would miss what it wants; so with the next two.
+fn certificate_block(transport: &Tree, named: &Named) -> Option<Block> {
+    let Tree::Object(authority) = transport.field("certificateAuthority")? else { return None };
+    let names = [("keyVaultSecretId", "key_vault_secret_id"), ("name", "name")];
+    let complete = names.iter().all(|(arm, _)| field(authority, arm).is_some());
+    complete.then(|| copied(Block::builder("tls_certificate"), authority, &names, named).build())
+}
+
+fn insights_block(insights: &Tree, named: &Named) -> Option<Block> {
+    let Tree::Object(fields) = insights else { return None };
+    let resources = insights.field("logAnalyticsResources")?;
+    let default = resources.field("defaultWorkspaceId")?.field("id")?;
+    let names = [("isEnabled", "enabled"), ("retentionDays", "retention_in_days")];
+    let mut block = copied(Block::builder("insights"), fields, &names, named);
+    block = block.add_attribute(attribute("default_log_analytics_workspace_id", default, named));
+    for workspace in resources.field("workspaces").map(Tree::items).unwrap_or_default() {
+        let inner = Block::builder("log_analytics_workspace")
+            .add_attribute(attribute("id", workspace.field("workspaceId")?.field("id")?, named))
+            .add_attribute(attribute("firewall_location", workspace.field("region")?, named));
+        block = block.add_block(inner.build());
+    }
+    Some(block.build())
+}
+
+fn identity_block(identity: &Tree, named: &Named) -> Option<Block> {
+    let ids = Tree::texts(user_assigned(identity)?);
+    let block = Block::builder("identity").add_attribute(("type", "UserAssigned"));
+    Some(block.add_attribute(attribute("identity_ids", &ids, named)).build())
 }
 
 fn proxy_block(proxy: &Fields, named: &Named) -> Block {
@@ -261,13 +326,25 @@ fn application_rule(fields: &Fields, named: &Named) -> Block {
         ("httpHeadersToInsert", "http_headers", [("headerName", "name"), ("headerValue", "value")]),
     ];
     for (arm, own, names) in parts {
-        for item in field(fields, arm).map(Tree::items).unwrap_or_default() {
-            if let Tree::Object(item) = item {
-                block = block.add_block(copied(Block::builder(own), item, &names, named).build());
-            }
-        }
+        block = copied_blocks(block, fields, (arm, own), &names, named);
     }
     block.build()
+}
+
+/// The same for a list of objects: a block each.
+fn copied_blocks(
+    mut block: BlockBuilder,
+    fields: &Fields,
+    (arm, own): (&str, &str),
+    names: &[(&str, &str)],
+    named: &Named,
+) -> BlockBuilder {
+    for item in field(fields, arm).map(Tree::items).unwrap_or_default() {
+        if let Tree::Object(item) = item {
+            block = block.add_block(copied(Block::builder(own), item, names, named).build());
+        }
+    }
+    block
 }
 
 /// A rule for each destination and each of its ports.

@@ -14,8 +14,9 @@ use super::*;
 use crate::azure::note::Severity;
 use crate::policy::arbitrary::{Asked, asked};
 use crate::policy::{
-    Action, AddressRange, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, IpProtocols, NamedKind,
-    NamedRanges, PolicyRules, PrivateAddresses, RuleCollection, RuleCollectionGroup, Rules, Spot, Translated,
+    Action, AddressRange, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, HeaderInsertion,
+    IpProtocols, NamedKind, NamedRanges, PolicyRules, PolicySettings, PrivateAddresses, RuleCollection,
+    RuleCollectionGroup, Rules, Spot, ThreatMode, Translated,
 };
 use model::Model;
 use samples::{Dialect, policies, policy};
@@ -175,6 +176,30 @@ fn a_rule_of_which_nothing_is_left_is_left_out() {
     assert_eq!((told(&rules, Severity::Error).len(), told(&rules, Severity::Warning).len()), (2, 0));
 }
 
+/// A group that is not at hand has no id to name it by: its rule matches less, or nothing.
+#[test]
+fn an_unknown_ip_group_is_told_of() {
+    let unknown = NamedRanges { name: "hosts".into(), kind: NamedKind::UnknownIpGroup, ranges: [].into() };
+    let mut partly = app("partly", &["a.test"], &[443]);
+    partly.sources = set(&["10.0.0.0/8"]);
+    partly.sources.insert_named(unknown.clone());
+    let mut whole = app("whole", &["a.test"], &[443]);
+    whole.sources = AddressSet::default();
+    whole.sources.insert_named(unknown);
+    for (action, hole) in [(Action::Allow, ""), (Action::Deny, "; what it denied may be allowed")] {
+        let rules = single(Rules::Application(action, vec![partly.clone(), whole.clone()]));
+        let text = |rule| {
+            format!("g/c/{rule}: the IP group `hosts` is not known and is left out{hole}; give the IP group's file too")
+        };
+        assert_eq!(told(&rules, Severity::Error), [text("partly"), text("whole")]);
+        assert!(told(&rules, Severity::Warning).is_empty());
+        let model = Model::of_resources(&written(&rules, Format::Arm).text).rules();
+        let names: Vec<String> =
+            crate::policy::in_order(&model).iter().map(|rule| rule.rule.name().to_owned()).collect();
+        assert_eq!(names, ["partly"]);
+    }
+}
+
 #[test]
 fn a_rule_that_names_nothing_is_told_of() {
     let mut rule = app("r", &["a.test"], &[443]);
@@ -273,4 +298,123 @@ fn brackets_are_escaped_in_a_template() {
     rule.about.description = "[concat('a')]".to_owned();
     let text = written(&single(Rules::Application(Action::Allow, vec![rule])), Format::ArmTemplate).text;
     assert!(text.contains("\"[[concat('a')]\""), "{text}");
+}
+
+/// One application rule that inserts headers.
+fn inserting() -> RuleSet {
+    let header = |name: &str, value: &str| HeaderInsertion { name: name.to_owned(), value: value.to_owned() };
+    let headers = vec![header("Restrict-Access-To-Tenants", "contoso.com"), header("X-Note", "it's \"a\" b=c")];
+    let rule = |name: &str| ApplicationRule { headers: headers.clone(), ..app(name, &["login.test"], &[443]) };
+    single(Rules::Application(Action::Allow, vec![rule("first"), rule("second")]))
+}
+
+#[cfg(unix)]
+#[test]
+fn az_inserts_headers() {
+    let Exported { text, notes } = written(&inserting(), Format::AzCli);
+    assert!(notes.iter().all(|note| note.severity == Severity::Info), "{notes:?}");
+    let expected = ["Restrict-Access-To-Tenants=contoso.com", "X-Note=it's \"a\" b=c"];
+    let calls = az_reader::calls(&text);
+    let of_rules: Vec<&Vec<String>> =
+        calls.iter().filter(|call| call.iter().any(|it| it == "ApplicationRule")).collect();
+    assert_eq!(of_rules.len(), 2, "the collection comes with the first rule");
+    for call in of_rules {
+        let flag = call.iter().position(|word| word == "--http-headers-to-insert").expect("the flag");
+        assert_eq!(call[flag + 1..flag + 3], expected, "{call:?}");
+    }
+}
+
+/// A policy with what means nothing here.
+fn keeping(kept: &[(&str, &str)]) -> RuleSet {
+    let mut rules = single(Rules::Application(Action::Allow, vec![app("rule", &["a.test"], &[443])]));
+    let kept = kept.iter().map(|(name, json)| ((*name).to_owned(), (*json).to_owned())).collect();
+    rules.policies[0].settings = PolicySettings { idps: Some(ThreatMode::Alert), kept, ..PolicySettings::default() };
+    rules
+}
+
+const IDENTITY: &str = r#"{"type":"UserAssigned","userAssignedIdentities":{"/subscriptions/1/x":{}}}"#;
+const INSIGHTS: &str = r#"{"isEnabled":true,"retentionDays":30,"logAnalyticsResources":{"workspaces":[{"region":"uksouth",
+    "workspaceId":{"id":"/w/uk"}}],"defaultWorkspaceId":{"id":"/w/main"}}}"#;
+const TLS: &str = r#"{"certificateAuthority":{"name":"ca","keyVaultSecretId":"https://kv.test/secrets/s"}}"#;
+const IDPS: &str = r#"{"mode":"Deny","profile":"Extended","configuration":{"signatureOverrides":[{"id":"200001","mode":"Off"},
+    {"id":"200002","mode":"Deny"}],"privateRanges":["10.0.0.0/8"],"bypassTrafficSettings":[{"name":"b","description":"d e",
+    "protocol":"TCP","sourceAddresses":["10.0.0.4"],"destinationAddresses":["*"],"destinationPorts":["443"],
+    "sourceIpGroups":["/g/a"],"destinationIpGroups":["/g/b"]}]}}"#;
+
+fn kept_written(format: Format, kept: &[(&str, &str)]) -> (String, Vec<String>) {
+    let Exported { text, notes } = written(&keeping(kept), format);
+    assert!(notes.iter().all(|note| note.severity != Severity::Error), "{notes:?}");
+    let warnings = notes.into_iter().filter(|note| note.severity == Severity::Warning).map(|note| note.what);
+    (text.split_whitespace().collect::<Vec<_>>().join(" "), warnings.collect())
+}
+
+#[test]
+fn terraform_has_words_for_most_of_what_is_kept() {
+    let kept =
+        [("intrusionDetection", IDPS), ("transportSecurity", TLS), ("insights", INSIGHTS), ("identity", IDENTITY)];
+    let (text, warnings) = kept_written(Format::Terraform, &kept);
+    for block in [
+        r#"intrusion_detection { mode = "Alert" private_ranges = [ "10.0.0.0/8" ] signature_overrides { id = "200001" state = "Off" } signature_overrides { id = "200002" state = "Deny" } traffic_bypass { name = "b" description = "d e" protocol = "TCP" source_addresses = [ "10.0.0.4" ] source_ip_groups = [ "/g/a" ] destination_addresses = [ "*" ] destination_ip_groups = [ "/g/b" ] destination_ports = [ "443" ] } }"#,
+        r#"tls_certificate { key_vault_secret_id = "https://kv.test/secrets/s" name = "ca" }"#,
+        r#"insights { enabled = true retention_in_days = 30 default_log_analytics_workspace_id = "/w/main" log_analytics_workspace { id = "/w/uk" firewall_location = "uksouth" } }"#,
+        r#"identity { type = "UserAssigned" identity_ids = [ "/subscriptions/1/x" ] }"#,
+    ] {
+        assert!(text.contains(block), "{block}\n{text}");
+    }
+    assert_eq!(warnings, ["the policy's `intrusionDetection.profile` is not written for Terraform"]);
+    // A block without what the provider wants would be refused.
+    let kept = [
+        ("transportSecurity", r#"{"certificateAuthority":{"name":"ca"}}"#),
+        ("insights", r#"{"isEnabled":true}"#),
+        ("identity", r#"{"type":"SystemAssigned"}"#),
+    ];
+    let (text, warnings) = kept_written(Format::Terraform, &kept);
+    assert!(!["tls_certificate", "insights", "identity"].iter().any(|block| text.contains(block)), "{text}");
+    let expected = ["transportSecurity", "insights", "identity"]
+        .map(|name| format!("the policy's `{name}` is not written for Terraform"));
+    assert_eq!(warnings, expected);
+}
+
+#[test]
+fn az_has_flags_for_most_of_what_is_kept() {
+    let kept =
+        [("intrusionDetection", IDPS), ("transportSecurity", TLS), ("insights", INSIGHTS), ("identity", IDENTITY)];
+    let (text, warnings) = kept_written(Format::AzCli, &kept);
+    let add = "az network firewall policy intrusion-detection add --resource-group \"$RESOURCE_GROUP\" \\ --policy-name lab \\";
+    for part in [
+        "--idps-mode Alert \\ --idps-profile Extended".to_owned(),
+        "--key-vault-secret-id https://kv.test/secrets/s \\ --cert-name ca".to_owned(),
+        "--identity /subscriptions/1/x".to_owned(),
+        format!("{add} --mode Off \\ --signature-id 200001 \\ --private-ranges 10.0.0.0/8"),
+        format!("{add} --mode Deny \\ --signature-id 200002 az "),
+        format!(
+            "{add} --rule-name b \\ --rule-description 'd e' \\ --rule-protocol TCP \\ --rule-src-addresses 10.0.0.4"
+        ),
+        "--rule-src-ip-groups /g/a \\ --rule-dest-addresses '*' \\ --rule-dest-ip-groups /g/b \\ --rule-dest-ports 443"
+            .to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part}\n{text}");
+    }
+    assert_eq!(warnings, ["the policy's `insights` has no flag of az here and is not written"]);
+    // The extension makes its first configuration of an overridden signature only.
+    let bare = r#"{"configuration":{"privateRanges":["10.0.0.0/8"]}}"#;
+    let (text, warnings) = kept_written(Format::AzCli, &[("intrusionDetection", bare)]);
+    assert!(!text.contains("intrusion-detection add"), "{text}");
+    assert_eq!(
+        warnings,
+        ["the policy's `intrusionDetection.configuration.privateRanges` has no flag of az here and is not written"]
+    );
+}
+
+#[test]
+fn a_name_that_is_too_short_for_the_provider_is_told_of() {
+    let rules = single(Rules::Application(Action::Allow, vec![app("w", &["a.test"], &[443])]));
+    let told = |format| {
+        let notes = written(&rules, format).notes;
+        notes.into_iter().map(|note| note.what).find(|what| what.contains("the rule `w`"))
+    };
+    let expected =
+        "the rule `w` is written as `w_`: the provider takes letters, digits and `_.-`, two of them at least";
+    assert_eq!(told(Format::Terraform).as_deref(), Some(expected));
+    assert_eq!(told(Format::Arm), None);
 }

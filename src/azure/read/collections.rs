@@ -1,5 +1,6 @@
 //! Rule collections, of a group in a policy or of a classic firewall.
 
+use super::members;
 use super::notes::{Effect, Subject};
 use super::rules::{Form, RuleReader};
 use super::words::{self, CollectionType, RuleType, WrittenAction};
@@ -19,6 +20,7 @@ impl RuleReader<'_> {
         let name = self.notes.name(object);
         let what = format!("rule collection `{name}`");
         let subject = Subject { object, at: node.at, what: &what, effect: effect_of(node) };
+        self.notes.strangers(&subject, members::COLLECTION);
         let kind = self.collection_type(&subject);
         let action = self.action(&subject);
         let priority = self.notes.priority(&subject);
@@ -53,6 +55,7 @@ impl RuleReader<'_> {
         };
         let effect = effect_of(node.get("properties").unwrap_or(node));
         let subject = Subject { object, effect, ..whole };
+        self.notes.strangers(&subject, members::COLLECTION);
         let action = match self.action(&subject) {
             Some(WrittenAction::Verdict(action)) if kind != RuleType::Nat => Some(action),
             Some(WrittenAction::Dnat) if kind == RuleType::Nat => Some(Action::Allow),
@@ -151,6 +154,7 @@ impl RuleReader<'_> {
             let what = format!("rule `{name}`");
             let subject = Subject { object, at: node.at, what: &what, effect };
             if self.form == Form::Classic || self.is_of(&subject, kind) {
+                self.notes.strangers(&subject, &members::of_rule(kind, self.form));
                 rules.extend(read(self, &subject, name));
             }
         }

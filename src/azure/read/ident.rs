@@ -59,6 +59,11 @@ impl Ident {
         self.full.clone().or_else(|| self.in_group(label)).unwrap_or_else(|| label.to_owned())
     }
 
+    /// The same in Azure, known by its whole id.
+    pub(super) fn is_certainly(&self, other: &Ident) -> bool {
+        self.full.is_some() && self.full == other.full
+    }
+
     /// The resource that this one is a child of.
     pub(super) fn parent(&self) -> Option<Ident> {
         let (name, _) = self.name.rsplit_once('/')?;

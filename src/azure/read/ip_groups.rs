@@ -29,22 +29,31 @@ impl IpGroups {
     /// The group that an id means. One that is not at hand matches nothing.
     pub(super) fn find(&self, id: Item<'_>, subject: &Subject<'_>, notes: &mut Notes) -> NamedRanges {
         let wanted = Ident::parse(id.text);
-        let mut found = self.0.iter().filter(|group| group.ident.is(&wanted));
+        let found: Vec<&IpGroup> = self.0.iter().filter(|group| group.ident.is(&wanted)).collect();
         let name = leaf(id.text);
-        match (found.next(), found.next()) {
-            (Some(group), None) => {
+        match found.as_slice() {
+            // Written down more than once, and always the same: it does not matter which is meant.
+            [group, others @ ..] if others.iter().all(|other| other.holds_the_same(group)) => {
                 if group.incomplete && subject.effect == Effect::Denies {
                     let what = format!("some addresses of the IP group `{name}` are known to Azure only");
                     notes.less(subject.effect, id.at, what, "unknown-value", None);
                 }
                 return group.ranges.clone();
             }
-            (None, _) => {
+            [] => {
                 let what = format!("the IP group `{name}` is not among the files given: it matches nothing");
                 let mend = "give its file too, by one more --policy".to_owned();
                 notes.less(subject.effect, id.at, what, "unknown-ip-group", Some(mend));
             }
-            (Some(_), Some(_)) => {
+            [group, others @ ..] if others.iter().all(|other| other.ident.is_certainly(&group.ident)) => {
+                let count = found.len();
+                let what = format!(
+                    "the IP group `{name}` is there {count} times with other addresses each: it matches nothing"
+                );
+                let mend = "leave out the old one".to_owned();
+                notes.less(subject.effect, id.at, what, "unknown-ip-group", Some(mend));
+            }
+            _ => {
                 let what =
                     format!("there are several IP groups `{name}`, and which one `{}` means is not said", id.text);
                 notes.less(subject.effect, id.at, what, "unknown-ip-group", None);
@@ -52,6 +61,19 @@ impl IpGroups {
         }
         notes.unknown_names += 1;
         NamedRanges { name: name.to_owned(), kind: NamedKind::UnknownIpGroup, ranges: Arc::from([]) }
+    }
+}
+
+impl IpGroup {
+    /// In whatever order.
+    fn holds_the_same(&self, other: &IpGroup) -> bool {
+        let in_order = |group: &IpGroup| {
+            let mut ranges: Vec<_> = group.ranges.ranges.iter().map(|range| (range.first(), range.last())).collect();
+            ranges.sort_unstable();
+            ranges.dedup();
+            ranges
+        };
+        !self.incomplete && !other.incomplete && in_order(self) == in_order(other)
     }
 }
 

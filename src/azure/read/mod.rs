@@ -8,6 +8,7 @@ mod collections;
 mod compact;
 mod ident;
 mod ip_groups;
+mod members;
 mod network;
 mod notes;
 mod order;
@@ -15,6 +16,8 @@ mod policies;
 mod rules;
 mod settings;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use super::note::{Note, Severity};
@@ -58,17 +61,19 @@ pub fn read(sets: &[&[Resource]], catalogue: &Catalogue) -> Read {
     let all = || sets.iter().flat_map(|set| set.iter());
     let mut notes = Notes::default();
     let ip_groups = IpGroups::read(all(), &mut notes);
+    all().filter(|resource| takes(&resource.kind)).for_each(|resource| notes.used_in_name(&resource.name));
     let mut finder = Finder::new(&mut notes, catalogue, &ip_groups);
     finder.find(sets);
     finder.report_missing_policies();
     let Finder { found: policies, attachments, .. } = finder;
     let network = network::read(all(), &mut notes);
-    let Notes { mut notes, unknowns, unknown_names } = notes;
+    notes.report_names();
+    let Notes { mut notes, unknowns, unknown_names, .. } = notes;
     let counted = ReadSummary { unknown_names, unknown_values: unknowns.len(), ..ReadSummary::default() };
     let summary = counted.count(all(), &policies, &network);
     let first = all().find(|resource| network::knows(resource)).map(|resource| resource.at);
     if let Some((at, what)) = first.zip(summary.network()) {
-        let what = format!("read, not emulated yet: {what}");
+        let what = format!("read, not emulated: {what}");
         notes.push(Note::new(Severity::Info, at, what).check("not-emulated"));
     }
     Read { policies, network, summary, notes, unknowns, attachments }

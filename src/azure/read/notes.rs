@@ -37,6 +37,8 @@ pub(super) struct Notes {
     pub unknowns: Vec<UnknownUse>,
     /// Tags, categories and IP groups that are not known here.
     pub unknown_names: usize,
+    /// What names of resources, collections and rules hang on, each once, with where it first stands.
+    in_names: Vec<(Arc<str>, Spot)>,
 }
 
 /// An object of which members are read, as messages call it.
@@ -137,7 +139,22 @@ impl Notes {
         self.push(Note::new(Severity::Error, subject.at, what).check("missing-property"));
     }
 
-    /// Texts and numbers, in a list or alone.
+    /// Properties that a resource's children have in its place.
+    pub(super) fn no_object(&mut self, node: &Node, what: &str) {
+        match &node.value {
+            Value::Unknown(unknown) => {
+                let nothing = Object::default();
+                let subject = Subject { object: &nothing, at: node.at, what, effect: Effect::Allows };
+                self.unknown(&subject, "properties", node.at, unknown);
+            }
+            _ => {
+                let what = format!("`properties` of {what} is an object, not {}", node.kind());
+                self.push(Note::new(Severity::Error, node.at, what).check("wrong-type"));
+            }
+        }
+    }
+
+    /// Texts, and numbers where they are ports, in a list or alone.
     pub(super) fn items<'a>(&mut self, subject: &Subject<'a>, key: &str) -> Items<'a> {
         let mut read = Items { items: Vec::new(), given: false, incomplete: false };
         let Some(node) = subject.get(key) else {
@@ -148,11 +165,12 @@ impl Notes {
                 read.items.reserve(items.len());
                 items.iter().for_each(|item| self.item(subject, key, item, &mut read));
             }
-            Value::Object(_) | Value::Bool(_) | Value::Null => {
+            Value::Text(_) | Value::Unknown(_) => self.item(subject, key, node, &mut read),
+            Value::Number(_) if may_be_number(key) => self.item(subject, key, node, &mut read),
+            _ => {
                 read.given = true;
                 self.expected(node, key, subject, "a list of texts");
             }
-            _ => self.item(subject, key, node, &mut read),
         }
         read
     }
@@ -160,7 +178,8 @@ impl Notes {
     fn item<'a>(&mut self, subject: &Subject<'a>, key: &str, node: &'a Node, read: &mut Items<'a>) {
         match &node.value {
             Value::Null => return,
-            Value::Text(text) | Value::Number(text) => read.items.push(Item { text: text.trim(), at: node.at }),
+            Value::Text(text) => read.items.push(Item { text: text.trim(), at: node.at }),
+            Value::Number(text) if may_be_number(key) => read.items.push(Item { text, at: node.at }),
             Value::Unknown(unknown) => {
                 read.incomplete = true;
                 self.unknown(subject, key, node.at, unknown);
@@ -170,16 +189,22 @@ impl Notes {
         read.given = true;
     }
 
-    /// The objects of a list; one alone counts as a list of one.
+    /// The objects of a list.
     pub(super) fn objects<'a>(&mut self, subject: &Subject<'a>, key: &str) -> Vec<&'a Node> {
         let Some(node) = subject.get(key) else {
             return Vec::new();
         };
-        let items = match &node.value {
-            Value::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
-        items.iter().filter(|item| self.is_object(subject, key, item)).collect()
+        match &node.value {
+            Value::List(items) => items.iter().filter(|item| self.is_object(subject, key, item)).collect(),
+            Value::Object(_) => {
+                self.expected(node, key, subject, "a list of objects");
+                Vec::new()
+            }
+            _ => {
+                self.is_object(subject, key, node);
+                Vec::new()
+            }
+        }
     }
 
     fn is_object(&mut self, subject: &Subject<'_>, key: &str, node: &Node) -> bool {
@@ -273,12 +298,46 @@ impl Notes {
 
     /// A name as it is; as far as it is known where it is not.
     pub(super) fn name(&mut self, object: &Object) -> String {
-        object.get("name").map_or_else(String::new, shown)
+        object.get("name").map_or_else(String::new, |name| {
+            self.used_in_name(name);
+            shown(name)
+        })
+    }
+
+    pub(super) fn used_in_name(&mut self, name: &Node) {
+        let Value::Unknown(unknown) = &name.value else { return };
+        for part in &unknown.names {
+            if !self.in_names.iter().any(|(known, _)| known == part) {
+                self.in_names.push((Arc::clone(part), name.at));
+            }
+        }
+    }
+
+    /// The values that nothing but names hangs on: no flow is decided by them, and yet they are missing.
+    pub(super) fn report_names(&mut self) {
+        let decides = |name: &Arc<str>| self.unknowns.iter().any(|unknown| unknown.names.contains(name));
+        let only: Vec<&(Arc<str>, Spot)> = self.in_names.iter().filter(|(name, _)| !decides(name)).collect();
+        let Some((_, at)) = only.first() else { return };
+        let names: Vec<String> = only.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let flags: Vec<String> = only.iter().map(|(name, _)| format!("--set '{name}=…'")).collect();
+        let what = format!("known to Azure only, and only names hang on it: {}", names.join(", "));
+        let note = Note::new(Severity::Info, *at, what).mend(flags.join(" "));
+        self.push(note);
     }
 
     pub(super) fn description(&mut self, subject: &Subject<'_>) -> String {
         subject.get("description").map_or_else(String::new, shown)
     }
+}
+
+/// Ports are written as texts and as numbers.
+fn may_be_number(key: &str) -> bool {
+    key.to_ascii_lowercase().contains("port")
+}
+
+/// What an expression came to that is wrong, of which an error was told.
+pub(super) fn is_wrong(node: &Node) -> bool {
+    matches!(&node.value, Value::Unknown(unknown) if unknown.names.is_empty())
 }
 
 /// A text for people: an unknown one as far as it is known.

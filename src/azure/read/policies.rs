@@ -3,7 +3,8 @@
 use super::collections::effect_of_all;
 use super::ident::{Ident, leaf, reference};
 use super::ip_groups::IpGroups;
-use super::notes::{Effect, Notes, Subject, shown};
+use super::members;
+use super::notes::{Effect, Notes, Subject, is_wrong, shown};
 use super::rules::{Form, RuleReader};
 use super::settings;
 use super::words::RuleType;
@@ -80,7 +81,9 @@ impl<'r> Finder<'r> {
 
     /// Policies and firewalls first, so that groups find them whatever the order of the files.
     pub(super) fn find(&mut self, sets: &[&[Resource]]) {
+        // An error was told of each name that came out wrong; who it is of cannot be said.
         let all = || sets.iter().enumerate().flat_map(|(set, all)| all.iter().map(move |resource| (set, resource)));
+        let all = || all().filter(|(_, resource)| !is_wrong(&resource.name));
         for (set, resource) in all() {
             if resource.is(POLICY) {
                 self.policy(set, resource);
@@ -140,8 +143,12 @@ impl<'r> Finder<'r> {
 
     fn read_group(&mut self, properties: &Node, name: String, at: Spot) -> Option<RuleCollectionGroup> {
         let what = format!("rule collection group `{name}`");
-        let object = properties.object()?;
+        let Some(object) = properties.object() else {
+            self.notes.no_object(properties, &what);
+            return None;
+        };
         let subject = Subject { object, at, what: &what, effect: effect_of_all(properties) };
+        self.notes.strangers(&subject, members::GROUP);
         let priority = self.notes.priority(&subject);
         let collections = self.reader(Form::Policy).collections(&subject);
         Some(RuleCollectionGroup { name, priority: priority?, collections, at })

@@ -42,6 +42,13 @@ const READ_CLASSIC: &[&str] = &[
     "ipGroups",
     "hubIPAddresses",
 ];
+/// Members of such properties that change nothing here.
+const SWITCHES: &[(&str, &str)] = &[
+    ("sql", "allowSqlRedirect"),
+    ("dnsSettings", "requireProxyForNetworkRules"),
+    ("snat", "autoLearnPrivateRanges"),
+    ("explicitProxy", "enablePacFile"),
+];
 /// Beside a resource's properties; all else there is Azure's own business.
 const KEPT_BESIDE: &[&str] = &["location", "tags", "identity", "zones"];
 /// Where a firewall is and how many there are of it: nothing that is done to a flow.
@@ -238,13 +245,22 @@ fn kept(resource: &Resource, properties: &Object, read: &[&str]) -> Vec<(String,
 /// Names what is set, means something, and changes nothing here.
 fn report(subject: &Subject<'_>, read: &[&str], notes: &mut Notes) {
     let left = subject.object.iter().filter(|(key, _)| !is_in(&key.name, read) && !is_in(&key.name, PLACEMENT));
-    let left: Vec<(&str, Spot)> =
-        left.filter(|(key, node)| is_in_force(&key.name, node)).map(|(key, node)| (&*key.name, node.at)).collect();
-    if let Some((_, at)) = left.first() {
-        let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
+    let left = left.filter(|(key, node)| is_in_force(&key.name, node));
+    let left = left.map(|(key, node)| (key.name.to_string(), node.at)).chain(switches(subject));
+    let (names, places): (Vec<String>, Vec<Spot>) = left.unzip();
+    if let Some(at) = places.first() {
         let what = format!("{}: read, not emulated: {}", subject.what, names.join(", "));
         notes.push(Note::new(Severity::Info, *at, what).check("not-emulated"));
     }
+}
+
+/// Those that are on.
+fn switches(subject: &Subject<'_>) -> impl Iterator<Item = (String, Spot)> {
+    SWITCHES.iter().filter_map(|(property, switch)| {
+        let node = subject.object.get(property)?.get(switch)?;
+        let off = node.text().is_some_and(|text| text.eq_ignore_ascii_case("Disabled"));
+        (says_something(node) && !off).then(|| (format!("{property}.{switch}"), node.at))
+    })
 }
 
 /// What is switched off is emulated by doing nothing.

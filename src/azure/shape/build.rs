@@ -98,10 +98,11 @@ pub(super) fn joined_name(parent: &Node, leaf: &Node) -> Node {
         Value::Unknown(unknown) => Some(unknown.names.clone()),
         _ => None,
     });
+    let is_unknown = [parent, leaf].iter().any(|node| matches!(node.value, Value::Unknown(_)));
     let mut names: Vec<_> = unknown.flatten().collect();
     names.dedup();
     names.truncate(MOST_NAMES);
-    let value = if names.is_empty() { Value::Text(shown.into()) } else { unknown_of(names, &shown) };
+    let value = if is_unknown { unknown_of(names, &shown) } else { Value::Text(shown.into()) };
     Node::new(value, leaf.at)
 }
 

@@ -47,7 +47,7 @@ impl Parts {
         }
         if !rules.is_empty() {
             let what = "rules without a collection: taken as allowed, in a collection with priority 100 for each type";
-            out.note(Severity::Warning, around.at, what);
+            out.note(Severity::Doubt, around.at, what);
             collections.extend(by_type(rules));
         }
         collections.iter_mut().for_each(groups::collection_of_today);

@@ -216,7 +216,7 @@ mod tools {
                  rules:[{ruleType:NetworkRule name:a}]} {name:imported-applicationrules \
                  ruleCollectionType:FirewallPolicyFilterRuleCollection priority:100 action:{type:Allow} \
                  rules:[{ruleType:ApplicationRule name:b}]}]}",
-                "Warning: rules without a collection: taken as allowed, in a collection with priority 100 for each type",
+                "Doubt: rules without a collection: taken as allowed, in a collection with priority 100 for each type",
             ],
         );
     }
@@ -363,13 +363,14 @@ mod terraform_shows {
         );
     }
 
+    fn instance(kind: &str, attributes: &str) -> String {
+        format!(
+            r#"{{"mode": "managed", "type": "{kind}", "name": "x", "instances": [{{"attributes": {attributes}}}]}}"#
+        )
+    }
+
     #[test]
     fn state_files_with_networks_and_azapi() {
-        let instance = |kind: &str, attributes: &str| {
-            format!(
-                r#"{{"mode": "managed", "type": "{kind}", "name": "x", "instances": [{{"attributes": {attributes}}}]}}"#
-            )
-        };
         let resources = [
             instance(
                 "azurerm_subnet",
@@ -401,9 +402,48 @@ mod terraform_shows {
                 "routes t/r {nextHopType:None}",
                 "ruleCollectionGroups p/g {priority:100}",
                 "ipGroups i {ipAddresses:[192.0.2.0/24]}",
-                "Warning: azurerm_ip_group_cidr.x changes a resource that is not in this file, and is left out",
+                "Doubt: azurerm_ip_group_cidr.x changes a resource that is not in this file, and is left out",
             ],
         );
+    }
+
+    /// Links between networks decide nothing here, addresses of an IP group do.
+    #[test]
+    fn what_links_something_unsaid_is_told_of() {
+        let resources = [
+            instance("azurerm_ip_group_cidr", r#"{"cidr": "192.0.2.0/24"}"#),
+            instance("azurerm_subnet_route_table_association", r#"{"route_table_id": "/t"}"#),
+        ];
+        check(
+            &format!(
+                r#"{{"version": 4, "terraform_version": "1.9.0", "lineage": "l", "resources": [{}]}}"#,
+                resources.join(",")
+            ),
+            &[
+                "Doubt: azurerm_ip_group_cidr.x does not say what it links, and is left out",
+                "Warning: azurerm_subnet_route_table_association.x does not say what it links, and is left out",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_cidr_comes_beside_what_is_not_known_of_its_group() {
+        let change = |kind: &str, name: &str, after: &str, unknown: &str| {
+            format!(
+                r#"{{"address": "{kind}.{name}", "mode": "managed", "type": "{kind}", "change": {{"actions": ["create"],
+                     "after": {after}, "after_unknown": {unknown}}}}}"#
+            )
+        };
+        let text = [
+            change("azurerm_ip_group", "g", r#"{"id": "/i", "name": "i"}"#, r#"{"cidrs": true}"#),
+            change("azurerm_ip_group_cidr", "c", r#"{"ip_group_id": "/i", "cidr": "192.0.2.0/24"}"#, "{}"),
+        ];
+        let configuration = r#""configuration": {"root_module": {"resources": [
+            {"address": "azurerm_ip_group.g", "expressions": {"cidrs": {"references": ["var.cidrs"]}}}]}}"#;
+        let lines = lines(&format!(r#"{{"resource_changes": [{}], {configuration}}}"#, text.join(",")));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with("ipGroups i {") && lines[0].ends_with(" 192.0.2.0/24]}"), "{lines:?}");
+        assert!(lines[0].contains("ipAddresses:[<"), "{lines:?}");
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl<'t> Machine<'t> {
                 Some(template) => Some((template, scoping)),
                 None => {
                     let what = "the template of this deployment is made by an expression, and was not read";
-                    self.note(Note::new(Severity::Warning, template.at, what));
+                    self.note(Note::new(Severity::Doubt, template.at, what));
                     None
                 }
             };
@@ -104,7 +104,7 @@ impl<'t> Machine<'t> {
         self.links.push(Link { at: written.at, to: to.clone(), file: found.and_then(|node| node.at.file()) });
         if found.is_none() {
             let what = format!("it links to {to}, which is not at hand; what that deploys was left out");
-            let note = Note::new(Severity::Warning, written.at, what);
+            let note = Note::new(Severity::Doubt, written.at, what);
             self.note(note.mend(format!("give that file too: --policy {}", file_name(&to))));
         }
         found

@@ -161,7 +161,7 @@ impl<'t> Machine<'t> {
         })
     }
 
-    fn parsed(&mut self, text: &Arc<str>) -> Rc<Result<Expr, String>> {
+    pub(super) fn parsed(&mut self, text: &Arc<str>) -> Rc<Result<Expr, String>> {
         if let Some(parsed) = self.parsed.get(text) {
             return Rc::clone(parsed);
         }
@@ -236,6 +236,10 @@ impl<'t> Machine<'t> {
         let held = result.clone().unwrap_or_else(|_| self.made(value::wrong(name)));
         self.slots.insert(key, Slot::Done(held));
         result
+    }
+
+    pub(super) fn was_asked_for(&self, number: usize, name: &str) -> bool {
+        self.slots.contains_key(&(number, name.to_lowercase()))
     }
 
     /// The value that `--set NAME=VALUE` gives, where JSON is read as such.

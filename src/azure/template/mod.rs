@@ -8,6 +8,7 @@
 
 mod access;
 mod copy;
+mod cycles;
 mod deployment;
 mod eval;
 mod functions;
@@ -25,7 +26,7 @@ mod value;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::azure::json::{Key, Node, Object};
+use crate::azure::json::{Key, Node, Object, Value};
 use crate::azure::note::{Note, Severity};
 use crate::policy::Spot;
 use eval::Machine;
@@ -111,6 +112,14 @@ fn kept_elsewhere(key: &Key, at: Spot) -> Node {
     Node::new(value::unknown(format!("parameters.{}", key.name)), at)
 }
 
+/// What `--set NAME=VALUE` gives: JSON where it is a list, an object or a number, else the text.
+pub fn value_of_set(text: &str, at: Spot) -> Value {
+    match value::from_json(text, at) {
+        Ok(value @ (Value::List(_) | Value::Object(_) | Value::Number(_))) => value,
+        _ => value::text(text),
+    }
+}
+
 /// Evaluates a template.
 pub fn expand<'t>(template: &'t Node, inputs: &'t Inputs<'t>) -> Expanded {
     let Some(object) = template.object() else {
@@ -123,6 +132,7 @@ pub fn expand<'t>(template: &'t Node, inputs: &'t Inputs<'t>) -> Expanded {
     let planned = machine.plan_deep(object, &env);
     let mut resources = Vec::new();
     machine.deploy(&planned, &mut resources);
+    machine.report_unused_cycles(&env.scope);
     let unused = inputs.set.iter().zip(&machine.used).filter(|(_, used)| !**used);
     let unused = unused.map(|((name, _), _)| name.clone()).collect();
     Expanded { resources, notes: machine.notes, links: machine.links, unused, undeclared }

@@ -21,11 +21,22 @@ pub(super) fn declared<'t>(template: &'t Object, given: Vec<(Arc<str>, Given<'t>
         parameters.insert(key.name.to_lowercase(), parameter);
     }
     for (name, given) in given {
-        if let Some(parameter) = parameters.get_mut(&name.to_lowercase()) {
+        if let Some(parameter) = parameters.get_mut(&name.to_lowercase())
+            && (!is_null(&given) || is_nullable(parameter.declared))
+        {
             parameter.given = given;
         }
     }
     parameters
+}
+
+/// The portal exports each parameter with the value null, beside a template with the defaults.
+fn is_null(given: &Given) -> bool {
+    matches!(given, Given::Value(held) if *held.value() == Value::Null)
+}
+
+fn is_nullable(declared: Option<&Object>) -> bool {
+    declared.and_then(|declared| declared.get("nullable")).is_some_and(|node| node.value == Value::Bool(true))
 }
 
 impl<'t> Machine<'t> {
@@ -61,7 +72,7 @@ impl<'t> Machine<'t> {
         if let Some((_, default)) = declared.and_then(|declared| find(declared, "defaultValue")) {
             return Ok(self.held(default, &env.unbound()));
         }
-        if declared.and_then(|declared| declared.get("nullable")).is_some_and(|node| node.value == Value::Bool(true)) {
+        if is_nullable(declared) {
             return Ok(self.made(Value::Null));
         }
         Ok(self.set_parameter(parameter, label).unwrap_or_else(|| self.made(value::unknown(label))))

@@ -24,14 +24,14 @@ use report::Report;
 const EXAMPLES: &str = "\
 Examples:
   egret lint policy.json                          a policy as the portal, az or a template has it
-  egret lint policy.json ip-groups.json           files that belong together: one policy, seen as a whole
+  egret lint policy.json ip-groups.json           files that are one whole
   egret lint --severity warning egret.toml        warnings fail too
   egret lint --format sarif policy.json > lint.sarif
-  egret lint --diff old.json new.json             which flows change their verdict, each way with one of them
+  egret lint --diff old.json new.json             which flows change their verdict?
   egret lint --about broad-network-rule           why is that wrong, and who says so?
 
-Exits with 3 when there is a finding of --severity or worse or a flow changes its verdict, with 2 when nothing could be read.
-docs/lint.md has a section for every check.";
+Exits with 3 when there is a finding of --severity or worse, or with --diff a flow changes its
+verdict; with 2 when nothing could be read. docs/lint.md has a section for every check.";
 
 /// Say what is wrong with a policy, where, why, and how to mend it
 ///

@@ -1,6 +1,7 @@
 //! A command that is held: in a jail whose sockets the filter serves. Linux only.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use anyhow::Context;
 use super::command::{Command, Started};
 use super::plan::Plan;
 use super::{Start, environment};
+use crate::cli::UsageError;
 use crate::cli::output::Printer;
 use crate::config::DeniedUdp;
-use crate::jail::{self, Ipv6, Jail, JailError, STAGE, Sockets, Spec};
+use crate::jail::{self, Ipv6, Jail, JailError, STAGE, Sockets, Sources, Spec};
 use crate::net::icmp::Unreachable;
 use crate::net::udp::ReplySockets;
 use crate::proxy::{DnsSockets, Intake, Proxy, Setup};
@@ -25,6 +27,7 @@ pub(super) fn enforced<'a>(setup: Setup, plan: &'a Plan, run: &RunId) -> anyhow:
         args: args.to_vec(),
         env: vec![(environment::RUN.into(), run.as_str().into())],
         host_ports: plan.host_ports.clone(),
+        sources: sources(plan.from)?,
         workers: setup.proxy.workers,
         ipv6: Ipv6::of_this_machine(),
     };
@@ -35,6 +38,12 @@ pub(super) fn enforced<'a>(setup: Setup, plan: &'a Plan, run: &RunId) -> anyhow:
         Ok(Started::Running(Command::held(jail)))
     };
     Ok((proxy, Box::new(begin)))
+}
+
+fn sources(from: Option<IpAddr>) -> anyhow::Result<Sources> {
+    let Some(from) = from else { return Ok(Sources::default()) };
+    let unfit = || UsageError(format!("--from: no machine's connections come from {from}"));
+    Ok(Sources::of(from).ok_or_else(unfit)?)
 }
 
 fn start(setup: Setup, jail: &Jail) -> anyhow::Result<Proxy> {

@@ -23,15 +23,16 @@ use crate::telemetry::Log;
 
 const EXAMPLES: &str = "\
 Examples:
-  egret run -- make test                                 with egret.toml of this folder, or the built-in policy
+  egret run -- make test                                 with egret.toml, or the built-in policy
   egret run --allow https://pypi.org --allow 'https://*.pythonhosted.org' -- pip download requests
   egret run --host-port 5432 --policy egret.toml -- cargo test
-  egret run --learn egret.toml -- make test              permit everything, write the policy that would
+  egret run --policy policy.json --from 10.0.1.4 -- make test   with the address of a build agent
+  egret run --learn egret.toml -- make test              permit all, write what that was
   egret run --expect-denied 169.254.169.254:80 -- ./probe
 
-Exits with the command's own code; with 3 where that is 0 and something unexpected was denied; with 126 or 127 where
-the command cannot be run or is not found; with 128 and the signal's number where a signal ended it. Ctrl-C is the
-command's; twice within three seconds ends everything.";
+Exits with the command's own code; with 3 where that is 0 and something unexpected was denied; with
+126 or 127 where the command cannot be run or is not found; with 128 and the signal's number where a
+signal ended it. Ctrl-C is the command's; twice within three seconds ends everything.";
 
 /// Run a command so that all its egress passes the policy, and report what was denied
 ///
@@ -49,6 +50,9 @@ pub(in crate::cli) struct Args {
     /// A port of this machine's 127.0.0.1 that the command reaches at the same place
     #[arg(long, env = "EGRET_HOST_PORT", value_name = "PORT", value_delimiter = ';', value_parser = port)]
     host_port: Vec<u16>,
+    /// The address that the command has, to rules with a source [default: 192.0.0.8]
+    #[arg(long, env = "EGRET_FROM", value_name = "ADDR")]
+    from: Option<IpAddr>,
     /// What makes a command that succeeded exit with 3: any denial, an unexpected one, or none
     #[arg(long, env = "EGRET_FAIL_ON", value_enum, default_value = "unexpected")]
     fail_on: FailOn,
@@ -80,7 +84,7 @@ pub(in crate::cli) struct Args {
     /// What the shapes azure and azure-legacy write, such as AZFWNetworkRule; more than once for several
     #[arg(long, env = "EGRET_LOG_CATEGORIES", value_name = "CATEGORY", value_delimiter = ';')]
     log_categories: Vec<String>,
-    /// Name server; the system's where not given
+    /// Name server, or system; the policy's where not given, else the system's
     #[arg(long, env = "EGRET_DNS_SERVER", value_name = "ADDR[:PORT]", value_delimiter = ';')]
     dns_server: Vec<String>,
     /// Resolve anything (azure), or what a rule could allow (strict) [default: strict]
@@ -107,6 +111,8 @@ pub(super) struct Plan {
     pub(super) way: Way,
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no jail"))]
     pub(super) host_ports: Vec<u16>,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no jail"))]
+    pub(super) from: Option<IpAddr>,
     pub(super) config: Config,
     pub(super) digest: String,
 }
@@ -126,6 +132,7 @@ impl Plan {
             command: line,
             proxy_only,
             host_port: host_ports,
+            from,
             fail_on,
             expect_denied,
             learn,
@@ -140,8 +147,10 @@ impl Plan {
             dns_mode,
             policy,
         } = args;
-        if proxy_only && !(host_ports.is_empty() && dns_mode.is_none()) {
-            printer.warn("--host-port and --dns-mode do nothing with --proxy-only: the host is there, and resolves");
+        if proxy_only && !(host_ports.is_empty() && from.is_none() && dns_mode.is_none()) {
+            printer.warn(
+                "--host-port, --from and --dns-mode do nothing with --proxy-only: the command is on the host, as 127.0.0.1",
+            );
         }
         let expectations = Expectations::read(&given(expect_denied))?;
         let report_file = named(report).map(ReportFile::begin).transpose()?;
@@ -167,7 +176,7 @@ impl Plan {
         let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };
         // What was denied even so is in the lesson.
         let fail_on = if lesson.is_some() { FailOn::Never } else { fail_on };
-        let plan = Plan { line, way, host_ports, config, digest };
+        let plan = Plan { line, way, host_ports, from, config, digest };
         Ok((plan, Wishes { fail_on, expectations, lesson, format, report_file }))
     }
 

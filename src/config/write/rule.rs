@@ -53,11 +53,28 @@ pub(super) struct RuleWriter<'p> {
     pub page: &'p mut Page,
     pub ip_groups: &'p IpGroups,
     pub notes: &'p mut Vec<Note>,
+    /// Whether the collection at hand does.
+    pub denies: bool,
+}
+
+/// The sources of a rule as they are written; neither for any.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sources {
+    addresses: Vec<String>,
+    groups: Vec<String>,
+}
+
+/// What a rule names and a file cannot say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Nothing,
+    Groups,
 }
 
 impl RuleWriter<'_> {
     /// Type and action of the collection.
     pub(super) fn kind(&mut self, kind: &str, action: Option<Action>) {
+        self.denies = action == Some(Action::Deny);
         self.page.text("type", Some(kind));
         let word = |action| match action {
             Action::Allow => "allow",
@@ -68,12 +85,16 @@ impl RuleWriter<'_> {
 
     pub(super) fn network(&mut self, rule: &NetworkRule, names: &mut Siblings) {
         let NetworkRule { name, sources, protocols, destinations, fqdns, ports, about } = rule;
+        let lost = self.lost_groups(name, about, &[sources, destinations]);
         let nowhere = names_nothing(destinations) && fqdns.is_empty();
-        if nowhere || names_nothing(sources) || ports.ranges().is_empty() || *protocols == IpProtocols::default() {
-            return self.matches_nothing(name, about);
+        let Some(from) = self.sources(sources).filter(|_| !nowhere) else {
+            return self.matches_nothing(name, about, lost);
+        };
+        if ports.ranges().is_empty() || *protocols == IpProtocols::default() {
+            return self.matches_nothing(name, about, lost);
         }
         self.begin(name, names, about);
-        self.sources(sources);
+        self.write_sources(from);
         self.page.list("ip_protocols", ip_protocols(*protocols));
         self.page.list("destination_addresses", addresses(destinations).into_iter().chain(tags(destinations)));
         self.groups("destination_ip_groups", destinations);
@@ -86,11 +107,12 @@ impl RuleWriter<'_> {
             rule;
         // Without a protocol only tags match, which bring their own.
         let by_protocol = !protocols.is_empty() && fqdns.len() + urls.len() + categories.len() > 0;
-        if names_nothing(sources) || (tags.is_empty() && !by_protocol) {
-            return self.matches_nothing(name, about);
-        }
+        let lost = self.lost_groups(name, about, &[sources]);
+        let Some(from) = self.sources(sources).filter(|_| by_protocol || !tags.is_empty()) else {
+            return self.matches_nothing(name, about, lost);
+        };
         self.begin(name, names, about);
-        self.sources(sources);
+        self.write_sources(from);
         self.page.list("protocols", protocols.iter().map(|protocol| app_protocol(*protocol)));
         if by_protocol {
             self.page.list("target_fqdns", fqdns.iter().map(ToString::to_string));
@@ -104,9 +126,11 @@ impl RuleWriter<'_> {
 
     pub(super) fn dnat(&mut self, rule: &DnatRule, names: &mut Siblings) {
         let DnatRule { name, sources, protocols, destinations, ports, translated, about } = rule;
-        if names_nothing(sources) || names_nothing(destinations) || ports.ranges().is_empty() {
-            return self.matches_nothing(name, about);
-        }
+        let lost = self.lost_groups(name, about, &[sources, destinations]);
+        let nowhere = names_nothing(destinations) || ports.ranges().is_empty();
+        let Some(from) = self.sources(sources).filter(|_| !nowhere) else {
+            return self.matches_nothing(name, about, lost);
+        };
         if destinations.is_any() {
             let what = format!("the DNAT rule `{name}` translates every destination and is left out");
             let note = Note::new(Severity::Error, about.at, what);
@@ -115,7 +139,7 @@ impl RuleWriter<'_> {
         let IpProtocols { tcp, udp, icmp: _, any } = *protocols;
         let protocols = IpProtocols { tcp: tcp || any, udp: udp || any, ..IpProtocols::default() };
         self.begin(name, names, about);
-        self.sources(sources);
+        self.write_sources(from);
         self.page.list("ip_protocols", ip_protocols(protocols));
         // IP groups are not for destinations of DNAT rules.
         let groups = destinations.named().iter().flat_map(|named| named.ranges.iter()).map(ToString::to_string);
@@ -133,25 +157,52 @@ impl RuleWriter<'_> {
         self.page.text("description", Some(about.description.as_str()).filter(|text| !text.is_empty()));
     }
 
-    fn matches_nothing(&mut self, name: &str, about: &About) {
-        let what = format!("the rule `{name}` names nothing that it could match and is left out");
-        self.notes.push(Note::new(Severity::Warning, about.at, what));
+    /// What was lost was told of already.
+    fn matches_nothing(&mut self, name: &str, about: &About, lost: Lost) {
+        if lost == Lost::Nothing {
+            let what = format!("the rule `{name}` names nothing that it could match and is left out");
+            self.notes.push(Note::new(Severity::Warning, about.at, what));
+        }
     }
 
-    /// Sources know no service tags: their addresses stand for them.
-    fn sources(&mut self, sources: &AddressSet) {
+    /// Tells of the IP groups that are not at hand: there is no table of them to name.
+    fn lost_groups(&mut self, name: &str, about: &About, sets: &[&AddressSet]) -> Lost {
+        let named = sets.iter().flat_map(|set| set.named());
+        let mut lost = Lost::Nothing;
+        for group in named.filter(|named| named.kind == NamedKind::UnknownIpGroup) {
+            lost = Lost::Groups;
+            let hole = if self.denies { "; what it denied may be allowed" } else { "" };
+            let what = format!("the rule `{name}`: the IP group `{}` is not known and is left out{hole}", group.name);
+            self.notes.push(Note::new(Severity::Error, about.at, what).mend("give the IP group's file too"));
+        }
+        lost
+    }
+
+    /// Sources know no service tags: their addresses stand for them. None where nothing would be written, as rules
+    /// that name no source are for any.
+    fn sources(&self, sources: &AddressSet) -> Option<Sources> {
         if *sources == AddressSet::any() {
-            return;
+            return Some(Sources::default());
         }
         let tags = sources.named().iter().filter(|named| named.kind == NamedKind::ServiceTag);
         let of_tags = tags.flat_map(|tag| tag.ranges.iter()).map(ToString::to_string);
-        self.page.list("source_addresses", addresses(sources).into_iter().chain(of_tags));
-        self.groups("source_ip_groups", sources);
+        let addresses = addresses(sources).into_iter().chain(of_tags).collect();
+        let written = Sources { addresses, groups: self.group_names(sources) };
+        (written != Sources::default()).then_some(written)
+    }
+
+    fn write_sources(&mut self, Sources { addresses, groups }: Sources) {
+        self.page.list("source_addresses", addresses);
+        self.page.list("source_ip_groups", groups);
+    }
+
+    fn group_names(&self, set: &AddressSet) -> Vec<String> {
+        set.named().iter().filter_map(|named| self.ip_groups.name(named)).map(str::to_owned).collect()
     }
 
     fn groups(&mut self, key: &str, set: &AddressSet) {
-        let groups = set.named().iter().filter_map(|named| self.ip_groups.name(named)).map(str::to_owned);
-        self.page.list(key, groups.collect::<Vec<_>>());
+        let groups = self.group_names(set);
+        self.page.list(key, groups);
     }
 
     fn ports(&mut self, ports: &PortSet) {
@@ -164,9 +215,10 @@ impl RuleWriter<'_> {
     }
 }
 
-/// True where not so much as a name is in it.
+/// True where not so much as a name is in it that can be written.
 fn names_nothing(set: &AddressSet) -> bool {
-    !set.is_any() && set.listed().is_empty() && set.named().is_empty()
+    let is_written = |named: &NamedRanges| named.kind != NamedKind::UnknownIpGroup;
+    !set.is_any() && set.listed().is_empty() && !set.named().iter().any(is_written)
 }
 
 /// The entries that go by no name.

@@ -9,7 +9,9 @@ use super::*;
 use crate::azure::export::samples::{Dialect, policies, policy};
 use crate::config::{Overrides, load};
 use crate::policy::arbitrary::asked;
-use crate::policy::{Action, AddressSet, NetworkRule, Policy, PrivateAddresses, ThreatIntel};
+use crate::policy::{
+    Action, AddressSet, IpProtocols, NamedKind, NamedRanges, NetworkRule, Policy, PrivateAddresses, ThreatIntel,
+};
 
 /// Writes all files into a folder and loads the last.
 fn again(rules: &RuleSet) -> (RuleSet, Vec<Note>) {
@@ -93,6 +95,55 @@ fn a_rule_that_names_nothing_is_left_out_and_told_of() {
     assert_eq!(written.files[0].name, "a-b--c.toml");
     assert!(!written.files[0].text.contains("idle"), "{}", written.files[0].text);
     assert_eq!(written.notes[0].what, "the rule `idle` names nothing that it could match and is left out");
+}
+
+/// One collection of network rules, each for 192.0.2.1:443 and from these sources.
+fn from_sources(action: Action, sources: Vec<AddressSet>) -> RuleSet {
+    let mut destinations = AddressSet::default();
+    destinations.insert_text("192.0.2.1").unwrap();
+    let rule = |(number, sources): (usize, AddressSet)| NetworkRule {
+        name: format!("r{number}"),
+        sources,
+        protocols: IpProtocols::TCP,
+        destinations: destinations.clone(),
+        ports: ["443".parse().unwrap()].into_iter().collect(),
+        ..NetworkRule::default()
+    };
+    let priority = || 100.try_into().unwrap();
+    let rules = Rules::Network(action, sources.into_iter().enumerate().map(rule).collect());
+    let collections = vec![RuleCollection { name: "c".to_owned(), priority: priority(), rules, at: Spot::nowhere() }];
+    let group = RuleCollectionGroup { name: "g".to_owned(), priority: priority(), collections, at: Spot::nowhere() };
+    let policy = PolicyRules { name: "lab".to_owned(), groups: vec![group], ..PolicyRules::default() };
+    RuleSet { policies: vec![policy], ..RuleSet::default() }
+}
+
+fn named(kind: NamedKind) -> AddressSet {
+    let mut set = AddressSet::default();
+    set.insert_named(NamedRanges { name: "hosts".to_owned(), kind, ranges: Arc::from([]) });
+    set
+}
+
+#[test]
+fn a_rule_for_nobody_does_not_become_one_for_everybody() {
+    for action in [Action::Allow, Action::Deny] {
+        let mut partly = named(NamedKind::UnknownIpGroup);
+        partly.insert_text("10.0.0.0/8").unwrap();
+        let written = to_toml(&from_sources(action, vec![named(NamedKind::UnknownIpGroup), partly]));
+        let text = &written.files[0].text;
+        assert!(!text.contains("\"r0\"") && text.contains("source_addresses = [\"10.0.0.0/8\"]"), "{text}");
+        let hole = if action == Action::Deny { "; what it denied may be allowed" } else { "" };
+        let told: Vec<_> = written.notes.iter().map(|note| (note.severity, note.what.as_str())).collect();
+        let what = |rule| format!("the rule `{rule}`: the IP group `hosts` is not known and is left out{hole}");
+        assert_eq!(told, [(Severity::Error, what("r0").as_str()), (Severity::Error, what("r1").as_str())]);
+    }
+}
+
+/// Service tags are no sources in a file: one without addresses has nothing that would stand for it.
+#[test]
+fn a_source_that_cannot_be_said_is_not_any() {
+    let written = to_toml(&from_sources(Action::Allow, vec![named(NamedKind::ServiceTag)]));
+    assert!(!written.files[0].text.contains("\"r0\""), "{}", written.files[0].text);
+    assert_eq!(written.notes[0].what, "the rule `r0` names nothing that it could match and is left out");
 }
 
 #[test]

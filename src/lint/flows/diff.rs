@@ -12,7 +12,7 @@ use crate::flow::{Host, PortRange, Protocol, Reason, Verdict};
 use crate::policy::{Address, AddressRange, Decision, DnatDeny, Policy, Query, RuleId, RuleName, RuleSet, Switches};
 
 use super::atoms::{Atoms, Cell, Class};
-use super::points::{PathCell, address_intervals, ambiguous_path, inside, joined, paths, port_intervals, well_known};
+use super::points::{PathCell, address_intervals, ambiguous_path, inside, joined, paths, port_cells, well_known};
 use super::regions::{Block, Client, NameTree, PathPart, Region, join};
 use super::threats;
 use super::units::{Unit, UnitId, units_of};
@@ -97,6 +97,8 @@ struct Compare<'a> {
     /// The same rules decide the same in both.
     prunes: bool,
     application_ports: Vec<PortRange>,
+    /// Ports that application rules of one policy name, and none of the other.
+    differing_ports: Vec<u16>,
     looks_at_paths: bool,
     paths_differ: bool,
     asked: usize,
@@ -136,7 +138,15 @@ impl<'a> Compare<'a> {
         Compare {
             split: u32::try_from(split).expect("fewer than 2^32 rules"),
             prunes: old.switches == new.switches && old.switches.dnat_deny == DnatDeny::Ignored,
-            application_ports: application_ports(old.policy, new.policy),
+            application_ports: ports_where(|port| {
+                old.policy.is_application_port(port) || new.policy.is_application_port(port)
+            })
+            .map(PortRange::single)
+            .collect(),
+            differing_ports: ports_where(|port| {
+                old.policy.is_application_port(port) != new.policy.is_application_port(port)
+            })
+            .collect(),
             looks_at_paths: looked || looks,
             paths_differ: looked != looks,
             asked: 0,
@@ -185,7 +195,7 @@ impl<'a> Compare<'a> {
 
     fn protocols(&mut self, here: &[UnitId], corner: Corner) {
         let looks_at_names = self.paths_differ || here.iter().any(|id| self.unit(*id).is_application());
-        if self.is_same(here) && !self.paths_differ {
+        if self.is_settled(here, &corner) && !self.paths_differ {
             return;
         }
         let groups: &[&'static [Protocol]] = if looks_at_names { &APART } else { &TOGETHER };
@@ -195,15 +205,23 @@ impl<'a> Compare<'a> {
                 here.iter().map(|id| (*id, self.unit(*id).ports(protocol))).collect();
             let there: Vec<_> = there.into_iter().filter(|(_, ports)| !ports.is_empty()).collect();
             let ids: Vec<UnitId> = there.iter().map(|(id, _)| *id).collect();
-            if self.is_settled(&ids, protocol) {
-                continue;
+            let corner = Corner { protocols, ..corner.clone() };
+            if !self.is_settled(&ids, &corner) {
+                self.ports(&there, corner);
             }
-            self.ports(&there, Corner { protocols, ..corner.clone() });
         }
     }
 
-    fn is_settled(&self, here: &[UnitId], protocol: Protocol) -> bool {
-        here.is_empty() || (self.is_same(here) && !(protocol == Protocol::Http && self.paths_differ))
+    /// Can nothing differ from here on?
+    fn is_settled(&self, here: &[UnitId], corner: &Corner) -> bool {
+        let paths = asked_as(corner.protocols) == Protocol::Http && self.paths_differ;
+        // No port is chosen yet, or there is none to choose.
+        let (first, _) = corner.ports;
+        let ports = || match first {
+            0 => !self.differing_ports.is_empty(),
+            port => self.differing_ports.binary_search(&port).is_ok(),
+        };
+        here.is_empty() || (self.is_same(here) && !paths && !(corner.addr.is_some() && ports()))
     }
 
     fn ports(&mut self, there: &[(UnitId, Vec<PortRange>)], corner: Corner) {
@@ -211,13 +229,11 @@ impl<'a> Compare<'a> {
         let portless = matches!(protocol, Protocol::Icmp | Protocol::Other);
         let within = if portless { PortRange::single(0) } else { PortRange::ANY };
         // On the ports of application rules a denied name is not resolved, so that its address does not matter.
-        let judged_by_name = self.application_ports.iter().filter(|_| corner.addr.is_some() && !portless).copied();
-        let cuts = there.iter().flat_map(|(_, ports)| ports.iter().copied()).chain(judged_by_name);
-        for ports in port_intervals(&[within], cuts) {
-            let has = |ranges: &[PortRange]| ranges.iter().any(|range| range.contains(ports.0));
-            let here: Vec<UnitId> = there.iter().filter(|(_, ranges)| has(ranges)).map(|(id, _)| *id).collect();
-            if !self.is_settled(&here, protocol) {
-                self.clients(&here, Corner { ports, ..corner.clone() });
+        let judged_by_name = self.application_ports.clone().into_iter().filter(|_| corner.addr.is_some() && !portless);
+        for (ports, here) in port_cells(within, there, judged_by_name) {
+            let corner = Corner { ports, ..corner.clone() };
+            if !self.is_settled(&here, &corner) {
+                self.clients(&here, corner);
             }
         }
     }
@@ -247,7 +263,7 @@ impl<'a> Compare<'a> {
 
     fn paths(&mut self, here: &[UnitId], corner: Corner) {
         let protocol = asked_as(corner.protocols);
-        if self.is_settled(here, protocol) && !here.is_empty() {
+        if self.is_settled(here, &corner) && !here.is_empty() {
             return;
         }
         let cells: Vec<Option<PathCell>> = if protocol == Protocol::Http {
@@ -337,6 +353,10 @@ impl<'a> Compare<'a> {
     /// A network rule for addresses decides of names too, once they are resolved.
     fn names_at_addresses(&mut self, atoms: &Atoms) {
         let groups = self.alike_names(atoms);
+        // A denied name is resolved where some network rule looks at addresses, whichever: DNAT rules and service
+        // endpoints then see the address too.
+        let by_address: Vec<UnitId> =
+            (0..).zip(&self.units).filter(|(_, it)| it.is_by_address()).map(|(id, _)| id).collect();
         for (class, at) in
             atoms.classes.iter().zip(0..).filter(|(class, _)| !class.is_of_names() && !class.is_elsewhere())
         {
@@ -351,7 +371,12 @@ impl<'a> Compare<'a> {
                     return;
                 }
                 self.asked += 1;
-                let here = atoms.units_of_both(names, class);
+                let mut here = atoms.units_of_both(names, class);
+                if here.iter().any(|id| self.unit(*id).passes()) {
+                    here.extend(&by_address);
+                    here.sort_unstable();
+                    here.dedup();
+                }
                 let corner = Corner {
                     class: members[0],
                     at: Some(at),
@@ -401,9 +426,8 @@ impl<'a> Compare<'a> {
     }
 }
 
-fn application_ports(old: &Policy, new: &Policy) -> Vec<PortRange> {
-    let either = |port: &u16| old.is_application_port(*port) || new.is_application_port(*port);
-    (1..=u16::MAX).filter(either).map(PortRange::single).collect()
+fn ports_where(wanted: impl Fn(u16) -> bool) -> impl Iterator<Item = u16> {
+    (1..=u16::MAX).filter(move |port| wanted(*port))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

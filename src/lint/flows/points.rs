@@ -2,6 +2,7 @@
 //!
 //! Between two neighbouring points nothing changes, so a point stands for all up to the next.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::flow::PortRange;
@@ -26,6 +27,28 @@ pub(super) fn port_intervals(within: &[PortRange], others: impl IntoIterator<Ite
         .filter(|(_, last)| *last > 0 || !has_ports)
         .map(|(first, last)| (first.max(has_ports.into()), last))
         .collect()
+}
+
+/// Intervals as of [`port_intervals`], each with those of `there` that hold it.
+pub(super) fn port_cells<T: Copy + Ord>(
+    within: PortRange,
+    there: &[(T, Vec<PortRange>)],
+    cuts: impl Iterator<Item = PortRange>,
+) -> Vec<((u16, u16), Vec<T>)> {
+    let ranges = || there.iter().flat_map(|(who, ranges)| ranges.iter().map(move |range| (*who, *range)));
+    let begins = ranges().map(|(who, range)| (u32::from(range.first()), true, who));
+    let ends = ranges().map(|(who, range)| (u32::from(range.last()) + 1, false, who));
+    let mut turns: Vec<(u32, bool, T)> = begins.chain(ends).collect();
+    turns.sort_unstable();
+    let mut turns = turns.into_iter().peekable();
+    let mut here = BTreeSet::new();
+    let cells = port_intervals(&[within], ranges().map(|(_, range)| range).chain(cuts)).into_iter().map(|ports| {
+        while let Some((_, begins, who)) = turns.next_if(|(at, _, _)| *at <= u32::from(ports.0)) {
+            let _ = if begins { here.insert(who) } else { here.remove(&who) };
+        }
+        (ports, here.iter().copied().collect())
+    });
+    cells.collect()
 }
 
 /// A port of the interval that people know.
@@ -57,7 +80,7 @@ pub(super) fn address_intervals(
     intervals.collect()
 }
 
-fn after(addr: IpAddr) -> Option<IpAddr> {
+pub(super) fn after(addr: IpAddr) -> Option<IpAddr> {
     match addr {
         IpAddr::V4(addr) => u32::from(addr).checked_add(1).map(|next| IpAddr::V4(next.into())),
         IpAddr::V6(addr) => u128::from(addr).checked_add(1).map(|next| IpAddr::V6(next.into())),

@@ -4,15 +4,21 @@
 //! to ask about are those at the points where a rule that comes before it can begin or end to match; when the policy
 //! names another rule at all of them, no flow reaches it. Nothing is guessed: a rule whose points are too many to ask
 //! about is said to be undecided.
+//!
+//! The cheap comes first: a few points of the rule's own, then whether the rule that decides there holds all of it.
+//! Only what is left is laid over the rules before it. All work is counted, so that the whole has an end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::flow::{AddrClass, Host, PortRange, Protocol};
 use crate::policy::{AddressRange, AnyRule, DnatDeny, OrderedRule, Policy, RuleId, RuleSet, Switches, in_order};
 
-use super::atoms::{Atoms, Cell, Class, numbered};
-use super::points::{address_intervals, inside, paths, port_intervals, well_known};
+use super::atoms::{Atoms, Class, numbered};
+use super::holds::{are_apart, holds};
+use super::points::{address_intervals, after, inside, paths, port_intervals, well_known};
+use super::probes::{is_empty, probes};
+use super::size::size;
 use super::units::{Owner, Unit, UnitId, units_of};
 use super::witness::{Way, Witness};
 
@@ -44,35 +50,216 @@ pub enum Cover {
     Rule(RuleId),
 }
 
-/// Points that are asked about for one rule. Only a rule that is covered by hundreds together, each for other clients
-/// and ports, has more.
-const MAX_ASKED: usize = 1 << 19;
+/// Steps of all searches together, each of a nanosecond or so.
+const WORK: u64 = 800_000_000;
+/// Steps that a question counts for.
+const QUESTION: u64 = 500;
+/// Places in the lists of all destinations, at most; a place is a few steps.
+const PLACES: u64 = 40_000_000;
+const PLACE: u64 = 8;
+/// Points of one rule's own that are asked about.
+const PROBES: usize = 48;
+/// Rules that are compared with one that they take a point of.
+const COMPARED: usize = 4;
 
 /// Every rule of a policy.
 pub fn reach<'a>(set: &'a RuleSet, policy: &Policy, switches: Switches) -> Reach<'a> {
     let units: Vec<Unit<'_>> = units_of(set).into_iter().map(|(unit, _)| unit).collect();
-    let atoms = Atoms::build(&units, UnitId::MAX);
     let rules = in_order(set);
-    let search =
-        Search { policy, units: &units, atoms: &atoms, inner: inner_addresses(&atoms), rules: &rules, switches };
-    let outcomes = search.all();
-    Reach { outcomes, globs_are_sampled: atoms.globs_are_sampled, rules }
+    let whole = Whole { policy, of_rule: by_rule(&units, rules.len()), units, rules: &rules, switches };
+    let (outcomes, globs_are_sampled) = whole.all();
+    Reach { outcomes, globs_are_sampled, rules }
 }
 
-struct Search<'s, 'a> {
+fn by_rule(units: &[Unit<'_>], rules: usize) -> Vec<Vec<UnitId>> {
+    let mut of_rule = vec![Vec::new(); rules];
+    for (id, unit) in numbered(units) {
+        if let Owner::Rule(rule) = unit.owner {
+            of_rule[rule.0 as usize].push(id);
+        }
+    }
+    of_rule
+}
+
+/// All rules, before any are laid over each other.
+struct Whole<'s, 'a> {
     policy: &'s Policy,
-    units: &'s [Unit<'a>],
-    atoms: &'s Atoms,
-    /// Addresses that no service endpoint takes.
-    inner: Vec<IpAddr>,
+    units: Vec<Unit<'a>>,
+    of_rule: Vec<Vec<UnitId>>,
     rules: &'s [OrderedRule<'a>],
     switches: Switches,
 }
 
+/// What is left to spend.
+struct Work {
+    left: u64,
+}
+
+impl Work {
+    /// Nothing is left once more is asked for than there is.
+    fn spend(&mut self, steps: u64) {
+        self.left = self.left.saturating_sub(steps);
+    }
+
+    fn is_over(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl Whole<'_, '_> {
+    fn all(&self) -> (Vec<Outcome>, bool) {
+        let mut work = Work { left: WORK };
+        let outcomes: Vec<Option<Outcome>> =
+            (0..).map(RuleId).take(self.rules.len()).map(|rule| self.at_a_glance(rule, &mut work)).collect();
+        let left: Vec<RuleId> =
+            (0..).map(RuleId).zip(&outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(rule, _)| rule).collect();
+        let (searched, globs_are_sampled) = self.search(&left, &mut work);
+        let outcomes = (0..)
+            .map(RuleId)
+            .zip(outcomes)
+            .map(|(rule, outcome)| outcome.or_else(|| searched.get(&rule).cloned()).unwrap_or(Outcome::Undecided));
+        (outcomes.collect(), globs_are_sampled)
+    }
+
+    fn units_of(&self, rule: RuleId) -> impl Iterator<Item = &Unit<'_>> {
+        self.of_rule[rule.0 as usize].iter().map(|id| &self.units[*id as usize])
+    }
+
+    /// None where a few points do not tell.
+    fn at_a_glance(&self, rule: RuleId, work: &mut Work) -> Option<Outcome> {
+        if self.units_of(rule).all(is_empty) {
+            return Some(Outcome::Never);
+        }
+        let mut compared: Vec<RuleId> = Vec::new();
+        for witness in self.units_of(rule).flat_map(probes).take(PROBES) {
+            work.spend(QUESTION);
+            match witness.ask(|query| self.policy.decide(query).rule) {
+                Some(decided) if decided == rule => return Some(Outcome::Reached(witness)),
+                Some(by) if compared.len() < COMPARED && !compared.contains(&by) => {
+                    compared.push(by);
+                    if self.holds(by, rule) {
+                        return Some(Outcome::Covered { by: vec![Cover::Rule(by)], witness });
+                    }
+                }
+                _ => {}
+            }
+            if work.is_over() {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Some flows pass DNAT rules and service endpoints by.
+    fn is_passed(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Endpoint(_) => true,
+            Owner::Rule(rule) => matches!(self.rules[rule.0 as usize].rule, AnyRule::Dnat(_)),
+        }
+    }
+
+    /// Some flows pass DNAT rules by, and some rules take back what DNAT rules say.
+    fn holds(&self, outer: RuleId, inner: RuleId) -> bool {
+        let is_dnat = |rule: RuleId| matches!(self.rules[rule.0 as usize].rule, AnyRule::Dnat(_));
+        let is_held = |unit: &Unit<'_>| is_empty(unit) || self.units_of(outer).any(|it| holds(it, unit));
+        !is_dnat(outer) && !is_dnat(inner) && self.units_of(inner).all(is_held)
+    }
+
+    /// Lays rules over each other: all at once where that makes no long lists, or else each over those that it meets.
+    fn search(&self, left: &[RuleId], work: &mut Work) -> (HashMap<RuleId, Outcome>, bool) {
+        if left.is_empty() {
+            return (HashMap::new(), false);
+        }
+        work.spend(self.units.len() as u64 * QUESTION);
+        let places = size(&self.units);
+        if places <= PLACES.min(work.left / PLACE) {
+            work.spend(places * PLACE);
+            return self.search_all(left, work);
+        }
+        let mut found = HashMap::new();
+        let mut globs_are_sampled = false;
+        for rule in left.iter().filter(|_| self.switches.dnat_deny == DnatDeny::Ignored) {
+            if let Some((outcome, sampled)) = self.search_one(*rule, work) {
+                found.insert(*rule, outcome);
+                globs_are_sampled |= sampled;
+            }
+        }
+        (found, globs_are_sampled)
+    }
+
+    /// Each rule has its share; what the others leave is for those that want more.
+    fn search_all(&self, left: &[RuleId], work: &mut Work) -> (HashMap<RuleId, Outcome>, bool) {
+        let atoms = Atoms::build(&self.units, UnitId::MAX);
+        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
+        let search = self.searching(&self.units, &atoms, &inner);
+        let mut found = HashMap::new();
+        let mut wanting: Vec<RuleId> = left.to_vec();
+        for part in [2, 1] {
+            let share = work.left / part / (wanting.len() as u64).max(1);
+            wanting.retain(|rule| {
+                let mut mine = Work { left: share.min(work.left) };
+                let given = mine.left;
+                let outcome = search.of_rule(*rule, &self.of_rule[rule.0 as usize], &mut mine);
+                work.spend(given - mine.left);
+                let wants = outcome == Outcome::Undecided;
+                found.insert(*rule, outcome);
+                wants
+            });
+        }
+        (found, atoms.globs_are_sampled)
+    }
+
+    fn search_one(&self, rule: RuleId, work: &mut Work) -> Option<(Outcome, bool)> {
+        let mine = &self.of_rule[rule.0 as usize];
+        let last = mine.last().map_or(0, |last| *last as usize + 1);
+        work.spend(last as u64 * mine.len() as u64 * MEETING);
+        if work.is_over() {
+            return None;
+        }
+        let meets = |other: &&Unit<'_>| {
+            other.owner == Owner::Rule(rule) || self.units_of(rule).any(|unit| !are_apart(other, unit))
+        };
+        let units: Vec<Unit<'_>> = self.units[..last].iter().filter(meets).cloned().collect();
+        let places = size(&units);
+        work.spend(units.len() as u64 * QUESTION + places.saturating_mul(PLACE));
+        if work.is_over() || places > PLACES {
+            return None;
+        }
+        let atoms = Atoms::build(&units, UnitId::MAX);
+        let inner = inner_addresses(&self.units, |owner| self.is_passed(owner));
+        let ids: Vec<UnitId> =
+            numbered(&units).filter(|(_, unit)| unit.owner == Owner::Rule(rule)).map(|(id, _)| id).collect();
+        let mut share = Work { left: work.left / 4 };
+        let given = share.left;
+        let outcome = self.searching(&units, &atoms, &inner).of_rule(rule, &ids, &mut share);
+        work.spend(given - share.left);
+        Some((outcome, atoms.globs_are_sampled))
+    }
+
+    fn searching<'t>(&'t self, units: &'t [Unit<'t>], atoms: &'t Atoms, inner: &'t [IpAddr]) -> Search<'t> {
+        Search { policy: self.policy, units, atoms, inner, rules: self.rules, switches: self.switches }
+    }
+}
+
+/// Steps in which two units are told apart.
+const MEETING: u64 = 32;
+
+struct Search<'s> {
+    policy: &'s Policy,
+    units: &'s [Unit<'s>],
+    atoms: &'s Atoms,
+    /// Addresses that no service endpoint takes.
+    inner: &'s [IpAddr],
+    rules: &'s [OrderedRule<'s>],
+    switches: Switches,
+}
+
 /// One rule's search.
-struct Found {
+struct Found<'w> {
     rule: RuleId,
-    asked: usize,
+    work: &'w mut Work,
+    /// Whether a unit before this rule's can meet it, as far as that was asked.
+    meets: HashMap<UnitId, bool>,
     reached: Option<Witness>,
     first: Option<Witness>,
     /// For each point those that cover it, each way once.
@@ -91,21 +278,13 @@ struct Corner<'u> {
 const PROTOCOLS: [Protocol; 7] =
     [Protocol::Https, Protocol::Http, Protocol::Mssql, Protocol::Tcp, Protocol::Udp, Protocol::Icmp, Protocol::Other];
 
-impl<'s> Search<'s, '_> {
-    fn all(&self) -> Vec<Outcome> {
-        let mut of_rule: Vec<Vec<UnitId>> = vec![Vec::new(); self.rules.len()];
-        for (id, unit) in numbered(self.units) {
-            if let Owner::Rule(rule) = unit.owner {
-                of_rule[rule.0 as usize].push(id);
-            }
-        }
-        (0..).map(RuleId).zip(&of_rule).map(|(rule, units)| self.of_rule(rule, units)).collect()
-    }
-
-    fn of_rule(&self, rule: RuleId, units: &[UnitId]) -> Outcome {
-        let mut found = Found { rule, asked: 0, reached: None, first: None, covers: BTreeSet::new() };
+impl Search<'_> {
+    fn of_rule(&self, rule: RuleId, units: &[UnitId], work: &mut Work) -> Outcome {
+        let meets = HashMap::new();
+        let mut found = Found { rule, work, meets, reached: None, first: None, covers: BTreeSet::new() };
         for id in units {
             let unit = &self.units[*id as usize];
+            found.meets.clear();
             for closer in self.atoms.closers_of(*id) {
                 found.covers.insert(vec![Cover::from(self.units[closer as usize].owner)]);
                 found.first = found.first.take().or_else(|| some_flow(unit));
@@ -120,19 +299,26 @@ impl<'s> Search<'s, '_> {
         found.outcome()
     }
 
-    fn in_class(&self, unit: &Unit<'_>, class: &Class, found: &mut Found) {
+    fn in_class(&self, unit: &Unit<'_>, class: &Class, found: &mut Found<'_>) {
         let all = self.atoms.units(class);
-        let before = all.iter().map(|id| &self.units[*id as usize]).take_while(|it| it.owner < unit.owner);
-        let before: Vec<&Unit<'_>> = before.filter(|it| it.may_meet(unit)).collect();
+        found.work.spend(all.len() as u64 * 8 + 100);
+        let before = all.iter().take_while(|id| self.units[**id as usize].owner < unit.owner);
+        let before: Vec<&Unit<'_>> = before
+            .filter(|id| found.meets(**id, &self.units[**id as usize], unit))
+            .map(|id| &self.units[*id as usize])
+            .collect();
         for protocol in protocols_for(unit) {
             let mine = unit.ports(*protocol);
-            if mine.is_empty() {
+            if mine.is_empty() || found.is_over() {
                 continue;
             }
             let there: Vec<(&Unit<'_>, Vec<PortRange>)> =
                 before.iter().map(|it| (*it, it.ports(*protocol))).filter(|(_, ports)| !ports.is_empty()).collect();
+            let ranges: usize = there.iter().map(|(_, ports)| ports.len()).sum();
+            found.work.spend((before.len() * 32 + ranges * (64 + mine.len())) as u64);
             let cuts = there.iter().flat_map(|(_, ports)| ports.iter().copied());
             for (first, last) in port_intervals(&mine, cuts) {
+                found.work.spend(ranges as u64 * 2);
                 let port = well_known(first, last);
                 let here = there.iter().filter(|(_, ports)| ports.iter().any(|range| range.contains(port)));
                 let before = here.map(|(it, _)| *it).collect();
@@ -144,19 +330,24 @@ impl<'s> Search<'s, '_> {
         }
     }
 
-    fn at_corner(&self, corner: &Corner<'_>, found: &mut Found) {
+    fn at_corner(&self, corner: &Corner<'_>, found: &mut Found<'_>) {
         // Whoever asks: nobody is left over.
         let everybody: Vec<&Unit<'_>> =
             corner.before.iter().copied().filter(|it| it.is_for_anybody() && it.path().is_none()).collect();
-        let clients = if everybody.is_empty() { self.clients(corner) } else { first_client(corner.unit) };
+        let paths = corner.paths(found.work);
+        let clients = if everybody.is_empty() { self.clients(corner, found.work) } else { first_client(corner.unit) };
+        if found.is_over() {
+            return;
+        }
+        let mine = |path: &&Option<String>| {
+            corner.unit.path().is_none_or(|mine| path.as_deref().is_some_and(|path| mine.matches(path)))
+        };
         for client in clients {
-            for path in corner.paths() {
-                if corner.unit.path().is_some_and(|mine| !path.as_deref().is_some_and(|path| mine.matches(path))) {
-                    continue;
-                }
+            for path in paths.iter().filter(mine) {
+                found.work.spend(corner.before.len() as u64 * 8);
                 let covers =
                     if everybody.is_empty() { corner.covers(client, path.as_deref()) } else { everybody.clone() };
-                self.at_point(corner, client, path, &covers, found);
+                self.at_point(corner, client, path.clone(), &covers, found);
                 if found.is_over() {
                     return;
                 }
@@ -165,14 +356,19 @@ impl<'s> Search<'s, '_> {
     }
 
     /// A client for each way in which those before tell the unit's clients apart.
-    fn clients(&self, corner: &Corner<'_>) -> Vec<Option<IpAddr>> {
+    fn clients(&self, corner: &Corner<'_>, work: &mut Work) -> Vec<Option<IpAddr>> {
         if corner.unit.is_for_anybody() {
             return vec![None];
         }
         let mine: Vec<AddressRange> = corner.unit.sources().collect();
         let takes_back = self.switches.dnat_deny == DnatDeny::Overrides;
         let others = corner.before.iter().copied().chain(self.units.iter().filter(|_| takes_back));
-        address_intervals(&mine, others.flat_map(Unit::sources)).into_iter().map(|range| Some(inside(range))).collect()
+        let others: Vec<AddressRange> = others.flat_map(Unit::sources).collect();
+        work.spend((others.len() + mine.len()) as u64 * (100 + mine.len() as u64));
+        if work.is_over() {
+            return Vec::new();
+        }
+        address_intervals(&mine, others).into_iter().map(|range| Some(inside(range))).collect()
     }
 
     fn at_point(
@@ -181,12 +377,12 @@ impl<'s> Search<'s, '_> {
         client: Option<IpAddr>,
         path: Option<String>,
         covers: &[&Unit<'_>],
-        found: &mut Found,
+        found: &mut Found<'_>,
     ) {
         let Corner { host, protocol, port, .. } = corner;
         let checked = Witness { client, protocol: *protocol, host: host.clone(), port: *port, path, way: Way::Checked };
         let decided = checked.ask(|query| self.policy.decide(query).rule);
-        found.asked += 1;
+        found.work.spend(QUESTION);
         if decided == Some(found.rule) {
             found.reached = Some(checked);
             return;
@@ -201,6 +397,8 @@ impl<'s> Search<'s, '_> {
             covers.extend(decided.map(Cover::Rule));
         }
         covers.dedup();
+        // They are kept: what is counted here bounds memory too.
+        found.work.spend(covers.len() as u64 * 32);
         found.covers.insert(covers);
     }
 
@@ -211,7 +409,7 @@ impl<'s> Search<'s, '_> {
         corner: &Corner<'_>,
         checked: &Witness,
         covers: &[&Unit<'_>],
-        found: &mut Found,
+        found: &mut Found<'_>,
     ) -> Option<Witness> {
         if !covers.iter().all(|unit| self.can_be_passed(unit.owner)) || self.is_dnat(found.rule) {
             return None;
@@ -229,8 +427,8 @@ impl<'s> Search<'s, '_> {
         });
         let mut ways = std::iter::once(outbound).chain(resolved).chain(known_as);
         ways.find(|witness| {
-            found.asked += 1;
-            witness.ask(|query| self.policy.decide(query).rule) == Some(found.rule)
+            found.work.spend(QUESTION);
+            !found.work.is_over() && witness.ask(|query| self.policy.decide(query).rule) == Some(found.rule)
         })
     }
 
@@ -247,7 +445,7 @@ impl<'s> Search<'s, '_> {
 }
 
 /// What network rules are told apart by, all that is carried by TCP is alike.
-fn protocols_for(unit: &Unit<'_>) -> &'static [Protocol] {
+pub(super) fn protocols_for(unit: &Unit<'_>) -> &'static [Protocol] {
     if unit.is_application() { &PROTOCOLS[..3] } else { &PROTOCOLS[3..] }
 }
 
@@ -271,11 +469,16 @@ fn first_client(unit: &Unit<'_>) -> Vec<Option<IpAddr>> {
 }
 
 impl Corner<'_> {
-    fn paths(&self) -> Vec<Option<String>> {
+    fn paths(&self, work: &mut Work) -> Vec<Option<String>> {
         if self.protocol != Protocol::Http {
             return vec![None];
         }
         let patterns = self.before.iter().filter_map(|it| it.path()).chain(self.unit.path());
+        let count = patterns.clone().count() as u64;
+        work.spend(count * count * 32);
+        if work.is_over() {
+            return Vec::new();
+        }
         paths(patterns).into_iter().map(|cell| Some(cell.path)).collect()
     }
 
@@ -295,15 +498,23 @@ impl From<Owner> for Cover {
     }
 }
 
-impl Found {
+impl Found<'_> {
     fn is_over(&self) -> bool {
-        self.reached.is_some() || self.asked > MAX_ASKED
+        self.reached.is_some() || self.work.is_over()
+    }
+
+    fn meets(&mut self, id: UnitId, other: &Unit<'_>, mine: &Unit<'_>) -> bool {
+        let Found { meets, work, .. } = self;
+        *meets.entry(id).or_insert_with(|| {
+            work.spend(MEETING);
+            !are_apart(other, mine)
+        })
     }
 
     fn outcome(self) -> Outcome {
         match (self.reached, self.first) {
             (Some(witness), _) => Outcome::Reached(witness),
-            (None, _) if self.asked > MAX_ASKED => Outcome::Undecided,
+            (None, _) if self.work.is_over() => Outcome::Undecided,
             (None, None) => Outcome::Never,
             (None, Some(witness)) => Outcome::Covered { by: fewest(self.covers), witness },
         }
@@ -325,14 +536,28 @@ fn fewest(mut points: BTreeSet<Vec<Cover>>) -> Vec<Cover> {
     chosen
 }
 
-/// One address of each kind that no service endpoint leads to, those that no rule names first.
-fn inner_addresses(atoms: &Atoms) -> Vec<IpAddr> {
-    let known =
-        [[10, 255, 255, 254], [172, 31, 255, 254], [192, 168, 255, 254], [100, 127, 255, 254], [198, 19, 255, 254]];
-    let cells = atoms.classes.iter().flat_map(|class| class.cells.first());
-    let cells = cells.filter_map(|cell| match cell {
-        Cell::Range(cell) if cell.class != AddrClass::Global => Some(cell.addr),
-        Cell::Range(_) | Cell::Name(_) => None,
-    });
-    known.into_iter().map(|octets| IpAddr::V4(Ipv4Addr::from(octets))).chain(cells).collect()
+/// Addresses that no service endpoint leads to, those that no rule names first: of each kind, and wherever a rule for
+/// addresses begins or ends to match. Only endpoints and DNAT rules are passed by with them.
+fn inner_addresses(units: &[Unit<'_>], is_passed: impl Fn(Owner) -> bool) -> Vec<IpAddr> {
+    if !units.iter().any(|unit| is_passed(unit.owner)) {
+        return Vec::new();
+    }
+    let known = [
+        [10, 255, 255, 254],
+        [172, 31, 255, 254],
+        [192, 168, 255, 254],
+        [100, 127, 255, 254],
+        [198, 19, 255, 254],
+        [10, 0, 0, 1],
+        [172, 16, 0, 1],
+        [192, 168, 0, 1],
+        [100, 64, 0, 1],
+        [198, 18, 0, 1],
+    ];
+    let starts = units.iter().flat_map(Unit::ranges).flat_map(|range| [Some(range.first()), after(range.last())]);
+    let starts: BTreeSet<IpAddr> = starts.flatten().collect();
+    let ends = starts.into_iter().flat_map(|first| [Some(first), after(first)]).flatten();
+    let mut seen = HashSet::new();
+    let inner = |addr: &IpAddr| AddrClass::of(*addr) != AddrClass::Global && seen.insert(*addr);
+    known.into_iter().map(|octets| IpAddr::V4(Ipv4Addr::from(octets))).chain(ends).filter(inner).collect()
 }

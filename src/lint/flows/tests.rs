@@ -21,10 +21,6 @@ use super::*;
 const RULE_SETS: u32 = 600;
 const FLOWS: usize = 100;
 
-fn cases() -> u32 {
-    std::env::var("CASES").map_or(RULE_SETS, |n| n.parse().unwrap())
-}
-
 fn switches(strict: bool, overrides: bool) -> Switches {
     let private = if strict { PrivateAddresses::Deny } else { PrivateAddresses::Allow };
     let dnat_deny = if overrides { DnatDeny::Overrides } else { DnatDeny::Ignored };
@@ -42,7 +38,7 @@ fn seen(flow: &Asked) -> Asked {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: RULE_SETS, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn reached_rules_are_hit_and_others_never(
@@ -125,7 +121,7 @@ fn pair() -> impl Strategy<Value = (RuleSet, RuleSet)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: RULE_SETS, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn differences_are_real_and_complete(

@@ -205,6 +205,18 @@ impl<'a> Unit<'a> {
         by_name.or_else(|| self.ranges().first().map(|range| Host::Addr(inside(*range))))
     }
 
+    /// A network rule that looks at addresses.
+    pub(super) fn is_by_address(&self) -> bool {
+        matches!(self.to, Destinations::Network { passes: false, .. })
+            && !self.is_everywhere()
+            && !self.ranges().is_empty()
+    }
+
+    /// Matches an address and is no network rule: a DNAT rule, a service endpoint.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self.to, Destinations::Network { passes: true, .. } | Destinations::Endpoint { .. })
+    }
+
     pub(super) fn is_application(&self) -> bool {
         matches!(self.traffic, Traffic::Application { .. })
     }

@@ -72,10 +72,7 @@ impl RunLab {
 
     /// The same with this policy, in an environment that knows the origin's authority and no proxy.
     pub fn with_policy(&self, policy: &[&str]) -> Command {
-        let mut command = clean(&self.program());
-        for name in FOREIGN {
-            command.env_remove(name);
-        }
+        let mut command = undisturbed(&self.program());
         for name in AUTHORITIES {
             command.env(name, &self.origin.ca);
         }
@@ -117,6 +114,15 @@ impl RunLab {
             fs::copy(BINARY, self.path("egret")).unwrap();
         }
     }
+}
+
+/// A program in an environment without what a CI system or a caller says of itself.
+pub fn undisturbed(program: &str) -> Command {
+    let mut command = clean(program);
+    for name in FOREIGN {
+        command.env_remove(name);
+    }
+    command
 }
 
 pub fn shell(command: &mut Command, script: &str) -> Answer {

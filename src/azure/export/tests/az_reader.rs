@@ -12,6 +12,19 @@ use super::model::Model;
 const SINGLE: [&str; 4] = ["description", "translated-address", "translated-port", "translated-fqdn"];
 
 pub(super) fn read(script: &str) -> Model {
+    let mut model = Model::default();
+    for call in calls(script) {
+        let words: Vec<&str> = call.iter().map(String::as_str).collect();
+        // What a policy holds beside its rules is asserted by its words.
+        if !words.starts_with(&["network", "firewall", "policy", "intrusion-detection"]) {
+            apply(&mut model, &words);
+        }
+    }
+    model
+}
+
+/// The words of each command of `az` that the script runs.
+pub(super) fn calls(script: &str) -> Vec<Vec<String>> {
     let stub = "az() { printf '%s\\0' \"$#\" \"$@\"; }; export -f az; exec bash -s";
     let mut command = Command::new("bash");
     command.args(["-c", stub]).env("RESOURCE_GROUP", "lab rg");
@@ -25,13 +38,12 @@ pub(super) fn read(script: &str) -> Model {
     writer.join().unwrap();
     assert!(ran.status.success(), "{}\n{script}", String::from_utf8_lossy(&ran.stderr));
     let calls = String::from_utf8(ran.stdout).unwrap();
-    let mut words = calls.split_terminator('\0');
-    let mut model = Model::default();
+    let mut words = calls.split_terminator('\0').map(str::to_owned);
+    let mut calls = Vec::new();
     while let Some(count) = words.next() {
-        let call: Vec<&str> = words.by_ref().take(count.parse().unwrap()).collect();
-        apply(&mut model, &call);
+        calls.push(words.by_ref().take(count.parse().unwrap()).collect());
     }
-    model
+    calls
 }
 
 fn apply(model: &mut Model, call: &[&str]) {

@@ -112,7 +112,8 @@ impl<'d> Overlay<'_, 'd> {
     fn later(&self, place: &Place<'_, 'd>, at: Spot) -> Option<Node> {
         let top = place.is_top();
         let expressions = self.references.expressions(self.instance).and_then(Node::object);
-        if top && expressions.is_some_and(|expressions| !sets(expressions, place.attribute)) {
+        let may_be_filled_in = !REQUIRED.contains(&place.attribute);
+        if top && may_be_filled_in && expressions.is_some_and(|expressions| !sets(expressions, place.attribute)) {
             return None;
         }
         if top && expressions.is_none() && COMPUTED.contains(&place.attribute) {
@@ -210,6 +211,9 @@ fn says_later(node: &Node) -> bool {
 
 /// What the provider fills in, where no configuration says whether it was set.
 const COMPUTED: &[&str] = &["id", "security_rule", "route", "subnet", "guid", "output", "child_policies", "firewalls"];
+
+/// What the provider never fills in, so that somebody set it whatever the configuration shows.
+const REQUIRED: &[&str] = &["priority"];
 
 fn is_id(attribute: &str) -> bool {
     attribute.ends_with("_id") || is_plural(attribute) || attribute == "security_group"

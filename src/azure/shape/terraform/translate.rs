@@ -175,6 +175,16 @@ enum Change {
     Merge(Node),
 }
 
+impl Change {
+    /// What it is when there is nothing to change: what only links networks decides nothing.
+    fn missed(&self) -> Severity {
+        match self {
+            Change::Member(..) => Severity::Warning,
+            Change::Item(..) | Change::Merge(_) => Severity::Doubt,
+        }
+    }
+}
+
 impl Made {
     fn instance(&mut self, instance: &Instance<'_>, values: &Node, id: &str, out: &mut Gathered) {
         let Some(object) = values.object() else { return };
@@ -202,8 +212,10 @@ impl Made {
         match to.cloned().zip(change) {
             Some((id, change)) => self.patches.push(Patch { id, change, instance: instance.address.clone() }),
             None => {
+                let is_network = LINKS.iter().any(|(kind, ..)| *kind == instance.kind);
+                let severity = if is_network { Severity::Warning } else { Severity::Doubt };
                 let what = format!("{} does not say what it links, and is left out", instance.address);
-                out.note(Severity::Warning, instance.at, what);
+                out.note(severity, instance.at, what);
             }
         }
     }
@@ -325,19 +337,27 @@ impl Made {
         let place = id.text().and_then(|id| self.by_id.get(&id.to_ascii_lowercase()));
         let Some(resource) = place.and_then(|place| self.resources.get_mut(*place)) else {
             let what = format!("{instance} changes a resource that is not in this file, and is left out");
-            return out.notes.push(Note::new(Severity::Warning, id.at, what));
+            return out.notes.push(Note::new(change.missed(), id.at, what));
         };
         let Some(properties) = object_mut(&mut resource.properties) else { return };
         match change {
             Change::Member(name, node) => set(properties, name, node),
             Change::Merge(node) => merge(properties, node),
-            Change::Item(name, item) => match get_mut(properties, name).and_then(list_mut) {
-                Some(items) => items.push(item),
-                None => {
-                    let at = item.at;
-                    set(properties, name, list(vec![item], at));
-                }
-            },
+            Change::Item(name, item) => add_item(properties, name, item),
+        }
+    }
+}
+
+/// What is there and no list is an item too: one that is not known stays beside the new one.
+fn add_item(properties: &mut Object, name: &str, item: Node) {
+    match get_mut(properties, name) {
+        Some(node) if node.value != Value::Null => match list_mut(node) {
+            Some(items) => items.push(item),
+            None => *node = list(vec![node.clone(), item], node.at),
+        },
+        _ => {
+            let at = item.at;
+            set(properties, name, list(vec![item], at));
         }
     }
 }

@@ -74,7 +74,7 @@ fn linked_and_not_at_hand() {
     let to = "https://example.com/nested/vnet.json?sig=x";
     assert_eq!(
         notes(&found),
-        [format!("Warning: it links to {to}, which is not at hand; what that deploys was left out")]
+        [format!("Doubt: it links to {to}, which is not at hand; what that deploys was left out")]
     );
     assert_eq!(found.notes[0].mend.as_deref(), Some("give that file too: --policy vnet.json"));
 }

@@ -119,3 +119,15 @@ fn what_is_no_template() {
         "Error: the type of a resource is a text, and this is a number",
     );
 }
+
+#[test]
+fn a_cycle_that_nothing_asks_for_is_told_too() {
+    let template = r#"{"variables": {"a": "[variables('b')]", "b": {"x": ["[concat('y', variables('A').x)]"]},
+        "c": "[variables('c')]", "d": "[variables('a')]", "e": "[concat(variables('f'), variables('f'))]", "f": 1},
+        "resources": []}"#;
+    let expected = [
+        "Warning: it is defined by itself: variables.a -> variables.b -> variables.a; nothing uses it",
+        "Warning: it is defined by itself: variables.c -> variables.c; nothing uses it",
+    ];
+    assert_eq!(notes(&expanded(template, &[])), expected);
+}

@@ -25,8 +25,8 @@ fn shown(node: &Node) -> String {
     let mut woven = Woven::default();
     woven.push_json(&node.value, &mut Meter::default()).unwrap();
     match woven.finish() {
-        json::Value::Text(text) => text.to_string(),
-        json::Value::Unknown(unknown) => unknown.shown.to_string(),
+        Value::Text(text) => text.to_string(),
+        Value::Unknown(unknown) => unknown.shown.to_string(),
         _ => String::new(),
     }
 }
@@ -45,7 +45,7 @@ fn expanded(template: &str, set: &[(&str, &str)]) -> Expanded {
 /// `type name` of each resource.
 fn names(expanded: &Expanded) -> Vec<String> {
     let text = |node: &Node, name: &str| match node.get(name).map(|node| &node.value) {
-        Some(json::Value::Unknown(unknown)) => unknown.shown.to_string(),
+        Some(Value::Unknown(unknown)) => unknown.shown.to_string(),
         _ => node.get(name).and_then(Node::text).unwrap_or_default().to_owned(),
     };
     let short = |kind: String| kind.replace("Microsoft.Network/", "");

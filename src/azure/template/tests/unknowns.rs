@@ -10,7 +10,7 @@ const MEMBERS: &str = r#""parameters": {"env": {"type": "string"}, "ips": {"type
 fn check(expression: &str, names: &str, shown: &str) {
     let found = expanded(&template_of(MEMBERS, expression), &[]);
     assert_eq!(notes(&found), Vec::<String>::new(), "{expression}");
-    let json::Value::Unknown(unknown) = &found.resources[0].get("properties").unwrap().get("x").unwrap().value else {
+    let Value::Unknown(unknown) = &found.resources[0].get("properties").unwrap().get("x").unwrap().value else {
         panic!("{expression} is known");
     };
     assert_eq!((unknown.names.join(" ").as_str(), &*unknown.shown), (names, shown), "{expression}");
@@ -85,7 +85,7 @@ fn of_errors_have_no_names() {
     let expected = "Error: the expression ends where a function, a text in single quotes or a number is expected";
     assert_eq!(notes(&found), [format!("{expected}, in [nope(]")]);
     assert_eq!(names(&found), ["A/b [nope(]", "A/b n"]);
-    let json::Value::Unknown(unknown) = &found.resources[0].get("name").unwrap().value else { panic!("it is known") };
+    let Value::Unknown(unknown) = &found.resources[0].get("name").unwrap().value else { panic!("it is known") };
     assert_eq!(unknown.names.len(), 0);
 }
 
