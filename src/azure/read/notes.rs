@@ -139,12 +139,12 @@ impl Notes {
         self.push(Note::new(Severity::Error, subject.at, what).check("missing-property"));
     }
 
-    /// Properties that a resource's children have in its place.
+    /// The properties of a group, which is nothing without them. It may deny.
     pub(super) fn no_object(&mut self, node: &Node, what: &str) {
         match &node.value {
             Value::Unknown(unknown) => {
                 let nothing = Object::default();
-                let subject = Subject { object: &nothing, at: node.at, what, effect: Effect::Allows };
+                let subject = Subject { object: &nothing, at: node.at, what, effect: Effect::Denies };
                 self.unknown(&subject, "properties", node.at, unknown);
             }
             _ => {
