@@ -3,6 +3,7 @@
 //! Comments and trailing commas are let pass, and a file may hold several values one after the other. Depth and
 //! number of values are bounded, so that what a file costs depends on its size alone.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -225,6 +226,29 @@ impl Node {
     }
 }
 
+/// The names that stand a second time in their object, in any letter case: only the last of them counts.
+pub fn duplicates(documents: &[Node]) -> Vec<&Key> {
+    let mut found = Vec::new();
+    documents.iter().for_each(|document| find_duplicates(document, &mut found));
+    found
+}
+
+fn find_duplicates<'n>(node: &'n Node, found: &mut Vec<&'n Key>) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| find_duplicates(item, found)),
+        Value::Object(object) => {
+            let mut seen = HashSet::with_capacity(object.0.len());
+            for (key, value) in object.iter() {
+                if !seen.insert(key.name.to_ascii_lowercase()) {
+                    found.push(key);
+                }
+                find_duplicates(value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The JSON path of what begins nearest before `span` ends, in the document that holds it:
 /// `$.resources[2].properties.priority`.
 pub fn path_of(documents: &[Node], spot: Spot) -> Option<String> {
@@ -279,6 +303,14 @@ mod tests {
         assert_eq!(node.get("LIST").and_then(Node::list).map(<[Node]>::len), Some(3));
         assert_eq!(one("{\"a\": null}").get("a"), None);
         assert_eq!(one("{\"a\": 1, \"A\": 2}").get("a").unwrap().value, Value::Number("2".into()));
+    }
+
+    #[test]
+    fn names_that_stand_twice() {
+        let node = [one("{\"a\": 1, \"b\": [{\"c\": 1, \"C\": 2, \"c\": 3}], \"A\": {\"a\": 1}}")];
+        let names: Vec<&str> = duplicates(&node).into_iter().map(|key| &*key.name).collect();
+        assert_eq!(names, ["C", "c", "A"]);
+        assert!(duplicates(&[one("[{\"a\": 1}, {\"a\": 2}]")]).is_empty());
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl AzureFiles {
                 findings.error(&at_start(source), problem);
                 continue;
             }
+            report_parameters(&document, source, findings);
             self.parameters.extend(template::parameters_of(&document));
         }
     }
@@ -322,6 +323,35 @@ impl Usage {
     }
 }
 
+/// What is of another shape would be passed over, and the template's own default be taken for it.
+fn report_parameters(document: &Node, source: &Arc<Source>, findings: &mut Findings) {
+    let members = document.get("parameters").unwrap_or(document);
+    let Some(object) = members.object() else {
+        let problem = Problem::new(format!("parameters are an object of theirs, and this is {}", members.kind()));
+        return findings.error(&place_in(members.at, source), problem.mend(PARAMETERS));
+    };
+    let named = object.iter().filter(|(key, _)| !BESIDE_PARAMETERS.contains(&&*key.name));
+    for (Key { name, at }, node) in named {
+        let holds = |what: &str| {
+            let members = node.object().map(Object::iter).into_iter().flatten();
+            members.map(|(key, _)| key).any(|key| key.name.eq_ignore_ascii_case(what))
+        };
+        if holds("value") {
+            continue;
+        }
+        let place = place_in(*at, source);
+        if holds("reference") {
+            let problem = Problem::new(format!("the parameter `{name}` is in a key vault, and not known here"));
+            findings.warn(&place, problem.mend(format!("give it with --set 'parameters.{name}=…'")));
+        } else {
+            findings.error(&place, Problem::new(format!("the parameter `{name}` has no `value`")).mend(PARAMETERS));
+        }
+    }
+}
+
+const PARAMETERS: &str = "write {\"parameters\": {\"NAME\": {\"value\": …}}}";
+const BESIDE_PARAMETERS: [&str; 3] = ["$schema", "contentVersion", "metadata"];
+
 /// The documents of a text.
 pub(super) fn parse(source: &Arc<Source>, findings: &mut Findings) -> Vec<Node> {
     match json::parse(source.text(), source.number()) {
@@ -329,7 +359,10 @@ pub(super) fn parse(source: &Arc<Source>, findings: &mut Findings) -> Vec<Node> 
             findings.error(&at_start(source), Problem::new("the file is empty").mend("give a policy as JSON"));
             Vec::new()
         }
-        Ok(documents) => documents,
+        Ok(documents) => {
+            report_duplicates(&documents, source, findings);
+            documents
+        }
         Err(error) => {
             let cut = shape::is_cut_off(source.text());
             let mend = cut.then(|| "the file ends before its brackets do: get it anew".to_owned());
@@ -338,6 +371,22 @@ pub(super) fn parse(source: &Arc<Source>, findings: &mut Findings) -> Vec<Node> 
             Vec::new()
         }
     }
+}
+
+/// More names that stand twice are not told one by one.
+const MOST_DUPLICATES: usize = 8;
+
+fn report_duplicates(documents: &[Node], source: &Arc<Source>, findings: &mut Findings) {
+    for key in json::duplicates(documents).into_iter().take(MOST_DUPLICATES) {
+        let what = format!("`{}` stands twice in this object: only the last counts", key.name);
+        findings.warn(&place_in(key.at, source), Problem::new(what).mend("leave one out"));
+    }
+}
+
+fn place_in(spot: Spot, source: &Arc<Source>) -> Place {
+    let span = spot.span().unwrap_or(0..0);
+    let key = source.path(&span).unwrap_or_default();
+    Place::File { source: Arc::clone(source), span, key }
 }
 
 pub(super) fn at_start(source: &Arc<Source>) -> Place {
@@ -400,16 +449,24 @@ fn unknown_values(unknowns: &[&UnknownUse], effect: Effect, texts: &[Arc<Source>
         each.push(format!("and {more} more"));
         flags.push(format!("and {more} more, which are told once these are given"));
     }
+    if by_name.is_empty() {
+        let what =
+            format!("what stands here is known to Azure only, and {}: {}", then(effect), places(unknowns, texts));
+        return Problem::new(what).check(Some("unknown-value"));
+    }
     let count = match by_name.len() {
         1 => "1 value is".to_owned(),
         count => format!("{count} values are"),
     };
-    let then = match effect {
+    let what = format!("{count} known to Azure only, and {}: {}", then(effect), each.join(", "));
+    Problem::new(what).mend(flags.join(" ")).check(Some("unknown-value"))
+}
+
+fn then(effect: Effect) -> &'static str {
+    match effect {
         Effect::Allows => "what hangs on it matches nothing",
         Effect::Denies => "without it this would not deny what Azure denies",
-    };
-    let what = format!("{count} known to Azure only, and {then}: {}", each.join(", "));
-    Problem::new(what).mend(flags.join(" ")).check(Some("unknown-value"))
+    }
 }
 
 /// Beyond this many, values are counted: a template can ask for thousands.
@@ -459,6 +516,12 @@ pub(super) fn lineage(read: &Read, reference: &AzureReference, file: &str, findi
         Refusal::Several { names } => {
             let flags: Vec<String> = names.iter().map(|name| format!("--policy '{file}#{name}'")).collect();
             let what = format!("`{file}` holds {} policies that have nothing to do with each other", names.len());
+            Problem::new(what).mend(format!("say which one: {}", flags.join(" or ")))
+        }
+        Refusal::SameName { ids, names } => {
+            let flags: Vec<String> = names.iter().map(|name| format!("--policy '{file}#{name}'")).collect();
+            let name = wanted.name.unwrap_or_default();
+            let what = format!("`{file}` holds {} policies `{name}`: {}", ids.len(), ids.join(" and "));
             Problem::new(what).mend(format!("say which one: {}", flags.join(" or ")))
         }
         Refusal::NoSuchPolicy { names } if names.is_empty() => Problem::new(format!("`{file}` holds no policy")),

@@ -103,12 +103,14 @@ fn distance(misses: &[Miss]) -> usize {
 
 impl Miss {
     fn wish(&self) -> Option<String> {
-        match self {
-            Miss::Source { wanted } => Some(format!("the client were {wanted}")),
-            Miss::Protocol { wanted } => Some(format!("the protocol were {wanted}")),
-            Miss::Port { wanted } => Some(format!("the port were {wanted}")),
-            _ => None,
-        }
+        let (what, wanted) = match self {
+            Miss::Source { wanted } => ("client", wanted),
+            Miss::Protocol { wanted } => ("protocol", wanted),
+            Miss::Port { wanted } => ("port", wanted),
+            _ => return None,
+        };
+        // A rule that wants nothing matches nothing.
+        (!wanted.is_empty()).then(|| format!("the {what} were {wanted}"))
     }
 }
 

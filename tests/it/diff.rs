@@ -179,3 +179,31 @@ fn what_is_no_comparison() {
     assert_eq!(files.egret(&["lint", "--diff", "old.toml"]).status.code(), Some(2));
     assert_eq!(files.diff(&["--format", "sarif"]).status.code(), Some(2));
 }
+
+#[test]
+fn what_differs_and_is_no_verdict() {
+    let nat = |port: u16| {
+        format!(
+            "name = \"d\"\nip_protocols = [\"TCP\"]\ndestination_addresses = [\"192.0.2.1\"]\n\
+             destination_ports = [\"443\"]\ntranslated_address = \"198.51.100.4\"\ntranslated_port = {port}"
+        )
+    };
+    let settings = |server: &str| format!("[settings.dns]\nservers = [\"{server}\"]\n");
+    let (old, new) = (policy(&[("DNAT DNAT", &[&nat(8080)])]), policy(&[("DNAT DNAT", &[&nat(9090)])]));
+    let files = Files::new(&(old + &settings("192.0.2.53")), &(new + &settings("192.0.2.54")));
+    let output = files.diff(&[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let expected = [
+        "not a verdict, and different: DNAT rule p/g/c1/d leads to 198.51.100.4:9090, before 198.51.100.4:8080",
+        "not a verdict, and different: settings of `p`: dnsSettings.servers 192.0.2.54, before 192.0.2.53",
+    ];
+    assert_eq!(text(&output).lines().collect::<Vec<_>>(), expected);
+    let whole: Value = serde_json::from_slice(&files.diff(&["--format", "json"]).stdout).unwrap();
+    assert_eq!(whole["also"].as_array().unwrap().len(), 2);
+    let inserts = format!("{CONTOSO}\nhttp_headers = [{{ name = \"X-A\", value = \"1\" }}]\nterminate_tls = true");
+    let (old, new) = (policy(&[("Application Allow", &[CONTOSO])]), policy(&[("Application Allow", &[&inserts])]));
+    let output = text(&Files::new(&old, &new).diff(&[]));
+    assert!(output.contains("rule p/g/c1/contoso inserts `X-A: 1`, before none"), "{output}");
+    assert!(output.contains("rule p/g/c1/contoso: terminateTLS true, before false"), "{output}");
+    assert_eq!(text(&Files::new(&old, &old).diff(&[])), "");
+}

@@ -78,6 +78,23 @@ fn a_classic_collection_of_unknown_content() {
 }
 
 #[test]
+fn a_group_of_azapi_whose_body_is_not_known_yet() {
+    let mut plan = plan_of_two();
+    let kind = json!(format!("{GROUP}@2023-09-01"));
+    let owner = "/subscriptions/s/resourceGroups/rg-a/providers/Microsoft.Network/firewallPolicies/p";
+    let values = json!({ "type": kind, "name": "g0", "parent_id": owner });
+    let address = json!({ "address": "azapi_resource.x", "mode": "managed", "type": "azapi_resource", "name": "x" });
+    let (mut planned, mut changed) = (address.clone(), address);
+    planned["values"] = values.clone();
+    changed["change"] = json!({ "actions": ["create"], "before": null, "after": values,
+                                "after_unknown": { "id": true, "body": true } });
+    plan["planned_values"]["root_module"]["resources"].as_array_mut().unwrap().push(planned);
+    plan["resource_changes"].as_array_mut().unwrap().push(changed);
+    plan["configuration"] = Value::Null;
+    refused(&check(&plan, &AZURE), "properties of rule collection group `g0`");
+}
+
+#[test]
 fn urls_that_only_decrypting_would_show() {
     let https = ["--profile", "azure", "https://a.example"];
     refused(&check(&policy_of(&by_url("Deny", true)), &https), "a rule that denies by URL over HTTPS cannot deny here");
@@ -104,4 +121,97 @@ fn an_address_that_a_name_of_a_network_rule_leads_to() {
     assert!(led.code == 0 && led.out.contains("network-rule") && led.out.contains("p/g/Allow/r"), "{led:?}");
     assert_eq!(asked("a.example:443:192.0.2.2").code, 3);
     assert_eq!(asked("b.example:443:192.0.2.1").code, 3);
+}
+
+/// A template of one group, whose action is a parameter with a default.
+fn check_with(parameters: &str, args: &[&str]) -> Answer {
+    let policy = json!({ "type": "Microsoft.Network/firewallPolicies", "name": "p", "properties": {} });
+    let mut file =
+        template(&[policy, group(GROUP, "p/g", 100, &network("[parameters('t')]", &json!(["192.0.2.0/24"])))]);
+    file["parameters"]["t"]["defaultValue"] = json!("Allow");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("p.json"), file.to_string()).unwrap();
+    fs::write(folder.path().join("params.json"), parameters).unwrap();
+    let given = ["check", "--policy", "p.json", "--parameters", "params.json"];
+    finish(egret().current_dir(folder.path()).args(given).args(args), "")
+}
+
+#[test]
+fn parameters_of_another_shape() {
+    assert_eq!(check_with(r#"{"parameters": {"t": {"value": "Deny"}}}"#, &AZURE).code, 3);
+    assert_eq!(check_with(r#"{"t": {"value": "Deny"}}"#, &AZURE).code, 3);
+    for wrong in [r#"{"t": "Deny"}"#, r#"{"parameters": {"t": "Deny"}}"#, r#"{"parameters": {"t": {"Wert": "Deny"}}}"#]
+    {
+        refused(&check_with(wrong, &AZURE), "the parameter `t` has no `value`");
+    }
+    refused(&check_with("[1]", &AZURE), "parameters are an object of theirs, and this is a list");
+}
+
+#[test]
+fn a_parameter_in_a_key_vault() {
+    let vault = r#"{"parameters": {"t": {"reference": {"keyVault": {"id": "/x"}, "secretName": "s"}}}}"#;
+    let answer = check_with(vault, &AZURE);
+    refused(
+        &answer,
+        "1 value is known to Azure only, and without it this would not deny what Azure denies: `parameters.t`",
+    );
+    let set = check_with(vault, &[&["--set", "parameters.t=Deny"], &AZURE[..]].concat());
+    warned(&set, "the parameter `t` is in a key vault, and not known here");
+    assert_eq!(set.code, 3);
+}
+
+#[test]
+fn a_name_that_stands_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = policy_of(&network("Deny", &json!(["*"]))).to_string();
+    let twice = text.replace(r#""priority":100,"rule"#, r#""Priority":200,"priority":100,"rule"#);
+    assert_ne!(text, twice);
+    fs::write(folder.path().join("p.json"), twice).unwrap();
+    let args = ["check", "--policy", "p.json", AZURE[2]];
+    let answer = finish(egret().current_dir(folder.path()).args(args), "");
+    warned(&answer, "`priority` stands twice in this object: only the last counts");
+}
+
+/// A plan with a policy `p` in two resource groups, each with a group of one rule; ids are known after it is applied.
+fn plan_of_two() -> Value {
+    let change = |kind: &str, key: &str, values: &Value, unknown: &Value| {
+        json!({ "address": format!("{kind}.{key}"), "mode": "managed", "type": kind, "name": key,
+                "change": { "actions": ["create"], "before": null, "after": values, "after_unknown": unknown } })
+    };
+    let (policy, of_policy) = ("azurerm_firewall_policy", "azurerm_firewall_policy_rule_collection_group");
+    let (mut changes, mut planned, mut expressions) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, action) in [("a", "Allow"), ("b", "Deny")] {
+        let own = json!({ "name": "p", "resource_group_name": format!("rg-{key}") });
+        let rule = json!({ "name": "r", "protocols": ["TCP"], "source_addresses": ["*"],
+                           "destination_addresses": ["192.0.2.0/24"], "destination_ports": ["443"] });
+        let collection = json!({ "name": "c", "priority": 100, "action": action, "rule": [rule] });
+        let group = json!({ "name": "g", "priority": 100, "network_rule_collection": [collection] });
+        changes.push(change(policy, key, &own, &json!({ "id": true })));
+        changes.push(change(of_policy, key, &group, &json!({ "id": true, "firewall_policy_id": true })));
+        for (kind, values) in [(policy, own), (of_policy, group)] {
+            planned.push(json!({ "address": format!("{kind}.{key}"), "mode": "managed", "type": kind, "name": key,
+                                 "values": values }));
+            let owner = format!("{policy}.{key}");
+            let reference = json!({ "firewall_policy_id": { "references": [format!("{owner}.id"), owner] } });
+            let references = if kind == policy { json!({}) } else { reference };
+            expressions.push(json!({ "address": format!("{kind}.{key}"), "mode": "managed", "type": kind, "name": key,
+                                     "expressions": references }));
+        }
+    }
+    json!({ "format_version": "1.2", "terraform_version": "1.9.0",
+            "planned_values": { "root_module": { "resources": planned } }, "resource_changes": changes,
+            "configuration": { "root_module": { "resources": expressions } } })
+}
+
+#[test]
+fn policies_of_one_name_in_two_resource_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("plan.json"), plan_of_two().to_string()).unwrap();
+    let asked =
+        |policy: &str| finish(egret().current_dir(folder.path()).args(["check", "--policy", policy, AZURE[2]]), "");
+    let (first, second) = (asked("plan.json#rg-a/p"), asked("plan.json#RG-B/p"));
+    assert!(first.code == 0 && first.out.contains("network-rule"), "{first:?}");
+    assert!(second.code == 3 && second.out.contains("denied-by-rule"), "{second:?}");
+    refused(&asked("plan.json#p"), "`plan.json` holds 2 policies `p`: rg-a/p and rg-b/p");
+    refused(&asked("plan.json"), "--policy 'plan.json#rg-a/p' or --policy 'plan.json#rg-b/p'");
 }

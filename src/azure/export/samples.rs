@@ -152,9 +152,10 @@ fn tell(rules: &mut Rules, description: &str) {
         Rules::Network(_, rules) => rules.iter_mut().enumerate().for_each(|(i, rule): (usize, &mut NetworkRule)| {
             (rule.name, rule.about) = (name("net", i), about.clone());
         }),
-        Rules::Application(_, rules) => rules.iter_mut().enumerate().for_each(|(i, rule)| {
+        Rules::Application(action, rules) => rules.iter_mut().enumerate().for_each(|(i, rule)| {
             (rule.name, rule.about) = (name("app", i), about.clone());
-            rule.terminate_tls = !rule.urls.is_empty();
+            // One that denies so is refused: nothing is decrypted.
+            rule.terminate_tls = !rule.urls.is_empty() && *action == Action::Allow;
             if i == 1 && !description.is_empty() {
                 let (name, value) = ("X-Test".to_owned(), description.to_owned());
                 rule.headers = vec![HeaderInsertion { name, value }];

@@ -11,6 +11,8 @@ use crate::azure::shape::Resource;
 pub struct Ident {
     /// None where only a template's own stand-in for the subscription is known.
     full: Option<String>,
+    /// The resource group, where the id names one.
+    group: Option<String>,
     /// `policy` or `policy/group`
     name: String,
 }
@@ -25,7 +27,7 @@ impl Ident {
         match id {
             Some(id) if name.is_empty() => id,
             Some(id) => Ident { name, ..id },
-            None => Ident { full: None, name },
+            None => Ident { full: None, group: None, name },
         }
     }
 
@@ -33,15 +35,30 @@ impl Ident {
     pub(super) fn parse(text: &str) -> Ident {
         let text = text.trim().trim_end_matches('/').to_ascii_lowercase();
         let real = text.starts_with("/subscriptions/") && !text.starts_with(NO_SUBSCRIPTION);
-        Ident { name: name_in(&text), full: real.then_some(text) }
+        Ident { name: name_in(&text), group: group_in(&text), full: real.then_some(text) }
     }
 
     /// The same in Azure, or possibly so where one of both is not known in full.
     pub(super) fn is(&self, other: &Ident) -> bool {
         match (&self.full, &other.full) {
             (Some(own), Some(other)) => own == other,
+            (None, None) if self.is_of_another_group(other) => false,
             _ => self.name == other.name,
         }
+    }
+
+    fn is_of_another_group(&self, other: &Ident) -> bool {
+        self.group.as_ref().zip(other.group.as_ref()).is_some_and(|(own, other)| own != other)
+    }
+
+    /// What tells it from others of its name: `group/policy`.
+    pub(super) fn in_group(&self, label: &str) -> Option<String> {
+        Some(format!("{}/{label}", self.group.as_ref()?))
+    }
+
+    /// For people: its id where that is known.
+    pub(super) fn shown(&self, label: &str) -> String {
+        self.full.clone().or_else(|| self.in_group(label)).unwrap_or_else(|| label.to_owned())
     }
 
     /// The same in Azure, known by its whole id.
@@ -53,7 +70,7 @@ impl Ident {
     pub(super) fn parent(&self) -> Option<Ident> {
         let (name, _) = self.name.rsplit_once('/')?;
         let full = self.full.as_deref().and_then(|full| full.rsplitn(3, '/').nth(2)).map(str::to_owned);
-        Some(Ident { full, name: name.to_owned() })
+        Some(Ident { full, group: self.group.clone(), name: name.to_owned() })
     }
 }
 
@@ -84,6 +101,13 @@ impl Idents {
         };
         known.into_iter().chain(others).flatten().copied()
     }
+}
+
+/// None also for what stands for a group that is not known: a template's own, and that of a plan.
+fn group_in(id: &str) -> Option<String> {
+    let (_, rest) = id.split_once("/resourcegroups/")?;
+    let group = rest.split('/').next()?;
+    (!["", "egret", "unknown"].contains(&group)).then(|| group.to_owned())
 }
 
 /// The names in an id, without their types: `policy/group`.
@@ -121,6 +145,8 @@ mod tests {
         assert!(is(&real, &zero) && is(&zero, "a") && is("A", &real));
         assert!(!is(&real, &real.replace("1111-1111", "1111-2222")));
         assert!(!is(&zero, &format!("{ZERO}Microsoft.Network/ipGroups/b")));
+        let other = zero.replace("rg2", "rg3");
+        assert!(!is(&zero, &other) && is(&zero, &zero.replace("rg2", "egret")) && is(&other, &real));
     }
 
     #[test]

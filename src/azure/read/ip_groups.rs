@@ -97,6 +97,11 @@ fn read_group(resource: &Resource, notes: &mut Notes) -> IpGroup {
 }
 
 fn address(item: Item<'_>, subject: &Subject<'_>, notes: &mut Notes) -> Option<AddressRange> {
+    if item.text == "*" {
+        let what = format!("{}: an IP group takes addresses and ranges, and no `*`", subject.what);
+        notes.push(Note::new(Severity::Error, item.at, what).mend("write `*` in the rule itself").check("address"));
+        return None;
+    }
     let read = item.text.parse::<AddressRange>();
     read.map_err(|error| {
         notes.push(Note::new(Severity::Error, item.at, format!("{}: {error}", subject.what)));

@@ -17,6 +17,8 @@ pub enum Refusal {
     NoSuchPolicy { names: Vec<String> },
     /// Unrelated to each other.
     Several { names: Vec<String> },
+    /// There are several of that name, by what tells them apart.
+    SameName { ids: Vec<String>, names: Vec<String> },
     /// A base policy leads back to its child.
     Cycle { name: String },
 }
@@ -54,8 +56,7 @@ impl Read {
     fn chosen(&self, wanted: Wanted<'_>) -> Result<Option<usize>, Refusal> {
         let here = self.candidates(wanted.set);
         if let Some(name) = wanted.name {
-            let found = here.iter().copied().find(|at| self.policies[*at].label.eq_ignore_ascii_case(name));
-            return found.map(Some).ok_or_else(|| Refusal::NoSuchPolicy { names: self.labels(&here) });
+            return self.of_name(&here, name).map(Some);
         }
         let is_parent = |at: &usize| here.iter().any(|child| child != at && self.parent(*child) == Some(*at));
         let leaves: Vec<usize> = here.iter().copied().filter(|at| !is_parent(at)).collect();
@@ -64,6 +65,23 @@ impl Read {
             ([], _) => Ok(here.first().copied()),
             ([one], _) | (_, [one]) => Ok(Some(*one)),
             _ => Err(Refusal::Several { names: self.labels(&leaves) }),
+        }
+    }
+
+    /// By its name, or by `group/name`.
+    fn of_name(&self, here: &[usize], name: &str) -> Result<usize, Refusal> {
+        let is_meant = |at: &usize| {
+            let FoundPolicy { label, ident, .. } = &self.policies[*at];
+            label.eq_ignore_ascii_case(name) || ident.in_group(label).is_some_and(|it| it.eq_ignore_ascii_case(name))
+        };
+        let found: Vec<usize> = here.iter().copied().filter(is_meant).collect();
+        match found.as_slice() {
+            [] => Err(Refusal::NoSuchPolicy { names: self.labels(here) }),
+            [one] => Ok(*one),
+            several => {
+                let shown = |at: &usize| self.policies[*at].ident.shown(&self.policies[*at].label);
+                Err(Refusal::SameName { ids: several.iter().map(shown).collect(), names: self.labels(several) })
+            }
         }
     }
 
@@ -83,8 +101,15 @@ impl Read {
         self.attachments.iter().any(|firewall| firewall.set == set && firewall.policy.is(ident))
     }
 
+    /// What picks each of them.
     fn labels(&self, at: &[usize]) -> Vec<String> {
-        at.iter().map(|at| self.policies[*at].label.clone()).collect()
+        let label = |at: &usize| &self.policies[*at].label;
+        let told = |at: &usize| {
+            let shared = self.policies.iter().filter(|other| other.label.eq_ignore_ascii_case(label(at))).count() > 1;
+            let in_group = shared.then(|| self.policies[*at].ident.in_group(label(at))).flatten();
+            in_group.unwrap_or_else(|| label(at).clone())
+        };
+        at.iter().map(told).collect()
     }
 
     /// The base policies that are not at hand, each with the policy that names it.

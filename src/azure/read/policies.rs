@@ -184,7 +184,9 @@ impl<'r> Finder<'r> {
     /// The policy that a group is of; one of the same file before others of that name.
     fn policy_of(&mut self, set: usize, group: &Resource, name: &str) -> usize {
         let ident = Ident::of(group).parent().unwrap_or(Ident::parse(name));
-        let fitting = self.idents.fitting(&ident).filter(|at| self.is_owner(*at));
+        // The index knows nothing of resource groups.
+        let fits = |at: &usize| self.is_owner(*at) && self.found[*at].ident.is(&ident);
+        let fitting = self.idents.fitting(&ident).filter(fits);
         if let Some(at) = fitting.min_by_key(|at| (self.found[*at].set != set, *at)) {
             return at;
         }

@@ -26,7 +26,7 @@ mod value;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::azure::json::{Node, Object, Value};
+use crate::azure::json::{Key, Node, Object, Value};
 use crate::azure::note::{Note, Severity};
 use crate::policy::Spot;
 use eval::Machine;
@@ -95,12 +95,21 @@ fn schema(document: &Node) -> Option<String> {
 /// unknown.
 pub fn parameters_of(document: &Node) -> Vec<(Arc<str>, Node)> {
     let members = document.get("parameters").unwrap_or(document).object();
-    let value = |node: &Node| members::find(node.object()?, "value").map(|(_, value)| value.clone());
+    let value = |key: &Key, node: &Node| {
+        let object = node.object()?;
+        let in_vault = || object.get("reference").map(|_| kept_elsewhere(key, node.at));
+        members::find(object, "value").map(|(_, value)| value.clone()).or_else(in_vault)
+    };
     members
         .into_iter()
         .flat_map(Object::iter)
-        .filter_map(|(key, node)| Some((key.name.clone(), value(node)?)))
+        .filter_map(|(key, node)| Some((key.name.clone(), value(key, node)?)))
         .collect()
+}
+
+/// A parameter that Azure takes from a key vault, whatever the template's default.
+fn kept_elsewhere(key: &Key, at: Spot) -> Node {
+    Node::new(value::unknown(format!("parameters.{}", key.name)), at)
 }
 
 /// What `--set NAME=VALUE` gives: JSON where it is a list, an object or a number, else the text.

@@ -13,6 +13,7 @@ use crate::lint::{Clients, Comparison, Difference, Region, Ruling, Side, Witness
 use crate::policy::Policy;
 use crate::telemetry::Printable;
 
+use super::also::also;
 use super::{Format, overrides_of};
 
 /// The two policies, and how much is told.
@@ -37,10 +38,14 @@ pub(super) fn run(diff: Diff, printer: &mut Printer) -> anyhow::Result<Exit> {
     let before = load(&old, &flags, printer)?;
     let after = load(&new, &flags, printer)?;
     let comparison = compare(before.side(), after.side());
+    let also = also(before.policy.rules(), after.policy.rules());
     match format {
-        Format::Text => print(&comparison, shown, printer)?,
-        Format::Json => printer.json(&Whole::new(&old, &new, &comparison, shown))?,
-        Format::Github => annotate(&new, &comparison, printer)?,
+        Format::Text => print(&comparison, &also, shown, printer)?,
+        Format::Json => printer.json(&Whole::new(&old, &new, &comparison, &also, shown))?,
+        Format::Github => {
+            annotate(&new, &comparison, printer)?;
+            notice(&new, &also, printer)?;
+        }
         Format::Sarif => {
             let what = "differences have no place in a file, so there is no SARIF of them: use --format json";
             return Err(UsageError(what.to_owned()).into());
@@ -77,16 +82,19 @@ fn tell_limits(comparison: &Comparison, printer: &mut Printer) {
     }
 }
 
-fn print(comparison: &Comparison, shown: Shown, printer: &mut Printer) -> Result<(), PrintError> {
+fn print(comparison: &Comparison, also: &[String], shown: Shown, printer: &mut Printer) -> Result<(), PrintError> {
     let Comparison { changed, moved, .. } = comparison;
     changed.iter().try_for_each(|difference| print_one(difference, printer))?;
     if shown == Shown::Rules {
         moved.iter().try_for_each(|difference| print_one(difference, printer))?;
     }
+    also.iter().try_for_each(|what| printer.line(format_args!("{NO_VERDICT}: {}", Printable(what))))?;
     printer.flush()?;
     printer.tell(&sum(changed.len(), moved.len(), shown));
     Ok(())
 }
+
+const NO_VERDICT: &str = "not a verdict, and different";
 
 fn sum(changed: usize, moved: usize, shown: Shown) -> String {
     let verdicts = match changed {
@@ -201,6 +209,14 @@ fn annotate(new: &str, comparison: &Comparison, printer: &mut Printer) -> Result
     })
 }
 
+fn notice(new: &str, also: &[String], printer: &mut Printer) -> Result<(), PrintError> {
+    use crate::cli::annotation::{Level, github};
+    also.iter().try_for_each(|what| {
+        let properties = vec![("file", new.to_owned()), ("title", "egret lint --diff".to_owned())];
+        printer.line(github(Level::Notice, &properties, &format!("{NO_VERDICT}: {}", Printable(what))))
+    })
+}
+
 /// What differs, for programs.
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -210,6 +226,8 @@ struct Whole<'a> {
     /// With `--all` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     moved: Option<Vec<Line<'a>>>,
+    /// What differs and changes no verdict, for people.
+    also: &'a [String],
     /// False where there may be more than was found.
     complete: bool,
 }
@@ -258,7 +276,7 @@ struct Shape {
 }
 
 impl<'a> Whole<'a> {
-    fn new(old: &'a str, new: &'a str, comparison: &'a Comparison, shown: Shown) -> Whole<'a> {
+    fn new(old: &'a str, new: &'a str, comparison: &'a Comparison, also: &'a [String], shown: Shown) -> Whole<'a> {
         let Comparison { changed, moved, globs_are_sampled, is_cut_short } = comparison;
         let lines = |differences: &'a [Difference]| differences.iter().map(line).collect();
         Whole {
@@ -266,6 +284,7 @@ impl<'a> Whole<'a> {
             new,
             changed: lines(changed),
             moved: (shown == Shown::Rules).then(|| lines(moved)),
+            also,
             complete: !globs_are_sampled && !is_cut_short,
         }
     }

@@ -1,5 +1,6 @@
 //! `egret lint`: what is wrong with a policy, for people and for programs.
 
+mod also;
 mod catalogue;
 mod diff;
 mod github;

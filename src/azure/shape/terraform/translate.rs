@@ -236,12 +236,17 @@ impl Made {
             None => text(&own, values.at),
         };
         let properties = (mapping.properties)(values, object, &mut self.unread);
+        let told = mapping.parent.and_then(|attribute| object.get(attribute)).and_then(Node::text);
+        let own_id = match told.filter(|parent| mapping.arm == kinds::GROUP && parent.contains("/providers/")) {
+            Some(parent) => format!("{}/ruleCollectionGroups/{}", cut(parent), cut(&own)),
+            None => id.to_owned(),
+        };
         let names = ["location", "tags", "zones", "identity"];
         let rest = object.iter().filter(|(key, _)| names.contains(&&*key.name)).cloned().collect();
         let resource = Resource {
             kind: mapping.arm.to_owned(),
             name,
-            id: Some(text(id, values.at)),
+            id: Some(text(&own_id, values.at)),
             properties,
             rest: Object(rest),
             at: instance.at,

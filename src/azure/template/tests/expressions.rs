@@ -89,7 +89,7 @@ fn given_parameters() {
     let inputs = Inputs { parameters: parameters_of(&file), ..inputs(&[("parameters.MODE", "Off"), ("none", "1")]) };
     let found = expand(&template, &inputs);
     assert_eq!(properties(&found), r#"{"x":"[xOff"}"#);
-    assert_eq!(found.undeclared, [Arc::from("extra")]);
+    assert_eq!(found.undeclared, [Arc::from("extra"), Arc::from("secret")]);
     assert_eq!(found.unused, ["none"]);
 }
 
