@@ -198,9 +198,9 @@ fn overlapping(at: usize) -> NetworkRule {
         (state >> 33) % below
     };
     let mut network = |lengths: &[u64]| {
-        let length = lengths[next(lengths.len() as u64) as usize];
+        let length = lengths[usize::try_from(next(lengths.len() as u64)).unwrap()];
         let bits = ((10 << 24) | (next(1 << 16) << 8)) & !((1 << (32 - length)) - 1);
-        format!("{}/{length}", std::net::Ipv4Addr::from(bits as u32))
+        format!("{}/{length}", std::net::Ipv4Addr::from(u32::try_from(bits).unwrap()))
     };
     let set = |networks: [String; 3]| {
         let mut set = AddressSet::default();
