@@ -175,11 +175,6 @@ impl Texts {
     pub fn path(&self, spot: Spot) -> Option<String> {
         self.0.get(spot.file()? as usize)?.path(&spot.span()?)
     }
-
-    /// The whole text of the file.
-    pub fn text(&self, spot: Spot) -> Option<&str> {
-        self.0.get(spot.file()? as usize).map(|source| source.text())
-    }
 }
 
 /// Where something was said.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::allowlist::Catalogue;
-use crate::azure::read::Effect;
+use crate::azure::read::{Effect, is_tag_like};
 use crate::flow::{Host, HostName, PortRange, PortSet, nearest};
 use crate::policy::{
     About, Action, AddressSet, AppProtocol, ApplicationRule, DnatRule, FqdnPattern, FqdnTag, HeaderInsertion,
@@ -306,7 +306,7 @@ impl RuleReader<'_> {
         let mut set = AddressSet::default();
         for item in rule.items(key) {
             match tags {
-                Tags::Known if is_tag_like(&item.value) => self.add_service_tag(&item, &mut set),
+                Tags::Known if is_tag_like(item.value.trim()) => self.add_service_tag(&item, &mut set),
                 _ => {
                     item.read(self.findings, |text| set.insert_text(text));
                 }
@@ -447,12 +447,6 @@ fn about(rule: &Section) -> About {
 enum Tags {
     Known,
     Refused,
-}
-
-/// Addresses begin with a digit or hold a colon; names of tags do neither.
-fn is_tag_like(text: &str) -> bool {
-    let text = text.trim();
-    text.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.contains([':', '/'])
 }
 
 fn find_group(groups: &HashMap<String, NamedRanges>, name: &str) -> Result<NamedRanges, Problem> {

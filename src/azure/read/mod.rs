@@ -36,6 +36,7 @@ pub use network::{
 pub use notes::{Effect, UnknownUse};
 pub use order::{Refusal, Wanted};
 pub use policies::{Base, FoundKind, FoundPolicy};
+pub(crate) use rules::is_tag_like;
 pub use summary::ReadSummary;
 
 /// What was read.

@@ -497,7 +497,7 @@ fn is_given(rule: &Subject<'_>, key: &str) -> bool {
 }
 
 /// Addresses begin with a digit or hold a colon; names of tags do neither.
-fn is_tag_like(text: &str) -> bool {
+pub(crate) fn is_tag_like(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.contains([':', '/'])
 }
 
