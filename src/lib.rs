@@ -29,17 +29,19 @@
 //! | [`wire`] | network bytes into structs: ClientHello, HTTP head and body, SOCKS5, TDS, DNS | flow |
 //! | [`policy`] | rule tree, compiled policy, explanation | flow |
 //! | [`allowlist`] | the lists in `allowlists/`, embedded; the built-in policies | flow, policy |
-//! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist |
+//! | [`vnet`] | the network around the firewall: security groups, routes, service endpoints | flow, policy, allowlist |
+//! | [`doctor`] | would an App Service Environment stay healthy? | flow, policy, allowlist, vnet |
+//! | [`azure`] | the only place that knows Azure's JSON names | flow, policy, allowlist, vnet |
 //! | [`lint`] | what is wrong with a policy, and what two policies differ in | flow, policy, allowlist |
-//! | [`config`] | `egret.toml` and flags, resolved; errors that say where and how to mend | flow, policy, allowlist, azure |
-//! | [`telemetry`] | flow log, last decisions, metrics | flow, policy, azure |
+//! | [`config`] | `egret.toml` and flags, resolved; errors that say where and how to mend | flow, policy, allowlist, vnet, azure |
+//! | [`telemetry`] | flow log, last decisions, metrics | flow, policy, vnet, azure |
 //! | `net` | mechanism: listen, dial, relay, resolve, hand over | flow, wire, policy, config (resolved) |
-//! | `proxy` | the data plane: sessions and their front-ends | flow, wire, policy, net, telemetry, config |
+//! | `proxy` | the data plane: sessions and their front-ends | flow, wire, policy, vnet, net, telemetry, config |
 //! | `control` | admin server and reload, on their own thread | all but cli |
 //! | `jail` | Linux namespaces for one command; sockets out of them | flow, net |
 //! | [`cli`] | arguments, subcommands, the only printer | all |
 //!
-//! The first six are pure: no sockets, no files, no clock, no log. A test keeps this table.
+//! The first eight are pure: no sockets, no files, no clock, no log. A test keeps this table.
 //!
 //! # Threads
 //!
@@ -53,6 +55,7 @@ pub mod azure;
 pub mod cli;
 pub mod config;
 mod control;
+pub mod doctor;
 pub mod flow;
 #[cfg(target_os = "linux")]
 pub mod jail;
@@ -61,4 +64,5 @@ mod net;
 pub mod policy;
 mod proxy;
 pub mod telemetry;
+pub mod vnet;
 pub mod wire;

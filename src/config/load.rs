@@ -553,7 +553,8 @@ impl Loader {
             settings.resolve(&mut findings);
         findings.settle(profile);
         let Remarks { warnings, infos } = findings.finish(&self.files)?;
-        let config = Config { rules, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
+        let config =
+            Config { rules, network: None, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
         let (files, read) = (self.files, self.read);
         Ok(Loaded { config, warnings, infos, read, texts, files, admin_is_default, digest })

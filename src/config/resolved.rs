@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,6 +10,7 @@ use ipnet::IpNet;
 use crate::azure::category::Categories;
 use crate::flow::{Host, HostName, Profile};
 use crate::policy::{AddressRange, DnatDeny, PrivateAddresses, RuleSet, Switches};
+use crate::vnet::Network;
 
 use super::kernel::{Interface, Mark};
 
@@ -16,6 +18,8 @@ use super::kernel::{Interface, Mark};
 #[derive(Debug, Clone)]
 pub struct Config {
     pub rules: RuleSet,
+    /// What is around the firewall, where a topology is given.
+    pub network: Option<Arc<Network>>,
     /// What the rules were made from, in order, for the banner and the log.
     pub sources: Vec<PolicySource>,
     pub profile: Profile,

@@ -27,30 +27,31 @@ const READS_FILES: &str = "config/load.rs";
 
 /// What `control` may use: everything but the jail and the command line. The command line may use everything.
 const BELOW_CONTROL: &[&str] =
-    &["flow", "policy", "wire", "vnet", "allowlist", "azure", "lint", "config", "telemetry", "net", "proxy"];
+    &["flow", "policy", "wire", "allowlist", "vnet", "doctor", "azure", "lint", "config", "telemetry", "net", "proxy"];
 
 const LAYERS: &[Layer] = &[
     Layer { module: "flow", may_use: &[], never: PURE },
     Layer { module: "wire", may_use: &["flow"], never: PURE },
     Layer { module: "policy", may_use: &["flow"], never: PURE },
-    Layer { module: "vnet", may_use: &["flow"], never: PURE },
     Layer { module: "allowlist", may_use: &["flow", "policy"], never: PURE },
+    Layer { module: "vnet", may_use: &["flow", "policy", "allowlist"], never: PURE },
+    Layer { module: "doctor", may_use: &["flow", "policy", "allowlist", "vnet"], never: PURE },
     Layer {
         module: "azure",
         may_use: &["flow", "policy", "vnet", "allowlist"],
         never: &[SERVERS, SOCKETS, FILES, CLOCKS, LOGS],
     },
-    Layer { module: "lint", may_use: &["flow", "policy", "vnet", "allowlist"], never: PURE },
+    Layer { module: "lint", may_use: &["flow", "policy", "allowlist"], never: PURE },
     Layer {
         module: "config",
         may_use: &["flow", "policy", "vnet", "allowlist", "azure"],
         never: &[SERVERS, SOCKETS, LOGS, FILES],
     },
-    Layer { module: "telemetry", may_use: &["flow", "policy", "azure"], never: &[&["hyper", "hyper_util"]] },
+    Layer { module: "telemetry", may_use: &["flow", "policy", "vnet", "azure"], never: &[&["hyper", "hyper_util"]] },
     Layer { module: "net", may_use: &["flow", "wire", "policy", "config"], never: &[FORMATS, &["serde"]] },
     Layer {
         module: "proxy",
-        may_use: &["flow", "wire", "policy", "net", "telemetry", "config"],
+        may_use: &["flow", "wire", "policy", "vnet", "net", "telemetry", "config"],
         never: &[FORMATS, FILES],
     },
     Layer { module: "control", may_use: BELOW_CONTROL, never: &[] },

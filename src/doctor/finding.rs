@@ -1,0 +1,131 @@
+//! What a rule is and what it found.
+
+use std::fmt;
+
+use crate::policy::Spot;
+use crate::vnet::Change;
+
+/// What becomes of an environment that has it. The later is the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth to be known.
+    Advice,
+    /// Apps or the portal lose something; the environment itself does not.
+    App,
+    /// It works, and is watched, repaired or scaled less well.
+    Degraded,
+    /// It goes unhealthy, or cannot be made.
+    Unhealthy,
+    /// It stops working; long enough, and it is suspended.
+    Suspended,
+}
+
+/// One thing to look for. `docs/doctor.md` has a section for each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Stable: `IN-MGMT`.
+    pub id: &'static str,
+    pub severity: Severity,
+    /// One line, without a full stop.
+    pub title: &'static str,
+    /// What happens and why, in whole sentences.
+    pub why: &'static str,
+    /// The documents that say so, with their dates.
+    pub source: &'static str,
+}
+
+/// How much of what is needed is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Coverage {
+    Covered,
+    Partly,
+    Missing,
+}
+
+/// What a finding rests on: a rule, a route, a prefix.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Of a list of what has to be covered; None for what decides.
+    pub coverage: Option<Coverage>,
+    /// `security rule ase-nsg/DenyAll (Deny, 4096)`, `13.66.140.0/26`
+    pub what: String,
+    pub at: Spot,
+}
+
+/// A case of a rule.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub rule: &'static Rule,
+    /// The rule's own, unless this case is milder.
+    pub severity: Severity,
+    /// What it is about, `ase-nsg`, `ase-subnet`, `ase-routes/default`.
+    pub subject: String,
+    /// Lower-case, without a full stop, with the text in question.
+    pub what: String,
+    pub at: Spot,
+    pub evidence: Vec<Evidence>,
+    /// What mends just this, in order.
+    pub mend: Vec<Change>,
+    /// What no command can do.
+    pub by_hand: Option<String>,
+}
+
+impl Severity {
+    pub const ALL: [Severity; 5] =
+        [Severity::Suspended, Severity::Unhealthy, Severity::Degraded, Severity::App, Severity::Advice];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Suspended => "suspended",
+            Severity::Unhealthy => "unhealthy",
+            Severity::Degraded => "degraded",
+            Severity::App => "app",
+            Severity::Advice => "advice",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Finding {
+    pub fn new(rule: &'static Rule, at: Spot, subject: impl Into<String>, what: impl Into<String>) -> Finding {
+        Finding {
+            rule,
+            severity: rule.severity,
+            subject: subject.into(),
+            what: what.into(),
+            at,
+            evidence: Vec::new(),
+            mend: Vec::new(),
+            by_hand: None,
+        }
+    }
+
+    /// A milder or a graver case than usual.
+    pub fn graded(self, severity: Severity) -> Finding {
+        Finding { severity, ..self }
+    }
+
+    pub fn because(mut self, what: impl Into<String>, at: Spot) -> Finding {
+        self.evidence.push(Evidence { coverage: None, what: what.into(), at });
+        self
+    }
+
+    pub fn covers(mut self, coverage: Coverage, what: impl Into<String>) -> Finding {
+        self.evidence.push(Evidence { coverage: Some(coverage), what: what.into(), at: Spot::nowhere() });
+        self
+    }
+
+    pub fn mend(mut self, change: Change) -> Finding {
+        self.mend.push(change);
+        self
+    }
+
+    pub fn by_hand(self, what: impl Into<String>) -> Finding {
+        Finding { by_hand: Some(what.into()), ..self }
+    }
+}

@@ -1,0 +1,123 @@
+//! The App Service Environment, as far as the network around it matters to it.
+
+use std::net::IpAddr;
+
+use crate::flow::{Host, Protocol};
+use crate::policy::{AddressRange, Spot};
+
+/// Which lists, addresses and suffixes count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Cloud {
+    #[default]
+    Public,
+    UsGov,
+    /// Azure operated by 21Vianet. It publishes neither names nor a file of service tags.
+    China,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AseVersion {
+    V1,
+    #[default]
+    V2,
+    /// Without dependencies of the platform's own in the customer's network.
+    V3,
+}
+
+/// `internalLoadBalancingMode`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum LoadBalancing {
+    /// External: apps are reached by the public VIP.
+    #[default]
+    External,
+    /// Apps, publishing or both are reached by an address of the subnet.
+    Internal(IlbMode),
+}
+
+/// What the internal load balancer serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IlbMode {
+    Web,
+    Publishing,
+    WebAndPublishing,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AppServiceEnvironment {
+    pub name: String,
+    pub version: AseVersion,
+    pub load_balancing: LoadBalancing,
+    /// `hasLinuxWorkers`
+    pub linux: bool,
+    pub virtual_network: String,
+    pub subnet: String,
+    /// The public VIP: management comes in by it, and traffic to the Internet leaves by it.
+    pub public_address: Option<IpAddr>,
+    /// The address of the internal load balancer.
+    pub internal_address: Option<IpAddr>,
+    /// Others that traffic leaves by; empty: the VIP.
+    pub outbound_addresses: Vec<IpAddr>,
+    /// Addresses of single apps; External only.
+    pub app_addresses: Vec<AppAddress>,
+    /// `userWhitelistedIpRanges`: whom the environment's own database takes connections from too.
+    pub sql_egress_ranges: Vec<AddressRange>,
+    /// Empty: the usual one of its kind.
+    pub dns_suffix: String,
+    /// Where clients of the apps are; empty: anywhere.
+    pub client_ranges: Vec<AddressRange>,
+    /// What its apps need to reach.
+    pub app_dependencies: Vec<AppDependency>,
+    /// SQL databases that its apps use.
+    pub app_databases: Vec<SqlDatabase>,
+    /// Of an Application Gateway in front of it.
+    pub application_gateway: Option<AddressRange>,
+    pub ftp: bool,
+    pub remote_debug: bool,
+    pub web_deploy: bool,
+    /// DNS servers of the network were changed since it was made or rebooted.
+    pub dns_changed: bool,
+    /// Dependency names that its DNS servers are known not to resolve.
+    pub unresolvable: Vec<String>,
+    /// It was suspended and resumed: its addresses are new.
+    pub restored: bool,
+    pub suspended: bool,
+    pub at: Spot,
+}
+
+/// An address of one app, with the pair of ports that the load balancer sends its traffic to (`vipMappings`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppAddress {
+    pub address: IpAddr,
+    pub http_port: u16,
+    pub https_port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppDependency {
+    pub protocol: Protocol,
+    pub host: Host,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlDatabase {
+    pub name: String,
+    /// It has a virtual network rule for the subnet.
+    pub virtual_network_rule: bool,
+}
+
+impl LoadBalancing {
+    pub fn is_internal(self) -> bool {
+        self != LoadBalancing::External
+    }
+}
+
+impl Cloud {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cloud::Public => "public",
+            Cloud::UsGov => "usgov",
+            Cloud::China => "china",
+        }
+    }
+}

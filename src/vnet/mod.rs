@@ -1,0 +1,30 @@
+//! The network around the firewall: virtual networks, network security groups, routes and service endpoints, decided
+//! with Azure's semantics. Pure: no I/O, no clock, no log.
+//!
+//! [`Topology`] is what people write or import. [`Network`] is made from it once and asked: which rule of a security
+//! group decides ([`Network::security`]), which route takes a packet ([`Network::route`]). Whether the firewall lets a
+//! flow through is not asked here but of [`Policy`](crate::policy::Policy).
+
+mod change;
+mod environment;
+mod network;
+mod routes;
+#[cfg(test)]
+pub(crate) mod samples;
+mod security;
+mod tags;
+mod topology;
+
+pub use change::Change;
+pub use environment::{
+    AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
+};
+pub use network::{Network, Place};
+pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why};
+pub use security::{Because, FlowDirection, NetFlow, SecurityDecision, Transport};
+pub use tags::Tags;
+pub use topology::{
+    ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
+    NetworkSecurityGroup, NextHop, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
+    SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
+};

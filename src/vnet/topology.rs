@@ -1,0 +1,290 @@
+//! A network as people write it, resource by resource. Names stand for resources, in any letter case.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::flow::PortRange;
+use crate::policy::{Action, Spot};
+
+use super::environment::{AppServiceEnvironment, Cloud};
+use super::security::FlowDirection;
+
+/// Everything around a firewall.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Topology {
+    /// The file's stem.
+    pub name: String,
+    pub cloud: Cloud,
+    /// As in ids; empty where nobody said.
+    pub subscription: String,
+    pub resource_group: String,
+    /// `westus2`; empty where nobody said. Regional service tags are chosen by it.
+    pub location: String,
+    pub virtual_networks: Vec<VirtualNetwork>,
+    pub security_groups: Vec<NetworkSecurityGroup>,
+    pub application_security_groups: Vec<ApplicationSecurityGroup>,
+    pub route_tables: Vec<RouteTable>,
+    pub interfaces: Vec<NetworkInterface>,
+    pub firewalls: Vec<Firewall>,
+    pub environments: Vec<AppServiceEnvironment>,
+    pub dns_zones: Vec<DnsZone>,
+    pub switches: TopologySwitches,
+    pub at: Spot,
+}
+
+/// What Azure leaves open, decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TopologySwitches {
+    pub virtual_network_tag: VirtualNetworkTag,
+}
+
+/// What the service tag `VirtualNetwork` stands for beside the address spaces that are connected. Azure's text names the
+/// prefixes of user-defined routes, and says that it "might" hold default routes (service-tags-overview.md, 2021).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VirtualNetworkTag {
+    /// No route.
+    AddressSpace,
+    /// User-defined routes that keep traffic in private hands (`VirtualAppliance`, `VirtualNetworkGateway`,
+    /// `VnetLocal`), but for the default route: nobody should rely on what might be.
+    #[default]
+    Routes,
+    /// The default route too.
+    DefaultRoutes,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VirtualNetwork {
+    pub name: String,
+    pub address_space: Vec<IpNet>,
+    /// Empty: Azure's own.
+    pub dns_servers: Vec<IpAddr>,
+    pub subnets: Vec<Subnet>,
+    pub peerings: Vec<Peering>,
+    pub gateway: Option<Gateway>,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Subnet {
+    pub name: String,
+    pub prefixes: Vec<IpNet>,
+    pub security_group: Option<String>,
+    pub route_table: Option<String>,
+    /// `Microsoft.Storage`, in any letter case.
+    pub service_endpoints: Vec<String>,
+    /// `Microsoft.Web/hostingEnvironments`
+    pub delegations: Vec<String>,
+    /// What else is in it, where somebody says so: names of virtual machines, private endpoints.
+    pub occupants: Vec<String>,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Peering {
+    pub name: String,
+    /// The other network's name; it need not be in the topology where `remote_space` says what it holds.
+    pub remote: String,
+    pub remote_space: Vec<IpNet>,
+    /// Between regions: `VNetGlobalPeering`.
+    pub global: bool,
+    pub allow_virtual_network_access: bool,
+    pub allow_forwarded_traffic: bool,
+    pub allow_gateway_transit: bool,
+    pub use_remote_gateways: bool,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum GatewayKind {
+    #[default]
+    Vpn,
+    ExpressRoute,
+}
+
+/// The way to one's own premises.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Gateway {
+    pub name: String,
+    pub kind: GatewayKind,
+    /// What is advertised over BGP, or is the address space of local network gateways.
+    pub routes: Vec<IpNet>,
+    /// The public addresses that traffic to the Internet leaves by on the other side, where it is forced that way.
+    pub egress_addresses: Vec<IpAddr>,
+    /// It goes out by a corporate proxy, which changes more than the source.
+    pub egress_proxy: bool,
+    /// Milliseconds for a round trip to the other side, where somebody measured it.
+    pub latency_ms: Option<u32>,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkSecurityGroup {
+    pub name: String,
+    /// As they are written; Azure's own default rules are not among them.
+    pub rules: Vec<SecurityRule>,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecurityRule {
+    pub name: String,
+    /// 100 (first) to 4096 (last), unique for each direction.
+    pub priority: u16,
+    pub direction: FlowDirection,
+    pub access: Action,
+    pub protocol: SecurityProtocol,
+    pub source: Endpoint,
+    pub destination: Endpoint,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SecurityProtocol {
+    /// `*`: every protocol, ESP and AH among them.
+    Any,
+    Tcp,
+    Udp,
+    Icmp,
+    Esp,
+    Ah,
+}
+
+/// One side of a security rule. An empty list of prefixes with no group matches nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Endpoint {
+    pub prefixes: Vec<Prefix>,
+    pub ports: Vec<PortRange>,
+    /// Names of application security groups.
+    pub application_security_groups: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Prefix {
+    Any,
+    Net(IpNet),
+    /// A service tag, `VirtualNetwork`, `AzureLoadBalancer`, `Internet`, as it is written.
+    Tag(String),
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ApplicationSecurityGroup {
+    pub name: String,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RouteTable {
+    pub name: String,
+    pub routes: Vec<Route>,
+    pub disable_bgp_route_propagation: bool,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    pub name: String,
+    pub destination: RouteDestination,
+    pub next_hop: NextHop,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RouteDestination {
+    Net(IpNet),
+    /// A service tag, as it is written.
+    Tag(String),
+}
+
+/// What a user-defined route can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NextHop {
+    VirtualNetworkGateway,
+    VnetLocal,
+    Internet,
+    VirtualAppliance(IpAddr),
+    None,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterface {
+    pub name: String,
+    pub virtual_network: String,
+    pub subnet: String,
+    pub addresses: Vec<IpAddr>,
+    pub public_addresses: Vec<IpAddr>,
+    pub security_group: Option<String>,
+    pub application_security_groups: Vec<String>,
+    pub at: Spot,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Firewall {
+    pub name: String,
+    pub virtual_network: String,
+    /// `AzureFirewallSubnet`, where it is as it has to be.
+    pub subnet: String,
+    pub private_address: Option<IpAddr>,
+    /// What the Internet sees of what it lets through.
+    pub public_addresses: Vec<IpAddr>,
+    pub at: Spot,
+}
+
+/// A private DNS zone with its A records.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DnsZone {
+    pub name: String,
+    /// `*`, `@`, `*.scm`, with their addresses.
+    pub records: Vec<(String, IpAddr)>,
+    /// Networks that it is linked to.
+    pub virtual_networks: Vec<String>,
+    pub at: Spot,
+}
+
+impl Topology {
+    pub fn security_group(&self, name: &str) -> Option<&NetworkSecurityGroup> {
+        self.security_groups.iter().find(|group| group.name.eq_ignore_ascii_case(name))
+    }
+
+    pub fn route_table(&self, name: &str) -> Option<&RouteTable> {
+        self.route_tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
+    }
+
+    pub fn virtual_network(&self, name: &str) -> Option<&VirtualNetwork> {
+        self.virtual_networks.iter().find(|network| network.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The firewall that a route's next hop names.
+    pub fn firewall_at(&self, address: IpAddr) -> Option<&Firewall> {
+        self.firewalls.iter().find(|firewall| firewall.private_address == Some(address))
+    }
+}
+
+impl VirtualNetwork {
+    pub fn subnet(&self, name: &str) -> Option<&Subnet> {
+        self.subnets.iter().find(|subnet| subnet.name.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Subnet {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.prefixes.iter().any(|prefix| prefix.contains(&address))
+    }
+
+    pub fn has_endpoint(&self, service: &str) -> bool {
+        self.service_endpoints.iter().any(|enabled| enabled.eq_ignore_ascii_case(service))
+    }
+}
+
+impl NextHop {
+    /// As ARM spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NextHop::VirtualNetworkGateway => "VirtualNetworkGateway",
+            NextHop::VnetLocal => "VnetLocal",
+            NextHop::Internet => "Internet",
+            NextHop::VirtualAppliance(_) => "VirtualAppliance",
+            NextHop::None => "None",
+        }
+    }
+}
