@@ -7,15 +7,19 @@
 mod dns;
 mod documents;
 mod examine;
+mod filter;
 mod finding;
 mod firewall;
 mod inbound;
 mod lifecycle;
+mod messages;
 mod outbound;
 mod routes;
 mod subnet;
 
-use crate::policy::Policy;
+use ipnet::IpNet;
+
+use crate::policy::{AddressRange, Policy};
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
 pub use documents::Document;
@@ -31,6 +35,16 @@ pub struct Patient<'a> {
     pub place: Place,
     /// None where there is no firewall.
     pub policy: Option<&'a Policy>,
+}
+
+impl<'a> Patient<'a> {
+    fn own_nets(&self) -> impl Iterator<Item = IpNet> + 'a {
+        self.network.subnet(self.place).prefixes.iter().copied()
+    }
+
+    fn own_ranges(&self) -> impl Iterator<Item = AddressRange> + 'a {
+        self.own_nets().filter_map(|net| AddressRange::between(net.network(), net.broadcast()))
+    }
 }
 
 /// How the environment fares.
