@@ -195,7 +195,7 @@ fn question<'q>(client: IpAddr, host: &'q Host, protocol: Protocol, port: u16) -
 
 /// The first and the last address of each of the subnet's prefixes that Azure gives to anybody: it keeps four at the
 /// beginning and one at the end.
-fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
+pub(super) fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
     let prefixes = &patient.network.subnet(patient.place).prefixes;
     let ends = |net: &IpNet| {
         let (first, last) = (net.hosts().nth(3), net.hosts().last());
