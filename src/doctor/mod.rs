@@ -4,18 +4,28 @@
 //! [`Policy`] for the firewall. What is in force counts, not what is written: a default rule is as good as one of one's
 //! own. Nothing is sent.
 
+mod age;
+mod clients;
+mod dependencies;
 mod dns;
 mod documents;
+mod endpoints;
 mod examine;
 mod filter;
 mod finding;
 mod firewall;
+mod gate;
 mod inbound;
 mod lifecycle;
+mod management;
 mod messages;
 mod outbound;
+mod premises;
 mod routes;
+mod singles;
 mod subnet;
+mod ways;
+mod words;
 
 use ipnet::IpNet;
 
