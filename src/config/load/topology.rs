@@ -72,6 +72,7 @@ impl Loader {
             Format::Toml => self.add_written(source, &path),
             Format::Json => {
                 let file = self.azure.add(path, source, &mut self.findings);
+                self.azure.ask_for_topology(file);
                 self.around.azure.push((file, place.clone()));
             }
             other => {
