@@ -17,7 +17,7 @@ mod security;
 mod tags;
 mod topology;
 
-pub use change::Change;
+pub use change::{Change, MENDED};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
 };
