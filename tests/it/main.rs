@@ -60,6 +60,7 @@ mod support;
 mod threat;
 #[cfg(target_os = "linux")]
 mod udp;
+mod watcher;
 mod wire;
 #[cfg(target_os = "linux")]
 mod wire_gateway;
