@@ -358,7 +358,7 @@ fn probes(range: AddressRange, more: &[IpAddr]) -> Vec<IpAddr> {
     [range.first(), range.last()].into_iter().chain(inside).collect()
 }
 
-fn part_of<'a, T>(parts: &'a [(AddressRange, T)], address: IpAddr) -> &'a T {
+fn part_of<T>(parts: &[(AddressRange, T)], address: IpAddr) -> &T {
     let holding: Vec<&(AddressRange, T)> = parts.iter().filter(|(part, _)| part.contains(address)).collect();
     assert_eq!(holding.len(), 1, "{address} is in {} parts", holding.len());
     &holding[0].1
