@@ -14,6 +14,7 @@ pub(crate) mod samples;
 mod security;
 mod tags;
 mod topology;
+pub mod trace;
 
 pub use change::Change;
 pub use environment::{
