@@ -16,6 +16,7 @@ pub(crate) mod samples;
 mod security;
 mod tags;
 mod topology;
+pub mod trace;
 
 pub use change::{Change, MENDED};
 pub use environment::{
