@@ -14,8 +14,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Loaded, Overrides, PolicySource, ProxyConfig};
 use crate::policy::Policy;
-use crate::proxy::Shared;
+use crate::proxy::{InForceFrom, Shared};
 use crate::telemetry::{Event, ReloadRecord};
+use crate::vnet::Network;
 
 /// How often files are looked at. A change is taken up once it has held still for as long.
 const TICK: Duration = Duration::from_secs(1);
@@ -134,8 +135,10 @@ impl Reloader {
         let policy_hash = policy.hash().clone();
         let active = self.shared.active();
         // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
-        if active.policy.hash() != policy.hash() || active.profile != config.profile {
-            self.shared.replace(policy, config.profile);
+        let around = |network: &Option<Arc<Network>>| network.as_ref().map(|it| it.topology().clone());
+        let same_around = around(&active.network) == around(&config.network);
+        if active.policy.hash() != policy.hash() || active.profile != config.profile || !same_around {
+            self.shared.replace(InForceFrom { policy, profile: config.profile, network: config.network });
         }
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = config.sources.into();
         current.files = stamps(&files);

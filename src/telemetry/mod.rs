@@ -31,7 +31,8 @@ pub use recent::{Filter, Logged, RECENT_FLOWS};
 pub(crate) use record::tests;
 pub use record::{
     CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FatFlowRecord, FlowRecord, FqdnFailureRecord,
-    KnownThreat, ReloadRecord, RunId, Seen, StartRecord, Transport,
+    KnownThreat, ReloadRecord, RouteTaken, RunId, Secured, SecuredBy, SecurityRuleName, Seen, StartRecord,
+    Surroundings, Transport,
 };
 pub use recorder::{Log, Recorder};
 pub use sink::{Duty, Format, OnError, SinkSpec, Target};
