@@ -180,6 +180,17 @@ pub struct RouteTaken {
 }
 
 impl Surroundings {
+    /// What decided before the firewall, or instead of it: the rule of a group, or a route.
+    pub fn because(&self, reason: Reason) -> Option<String> {
+        match reason {
+            Reason::NsgDenied => self.denied_by().map(ToString::to_string),
+            reason if reason.is_past_firewall() || reason == Reason::NoRoute => {
+                self.route.as_ref().map(ToString::to_string)
+            }
+            _ => None,
+        }
+    }
+
     /// The group and rule that denied it.
     pub fn denied_by(&self) -> Option<&SecurityRuleName> {
         let denied = std::iter::once(&self.outbound).chain(&self.inbound).find(|it| it.access == Verdict::Deny)?;
@@ -187,6 +198,14 @@ impl Surroundings {
             SecuredBy::Rule(rule) => Some(rule),
             SecuredBy::Nobody | SecuredBy::Platform => None,
         }
+    }
+}
+
+impl fmt::Display for RouteTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RouteTaken { next_hop, prefix, name } = self;
+        write!(f, "{prefix} to {next_hop}")?;
+        if name.is_empty() { Ok(()) } else { write!(f, " by {name}") }
     }
 }
 
@@ -504,6 +523,40 @@ pub(crate) mod tests {
     pub(crate) fn alerted() -> FlowRecord {
         let threat = KnownThreat { indicator: "*.test".into(), description: "a botnet".into() };
         FlowRecord { threat: Some(Box::new(threat)), ..allowed() }
+    }
+
+    /// A flow of the worked set-up that the group of another subnet denies.
+    pub(crate) fn crossed() -> FlowRecord {
+        let (source, destination) = ("192.168.251.140:51000".parse().unwrap(), "192.168.7.4:5432".parse().unwrap());
+        let secured = |subnet: &str, access, group: &str, rule: &str, is_default| Secured {
+            virtual_network: "ase-vnet".into(),
+            subnet: subnet.into(),
+            source,
+            destination,
+            access,
+            by: SecuredBy::Rule(SecurityRuleName { group: group.into(), rule: rule.into(), is_default }),
+        };
+        let network = Surroundings {
+            scope: "/subscriptions/s/resourceGroups/g".into(),
+            location: "westus2".into(),
+            outbound: secured("ase-subnet", Verdict::Allow, "ase-nsg", "vnet", false),
+            route: Some(RouteTaken {
+                next_hop: "VnetLocal",
+                prefix: "192.168.0.0/16".parse().unwrap(),
+                name: "".into(),
+            }),
+            inbound: Some(secured("data", Verdict::Deny, "data-nsg", "DenyAllInBound", true)),
+        };
+        FlowRecord {
+            via: Via::Gateway,
+            client: ClientAddr::new(source),
+            protocol: Protocol::Tcp,
+            host: Some(Host::Addr(destination.ip()).into()),
+            port: destination.port(),
+            reason: Reason::NsgDenied,
+            network: Some(Box::new(network)),
+            ..denied()
+        }
     }
 
     pub(crate) fn closed() -> CloseRecord {
