@@ -277,8 +277,8 @@ pub fn vnet_flow_records<'a>(sightings: &[Sighting], time: &'a str) -> Vec<VnetF
         let acl = by.group_id().unwrap_or_else(|| NO_GROUP.to_owned());
         acls.entry(acl).or_default().entry(by.rule.clone()).or_default().push(tuple.vnet_v4());
     }
-    let record = |((network, machine), (by, acls)): ((String, IpAddr), (Arc<Observer>, By<By<Vec<String>>>))| {
-        VnetFlowRecord {
+    let record =
+        |((network, machine), (by, acls)): ((String, IpAddr), (Arc<Observer>, By<By<Vec<String>>>))| VnetFlowRecord {
             time,
             flow_log_version: 4,
             flow_log_guid: guid_of(&by.flow_log_id()),
@@ -288,8 +288,7 @@ pub fn vnet_flow_records<'a>(sightings: &[Sighting], time: &'a str) -> Vec<VnetF
             target_resource_id: network,
             operation_name: "FlowLogFlowEvent",
             flow_records: FlowRecords { flows: acls.into_iter().map(acl_flows).collect() },
-        }
-    };
+        };
     networks.into_iter().map(record).collect()
 }
 
@@ -307,10 +306,8 @@ pub fn nsg_flow_records<'a>(sightings: &[Sighting], time: &'a str) -> Vec<NsgFlo
     }
     let record = |((group, machine), rules): ((String, IpAddr), By<Vec<String>>)| {
         let mac = mac_of(machine);
-        let flows = |(rule, flow_tuples)| NsgRuleFlows {
-            rule,
-            flows: vec![MacFlows { mac: mac.clone(), flow_tuples }],
-        };
+        let flows =
+            |(rule, flow_tuples)| NsgRuleFlows { rule, flows: vec![MacFlows { mac: mac.clone(), flow_tuples }] };
         NsgFlowRecord {
             time,
             system_id: guid_of(&group),
@@ -355,10 +352,7 @@ mod tests {
         let check = |state, v4: &str, v2: &str| {
             let Sighting { tuple, .. } = sighting("UserRule_x", state);
             assert_eq!(tuple.vnet_v4(), format!("1795295643500,192.168.251.140,203.0.113.7,51000,25,6,O,{v4}"));
-            assert_eq!(
-                tuple.nsg_v2().unwrap(),
-                format!("1795295643,192.168.251.140,203.0.113.7,51000,25,T,O,{v2}")
-            );
+            assert_eq!(tuple.nsg_v2().unwrap(), format!("1795295643,192.168.251.140,203.0.113.7,51000,25,T,O,{v2}"));
         };
         let moved = Moved { sent: 517, received: 12_000 };
         check(State::Denied, "D,NX,0,0,0,0", "D,B,,,,");

@@ -184,11 +184,8 @@ mod tests {
         flows.progress(&progress);
         flows.close(&closed());
         flows.close(&closed());
-        let expected = [
-            "UserRule_vnet O B NX 0 0 0 0",
-            "UserRule_vnet O C NX 1 500 3 3000",
-            "UserRule_vnet O E NX 1 17 7 9000",
-        ];
+        let expected =
+            ["UserRule_vnet O B NX 0 0 0 0", "UserRule_vnet O C NX 1 500 3 3000", "UserRule_vnet O E NX 1 17 7 9000"];
         assert_eq!(shown(&mut flows), expected);
     }
 
