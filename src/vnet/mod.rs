@@ -8,6 +8,7 @@
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod change;
+mod egress;
 mod environment;
 mod index;
 mod network;
@@ -18,8 +19,10 @@ pub(crate) mod samples;
 mod security;
 mod tags;
 mod topology;
+pub mod trace;
 
-pub use change::Change;
+pub use change::{Change, MENDED};
+pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
 };

@@ -33,6 +33,7 @@ mod corpus;
 mod diff;
 mod dns;
 mod doubts;
+mod enforce;
 mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
@@ -58,6 +59,7 @@ mod run_held;
 mod soak;
 mod support;
 mod threat;
+mod topology;
 #[cfg(target_os = "linux")]
 mod udp;
 mod watcher;
