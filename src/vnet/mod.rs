@@ -5,7 +5,10 @@
 //! group decides ([`Network::security`]), which route takes a packet ([`Network::route`]). Whether the firewall lets a
 //! flow through is not asked here but of [`Policy`](crate::policy::Policy).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod change;
+mod egress;
 mod environment;
 mod index;
 mod network;
@@ -16,8 +19,10 @@ pub(crate) mod samples;
 mod security;
 mod tags;
 mod topology;
+pub mod trace;
 
 pub use change::{Change, MENDED};
+pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
 };

@@ -37,6 +37,7 @@ mod doctor_firewall;
 mod doctor_network;
 mod doctor_routes;
 mod doubts;
+mod enforce;
 mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
@@ -65,6 +66,7 @@ mod threat;
 mod topology;
 #[cfg(target_os = "linux")]
 mod udp;
+mod watcher;
 mod wire;
 #[cfg(target_os = "linux")]
 mod wire_gateway;
