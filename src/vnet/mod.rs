@@ -8,6 +8,7 @@
 mod change;
 mod environment;
 mod network;
+pub mod recipe;
 mod routes;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -15,7 +16,7 @@ mod security;
 mod tags;
 mod topology;
 
-pub use change::{Change, MENDED};
+pub use change::{Change, MENDED, route_name};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
 };
