@@ -175,6 +175,7 @@ impl Settings {
             purpose: _,
             config: _,
             parameters: _,
+            topology: _,
             set: _,
             service_tags: _,
             tags: _,

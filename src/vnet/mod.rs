@@ -7,7 +7,9 @@
 
 mod change;
 mod environment;
+mod index;
 mod network;
+mod ranges;
 pub mod recipe;
 mod routes;
 #[cfg(test)]
@@ -22,10 +24,13 @@ pub use environment::{
 };
 pub use network::{Network, Place};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why};
-pub use security::{Because, FlowDirection, NetFlow, SecurityDecision, Transport};
+pub use security::{
+    AppliedTo, Because, FlowDirection, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision, Transport,
+    default_security_rules,
+};
 pub use tags::Tags;
 pub use topology::{
     ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
-    NetworkSecurityGroup, NextHop, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
+    NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
     SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
 };
