@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::{Loaded, Position, SourceOrigin, Texts};
 use crate::doctor::{self, Coverage, Diagnosis, Document, Evidence, Finding, Health, Outcome, Patient, Rule, Severity};
 use crate::flow::nearest;
-use crate::policy::{Policy, RuleSet, Spot};
+use crate::policy::{Policy, RuleSet, Spot, Switches};
 use crate::vnet::{AppServiceEnvironment, Change, Network, Place};
 
 use super::commands;
@@ -15,6 +15,7 @@ pub(in crate::cli) struct Report {
     pub(in crate::cli) network: Arc<Network>,
     pub(in crate::cli) rules: Arc<RuleSet>,
     pub(in crate::cli) policy: Policy,
+    pub(super) switches: Switches,
     /// What the firewall goes by, for people.
     pub(super) policies: Vec<String>,
     pub(in crate::cli) environments: Vec<Examination>,
@@ -80,7 +81,7 @@ impl Report {
             Ok(Examination { environment: environment.clone(), place: patient.place, diagnosis, items })
         };
         let environments = chosen.into_iter().map(examine).collect::<Result<_, _>>()?;
-        Ok(Report { network, rules, policy, policies, environments })
+        Ok(Report { network, rules, policy, switches, policies, environments })
     }
 
     /// Of the worst.
