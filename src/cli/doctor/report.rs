@@ -5,14 +5,16 @@ use std::sync::Arc;
 use crate::config::{Loaded, Position, SourceOrigin, Texts};
 use crate::doctor::{self, Coverage, Diagnosis, Document, Evidence, Finding, Health, Outcome, Patient, Rule, Severity};
 use crate::flow::nearest;
-use crate::policy::{Policy, Spot};
+use crate::policy::{Policy, RuleSet, Spot, Switches};
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
-use crate::azure::export::network::{Site, az_cli};
+use super::commands::{Site, az_cli};
 use crate::cli::UsageError;
 
 pub(in crate::cli) struct Report {
     pub(in crate::cli) network: Arc<Network>,
+    pub(super) rules: Arc<RuleSet>,
+    pub(super) switches: Switches,
     /// What the firewall goes by, for people.
     pub(super) policies: Vec<String>,
     pub(in crate::cli) environments: Vec<Examination>,
@@ -77,7 +79,7 @@ impl Report {
             Ok(Examination { environment: environment.clone(), place: patient.place, diagnosis, items })
         };
         let environments = chosen.into_iter().map(examine).collect::<Result<_, _>>()?;
-        Ok(Report { network, policies, environments })
+        Ok(Report { network, rules, switches, policies, environments })
     }
 
     /// Of the worst.
