@@ -226,6 +226,9 @@ fn web(patient: &Patient<'_>) -> Outcome {
 }
 
 fn sql(patient: &Patient<'_>) -> Outcome {
+    if patient.network.tags().published("Sql").is_none() {
+        return Outcome::not_applicable("the prefixes of the service tag Sql are not at hand for this cloud");
+    }
     let needed = [PortRange::single(1433)];
     let redirected = [PortRange::between(11000, 11999), PortRange::between(14000, 14999)];
     let dependency = Dependency {
@@ -246,6 +249,9 @@ fn sql(patient: &Patient<'_>) -> Outcome {
 
 /// Of version 1 it is a dependency like any other.
 fn files(patient: &Patient<'_>) -> Outcome {
+    if patient.network.tags().published("Storage").is_none() {
+        return Outcome::not_applicable("the prefixes of the service tag Storage are not at hand for this cloud");
+    }
     let port = [PortRange::single(445)];
     let dependency = Dependency {
         rule: &OUT_445,
