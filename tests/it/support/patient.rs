@@ -3,9 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 
-use egret::config::{Loaded, Overrides, load};
-use egret::doctor::{Diagnosis, Patient, examine};
-use egret::policy::Policy;
+use egret::config::{Config, Loaded, Overrides, load};
+use egret::doctor::{Diagnosis, Finding, Patient, examine};
+use egret::policy::{Policy, RuleSet, Switches};
+use egret::vnet::{Change, Network};
 
 /// The two files, with a tail for tables that are added.
 #[derive(Clone)]
@@ -54,13 +55,26 @@ impl SetUp {
     }
 
     pub fn diagnosis(&self) -> Diagnosis {
+        let Config { network, rules, .. } = &self.loaded().config;
+        diagnose(network.as_ref().unwrap(), rules)
+    }
+
+    /// What is found when these changes have been made.
+    fn after(&self, changes: &[Change]) -> Diagnosis {
+        let config = self.loaded().config;
+        let network = config.network.unwrap();
+        let (mut topology, mut rules) = (network.topology().clone(), config.rules);
+        Change::apply_all(changes, &mut topology, &mut rules);
+        diagnose(&Network::new(topology, network.tags().clone()), &rules)
+    }
+
+    fn loaded(&self) -> Loaded {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vnet.toml");
         fs::write(&path, &self.network).unwrap();
         fs::write(folder.path().join("policy.toml"), &self.policy).unwrap();
         let overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
-        let loaded = load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"));
-        diagnose(&loaded)
+        load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     /// The ids of what was found, each once, in the order of the alphabet.
@@ -74,13 +88,25 @@ impl SetUp {
 
     /// What was found with this id, once, and nothing else.
     #[track_caller]
-    pub fn only(&self, id: &str) -> egret::doctor::Finding {
+    pub fn only(&self, id: &str) -> Finding {
         let diagnosis = self.diagnosis();
         let found: Vec<_> = diagnosis.findings();
         let shown: Vec<_> = found.iter().map(|it| format!("{}: {}: {}", it.rule.id, it.subject, it.what)).collect();
         assert_eq!(shown.len(), 1, "{shown:#?}");
         assert_eq!(found[0].rule.id, id, "{shown:#?}");
         found[0].clone()
+    }
+
+    /// The same; and where it has a mend, that leaves nothing to find.
+    #[track_caller]
+    pub fn cured(&self, id: &str) -> Finding {
+        let finding = self.only(id);
+        if !finding.mend.is_empty() {
+            let left = self.after(&finding.mend);
+            let left: Vec<_> = left.findings().iter().map(|it| format!("{}: {}", it.rule.id, it.what)).collect();
+            assert!(left.is_empty(), "after {:#?}: {left:#?}", finding.mend);
+        }
+        finding
     }
 
     /// Nothing is found.
@@ -110,10 +136,9 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
-fn diagnose(loaded: &Loaded) -> Diagnosis {
-    let network = loaded.config.network.as_ref().unwrap();
+fn diagnose(network: &Network, rules: &RuleSet) -> Diagnosis {
     let environment = &network.topology().environments[0];
     let place = network.place(&environment.virtual_network, &environment.subnet).unwrap();
-    let policy = Policy::compile(Arc::new(loaded.config.rules.clone()), loaded.config.switches());
+    let policy = Policy::compile(Arc::new(rules.clone()), Switches::default());
     examine(&Patient { network, environment, place, policy: Some(&policy) })
 }
