@@ -231,7 +231,9 @@ fn rt_app_reply() {
     let lost = worked().network("client_ranges = [\"192.168.0.0/16\"]", "client_ranges = [\"10.1.0.0/16\"]");
     let lost = lost.network("{ name = \"deny-inbound\"", "{ name = \"premises\", priority = 200, direction = \"Inbound\", access = \"Allow\", source = \"10.1.0.0/16\" },\n    { name = \"deny-inbound\"");
     says(&lost.cured("RT-APP-REPLY"), &["replies to clients in 10.1.0.0/16"]);
-    lost.vnet("gateway = { name = \"er\", routes = [\"10.0.0.0/8\"] }").healthy();
+    lost.clone().vnet("gateway = { name = \"er\", routes = [\"10.0.0.0/8\"] }").healthy();
+    // What is led to an appliance on purpose came by it.
+    lost.routes("{ name = \"premises\", prefix = \"10.0.0.0/8\", next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.0.4\" },").healthy();
 }
 
 #[test]
