@@ -13,6 +13,7 @@ mod environment;
 mod index;
 mod network;
 mod ranges;
+pub mod recipe;
 mod routes;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -21,7 +22,7 @@ mod tags;
 mod topology;
 pub mod trace;
 
-pub use change::{Change, MENDED};
+pub use change::{Change, MENDED, route_name};
 pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
