@@ -20,6 +20,7 @@ mod run;
 mod schema;
 mod serve;
 mod signals;
+mod trace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -68,6 +69,7 @@ Exit codes:
   0  clean
   2  the command line or the configuration is wrong
   3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint),
+     or a flow does not get through both ways (trace),
      or a format has no words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
@@ -81,6 +83,7 @@ Examples:
   egret check --explain https://example.com         and why?
   egret lint policy.json                            what is wrong with a policy?
   egret convert --to bicep policy.json              the same policy in another format
+  egret trace --topology vnet.toml ase internet:443 one flow through the network around the firewall, and back
   egret allowlist show ase                          what the default policy allows";
 
 /// An Azure Firewall for laptops and CI.
@@ -103,6 +106,7 @@ enum Command {
     Lint(Box<lint::Args>),
     Allowlist(allowlist::Args),
     Convert(Box<convert::Args>),
+    Trace(Box<trace::Args>),
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
     Schema(schema::Args),
@@ -118,7 +122,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return code;
     }
     let mut printer = Printer::new();
-    let cli = match parse(args) {
+    let cli = match parse(trace::without_arrow(args)) {
         Ok(cli) => cli,
         Err(refusal) => return output::usage(&refusal).into(),
     };
@@ -130,6 +134,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Lint(args) => lint::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Convert(args) => convert::run(*args, &mut printer),
+        Command::Trace(args) => trace::run(*args, &mut printer),
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),
