@@ -7,7 +7,7 @@ use crate::azure::shape;
 fn read_all(texts: &[&str]) -> Read {
     let sets: Vec<Vec<Resource>> =
         texts.iter().map(|text| shape::resources(&parse(text, 0).unwrap()).resources).collect();
-    let sets: Vec<&[Resource]> = sets.iter().map(Vec::as_slice).collect();
+    let sets: Vec<Set<'_>> = sets.iter().map(|resources| Set { resources, asked: Asked::Policy }).collect();
     read(&sets, &Catalogue::default())
 }
 

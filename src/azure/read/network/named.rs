@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::azure::note::{Note, Severity};
+use crate::azure::read::ident::NO_SUBSCRIPTION;
 use crate::azure::read::notes::Notes;
 use crate::azure::shape::{Resource, kinds};
 use crate::policy::Spot;
@@ -138,7 +139,10 @@ impl Surroundings {
         if self.location.is_empty() && location != "global" {
             self.location = location;
         }
-        let Some(id) = resource.id_text() else { return };
+        // A template's own stand-in for where it is deployed says nothing.
+        let Some(id) = resource.id_text().filter(|id| !id.to_ascii_lowercase().starts_with(NO_SUBSCRIPTION)) else {
+            return;
+        };
         let segment = |after: &str| {
             let mut segments = id.split('/').skip_while(|segment| !segment.eq_ignore_ascii_case(after)).skip(1);
             segments.next().unwrap_or_default().to_owned()
