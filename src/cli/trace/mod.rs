@@ -75,7 +75,8 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let switches = config.switches();
     let Some(network) = config.network.as_deref() else {
-        let what = "there is no network to trace in: name one, as in `egret trace --topology vnet.toml ase internet:443`";
+        let what =
+            "there is no network to trace in: name one, as in `egret trace --topology vnet.toml ase internet:443`";
         return Err(UsageError(what.into()).into());
     };
     // Which flows pass the firewall by is what routes say, not what the policy takes for usual.

@@ -129,10 +129,7 @@ fn told(step: &Step, width: usize) -> Vec<Line> {
 fn side_by_side(asymmetry: &Asymmetry) -> Vec<Line> {
     let Asymmetry { came_to, leaves_by, what: _ } = asymmetry;
     let row = |what: &str, to: String, style| Line::styled(HINT, format!("{what:<18}")).and(style, to);
-    vec![
-        row("request came to", came_to.to_string(), ALLOW),
-        row("reply leaves by", leaves_by.to_string(), DENY),
-    ]
+    vec![row("request came to", came_to.to_string(), ALLOW), row("reply leaves by", leaves_by.to_string(), DENY)]
 }
 
 fn swept(sweep: &Sweep, width: usize) -> Vec<Line> {

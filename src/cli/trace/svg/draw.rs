@@ -174,7 +174,11 @@ fn curve(from: &Rect, to: &Rect, aside: i32) -> String {
         let bend = (fy - ty) / 2;
         return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy - bend, ty + bend);
     }
-    if from.x < to.x { format!("M{} {fy}L{} {ty}", from.x + from.w, to.x) } else { format!("M{} {fy}L{} {ty}", from.x, to.x + to.w) }
+    if from.x < to.x {
+        format!("M{} {fy}L{} {ty}", from.x + from.w, to.x)
+    } else {
+        format!("M{} {fy}L{} {ty}", from.x, to.x + to.w)
+    }
 }
 
 /// At the box where it ends: a tick, a cross or a question mark.
