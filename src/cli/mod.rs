@@ -25,6 +25,7 @@ mod sarif;
 mod schema;
 mod serve;
 mod signals;
+mod trace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint),
      an environment would not stay healthy (doctor),
+     or a flow does not get through both ways (trace),
      or a format has no words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
@@ -88,6 +90,7 @@ Examples:
   egret lint policy.json                            what is wrong with a policy?
   egret doctor vnet.toml                            would this App Service Environment stay healthy?
   egret convert --to bicep policy.json              the same policy in another format
+  egret trace --topology vnet.toml ase internet:443 one flow through the network around the firewall, and back
   egret allowlist show ase                          what the default policy allows";
 
 /// An Azure Firewall for laptops and CI.
@@ -113,6 +116,7 @@ enum Command {
     Convert(Box<convert::Args>),
     Routes(Box<routes::Args>),
     Nsg(Box<nsg::Args>),
+    Trace(Box<trace::Args>),
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
     Schema(schema::Args),
@@ -128,7 +132,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return code;
     }
     let mut printer = Printer::new();
-    let cli = match parse(args) {
+    let cli = match parse(trace::without_arrow(args)) {
         Ok(cli) => cli,
         Err(refusal) => return output::usage(&refusal).into(),
     };
@@ -143,6 +147,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Convert(args) => convert::run(*args, &mut printer),
         Command::Routes(args) => routes::run(*args, &mut printer),
         Command::Nsg(args) => nsg::run(*args, &mut printer),
+        Command::Trace(args) => trace::run(*args, &mut printer),
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),

@@ -30,6 +30,12 @@ pub const TOPOLOGY_OPTIONS: &[Opt] = &[
         "What the tag `VirtualNetwork` holds beside connected address spaces: nothing (`address-space`), prefixes of user-defined routes that keep traffic private (`routes`), the default route too (`default-routes`).",
     ),
     opt(
+        "none_routes",
+        Choice(|| words(values::NONE_ROUTES)),
+        Default("\"documented\""),
+        "Which prefixes have a system route that drops: those of RFC 1918 and RFC 6598 (`documented`), or also those that effective routes of real machines were seen to have in 2023 (`observed`).",
+    ),
+    opt(
         "import",
         List,
         Default("[]"),
