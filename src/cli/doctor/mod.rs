@@ -2,12 +2,15 @@
 
 mod catalogue;
 mod commands;
+mod fix;
 mod github;
 mod json;
 mod junit;
 mod report;
 mod sarif;
 mod text;
+
+use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 
@@ -18,6 +21,7 @@ use crate::config::{self, Overrides};
 use crate::doctor::{self, Rule, Severity};
 use crate::flow::nearest;
 
+use fix::Existing;
 use report::Report;
 
 const EXAMPLES: &str = "\
@@ -26,6 +30,7 @@ Examples:
   egret doctor --policy policy.json azuredeploy.json   a network as templates have it, behind this policy
   egret doctor --format junit vnet.toml > doctor.xml   a test case for each rule
   egret doctor --severity degraded vnet.toml        what degrades it fails too
+  egret doctor --fix mended/ vnet.toml              what mends it, as a template and as az commands
   egret doctor --about IN-MGMT                      what is that, and who says so?
 
 Exits with 3 when there is a finding of --severity or worse; with 2 when nothing could be
@@ -53,6 +58,12 @@ pub(super) struct Args {
     /// How to answer
     #[arg(long, env = "EGRET_FORMAT", value_enum, default_value = "text")]
     format: Format,
+    /// Write what mends the findings into a folder: fix.json, fix.sh, and the network and its policy as they are then
+    #[arg(long, env = "EGRET_FIX", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    fix: Option<PathBuf>,
+    /// Let --fix overwrite files that are there
+    #[arg(long, env = "EGRET_FORCE", value_parser = clap::builder::FalseyValueParser::new())]
+    force: bool,
     /// Name every rule, and examine nothing
     #[arg(long, env = "EGRET_LIST", value_parser = clap::builder::FalseyValueParser::new())]
     list: bool,
@@ -104,7 +115,7 @@ impl From<Threshold> for Severity {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { files, ase, severity, ignore, format, list, about, policy } = args;
+    let Args { files, ase, severity, ignore, format, fix, force, list, about, policy } = args;
     if let Some(id) = one(about) {
         catalogue::explain(known(&id)?, format, printer)?;
         return Ok(Exit::Clean);
@@ -123,6 +134,10 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         Format::Sarif => printer.json(&sarif::log(&report))?,
         Format::Junit => junit::print(&report, severity.into(), printer)?,
         Format::Github => github::print(&report, printer)?,
+    }
+    if let Some(folder) = fix.filter(|path| !path.as_os_str().is_empty()) {
+        let existing = if force { Existing::Overwrite } else { Existing::Keep };
+        return fix::write(&report, &folder, existing, &ignored, severity.into(), printer);
     }
     let fails = report.worst().is_some_and(|worst| worst >= severity.into());
     Ok(if fails { Exit::Denied } else { Exit::Clean })
