@@ -126,8 +126,11 @@ fn dns(patient: &Patient<'_>) -> Outcome {
     azure_dns(patient).into_iter().chain(dependency.look(patient)).collect::<Vec<_>>().into()
 }
 
-/// Azure's own, which is exempt but for rules that name its tag.
+/// Azure's own, which is exempt but for rules that name its tag. Where others are to be asked, `DNS-AZURE` says it.
 fn azure_dns(patient: &Patient<'_>) -> Option<Finding> {
+    if !patient.network.virtual_network(patient.place).dns_servers.is_empty() {
+        return None;
+    }
     const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
     let source = own_address(patient)?;
     let flow =

@@ -170,6 +170,6 @@ fn is_led(ways: &Ways<'_>, net: &IpNet) -> bool {
         Hop::VirtualNetworkGateway => true,
         Hop::VirtualAppliance(_) => way.prefix.prefix_len() > 0,
         Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) => true,
-        Hop::Internet | Hop::None | Hop::VirtualNetworkServiceEndpoint(_) => false,
+        Hop::Internet | Hop::None | Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint => false,
     })
 }

@@ -32,6 +32,7 @@ mod convert;
 mod corpus;
 mod diff;
 mod dns;
+mod doctor;
 mod doubts;
 mod fidelity;
 mod fuzz_corpus;

@@ -95,7 +95,7 @@ fn read_whole(root: &Section, topology: &mut Topology, findings: &mut Findings) 
     }
     if let Some(virtual_network_tag) = values::word(root, "virtual_network_tag", values::VIRTUAL_NETWORK_TAGS, findings)
     {
-        topology.switches = TopologySwitches { virtual_network_tag };
+        topology.switches = TopologySwitches { virtual_network_tag, ..TopologySwitches::default() };
     }
     topology.at = root.spot();
 }
