@@ -6,6 +6,7 @@
 //! flow through is not asked here but of [`Policy`](crate::policy::Policy).
 
 mod change;
+mod egress;
 mod environment;
 mod index;
 mod network;
@@ -17,8 +18,10 @@ pub(crate) mod samples;
 mod security;
 mod tags;
 mod topology;
+pub mod trace;
 
 pub use change::{Change, MENDED, route_name};
+pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
 };

@@ -37,6 +37,7 @@ mod doctor_firewall;
 mod doctor_network;
 mod doctor_routes;
 mod doubts;
+mod enforce;
 mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
