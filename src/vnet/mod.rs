@@ -5,6 +5,8 @@
 //! group decides ([`Network::security`]), which route takes a packet ([`Network::route`]). Whether the firewall lets a
 //! flow through is not asked here but of [`Policy`](crate::policy::Policy).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod change;
 mod egress;
 mod environment;
