@@ -5,18 +5,23 @@
 mod allowlist;
 mod annotation;
 mod args;
+mod around;
 mod banner;
 mod check;
 mod completions;
 mod convert;
+mod doctor;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod handover;
 mod lint;
+mod nsg;
 mod output;
 mod portfile;
 mod ready;
+mod routes;
 mod run;
+mod sarif;
 mod schema;
 mod serve;
 mod signals;
@@ -69,7 +74,11 @@ Exit codes:
   0  clean
   2  the command line or the configuration is wrong
   3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint),
+<<<<<<< HEAD
      or a flow does not get through both ways (trace),
+=======
+     an environment would not stay healthy (doctor),
+>>>>>>> topology
      or a format has no words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
@@ -82,6 +91,7 @@ Examples:
   egret check https://login.windows.net             what would the policy say?
   egret check --explain https://example.com         and why?
   egret lint policy.json                            what is wrong with a policy?
+  egret doctor vnet.toml                            would this App Service Environment stay healthy?
   egret convert --to bicep policy.json              the same policy in another format
   egret trace --topology vnet.toml ase internet:443 one flow through the network around the firewall, and back
   egret allowlist show ase                          what the default policy allows";
@@ -104,9 +114,15 @@ enum Command {
     Run(Box<run::Args>),
     Check(Box<check::Args>),
     Lint(Box<lint::Args>),
+    Doctor(Box<doctor::Args>),
     Allowlist(allowlist::Args),
     Convert(Box<convert::Args>),
+<<<<<<< HEAD
     Trace(Box<trace::Args>),
+=======
+    Routes(Box<routes::Args>),
+    Nsg(Box<nsg::Args>),
+>>>>>>> topology
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
     Schema(schema::Args),
@@ -132,9 +148,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
         Command::Lint(args) => lint::run(*args, &mut printer),
+        Command::Doctor(args) => doctor::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Convert(args) => convert::run(*args, &mut printer),
+<<<<<<< HEAD
         Command::Trace(args) => trace::run(*args, &mut printer),
+=======
+        Command::Routes(args) => routes::run(*args, &mut printer),
+        Command::Nsg(args) => nsg::run(*args, &mut printer),
+>>>>>>> topology
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),

@@ -75,6 +75,7 @@ pub struct Overrides {
     pub listen: Vec<String>,
     pub profile: Option<String>,
     pub private_addresses: Option<String>,
+    pub enforce: Option<String>,
     pub service_endpoints: Option<String>,
     pub open: bool,
     /// `--auth user:password`
@@ -571,11 +572,12 @@ impl Loader {
         let mut findings = self.findings;
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
-        let ResolvedSettings { profile, private_addresses, proxy, gateway, admin, dns, log } =
+        let ResolvedSettings { profile, private_addresses, enforce, proxy, gateway, admin, dns, log } =
             settings.resolve(&mut findings);
         findings.settle(profile);
         let Remarks { warnings, infos } = findings.finish(&self.files)?;
-        let config = Config { rules, network, sources, profile, private_addresses, proxy, gateway, admin, dns, log };
+        let config =
+            Config { rules, network, sources, profile, private_addresses, enforce, proxy, gateway, admin, dns, log };
         let digest = digest(&config);
         let (files, read) = (self.files, self.read);
         Ok(Loaded { config, warnings, infos, read, texts, files, admin_is_default, digest })

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Loaded, Overrides, PolicySource, ProxyConfig};
 use crate::policy::Policy;
-use crate::proxy::Shared;
+use crate::proxy::{InForceFrom, Shared};
 use crate::telemetry::{Event, ReloadRecord};
 
 /// How often files are looked at. A change is taken up once it has held still for as long.
@@ -134,8 +134,9 @@ impl Reloader {
         let policy_hash = policy.hash().clone();
         let active = self.shared.active();
         // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
-        if active.policy.hash() != policy.hash() || active.profile != config.profile {
-            self.shared.replace(policy, config.profile);
+        let Config { profile, network, enforce, .. } = config;
+        if active.policy.hash() != policy.hash() || active.profile != profile || !active.is_in(&network, enforce) {
+            self.shared.replace(InForceFrom { policy, profile, network, enforce });
         }
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = config.sources.into();
         current.files = stamps(&files);

@@ -32,6 +32,7 @@ mod records;
 mod session;
 mod shared;
 mod socks5;
+mod surroundings;
 mod udp;
 mod unpack;
 mod upstream;
@@ -42,17 +43,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::config::{DnsConfig, GatewayConfig, ProxyConfig};
+use crate::config::{DnsConfig, Enforce, GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
 use crate::net::dns::Asker;
 use crate::policy::Policy;
 use crate::telemetry::Log;
+use crate::vnet::Network;
 
 pub(crate) use auth::same_secret;
 #[cfg(target_os = "linux")]
 pub(crate) use dns::Sockets as DnsSockets;
 pub(crate) use intake::{BindError, Intake};
-pub(crate) use shared::{Active, Lifecycle, Shared};
+pub(crate) use shared::{Active, InForceFrom, Lifecycle, Shared};
 
 /// What the data plane runs with, beside its sockets.
 pub(crate) struct Setup {
@@ -60,6 +62,9 @@ pub(crate) struct Setup {
     pub(crate) gateway: GatewayConfig,
     pub(crate) dns: DnsConfig,
     pub(crate) policy: Policy,
+    /// What is around the firewall, and whose flows meet it.
+    pub(crate) network: Option<Arc<Network>>,
+    pub(crate) enforce: Enforce,
     pub(crate) profile: Profile,
     pub(crate) log: Log,
     pub(crate) lifecycle: Lifecycle,

@@ -7,24 +7,26 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::flow::{Authority, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::policy::{Decision, Policy, Query, ThreatId};
-use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, KnownThreat, Seen};
+use crate::policy::{Address, Decision, Policy, Query, ThreatId};
+use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, KnownThreat, Seen, Surroundings};
 
 use super::session::{Ask, Permitted, Refused, Session};
 use super::shared::{Active, Core};
+use super::surroundings;
 
 /// An allowed flow that has been recorded. It ends by [`Session::close`]; dropped before, Egret has cut it.
 pub(super) struct Opened {
     core: Rc<Core>,
     id: u64,
     since: Instant,
-    bypassed: bool,
+    /// No log has it.
+    unwritten: bool,
     closed: bool,
 }
 
 impl Opened {
-    /// From now on it moves bytes: so many, both ways, whenever that is asked.
-    pub(super) fn moves(&self, moved: impl Fn() -> u64 + 'static) {
+    /// From now on it moves bytes: so many up and down, whenever that is asked.
+    pub(super) fn moves(&self, moved: impl Fn() -> [u64; 2] + 'static) {
         if let Some(rates) = &self.core.rates {
             rates.moves(self.id, moved);
         }
@@ -32,14 +34,14 @@ impl Opened {
 
     /// True where it matters how fast it is.
     pub(super) fn is_measured(&self) -> bool {
-        self.core.rates.is_some() && !self.bypassed
+        self.core.rates.is_some() && !self.unwritten
     }
 
     fn end(&mut self, bytes_up: u64, bytes_down: u64, closed_by: ClosedBy, why: CloseWhy) {
         self.closed = true;
         self.core.counters.bytes_up.add(bytes_up);
         self.core.counters.bytes_down.add(bytes_down);
-        if self.bypassed {
+        if self.unwritten {
             return;
         }
         if let Some(rates) = &self.core.rates {
@@ -96,13 +98,14 @@ impl Session {
         let decision = permitted.permit.decision();
         let dst = permitted.first();
         let record = self.flow_record(ask, permitted.protocol, decision, &permitted.active, dst);
-        self.open(FlowRecord { sni, ..record }).await
+        let network = self.surroundings(ask, permitted.protocol, permitted.judged(), &permitted.active);
+        self.open(FlowRecord { sni, network, ..record }).await
     }
 
     async fn open(&self, record: FlowRecord) -> Opened {
-        let (id, bypassed) = (record.flow, record.bypassed());
-        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, closed: false };
-        if let (Some(rates), false) = (&self.core.rates, bypassed) {
+        let (id, unwritten) = (record.flow, record.is_unwritten());
+        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), unwritten, closed: false };
+        if let (Some(rates), false) = (&self.core.rates, unwritten) {
             rates.opened(&record);
         }
         self.write_down(record).await;
@@ -113,7 +116,9 @@ impl Session {
     /// recorded as a flow that was allowed and closed at once.
     pub(super) async fn record_refused(&self, ask: Ask<'_>, refused: &Refused, sni: Option<Seen<HostName>>) {
         let Refused { reason, decision, protocol, dst, active } = refused;
-        let record = FlowRecord { sni, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
+        let judged = dst.map_or(Address::Unknown, |dst| Address::Given(dst.ip()));
+        let network = self.surroundings(ask, *protocol, judged, active);
+        let record = FlowRecord { sni, network, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
         if reason.is_upstream_failure() && decision.verdict == Verdict::Allow {
             let opened = self.open(record).await;
             self.close_failed(opened, [0, 0], *reason);
@@ -159,6 +164,7 @@ impl Session {
             policy_hash: active.policy.hash().clone(),
             url: None,
             threat: threat.and_then(|threat| known_threat(&active.policy, threat)),
+            network: None,
         };
         self.write_down(record).await;
     }
@@ -201,7 +207,24 @@ impl Session {
             policy_hash: active.policy.hash().clone(),
             url: ask.path.map(|path| Escaped::url(&format!("{}{path}", ask.to.host))),
             threat: decision.threat.and_then(|threat| known_threat(&active.policy, threat)),
+            network: None,
         }
+    }
+
+    /// What the network around the firewall makes of it: asked again, so that flows carry nothing for a topology that
+    /// is not there.
+    fn surroundings(
+        &self,
+        ask: Ask<'_>,
+        protocol: Protocol,
+        judged: Address,
+        active: &Active,
+    ) -> Option<Box<Surroundings>> {
+        let network = active.network_of(ask.via)?;
+        let query = self.query(ask, protocol, &[]);
+        let query = if query.address == Address::Unknown { query.with_address(judged) } else { query };
+        let crossing = active.egress(ask.via).crossing(&query, self.client.port())?;
+        Some(Box::new(surroundings::of(network, &crossing)))
     }
 
     /// Records how an allowed flow ended, and what it moved: up, down.

@@ -83,7 +83,7 @@ impl CoreCounters {
     /// Counts a decision; a flow that a service endpoint takes past the firewall counts as bypassed.
     pub fn flow(&self, via: Via, verdict: Verdict, reason: Reason) {
         match reason {
-            Reason::ServiceEndpoint => self.bypassed.add(1),
+            reason if reason.is_past_firewall() => self.bypassed.add(1),
             _ => self.flows.of(via, verdict, reason).add(1),
         }
     }
@@ -430,6 +430,7 @@ mod tests {
             resource_id,
             categories: Categories::default(),
             fat_flow_every: Duration::from_secs(180),
+            flow_log_every: Duration::from_secs(60),
             tally: None,
         };
         let telemetry = Telemetry::start(config).unwrap();

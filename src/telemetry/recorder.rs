@@ -28,10 +28,19 @@ pub(super) struct Shared {
     pub(super) stats: LogStats,
     pub(super) refusing: AtomicBool,
     pub(super) reopen: Notify,
-    fat_flows: Option<Duration>,
+    watch: Watch,
     recent: Mutex<Recent>,
     /// Batches of recorders that were dropped; None once the log has ended.
     leftovers: Mutex<Option<Batch>>,
+}
+
+/// How often flows that run are looked at, for whom; None where nobody asks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// How fast they are.
+    pub fat_flows: Option<Duration>,
+    /// How far they are.
+    pub progress: Option<Duration>,
 }
 
 /// What the log says of itself.
@@ -45,13 +54,13 @@ pub(super) struct LogStats {
 }
 
 impl Shared {
-    pub(super) fn new(run: RunId, fat_flows: Option<Duration>) -> Shared {
+    pub(super) fn new(run: RunId, watch: Watch) -> Shared {
         Shared {
             run,
             stats: LogStats::default(),
             refusing: AtomicBool::new(false),
             reopen: Notify::new(),
-            fat_flows,
+            watch,
             recent: Mutex::default(),
             leftovers: Mutex::new(Some(Batch::new())),
         }
@@ -126,9 +135,9 @@ impl Log {
         self.shared.refusing.load(Relaxed)
     }
 
-    /// How often the rates of flows are to be looked at; None where nobody asks for them.
-    pub fn fat_flows(&self) -> Option<Duration> {
-        self.shared.fat_flows
+    /// How often flows that run are to be looked at.
+    pub fn watch(&self) -> Watch {
+        self.shared.watch
     }
 
     /// The last decisions, newest first.

@@ -164,7 +164,7 @@ impl Table {
 impl Counted {
     fn add(&mut self, event: &Event) {
         match event {
-            Event::Flow(record) if record.bypassed() => self.bypassed += 1,
+            Event::Flow(record) if record.is_unwritten() => self.bypassed += 1,
             Event::Flow(record) => {
                 self.alerts += u64::from(record.threat.is_some() && record.reason != Reason::ThreatIntel);
                 match record.verdict {
@@ -176,7 +176,7 @@ impl Counted {
                 *self.failed.entry(*reason).or_default() += 1;
             }
             Event::Dns(record) => self.names.add(record),
-            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) | Event::FatFlow(_) => {}
+            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) | Event::FatFlow(_) | Event::Progress(_) => {}
         }
     }
 }

@@ -32,7 +32,12 @@ mod convert;
 mod corpus;
 mod diff;
 mod dns;
+mod doctor;
+mod doctor_firewall;
+mod doctor_network;
+mod doctor_routes;
 mod doubts;
+mod enforce;
 mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]
@@ -61,6 +66,7 @@ mod threat;
 mod topology;
 #[cfg(target_os = "linux")]
 mod udp;
+mod watcher;
 mod wire;
 #[cfg(target_os = "linux")]
 mod wire_gateway;

@@ -30,6 +30,12 @@ pub const TOPOLOGY_OPTIONS: &[Opt] = &[
         "What the tag `VirtualNetwork` holds beside connected address spaces: nothing (`address-space`), prefixes of user-defined routes that keep traffic private (`routes`), the default route too (`default-routes`).",
     ),
     opt(
+        "none_routes",
+        Choice(|| words(values::NONE_ROUTES)),
+        Default("\"documented\""),
+        "Which prefixes Azure drops by a system route: those of its documents (`documented`), or those too that were seen on real machines (`observed`).",
+    ),
+    opt(
         "import",
         List,
         Default("[]"),
