@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use super::super::layout::wrapped;
 use super::palette;
 use super::scene::{Drawn, Frame, Rect, Scene};
 use crate::vnet::trace::{Outcome, Trace};
@@ -71,8 +72,19 @@ fn head(scene: &Scene, trace: &Trace) -> String {
         scene.width,
         scene.height,
         text(24, 34, "title", &title, room * 3 / 4),
-        text(24, 58, &format!("outcome {}", class_of(&trace.outcome)), &outcome, room),
+        told(&outcome, class_of(&trace.outcome), room),
     )
+}
+
+/// In two lines at most.
+fn told(outcome: &str, class: &str, room: i32) -> String {
+    let letters = usize::try_from(room / LETTER).unwrap_or(0);
+    let class = format!("outcome {class}");
+    let lines = wrapped(outcome, letters);
+    let first = lines.first().map(String::as_str).unwrap_or_default();
+    let rest = lines.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let second = if rest.is_empty() { String::new() } else { text(24, 75, &class, &rest, room) };
+    text(24, 58, &class, first, room) + &second
 }
 
 fn class_of(outcome: &Outcome) -> &'static str {
@@ -106,8 +118,8 @@ fn frame(frame: &Frame) -> String {
     let left = at.x + 22;
     [
         rect(at, "network", 12),
-        text(left, at.y + 27, "name", name, half * LETTER / (LETTER + 1)),
-        text(left + name_width + 12, at.y + 27, "faint", detail, at.w - 56 - name_width),
+        text(left, at.y + at.h - 16, "name", name, half * LETTER / (LETTER + 1)),
+        text(left + name_width + 12, at.y + at.h - 16, "faint", detail, at.w - 56 - name_width),
     ]
     .concat()
 }
@@ -154,23 +166,33 @@ impl Leg {
 fn path(scene: &Scene, way: &[usize], leg: Leg) -> String {
     let pairs = way.windows(2).map(|pair| (&scene.nodes[pair[0]].rect, &scene.nodes[pair[1]].rect));
     let curves = pairs.map(|(from, to)| {
-        let (class, curve) = (leg.class(), curve(from, to, leg.aside()));
+        let (class, curve) = (leg.class(), curve(from, to, leg.aside(), scene.lane));
         format!("<path class=\"path {class}\" marker-end=\"url(#{class})\" d=\"{curve}\"/>\n")
     });
     curves.collect()
 }
 
-/// From edge to edge: up and down between rows, from side to side within one.
-fn curve(from: &Rect, to: &Rect, aside: i32) -> String {
+/// Higher than that is a path that passes a row by.
+const ONE_ROW: i32 = 90;
+
+/// From edge to edge: up and down between rows, from side to side within one. What passes the second row by turns below
+/// it, where nothing stands between there and the top.
+fn curve(from: &Rect, to: &Rect, aside: i32, lane: i32) -> String {
     let middle = |rect: &Rect| (rect.x + rect.w / 2 + aside, rect.y + rect.h / 2 + aside);
     let ((fx, fy), (tx, ty)) = (middle(from), middle(to));
     if from.y + from.h <= to.y {
         let (fy, ty) = (from.y + from.h, to.y);
+        if ty - fy > ONE_ROW {
+            return format!("M{fx} {fy}V{}H{tx}V{ty}", lane + aside / 2);
+        }
         let bend = (ty - fy) / 2;
         return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy + bend, ty - bend);
     }
     if to.y + to.h <= from.y {
         let (fy, ty) = (from.y, to.y + to.h);
+        if fy - ty > ONE_ROW {
+            return format!("M{fx} {fy}V{}H{tx}V{ty}", lane + aside / 2);
+        }
         let bend = (fy - ty) / 2;
         return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy - bend, ty + bend);
     }

@@ -53,7 +53,7 @@ pub(super) fn css() -> String {
     let mut css = String::from(
         "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:12px}\
          .name{font-weight:600;font-size:13px}.title{font-weight:600;font-size:16px}\
-         .path{fill:none;stroke-width:3}.reply{stroke-dasharray:7 5}",
+         .path{fill:none;stroke-width:3;stroke-linejoin:round}.reply{stroke-dasharray:7 5}",
     );
     rules(&LIGHT, &mut css);
     css.push_str("@media (prefers-color-scheme:dark){");
