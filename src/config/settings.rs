@@ -14,7 +14,7 @@ use super::honoured::Honoured;
 use super::load::Overrides;
 use super::reader::Section;
 use super::resolved::{
-    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, HttpConfig, Limits, LogConfig, LogFormat,
+    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, HealthConfig, HttpConfig, Limits, LogConfig, LogFormat,
     LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
 use super::threat::ThreatSettings;
@@ -36,6 +36,7 @@ pub(super) struct Settings {
     http: HttpConfig,
     limits: Limits,
     timeouts: Timeouts,
+    health: HealthConfig,
     admin: Option<Placed<Option<SocketAddr>>>,
     pub token_file: Option<Placed<PathBuf>>,
     token: Option<String>,
@@ -107,6 +108,9 @@ impl Settings {
         }
         if let Some(timeouts) = root.table("timeouts", findings) {
             settings.timeouts = read_timeouts(&timeouts, findings);
+        }
+        if let Some(health) = root.table("health", findings) {
+            settings.health = read_health(&health, findings);
         }
         if let Some(admin) = root.table("admin", findings) {
             settings.admin = admin.text("listen").and_then(|it| read_placed(it, findings, values::admin_listen));
@@ -257,6 +261,7 @@ impl Settings {
             http: file.http,
             limits: file.limits,
             timeouts: file.timeouts,
+            health: file.health,
             admin: self.admin.or(file.admin),
             token_file: file.token_file.filter(|_| self.token.is_none()),
             token: self.token,
@@ -326,6 +331,7 @@ impl Settings {
             http,
             limits,
             timeouts,
+            health,
             token,
             gateway,
             dns_proxy,
@@ -357,6 +363,7 @@ impl Settings {
             gateway: gateway.resolve(profile),
             admin: admin.map(|listen| AdminConfig { listen, token }),
             dns: DnsConfig { proxy: dns_proxy, synthetic, servers, overrides: overrides(resolve), connect_to },
+            health,
             log: LogConfig {
                 sinks: sinks.into_iter().map(|sink| sink.value).collect(),
                 on_error: on_log_error.unwrap_or_default(),
@@ -399,6 +406,7 @@ pub(super) struct ResolvedSettings {
     pub gateway: GatewayConfig,
     pub admin: Option<AdminConfig>,
     pub dns: DnsConfig,
+    pub health: HealthConfig,
     pub log: LogConfig,
 }
 
@@ -523,6 +531,17 @@ fn read_limits(section: &Section) -> Limits {
         hello_bytes: read("hello_bytes", usual.hello_bytes),
         udp_flows: read("udp_flows", usual.udp_flows),
         silent: read("silent", usual.silent),
+    }
+}
+
+fn read_health(section: &Section, findings: &mut Findings) -> HealthConfig {
+    let usual = HealthConfig::default();
+    let mut read = |name: &str, usual| {
+        section.text(name).and_then(|text| text.read(findings, |text| values::duration(text))).unwrap_or(usual)
+    };
+    HealthConfig {
+        unhealthy_after: read("unhealthy_after", usual.unhealthy_after),
+        suspended_after: read("suspended_after", usual.suspended_after),
     }
 }
 

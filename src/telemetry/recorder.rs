@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::recent::{Filter, Logged, Recent};
-use super::record::{Event, RunId};
+use super::record::{Event, FlowRecord, RunId};
+use super::sight::{Sight, Sighted};
 
 pub(super) type Batch = Vec<Event>;
 
@@ -30,6 +32,7 @@ pub(super) struct Shared {
     pub(super) reopen: Notify,
     fat_flows: Option<Duration>,
     recent: Mutex<Recent>,
+    sight: Mutex<Option<Sight>>,
     /// Batches of recorders that were dropped; None once the log has ended.
     leftovers: Mutex<Option<Batch>>,
 }
@@ -53,6 +56,7 @@ impl Shared {
             reopen: Notify::new(),
             fat_flows,
             recent: Mutex::default(),
+            sight: Mutex::default(),
             leftovers: Mutex::new(Some(Batch::new())),
         }
     }
@@ -60,6 +64,13 @@ impl Shared {
     pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
         // A ring is whole between any two of its operations.
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows a decision to whoever looks at flows of some clients.
+    pub(super) fn show(&self, record: &FlowRecord) {
+        if let Some(sight) = &*self.sight.lock().unwrap_or_else(PoisonError::into_inner) {
+            sight.show(record);
+        }
     }
 
     /// Ends the taking of leftovers.
@@ -129,6 +140,13 @@ impl Log {
     /// How often the rates of flows are to be looked at; None where nobody asks for them.
     pub fn fat_flows(&self) -> Option<Duration> {
         self.shared.fat_flows
+    }
+
+    /// The decisions about flows of some clients, from now on. There is one who looks: the last one to ask.
+    pub fn watch(&self, clients: Vec<IpNet>) -> Sighted {
+        let (sight, sighted) = Sight::of(clients);
+        *self.shared.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(sight);
+        sighted
     }
 
     /// The last decisions, newest first.

@@ -102,6 +102,7 @@ impl Writer {
                     }
                     let seq = self.number(&Entry::Flow(&record));
                     self.deriver.flow(&record, derive(&mut self.sinks));
+                    shared.show(&record);
                     recent.push(Logged { run: shared.run.clone(), seq, record });
                 }
                 Event::Close(record) => {
@@ -111,6 +112,9 @@ impl Writer {
                 }
                 Event::Dns(record) => {
                     self.number(&Entry::Dns(&record));
+                }
+                Event::Environment(record) => {
+                    self.number(&Entry::Environment(&record));
                 }
                 Event::FqdnFailure(record) => {
                     self.number(&Entry::FqdnFailure(&record));
