@@ -26,6 +26,9 @@ pub(super) struct PolicyArgs {
     /// A value that a template leaves open, such as parameters.location=westeurope
     #[arg(long, env = "EGRET_SET", value_name = "NAME=VALUE", value_delimiter = ';')]
     set: Vec<String>,
+    /// What is around the firewall: vnet.toml, or a template with the network in it; more than once for several
+    #[arg(long, env = "EGRET_TOPOLOGY", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    topology: Vec<String>,
     /// ServiceTags_Public_….json, instead of the built-in service tags
     #[arg(long, env = "EGRET_SERVICE_TAGS", value_name = "FILE", value_hint = ValueHint::FilePath)]
     service_tags: Option<PathBuf>,
@@ -140,6 +143,7 @@ impl PolicyArgs {
             policy,
             parameters,
             set,
+            topology,
             service_tags,
             tag,
             threat_intel,
@@ -158,6 +162,7 @@ impl PolicyArgs {
             policy: given(policy),
             parameters: given(parameters),
             set: given(set),
+            topology: given(topology),
             service_tags: service_tags.filter(|path| !path.as_os_str().is_empty()),
             tags: given(tag),
             threat_intel: one(threat_intel),

@@ -20,6 +20,8 @@ pub(super) struct File {
     pub settings: Settings,
     pub without: Vec<Placed<String>>,
     pub inputs: TemplateInputs,
+    /// Files, relative to this one.
+    pub topology: Vec<Placed<String>>,
     /// The sections and options that mean nothing in a file that is only used as a policy.
     pub beside_rules: Vec<Placed<String>>,
 }
@@ -56,6 +58,11 @@ impl FileRules {
             self;
         base_policy.is_none() && policy.is_none() && shorthand.is_empty() && groups.is_empty()
     }
+
+    /// True where it says more than what to allow or deny beside other policies.
+    pub(super) fn names_policies(&self) -> bool {
+        self.base_policy.is_some() || self.policy.is_some() || !self.groups.is_empty()
+    }
 }
 
 const RULE_KEYS: &[&str] = &[
@@ -88,6 +95,7 @@ pub(super) fn read(source: &Arc<Source>, catalogue: &Catalogue, findings: &mut F
         settings: Settings::of_file(&root, findings),
         without: root.items("without"),
         inputs: TemplateInputs { parameters: root.items("parameters"), set: root.items("set") },
+        topology: root.items("topology"),
         beside_rules: beside_rules(&root),
     }
 }

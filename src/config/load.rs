@@ -1,5 +1,7 @@
 //! Finds and reads the files that make up a configuration. The only place in `config` with a file system.
 
+mod topology;
+
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ use super::settings::{ResolvedSettings, Settings, many};
 use super::shorthand::Shorthand;
 use super::threat::{FeedReader, ThreatSettings};
 use super::values::{self, ServiceEndpoints};
+use topology::Around;
 
 /// What a configuration is loaded for. What nobody says depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +52,8 @@ pub struct Overrides {
     pub parameters: Vec<String>,
     /// `--set NAME=VALUE`: what templates leave open.
     pub set: Vec<String>,
+    /// `--topology`: files, instead of the file's `topology`, where there is any.
+    pub topology: Vec<String>,
     pub service_tags: Option<PathBuf>,
     /// `--tag NAME=FILE`
     pub tags: Vec<String>,
@@ -185,6 +190,7 @@ struct Loader {
     read: ReadSummary,
     infrastructure: Vec<ApplicationRule>,
     service_endpoints: Vec<ServiceEndpoint>,
+    around: Around,
 }
 
 /// What takes part, in the order of precedence.
@@ -192,6 +198,8 @@ enum Part {
     Ready(Box<(PolicySource, PolicyRules)>),
     /// Of Azure's files all are read together, when all are known.
     Azure(AzureReference),
+    /// A file of the topology, whose policies count if it holds any.
+    Around(AzureReference),
 }
 
 impl Loader {
@@ -210,10 +218,11 @@ impl Loader {
                 File::default()
             }
         };
-        let File { rules, settings, without, inputs, beside_rules: _ } = main;
+        let File { rules, settings, without, inputs, topology, beside_rules: _ } = main;
         let flags = Settings::of_flags(overrides, &mut loader.findings);
         let settings = flags.over(settings);
         loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
+        loader.add_topologies(&overrides.topology, &topology, path.as_deref());
         loader.add_main(rules, overrides, path.clone());
         loader.add_inputs(inputs, overrides, path.as_deref());
         loader.report_unused_parts();
@@ -226,7 +235,9 @@ impl Loader {
         let (allow, deny) = (many("--allow", &overrides.allow), many("--deny", &overrides.deny));
         let mut local = Shorthand::read(&allow, &deny, &mut self.findings);
         let policy = many("--policy", &overrides.policy);
-        if policy.is_empty() && allow.is_empty() && deny.is_empty() && rules.is_silent() && self.findings.is_clean() {
+        let is_silent = policy.is_empty() && allow.is_empty() && deny.is_empty() && rules.is_silent();
+        let of_topology = policy.is_empty() && !rules.names_policies() && self.around.has_policies();
+        if is_silent && !of_topology && self.findings.is_clean() {
             self.add_builtin("ase", SourceOrigin::Default, &Place::Flag("--policy"));
         }
         if !policy.is_empty() {
@@ -237,6 +248,9 @@ impl Loader {
         self.add_local(local, origin);
         self.open.extend(path.as_deref().map(canonical));
         self.add_rules(rules, path.as_deref());
+        if of_topology {
+            self.add_policies_around(is_silent);
+        }
         self.open.clear();
     }
 
@@ -339,7 +353,7 @@ impl Loader {
             Some(file) => Some(PolicyFile::Azure(file)),
             None => self.read_policy_file(path, place),
         };
-        let File { rules, settings: _, without: _, inputs: _, beside_rules } = match file {
+        let File { rules, settings: _, without: _, inputs: _, topology: _, beside_rules } = match file {
             Some(PolicyFile::Azure(file)) => {
                 let reference = AzureReference { file, name: chosen, place: place.clone() };
                 return self.parts.push(Part::Azure(reference));
@@ -443,7 +457,8 @@ impl Loader {
         for part in parts {
             match part {
                 Part::Ready(part) => ready.push(*part),
-                Part::Azure(reference) => {
+                Part::Around(reference) if read.policies.iter().all(|policy| policy.set != reference.file) => {}
+                Part::Azure(reference) | Part::Around(reference) => {
                     let shown = self.azure.path(reference.file).display().to_string();
                     for at in azure::lineage(&read, &reference, &shown, &mut self.findings) {
                         if !taken.contains(&at) {
@@ -459,6 +474,11 @@ impl Loader {
             self.report_no_policy(&read, &reference, ready.is_empty());
         }
         self.read = read.summary;
+        if ready.is_empty() && self.around.is_default_due() && self.findings.is_clean() {
+            self.add_builtin("ase", SourceOrigin::Default, &Place::Flag("--policy"));
+            let added = std::mem::take(&mut self.parts).into_iter();
+            ready.extend(added.filter_map(|part| if let Part::Ready(part) = part { Some(*part) } else { None }));
+        }
         ready
     }
 
@@ -523,7 +543,7 @@ impl Loader {
 
     /// Only where nothing else is wrong: a policy that could not be read may be the one that was meant.
     fn report_unused_parts(&mut self) {
-        if !self.findings.is_clean() {
+        if !self.findings.is_clean() || self.around.is_default_due() {
             return;
         }
         for (part, found) in self.without.iter().zip(&self.parts_found) {
@@ -543,6 +563,7 @@ impl Loader {
         let feed = self.read_feeds(&threat_settings);
         let honoured = Honoured::of(&policies);
         let settings = settings.with_secrets(credentials, token).over_policies(honoured, &mut self.findings);
+        let network = self.network();
         let texts = Texts(self.texts.clone());
         let threat_intel = threat_settings.resolve(&policies, feed, &texts, &mut self.findings);
         let rules = self.rule_set(policies, threat_intel, &settings);
@@ -553,8 +574,7 @@ impl Loader {
             settings.resolve(&mut findings);
         findings.settle(profile);
         let Remarks { warnings, infos } = findings.finish(&self.files)?;
-        let config =
-            Config { rules, network: None, sources, profile, private_addresses, proxy, gateway, admin, dns, health, log };
+        let config = Config { rules, network, sources, profile, private_addresses, proxy, gateway, admin, dns, health, log };
         let digest = digest(&config);
         let (files, read) = (self.files, self.read);
         Ok(Loaded { config, warnings, infos, read, texts, files, admin_is_default, digest })
@@ -757,7 +777,12 @@ fn digest(config: &Config) -> String {
         }
     }
     let mut hashed = Hashed(Sha256::new());
-    write!(hashed, "{config:?}").expect("a hash takes any text");
+    // A network holds indexes, and what it has worked out so far.
+    let bare = Config { network: None, ..config.clone() };
+    write!(hashed, "{bare:?}").expect("a hash takes any text");
+    if let Some(network) = &config.network {
+        write!(hashed, "{:?}", network.topology()).expect("a hash takes any text");
+    }
     let secret = config.proxy.credentials.as_ref().map(|credentials| &credentials.password);
     write!(hashed, "{secret:?}").expect("a hash takes any text");
     hashed.0.finalize().iter().take(6).fold(String::new(), |mut hex, byte| {

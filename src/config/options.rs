@@ -1,5 +1,5 @@
 //! Every option of `egret.toml`, once: what the reader accepts, what `egret schema` prints and what the manual
-//! must describe are all made from this table.
+//! must describe are all made from this table. That of topologies is another one of its kind.
 
 use serde_json::{Map, Value, json};
 
@@ -7,6 +7,7 @@ use crate::flow::nearest;
 
 use super::kernel::Mark;
 use super::settings_table;
+use super::topology::TOPOLOGY;
 use super::values::{self, Words};
 
 /// One option.
@@ -40,7 +41,21 @@ pub enum Kind {
     Table,
     /// `[[…]]`
     Tables,
+    /// `[…]`, or `[[…]]` for several.
+    TableOrTables,
 }
+
+/// A kind of file, by its options.
+#[derive(Debug)]
+pub(super) struct Schema {
+    pub title: &'static str,
+    pub options: &'static [Opt],
+    /// Keys of Azure's that Egret does not have, and what to do instead.
+    pub elsewhere: &'static [(&'static str, &'static str)],
+}
+
+/// `egret.toml`
+pub(super) const CONFIG: Schema = Schema { title: "egret.toml", options: OPTIONS, elsewhere: ELSEWHERE };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -51,14 +66,14 @@ pub enum Presence {
     Default(&'static str),
 }
 
-use Kind::{Choice, Count, Duration, Flag, List, Ports, Table, Tables, Text};
+use Kind::{Choice, Count, Duration, Flag, List, Ports, Table, TableOrTables, Tables, Text};
 use Presence::{Default, Optional, Required};
 
-const fn opt(path: &'static str, kind: Kind, presence: Presence, doc: &'static str) -> Opt {
+pub(super) const fn opt(path: &'static str, kind: Kind, presence: Presence, doc: &'static str) -> Opt {
     Opt { path, kind, presence, doc }
 }
 
-fn words<T>(words: Words<T>) -> Vec<&'static str> {
+pub(super) fn words<T>(words: Words<T>) -> Vec<&'static str> {
     words.iter().map(|(word, _)| *word).collect()
 }
 
@@ -93,6 +108,12 @@ pub const OPTIONS: &[Opt] = &[
         List,
         Default("[]"),
         "`NAME=FILE`: the members of an FQDN tag or web category, one a line, instead of those that are built in.",
+    ),
+    opt(
+        "topology",
+        List,
+        Default("[]"),
+        "What is around the firewall: files such as `vnet.toml`, or templates with the network in them, relative to this file.",
     ),
     opt("allow", List, Default("[]"), "Targets to allow, such as `*.contoso.com:443` or `10.1.0.0/16:1433`."),
     opt("deny", List, Default("[]"), "Targets to deny, before any that is allowed."),
@@ -501,7 +522,6 @@ pub const OPTIONS: &[Opt] = &[
     ),
 ];
 
-/// Keys of Azure's that Egret does not have, and what to do instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("http_headers_to_insert", "write http_headers = [{ name = \"…\", value = \"…\" }]"),
     ("threat_intel_mode", "write mode = \"…\" in [threat_intel], or in [settings.threat_intel] for what a policy says"),
@@ -509,28 +529,70 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("dns_settings", "write [settings.dns]"),
 ];
 
-/// The options that may stand in the table at `path`; the empty path is the file itself.
-pub(super) fn children(path: &str) -> impl Iterator<Item = (&'static str, &'static Opt)> {
-    OPTIONS.iter().filter_map(move |opt| {
-        let rest = match path {
-            "" => opt.path,
-            path => opt.path.strip_prefix(path)?.strip_prefix('.')?,
-        };
-        (!rest.contains('.')).then_some((rest, opt))
-    })
-}
+impl Schema {
+    /// The options that may stand in the table at `path`; the empty path is the file itself.
+    pub(super) fn children(&self, path: &str) -> impl Iterator<Item = (&'static str, &'static Opt)> {
+        self.options.iter().filter_map(move |opt| {
+            let rest = match path {
+                "" => opt.path,
+                path => opt.path.strip_prefix(path)?.strip_prefix('.')?,
+            };
+            (!rest.contains('.')).then_some((rest, opt))
+        })
+    }
 
-/// What an unknown key was perhaps meant to be.
-pub(super) fn mend_key(path: &str, key: &str) -> Option<String> {
-    let snake = snake_case(key);
-    if let Some((_, mend)) = ELSEWHERE.iter().find(|(name, _)| *name == snake) {
-        return Some((*mend).to_owned());
+    /// What an unknown key was perhaps meant to be.
+    pub(super) fn mend_key(&self, path: &str, key: &str) -> Option<String> {
+        let snake = snake_case(key);
+        if let Some((_, mend)) = self.elsewhere.iter().find(|(name, _)| *name == snake) {
+            return Some((*mend).to_owned());
+        }
+        if let Some(near) = nearest(&snake, self.children(path).map(|(name, _)| name)) {
+            return Some(format!("did you mean `{near}`?"));
+        }
+        let elsewhere = self.options.iter().find(|opt| opt.path.rsplit('.').next() == Some(snake.as_str()))?;
+        Some(format!("`{snake}` belongs in `{}`", elsewhere.path))
     }
-    if let Some(near) = nearest(&snake, children(path).map(|(name, _)| name)) {
-        return Some(format!("did you mean `{near}`?"));
+
+    fn table(&self, path: &str) -> Value {
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for (name, opt) in self.children(path) {
+            let mut schema = self.value(opt);
+            schema["description"] = json!(opt.doc);
+            match opt.presence {
+                Required => required.push(name),
+                Optional => {}
+                Default(default) => schema["default"] = serde_json::from_str(default).unwrap_or(Value::Null),
+            }
+            properties.insert(name.to_owned(), schema);
+        }
+        json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     }
-    let elsewhere = OPTIONS.iter().find(|opt| opt.path.rsplit('.').next() == Some(snake.as_str()))?;
-    Some(format!("`{snake}` belongs in `{}`", elsewhere.path))
+
+    fn value(&self, opt: &Opt) -> Value {
+        match opt.kind {
+            Text => json!({"type": "string"}),
+            List => one_or_many(json!({"type": "string"})),
+            Ports => one_or_many(json!({"type": ["string", "integer"]})),
+            Flag => json!({"type": "boolean"}),
+            Count { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
+            Duration => json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}),
+            // The words for editors to offer, the pattern for what else is read.
+            Choice(words) => json!({"type": "string", "anyOf": [{"enum": words()}, {"pattern": any_case(&words())}]}),
+            Table => self.table(opt.path),
+            Tables => json!({"type": "array", "items": self.table(opt.path)}),
+            TableOrTables => one_or_many(self.table(opt.path)),
+        }
+    }
+
+    /// The JSON Schema (draft 2020-12) of such a file.
+    pub(super) fn json(&self) -> Value {
+        let mut schema = self.table("");
+        schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+        schema["title"] = json!(self.title);
+        schema
+    }
 }
 
 /// `sourceAddresses` and `source-addresses` as `source_addresses`.
@@ -564,21 +626,7 @@ impl Kind {
             Choice(words) => format!("one of {}", quoted(&words())),
             Table => "a table".to_owned(),
             Tables => "a list of tables".to_owned(),
-        }
-    }
-
-    fn schema(self, path: &str) -> Value {
-        match self {
-            Text => json!({"type": "string"}),
-            List => one_or_many(json!({"type": "string"})),
-            Ports => one_or_many(json!({"type": ["string", "integer"]})),
-            Flag => json!({"type": "boolean"}),
-            Count { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
-            Duration => json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}),
-            // The words for editors to offer, the pattern for what else is read.
-            Choice(words) => json!({"type": "string", "anyOf": [{"enum": words()}, {"pattern": any_case(&words())}]}),
-            Table => table_schema(path),
-            Tables => json!({"type": "array", "items": table_schema(path)}),
+            TableOrTables => "a table or a list of tables".to_owned(),
         }
     }
 }
@@ -601,28 +649,14 @@ fn one_or_many(one: Value) -> Value {
     json!({"anyOf": [one, {"type": "array", "items": one}]})
 }
 
-fn table_schema(path: &str) -> Value {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for (name, opt) in children(path) {
-        let mut schema = opt.kind.schema(opt.path);
-        schema["description"] = json!(opt.doc);
-        match opt.presence {
-            Required => required.push(name),
-            Optional => {}
-            Default(default) => schema["default"] = serde_json::from_str(default).unwrap_or(Value::Null),
-        }
-        properties.insert(name.to_owned(), schema);
-    }
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
-}
-
 /// The JSON Schema (draft 2020-12) of `egret.toml`.
 pub fn schema() -> Value {
-    let mut schema = table_schema("");
-    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    schema["title"] = json!("egret.toml");
-    schema
+    CONFIG.json()
+}
+
+/// The same of `vnet.toml`.
+pub fn topology_schema() -> Value {
+    TOPOLOGY.json()
 }
 
 #[cfg(test)]
@@ -665,7 +699,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_mended() {
         let check = |path: &str, key: &str, mend: Option<&str>| {
-            assert_eq!(mend_key(path, key).as_deref(), mend, "{path} {key}");
+            assert_eq!(CONFIG.mend_key(path, key).as_deref(), mend, "{path} {key}");
         };
         let rule = "rule_collection_group.rule_collection.rule";
         check("", "polcy", Some("did you mean `policy`?"));

@@ -11,13 +11,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Findings, Place, Placed, Problem, Source};
-use super::options::{self, Kind, Opt, Presence};
+use super::options::{CONFIG, Kind, Opt, Presence, Schema};
 
 /// One table of a file.
 pub(super) struct Section<'a> {
     source: &'a Arc<Source>,
     table: &'a DeTable<'a>,
     span: Range<usize>,
+    schema: &'static Schema,
     /// Its path in the table of options.
     path: &'static str,
     /// Its path in this file, with indices.
@@ -45,21 +46,30 @@ pub(super) fn parse<'a>(
 }
 
 impl<'a> Section<'a> {
-    /// The whole file.
+    /// The whole file, an `egret.toml`.
     pub(super) fn root(source: &'a Arc<Source>, table: &'a DeTable<'a>, findings: &mut Findings) -> Section<'a> {
-        let section = Section { source, table, span: 0..0, path: "", key: String::new() };
+        Section::root_of(&CONFIG, source, table, findings)
+    }
+
+    pub(super) fn root_of(
+        schema: &'static Schema,
+        source: &'a Arc<Source>,
+        table: &'a DeTable<'a>,
+        findings: &mut Findings,
+    ) -> Section<'a> {
+        let section = Section { source, table, span: 0..0, schema, path: "", key: String::new() };
         section.look_over(findings);
         section
     }
 
     fn look_over(&self, findings: &mut Findings) {
-        let known: Vec<(&str, &Opt)> = options::children(self.path).collect();
+        let known: Vec<(&str, &Opt)> = self.schema.children(self.path).collect();
         for (key, value) in self.table.iter() {
             let name: &str = key.get_ref();
             match known.iter().find(|(known, _)| *known == name) {
                 None => {
                     let problem = Problem::new(format!("`{name}` is no option{}", self.of_what()));
-                    let mend = options::mend_key(self.path, name);
+                    let mend = self.schema.mend_key(self.path, name);
                     findings.error(&self.place_of(name, key.span()), problem.maybe_mend(mend));
                 }
                 Some((_, opt)) => self.check(name, opt, value, findings),
@@ -78,7 +88,9 @@ impl<'a> Section<'a> {
             (self.place_of(name, found.span()), Problem::new(what))
         };
         let items = match (opt.kind, value.get_ref()) {
-            (Kind::List | Kind::Ports | Kind::Tables, DeValue::Array(items)) => items.iter().collect(),
+            (Kind::List | Kind::Ports | Kind::Tables | Kind::TableOrTables, DeValue::Array(items)) => {
+                items.iter().collect()
+            }
             (Kind::Tables, _) => {
                 let (place, problem) = wrong(value);
                 return findings.error(&place, problem.mend(format!("write [[{}]]", opt.path)));
@@ -97,6 +109,11 @@ impl<'a> Section<'a> {
 
     pub(super) fn place(&self) -> Place {
         Place::File { source: Arc::clone(self.source), span: self.span.clone(), key: self.key.clone() }
+    }
+
+    /// In the table of options.
+    pub(super) fn path(&self) -> &'static str {
+        self.path
     }
 
     pub(super) fn spot(&self) -> Spot {
@@ -133,12 +150,12 @@ impl<'a> Section<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        debug_assert!(options::children(self.path).any(|(known, _)| known == name), "{}: {name}", self.path);
+        debug_assert!(self.schema.children(self.path).any(|(known, _)| known == name), "{}: {name}", self.path);
         self.table.get(name)
     }
 
     fn kind(&self, name: &str) -> Option<Kind> {
-        options::children(self.path).find(|(known, _)| *known == name).map(|(_, opt)| opt.kind)
+        self.schema.children(self.path).find(|(known, _)| *known == name).map(|(_, opt)| opt.kind)
     }
 
     fn placed<T>(&self, name: &str, value: &Spanned<DeValue<'_>>, inner: T) -> Placed<T> {
@@ -194,8 +211,12 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn tables(&self, name: &str, findings: &mut Findings) -> Vec<Section<'a>> {
-        let Some(DeValue::Array(items)) = self.get(name).map(Spanned::get_ref) else {
-            return Vec::new();
+        let items = match self.get(name).map(|value| (value, value.get_ref())) {
+            Some((_, DeValue::Array(items))) => items,
+            Some((value, DeValue::Table(_))) if matches!(self.kind(name), Some(Kind::TableOrTables)) => {
+                return self.open(name, self.key_of(name), value, findings).into_iter().collect();
+            }
+            _ => return Vec::new(),
         };
         let open = |(i, item)| self.open(name, format!("{}[{i}]", self.key_of(name)), item, findings);
         items.iter().enumerate().filter_map(open).collect()
@@ -209,8 +230,9 @@ impl<'a> Section<'a> {
         findings: &mut Findings,
     ) -> Option<Section<'a>> {
         let table = value.get_ref().as_table()?;
-        let (_, opt) = options::children(self.path).find(|(known, _)| *known == name)?;
-        let section = Section { source: self.source, table, span: value.span(), path: opt.path, key };
+        let (_, opt) = self.schema.children(self.path).find(|(known, _)| *known == name)?;
+        let section =
+            Section { source: self.source, table, span: value.span(), schema: self.schema, path: opt.path, key };
         section.look_over(findings);
         Some(section)
     }
@@ -222,7 +244,7 @@ fn accepts(kind: Kind, value: &DeValue<'_>) -> bool {
         (Kind::Text | Kind::List | Kind::Ports | Kind::Duration | Kind::Choice(_), DeValue::String(_)) => true,
         (Kind::Ports, DeValue::Integer(_)) | (Kind::Flag, DeValue::Boolean(_)) => true,
         (Kind::Count { min, max }, value) => integer(value).is_some_and(|number| min <= number && number <= max),
-        (Kind::Table | Kind::Tables, DeValue::Table(_)) => true,
+        (Kind::Table | Kind::Tables | Kind::TableOrTables, DeValue::Table(_)) => true,
         _ => false,
     }
 }

@@ -179,6 +179,7 @@ impl Settings {
             purpose: _,
             config: _,
             parameters: _,
+            topology: _,
             set: _,
             service_tags: _,
             tags: _,

@@ -58,6 +58,7 @@ mod run_held;
 mod soak;
 mod support;
 mod threat;
+mod topology;
 #[cfg(target_os = "linux")]
 mod udp;
 mod wire;

@@ -1,0 +1,128 @@
+//! Topologies among the files that are read: `vnet.toml`, and templates with the network in them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::azure::shape::{self, Format};
+use crate::vnet::{Network, Tags, Topology};
+
+use super::{Loader, MAX_AZURE_FILE, Part, canonical, stem};
+use crate::config::azure::{self, AzureReference};
+use crate::config::error::{Place, Placed, Problem, Source};
+use crate::config::settings::many;
+use crate::config::topology;
+use crate::config::values;
+
+/// The files of a topology, in the order in which they are read over each other.
+#[derive(Default)]
+pub(super) struct Around {
+    /// The first name that was given, for messages.
+    place: Option<Place>,
+    written: Vec<Arc<Source>>,
+    /// Of Azure's, by their numbers there, with where they were named.
+    azure: Vec<(usize, Place)>,
+    /// What was named already, by canonical path.
+    seen: Vec<PathBuf>,
+    /// What firewalls in `written` have for policies, each with the folder that it is relative to.
+    policy: Vec<(Placed<String>, PathBuf)>,
+    /// What was imported; read with the policies.
+    pub imported: Topology,
+    /// The built-in policy is due where no file of Azure's holds one.
+    or_default: bool,
+}
+
+impl Around {
+    pub(super) fn is_asked(&self) -> bool {
+        self.place.is_some()
+    }
+
+    pub(super) fn has_policies(&self) -> bool {
+        !self.policy.is_empty() || !self.azure.is_empty()
+    }
+
+    pub(super) fn is_default_due(&self) -> bool {
+        self.or_default
+    }
+}
+
+impl Loader {
+    /// Opens what flags, or else the main file, name; what it says is read when all is known.
+    pub(super) fn add_topologies(&mut self, flags: &[String], file: &[Placed<String>], main: Option<&Path>) {
+        let of_flags = many("--topology", flags);
+        let folder = main.and_then(Path::parent).unwrap_or(Path::new(""));
+        let (names, folder) = if of_flags.is_empty() { (file, folder) } else { (&*of_flags, Path::new("")) };
+        for name in names {
+            self.add_topology(name, folder);
+        }
+    }
+
+    fn add_topology(&mut self, name: &Placed<String>, folder: &Path) {
+        let Placed { value, place } = name;
+        self.around.place.get_or_insert_with(|| place.clone());
+        let path = values::join(folder, value);
+        let id = canonical(&path);
+        if self.around.seen.contains(&id) {
+            let problem = Problem::new(format!("`{value}` is part of the topology already")).mend("leave it out");
+            return self.findings.error(place, problem);
+        }
+        self.around.seen.push(id);
+        let Some(text) = self.read_text(&path, place, MAX_AZURE_FILE) else { return };
+        let Some(source) = self.register(&path, text) else { return };
+        match shape::detect(source.text(), &path.to_string_lossy()) {
+            Format::Toml => self.add_written(source, &path),
+            Format::Json => {
+                let file = self.azure.add(path, source, &mut self.findings);
+                self.around.azure.push((file, place.clone()));
+            }
+            other => {
+                if let Some(refusal) = other.refusal(&path.to_string_lossy()) {
+                    let problem = Problem::new(format!("this is {}", refusal.what)).mend(refusal.mend);
+                    self.findings.error(&azure::at_start(&source), problem);
+                }
+            }
+        }
+    }
+
+    fn add_written(&mut self, source: Arc<Source>, path: &Path) {
+        let topology::Named { imports, policy } = topology::named(&source);
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        self.around.policy.extend(policy.into_iter().map(|name| (name, folder.clone())));
+        self.around.written.push(source);
+        for import in imports {
+            self.add_topology(&import, &folder);
+        }
+    }
+
+    /// The policies of the topology's firewalls. Where it names none, its files may hold some; where they do not and
+    /// nobody else says anything, it is the built-in one.
+    pub(super) fn add_policies_around(&mut self, is_silent: bool) {
+        let policy = std::mem::take(&mut self.around.policy);
+        if policy.is_empty() {
+            self.around.or_default = is_silent;
+            let file = |(file, place): &(usize, Place)| {
+                Part::Around(AzureReference { file: *file, name: None, place: place.clone() })
+            };
+            self.parts.extend(self.around.azure.iter().map(file));
+        }
+        for (name, folder) in policy {
+            self.add_reference(&name, &folder, super::Twice::Shared);
+        }
+    }
+
+    /// What is around the firewall, all files read over each other.
+    pub(super) fn network(&mut self) -> Option<Arc<Network>> {
+        if !self.around.is_asked() {
+            return None;
+        }
+        let mut whole = std::mem::take(&mut self.around.imported);
+        let first = self.around.written.iter().map(|source| source.name()).next();
+        let first = first.or_else(|| self.around.azure.first().and_then(|(file, _)| self.azure.path(*file).to_str()));
+        whole.name = stem(Path::new(first.unwrap_or("topology")));
+        for source in &self.around.written {
+            topology::read(source, &mut whole, &mut self.findings);
+        }
+        topology::settle(&mut whole);
+        let tags = Tags::new(self.catalogue.clone(), whole.cloud);
+        Some(Arc::new(Network::new(whole, tags)))
+    }
+}
