@@ -4,12 +4,23 @@
 //! [`Policy`] for the firewall. What is in force counts, not what is written: a default rule is as good as one of one's
 //! own. Nothing is sent.
 
+mod dns;
+mod documents;
+mod examine;
 mod finding;
+mod firewall;
+mod inbound;
+mod lifecycle;
+mod outbound;
+mod routes;
+mod subnet;
 
 use crate::policy::Policy;
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
-pub use finding::{Coverage, Evidence, Finding, Rule, Severity};
+pub use documents::Document;
+pub use examine::{Diagnosis, Examined, examine, rule, rules};
+pub use finding::{Coverage, Evidence, Finding, Outcome, Rule, Severity};
 
 /// What is looked at: one environment with all that is around it.
 #[derive(Clone, Copy)]

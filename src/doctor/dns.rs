@@ -1,0 +1,7 @@
+//! Who resolves names, and how (`DNS-…`).
+
+use super::finding::rules;
+
+rules! {
+    RULES:
+}

@@ -1,0 +1,7 @@
+//! What the firewall lets through (`FW-…`).
+
+use super::finding::rules;
+
+rules! {
+    RULES:
+}

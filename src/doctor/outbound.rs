@@ -1,0 +1,7 @@
+//! What the security group lets out (`OUT-…`).
+
+use super::finding::rules;
+
+rules! {
+    RULES:
+}

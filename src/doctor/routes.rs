@@ -1,0 +1,7 @@
+//! Which way traffic leaves and comes back (`RT-…`).
+
+use super::finding::rules;
+
+rules! {
+    RULES:
+}

@@ -1,0 +1,7 @@
+//! The subnet itself (`NET-…`).
+
+use super::finding::rules;
+
+rules! {
+    RULES:
+}
