@@ -65,7 +65,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let policy = Policy::compile(Arc::new(config.rules), switches);
     let detail = if explain { Detail::Steps } else { Detail::Verdict };
     let mut check = Check {
-        oracle: Oracle::new(&policy, config.profile, &config.dns),
+        oracle: Oracle::new(&policy, config.network.as_deref(), config.profile, &config.dns),
         from,
         detail,
         format,
@@ -164,7 +164,7 @@ impl Check<'_> {
 }
 
 fn print(answer: &Answer<'_>, printer: &mut Printer) -> Result<(), PrintError> {
-    let Answer { target, verdict, reason, rule, profile: _, threat_intel, note, nearest_miss, steps } = answer;
+    let Answer { target, verdict, reason, rule, profile: _, threat_intel, network, note, nearest_miss, steps } = answer;
     let style = style_of(*verdict);
     let rule = rule.map(|rule| format!("  {}", Printable(&rule.to_string()))).unwrap_or_default();
     let target = Printable(target).to_string();
@@ -172,11 +172,17 @@ fn print(answer: &Answer<'_>, printer: &mut Printer) -> Result<(), PrintError> {
     let known = threat_intel.as_ref().map(|ThreatLine { action, indicator, description }| {
         format!("threat intelligence, {action}: {indicator}, {description}")
     });
-    let denied_by_it = answer.reason == Reason::ThreatIntel;
+    let around = network.as_ref().map(ToString::to_string);
+    let unseen = answer.reason.is_before_firewall() || (answer.reason.is_past_firewall() && network.is_some());
     let hints = [&known, nearest_miss, note].into_iter().flatten();
     if let Some(steps) = steps {
         printer.line(format_args!("{style}{verdict:<5}{style:#}  {STRONG}{target}{STRONG:#}  {reason}{rule}"))?;
-        if denied_by_it {
+        if let Some(around) = &around {
+            printer.line(format_args!("        {}", Printable(around)))?;
+        }
+        if unseen {
+            printer.line("        the firewall never sees it: no rule was looked at")?;
+        } else if answer.reason == Reason::ThreatIntel {
             printer.line("        threat intelligence comes first: no rule was looked at")?;
         } else {
             print_steps(steps, printer)?;
@@ -186,6 +192,7 @@ fn print(answer: &Answer<'_>, printer: &mut Printer) -> Result<(), PrintError> {
         }
         return Ok(());
     }
+    let hints = around.iter().filter(|_| unseen).chain(hints);
     let hints: String = hints.map(|hint| format!("  {HINT}({}){HINT:#}", Printable(hint))).collect();
     let line = format!("{style}{verdict:<5}{style:#}  {target:<48}  {reason:<16}{rule}{hints}");
     printer.line(line.trim_end())

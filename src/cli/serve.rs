@@ -133,6 +133,7 @@ impl Service {
             gateway: config.gateway.clone(),
             dns: dns.clone(),
             policy,
+            network: config.network.clone(),
             profile: config.profile,
             log: log.clone(),
             lifecycle: lifecycle.clone(),

@@ -13,6 +13,7 @@ use crate::policy::{
     Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
     Step, ThreatMode, in_order,
 };
+use crate::vnet::{Because, Crossing, Egress, Flows, Network, Secured};
 
 /// Policies with more rules are walked only on demand, so that a thousand questions do not take minutes.
 const WALKED: usize = 2_000;
@@ -20,6 +21,7 @@ const WALKED: usize = 2_000;
 /// Who answers.
 pub(crate) struct Oracle<'a> {
     policy: &'a Policy,
+    network: Option<&'a Network>,
     profile: Profile,
     dns: &'a DnsConfig,
     /// A walk is cheap enough to be made for a hint.
@@ -51,6 +53,9 @@ pub(crate) struct Answer<'a> {
     /// What threat intelligence knows of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threat_intel: Option<ThreatLine<'a>>,
+    /// What the network around the firewall makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) network: Option<NetworkLine<'a>>,
     /// What the answer depends on beyond the question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
@@ -68,6 +73,83 @@ pub(crate) struct ThreatLine<'a> {
     pub(crate) action: &'static str,
     pub(crate) indicator: String,
     pub(crate) description: &'a str,
+}
+
+/// Security groups and route, by the names that the flow log has for them.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct NetworkLine<'a> {
+    #[serde(flatten)]
+    pub(crate) source: SecuredLine<'a>,
+    pub(crate) next_hop: Option<&'static str>,
+    pub(crate) prefix: Option<String>,
+    pub(crate) route: Option<&'a str>,
+    pub(crate) destination: Option<SecuredLine<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SecuredLine<'a> {
+    pub(crate) virtual_network: &'a str,
+    pub(crate) subnet: &'a str,
+    pub(crate) nsg: Option<&'a str>,
+    pub(crate) nsg_rule: Option<&'a str>,
+    pub(crate) nsg_access: &'static str,
+}
+
+impl<'a> NetworkLine<'a> {
+    fn of(network: &'a Network, crossing: &Crossing<'a>) -> NetworkLine<'a> {
+        let route = crossing.route;
+        NetworkLine {
+            source: SecuredLine::of(network, &crossing.outbound),
+            next_hop: route.map(|(route, _)| route.next_hop.as_str()),
+            prefix: route.map(|(_, prefix)| prefix.to_string()),
+            route: route.map(|(route, _)| route.name.as_str()).filter(|name| !name.is_empty()),
+            destination: crossing.inbound.as_ref().map(|it| SecuredLine::of(network, it)),
+        }
+    }
+}
+
+impl<'a> SecuredLine<'a> {
+    fn of(network: &'a Network, secured: &Secured<'a>) -> SecuredLine<'a> {
+        let (nsg, nsg_rule) = match secured.decision.because {
+            Because::Rule { group, rule, .. } => (Some(group), Some(rule)),
+            Because::NoGroup | Because::Exempt => (None, None),
+        };
+        SecuredLine {
+            virtual_network: &network.virtual_network(secured.place).name,
+            subnet: &network.subnet(secured.place).name,
+            nsg,
+            nsg_rule,
+            nsg_access: if secured.decision.is_allowed() { "allow" } else { "deny" },
+        }
+    }
+}
+
+/// `subnet ase-subnet: NSG ase-nsg/web allows, 0.0.0.0/0 to VirtualAppliance by default`
+impl std::fmt::Display for NetworkLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NetworkLine { source, next_hop, prefix, route, destination } = self;
+        write!(f, "{source}")?;
+        match (next_hop, prefix) {
+            (Some(next_hop), Some(prefix)) => write!(f, ", {prefix} to {next_hop}")?,
+            _ if source.nsg_access == "allow" => f.write_str(", no route")?,
+            _ => {}
+        }
+        if let Some(route) = route {
+            write!(f, " by {route}")?;
+        }
+        destination.iter().try_for_each(|destination| write!(f, ", {destination}"))
+    }
+}
+
+impl std::fmt::Display for SecuredLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let SecuredLine { virtual_network: _, subnet, nsg, nsg_rule, nsg_access } = self;
+        let says = if *nsg_access == "allow" { "allows" } else { "denies" };
+        match (nsg, nsg_rule) {
+            (Some(nsg), Some(rule)) => write!(f, "subnet {subnet}: {nsg}/{rule} {says}"),
+            _ => write!(f, "subnet {subnet}: no group decides"),
+        }
+    }
 }
 
 /// A rule by its names.
@@ -138,19 +220,44 @@ pub(crate) fn action_of(rule: AnyRule<'_>) -> &'static str {
 }
 
 /// A decision, the query that it was made for, and whether an address may change it on the wire.
-struct Decided<'q> {
+struct Decided<'q, 'n> {
     query: Query<'q>,
+    crossing: Option<Crossing<'n>>,
     decision: Decision,
     address_open: bool,
 }
 
 impl<'a> Oracle<'a> {
-    pub(crate) fn new(policy: &'a Policy, profile: Profile, dns: &'a DnsConfig) -> Oracle<'a> {
+    pub(crate) fn new(
+        policy: &'a Policy,
+        network: Option<&'a Network>,
+        profile: Profile,
+        dns: &'a DnsConfig,
+    ) -> Oracle<'a> {
         let looked_at = policy.rule_names().len() + policy.rules().threat_intel.feed.indicators().len();
         let walkable = looked_at <= WALKED;
         let tells_clients_apart = walkable && tells_clients_apart(policy.rules());
         let denies_addresses = !walkable || denies_addresses(policy.rules());
-        Oracle { policy, profile, dns, walkable, tells_clients_apart, denies_addresses }
+        Oracle { policy, network, profile, dns, walkable, tells_clients_apart, denies_addresses }
+    }
+
+    fn egress(&self) -> Egress<'a> {
+        Egress::new(self.policy, self.network, Flows::New)
+    }
+
+    /// Nobody's client and one of no subnet are the firewall's alone.
+    fn is_in_a_subnet(&self, client: Option<IpAddr>) -> bool {
+        self.egress().place_of(client).is_some()
+    }
+
+    /// What the firewall looks at, where the flow comes to it.
+    fn walk(&self, query: &Query<'_>, decision: Decision) -> Option<Explanation<'a>> {
+        match decision.reason {
+            reason if reason.is_before_firewall() => None,
+            _ if !self.is_in_a_subnet(query.client) => Some(self.policy.explain(query)),
+            reason if reason.is_past_firewall() => None,
+            _ => Some(self.policy.explain_at_firewall(query)),
+        }
     }
 
     /// Without a client the question is for a client of any address: only rules for everybody match.
@@ -163,11 +270,13 @@ impl<'a> Oracle<'a> {
         let query = Query::new(client, target.protocol, &target.host, target.port);
         let query = Query { path, resolved: &resolved, ..query };
         let to = Authority { host: target.host.clone(), port: target.port };
-        let Decided { query, decision, address_open } = self.decide(query, &to);
+        let Decided { query, crossing, decision, address_open } = self.decide(query, &to);
         let asks_for_any = client.is_none() && self.tells_clients_apart;
         let hints = self.walkable && (decision.verdict == Verdict::Deny || asks_for_any);
         let worth_walking = hints || detail == Detail::Steps || decision.reason == Reason::ServiceEndpoint;
-        let walked = worth_walking.then(|| self.policy.explain(&query));
+        let walked = worth_walking.then(|| self.walk(&query, decision)).flatten();
+        let in_subnet = query.address == Address::Unknown && self.is_in_a_subnet(client);
+        let asked_nobody = client.is_none() && self.network.is_some();
         Answer {
             target: &target.text,
             verdict: decision.verdict,
@@ -175,9 +284,19 @@ impl<'a> Oracle<'a> {
             rule: decision.rule.map(|rule| RulePlace::from(&**self.policy.rule_name(rule))),
             profile: self.profile.as_str(),
             threat_intel: self.threat(decision),
-            note: note(walked.as_ref(), client, address_open, self.may_be_known(&query, decision)),
+            network: self.network.zip(crossing.as_ref()).map(|(network, it)| NetworkLine::of(network, it)),
+            note: note(
+                walked.as_ref(),
+                client,
+                &[
+                    (address_open, "an address-based network rule could decide otherwise; give the address with --resolve"),
+                    (self.may_be_known(&query, decision), "threat intelligence may know the address; give it with --resolve"),
+                    (in_subnet, "security group and route look at the address; give it with --resolve"),
+                    (asked_nobody, "of the topology nothing was asked; say who asks with --from"),
+                ],
+            ),
             nearest_miss: walked.as_ref().and_then(nearest_miss),
-            steps: walked.filter(|_| detail == Detail::Steps).map(step_lines),
+            steps: (detail == Detail::Steps).then(|| walked.map(step_lines).unwrap_or_default()),
         }
     }
 
@@ -201,21 +320,22 @@ impl<'a> Oracle<'a> {
     /// An address that is not known here may be one that threat intelligence denies.
     fn may_be_known(&self, query: &Query<'_>, decision: Decision) -> bool {
         decision.verdict == Verdict::Allow
-            && decision.reason != Reason::ServiceEndpoint
+            && !decision.reason.is_past_firewall()
             && query.address == Address::Unknown
             && self.policy.denies_known_addresses()
     }
 
     /// As the proxy does: by name first, then by the address where there is one.
-    fn decide<'q>(&self, query: Query<'q>, to: &Authority) -> Decided<'q> {
-        let decision = self.policy.decide(&query);
+    fn decide<'q>(&self, query: Query<'q>, to: &Authority) -> Decided<'q, 'a> {
+        let as_is = |address_open| Decided { address_open, ..self.decide_one(query) };
+        let Decided { decision, .. } = as_is(false);
         let allowed = decision.verdict == Verdict::Allow;
-        let as_is = |address_open| Decided { query, decision, address_open };
         let Some(name) = query.name else { return as_is(false) };
-        if !allowed && !self.policy.is_decided_by_address(decision, query.port) {
+        let by_address = self.is_in_a_subnet(query.client);
+        if !by_address && !allowed && !self.policy.is_decided_by_address(decision, query.port) {
             return as_is(false);
         }
-        if allowed && self.dns.connect_to.iter().any(|rule| rule.is_for(to)) {
+        if !by_address && allowed && self.dns.connect_to.iter().any(|rule| rule.is_for(to)) {
             return as_is(false);
         }
         // That another rule would allow it as well is nobody's concern.
@@ -223,13 +343,19 @@ impl<'a> Oracle<'a> {
         let Some(given) = self.dns.overrides.iter().find(|given| given.is_for(name, query.port)) else {
             return as_is(address_open);
         };
-        let judged = given.addresses.iter().map(|addr| {
-            let query = query.with_address(Address::Override(*addr));
-            Decided { query, decision: self.policy.decide(&query), address_open: false }
-        });
-        let judged: Vec<Decided<'q>> = judged.collect();
+        let judged = given.addresses.iter().map(|addr| self.decide_one(query.with_address(Address::Override(*addr))));
+        let judged: Vec<Decided<'q, 'a>> = judged.collect();
         let best = judged.iter().position(|judged| judged.decision.verdict == Verdict::Allow).unwrap_or(0);
         judged.into_iter().nth(best).unwrap_or_else(|| as_is(address_open))
+    }
+}
+
+impl<'a> Oracle<'a> {
+    /// Of a client's port nothing is known.
+    fn decide_one<'q>(&self, query: Query<'q>) -> Decided<'q, 'a> {
+        let crossing = self.egress().crossing(&query, 0);
+        let decision = crossing.as_ref().map_or_else(|| self.egress().decide(&query, 0), |crossing| crossing.decision);
+        Decided { query, crossing, decision, address_open: false }
     }
 }
 
@@ -251,16 +377,13 @@ fn denies_addresses(rules: &RuleSet) -> bool {
 fn note(
     walked: Option<&Explanation<'_>>,
     client: Option<IpAddr>,
-    address_open: bool,
-    may_be_known: bool,
+    others: &[(bool, &str)],
 ) -> Option<String> {
     let endpoint = walked.and_then(|walked| walked.endpoint);
     let endpoint = endpoint.map(|service| format!("the service endpoint {service} takes it past the firewall"));
     let source = walked.filter(|_| client.is_none()).and_then(by_source);
-    let address = address_open
-        .then(|| "an address-based network rule could decide otherwise; give the address with --resolve".to_owned());
-    let known = may_be_known.then(|| "threat intelligence may know the address; give it with --resolve".to_owned());
-    let notes: Vec<String> = [endpoint, source, address, known].into_iter().flatten().collect();
+    let others = others.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned());
+    let notes: Vec<String> = endpoint.into_iter().chain(source).chain(others).collect();
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{self, Config, ConfigError, ConfigErrors, Loaded, Overrides, PolicySource, ProxyConfig};
 use crate::policy::Policy;
-use crate::proxy::Shared;
+use crate::proxy::{InForceFrom, Shared};
 use crate::telemetry::{Event, ReloadRecord};
 use crate::vnet::Network;
 
@@ -142,10 +142,12 @@ impl Reloader {
         let policy_hash = policy.hash().clone();
         let active = self.shared.active();
         // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
-        if active.policy.hash() != policy.hash() || active.profile != config.profile {
-            self.shared.replace(policy, config.profile);
-        }
+        let around = |network: &Option<Arc<Network>>| network.as_ref().map(|it| it.topology().clone());
+        let same_around = around(&active.network) == around(&config.network);
         *self.network.lock().unwrap_or_else(PoisonError::into_inner) = config.network.clone();
+        if active.policy.hash() != policy.hash() || active.profile != config.profile || !same_around {
+            self.shared.replace(InForceFrom { policy, profile: config.profile, network: config.network });
+        }
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = config.sources.into();
         current.files = stamps(&files);
         current

@@ -16,10 +16,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
 use crate::config::HealthConfig;
 use crate::flow::{Authority, Host, Protocol, Verdict};
-use crate::policy::Query;
+use crate::policy::{Address, AddressRange, Query};
 use crate::proxy::{Active, Outcome, Shared};
 use crate::telemetry::{EnvironmentHealth, EnvironmentRecord, EnvironmentState, Event, FlowRecord, Seen, Sighted};
-use crate::vnet::{AppServiceEnvironment, AseVersion, Network, Place};
+use crate::vnet::{AppServiceEnvironment, AseVersion, Network};
 
 use super::health::{Health, Order, Suspended, Transition, Witness};
 use super::reload::Reloader;
@@ -28,6 +28,9 @@ use super::reload::Reloader;
 const TICK: Duration = Duration::from_millis(250);
 /// Dependencies that a record names.
 const NAMED: usize = 16;
+
+/// Stands for a host of the Internet (RFC 5737): nothing is sent to it.
+const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 
 /// Used where the topology names none.
 pub(super) const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
@@ -55,8 +58,7 @@ struct Ward {
     /// On whose behalf the policy is asked.
     client: IpAddr,
     clients: Vec<IpNet>,
-    /// What goes by service endpoints: no firewall sees it.
-    past_firewall: Vec<Category>,
+    services: Vec<(Category, IpAddr)>,
     /// None of version 3, which depends on nothing here.
     dependencies: Option<Dependencies>,
     shown: Vec<Dependency>,
@@ -220,7 +222,7 @@ impl Ward {
             name: environment.name.as_str().into(),
             id: id.to_string().into(),
             client: client_of(environment, &clients),
-            past_firewall: place.map(|place| past_firewall(network, place)).unwrap_or_default(),
+            services: services(network),
             clients,
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
             dependencies,
@@ -249,8 +251,7 @@ impl Ward {
         for dependency in &self.shown {
             for port in &dependency.ports {
                 let label = label(dependency, *port);
-                let past = self.past_firewall.contains(&dependency.category);
-                if past || is_allowed(active, self.client, dependency, *port) {
+                if is_allowed(active, self, dependency, *port) {
                     self.health.reached(Witness::Policy, &label);
                 } else {
                     self.health.denied(now, Witness::Policy, &label);
@@ -259,6 +260,11 @@ impl Ward {
         }
         let transition = self.health.tick(now)?;
         Some(self.record(&transition))
+    }
+
+    fn somewhere(&self, category: Category) -> IpAddr {
+        let of_service = self.services.iter().find(|(service, _)| *service == category);
+        of_service.map_or(SOMEWHERE, |(_, address)| *address)
     }
 
     fn record(&self, transition: &Transition) -> EnvironmentRecord {
@@ -285,8 +291,9 @@ pub(super) fn label(dependency: &Dependency, port: u16) -> Arc<str> {
     format!("{}:{port}", dependency.domain_name).into()
 }
 
-/// What the policy says of the name; what only an address could tell counts as allowed.
-fn is_allowed(active: &Active, client: IpAddr, dependency: &Dependency, port: u16) -> bool {
+/// Would a flow to it get through? Security group and route are asked about an address that stands for its own; where
+/// only the firewall denies it, and only its own address could tell, it counts as allowed.
+fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) -> bool {
     let protocol = match port {
         80 => Protocol::Http,
         443 => Protocol::Https,
@@ -294,10 +301,15 @@ fn is_allowed(active: &Active, client: IpAddr, dependency: &Dependency, port: u1
         _ => Protocol::Tcp,
     };
     let host = Host::Name(dependency.host.clone());
-    let query = Query::new(Some(client), protocol, &host, port);
+    let query = Query::new(Some(ward.client), protocol, &host, port);
     let query = Query { path: (port == 80).then_some("/"), ..query.outbound() };
-    let decision = active.policy.decide(&query);
-    decision.verdict == Verdict::Allow || active.policy.is_decided_by_address(decision, port)
+    let stands_for = Address::Given(ward.somewhere(dependency.category));
+    let decision = active.egress().decide(&query.with_address(stands_for), 0);
+    if decision.verdict == Verdict::Allow || decision.reason.is_before_firewall() {
+        return decision.verdict == Verdict::Allow;
+    }
+    let by_name = active.policy.decide_at_firewall(&query);
+    by_name.verdict == Verdict::Allow || active.policy.is_decided_by_address(by_name, port)
 }
 
 /// The internal address, or the first that Azure gives out in the subnet: four before it are the platform's own.
@@ -307,9 +319,9 @@ fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
     own.or(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-fn past_firewall(network: &Network, place: Place) -> Vec<Category> {
-    let services = [(Category::Storage, "Microsoft.Storage"), (Category::Sql, "Microsoft.Sql")];
-    let subnet = network.subnet(place);
-    let enabled = services.into_iter().filter(|(_, service)| subnet.has_endpoint(service));
-    enabled.map(|(category, _)| category).collect()
+/// An address of each service that has a tag of its own.
+fn services(network: &Network) -> Vec<(Category, IpAddr)> {
+    let tags = [(Category::Storage, "Storage"), (Category::Sql, "Sql")];
+    let first = |tag| network.tags().published(tag)?.iter().map(AddressRange::first).find(IpAddr::is_ipv4);
+    tags.into_iter().filter_map(|(category, tag)| Some((category, first(tag)?))).collect()
 }

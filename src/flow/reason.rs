@@ -55,6 +55,13 @@ reasons! {
     Infrastructure = "infrastructure",
     /// A service endpoint takes it past the firewall.
     ServiceEndpoint = "service-endpoint",
+    /// A route of the client's subnet leads past the firewall.
+    RoutedPast = "routed-past-firewall",
+
+    /// A network security group on its way denies it, before the firewall sees it.
+    NsgDenied = "nsg-denied",
+    /// The client's subnet has no route there, or one that drops it.
+    NoRoute = "no-route",
 
     /// Threat intelligence knows it, and denies what it knows.
     ThreatIntel = "threat-intel",
@@ -134,6 +141,16 @@ reasons! {
 }
 
 impl Reason {
+    /// True where the network around the firewall denied it: the firewall never saw it.
+    pub fn is_before_firewall(self) -> bool {
+        matches!(self, Reason::NsgDenied | Reason::NoRoute)
+    }
+
+    /// True where the network around the firewall took it elsewhere: the firewall never saw it.
+    pub fn is_past_firewall(self) -> bool {
+        matches!(self, Reason::ServiceEndpoint | Reason::RoutedPast)
+    }
+
     /// True where the destination failed, not the policy: these must never look like a denial.
     pub fn is_upstream_failure(self) -> bool {
         matches!(

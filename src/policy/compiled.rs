@@ -23,7 +23,7 @@ use super::switches::{DnatDeny, Switches};
 use super::threat_index::ThreatIndex;
 use super::threats::{Indicator, ThreatId};
 use super::tree::{Action, RuleSet, Translated, WebCategory};
-use super::walk::{Explanation, walk};
+use super::walk::{Explanation, walk, walk_at_firewall};
 
 /// A rule set, compiled. Asking it allocates nothing and costs much the same however many rules there are.
 pub struct Policy {
@@ -88,11 +88,17 @@ impl Policy {
         }
     }
 
-    /// The one place where flows are decided.
+    /// The one place where flows are decided, but for what is around the firewall where a topology says it
+    /// ([`Egress`](crate::vnet::Egress)).
     pub fn decide(&self, query: &Query<'_>) -> Decision {
         if self.endpoints.matches(query) {
             return Decision::allow(Reason::ServiceEndpoint);
         }
+        self.decide_at_firewall(query)
+    }
+
+    /// The same of a flow that came to the firewall: no service endpoint took it.
+    pub fn decide_at_firewall(&self, query: &Query<'_>) -> Decision {
         match self.threat(query) {
             Some((ThreatMode::Deny, threat)) => Decision::deny_threat(threat),
             Some((_, threat)) => Decision { threat: Some(threat), ..self.decide_by_rules(query) },
@@ -148,6 +154,16 @@ impl Policy {
     /// The same question, answered rule by rule: slow.
     pub fn explain(&self, query: &Query<'_>) -> Explanation<'_> {
         walk(&self.rules, self.switches, query)
+    }
+
+    /// The same of a flow that came to the firewall.
+    pub fn explain_at_firewall(&self, query: &Query<'_>) -> Explanation<'_> {
+        walk_at_firewall(&self.rules, self.switches, query)
+    }
+
+    /// Is it an address that no wide rule leads to, such as one of loopback?
+    pub fn guards(&self, addr: IpAddr) -> bool {
+        self.switches.private.guards(addr)
     }
 
     fn first_application(&self, query: &Query<'_>) -> Option<u32> {

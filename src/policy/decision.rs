@@ -138,11 +138,11 @@ pub struct Decision {
 }
 
 impl Decision {
-    pub(super) fn allow(reason: Reason) -> Decision {
+    pub(crate) fn allow(reason: Reason) -> Decision {
         Decision { verdict: Verdict::Allow, reason, rule: None, address_matters: false, threat: None }
     }
 
-    pub(super) fn deny(reason: Reason, rule: Option<RuleId>) -> Decision {
+    pub(crate) fn deny(reason: Reason, rule: Option<RuleId>) -> Decision {
         Decision { verdict: Verdict::Deny, reason, rule, address_matters: false, threat: None }
     }
 
@@ -172,7 +172,7 @@ impl Permit {
 
     /// True where the flow never meets the firewall.
     pub fn bypasses_firewall(&self) -> bool {
-        self.decision.reason == Reason::ServiceEndpoint
+        self.decision.reason.is_past_firewall()
     }
 
     /// True where a network rule decided: such a flow is not looked into.

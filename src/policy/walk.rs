@@ -120,15 +120,20 @@ pub fn walk<'a>(set: &'a RuleSet, switches: impl Into<Switches>, query: &Query<'
         let decision = Decision::allow(Reason::ServiceEndpoint);
         return Explanation { endpoint: Some(&endpoint.service), threat: None, steps: Vec::new(), decision };
     }
+    walk_at_firewall(set, switches.into(), query)
+}
+
+/// The same of a flow that came to the firewall.
+pub(super) fn walk_at_firewall<'a>(set: &'a RuleSet, switches: Switches, query: &Query<'_>) -> Explanation<'a> {
     let Some(threat) = set.threat_intel.first(query) else {
-        return walk_rules(set, switches.into(), query);
+        return walk_rules(set, switches, query);
     };
     let indicator = Some(set.threat_intel.feed.get(threat));
     if set.threat_intel.mode == ThreatMode::Deny {
         let decision = Decision::deny_threat(threat);
         return Explanation { endpoint: None, threat: indicator, steps: Vec::new(), decision };
     }
-    let walked = walk_rules(set, switches.into(), query);
+    let walked = walk_rules(set, switches, query);
     let decision = Decision { threat: Some(threat), ..walked.decision };
     Explanation { threat: indicator, decision, ..walked }
 }

@@ -1,7 +1,7 @@
 //! What a refused client sees: Azure Firewall's own answers, or plain ones that say how to mend it.
 //!
 //! `azure`: 470 with 70 bytes of body, 500 with 48 where a permitted name does not resolve (observed, see
-//! `docs/fidelity.md`). `strict`: 403, 502 and 504 with one line of text. What is malformed gets 400 in both.
+//! `docs/fidelity.md`), 504 where the network around the firewall drops it. `strict`: 403, 502 and 504 with one line of text. What is malformed gets 400 in both.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -114,6 +114,8 @@ fn status_of(profile: Profile, reason: Reason) -> (u16, &'static str) {
         (Reason::NameUnresolvable, Profile::Azure) => (500, "Internal Server Error"),
         (Reason::UpstreamTimeout, _) => (504, "Gateway Timeout"),
         (reason, _) if reason.is_upstream_failure() => (502, "Bad Gateway"),
+        // Azure drops it without a word: this is how a proxy tells of that.
+        (reason, Profile::Azure) if reason.is_before_firewall() => (504, "Gateway Timeout"),
         (_, Profile::Azure) => (470, "status code 470"),
         (_, Profile::Strict) => (403, "Forbidden"),
     }

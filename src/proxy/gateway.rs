@@ -51,6 +51,7 @@ pub(super) async fn refuse(session: &Session, stream: TcpStream, reason: Reason)
 fn is_looked_into(refused: &Refused, port: u16) -> bool {
     refused.decision.rule.is_none()
         && !matches!(refused.reason, Reason::LogUnavailable | Reason::Loop | Reason::ThreatIntel)
+        && !refused.reason.is_before_firewall()
         && refused.active.policy.is_intercepted(port)
 }
 
@@ -162,7 +163,7 @@ async fn close(session: &Session, stream: TcpStream, refused: Refused, ask: Ask<
     None
 }
 
-/// Refuses on any other port.
+/// Refuses on any other port, and on any port what the firewall never saw.
 async fn deny(session: &Session, mut stream: TcpStream, refused: Refused, ask: Ask<'_>) -> Outcome {
     session.record_refused(ask, &refused, None).await;
     if session.core.shared.gateway.denied_tcp == DeniedTcp::Silence && refused.reason != Reason::Loop {

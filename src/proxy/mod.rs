@@ -33,6 +33,7 @@ mod records;
 mod session;
 mod shared;
 mod socks5;
+mod surroundings;
 mod udp;
 mod unpack;
 mod upstream;
@@ -48,13 +49,14 @@ use crate::flow::Profile;
 use crate::net::dns::Asker;
 use crate::policy::Policy;
 use crate::telemetry::Log;
+use crate::vnet::Network;
 
 pub(crate) use auth::same_secret;
 #[cfg(target_os = "linux")]
 pub(crate) use dns::Sockets as DnsSockets;
 pub(crate) use intake::{BindError, Intake};
 pub(crate) use probe::{Outcome, Probe, Probed};
-pub(crate) use shared::{Active, Lifecycle, Shared};
+pub(crate) use shared::{Active, InForceFrom, Lifecycle, Shared};
 
 /// What the data plane runs with, beside its sockets.
 pub(crate) struct Setup {
@@ -62,6 +64,8 @@ pub(crate) struct Setup {
     pub(crate) gateway: GatewayConfig,
     pub(crate) dns: DnsConfig,
     pub(crate) policy: Policy,
+    /// What is around the firewall, where it is enforced.
+    pub(crate) network: Option<Arc<Network>>,
     pub(crate) profile: Profile,
     pub(crate) log: Log,
     pub(crate) lifecycle: Lifecycle,

@@ -7,18 +7,22 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::flow::{Authority, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::policy::{Decision, Policy, Query, ThreatId};
-use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, KnownThreat, Seen};
+use crate::policy::{Address, Decision, Policy, Query, ThreatId};
+use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, KnownThreat, Seen, Surroundings};
 
 use super::session::{Ask, Permitted, Refused, Session};
 use super::shared::{Active, Core};
+use super::surroundings;
 
 /// An allowed flow that has been recorded. It ends by [`Session::close`]; dropped before, Egret has cut it.
 pub(super) struct Opened {
     core: Rc<Core>,
     id: u64,
     since: Instant,
+    /// It never met the firewall.
     bypassed: bool,
+    /// No log has it.
+    unwritten: bool,
     closed: bool,
 }
 
@@ -39,7 +43,7 @@ impl Opened {
         self.closed = true;
         self.core.counters.bytes_up.add(bytes_up);
         self.core.counters.bytes_down.add(bytes_down);
-        if self.bypassed {
+        if self.unwritten {
             return;
         }
         if let Some(rates) = &self.core.rates {
@@ -96,12 +100,13 @@ impl Session {
         let decision = permitted.permit.decision();
         let dst = permitted.first();
         let record = self.flow_record(ask, permitted.protocol, decision, &permitted.active, dst);
-        self.open(FlowRecord { sni, ..record }).await
+        let network = self.surroundings(ask, permitted.protocol, permitted.judged(), &permitted.active);
+        self.open(FlowRecord { sni, network, ..record }).await
     }
 
     async fn open(&self, record: FlowRecord) -> Opened {
-        let (id, bypassed) = (record.flow, record.bypassed());
-        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, closed: false };
+        let (id, bypassed, unwritten) = (record.flow, record.bypassed(), record.is_unwritten());
+        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, unwritten, closed: false };
         if let (Some(rates), false) = (&self.core.rates, bypassed) {
             rates.opened(&record);
         }
@@ -113,7 +118,9 @@ impl Session {
     /// recorded as a flow that was allowed and closed at once.
     pub(super) async fn record_refused(&self, ask: Ask<'_>, refused: &Refused, sni: Option<Seen<HostName>>) {
         let Refused { reason, decision, protocol, dst, active } = refused;
-        let record = FlowRecord { sni, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
+        let judged = dst.map_or(Address::Unknown, |dst| Address::Given(dst.ip()));
+        let network = self.surroundings(ask, *protocol, judged, active);
+        let record = FlowRecord { sni, network, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
         if reason.is_upstream_failure() && decision.verdict == Verdict::Allow {
             let opened = self.open(record).await;
             self.close_failed(opened, [0, 0], *reason);
@@ -159,6 +166,7 @@ impl Session {
             policy_hash: active.policy.hash().clone(),
             url: None,
             threat: threat.and_then(|threat| known_threat(&active.policy, threat)),
+            network: None,
         };
         self.write_down(record).await;
     }
@@ -201,7 +209,24 @@ impl Session {
             policy_hash: active.policy.hash().clone(),
             url: ask.path.map(|path| Escaped::url(&format!("{}{path}", ask.to.host))),
             threat: decision.threat.and_then(|threat| known_threat(&active.policy, threat)),
+            network: None,
         }
+    }
+
+    /// What the network around the firewall makes of it: asked again, so that flows carry nothing for a topology that
+    /// is not there.
+    fn surroundings(
+        &self,
+        ask: Ask<'_>,
+        protocol: Protocol,
+        judged: Address,
+        active: &Active,
+    ) -> Option<Box<Surroundings>> {
+        let network = active.network.as_deref()?;
+        let query = self.query(ask, protocol, &[]);
+        let query = if query.address == Address::Unknown { query.with_address(judged) } else { query };
+        let crossing = active.egress().crossing(&query, self.client.port())?;
+        Some(Box::new(surroundings::of(network, &crossing)))
     }
 
     /// Records how an allowed flow ended, and what it moved: up, down.

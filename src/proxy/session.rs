@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
@@ -93,12 +92,8 @@ impl Permitted {
         self.routes.first().map(|route| route.addr)
     }
 
-    fn judged(&self) -> Address {
+    pub(super) fn judged(&self) -> Address {
         self.routes.first().map_or(Address::Unknown, |route| route.judged)
-    }
-
-    pub(super) fn policy_hash(&self) -> Arc<str> {
-        self.active.policy.hash().clone()
     }
 }
 
@@ -123,18 +118,19 @@ impl Session {
         if self.core.recorder.refusing() {
             return Err(refused(Reason::LogUnavailable));
         }
-        let worth_resolving =
-            decision.verdict == Verdict::Allow || active.policy.is_decided_by_address(decision, ask.to.port);
+        let by_address = self.is_judged_by_address(&active, ask);
+        let worth_resolving = by_address
+            || decision.verdict == Verdict::Allow
+            || active.policy.is_decided_by_address(decision, ask.to.port);
         if !worth_resolving {
             return Err(refused(decision.reason));
         }
         // What is denied by name is no upstream failure, also where only its address could have allowed it.
         let unresolved = |reason| if decision.verdict == Verdict::Deny { decision.reason } else { reason };
-        if let (Some(redirect), Ok(permit)) = (self.core.resolver.redirected(ask.to), decision.permit()) {
-            let answers = self.resolve(&redirect).await.map_err(|reason| refused(unresolved(reason)))?;
-            let judged = self.query(ask, protocol, &[]).address;
-            let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
-            let routes = addrs.map(|addr| Route { addr, judged }).collect();
+        let redirect = self.core.resolver.redirected(ask.to);
+        if let (Some(redirect), false, Ok(permit)) = (&redirect, by_address, decision.permit()) {
+            let routes = self.routes_to(redirect, self.query(ask, protocol, &[]).address).await;
+            let routes = routes.map_err(|reason| refused(unresolved(reason)))?;
             let known_as = names_of(&self.core.shared.directory.fqdns(), ask).to_vec();
             return self.without_own(Permitted {
                 permit,
@@ -146,7 +142,27 @@ impl Session {
             });
         }
         let answers = self.resolve(ask.to).await.map_err(|reason| refused(unresolved(reason)))?;
-        self.judge(&active, ask, protocol, &answers)
+        let judged = self.judge(&active, ask, protocol, &answers)?;
+        let Some(redirect) = redirect.filter(|_| by_address) else { return Ok(judged) };
+        let routes = self.routes_to(&redirect, judged.judged()).await;
+        match routes {
+            Ok(routes) => self.without_own(Permitted { routes, ..judged }),
+            Err(reason) => Err(self.refuse(judged, reason)),
+        }
+    }
+
+    /// Is it a client of a subnet that asks for a name? What is around the firewall looks at addresses, and lets some of
+    /// them go past it: no name is denied before its addresses are known.
+    fn is_judged_by_address(&self, active: &Active, ask: Ask<'_>) -> bool {
+        let unknown = matches!(ask.to.host, Host::Name(_)) && ask.dialled.is_none();
+        unknown && active.egress().place_of(Some(self.client.ip())).is_some()
+    }
+
+    /// Where `--connect-to` leads a destination that was judged.
+    async fn routes_to(&self, redirect: &Authority, judged: Address) -> Result<Vec<Route>, Reason> {
+        let answers = self.resolve(redirect).await?;
+        let addrs = answers.iter().filter_map(|answer| answer.ip()).map(|ip| SocketAddr::new(ip, redirect.port));
+        Ok(addrs.map(|addr| Route { addr, judged }).collect())
     }
 
     /// Decides about what the kernel handed over: as a DNAT rule leads it, else as about any other.
@@ -175,7 +191,7 @@ impl Session {
         let (decision, judged) = {
             let fqdns = self.core.shared.directory.fqdns();
             let query = self.query(ask, protocol, names_of(&fqdns, ask));
-            (active.policy.decide(&Query { direction: Direction::Inbound, ..query }), query.address)
+            (self.decide(&active, &Query { direction: Direction::Inbound, ..query }), query.address)
         };
         let refused = |reason| Some(Err(Refused { reason, decision, protocol, dst: None, active: active.clone() }));
         if matches!(decision.reason, Reason::DeniedByRule | Reason::ThreatIntel) {
@@ -197,7 +213,7 @@ impl Session {
         let mut denied = None;
         let fqdns = self.core.shared.directory.fqdns();
         for protocol in ask.protocols {
-            let decision = active.policy.decide(&self.query(ask, *protocol, names_of(&fqdns, ask)));
+            let decision = self.decide(active, &self.query(ask, *protocol, names_of(&fqdns, ask)));
             if decision.verdict == Verdict::Allow {
                 return (*protocol, decision);
             }
@@ -206,8 +222,12 @@ impl Session {
         denied.expect("every front-end asks for one protocol at least")
     }
 
+    fn decide(&self, active: &Active, query: &Query<'_>) -> Decision {
+        active.egress().decide(query, self.client.port())
+    }
+
     /// An address is judged by the names of network rules too that resolve to it.
-    fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol, resolved: &'a [HostName]) -> Query<'a> {
+    pub(super) fn query<'a>(&self, ask: Ask<'a>, protocol: Protocol, resolved: &'a [HostName]) -> Query<'a> {
         let query = Query::new(Some(self.client.ip()), protocol, &ask.to.host, ask.to.port);
         Query { path: ask.path, dialled: ask.dialled, resolved, ..query.outbound() }
     }
@@ -226,7 +246,7 @@ impl Session {
         let mut refused = None;
         for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
             let dst = SocketAddr::new(ip, ask.to.port);
-            let decision = active.policy.decide(&query.with_address(answer));
+            let decision = self.decide(active, &query.with_address(answer));
             let route = Route { addr: dst, judged: answer };
             match (decision.permit(), &mut permitted) {
                 (Ok(permit), None) => {
@@ -246,7 +266,7 @@ impl Session {
             return self.without_own(permitted);
         }
         Err(refused.unwrap_or_else(|| {
-            let decision = active.policy.decide(&query);
+            let decision = self.decide(active, &query);
             let failed = decision.verdict == Verdict::Allow;
             let reason = if failed { Reason::NameUnresolvable } else { decision.reason };
             Refused { reason, decision, protocol, dst: None, active: active.clone() }
@@ -283,7 +303,7 @@ impl Session {
         let Permitted { routes, known_as, dialled, active, .. } = permitted;
         let protocol = ask.protocols[0];
         let query = self.query(ask, protocol, &known_as).with_address(address);
-        let decision = active.policy.decide(&query);
+        let decision = self.decide(&active, &query);
         match decision.permit() {
             Ok(permit) => Ok(Permitted { permit, protocol, routes, known_as, dialled, active }),
             Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
@@ -397,12 +417,14 @@ impl Session {
             return true;
         }
         let query = self.query(ask, permitted.protocol, &permitted.known_as).with_address(permitted.judged());
+        let egress = active.egress_of_live_flows();
         if permitted.is_inbound() {
-            let decision = active.policy.decide(&Query { direction: Direction::Inbound, ..query });
+            let query = Query { direction: Direction::Inbound, ..query };
+            let decision = egress.decide(&query, self.client.port());
             return active.policy.translated(&decision)
                 == permitted.active.policy.translated(&permitted.permit.decision());
         }
-        active.policy.decide(&query).verdict == Verdict::Allow
+        egress.decide(&query, self.client.port()).verdict == Verdict::Allow
     }
 
     /// The answer to a refused or failed flow, in the manner of the profile.

@@ -1,7 +1,7 @@
 //! What flows share: the policy in force, and each core's own corner.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,11 +12,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, ProxyConfig};
-use crate::flow::{Authority, Host, Profile};
+use crate::flow::{Authority, Host, HostName, Profile};
 use crate::net::dns::Directory;
 use crate::net::listener;
 use crate::net::resolve::Resolver;
 use crate::policy::Policy;
+use crate::vnet::{Egress, Flows, Network};
 use crate::telemetry::{CoreCounters, Gauge, Log, Metrics, Recorder, RuleHits};
 
 use super::Setup;
@@ -24,10 +25,12 @@ use super::limit::Limiter;
 use super::probe::{Prober, Requests};
 use super::rates::Rates;
 
-/// A policy in force, with what is counted of it.
+/// A policy in force and what is around it, with what is counted of it.
 pub(crate) struct Active {
     pub(crate) policy: Policy,
     pub(crate) profile: Profile,
+    /// None where it is not enforced, or there is none.
+    pub(crate) network: Option<Arc<Network>>,
     pub(crate) hits: Arc<RuleHits>,
     generation: u64,
 }
@@ -36,6 +39,22 @@ impl Active {
     /// It grows with each policy that comes into force.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Who decides about flows that begin.
+    pub(crate) fn egress(&self) -> Egress<'_> {
+        Egress::new(&self.policy, self.network.as_deref(), Flows::New)
+    }
+
+    /// Who decides about flows that run. The strict profile asks security groups again, though they are stateful.
+    pub(super) fn egress_of_live_flows(&self) -> Egress<'_> {
+        let flows = if self.profile == Profile::Strict { Flows::New } else { Flows::Live };
+        Egress::new(&self.policy, self.network.as_deref(), flows)
+    }
+
+    /// Could this client get anywhere by this name? From a subnet a route may lead past the firewall.
+    pub(super) fn could_allow_name(&self, name: &HostName, client: Option<IpAddr>) -> bool {
+        self.policy.could_allow_name(name, client) || self.egress().place_of(client).is_some()
     }
 }
 
@@ -90,9 +109,9 @@ pub(crate) struct Lifecycle {
 
 impl Shared {
     pub(crate) fn new(setup: Setup) -> Shared {
-        let Setup { proxy: config, gateway, dns, policy, profile, log, lifecycle, others: _, mark } = setup;
+        let Setup { proxy: config, gateway, dns, policy, network, profile, log, lifecycle, others: _, mark } = setup;
         let cores = cores(&config);
-        let active = activate(policy, profile, cores, 0);
+        let active = activate(InForceFrom { policy, profile, network }, cores, 0);
         let metrics = Arc::new(Metrics::new(cores, active.hits.clone(), log.clone()));
         let limiter = Limiter::new(&config.limits);
         let (changed, _) = watch::channel(0);
@@ -118,9 +137,9 @@ impl Shared {
     }
 
     /// Puts another policy in force. Live tunnels look whether it still allows them.
-    pub(crate) fn replace(&self, policy: Policy, profile: Profile) {
+    pub(crate) fn replace(&self, from: InForceFrom) {
         let generation = self.active.load().generation + 1;
-        let active = Arc::new(activate(policy, profile, self.cores(), generation));
+        let active = Arc::new(activate(from, self.cores(), generation));
         self.metrics.set_rule_hits(active.hits.clone());
         self.active.store(active);
         self.generation.store(generation, Release);
@@ -175,9 +194,17 @@ fn cores(config: &ProxyConfig) -> usize {
     config.workers + 1
 }
 
-fn activate(policy: Policy, profile: Profile, cores: usize, generation: u64) -> Active {
+/// What decides from now on.
+pub(crate) struct InForceFrom {
+    pub(crate) policy: Policy,
+    pub(crate) profile: Profile,
+    pub(crate) network: Option<Arc<Network>>,
+}
+
+fn activate(from: InForceFrom, cores: usize, generation: u64) -> Active {
+    let InForceFrom { policy, profile, network } = from;
     let hits = Arc::new(RuleHits::new(policy.hash().clone(), policy.rule_names().to_vec(), cores));
-    Active { policy, profile, hits, generation }
+    Active { policy, profile, network, hits, generation }
 }
 
 /// Lets go of tasks that have ended; a panic is told.

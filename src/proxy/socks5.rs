@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::flow::{Authority, Host, Reason, Via};
+use crate::flow::{Authority, Host, Profile, Reason, Via};
 use crate::wire::ParseError;
 use crate::wire::socks5::{self, Command, Destination, NO_AUTH, SocksError, USER_PASSWORD, VERSION};
 
@@ -47,15 +47,18 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
     match carry(&session, stream, held, ask, &reply(SUCCEEDED)).await {
         Carried::Done(outcome) => outcome,
         Carried::Refused(carry::Refusal { stream, reason, .. }) => {
-            session.write(&stream, &reply(code_of(reason))).await;
+            let profile = session.core.active().profile;
+            session.write(&stream, &reply(code_of(profile, reason))).await;
             close_gently(stream).await;
             None
         }
     }
 }
 
-fn code_of(reason: Reason) -> u8 {
+fn code_of(profile: Profile, reason: Reason) -> u8 {
     match reason {
+        // Azure drops it without a word.
+        reason if reason.is_before_firewall() && profile == Profile::Azure => TTL_EXPIRED,
         Reason::NameUnresolvable => HOST_UNREACHABLE,
         Reason::UpstreamTimeout => TTL_EXPIRED,
         reason if reason.is_upstream_failure() => REFUSED,

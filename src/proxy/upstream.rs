@@ -28,7 +28,8 @@ pub(super) struct Upstream {
 
 struct Kept {
     to: Authority,
-    policy_hash: std::sync::Arc<str>,
+    /// Of what judged it.
+    generation: u64,
     sender: SendRequest<Body>,
 }
 
@@ -47,8 +48,8 @@ impl Upstream {
         meter: &Rc<Meter>,
     ) -> Result<Response<Incoming>, Reason> {
         let limit = self.session.timeouts().idle;
-        let hash = permitted.policy_hash();
-        let kept = self.take_kept(to, &hash).await;
+        let generation = permitted.active.generation();
+        let kept = self.take_kept(to, generation).await;
         let repeat = kept.as_ref().and_then(|_| repeatable(&request));
         let mut request = request.map(|body| Body::Streamed(Streamed::new(body, limit, meter.clone())));
         if let Some(mut kept) = kept {
@@ -61,7 +62,7 @@ impl Upstream {
             }
         }
         let sender = self.connect(permitted).await?;
-        let mut kept = Kept { to: to.clone(), policy_hash: hash, sender };
+        let mut kept = Kept { to: to.clone(), generation, sender };
         match self.answer_within(kept.sender.try_send_request(request), meter).await {
             Ok(response) => Ok(self.keep(kept, response)),
             Err(Failed::Unsent(_)) => Err(Reason::UpstreamUnreachable),
@@ -70,10 +71,10 @@ impl Upstream {
     }
 
     /// A kept connection to the same place, judged by the same policy and still open.
-    async fn take_kept(&self, to: &Authority, hash: &std::sync::Arc<str>) -> Option<Kept> {
+    async fn take_kept(&self, to: &Authority, generation: u64) -> Option<Kept> {
         let mut kept = {
             let mut all = self.kept.borrow_mut();
-            all.retain(|kept| !kept.sender.is_closed() && kept.policy_hash == *hash);
+            all.retain(|kept| !kept.sender.is_closed() && kept.generation == generation);
             let at = all.iter().position(|kept| kept.to == *to)?;
             all.swap_remove(at)
         };

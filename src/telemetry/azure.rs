@@ -133,11 +133,13 @@ impl AzureWriter {
     }
 }
 
-/// What has no destination, such as a malformed request, has no place in Azure's tables; a question is in the table of
+/// What has no destination, such as a malformed request, has no place in the firewall's tables, nor has what the firewall
+/// never saw; a question is in the table of
 /// questions, with its answer.
 pub(super) fn with_decided<T>(record: &FlowRecord, time: &str, then: impl FnOnce(&Decided<'_>) -> T) -> Option<T> {
     let has_destination = record.host.is_some() || record.dst.is_some();
-    if !has_destination || record.via == Via::Dns || matches!(record.host, Some(Seen::Raw(_))) {
+    let unseen = record.bypassed() || record.reason.is_before_firewall();
+    if unseen || !has_destination || record.via == Via::Dns || matches!(record.host, Some(Seen::Raw(_))) {
         return None;
     }
     let host = record.host.as_ref().map_or(String::new(), |host| host.to_string());

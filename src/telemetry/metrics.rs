@@ -84,7 +84,7 @@ impl CoreCounters {
     /// Counts a decision; a flow that a service endpoint takes past the firewall counts as bypassed.
     pub fn flow(&self, via: Via, verdict: Verdict, reason: Reason) {
         match reason {
-            Reason::ServiceEndpoint => self.bypassed.add(1),
+            reason if reason.is_past_firewall() => self.bypassed.add(1),
             _ => self.flows.of(via, verdict, reason).add(1),
         }
     }

@@ -33,8 +33,9 @@ pub use recent::{Filter, Logged, RECENT_FLOWS};
 #[cfg(test)]
 pub(crate) use record::tests;
 pub use record::{
-    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, EnvironmentRecord, EnvironmentState, EnvironmentWhy, Escaped, Event, FatFlowRecord, FlowRecord, FqdnFailureRecord,
-    KnownThreat, ReloadRecord, RunId, Seen, StartRecord, Transport,
+    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, EnvironmentRecord, EnvironmentState, EnvironmentWhy, Escaped,
+    Event, FatFlowRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ReloadRecord, RouteTaken, RunId, Secured,
+    SecuredBy, SecurityRuleName, Seen, StartRecord, Surroundings, Transport,
 };
 pub use recorder::{Log, Recorder};
 pub use sight::Sighted;

@@ -7,6 +7,8 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 /// An object that was begun; [`Object::end`] makes it whole.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -121,6 +123,12 @@ impl Value for SocketAddr {
             }
             SocketAddr::V6(addr) => write!(out, "{addr}").expect("writing to a Vec cannot fail"),
         });
+    }
+}
+
+impl Value for IpNet {
+    fn write(self, out: &mut Vec<u8>) {
+        quoted(out, |out| write!(out, "{self}").expect("writing to a Vec cannot fail"));
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::flow::{Authority, ClientAddr, Host, HostName, Profile, Protocol, Reason, Verdict, Via};
@@ -95,8 +96,8 @@ impl<T: fmt::Display> fmt::Display for Seen<T> {
 
 /// One decision, at the moment it was made.
 ///
-/// A flow with the reason [`Reason::ServiceEndpoint`] never met the firewall: it is counted as bypassed and
-/// not written, and it has no [`CloseRecord`].
+/// A flow that went past the firewall is counted as bypassed. Unless a topology says so, it is not written and has no
+/// [`CloseRecord`]; and Azure Firewall's own formats never have it, nor what was denied before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowRecord {
     pub ts: Timestamp,
@@ -120,6 +121,98 @@ pub struct FlowRecord {
     pub url: Option<Escaped>,
     /// What threat intelligence knows of it.
     pub threat: Option<Box<KnownThreat>>,
+    /// What the network around the firewall made of it, where the client is in a subnet of a topology.
+    pub network: Option<Box<Surroundings>>,
+}
+
+/// Security groups and route of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// `/subscriptions/S/resourceGroups/G`
+    pub scope: Arc<str>,
+    /// `westus2`; may be empty.
+    pub location: Arc<str>,
+    /// At the client.
+    pub outbound: Secured,
+    /// None where a group denied before, or where there is none.
+    pub route: Option<RouteTaken>,
+    /// At the destination, where that is in a subnet too and the flow came so far.
+    pub inbound: Option<Secured>,
+}
+
+/// What the security groups of one subnet said of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secured {
+    pub virtual_network: Arc<str>,
+    pub subnet: Arc<str>,
+    /// As the groups see them.
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    pub access: Verdict,
+    pub by: SecuredBy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecuredBy {
+    /// There is no group.
+    Nobody,
+    /// The platform's own traffic, which no group filters.
+    Platform,
+    /// Of the group that denied, or of the last that allowed.
+    Rule(SecurityRuleName),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityRuleName {
+    pub group: Arc<str>,
+    pub rule: Arc<str>,
+    pub is_default: bool,
+}
+
+/// A route by what it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTaken {
+    /// As Azure spells it, such as `VirtualAppliance`.
+    pub next_hop: &'static str,
+    pub prefix: IpNet,
+    /// Of a user-defined route; empty for others.
+    pub name: Arc<str>,
+}
+
+impl Surroundings {
+    /// What decided before the firewall, or instead of it: the rule of a group, or a route.
+    pub fn because(&self, reason: Reason) -> Option<String> {
+        match reason {
+            Reason::NsgDenied => self.denied_by().map(ToString::to_string),
+            reason if reason.is_past_firewall() || reason == Reason::NoRoute => {
+                self.route.as_ref().map(ToString::to_string)
+            }
+            _ => None,
+        }
+    }
+
+    /// The group and rule that denied it.
+    pub fn denied_by(&self) -> Option<&SecurityRuleName> {
+        let denied = std::iter::once(&self.outbound).chain(&self.inbound).find(|it| it.access == Verdict::Deny)?;
+        match &denied.by {
+            SecuredBy::Rule(rule) => Some(rule),
+            SecuredBy::Nobody | SecuredBy::Platform => None,
+        }
+    }
+}
+
+impl fmt::Display for RouteTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RouteTaken { next_hop, prefix, name } = self;
+        write!(f, "{prefix} to {next_hop}")?;
+        if name.is_empty() { Ok(()) } else { write!(f, " by {name}") }
+    }
+}
+
+impl fmt::Display for SecurityRuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.group, self.rule)
+    }
 }
 
 /// The indicator that a flow met.
@@ -131,7 +224,12 @@ pub struct KnownThreat {
 
 impl FlowRecord {
     pub fn bypassed(&self) -> bool {
-        self.reason == Reason::ServiceEndpoint
+        self.reason.is_past_firewall()
+    }
+
+    /// True for what no log has: it never met the firewall, and there is no topology that says what it met.
+    pub fn is_unwritten(&self) -> bool {
+        self.bypassed() && self.network.is_none()
     }
 
     /// What threat intelligence made of a flow that it knows: what else denied it is not its doing.
@@ -442,6 +540,7 @@ pub(crate) mod tests {
             policy_hash: "c0ffee".into(),
             url: None,
             threat: None,
+            network: None,
         }
     }
 
@@ -474,6 +573,40 @@ pub(crate) mod tests {
     pub(crate) fn alerted() -> FlowRecord {
         let threat = KnownThreat { indicator: "*.test".into(), description: "a botnet".into() };
         FlowRecord { threat: Some(Box::new(threat)), ..allowed() }
+    }
+
+    /// A flow of the worked set-up that the group of another subnet denies.
+    pub(crate) fn crossed() -> FlowRecord {
+        let (source, destination) = ("192.168.251.140:51000".parse().unwrap(), "192.168.7.4:5432".parse().unwrap());
+        let secured = |subnet: &str, access, group: &str, rule: &str, is_default| Secured {
+            virtual_network: "ase-vnet".into(),
+            subnet: subnet.into(),
+            source,
+            destination,
+            access,
+            by: SecuredBy::Rule(SecurityRuleName { group: group.into(), rule: rule.into(), is_default }),
+        };
+        let network = Surroundings {
+            scope: "/subscriptions/s/resourceGroups/g".into(),
+            location: "westus2".into(),
+            outbound: secured("ase-subnet", Verdict::Allow, "ase-nsg", "vnet", false),
+            route: Some(RouteTaken {
+                next_hop: "VnetLocal",
+                prefix: "192.168.0.0/16".parse().unwrap(),
+                name: "".into(),
+            }),
+            inbound: Some(secured("data", Verdict::Deny, "data-nsg", "DenyAllInBound", true)),
+        };
+        FlowRecord {
+            via: Via::Gateway,
+            client: ClientAddr::new(source),
+            protocol: Protocol::Tcp,
+            host: Some(Host::Addr(destination.ip()).into()),
+            port: destination.port(),
+            reason: Reason::NsgDenied,
+            network: Some(Box::new(network)),
+            ..denied()
+        }
     }
 
     pub(crate) fn closed() -> CloseRecord {

@@ -164,7 +164,7 @@ impl Table {
 impl Counted {
     fn add(&mut self, event: &Event) {
         match event {
-            Event::Flow(record) if record.bypassed() => self.bypassed += 1,
+            Event::Flow(record) if record.is_unwritten() => self.bypassed += 1,
             Event::Flow(record) => {
                 self.alerts += u64::from(record.threat.is_some() && record.reason != Reason::ThreatIntel);
                 match record.verdict {

@@ -115,6 +115,9 @@ fn flow(line: &mut Line<'_>, record: &FlowRecord) {
     if let Some(rule) = &record.rule {
         line.push(format_args!("  {}", Printable(&rule.to_string())));
     }
+    if let Some(because) = record.network.as_ref().and_then(|network| network.because(record.reason)) {
+        line.push(format_args!("  {}", Printable(&because)));
+    }
     if let Some(threat) = &record.threat {
         let (action, known) = (record.threat_action(), Printable(&threat.description));
         line.styled(DENY, format_args!("  (threat intelligence, {action}: {}, {known})", Printable(&threat.indicator)));
@@ -203,7 +206,7 @@ fn end(line: &mut Line<'_>, counts: Counts) {
     line.begin("END", NOTE);
     line.push(format_args!("{allowed} allowed, {denied} denied"));
     if bypassed > 0 {
-        line.push(format_args!(", {bypassed} bypassed (service endpoint)"));
+        line.push(format_args!(", {bypassed} past the firewall (service endpoint, route)"));
     }
     if lost > 0 {
         line.push(format_args!(", {lost} records lost"));
@@ -217,6 +220,7 @@ mod tests {
     use super::super::record::{Escaped, Seen};
     use super::*;
     use crate::flow::{Host, HostName, Reason};
+    use crate::telemetry::tests::crossed;
 
     fn shown(colours: Colours, entry: Entry<'_>) -> String {
         let mut out = Vec::new();
@@ -243,6 +247,15 @@ mod tests {
             "21:14:03 ALLOW connect  ok.test:443  application-rule  lab/group/web/allow ok  (threat intelligence, alert: \
              *.test, a botnet)\n",
         );
+        check(
+            Entry::Flow(&crossed()),
+            "21:14:03 DENY  gateway  192.168.7.4:5432  nsg-denied  data-nsg/DenyAllInBound\n",
+        );
+        let past = FlowRecord { verdict: Verdict::Allow, reason: Reason::RoutedPast, ..crossed() };
+        check(
+            Entry::Flow(&past),
+            "21:14:03 ALLOW gateway  192.168.7.4:5432  routed-past-firewall  192.168.0.0/16 to VnetLocal\n",
+        );
         let mismatch = FlowRecord {
             sni: Some(HostName::parse("ok.test").unwrap().into()),
             reason: Reason::SniConnectMismatch,
@@ -265,7 +278,7 @@ mod tests {
         let counts = Counts { allowed: 1, denied: 2, bypassed: 3, closed: 1, reloads: 0, lost: 4 };
         check(
             Entry::End(closed().ts, counts),
-            "21:14:05 END   1 allowed, 2 denied, 3 bypassed (service endpoint), 4 records lost\n",
+            "21:14:05 END   1 allowed, 2 denied, 3 past the firewall (service endpoint, route), 4 records lost\n",
         );
         let refused =
             ReloadRecord { ts: closed().ts, policy_hash: "c0ffee".into(), error: Some("line 1\n\x1b[0m".into()) };

@@ -94,9 +94,10 @@ impl Writer {
         let mut recent = shared.recent();
         for event in batch {
             match event {
-                Event::Flow(record) if record.bypassed() => self.counts.bypassed += 1,
+                Event::Flow(record) if record.is_unwritten() => self.counts.bypassed += 1,
                 Event::Flow(record) => {
                     match record.verdict {
+                        Verdict::Allow if record.bypassed() => self.counts.bypassed += 1,
                         Verdict::Allow => self.counts.allowed += 1,
                         Verdict::Deny => self.counts.denied += 1,
                     }

@@ -6,6 +6,7 @@
 //! flow through is not asked here but of [`Policy`](crate::policy::Policy).
 
 mod change;
+mod egress;
 mod environment;
 mod network;
 mod routes;
@@ -16,6 +17,7 @@ mod tags;
 mod topology;
 
 pub use change::Change;
+pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
 };

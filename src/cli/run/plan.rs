@@ -188,12 +188,13 @@ impl Plan {
 
     /// What the data plane runs with.
     pub(super) fn setup(&self, policy: Policy, log: Log, lifecycle: Lifecycle) -> Setup {
-        let Config { profile, proxy, gateway, dns, .. } = &self.config;
+        let Config { profile, network, proxy, gateway, dns, .. } = &self.config;
         Setup {
             proxy: proxy.clone(),
             gateway: gateway.clone(),
             dns: dns.clone(),
             policy,
+            network: network.clone(),
             profile: *profile,
             log,
             lifecycle,

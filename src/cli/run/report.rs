@@ -124,6 +124,9 @@ pub(super) struct Line {
     pub(super) reason: &'static str,
     /// The rule that decided, where one did.
     pub(super) rule: Option<String>,
+    /// The security group's rule or the route that decided before the firewall, or instead of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) network: Option<String>,
     /// The indicator of threat intelligence that it met, if it met one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) threat_intel: Option<String>,
@@ -144,6 +147,7 @@ impl Line {
             count: *count,
             reason: first.reason.as_str(),
             rule: first.rule.as_ref().map(ToString::to_string),
+            network: first.network.as_ref().and_then(|network| network.because(first.reason)),
             threat_intel: first.threat.as_ref().map(|it| format!("{} ({})", it.indicator, it.description)),
         }
     }
@@ -177,7 +181,7 @@ impl Report {
     ) -> Report {
         let Circumstances { run, way, config, policy, ended, lost } = at;
         let Totals { allowed, denied, bypassed, failed, names, alerts } = totals;
-        let oracle = Oracle::new(policy, config.profile, &config.dns);
+        let oracle = Oracle::new(policy, config.network.as_deref(), config.profile, &config.dns);
         let domains = search_domains();
         let searched = Searched::new(allowed, denied, &domains);
         let (own, by_search_list): (Vec<&Row>, Vec<&Row>) = denied.rows.iter().partition(|row| !searched.is(row));

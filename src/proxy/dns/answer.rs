@@ -90,7 +90,7 @@ impl Dns {
             return localhost(query).into();
         }
         let name = host_name(query.name());
-        let allowed = name.filter(|name| self.shared.active().policy.could_allow_name(name, Some(asked.client.ip())));
+        let allowed = name.filter(|name| self.shared.active().could_allow_name(name, Some(asked.client.ip())));
         match (self.config.proxy.mode, allowed) {
             // Programs ask for the sake of their logs: nobody learns of it, and it is no attempt to get out.
             (DnsMode::Strict, None) if query.name().parse_arpa_name().is_ok() => {
@@ -239,6 +239,7 @@ impl Dns {
             policy_hash: active.policy.hash().clone(),
             url: None,
             threat: None,
+            network: None,
         };
         self.shared.dns_counters().flow(record.via, record.verdict, record.reason);
         self.recorder.record(Event::Flow(record)).await;

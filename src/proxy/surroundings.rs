@@ -1,0 +1,51 @@
+//! What the network around the firewall made of a flow, in the words of the log.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::flow::Verdict;
+use crate::policy::Action;
+use crate::telemetry::{RouteTaken, Secured, SecuredBy, SecurityRuleName, Surroundings};
+use crate::vnet::{self, Because, Crossing, Network};
+
+pub(super) fn of(network: &Network, crossing: &Crossing<'_>) -> Surroundings {
+    let topology = network.topology();
+    let taken = |(route, prefix): &(&vnet::EffectiveRoute, _)| RouteTaken {
+        next_hop: route.next_hop.as_str(),
+        prefix: *prefix,
+        name: route.name.as_str().into(),
+    };
+    Surroundings {
+        scope: topology.scope().into(),
+        location: topology.location.as_str().into(),
+        outbound: secured(network, &crossing.outbound),
+        route: crossing.route.as_ref().map(taken),
+        inbound: crossing.inbound.as_ref().map(|it| secured(network, it)),
+    }
+}
+
+fn secured(network: &Network, secured: &vnet::Secured<'_>) -> Secured {
+    let vnet::Secured { place, flow, decision } = secured;
+    Secured {
+        virtual_network: network.virtual_network(*place).name.as_str().into(),
+        subnet: network.subnet(*place).name.as_str().into(),
+        source: SocketAddr::new(flow.source, flow.source_port),
+        destination: SocketAddr::new(flow.destination, flow.destination_port),
+        access: match decision.access {
+            Action::Allow => Verdict::Allow,
+            Action::Deny => Verdict::Deny,
+        },
+        by: by(&decision.because),
+    }
+}
+
+fn by(because: &Because<'_>) -> SecuredBy {
+    match *because {
+        Because::NoGroup => SecuredBy::Nobody,
+        Because::Exempt => SecuredBy::Platform,
+        Because::Rule { group, rule, is_default, priority: _ } => {
+            let (group, rule): (Arc<str>, Arc<str>) = (group.into(), rule.into());
+            SecuredBy::Rule(SecurityRuleName { group, rule, is_default })
+        }
+    }
+}
