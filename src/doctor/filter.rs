@@ -303,7 +303,10 @@ mod tests {
             asked(change, |patient| {
                 let remote = own(patient);
                 let direction = FlowDirection::Inbound;
-                super::ports(patient, &Needed { direction, transports: &[Transport::Tcp], ports: &ports, remote: &remote })
+                super::ports(
+                    patient,
+                    &Needed { direction, transports: &[Transport::Tcp], ports: &ports, remote: &remote },
+                )
             })
         };
         assert_eq!(asked_for("454-455", |_| ()), [454]);
