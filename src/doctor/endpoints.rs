@@ -67,7 +67,7 @@ fn drops_everything(way: &Selection<'_>) -> bool {
 fn refusal(patient: &Patient<'_>, way: &Selection<'_>) -> Option<String> {
     let hop = &way.route.next_hop;
     let addresses: Vec<IpAddr> = match hop {
-        Hop::Internet | Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint => return None,
+        Hop::Internet | Hop::VirtualNetworkServiceEndpoint(_) => return None,
         Hop::VirtualAppliance(address) => {
             let firewall = patient.network.topology().firewall_at(*address);
             firewall.map(|firewall| firewall.public_addresses.clone()).unwrap_or_default()
