@@ -135,9 +135,6 @@ fn table(nth: usize) -> RouteTable {
     });
     let management = RouteDestination::Tag("AppServiceManagement".into());
     let default = RouteDestination::Net("0.0.0.0/0".parse().unwrap());
-    let ends = [
-        route("management".into(), management, NextHop::Internet),
-        route("default".into(), default, firewall),
-    ];
+    let ends = [route("management".into(), management, NextHop::Internet), route("default".into(), default, firewall)];
     RouteTable { name: format!("routes-{nth}"), routes: each.chain(ends).collect(), ..RouteTable::default() }
 }
