@@ -60,6 +60,7 @@ mod repository;
 mod run;
 #[cfg(target_os = "linux")]
 mod run_held;
+mod scripts;
 mod soak;
 mod support;
 mod threat;
