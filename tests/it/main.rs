@@ -65,6 +65,8 @@ mod soak;
 mod support;
 mod threat;
 mod topology;
+#[cfg(unix)]
+mod trace;
 #[cfg(target_os = "linux")]
 mod udp;
 mod watcher;
