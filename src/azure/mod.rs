@@ -15,6 +15,7 @@ pub mod flow_logs;
 pub mod json;
 pub mod legacy_logs;
 pub mod logs;
+pub mod network_flow_logs;
 pub mod note;
 pub mod read;
 pub mod service_tags;

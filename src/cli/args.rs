@@ -29,6 +29,9 @@ pub(super) struct PolicyArgs {
     /// What is around the firewall: vnet.toml, or a template with the network in it; more than once for several
     #[arg(long, env = "EGRET_TOPOLOGY", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
     topology: Vec<String>,
+    /// Whose flows meet the topology's security groups and routes: all, those of the gateway, or none
+    #[arg(long, env = "EGRET_ENFORCE", value_name = "all|gateway|none")]
+    enforce: Option<String>,
     /// ServiceTags_Public_….json, instead of the built-in service tags
     #[arg(long, env = "EGRET_SERVICE_TAGS", value_name = "FILE", value_hint = ValueHint::FilePath)]
     service_tags: Option<PathBuf>,
@@ -111,7 +114,7 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "EGRET_LOG", value_name = "FILE|stdout", value_hint = ValueHint::FilePath, value_delimiter = ';')]
     log: Vec<String>,
     /// Shape of the flow log; auto is text on a terminal and JSON elsewhere
-    #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy")]
+    #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy|vnet-flow|nsg-flow")]
     log_format: Option<String>,
     /// What the shapes azure and azure-legacy write, such as AZFWNetworkRule; more than once for several
     #[arg(long, env = "EGRET_LOG_CATEGORIES", value_name = "CATEGORY", value_delimiter = ';')]
@@ -144,6 +147,7 @@ impl PolicyArgs {
             parameters,
             set,
             topology,
+            enforce,
             service_tags,
             tag,
             threat_intel,
@@ -173,6 +177,7 @@ impl PolicyArgs {
             service_endpoints: one(service_endpoints),
             profile: one(profile),
             private_addresses: one(private_addresses),
+            enforce: one(enforce),
             resolve: given(resolve),
             connect_to: given(connect_to),
             ..Overrides::default()

@@ -61,11 +61,11 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     };
     let Loaded { config, warnings, .. } = config::load(&policy.into_overrides(), true)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
-    let switches = config.switches();
+    let (switches, network) = (config.switches(), config.enforced_network().cloned());
     let policy = Policy::compile(Arc::new(config.rules), switches);
     let detail = if explain { Detail::Steps } else { Detail::Verdict };
     let mut check = Check {
-        oracle: Oracle::new(&policy, config.network.as_deref(), config.profile, &config.dns),
+        oracle: Oracle::new(&policy, network.as_deref(), config.profile, &config.dns),
         from,
         detail,
         format,

@@ -134,6 +134,7 @@ impl Service {
             dns: dns.clone(),
             policy,
             network: config.network.clone(),
+            enforce: config.enforce,
             profile: config.profile,
             log: log.clone(),
             lifecycle: lifecycle.clone(),
@@ -282,7 +283,7 @@ pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {
 }
 
 pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> TelemetryConfig {
-    let LogConfig { sinks, on_error, categories, fat_flow_every } = log;
+    let LogConfig { sinks, on_error, categories, fat_flow_every, flow_log_every } = log;
     TelemetryConfig {
         sinks: sinks.iter().map(sink).collect(),
         run: RunId::random(),
@@ -294,6 +295,7 @@ pub(super) fn telemetry_config(log: &LogConfig, start: StartRecord) -> Telemetry
         resource_id: azure::logs::DEFAULT_RESOURCE_ID.into(),
         categories: *categories,
         fat_flow_every: *fat_flow_every,
+        flow_log_every: *flow_log_every,
         tally: None,
     }
 }
@@ -319,6 +321,8 @@ fn sink(sink: &LogSink) -> SinkSpec {
             LogFormat::Text => Format::Text,
             LogFormat::Azure => Format::Azure,
             LogFormat::AzureLegacy => Format::AzureLegacy,
+            LogFormat::VnetFlow => Format::VnetFlow,
+            LogFormat::NsgFlow => Format::NsgFlow,
         },
         duty: Duty::Kept,
     }

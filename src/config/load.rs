@@ -75,6 +75,7 @@ pub struct Overrides {
     pub listen: Vec<String>,
     pub profile: Option<String>,
     pub private_addresses: Option<String>,
+    pub enforce: Option<String>,
     pub service_endpoints: Option<String>,
     pub open: bool,
     /// `--auth user:password`
@@ -473,6 +474,7 @@ impl Loader {
         if let (Some(reference), true, true) = (first, taken.is_empty(), self.findings.is_clean()) {
             self.report_no_policy(&read, &reference, ready.is_empty());
         }
+        self.around.imported = read.topology;
         self.read = read.summary;
         if ready.is_empty() && self.around.is_default_due() && self.findings.is_clean() {
             self.add_builtin("ase", SourceOrigin::Default, &Place::Flag("--policy"));
@@ -570,11 +572,24 @@ impl Loader {
         let mut findings = self.findings;
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
-        let ResolvedSettings { profile, private_addresses, proxy, gateway, admin, dns, health, log } =
+        let ResolvedSettings { profile, private_addresses, enforce, proxy, gateway, admin, dns, health, log } =
             settings.resolve(&mut findings);
         findings.settle(profile);
         let Remarks { warnings, infos } = findings.finish(&self.files)?;
-        let config = Config { rules, network, sources, profile, private_addresses, proxy, gateway, admin, dns, health, log };
+        let config = Config {
+            rules,
+            network,
+            sources,
+            profile,
+            private_addresses,
+            enforce,
+            proxy,
+            gateway,
+            admin,
+            dns,
+            health,
+            log,
+        };
         let digest = digest(&config);
         let (files, read) = (self.files, self.read);
         Ok(Loaded { config, warnings, infos, read, texts, files, admin_is_default, digest })

@@ -115,6 +115,12 @@ pub const OPTIONS: &[Opt] = &[
         Default("[]"),
         "What is around the firewall: files such as `vnet.toml`, or templates with the network in them, relative to this file.",
     ),
+    opt(
+        "enforce",
+        Choice(|| words(values::ENFORCES)),
+        Default("\"all\""),
+        "Whose flows meet the security groups and routes of the topology: `all`, as if clients of the proxy went to their destinations themselves; those of the `gateway`; `none`.",
+    ),
     opt("allow", List, Default("[]"), "Targets to allow, such as `*.contoso.com:443` or `10.1.0.0/16:1433`."),
     opt("deny", List, Default("[]"), "Targets to deny, before any that is allowed."),
     opt(
@@ -324,13 +330,19 @@ pub const OPTIONS: &[Opt] = &[
         Default("\"3m\""),
         "How often flows are looked at for `AZFWFatFlow`, which has those of 1 Mbps and more.",
     ),
+    opt(
+        "log.flow_log_every",
+        Duration,
+        Default("\"1m\""),
+        "How often `vnet-flow` and `nsg-flow` are written; a flow that runs is in them again after five times as long.",
+    ),
     opt("log.sink", Tables, Optional, "One destination of records; standard output where none is given."),
     opt("log.sink.target", Text, Required, "`stdout` or a file, relative to this file."),
     opt(
         "log.sink.format",
         Choice(|| words(values::LOG_FORMATS)),
         Default("\"auto\""),
-        "`auto` is text on a terminal and JSON elsewhere; `azure` and `azure-legacy` are Azure's own shapes.",
+        "`auto` is text on a terminal and JSON elsewhere; `azure` and `azure-legacy` are Azure's own shapes; `vnet-flow` and `nsg-flow` are its flow logs of networks, with a topology.",
     ),
     opt("infrastructure", Table, Optional, "Azure's built-in rule collection, after all application rules."),
     opt("infrastructure.fqdns", List, Required, "Its names; Azure does not publish them."),

@@ -24,6 +24,7 @@ pub struct Config {
     pub sources: Vec<PolicySource>,
     pub profile: Profile,
     pub private_addresses: PrivateAddresses,
+    pub enforce: Enforce,
     pub proxy: ProxyConfig,
     pub gateway: GatewayConfig,
     /// None switches the admin listener off.
@@ -38,6 +39,23 @@ impl Config {
     pub fn switches(&self) -> Switches {
         Switches { private: self.private_addresses, dnat_deny: self.gateway.dnat_deny }
     }
+
+    /// What is around the firewall, where some flow is to meet it.
+    pub fn enforced_network(&self) -> Option<&Arc<Network>> {
+        self.network.as_ref().filter(|_| self.enforce != Enforce::None)
+    }
+}
+
+/// Whose flows meet what a topology says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Enforce {
+    /// Also those of clients that ask for a proxy, as if they went to their destinations themselves.
+    #[default]
+    All,
+    /// Those that the kernel hands over. A client that asks for a proxy sends to the proxy alone.
+    Gateway,
+    /// Nobody's: the topology is for `trace`, `doctor` and the like.
+    None,
 }
 
 /// One policy that takes part.
@@ -343,6 +361,8 @@ pub struct LogConfig {
     pub categories: Categories,
     /// How often the rates of flows are looked at, where `AZFWFatFlow` is among them.
     pub fat_flow_every: Duration,
+    /// How often flow logs of networks are written.
+    pub flow_log_every: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -365,6 +385,8 @@ pub enum LogFormat {
     Text,
     Azure,
     AzureLegacy,
+    VnetFlow,
+    NsgFlow,
 }
 
 /// What becomes of flows while a log cannot be written (a full disk).

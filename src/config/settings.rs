@@ -14,8 +14,8 @@ use super::honoured::Honoured;
 use super::load::Overrides;
 use super::reader::Section;
 use super::resolved::{
-    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, GatewayConfig, HealthConfig, HttpConfig, Limits, LogConfig, LogFormat,
-    LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
+    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Enforce, GatewayConfig, HealthConfig, HttpConfig, Limits,
+    LogConfig, LogFormat, LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
 use super::threat::ThreatSettings;
 use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
@@ -26,6 +26,7 @@ pub(super) struct Settings {
     pub service_endpoints: Option<ServiceEndpoints>,
     pub profile: Option<Profile>,
     private_addresses: Option<PrivateAddresses>,
+    enforce: Option<Enforce>,
     listen: Option<Vec<Placed<SocketAddr>>>,
     open: Option<bool>,
     pub credentials_file: Option<Placed<PathBuf>>,
@@ -48,6 +49,7 @@ pub(super) struct Settings {
     on_log_error: Option<OnLogError>,
     log_categories: Option<Vec<Placed<Category>>>,
     fat_flow_every: Option<Duration>,
+    flow_log_every: Option<Duration>,
     sinks: Vec<Placed<LogSink>>,
     /// For all sinks; of flags only.
     log_format: Option<LogFormat>,
@@ -98,6 +100,7 @@ impl Settings {
             service_endpoints: read_word(root.text("service_endpoints"), values::SERVICE_ENDPOINTS, findings),
             profile: read_word(root.text("profile"), values::PROFILES, findings),
             private_addresses: read_word(root.text("private_addresses"), values::PRIVATE_ADDRESSES, findings),
+            enforce: read_word(root.text("enforce"), values::ENFORCES, findings),
             ..Settings::default()
         };
         if let Some(proxy) = root.table("proxy", findings) {
@@ -161,6 +164,8 @@ impl Settings {
         self.log_categories = log.list("categories").map(|texts| read_categories(texts, findings));
         self.fat_flow_every =
             log.text("fat_flow_every").and_then(|text| text.read(findings, |text| values::duration(text)));
+        self.flow_log_every =
+            log.text("flow_log_every").and_then(|text| text.read(findings, |text| values::duration(text)));
         for sink in log.tables("sink", findings) {
             let format = read_word(sink.text("format"), values::LOG_FORMATS, findings).unwrap_or(LogFormat::Auto);
             let read = |text: &str| values::log_target(text, sink.folder());
@@ -198,6 +203,7 @@ impl Settings {
             listen,
             profile,
             private_addresses,
+            enforce,
             service_endpoints,
             open,
             auth,
@@ -226,6 +232,7 @@ impl Settings {
             service_endpoints: read_word(service_endpoints, values::SERVICE_ENDPOINTS, findings),
             profile: read_word(one("--profile", profile), values::PROFILES, findings),
             private_addresses: read_word(private_addresses, values::PRIVATE_ADDRESSES, findings),
+            enforce: read_word(one("--enforce", enforce), values::ENFORCES, findings),
             listen: given(many("--listen", listen)).map(|texts| read_listeners(texts, findings)),
             open: open.then_some(true),
             credentials: auth.and_then(|text| text.read(findings, |text| values::credentials(text))),
@@ -252,6 +259,7 @@ impl Settings {
             service_endpoints: self.service_endpoints.or(file.service_endpoints),
             profile: self.profile.or(file.profile),
             private_addresses: self.private_addresses.or(file.private_addresses),
+            enforce: self.enforce.or(file.enforce),
             listen: self.listen.or(file.listen),
             open: self.open.or(file.open),
             credentials_file: file.credentials_file.filter(|_| self.credentials.is_none()),
@@ -274,6 +282,7 @@ impl Settings {
             on_log_error: self.on_log_error.or(file.on_log_error),
             log_categories: self.log_categories.or(file.log_categories),
             fat_flow_every: file.fat_flow_every,
+            flow_log_every: file.flow_log_every,
             sinks: sinks(self.sinks, self.log_format, file.sinks),
             log_format: None,
             threat_intel: self.threat_intel.over(file.threat_intel),
@@ -325,6 +334,7 @@ impl Settings {
         let Settings {
             profile,
             private_addresses,
+            enforce,
             credentials,
             workers,
             reason_headers,
@@ -342,6 +352,7 @@ impl Settings {
             on_log_error,
             log_categories,
             fat_flow_every,
+            flow_log_every,
             sinks,
             service_endpoints: _,
             listen: _,
@@ -360,6 +371,7 @@ impl Settings {
         ResolvedSettings {
             profile,
             private_addresses: private_addresses.unwrap_or(usual_private_addresses(profile)),
+            enforce: enforce.unwrap_or_default(),
             proxy: ProxyConfig { listen, open, credentials, workers, limits, timeouts, reason_headers, ech, http },
             gateway: gateway.resolve(profile),
             admin: admin.map(|listen| AdminConfig { listen, token }),
@@ -370,6 +382,7 @@ impl Settings {
                 on_error: on_log_error.unwrap_or_default(),
                 categories: categories(log_categories.unwrap_or_default(), findings),
                 fat_flow_every: fat_flow_every.unwrap_or(FAT_FLOW_EVERY),
+                flow_log_every: flow_log_every.unwrap_or(FLOW_LOG_EVERY),
             },
         }
     }
@@ -403,6 +416,7 @@ impl Settings {
 pub(super) struct ResolvedSettings {
     pub profile: Profile,
     pub private_addresses: PrivateAddresses,
+    pub enforce: Enforce,
     pub proxy: ProxyConfig,
     pub gateway: GatewayConfig,
     pub admin: Option<AdminConfig>,
@@ -496,6 +510,7 @@ fn usual_private_addresses(profile: Profile) -> PrivateAddresses {
 
 /// As Azure's (azure-docs, enable-top-ten-and-flow-trace).
 const FAT_FLOW_EVERY: Duration = Duration::from_secs(180);
+const FLOW_LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Nobody is to wait for records that never come.
 fn categories(named: Vec<Placed<Category>>, findings: &mut Findings) -> Categories {

@@ -13,7 +13,7 @@ use crate::policy::{Action, AppProtocol, DnatDeny, IpProtocols, PrivateAddresses
 use super::error::Problem;
 use super::options::quoted;
 use super::resolved::{
-    ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnsMode, EchMode, ForwardedFor, HandOver, HostWithoutPort,
+    ConnectTo, Credentials, DeniedTcp, DeniedUdp, DnsMode, EchMode, Enforce, ForwardedFor, HandOver, HostWithoutPort,
     KernelRules, LogFormat, LogTarget, OnLogError, ResolveOverride, Rewrite, Snat,
 };
 
@@ -46,6 +46,8 @@ pub(super) const SERVICE_ENDPOINTS: Words<ServiceEndpoints> =
 pub(super) const PROFILES: Words<Profile> = &[("azure", Profile::Azure), ("strict", Profile::Strict)];
 pub(super) const PRIVATE_ADDRESSES: Words<PrivateAddresses> =
     &[("allow", PrivateAddresses::Allow), ("deny", PrivateAddresses::Deny)];
+pub(super) const ENFORCES: Words<Enforce> =
+    &[("all", Enforce::All), ("gateway", Enforce::Gateway), ("none", Enforce::None)];
 pub(super) const ECH_MODES: Words<EchMode> = &[("deny", EchMode::Deny), ("allow-outer", EchMode::AllowOuter)];
 pub(super) const FORWARDED_FOR: Words<ForwardedFor> =
     &[("append", ForwardedFor::Append), ("replace", ForwardedFor::Replace)];
@@ -68,6 +70,8 @@ pub(super) const LOG_FORMATS: Words<LogFormat> = &[
     ("text", LogFormat::Text),
     ("azure", LogFormat::Azure),
     ("azure-legacy", LogFormat::AzureLegacy),
+    ("vnet-flow", LogFormat::VnetFlow),
+    ("nsg-flow", LogFormat::NsgFlow),
 ];
 pub(super) const RULE_TYPES: Words<RuleType> =
     &[("network", RuleType::Network), ("application", RuleType::Application), ("dnat", RuleType::Dnat)];

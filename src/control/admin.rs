@@ -224,7 +224,7 @@ impl Admin {
         let Question { target, from } = question;
         let target = CheckTarget::parse(target).map_err(|error| Refusal::bad("bad-target", error.to_string()))?;
         let active = self.shared.active();
-        let oracle = Oracle::new(&active.policy, active.network.as_deref(), active.profile, &self.dns);
+        let oracle = Oracle::new(&active.policy, active.network(), active.profile, &self.dns);
         Ok(json_answer(StatusCode::OK, &oracle.ask(&target, *from, Detail::Verdict)))
     }
 

@@ -289,8 +289,14 @@ impl<'a> Oracle<'a> {
                 walked.as_ref(),
                 client,
                 &[
-                    (address_open, "an address-based network rule could decide otherwise; give the address with --resolve"),
-                    (self.may_be_known(&query, decision), "threat intelligence may know the address; give it with --resolve"),
+                    (
+                        address_open,
+                        "an address-based network rule could decide otherwise; give the address with --resolve",
+                    ),
+                    (
+                        self.may_be_known(&query, decision),
+                        "threat intelligence may know the address; give it with --resolve",
+                    ),
                     (in_subnet, "security group and route look at the address; give it with --resolve"),
                     (asked_nobody, "of the topology nothing was asked; say who asks with --from"),
                 ],
@@ -374,11 +380,7 @@ fn denies_addresses(rules: &RuleSet) -> bool {
     in_order(rules).iter().any(|ordered| matches!(ordered.rule, AnyRule::Network(Action::Deny, _)))
 }
 
-fn note(
-    walked: Option<&Explanation<'_>>,
-    client: Option<IpAddr>,
-    others: &[(bool, &str)],
-) -> Option<String> {
+fn note(walked: Option<&Explanation<'_>>, client: Option<IpAddr>, others: &[(bool, &str)]) -> Option<String> {
     let endpoint = walked.and_then(|walked| walked.endpoint);
     let endpoint = endpoint.map(|service| format!("the service endpoint {service} takes it past the firewall"));
     let source = walked.filter(|_| client.is_none()).and_then(by_source);

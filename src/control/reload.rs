@@ -142,11 +142,10 @@ impl Reloader {
         let policy_hash = policy.hash().clone();
         let active = self.shared.active();
         // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
-        let around = |network: &Option<Arc<Network>>| network.as_ref().map(|it| it.topology().clone());
-        let same_around = around(&active.network) == around(&config.network);
-        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = config.network.clone();
-        if active.policy.hash() != policy.hash() || active.profile != config.profile || !same_around {
-            self.shared.replace(InForceFrom { policy, profile: config.profile, network: config.network });
+        let Config { profile, network, enforce, .. } = config;
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = network.clone();
+        if active.policy.hash() != policy.hash() || active.profile != profile || !active.is_in(&network, enforce) {
+            self.shared.replace(InForceFrom { policy, profile, network, enforce });
         }
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = config.sources.into();
         current.files = stamps(&files);

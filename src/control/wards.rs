@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
 use crate::config::HealthConfig;
-use crate::flow::{Authority, Host, Protocol, Verdict};
+use crate::flow::{Authority, Host, Protocol, Verdict, Via};
 use crate::policy::{Address, Query};
 use crate::proxy::{Active, Outcome, Shared};
 use crate::telemetry::{EnvironmentHealth, EnvironmentRecord, EnvironmentState, Event, FlowRecord, Seen, Sighted};
@@ -140,7 +140,7 @@ impl Wards {
 
     fn watch(&self) -> Sighted {
         let clients = self.all().wards.iter().flat_map(|ward| ward.clients.clone()).collect();
-        self.shared.log.watch(clients)
+        self.shared.log.sight(clients)
     }
 
     fn see(&self, record: &FlowRecord) {
@@ -304,7 +304,7 @@ fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) 
     let query = Query::new(Some(ward.client), protocol, &host, port);
     let query = Query { path: (port == 80).then_some("/"), ..query.outbound() };
     let stands_for = Address::Given(ward.somewhere(dependency.category));
-    let decision = active.egress().decide(&query.with_address(stands_for), 0);
+    let decision = active.egress(Via::Gateway).decide(&query.with_address(stands_for), 0);
     if decision.verdict == Verdict::Allow || decision.reason.is_before_firewall() {
         return decision.verdict == Verdict::Allow;
     }

@@ -78,7 +78,7 @@ pub(crate) async fn relay<C>(
     origin: &TcpStream,
     idle: Duration,
     early: [Vec<u8>; 2],
-    progress: Option<&Cell<u64>>,
+    progress: Option<&Cell<[u64; 2]>>,
     cut: Pin<&mut impl Future<Output = C>>,
 ) -> Relayed<C> {
     let [from_client, from_origin] = early;
@@ -106,7 +106,7 @@ pub(crate) async fn relay<C>(
         }
         if up.moved + down.moved > before {
             still.passed();
-            progress.inspect(|progress| progress.set(up.moved + down.moved));
+            progress.inspect(|progress| progress.set([up.moved, down.moved]));
         }
         still.poll(cx, idle).map(|()| End::Idle)
     })

@@ -319,7 +319,7 @@ impl Connection {
         let received = Rc::new(Meter::default());
         if opened.is_measured() {
             let (sent, received) = (sent.clone(), received.clone());
-            opened.moves(move || sent.bytes() + received.bytes());
+            opened.moves(move || [sent.bytes(), received.bytes()]);
         }
         let body = Streamed::new(body, limit, received.clone()).on_end(move |end| {
             let killed = session.core.shared.lifecycle.kill.is_cancelled();

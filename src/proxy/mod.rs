@@ -44,7 +44,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::config::{DnsConfig, GatewayConfig, ProxyConfig};
+use crate::config::{DnsConfig, Enforce, GatewayConfig, ProxyConfig};
 use crate::flow::Profile;
 use crate::net::dns::Asker;
 use crate::policy::Policy;
@@ -64,8 +64,9 @@ pub(crate) struct Setup {
     pub(crate) gateway: GatewayConfig,
     pub(crate) dns: DnsConfig,
     pub(crate) policy: Policy,
-    /// What is around the firewall, where it is enforced.
+    /// What is around the firewall, and whose flows meet it.
     pub(crate) network: Option<Arc<Network>>,
+    pub(crate) enforce: Enforce,
     pub(crate) profile: Profile,
     pub(crate) log: Log,
     pub(crate) lifecycle: Lifecycle,

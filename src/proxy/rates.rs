@@ -6,13 +6,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::flow::{ClientAddr, Protocol};
-use crate::telemetry::{Event, FatFlowRecord, FlowRecord};
+use crate::telemetry::{Event, FatFlowRecord, FlowRecord, ProgressRecord, Watch};
 
 use super::shared::Core;
 
@@ -21,7 +20,7 @@ const FAT: u64 = 1_000_000;
 
 /// The flows of a core that run, by number: as many as there are connections and flows at most.
 pub(super) struct Rates {
-    every: Duration,
+    watch: Watch,
     flows: RefCell<HashMap<u64, Watched>>,
 }
 
@@ -29,26 +28,30 @@ struct Watched {
     client: ClientAddr,
     protocol: Protocol,
     dst: SocketAddr,
-    /// Bytes moved so far, both ways. None until it moves any.
-    moved: Option<Box<dyn Fn() -> u64>>,
+    /// Bytes moved so far, up and down. None until it moves any.
+    moved: Option<Box<dyn Fn() -> [u64; 2]>>,
+    /// It is in the flow log of a network.
+    is_followed: bool,
     seen: u64,
     since: Instant,
 }
 
 impl Rates {
-    pub(super) fn new(every: Duration) -> Rates {
-        Rates { every, flows: RefCell::default() }
+    /// None where nobody asks for them.
+    pub(super) fn new(watch: Watch) -> Option<Rates> {
+        (watch != Watch::default()).then(|| Rates { watch, flows: RefCell::default() })
     }
 
     /// An allowed flow.
     pub(super) fn opened(&self, record: &FlowRecord) {
         let Some(dst) = record.dst else { return };
         let FlowRecord { client, protocol, .. } = *record;
-        let watched = Watched { client, protocol, dst, moved: None, seen: 0, since: Instant::now() };
+        let is_followed = record.network.is_some();
+        let watched = Watched { client, protocol, dst, moved: None, is_followed, seen: 0, since: Instant::now() };
         self.flows.borrow_mut().insert(record.flow, watched);
     }
 
-    pub(super) fn moves(&self, flow: u64, moved: impl Fn() -> u64 + 'static) {
+    pub(super) fn moves(&self, flow: u64, moved: impl Fn() -> [u64; 2] + 'static) {
         if let Some(watched) = self.flows.borrow_mut().get_mut(&flow) {
             watched.moved = Some(Box::new(moved));
         }
@@ -66,11 +69,21 @@ impl Rates {
         fat.sort_by_key(|flow| std::cmp::Reverse(flow.bits_per_second));
         fat
     }
+
+    /// How far those are that are in the flow log of a network.
+    fn progress(&self) -> Vec<ProgressRecord> {
+        let ts = Timestamp::now();
+        let record = |(flow, watched): (&u64, &Watched)| {
+            let [bytes_up, bytes_down] = watched.moved.as_ref().filter(|_| watched.is_followed)?();
+            Some(ProgressRecord { ts, flow: *flow, bytes_up, bytes_down })
+        };
+        self.flows.borrow().iter().filter_map(record).collect()
+    }
 }
 
 impl Watched {
     fn look(&mut self, ts: Timestamp, now: Instant) -> Option<FatFlowRecord> {
-        let moved = self.moved.as_ref()?();
+        let moved: u64 = self.moved.as_ref()?().iter().sum();
         let bits = u128::from(moved.saturating_sub(self.seen)) * 8;
         let millis = now.saturating_duration_since(self.since).as_millis().max(1);
         let bits_per_second = u64::try_from(bits * 1000 / millis).unwrap_or(u64::MAX);
@@ -83,12 +96,24 @@ impl Watched {
 /// Looks for as long as the core runs; for ever.
 pub(super) async fn keep_looking(core: Rc<Core>) {
     let Some(rates) = &core.rates else { return };
-    loop {
-        tokio::time::sleep(rates.every).await;
-        for flow in rates.look(Instant::now()) {
-            core.recorder.record(Event::FatFlow(flow)).await;
+    let Watch { fat_flows, progress } = rates.watch;
+    let look = async {
+        while let Some(every) = fat_flows {
+            tokio::time::sleep(every).await;
+            for flow in rates.look(Instant::now()) {
+                core.recorder.record(Event::FatFlow(flow)).await;
+            }
         }
-    }
+    };
+    let follow = async {
+        while let Some(every) = progress {
+            tokio::time::sleep(every).await;
+            for flow in rates.progress() {
+                core.recorder.record(Event::Progress(flow)).await;
+            }
+        }
+    };
+    tokio::join!(look, follow);
 }
 
 #[cfg(test)]
@@ -96,17 +121,19 @@ mod tests {
     use super::*;
     use crate::telemetry::tests::allowed;
     use std::cell::Cell;
+    use std::time::Duration;
 
     #[test]
     fn what_moves_much_between_two_looks() {
-        let rates = Rates::new(Duration::from_secs(180));
+        let watch = Watch { fat_flows: Some(Duration::from_secs(180)), progress: None };
+        let rates = Rates::new(watch).unwrap();
         let start = Instant::now();
         for flow in [1, 2, 3] {
             rates.opened(&FlowRecord { flow, ..allowed() });
         }
         let moved = [Rc::new(Cell::new(0)), Rc::new(Cell::new(0))];
         for (flow, moved) in [1, 2].into_iter().zip(moved.clone()) {
-            rates.moves(flow, move || moved.get());
+            rates.moves(flow, move || [moved.get(), 0]);
         }
         let look = |seconds| -> Vec<u64> {
             let fat = rates.look(start + Duration::from_secs(seconds));

@@ -19,16 +19,14 @@ pub(super) struct Opened {
     core: Rc<Core>,
     id: u64,
     since: Instant,
-    /// It never met the firewall.
-    bypassed: bool,
     /// No log has it.
     unwritten: bool,
     closed: bool,
 }
 
 impl Opened {
-    /// From now on it moves bytes: so many, both ways, whenever that is asked.
-    pub(super) fn moves(&self, moved: impl Fn() -> u64 + 'static) {
+    /// From now on it moves bytes: so many up and down, whenever that is asked.
+    pub(super) fn moves(&self, moved: impl Fn() -> [u64; 2] + 'static) {
         if let Some(rates) = &self.core.rates {
             rates.moves(self.id, moved);
         }
@@ -36,7 +34,7 @@ impl Opened {
 
     /// True where it matters how fast it is.
     pub(super) fn is_measured(&self) -> bool {
-        self.core.rates.is_some() && !self.bypassed
+        self.core.rates.is_some() && !self.unwritten
     }
 
     fn end(&mut self, bytes_up: u64, bytes_down: u64, closed_by: ClosedBy, why: CloseWhy) {
@@ -105,9 +103,9 @@ impl Session {
     }
 
     async fn open(&self, record: FlowRecord) -> Opened {
-        let (id, bypassed, unwritten) = (record.flow, record.bypassed(), record.is_unwritten());
-        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), bypassed, unwritten, closed: false };
-        if let (Some(rates), false) = (&self.core.rates, bypassed) {
+        let (id, unwritten) = (record.flow, record.is_unwritten());
+        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), unwritten, closed: false };
+        if let (Some(rates), false) = (&self.core.rates, unwritten) {
             rates.opened(&record);
         }
         self.write_down(record).await;
@@ -222,10 +220,10 @@ impl Session {
         judged: Address,
         active: &Active,
     ) -> Option<Box<Surroundings>> {
-        let network = active.network.as_deref()?;
+        let network = active.network_of(ask.via)?;
         let query = self.query(ask, protocol, &[]);
         let query = if query.address == Address::Unknown { query.with_address(judged) } else { query };
-        let crossing = active.egress().crossing(&query, self.client.port())?;
+        let crossing = active.egress(ask.via).crossing(&query, self.client.port())?;
         Some(Box::new(surroundings::of(network, &crossing)))
     }
 

@@ -155,7 +155,7 @@ impl Session {
     /// them go past it: no name is denied before its addresses are known.
     fn is_judged_by_address(&self, active: &Active, ask: Ask<'_>) -> bool {
         let unknown = matches!(ask.to.host, Host::Name(_)) && ask.dialled.is_none();
-        unknown && active.egress().place_of(Some(self.client.ip())).is_some()
+        unknown && active.egress(ask.via).place_of(Some(self.client.ip())).is_some()
     }
 
     /// Where `--connect-to` leads a destination that was judged.
@@ -191,7 +191,7 @@ impl Session {
         let (decision, judged) = {
             let fqdns = self.core.shared.directory.fqdns();
             let query = self.query(ask, protocol, names_of(&fqdns, ask));
-            (self.decide(&active, &Query { direction: Direction::Inbound, ..query }), query.address)
+            (self.decide(&active, ask.via, &Query { direction: Direction::Inbound, ..query }), query.address)
         };
         let refused = |reason| Some(Err(Refused { reason, decision, protocol, dst: None, active: active.clone() }));
         if matches!(decision.reason, Reason::DeniedByRule | Reason::ThreatIntel) {
@@ -213,7 +213,7 @@ impl Session {
         let mut denied = None;
         let fqdns = self.core.shared.directory.fqdns();
         for protocol in ask.protocols {
-            let decision = self.decide(active, &self.query(ask, *protocol, names_of(&fqdns, ask)));
+            let decision = self.decide(active, ask.via, &self.query(ask, *protocol, names_of(&fqdns, ask)));
             if decision.verdict == Verdict::Allow {
                 return (*protocol, decision);
             }
@@ -222,8 +222,8 @@ impl Session {
         denied.expect("every front-end asks for one protocol at least")
     }
 
-    fn decide(&self, active: &Active, query: &Query<'_>) -> Decision {
-        active.egress().decide(query, self.client.port())
+    fn decide(&self, active: &Active, via: Via, query: &Query<'_>) -> Decision {
+        active.egress(via).decide(query, self.client.port())
     }
 
     /// An address is judged by the names of network rules too that resolve to it.
@@ -246,7 +246,7 @@ impl Session {
         let mut refused = None;
         for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
             let dst = SocketAddr::new(ip, ask.to.port);
-            let decision = self.decide(active, &query.with_address(answer));
+            let decision = self.decide(active, ask.via, &query.with_address(answer));
             let route = Route { addr: dst, judged: answer };
             match (decision.permit(), &mut permitted) {
                 (Ok(permit), None) => {
@@ -266,7 +266,7 @@ impl Session {
             return self.without_own(permitted);
         }
         Err(refused.unwrap_or_else(|| {
-            let decision = self.decide(active, &query);
+            let decision = self.decide(active, ask.via, &query);
             let failed = decision.verdict == Verdict::Allow;
             let reason = if failed { Reason::NameUnresolvable } else { decision.reason };
             Refused { reason, decision, protocol, dst: None, active: active.clone() }
@@ -303,7 +303,7 @@ impl Session {
         let Permitted { routes, known_as, dialled, active, .. } = permitted;
         let protocol = ask.protocols[0];
         let query = self.query(ask, protocol, &known_as).with_address(address);
-        let decision = self.decide(&active, &query);
+        let decision = self.decide(&active, ask.via, &query);
         match decision.permit() {
             Ok(permit) => Ok(Permitted { permit, protocol, routes, known_as, dialled, active }),
             Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
@@ -364,7 +364,7 @@ impl Session {
         let early = std::mem::take(&mut tunnel.early);
         let Tunnel { via, to, path, permitted, client, origin, .. } = &*tunnel;
         let ask = Ask { via: *via, to, protocols: &[], path: path.as_deref(), dialled: permitted.dialled };
-        let progress = measured(&tunnel.opened);
+        let progress = measured(&tunnel.opened, tunnel.moved);
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;
         let relayed = {
@@ -417,7 +417,7 @@ impl Session {
             return true;
         }
         let query = self.query(ask, permitted.protocol, &permitted.known_as).with_address(permitted.judged());
-        let egress = active.egress_of_live_flows();
+        let egress = active.egress_of_live_flows(ask.via);
         if permitted.is_inbound() {
             let query = Query { direction: Direction::Inbound, ..query };
             let decision = egress.decide(&query, self.client.port());
@@ -499,11 +499,14 @@ fn names_of<'a>(fqdns: &'a FqdnTable, ask: Ask<'_>) -> &'a [HostName] {
 }
 
 /// Where to write down how far a flow is, if that matters.
-fn measured(opened: &Opened) -> Option<Rc<Cell<u64>>> {
+fn measured(opened: &Opened, before: [u64; 2]) -> Option<Rc<Cell<[u64; 2]>>> {
     opened.is_measured().then(|| {
-        let progress = Rc::new(Cell::new(0));
+        let progress = Rc::new(Cell::new([0, 0]));
         let shared = progress.clone();
-        opened.moves(move || shared.get());
+        opened.moves(move || {
+            let [up, down] = shared.get();
+            [before[0] + up, before[1] + down]
+        });
         progress
     })
 }

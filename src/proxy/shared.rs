@@ -11,14 +11,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{GatewayConfig, ProxyConfig};
-use crate::flow::{Authority, Host, HostName, Profile};
+use crate::config::{Enforce, GatewayConfig, ProxyConfig};
+use crate::flow::{Authority, Host, HostName, Profile, Via};
 use crate::net::dns::Directory;
 use crate::net::listener;
 use crate::net::resolve::Resolver;
 use crate::policy::Policy;
-use crate::vnet::{Egress, Flows, Network};
 use crate::telemetry::{CoreCounters, Gauge, Log, Metrics, Recorder, RuleHits};
+use crate::vnet::{Egress, Flows, Network};
 
 use super::Setup;
 use super::limit::Limiter;
@@ -29,8 +29,9 @@ use super::rates::Rates;
 pub(crate) struct Active {
     pub(crate) policy: Policy,
     pub(crate) profile: Profile,
-    /// None where it is not enforced, or there is none.
-    pub(crate) network: Option<Arc<Network>>,
+    /// None where nobody's flows meet it, or there is none.
+    network: Option<Arc<Network>>,
+    enforce: Enforce,
     pub(crate) hits: Arc<RuleHits>,
     generation: u64,
 }
@@ -41,20 +42,40 @@ impl Active {
         self.generation
     }
 
+    /// What is around the firewall, where some flow meets it.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.as_deref()
+    }
+
+    /// Is this the same network, enforced alike? Then nothing changes for live flows.
+    pub(crate) fn is_in(&self, network: &Option<Arc<Network>>, enforce: Enforce) -> bool {
+        let topology = |network: &Option<Arc<Network>>| network.as_ref().map(|network| network.topology().clone());
+        self.enforce == enforce
+            && topology(&self.network) == topology(&network.clone().filter(|_| enforce != Enforce::None))
+    }
+
+    /// What flows meet that come in by this door.
+    pub(super) fn network_of(&self, via: Via) -> Option<&Network> {
+        match (self.enforce, via) {
+            (Enforce::All, _) | (Enforce::Gateway, Via::Gateway | Via::Dns) => self.network.as_deref(),
+            (Enforce::Gateway | Enforce::None, _) => None,
+        }
+    }
+
     /// Who decides about flows that begin.
-    pub(crate) fn egress(&self) -> Egress<'_> {
-        Egress::new(&self.policy, self.network.as_deref(), Flows::New)
+    pub(crate) fn egress(&self, via: Via) -> Egress<'_> {
+        Egress::new(&self.policy, self.network_of(via), Flows::New)
     }
 
     /// Who decides about flows that run. The strict profile asks security groups again, though they are stateful.
-    pub(super) fn egress_of_live_flows(&self) -> Egress<'_> {
+    pub(super) fn egress_of_live_flows(&self, via: Via) -> Egress<'_> {
         let flows = if self.profile == Profile::Strict { Flows::New } else { Flows::Live };
-        Egress::new(&self.policy, self.network.as_deref(), flows)
+        Egress::new(&self.policy, self.network_of(via), flows)
     }
 
     /// Could this client get anywhere by this name? From a subnet a route may lead past the firewall.
     pub(super) fn could_allow_name(&self, name: &HostName, client: Option<IpAddr>) -> bool {
-        self.policy.could_allow_name(name, client) || self.egress().place_of(client).is_some()
+        self.policy.could_allow_name(name, client) || self.egress(Via::Dns).place_of(client).is_some()
     }
 }
 
@@ -109,9 +130,10 @@ pub(crate) struct Lifecycle {
 
 impl Shared {
     pub(crate) fn new(setup: Setup) -> Shared {
-        let Setup { proxy: config, gateway, dns, policy, network, profile, log, lifecycle, others: _, mark } = setup;
+        let Setup { proxy: config, gateway, dns, policy, network, enforce, profile, log, lifecycle, others: _, mark } =
+            setup;
         let cores = cores(&config);
-        let active = activate(InForceFrom { policy, profile, network }, cores, 0);
+        let active = activate(InForceFrom { policy, profile, network, enforce }, cores, 0);
         let metrics = Arc::new(Metrics::new(cores, active.hits.clone(), log.clone()));
         let limiter = Limiter::new(&config.limits);
         let (changed, _) = watch::channel(0);
@@ -199,12 +221,14 @@ pub(crate) struct InForceFrom {
     pub(crate) policy: Policy,
     pub(crate) profile: Profile,
     pub(crate) network: Option<Arc<Network>>,
+    pub(crate) enforce: Enforce,
 }
 
 fn activate(from: InForceFrom, cores: usize, generation: u64) -> Active {
-    let InForceFrom { policy, profile, network } = from;
+    let InForceFrom { policy, profile, network, enforce } = from;
+    let network = network.filter(|_| enforce != Enforce::None);
     let hits = Arc::new(RuleHits::new(policy.hash().clone(), policy.rule_names().to_vec(), cores));
-    Active { policy, profile, network, hits, generation }
+    Active { policy, profile, network, enforce, hits, generation }
 }
 
 /// Lets go of tasks that have ended; a panic is told.
@@ -252,7 +276,7 @@ impl Core {
         let active = RefCell::new(Rc::new(Held(shared.active())));
         let recorder = shared.log.recorder();
         let counters = shared.metrics.cores()[number].clone();
-        let rates = shared.log.fat_flows().map(Rates::new);
+        let rates = Rates::new(shared.log.watch());
         Core { shared, resolver, recorder, counters, rates, active, next_flow: Cell::new(number as u64) }
     }
 

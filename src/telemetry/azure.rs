@@ -193,7 +193,7 @@ fn queried<'a>(record: &'a DnsRecord, time: &'a str) -> DnsQueried<'a> {
     }
 }
 
-fn write_json(out: &mut Vec<u8>, record: &impl Serialize) {
+pub(super) fn write_json(out: &mut Vec<u8>, record: &impl Serialize) {
     serde_json::to_writer(&mut *out, record).expect("plain structs to a Vec cannot fail");
     out.push(b'\n');
 }

@@ -475,6 +475,7 @@ mod tests {
             resource_id,
             categories: Categories::default(),
             fat_flow_every: Duration::from_secs(180),
+            flow_log_every: Duration::from_secs(60),
             tally: None,
         };
         let telemetry = Telemetry::start(config).unwrap();

@@ -432,6 +432,16 @@ pub struct FatFlowRecord {
     pub bits_per_second: u64,
 }
 
+/// How far an allowed flow is. In flow logs of networks only, and not numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgressRecord {
+    pub ts: Timestamp,
+    pub flow: u64,
+    /// So far.
+    pub bytes_up: u64,
+    pub bytes_down: u64,
+}
+
 /// A reload that was asked for, done or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReloadRecord {
@@ -500,6 +510,7 @@ pub enum Event {
     Environment(EnvironmentRecord),
     FqdnFailure(FqdnFailureRecord),
     FatFlow(FatFlowRecord),
+    Progress(ProgressRecord),
     Reload(ReloadRecord),
 }
 

@@ -30,11 +30,20 @@ pub(super) struct Shared {
     pub(super) stats: LogStats,
     pub(super) refusing: AtomicBool,
     pub(super) reopen: Notify,
-    fat_flows: Option<Duration>,
+    watch: Watch,
     recent: Mutex<Recent>,
     sight: Mutex<Option<Sight>>,
     /// Batches of recorders that were dropped; None once the log has ended.
     leftovers: Mutex<Option<Batch>>,
+}
+
+/// How often flows that run are looked at, for whom; None where nobody asks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// How fast they are.
+    pub fat_flows: Option<Duration>,
+    /// How far they are.
+    pub progress: Option<Duration>,
 }
 
 /// What the log says of itself.
@@ -48,13 +57,13 @@ pub(super) struct LogStats {
 }
 
 impl Shared {
-    pub(super) fn new(run: RunId, fat_flows: Option<Duration>) -> Shared {
+    pub(super) fn new(run: RunId, watch: Watch) -> Shared {
         Shared {
             run,
             stats: LogStats::default(),
             refusing: AtomicBool::new(false),
             reopen: Notify::new(),
-            fat_flows,
+            watch,
             recent: Mutex::default(),
             sight: Mutex::default(),
             leftovers: Mutex::new(Some(Batch::new())),
@@ -137,13 +146,13 @@ impl Log {
         self.shared.refusing.load(Relaxed)
     }
 
-    /// How often the rates of flows are to be looked at; None where nobody asks for them.
-    pub fn fat_flows(&self) -> Option<Duration> {
-        self.shared.fat_flows
+    /// How often flows that run are to be looked at.
+    pub fn watch(&self) -> Watch {
+        self.shared.watch
     }
 
     /// The decisions about flows of some clients, from now on. There is one who looks: the last one to ask.
-    pub fn watch(&self, clients: Vec<IpNet>) -> Sighted {
+    pub fn sight(&self, clients: Vec<IpNet>) -> Sighted {
         let (sight, sighted) = Sight::of(clients);
         *self.shared.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(sight);
         sighted

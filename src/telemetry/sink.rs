@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::azure::{AzureWriter, Shape};
-use super::clock::Clock;
+use super::azure::{AzureWriter, Shape, write_json};
+use super::clock::{Clock, Precision};
 use super::derived::Derived;
 use super::onlooker::Onlooker;
 use super::record::{CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord};
 use super::text::Colours;
 use super::{json, text};
 use crate::azure::category::Categories;
+use crate::azure::network_flow_logs::{Sighting, nsg_flow_records, vnet_flow_records};
 
 /// A place for the log, and how it is written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,10 @@ pub enum Format {
     Azure,
     /// The legacy `AzureFirewall…Rule` and `AzureFirewallDnsProxy` categories.
     AzureLegacy,
+    /// What security groups saw, as VNet flow log, version 4.
+    VnetFlow,
+    /// The same as NSG flow log, version 2.
+    NsgFlow,
 }
 
 /// What a proxy does while a sink cannot be written.
@@ -147,6 +152,18 @@ impl Sink {
             azure.write_derived(&mut self.backlog.bytes, clock, derived);
         } else {
             self.lost += 1;
+        }
+    }
+
+    /// The same of what only the flow logs of networks have.
+    pub(super) fn push_sightings(&mut self, now: Timestamp, sightings: &[Sighting]) {
+        if !matches!(self.render.manner, Manner::VnetFlow | Manner::NsgFlow) {
+            return;
+        }
+        if self.has_room() {
+            self.render.push_sightings(&mut self.backlog.bytes, now, sightings);
+        } else {
+            self.lost += sightings.len() as u64;
         }
     }
 
@@ -410,6 +427,8 @@ enum Manner {
     Json(RunId),
     Text(RunId, Colours),
     Azure(AzureWriter),
+    VnetFlow,
+    NsgFlow,
 }
 
 impl Renderer {
@@ -421,6 +440,8 @@ impl Renderer {
             Format::Text => Manner::Text(run, colours(&spec.target)),
             Format::Azure => azure(Shape::Structured),
             Format::AzureLegacy => azure(Shape::Legacy),
+            Format::VnetFlow => Manner::VnetFlow,
+            Format::NsgFlow => Manner::NsgFlow,
         };
         Renderer { manner, clock: Clock::new() }
     }
@@ -430,6 +451,17 @@ impl Renderer {
             Manner::Json(run) => json::write_line(out, &mut self.clock, run, seq, entry),
             Manner::Text(run, colours) => text::write_line(out, &mut self.clock, *colours, run, entry),
             Manner::Azure(azure) => azure.write(out, &mut self.clock, entry),
+            // Gathered, and written later.
+            Manner::VnetFlow | Manner::NsgFlow => {}
+        }
+    }
+
+    fn push_sightings(&mut self, out: &mut Vec<u8>, now: Timestamp, sightings: &[Sighting]) {
+        let time = self.clock.show(now, Precision::Azure);
+        match self.manner {
+            Manner::VnetFlow => vnet_flow_records(sightings, time).iter().for_each(|record| write_json(out, record)),
+            Manner::NsgFlow => nsg_flow_records(sightings, time).iter().for_each(|record| write_json(out, record)),
+            Manner::Json(..) | Manner::Text(..) | Manner::Azure(_) => {}
         }
     }
 }

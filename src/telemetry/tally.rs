@@ -180,7 +180,8 @@ impl Counted {
             | Event::Environment(_)
             | Event::Reload(_)
             | Event::FqdnFailure(_)
-            | Event::FatFlow(_) => {}
+            | Event::FatFlow(_)
+            | Event::Progress(_) => {}
         }
     }
 }

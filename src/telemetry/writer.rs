@@ -10,13 +10,15 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::derived::{Derived, Deriver};
+use super::network_flows::NetworkFlows;
 use super::recent::Logged;
-use super::record::{Counts, Event, FatFlowRecord, StartRecord};
+use super::record::{CloseRecord, Counts, Event, FatFlowRecord, FlowRecord, StartRecord};
 use super::recorder::{Batch, Shared};
 use super::sink::{Entry, OnError, Sink};
 use super::tally::Tally;
 use crate::azure::category::Categories;
 use crate::azure::flow_logs::Fat;
+use crate::azure::network_flow_logs::Sighting;
 use crate::flow::{Protocol, Verdict};
 
 /// How often files are looked after: renamed ones, and those that could not be written.
@@ -26,23 +28,69 @@ pub(super) struct Writer {
     sinks: Vec<Sink>,
     on_error: OnError,
     tally: Option<Tally>,
-    deriver: Deriver,
+    derivers: Derivers,
     shared: Arc<Shared>,
     next_seq: u64,
     counts: Counts,
 }
 
+/// What is made from the records, for the sinks that want it.
+pub(super) struct Derivers {
+    tables: Deriver,
+    networks: Option<NetworkFlows>,
+}
+
+impl Derivers {
+    /// `tables` is what is wanted of Azure's tables, `networks` what gathers for flow logs of networks; None where no sink
+    /// writes them.
+    pub(super) fn new(tables: Option<Categories>, networks: Option<NetworkFlows>) -> Derivers {
+        Derivers { tables: Deriver::new(tables), networks }
+    }
+
+    fn flow(&mut self, record: &FlowRecord, sinks: &mut [Sink]) {
+        self.tables.flow(record, derive(sinks));
+        self.networks.iter_mut().for_each(|networks| networks.flow(record));
+    }
+
+    fn close(&mut self, record: &CloseRecord, sinks: &mut [Sink]) {
+        self.tables.close(record, derive(sinks));
+        self.networks.iter_mut().for_each(|networks| networks.close(record));
+    }
+
+    /// Writes what is due.
+    fn tick(&mut self, now: Timestamp, sinks: &mut [Sink]) {
+        self.tables.tick(now, derive(sinks));
+        self.write_networks(now, sinks, NetworkFlows::due);
+    }
+
+    /// Writes what there is.
+    fn end(&mut self, now: Timestamp, sinks: &mut [Sink]) {
+        self.tables.end(now, derive(sinks));
+        self.write_networks(now, sinks, NetworkFlows::take);
+    }
+
+    fn write_networks(
+        &mut self,
+        now: Timestamp,
+        sinks: &mut [Sink],
+        what: fn(&mut NetworkFlows, Timestamp) -> Vec<Sighting>,
+    ) {
+        let sightings = self.networks.as_mut().map(|networks| what(networks, now)).unwrap_or_default();
+        if !sightings.is_empty() {
+            sinks.iter_mut().for_each(|sink| sink.push_sightings(now, &sightings));
+        }
+    }
+}
+
 impl Writer {
-    /// `tables` is what is wanted of Azure's tables; None where no sink writes them.
     pub(super) fn new(
         sinks: Vec<Sink>,
         on_error: OnError,
         tally: Option<Tally>,
-        tables: Option<Categories>,
+        derivers: Derivers,
         shared: Arc<Shared>,
     ) -> Writer {
-        let deriver = Deriver::new(tables);
-        Writer { sinks, on_error, tally, deriver, shared, next_seq: 0, counts: Counts::default() }
+        Writer { sinks, on_error, tally, derivers, shared, next_seq: 0, counts: Counts::default() }
     }
 
     /// Writes until it is stopped; then what is queued, and the end record.
@@ -64,7 +112,7 @@ impl Writer {
                 () = stop.cancelled() => break,
                 () = shared.reopen.notified() => self.look_after(Sink::reopen),
                 _ = ticks.tick() => {
-                    self.deriver.tick(Timestamp::now(), derive(&mut self.sinks));
+                    self.derivers.tick(Timestamp::now(), &mut self.sinks);
                     self.look_after(Sink::follow_rename);
                 }
                 batch = queue.recv() => match batch {
@@ -102,14 +150,14 @@ impl Writer {
                         Verdict::Deny => self.counts.denied += 1,
                     }
                     let seq = self.number(&Entry::Flow(&record));
-                    self.deriver.flow(&record, derive(&mut self.sinks));
+                    self.derivers.flow(&record, &mut self.sinks);
                     shared.show(&record);
                     recent.push(Logged { run: shared.run.clone(), seq, record });
                 }
                 Event::Close(record) => {
                     self.counts.closed += 1;
                     self.number(&Entry::Close(&record));
-                    self.deriver.close(&record, derive(&mut self.sinks));
+                    self.derivers.close(&record, &mut self.sinks);
                 }
                 Event::Dns(record) => {
                     self.number(&Entry::Dns(&record));
@@ -122,6 +170,9 @@ impl Writer {
                 }
                 Event::FatFlow(record) => {
                     derive(&mut self.sinks)(Derived::Fat(record.ts, fat(&record)));
+                }
+                Event::Progress(record) => {
+                    self.derivers.networks.iter_mut().for_each(|networks| networks.progress(&record));
                 }
                 Event::Reload(record) => {
                     self.counts.reloads += 1;
@@ -162,7 +213,7 @@ impl Writer {
     fn end(mut self) -> Counts {
         // What cannot be written by now never will be; the sinks that can be written say how much that is.
         self.sinks.iter_mut().filter(|sink| sink.is_failing()).for_each(Sink::abandon);
-        self.deriver.end(Timestamp::now(), derive(&mut self.sinks));
+        self.derivers.end(Timestamp::now(), &mut self.sinks);
         self.flush();
         self.number(&Entry::End(Timestamp::now(), self.counts));
         self.flush();
@@ -188,7 +239,7 @@ fn derive(sinks: &mut [Sink]) -> impl FnMut(Derived<'_>) {
 #[expect(clippy::disallowed_methods, reason = "a thread of the test waits")]
 mod tests {
     use super::super::record::tests::{allowed, closed, denied, start};
-    use super::super::record::{FlowRecord, ReloadRecord, RunId};
+    use super::super::record::{ReloadRecord, RunId};
     use super::super::recorder::BATCH;
     use super::super::sink::tests::{file, sequence};
     use super::super::{Duty, Filter, Format, Recorder, SinkSpec, Telemetry, TelemetryConfig};
@@ -212,6 +263,7 @@ mod tests {
             resource_id,
             categories: Categories::default(),
             fat_flow_every: Duration::from_secs(180),
+            flow_log_every: Duration::from_secs(60),
             tally: None,
         }
     }

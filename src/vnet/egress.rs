@@ -149,8 +149,7 @@ impl<'a> Egress<'a> {
         let source = seen_by_destination(&crossing);
         let flow = NetFlow { source, destination: address, destination_port: port, ..crossing.outbound.flow };
         let inbound = Secured { place, flow, decision: network.security(place, FlowDirection::Inbound, &flow) };
-        let decision =
-            if self.denies(&inbound) { Decision::deny(Reason::NsgDenied, None) } else { crossing.decision };
+        let decision = if self.denies(&inbound) { Decision::deny(Reason::NsgDenied, None) } else { crossing.decision };
         Crossing { decision, inbound: Some(inbound), ..crossing }
     }
 
@@ -222,7 +221,8 @@ const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 impl Topology {
     /// `/subscriptions/S/resourceGroups/G`, where its resources are.
     pub fn scope(&self) -> String {
-        let or = |text: &'static str| move |given: &str| if given.is_empty() { text.to_owned() } else { given.to_owned() };
+        let or =
+            |text: &'static str| move |given: &str| if given.is_empty() { text.to_owned() } else { given.to_owned() };
         let (subscription, group) = (or(NO_SUBSCRIPTION)(&self.subscription), or("egret")(&self.resource_group));
         format!("/subscriptions/{subscription}/resourceGroups/{group}")
     }

@@ -8,25 +8,31 @@
 mod change;
 mod egress;
 mod environment;
+mod index;
 mod network;
+mod ranges;
 mod routes;
 #[cfg(test)]
 pub(crate) mod samples;
 mod security;
 mod tags;
 mod topology;
+pub mod trace;
 
-pub use change::Change;
+pub use change::{Change, MENDED};
 pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
 };
 pub use network::{Network, Place};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why};
-pub use security::{Because, FlowDirection, NetFlow, SecurityDecision, Transport};
+pub use security::{
+    AppliedTo, Because, FlowDirection, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision, Transport,
+    default_security_rules,
+};
 pub use tags::Tags;
 pub use topology::{
     ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
-    NetworkSecurityGroup, NextHop, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
+    NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
     SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
 };

@@ -34,6 +34,7 @@ mod corpus;
 mod diff;
 mod dns;
 mod doubts;
+mod enforce;
 mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]

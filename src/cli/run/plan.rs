@@ -79,7 +79,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, env = "EGRET_LOG", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
     log: Vec<String>,
     /// Shape of the flow log
-    #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy")]
+    #[arg(long, env = "EGRET_LOG_FORMAT", value_name = "auto|json|text|azure|azure-legacy|vnet-flow|nsg-flow")]
     log_format: Option<String>,
     /// What the shapes azure and azure-legacy write, such as AZFWNetworkRule; more than once for several
     #[arg(long, env = "EGRET_LOG_CATEGORIES", value_name = "CATEGORY", value_delimiter = ';')]
@@ -188,13 +188,14 @@ impl Plan {
 
     /// What the data plane runs with.
     pub(super) fn setup(&self, policy: Policy, log: Log, lifecycle: Lifecycle) -> Setup {
-        let Config { profile, network, proxy, gateway, dns, .. } = &self.config;
+        let Config { profile, network, enforce, proxy, gateway, dns, .. } = &self.config;
         Setup {
             proxy: proxy.clone(),
             gateway: gateway.clone(),
             dns: dns.clone(),
             policy,
             network: network.clone(),
+            enforce: *enforce,
             profile: *profile,
             log,
             lifecycle,

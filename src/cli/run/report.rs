@@ -181,7 +181,7 @@ impl Report {
     ) -> Report {
         let Circumstances { run, way, config, policy, ended, lost } = at;
         let Totals { allowed, denied, bypassed, failed, names, alerts } = totals;
-        let oracle = Oracle::new(policy, config.network.as_deref(), config.profile, &config.dns);
+        let oracle = Oracle::new(policy, config.enforced_network().map(|it| &**it), config.profile, &config.dns);
         let domains = search_domains();
         let searched = Searched::new(allowed, denied, &domains);
         let (own, by_search_list): (Vec<&Row>, Vec<&Row>) = denied.rows.iter().partition(|row| !searched.is(row));

@@ -210,7 +210,7 @@ async fn serve(
     let _counted = Counted::new(table.core.clone(), |counters| &counters.udp_flows);
     if opened.is_measured() {
         let flow = flow.clone();
-        opened.moves(move || flow.pulse.moved().iter().sum());
+        opened.moves(move || flow.pulse.moved());
     }
     let why = carry(flow, session, ask, &permitted, &reply).await;
     session.close_connectionless(opened, flow.pulse.moved(), why);

@@ -1,0 +1,222 @@
+//! What security groups saw, for the flow logs of networks: gathered, and written once in a while.
+//!
+//! Only where such a log is written. A flow that began has its end, and in between what it moved; of a flow that the
+//! firewall denied the groups saw no more than that it began.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::record::{CloseRecord, FlowRecord, ProgressRecord, Secured, SecuredBy, SecurityRuleName, Surroundings};
+use crate::azure::network_flow_logs::{Direction, Moved, Observer, Sighting, State, Tuple};
+use crate::flow::{Protocol, Verdict};
+
+/// Flows that are followed at once. Of one beyond them *neither progress nor end is written*.
+const FOLLOWED: usize = 65_536;
+
+/// Tuples that wait at most. Beyond it they are *written early*.
+const WAITING: usize = 8_192;
+
+/// Gathers them.
+pub(super) struct NetworkFlows {
+    every: Duration,
+    written: Timestamp,
+    followed: HashMap<u64, Followed>,
+    waiting: Vec<Sighting>,
+}
+
+/// An allowed flow, as one or two groups see it.
+struct Followed {
+    sides: Vec<Side>,
+    /// Bytes up and down by the last tuple.
+    told: [u64; 2],
+}
+
+struct Side {
+    by: Arc<Observer>,
+    direction: Direction,
+    source: SocketAddr,
+    destination: SocketAddr,
+    protocol: Protocol,
+}
+
+impl NetworkFlows {
+    pub(super) fn new(every: Duration) -> NetworkFlows {
+        NetworkFlows { every, written: Timestamp::now(), followed: HashMap::new(), waiting: Vec::new() }
+    }
+
+    /// A decision.
+    pub(super) fn flow(&mut self, record: &FlowRecord) {
+        let Some(network) = &record.network else { return };
+        let mut sides = Vec::new();
+        for (secured, side) in sides_of(record.protocol, network) {
+            let state = match secured.access {
+                Verdict::Allow => State::Began,
+                Verdict::Deny => State::Denied,
+            };
+            self.waiting.push(side.sighting(record.ts, state));
+            if secured.access == Verdict::Allow {
+                sides.push(side);
+            }
+        }
+        if record.verdict == Verdict::Deny {
+            let ended = sides.iter().map(|side| side.sighting(record.ts, State::Ended(Moved::default())));
+            self.waiting.extend(ended);
+        } else if self.followed.len() < FOLLOWED {
+            self.followed.insert(record.flow, Followed { sides, told: [0, 0] });
+        }
+    }
+
+    /// How far an allowed flow is.
+    pub(super) fn progress(&mut self, record: &ProgressRecord) {
+        let ProgressRecord { ts, flow, bytes_up, bytes_down } = *record;
+        if let Some(followed) = self.followed.get_mut(&flow) {
+            let moved = followed.moved([bytes_up, bytes_down]);
+            self.waiting.extend(followed.sides.iter().map(|side| side.sighting(ts, State::Continues(moved))));
+        }
+    }
+
+    /// The end of an allowed flow.
+    pub(super) fn close(&mut self, record: &CloseRecord) {
+        if let Some(mut followed) = self.followed.remove(&record.flow) {
+            let moved = followed.moved([record.bytes_up, record.bytes_down]);
+            self.waiting.extend(followed.sides.iter().map(|side| side.sighting(record.ts, State::Ended(moved))));
+        }
+    }
+
+    /// What is to be written now, if its time has come.
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<Sighting> {
+        let waited = now.duration_since(self.written).unsigned_abs();
+        if waited >= self.every || self.waiting.len() >= WAITING { self.take(now) } else { Vec::new() }
+    }
+
+    /// What there is.
+    pub(super) fn take(&mut self, now: Timestamp) -> Vec<Sighting> {
+        self.written = now;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+impl Followed {
+    /// Since the last tuple.
+    fn moved(&mut self, now: [u64; 2]) -> Moved {
+        let [up, down] = std::mem::replace(&mut self.told, now);
+        Moved { sent: now[0].saturating_sub(up), received: now[1].saturating_sub(down) }
+    }
+}
+
+impl Side {
+    fn sighting(&self, ts: Timestamp, state: State) -> Sighting {
+        let Side { by, direction, source, destination, protocol } = self;
+        let machine = match direction {
+            Direction::Outbound => source.ip(),
+            Direction::Inbound => destination.ip(),
+        };
+        let (source, destination, protocol, direction) = (*source, *destination, *protocol, *direction);
+        let tuple = Tuple { at: ts.as_millisecond(), source, destination, protocol, direction, state };
+        Sighting { by: by.clone(), machine, tuple }
+    }
+}
+
+fn sides_of(protocol: Protocol, network: &Surroundings) -> impl Iterator<Item = (&Secured, Side)> {
+    let outbound = std::iter::once((&network.outbound, Direction::Outbound));
+    let inbound = network.inbound.as_ref().map(|inbound| (inbound, Direction::Inbound));
+    outbound.chain(inbound).map(move |(secured, direction)| {
+        let by = Arc::new(observer(network, secured));
+        let Secured { source, destination, .. } = *secured;
+        (secured, Side { by, direction, source, destination, protocol })
+    })
+}
+
+fn observer(network: &Surroundings, secured: &Secured) -> Observer {
+    let (group, rule) = match &secured.by {
+        SecuredBy::Rule(SecurityRuleName { group, rule, is_default }) => {
+            (Some(group.clone()), Observer::rule_name(rule, *is_default))
+        }
+        SecuredBy::Nobody | SecuredBy::Platform => (None, Observer::platform_rule()),
+    };
+    let (scope, location) = (network.scope.clone(), network.location.clone());
+    Observer { scope, location, virtual_network: secured.virtual_network.clone(), group, rule }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::{allowed, closed, crossed, denied};
+    use super::*;
+    use crate::flow::Reason;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// `UserRule_vnet O B` of each that waits.
+    fn shown(flows: &mut NetworkFlows) -> Vec<String> {
+        let show = |it: &Sighting| {
+            let tuple = it.tuple.vnet_v4();
+            let fields: Vec<&str> = tuple.split(',').collect();
+            format!("{} {}", it.by.rule, fields[6..].join(" "))
+        };
+        flows.take(Timestamp::now()).iter().map(show).collect()
+    }
+
+    #[test]
+    fn each_group_has_its_own_tuple_of_a_flow() {
+        let mut flows = NetworkFlows::new(MINUTE);
+        flows.flow(&crossed());
+        let expected = [
+            "UserRule_vnet O B NX 0 0 0 0",
+            "DefaultRule_DenyAllInBound I D NX 0 0 0 0",
+            "UserRule_vnet O E NX 0 0 0 0",
+        ];
+        assert_eq!(shown(&mut flows), expected);
+        assert!(flows.followed.is_empty());
+    }
+
+    #[test]
+    fn counts_are_since_the_last_tuple() {
+        let mut flows = NetworkFlows::new(MINUTE);
+        let mut network = crossed().network.unwrap();
+        network.inbound = None;
+        let flow = FlowRecord { network: Some(network), ..allowed() };
+        flows.flow(&flow);
+        let progress = ProgressRecord { ts: closed().ts, flow: flow.flow, bytes_up: 500, bytes_down: 3_000 };
+        flows.progress(&progress);
+        flows.close(&closed());
+        flows.close(&closed());
+        let expected =
+            ["UserRule_vnet O B NX 0 0 0 0", "UserRule_vnet O C NX 1 500 3 3000", "UserRule_vnet O E NX 1 17 7 9000"];
+        assert_eq!(shown(&mut flows), expected);
+    }
+
+    #[test]
+    fn what_is_in_no_subnet_is_in_no_log() {
+        let mut flows = NetworkFlows::new(MINUTE);
+        flows.flow(&denied());
+        flows.flow(&FlowRecord { reason: Reason::ServiceEndpoint, ..allowed() });
+        assert!(flows.followed.is_empty() && flows.waiting.is_empty());
+    }
+
+    #[test]
+    fn written_when_it_is_time_or_too_much() {
+        let mut flows = NetworkFlows::new(MINUTE);
+        let start = flows.written;
+        flows.flow(&crossed());
+        assert_eq!(flows.due(start).len(), 0);
+        assert_eq!(flows.due(start + MINUTE).len(), 3);
+        for _ in 0..WAITING / 3 + 1 {
+            flows.flow(&crossed());
+        }
+        assert!(flows.due(start + MINUTE).len() >= WAITING, "written early");
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_followed() {
+        let mut flows = NetworkFlows::new(MINUTE);
+        for flow in 0..FOLLOWED as u64 + 10 {
+            flows.flow(&FlowRecord { flow, verdict: Verdict::Allow, ..crossed() });
+            flows.waiting.clear();
+        }
+        assert_eq!(flows.followed.len(), FOLLOWED);
+    }
+}

@@ -1,0 +1,475 @@
+//! The network around the firewall, enforced: what a security group denies never comes to the firewall, what a route
+//! leads elsewhere goes past it, and `check` says the same. Clients are in subnets of loopback, or in network namespaces.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::support::command::{egret, finish};
+use super::support::egret::Egret;
+use super::support::eventually;
+use super::support::origin::Origin;
+use super::support::raw::{Client, End, connect, header, socks_request, status_of};
+
+/// Three subnets of loopback: whoever is at 127.0.1.5 is in `web`.
+const TOPOLOGY: &str = r#"
+name = "lab"
+location = "westus2"
+subscription = "11111111-2222-3333-4444-555555555555"
+resource_group = "rg"
+
+[[vnet]]
+name = "lab-vnet"
+address_space = ["127.0.0.0/16"]
+
+[[vnet.subnet]]
+name = "web"
+prefix = "127.0.1.0/24"
+nsg = "web-nsg"
+route_table = "to-firewall"
+service_endpoints = ["Microsoft.Storage"]
+
+[[vnet.subnet]]
+name = "data"
+prefix = "127.0.2.0/24"
+nsg = "data-nsg"
+
+[[vnet.subnet]]
+name = "AzureFirewallSubnet"
+prefix = "127.0.3.0/26"
+
+[[nsg]]
+name = "web-nsg"
+rule = [
+    { name = "no-smtp", priority = 100, direction = "Outbound", access = "Deny", protocol = "Tcp", ports = 25 },
+    { name = "no-lab", priority = 110, direction = "Outbound", access = "Deny", destination = "198.51.100.9" },
+]
+
+[[nsg]]
+name = "data-nsg"
+rule = [
+    { name = "postgres", priority = 100, direction = "Inbound", access = "Allow", protocol = "Tcp", source = "127.0.1.0/24", ports = 5432 },
+    { name = "closed", priority = 4096, direction = "Inbound", access = "Deny" },
+]
+
+[[route_table]]
+name = "to-firewall"
+route = [
+    { name = "nowhere", prefix = "203.0.113.0/24", next_hop = "None" },
+    { name = "direct", prefix = "198.51.100.128/25", next_hop = "Internet" },
+    { name = "default", prefix = "0.0.0.0/0", next_hop = "VirtualAppliance", next_hop_address = "127.0.3.4" },
+]
+
+[firewall]
+private_address = "127.0.3.4"
+"#;
+
+const WEB: &str = "127.0.1.5";
+/// In the network, and in no subnet of it.
+const NOWHERE: &str = "127.0.0.1";
+
+/// Names too: each is asked for by HTTPS, and leads to where the topology has something to say.
+const POLICY: &[&str] = &[
+    "--allow=tcp://198.51.100.0/24:25",
+    "--allow=tcp://198.51.100.0/24:443",
+    "--allow=https://lab.test",
+    "--resolve=lab.test:198.51.100.9",
+    "--resolve=past.test:198.51.100.200",
+    "--resolve=evil.test:198.51.100.7",
+];
+
+/// A flow and what becomes of it: who asks for what, verdict and reason, and who said so.
+struct Case {
+    from: &'static str,
+    to: &'static str,
+    verdict: &'static str,
+    by: &'static str,
+}
+
+const fn case(from: &'static str, to: &'static str, verdict: &'static str, by: &'static str) -> Case {
+    Case { from, to, verdict, by }
+}
+
+const CASES: &[Case] = &[
+    // Who said so: group and rule at the client, route, group and rule at the destination.
+    case(WEB, "198.51.100.7:443", "allow network-rule", "web-nsg/AllowInternetOutBound VirtualAppliance -"),
+    case(WEB, "198.51.100.7:25", "deny nsg-denied", "web-nsg/no-smtp - -"),
+    case(WEB, "198.51.100.9:443", "deny nsg-denied", "web-nsg/no-lab - -"),
+    case(WEB, "198.51.100.7:8080", "deny port-not-allowed", "web-nsg/AllowInternetOutBound VirtualAppliance -"),
+    case(WEB, "203.0.113.7:443", "deny no-route", "web-nsg/AllowInternetOutBound None -"),
+    case(WEB, "198.51.100.200:9999", "allow routed-past-firewall", "web-nsg/AllowInternetOutBound Internet -"),
+    case(
+        WEB,
+        "104.208.0.17:443",
+        "allow service-endpoint",
+        "web-nsg/AllowInternetOutBound VirtualNetworkServiceEndpoint -",
+    ),
+    case(WEB, "127.0.2.7:5432", "allow routed-past-firewall", "web-nsg/AllowVnetOutBound VnetLocal data-nsg/postgres"),
+    case(WEB, "127.0.2.7:22", "deny nsg-denied", "web-nsg/AllowVnetOutBound VnetLocal data-nsg/closed"),
+    case(NOWHERE, "198.51.100.7:25", "allow network-rule", "nobody"),
+    case(NOWHERE, "203.0.113.7:443", "deny not-allowed", "nobody"),
+    // The application rule does not help: the group comes first.
+    case(WEB, "lab.test:443", "deny nsg-denied", "web-nsg/no-lab - -"),
+    // The firewall knows no such name, and is not asked.
+    case(WEB, "past.test:443", "allow routed-past-firewall", "web-nsg/AllowInternetOutBound Internet -"),
+    case(WEB, "evil.test:444", "deny not-allowed", "web-nsg/AllowInternetOutBound VirtualAppliance -"),
+];
+
+/// `web-nsg/no-smtp - -`, from a record's or an answer's `network`.
+fn by(network: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let group = |value: &Value| match value["nsg"].as_str() {
+        Some(group) => format!("{group}/{}", text(&value["nsg_rule"])),
+        None => "-".to_owned(),
+    };
+    match network {
+        Value::Null => "nobody".to_owned(),
+        network => format!("{} {} {}", group(network), text(&network["next_hop"]), group(&network["destination"])),
+    }
+}
+
+/// Egret with a topology in a file that can be changed, and one origin that everything leads to.
+struct Lab {
+    egret: Egret,
+    origin: Origin,
+    folder: TempDir,
+    config: String,
+}
+
+impl Lab {
+    fn new(profile: &str, config: &str) -> Lab {
+        let folder = tempfile::tempdir().unwrap();
+        let origin = Origin::echo();
+        let path = folder.path().join("vnet.toml");
+        fs::write(&path, TOPOLOGY).unwrap();
+        let config = format!("topology = [{:?}]\n{config}", path.display().to_string());
+        let mut flags: Vec<String> = POLICY.iter().map(ToString::to_string).collect();
+        flags.extend([format!("--profile={profile}"), format!("--connect-to=::{}", origin.addr)]);
+        let egret = Egret::with_config(&config, &flags);
+        Lab { egret, origin, folder, config }
+    }
+
+    /// Another topology, in force when this returns.
+    fn change(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("vnet.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+        let record = self.egret.reload(&self.config);
+        assert_eq!(record["ok"], true, "{record:#}");
+    }
+
+    fn client(&self, from: &str) -> Client {
+        let from: IpAddr = from.parse().unwrap();
+        Client::connect_from(Some(from), 0, self.egret.addr).1.unwrap()
+    }
+
+    /// What a `CONNECT` is answered, and the record of it.
+    fn connect(&self, from: &str, to: &str) -> (Client, String, Value) {
+        let mut client = self.client(from);
+        client.send(connect(to));
+        let (head, _) = client.answer();
+        if head.starts_with("HTTP/1.1 200") {
+            // A tunnel that is looked into is recorded when something was seen.
+            client.send("hello");
+        }
+        let record = self.egret.flows(client.addr(), 1).remove(0);
+        (client, head, record)
+    }
+}
+
+fn verdict(record: &Value) -> String {
+    format!("{} {}", record["verdict"].as_str().unwrap(), record["reason"].as_str().unwrap())
+}
+
+#[test]
+fn the_network_decides_before_the_firewall() {
+    for (profile, unreachable, refused) in [("azure", 504, 470), ("strict", 403, 403)] {
+        let lab = Lab::new(profile, "");
+        for Case { from, to, verdict: expected, by: who } in CASES {
+            let (mut client, head, record) = lab.connect(from, to);
+            assert_eq!((verdict(&record).as_str(), by(&record["network"]).as_str()), (*expected, *who), "{to}");
+            let status = match *expected {
+                "deny nsg-denied" | "deny no-route" => unreachable,
+                denied if denied.starts_with("deny") => refused,
+                _ => 200,
+            };
+            assert_eq!(status_of(&head), status, "{to}: {head}");
+            if status == 200 {
+                assert_eq!(client.bytes(5), b"hello", "{to}");
+            } else {
+                assert_eq!(header(&head, "x-egret-reason"), record["reason"].as_str());
+            }
+        }
+    }
+}
+
+#[test]
+fn check_says_the_same() {
+    let lab = Lab::new("azure", "");
+    let path = lab.folder.path().join("vnet.toml");
+    for Case { from, to, verdict: expected, by: who } in CASES {
+        let target = if to.contains("test") { format!("https://{to}") } else { format!("tcp://{to}") };
+        let answer = check(&path, &["--format=json", "--from", from, &target]);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let shown = (verdict(&answer), by(&answer["network"]));
+        assert_eq!(shown, ((*expected).to_owned(), (*who).to_owned()), "{to}: {answer:#}");
+        let asked = lab.egret.get(&format!("/v1/check?target={target}&from={from}"));
+        let asked: Value = serde_json::from_str(&asked.body).unwrap();
+        assert_eq!((verdict(&asked), by(&asked["network"])), shown, "{to}: {asked:#}");
+    }
+    let explained = check(&path, &["--explain", "--from", WEB, "tcp://198.51.100.7:25", "tcp://198.51.100.7:8080"]);
+    for line in [
+        "subnet web: web-nsg/no-smtp denies\n        the firewall never sees it: no rule was looked at\n",
+        "subnet web: web-nsg/AllowInternetOutBound allows, 0.0.0.0/0 to VirtualAppliance by default\n",
+        "the port is not 443",
+    ] {
+        assert!(explained.contains(line), "{explained}");
+    }
+    let unknown = check(&path, &["--from", WEB, "https://lab2.test"]);
+    assert!(unknown.contains("security group and route look at the address; give it with --resolve"), "{unknown}");
+    let anybody = check(&path, &["tcp://198.51.100.7:25"]);
+    assert!(anybody.contains("of the topology nothing was asked; say who asks with --from"), "{anybody}");
+}
+
+/// What it says, whatever the verdict.
+fn check(topology: &Path, args: &[&str]) -> String {
+    let mut command = egret();
+    command.current_dir(topology.parent().unwrap()).arg("check").args(POLICY).arg("--topology").arg(topology);
+    let answer = finish(command.args(args), "");
+    assert!(matches!(answer.code, 0 | 3), "{}", answer.err);
+    answer.out
+}
+
+#[test]
+fn socks_and_plain_http_are_no_way_round() {
+    let lab = Lab::new("azure", "");
+    let mut client = lab.client(WEB);
+    client.send([5, 1, 0]);
+    assert_eq!(client.bytes(2), [5, 0]);
+    client.send(socks_request("198.51.100.7", 25));
+    assert_eq!(client.bytes(10)[1], 6, "as a destination that does not answer");
+    assert_eq!(lab.egret.verdict(client.addr()), "deny nsg-denied");
+    let mut client = lab.client(WEB);
+    client.send("GET http://198.51.100.9/ HTTP/1.1\r\nHost: 198.51.100.9\r\n\r\n");
+    let (head, body) = client.answer();
+    assert_eq!((status_of(&head), body.as_str()), (504, "egret: 198.51.100.9:80 is denied: nsg-denied\n"), "{head}");
+    assert_eq!(lab.origin.connections(), 0);
+}
+
+/// Whatever a route says, the machine that Egret is on is nobody's destination, nor is its metadata service.
+#[test]
+fn a_route_past_the_firewall_leads_to_no_internal_address() {
+    let lab = Lab::new("azure", "");
+    lab.change(
+        "prefix = \"0.0.0.0/0\", next_hop = \"VirtualAppliance\", next_hop_address = \"127.0.3.4\"",
+        "prefix = \"0.0.0.0/0\", next_hop = \"Internet\"",
+    );
+    for to in ["169.254.169.254:80", "127.9.9.9:80", "[::1]:80"] {
+        let (_, _, record) = lab.connect(WEB, to);
+        let expected = if to.starts_with('[') { "deny no-route" } else { "deny internal-address" };
+        assert_eq!(verdict(&record), expected, "{to}: {record:#}");
+    }
+    let (_, _, record) = lab.connect(WEB, "198.51.100.7:8080");
+    assert_eq!(verdict(&record), "allow routed-past-firewall");
+    assert_eq!(lab.origin.connections(), 1);
+}
+
+#[test]
+fn whose_flows_meet_it() {
+    for (enforce, expected) in
+        [("all", "deny nsg-denied"), ("gateway", "allow network-rule"), ("none", "allow network-rule")]
+    {
+        let lab = Lab::new("azure", &format!("enforce = \"{enforce}\"\n"));
+        let (_, _, record) = lab.connect(WEB, "198.51.100.7:25");
+        assert_eq!(verdict(&record), expected, "{enforce}");
+        assert_eq!(record["network"].is_null(), enforce != "all", "{record:#}");
+    }
+}
+
+/// A security group is stateful: what runs goes on. A route is not.
+#[test]
+fn a_reloaded_topology() {
+    for (profile, survives) in [("azure", true), ("strict", false)] {
+        let lab = Lab::new(profile, "");
+        let (mut running, ..) = lab.connect(WEB, "198.51.100.7:443");
+        assert_eq!(running.bytes(5), b"hello");
+        lab.change("ports = 25 }", "ports = [25, 443] }");
+        let (_, _, record) = lab.connect(WEB, "198.51.100.7:443");
+        assert_eq!(verdict(&record), "deny nsg-denied");
+        if survives {
+            running.send("again");
+            assert_eq!(running.bytes(5), b"again");
+        } else {
+            assert_eq!(running.rest(), (Vec::new(), End::Eof));
+            assert_eq!(lab.egret.close(running.addr())["reason"], "policy-changed");
+        }
+        lab.change("ports = [25, 443] }", "ports = 25 }");
+        let (mut running, ..) = lab.connect(WEB, "198.51.100.7:443");
+        assert_eq!(running.bytes(5), b"hello");
+        lab.change("prefix = \"203.0.113.0/24\"", "prefix = \"198.51.100.0/25\"");
+        assert_eq!(running.rest(), (Vec::new(), End::Eof));
+        assert_eq!(lab.egret.close(running.addr())["reason"], "policy-changed");
+        let (_, _, record) = lab.connect(WEB, "198.51.100.7:443");
+        assert_eq!(verdict(&record), "deny no-route");
+    }
+}
+
+/// Metrics count by reason, `/v1/flows` shows what the log has, and the end says how many went past.
+#[test]
+fn whoever_asks_is_told() {
+    let lab = Lab::new("azure", "");
+    for to in ["198.51.100.7:25", "203.0.113.7:443", "198.51.100.200:9999"] {
+        drop(lab.connect(WEB, to));
+    }
+    let flows: Value = serde_json::from_str(&lab.egret.get("/v1/flows?reason=nsg-denied").body).unwrap();
+    assert_eq!(by(&flows["flows"][0]["network"]), "web-nsg/no-smtp - -", "{flows:#}");
+    let metrics = lab.egret.get("/metrics").body;
+    for reason in ["nsg-denied", "no-route"] {
+        let counted = |line: &&str| line.contains("egret_flows_total{") && line.contains(&format!("\"{reason}\""));
+        assert!(metrics.lines().any(|line| counted(&line) && line.ends_with(" 1")), "{reason} in {metrics}");
+    }
+    let Lab { mut egret, .. } = lab;
+    egret.signal("TERM");
+    assert!(egret.wait().success());
+    let end = egret.records(|record| record["kind"] == "end").remove(0);
+    assert_eq!((&end["counts"]["denied"], &end["counts"]["bypassed"]), (&2.into(), &1.into()), "{end:#}");
+}
+
+/// A tuple of a VNet flow log, read as its consumers do: thirteen fields, by their places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tuple {
+    from: SocketAddr,
+    to: SocketAddr,
+    protocol: String,
+    direction: String,
+    state: String,
+    /// Packets and bytes sent, packets and bytes received.
+    counts: Vec<u64>,
+}
+
+impl Tuple {
+    fn read(text: &str) -> Tuple {
+        let fields: Vec<&str> = text.split(',').collect();
+        let [at, from, to, from_port, to_port, protocol, direction, state, encryption, counts @ ..] = &fields[..]
+        else {
+            panic!("too few fields: {text}");
+        };
+        assert!(at.len() == 13 && at.parse::<u64>().is_ok(), "milliseconds: {text}");
+        assert!(["I", "O"].contains(direction) && ["B", "C", "E", "D"].contains(state), "{text}");
+        assert_eq!((*encryption, counts.len()), ("NX", 4), "{text}");
+        let address = |ip: &str, port: &str| SocketAddr::new(ip.parse().unwrap(), port.parse().unwrap());
+        Tuple {
+            from: address(from, from_port),
+            to: address(to, to_port),
+            protocol: (*protocol).to_owned(),
+            direction: (*direction).to_owned(),
+            state: (*state).to_owned(),
+            counts: counts.iter().map(|count| count.parse().unwrap()).collect(),
+        }
+    }
+}
+
+/// The whole file as a reader of version 4 sees it: rule by rule, the tuples in their order.
+fn read_vnet_flow(path: &Path) -> BTreeMap<String, Vec<Tuple>> {
+    let mut found: BTreeMap<String, Vec<Tuple>> = BTreeMap::new();
+    for line in fs::read_to_string(path).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&record["flowLogVersion"], &record["category"], &record["operationName"]),
+            (&4.into(), &"FlowLogFlowEvent".into(), &"FlowLogFlowEvent".into())
+        );
+        let scope = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg/providers/Microsoft.Network";
+        assert_eq!(record["targetResourceID"], format!("{scope}/virtualNetworks/lab-vnet"));
+        assert!(record["flowLogResourceID"].as_str().unwrap().ends_with("/FLOWLOGS/LAB-VNET-FLOWLOG"));
+        assert_eq!(record["flowLogGUID"].as_str().unwrap().len(), 36);
+        assert_eq!(record["macAddress"].as_str().unwrap().len(), 12);
+        for flow in record["flowRecords"]["flows"].as_array().unwrap() {
+            let acl = flow["aclID"].as_str().unwrap().replace(&format!("{scope}/networkSecurityGroups/"), "");
+            for group in flow["flowGroups"].as_array().unwrap() {
+                let tuples = group["flowTuples"].as_array().unwrap().iter().map(|it| Tuple::read(it.as_str().unwrap()));
+                let rule = format!("{acl} {}", group["rule"].as_str().unwrap());
+                found.entry(rule).or_default().extend(tuples);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn flow_logs_of_the_network() {
+    let sinks = "log.flow_log_every = \"100ms\"\nlog.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }, \
+                 { target = \"nsg.log\", format = \"nsg-flow\" }, { target = \"azure.log\", format = \"azure\" }]\n";
+    let lab = Lab::new("azure", sinks);
+    let (denied, ..) = lab.connect(WEB, "198.51.100.7:25");
+    let (by_firewall, ..) = lab.connect(WEB, "198.51.100.7:8080");
+    let (at_data, ..) = lab.connect(WEB, "127.0.2.7:22");
+    let (nobody, ..) = lab.connect(NOWHERE, "198.51.100.7:443");
+    let (mut past, ..) = lab.connect(WEB, "198.51.100.200:9999");
+    assert_eq!(past.bytes(5), b"hello");
+    let vnet_log: PathBuf = lab.egret.path("vnet.log");
+    let of = |client: SocketAddr| {
+        let all = read_vnet_flow(&vnet_log);
+        let mine = all.iter().flat_map(|(rule, tuples)| tuples.iter().map(move |tuple| (rule.clone(), tuple.clone())));
+        mine.filter(|(_, tuple)| tuple.from == client).collect::<Vec<_>>()
+    };
+    eventually("it goes on", || of(past.addr()).iter().any(|(_, tuple)| tuple.state == "C").then_some(()));
+    past.send("hello");
+    assert_eq!(past.bytes(5), b"hello");
+    past.finish();
+    past.rest();
+    let past_addr = past.addr();
+    lab.egret.close(past_addr);
+    let addrs = [denied.addr(), by_firewall.addr(), at_data.addr(), nobody.addr()];
+    let Lab { mut egret, .. } = lab;
+    egret.signal("TERM");
+    assert!(egret.wait().success());
+
+    let states = |client: SocketAddr| -> Vec<String> {
+        let shown =
+            |(rule, tuple): (String, Tuple)| format!("{rule} {} {} {}", tuple.protocol, tuple.direction, tuple.state);
+        of(client).into_iter().map(shown).collect()
+    };
+    let allowed = "web-nsg DefaultRule_AllowInternetOutBound 6 O";
+    assert_eq!(states(addrs[0]), ["web-nsg UserRule_no-smtp 6 O D"]);
+    assert_eq!(states(addrs[1]), [format!("{allowed} B"), format!("{allowed} E")]);
+    let expected = [
+        "data-nsg UserRule_closed 6 I D",
+        "web-nsg DefaultRule_AllowVnetOutBound 6 O B",
+        "web-nsg DefaultRule_AllowVnetOutBound 6 O E",
+    ];
+    assert_eq!(states(addrs[2]), expected);
+    assert_eq!(states(addrs[3]), [""; 0], "in no subnet");
+    let tuples: Vec<Tuple> = of(past_addr).into_iter().map(|(_, tuple)| tuple).collect();
+    assert_eq!((tuples.first().unwrap().state.as_str(), tuples.last().unwrap().state.as_str()), ("B", "E"));
+    assert_eq!(tuples[0].to, "198.51.100.200:9999".parse().unwrap());
+    let sum = |at: usize| tuples.iter().map(|tuple| tuple.counts[at]).sum::<u64>();
+    assert_eq!((sum(1), sum(3)), (10, 10), "each byte once: {tuples:?}");
+
+    let nsg = fs::read_to_string(egret.path("nsg.log")).unwrap();
+    let records: Vec<Value> = nsg.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!records.is_empty());
+    for record in &records {
+        assert_eq!(
+            (&record["category"], &record["properties"]["Version"]),
+            (&"NetworkSecurityGroupFlowEvent".into(), &2.into())
+        );
+    }
+    let rule = |record: &Value| record["properties"]["flows"].as_array().unwrap().clone();
+    let smtp = records.iter().flat_map(rule).find(|flows| flows["rule"] == "UserRule_no-smtp").unwrap();
+    let tuple = smtp["flows"][0]["flowTuples"][0].as_str().unwrap();
+    assert!(tuple.ends_with(&format!(",127.0.1.5,198.51.100.7,{},25,T,O,D,B,,,,", addrs[0].port())), "{tuple}");
+    assert_eq!(tuple.split(',').count(), 13);
+
+    // The firewall's own log has what came to it, and nothing else.
+    let azure = fs::read_to_string(egret.path("azure.log")).unwrap();
+    let ports: Vec<u64> = azure
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["properties"]["SourcePort"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ports, [u64::from(addrs[1].port()), u64::from(addrs[3].port())], "{azure}");
+}
