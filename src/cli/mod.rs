@@ -5,6 +5,7 @@
 mod allowlist;
 mod annotation;
 mod args;
+mod asking;
 mod banner;
 mod check;
 mod completions;
