@@ -5,6 +5,7 @@
 mod allowlist;
 mod annotation;
 mod args;
+mod around;
 mod asking;
 mod banner;
 mod check;
@@ -15,9 +16,11 @@ mod doctor;
 mod gateway;
 mod handover;
 mod lint;
+mod nsg;
 mod output;
 mod portfile;
 mod ready;
+mod routes;
 mod run;
 mod sarif;
 mod schema;
@@ -109,6 +112,8 @@ enum Command {
     Doctor(Box<doctor::Args>),
     Allowlist(allowlist::Args),
     Convert(Box<convert::Args>),
+    Routes(Box<routes::Args>),
+    Nsg(Box<nsg::Args>),
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
     Schema(schema::Args),
@@ -137,6 +142,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(args) => doctor::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Convert(args) => convert::run(*args, &mut printer),
+        Command::Routes(args) => routes::run(*args, &mut printer),
+        Command::Nsg(args) => nsg::run(*args, &mut printer),
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),

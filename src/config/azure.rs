@@ -198,6 +198,11 @@ impl AzureFiles {
         let read = read::read(&sets, catalogue);
         read.notes.iter().for_each(|note| report(note, texts, findings));
         report_unknowns(&read.unknowns, texts, findings);
+        let around: Vec<&UnknownUse> = read.unknowns_around.iter().collect();
+        if let Some(first) = around.first() {
+            let problem = unknown_values(&around, "the network cannot be told without it", texts);
+            findings.error(&place_of(first.at, texts), problem);
+        }
         for (policy, Base { ident: _, name, at }) in read.missing_bases() {
             let what =
                 format!("the base policy `{name}` of `{}` is not in the files: its rules are missing", policy.label);
@@ -441,7 +446,7 @@ fn report_unknowns(unknowns: &[UnknownUse], texts: &[Arc<Source>], findings: &mu
         let those: Vec<&UnknownUse> = unknowns.iter().filter(|unknown| unknown.effect == effect).collect();
         let Some(first) = those.first() else { continue };
         let place = place_of(first.at, texts);
-        let problem = unknown_values(&those, effect, texts);
+        let problem = unknown_values(&those, then(effect), texts);
         match effect {
             Effect::Denies => findings.error(&place, problem),
             Effect::Allows => findings.doubt(&place, problem),
@@ -449,7 +454,7 @@ fn report_unknowns(unknowns: &[UnknownUse], texts: &[Arc<Source>], findings: &mu
     }
 }
 
-fn unknown_values(unknowns: &[&UnknownUse], effect: Effect, texts: &[Arc<Source>]) -> Problem {
+fn unknown_values(unknowns: &[&UnknownUse], then: &str, texts: &[Arc<Source>]) -> Problem {
     let by_name = by_name(unknowns);
     let told = by_name.iter().take(NAMES);
     let mut each: Vec<String> =
@@ -460,15 +465,14 @@ fn unknown_values(unknowns: &[&UnknownUse], effect: Effect, texts: &[Arc<Source>
         flags.push(format!("and {more} more, which are told once these are given"));
     }
     if by_name.is_empty() {
-        let what =
-            format!("what stands here is known to Azure only, and {}: {}", then(effect), places(unknowns, texts));
+        let what = format!("what stands here is known to Azure only, and {then}: {}", places(unknowns, texts));
         return Problem::new(what).check(Some("unknown-value"));
     }
     let count = match by_name.len() {
         1 => "1 value is".to_owned(),
         count => format!("{count} values are"),
     };
-    let what = format!("{count} known to Azure only, and {}: {}", then(effect), each.join(", "));
+    let what = format!("{count} known to Azure only, and {then}: {}", each.join(", "));
     Problem::new(what).mend(flags.join(" ")).check(Some("unknown-value"))
 }
 
@@ -581,14 +585,14 @@ mod tests {
         let uses: Vec<&UnknownUse> = uses.iter().collect();
         let named = by_name(&uses);
         assert_eq!((named.len(), named[2999].0, named[2999].1.len()), (3000, "v2999", 2));
-        let problem = unknown_values(&uses, Effect::Allows, &[]);
+        let problem = unknown_values(&uses, then(Effect::Allows), &[]);
         let error = ConfigError::new(&Place::Flag("--policy"), problem);
         assert!(error.what.starts_with("3000 values are known to Azure only"), "{}", error.what);
         assert!(error.what.ends_with("and 2976 more"), "{}", error.what);
         let mend = error.mend.unwrap();
         assert_eq!(mend.matches("--set '").count(), NAMES);
         assert!(mend.ends_with("--set 'v23=…' and 2976 more, which are told once these are given"), "{mend}");
-        let few = unknown_values(&uses[..NAMES], Effect::Allows, &[]);
+        let few = unknown_values(&uses[..NAMES], then(Effect::Allows), &[]);
         let mend = ConfigError::new(&Place::Flag("--policy"), few).mend.unwrap();
         assert!(mend.ends_with("--set 'v23=…'"), "{mend}");
     }

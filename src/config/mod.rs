@@ -34,4 +34,4 @@ pub use options::{Kind, OPTIONS, Opt, Presence, schema, topology_schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};
 pub use topology::TOPOLOGY_OPTIONS;
-pub use write::{Written, WrittenFile, to_toml};
+pub use write::{Written, WrittenFile, to_toml, to_vnet_toml};

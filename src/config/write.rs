@@ -4,6 +4,7 @@
 
 mod page;
 mod rule;
+mod topology;
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +15,7 @@ use crate::policy::{
 
 use page::Page;
 use rule::{IpGroups, RuleWriter};
+pub use topology::to_vnet_toml;
 
 /// Files in the order in which their policies come, and what could not be said in them.
 #[derive(Debug, Default)]

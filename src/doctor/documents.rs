@@ -36,8 +36,6 @@ documents! {
         "https://learn.microsoft.com/azure/app-service/environment/forced-tunnel-support";
     ILB = "2024-04-26", "Create and use an internal load balancer App Service Environment",
         "https://learn.microsoft.com/azure/app-service/environment/create-ilb-ase";
-    USING = "2020-05-10", "Use an App Service Environment",
-        "https://learn.microsoft.com/azure/app-service/environment/using-an-ase";
     EXPRESS_ROUTE_V1 = "2016-10-14", "Network configuration details for App Service Environment with ExpressRoute",
         "https://learn.microsoft.com/azure/app-service/environment/app-service-app-service-environment-network-configuration-expressroute";
     NETWORKING_V3 = "2023-07-21", "App Service Environment v3 networking",
@@ -50,8 +48,6 @@ documents! {
         "https://learn.microsoft.com/azure/virtual-network/virtual-networks-udr-overview";
     ENDPOINTS = "2019-11-08", "Virtual network service endpoints",
         "https://learn.microsoft.com/azure/virtual-network/virtual-network-service-endpoints-overview";
-    SERVICE_TAGS = "2021-04-23", "Virtual network service tags",
-        "https://learn.microsoft.com/azure/virtual-network/service-tags-overview";
     LIMITS = "2020", "Azure subscription and service limits: networking",
         "https://learn.microsoft.com/azure/azure-resource-manager/management/azure-subscription-service-limits";
     RULE_ORDER = "2026-03-23", "Azure Firewall rule processing logic",

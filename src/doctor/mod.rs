@@ -18,6 +18,7 @@ mod gate;
 mod inbound;
 mod lifecycle;
 mod management;
+mod mend;
 mod messages;
 mod outbound;
 mod premises;
@@ -35,6 +36,7 @@ use crate::vnet::{AppServiceEnvironment, Network, Place};
 pub use documents::Document;
 pub use examine::{Diagnosis, Examined, examine, rule, rules};
 pub use finding::{Coverage, Evidence, Finding, Outcome, Rule, Severity};
+pub use mend::{Mended, mend};
 
 /// What is looked at: one environment with all that is around it.
 #[derive(Clone, Copy)]

@@ -126,8 +126,11 @@ fn dns(patient: &Patient<'_>) -> Outcome {
     azure_dns(patient).into_iter().chain(dependency.look(patient)).collect::<Vec<_>>().into()
 }
 
-/// Azure's own, which is exempt but for rules that name its tag.
+/// Azure's own, which is exempt but for rules that name its tag. Where others are to be asked, `DNS-AZURE` says it.
 fn azure_dns(patient: &Patient<'_>) -> Option<Finding> {
+    if !patient.network.virtual_network(patient.place).dns_servers.is_empty() {
+        return None;
+    }
     const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
     let source = own_address(patient)?;
     let flow =
@@ -223,6 +226,9 @@ fn web(patient: &Patient<'_>) -> Outcome {
 }
 
 fn sql(patient: &Patient<'_>) -> Outcome {
+    if patient.network.tags().published("Sql").is_none() {
+        return Outcome::not_applicable("the prefixes of the service tag Sql are not at hand for this cloud");
+    }
     let needed = [PortRange::single(1433)];
     let redirected = [PortRange::between(11000, 11999), PortRange::between(14000, 14999)];
     let dependency = Dependency {
@@ -243,6 +249,9 @@ fn sql(patient: &Patient<'_>) -> Outcome {
 
 /// Of version 1 it is a dependency like any other.
 fn files(patient: &Patient<'_>) -> Outcome {
+    if patient.network.tags().published("Storage").is_none() {
+        return Outcome::not_applicable("the prefixes of the service tag Storage are not at hand for this cloud");
+    }
     let port = [PortRange::single(445)];
     let dependency = Dependency {
         rule: &OUT_445,

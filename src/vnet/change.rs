@@ -102,6 +102,11 @@ pub enum Change {
     },
 }
 
+/// The name of a route that has none of its own: `192.0.2.1` for a single address, `192.0.2.0_26`.
+pub fn route_name(prefix: &str) -> String {
+    prefix.strip_suffix("/32").unwrap_or(prefix).replace('/', "_").replace(':', "-")
+}
+
 impl Change {
     /// Makes it. Made twice, it is as made once.
     pub fn apply(&self, topology: &mut Topology, rules: &mut RuleSet) {

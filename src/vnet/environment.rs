@@ -106,6 +106,25 @@ pub struct SqlDatabase {
     pub virtual_network_rule: bool,
 }
 
+impl AppServiceEnvironment {
+    /// Of the names of its apps: its own, or the usual one of its kind (azure-docs, create-ilb-ase.md, 2024;
+    /// using-an-ase.md, 2020). Those of the other clouds are an assumption.
+    pub fn suffix(&self, cloud: Cloud) -> String {
+        let usual = match (self.load_balancing, cloud) {
+            (LoadBalancing::Internal(_), Cloud::Public) => "appserviceenvironment.net",
+            (LoadBalancing::Internal(_), Cloud::UsGov) => "appserviceenvironment.us",
+            (LoadBalancing::Internal(_), Cloud::China) => "appserviceenvironment.cn",
+            (LoadBalancing::External, Cloud::Public) => "p.azurewebsites.net",
+            (LoadBalancing::External, Cloud::UsGov) => "p.azurewebsites.us",
+            (LoadBalancing::External, Cloud::China) => "p.chinacloudsites.cn",
+        };
+        match self.dns_suffix.as_str() {
+            "" => format!("{}.{usual}", self.name.to_ascii_lowercase()),
+            own => own.to_ascii_lowercase(),
+        }
+    }
+}
+
 impl LoadBalancing {
     pub fn is_internal(self) -> bool {
         self != LoadBalancing::External

@@ -5,12 +5,15 @@
 //! group decides ([`Network::security`]), which route takes a packet ([`Network::route`]). Whether the firewall lets a
 //! flow through is not asked here but of [`Policy`](crate::policy::Policy).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod change;
 mod egress;
 mod environment;
 mod index;
 mod network;
 mod ranges;
+pub mod recipe;
 mod routes;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -19,7 +22,7 @@ mod tags;
 mod topology;
 pub mod trace;
 
-pub use change::{Change, MENDED};
+pub use change::{Change, MENDED, route_name};
 pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,

@@ -161,7 +161,6 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::policy::Action;
     use crate::vnet::samples::{self, SUBNET, VNET};
     use crate::vnet::{Because, FlowDirection, Hop, NetFlow, Transport, Why};

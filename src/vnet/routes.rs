@@ -4,6 +4,8 @@
 
 mod effective;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 

@@ -119,6 +119,7 @@ fn security_rules() -> Vec<SecurityRule> {
         security_rule("ntp", 110, outbound, udp, own, "*", "123"),
         security_rule("web", 120, outbound, tcp, own, "*", "80,443"),
         security_rule("sql", 130, outbound, tcp, own, "Sql", "1433,11000-11999,14000-14999"),
+        security_rule("files", 135, outbound, tcp, own, "Storage", "445"),
         security_rule("monitoring", 140, outbound, tcp, own, "*", "12000"),
         security_rule("ase-internal-out", 150, outbound, any, own, own, "*"),
         security_rule("vnet", 160, outbound, any, own, "VirtualNetwork", "*"),

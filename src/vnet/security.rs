@@ -8,6 +8,8 @@ mod compiled;
 mod defaults;
 mod exempt;
 mod range;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::net::IpAddr;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
+use crate::support::command::run;
 use crate::support::egret::Egret;
 use crate::support::eventually;
 use crate::support::exchange::exchange;
@@ -261,7 +262,7 @@ fn paths_in_any_case_and_every_version() {
 #[test]
 fn errors_have_the_shape_of_resource_manager() {
     let topology = fs::read_to_string(WORKED).unwrap();
-    let own = format!("subscription = \"sub\"\nresource_group = \"lab\"\n{topology}");
+    let own = format!("subscription = \"sub\"\nresource_group = \"lab\"\n{topology}").replace("policy.toml", "ase");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vnet.toml");
     fs::write(&path, own).unwrap();
@@ -410,7 +411,7 @@ fn metric(egret: &Egret, name: &str) -> Option<String> {
 #[test]
 fn an_environment_whose_dependencies_are_denied_is_suspended() {
     let config = |policy: &str| format!("topology = [\"{WORKED}\"]\n{policy}\n{SOON}");
-    let egret = Egret::with_config(&config("allow = \"example.com\""), &[] as &[&str]);
+    let egret = Egret::with_config(&config("policy = \"none\""), &[] as &[&str]);
     eventually("it is suspended", || suspended(&egret).then_some(()));
     eventually("the log has it", || (states(&egret).len() == 2).then_some(()));
     assert_eq!(states(&egret), ["unhealthy dependencies", "suspended dependencies"]);
@@ -441,7 +442,7 @@ fn what_is_mended_in_time_makes_it_healthy_again() {
     let config = |policy: &str| {
         format!("topology = [\"{WORKED}\"]\n{policy}\n[health]\nunhealthy_after = \"300ms\"\nsuspended_after = \"1h\"\n")
     };
-    let egret = Egret::with_config(&config("allow = \"example.com\""), &[] as &[&str]);
+    let egret = Egret::with_config(&config("policy = \"none\""), &[] as &[&str]);
     eventually("it is unhealthy", || metric(&egret, "egret_ase_healthy").filter(|it| it == "0"));
     assert!(!suspended(&egret));
     assert_eq!(egret.reload(&config("policy = \"ase\""))["ok"], true);
@@ -462,7 +463,7 @@ fn it_is_suspended_and_rebooted_on_request() {
     assert_eq!(states(&egret), ["suspended asked", "healthy asked"]);
 }
 
-/// The subnet of the environment is where the clients of this test are.
+/// The subnet of the environment is where the clients of this test are. All that leaves it meets the firewall.
 const LOOPBACK: &str = r#"
 [[vnet]]
 name = "net"
@@ -470,6 +471,13 @@ address_space = ["127.0.0.0/8"]
 [[vnet.subnet]]
 name = "ase-subnet"
 prefix = "127.0.0.0/8"
+route_table = "routes"
+[[route_table]]
+name = "routes"
+route = [{ name = "default", prefix = "0.0.0.0/0", next_hop = "VirtualAppliance", next_hop_address = "192.0.2.4" }]
+[firewall]
+name = "firewall"
+private_address = "192.0.2.4"
 [ase]
 name = "ase"
 version = "ASEV2"
@@ -481,21 +489,22 @@ public_address = "203.0.113.9"
 fn a_denied_flow_to_a_dependency_counts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vnet.toml");
-    fs::write(&path, LOOPBACK.replace("public_address", "internal_load_balancing_mode = \"None\"\npublic_address"))
-        .unwrap();
+    fs::write(&path, LOOPBACK).unwrap();
+    let origins = Origins::start();
     let config = format!(
         "topology = [\"{}\"]\npolicy = \"ase\"\ndeny = \"http://go.microsoft.com\"\n{SOON}",
         path.display()
     );
-    let egret = Egret::with_config(&config, &["--resolve=*:198.51.100.10"]);
+    let egret = Egret::with_config(&config, &origins.flags());
     let unreachable = || metric(&egret, "egret_ase_unreachable");
-    let before = eventually("it is followed", unreachable);
+    let before = eventually("it is followed", unreachable).parse::<usize>().unwrap();
     let request = b"GET http://go.microsoft.com/ HTTP/1.1\r\nHost: go.microsoft.com\r\nConnection: close\r\n\r\n";
-    assert_eq!(exchange(egret.addr, request).status, 470);
+    assert_eq!((exchange(egret.addr, request).status, origins.plain.connections()), (470, 0));
+    eventually("it counts", || unreachable().filter(|it| *it == (before + 1).to_string()));
     eventually("it is unhealthy", || states(&egret).first().cloned());
     let first = egret.records(|record| record["kind"] == "environment").remove(0);
-    assert_eq!((&first["state"], before.as_str()), (&json!("unhealthy"), "0"));
-    assert_eq!(first["unreachable"], json!(["go.microsoft.com:80"]));
+    assert_eq!(first["state"], "unhealthy");
+    assert!(first["unreachable"].as_array().unwrap().contains(&json!("go.microsoft.com:80")), "{first}");
 }
 
 #[test]
@@ -532,4 +541,34 @@ fn network_watcher_answers() {
     assert_eq!(ask("nextHop", elsewhere).code(), (400, "InvalidParameter".to_owned()));
     let large = json!({ "sourceIPAddress": "x".repeat(70_000) });
     assert_eq!(ask("nextHop", large).code(), (413, "RequestEntityTooLarge".to_owned()));
+}
+
+#[test]
+fn the_worked_set_up_is_healthy() {
+    let config = format!("topology = [\"{WORKED}\"]\n{SOON}");
+    let egret = Egret::with_config(&config, &[] as &[&str]);
+    eventually("it is followed", || metric(&egret, "egret_ase_healthy"));
+    assert_eq!(metric(&egret, "egret_ase_unreachable").as_deref(), Some("0"));
+    assert!(states(&egret).is_empty());
+}
+
+#[test]
+fn doctor_tries_through_a_running_egret() {
+    let origins = Origins::start();
+    let flags = origins.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let egret = egret(&flags);
+    let admin = egret.admin().to_string();
+    let live = |format: &str| run(&["doctor", "--live", "--admin", &admin, "--format", format, WORKED]);
+    let text = live("text");
+    assert!(text.out.contains("dependencies are reached") && text.out.contains("Azure Storage"), "{text:?}");
+    let json: Value = serde_json::from_str(&live("json").out).unwrap();
+    assert_eq!(json["live"][0]["environment"], "ase");
+    let outbound = json["live"][0]["outbound"].to_string();
+    let reached = detail(&json["live"][0]["outbound"], "management.azure.com", 443);
+    assert_eq!(reached["isAccessible"], true, "{outbound}");
+    assert_eq!(live("sarif").code, 2);
+    drop(egret);
+    let gone = live("text");
+    assert!(gone.code == 4 && gone.err.contains("nobody answers at"), "{gone:?}");
 }

@@ -33,6 +33,10 @@ mod convert;
 mod corpus;
 mod diff;
 mod dns;
+mod doctor;
+mod doctor_firewall;
+mod doctor_network;
+mod doctor_routes;
 mod doubts;
 mod enforce;
 mod fidelity;
@@ -63,6 +67,7 @@ mod threat;
 mod topology;
 #[cfg(target_os = "linux")]
 mod udp;
+mod watcher;
 mod wire;
 #[cfg(target_os = "linux")]
 mod wire_gateway;

@@ -1,6 +1,6 @@
 //! Each format is read by a small reader of its own, made for the tests, and decides as before.
 
-mod az_reader;
+pub(super) mod az_reader;
 mod bicep_reader;
 mod hcl_reader;
 mod model;

@@ -48,6 +48,8 @@ pub struct Read {
     pub notes: Vec<Note>,
     /// Values that only Azure knows, where it matters.
     pub unknowns: Vec<UnknownUse>,
+    /// The same of the topology.
+    pub unknowns_around: Vec<UnknownUse>,
     attachments: Vec<Attachment>,
 }
 
@@ -91,7 +93,7 @@ pub fn read(sets: &[Set<'_>], catalogue: &Catalogue) -> Read {
     let beside = network::read(of(Asked::Policy), Purpose::BesidePolicy, &mut notes);
     let topology = network::read(of(Asked::Topology), Purpose::Topology, &mut notes);
     notes.report_names();
-    let Notes { mut notes, unknowns, unknown_names, .. } = notes;
+    let Notes { mut notes, unknowns, unknowns_around, unknown_names, .. } = notes;
     let counted = ReadSummary { unknown_names, unknown_values: unknowns.len(), ..ReadSummary::default() };
     let passed_over = counted.clone().count(of(Asked::Policy), &policies, &[&beside]);
     let summary = counted.count(all(), &policies, &[&beside, &topology]);
@@ -100,5 +102,5 @@ pub fn read(sets: &[Set<'_>], catalogue: &Catalogue) -> Read {
         let what = format!("read, not emulated: {what}");
         notes.push(Note::new(Severity::Info, at, what).check("not-emulated"));
     }
-    Read { policies, topology, summary, notes, unknowns, attachments }
+    Read { policies, topology, summary, notes, unknowns, unknowns_around, attachments }
 }

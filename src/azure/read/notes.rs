@@ -35,6 +35,8 @@ pub struct UnknownUse {
 pub(super) struct Notes {
     pub notes: Vec<Note>,
     pub unknowns: Vec<UnknownUse>,
+    /// Of what is around a firewall, where that was asked for.
+    pub unknowns_around: Vec<UnknownUse>,
     /// Tags, categories and IP groups that are not known here.
     pub unknown_names: usize,
     /// What names of resources, collections and rules hang on, each once, with where it first stands.

@@ -1,13 +1,9 @@
 //! What mends a finding, as commands of `az`.
 
-use crate::policy::RuleSet;
-use crate::vnet::{Change, Topology};
+pub(super) use crate::azure::export::network::Site;
+use crate::vnet::Change;
 
-pub(super) struct Site<'a> {
-    pub(super) topology: &'a Topology,
-    pub(super) rules: &'a RuleSet,
-}
-
-pub(super) fn az_cli(_changes: &[Change], _site: &Site<'_>) -> String {
-    String::new()
+/// Without the blank line that commands of a script begin with.
+pub(super) fn az_cli(changes: &[Change], site: &Site<'_>) -> String {
+    crate::azure::export::network::az_cli(changes, site).trim_start().to_owned()
 }

@@ -112,7 +112,7 @@ fn rule(examined: &Examined) -> RuleLine<'_> {
 }
 
 fn finding(item: &Item) -> FindingLine<'_> {
-    let Item { rule, severity, subject, what, at, evidence, changes: _, commands, by_hand } = item;
+    let Item { rule, severity, subject, what, at, evidence, commands, by_hand } = item;
     FindingLine {
         rule: rule.id,
         severity: severity.as_str(),

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod commands;
+mod fix;
 mod github;
 mod json;
 mod junit;
@@ -9,6 +10,8 @@ mod live;
 mod report;
 mod sarif;
 mod text;
+
+use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 
@@ -19,6 +22,7 @@ use crate::config::{self, Overrides};
 use crate::doctor::{self, Rule, Severity};
 use crate::flow::nearest;
 
+use fix::Existing;
 use report::Report;
 
 const EXAMPLES: &str = "\
@@ -27,6 +31,7 @@ Examples:
   egret doctor --policy policy.json azuredeploy.json   a network as templates have it, behind this policy
   egret doctor --format junit vnet.toml > doctor.xml   a test case for each rule
   egret doctor --severity degraded vnet.toml        what degrades it fails too
+  egret doctor --fix mended/ vnet.toml              what mends it, as a template and as az commands
   egret doctor --live vnet.toml                     and does a running Egret get everywhere?
   egret doctor --about IN-MGMT                      what is that, and who says so?
 
@@ -55,6 +60,12 @@ pub(super) struct Args {
     /// How to answer
     #[arg(long, env = "EGRET_FORMAT", value_enum, default_value = "text")]
     format: Format,
+    /// Write what mends the findings into a folder: fix.json, fix.sh, and the network and its policy as they are then
+    #[arg(long, env = "EGRET_FIX", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    fix: Option<PathBuf>,
+    /// Let --fix overwrite files that are there
+    #[arg(long, env = "EGRET_FORCE", value_parser = clap::builder::FalseyValueParser::new())]
+    force: bool,
     /// Name every rule, and examine nothing
     #[arg(long, env = "EGRET_LIST", value_parser = clap::builder::FalseyValueParser::new())]
     list: bool,
@@ -108,7 +119,7 @@ impl From<Threshold> for Severity {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { files, ase, severity, ignore, format, list, about, live, policy } = args;
+    let Args { files, ase, severity, ignore, format, fix, force, list, about, live, policy } = args;
     if let Some(id) = one(about) {
         catalogue::explain(known(&id)?, format, printer)?;
         return Ok(Exit::Clean);
@@ -131,6 +142,10 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         Format::Sarif => printer.json(&sarif::log(&report))?,
         Format::Junit => junit::print(&report, severity.into(), printer)?,
         Format::Github => github::print(&report, printer)?,
+    }
+    if let Some(folder) = fix.filter(|path| !path.as_os_str().is_empty()) {
+        let existing = if force { Existing::Overwrite } else { Existing::Keep };
+        return fix::write(&report, &folder, existing, &ignored, severity.into(), printer);
     }
     let fails = report.worst().is_some_and(|worst| worst >= severity.into()) || !live::is_reached(&tried);
     Ok(if fails { Exit::Denied } else { Exit::Clean })

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use crate::config::{Loaded, Position, SourceOrigin, Texts};
 use crate::doctor::{self, Coverage, Diagnosis, Document, Evidence, Finding, Health, Outcome, Patient, Rule, Severity};
 use crate::flow::nearest;
-use crate::policy::{Policy, RuleSet, Spot};
-use crate::vnet::{AppServiceEnvironment, Change, Network, Place};
+use crate::policy::{Policy, RuleSet, Spot, Switches};
+use crate::vnet::{AppServiceEnvironment, Network, Place};
 
-use super::commands;
+use super::commands::{Site, az_cli};
 use crate::cli::UsageError;
 
 pub(in crate::cli) struct Report {
     pub(in crate::cli) network: Arc<Network>,
-    pub(in crate::cli) rules: Arc<RuleSet>,
-    pub(in crate::cli) policy: Policy,
+    pub(super) rules: Arc<RuleSet>,
+    pub(super) switches: Switches,
     /// What the firewall goes by, for people.
     pub(super) policies: Vec<String>,
     pub(in crate::cli) environments: Vec<Examination>,
@@ -37,8 +37,7 @@ pub(super) struct Item {
     pub(super) what: String,
     pub(super) at: Option<Written>,
     pub(super) evidence: Vec<Told>,
-    pub(super) changes: Vec<Change>,
-    /// The changes as commands of az.
+    /// What mends it, as commands of az.
     pub(super) commands: String,
     pub(super) by_hand: Option<String>,
 }
@@ -75,12 +74,12 @@ impl Report {
         let examine = |environment: &AppServiceEnvironment| {
             let patient = patient(&network, environment, &policy)?;
             let diagnosis = doctor::examine(&patient).without(ignored);
-            let site = commands::Site { topology: network.topology(), rules: &rules };
+            let site = Site { topology: network.topology(), rules: &rules };
             let items = diagnosis.findings().into_iter().map(|finding| Item::new(finding, &texts, &site)).collect();
             Ok(Examination { environment: environment.clone(), place: patient.place, diagnosis, items })
         };
         let environments = chosen.into_iter().map(examine).collect::<Result<_, _>>()?;
-        Ok(Report { network, rules, policy, policies, environments })
+        Ok(Report { network, rules, switches, policies, environments })
     }
 
     /// Of the worst.
@@ -141,7 +140,7 @@ impl Examination {
 }
 
 impl Item {
-    fn new(finding: &Finding, texts: &Texts, site: &commands::Site<'_>) -> Item {
+    fn new(finding: &Finding, texts: &Texts, site: &Site<'_>) -> Item {
         let Finding { rule, severity, subject, what, at, evidence, mend, by_hand } = finding;
         Item {
             rule,
@@ -150,8 +149,7 @@ impl Item {
             what: what.clone(),
             at: Written::of(texts, *at),
             evidence: evidence.iter().map(|it| Told::new(it, texts)).collect(),
-            changes: mend.clone(),
-            commands: commands::az_cli(mend, site),
+            commands: az_cli(mend, site),
             by_hand: by_hand.clone(),
         }
     }

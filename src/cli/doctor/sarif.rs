@@ -26,7 +26,7 @@ fn level(severity: Severity) -> Level {
 }
 
 fn found(item: &Item) -> Found<'_> {
-    let Item { rule, severity, subject, what, at, evidence, changes: _, commands, by_hand } = item;
+    let Item { rule, severity, subject, what, at, evidence, commands, by_hand } = item;
     let mend = by_hand.iter().map(String::as_str).chain(Some(commands.as_str()).filter(|it| !it.is_empty()));
     let mend: String = mend.map(|mend| format!(" Mend: {mend}")).collect();
     Found {

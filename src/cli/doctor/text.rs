@@ -82,7 +82,7 @@ fn style(severity: Severity) -> Style {
 }
 
 fn finding(item: &Item, printer: &mut Printer) -> Result<(), PrintError> {
-    let Item { rule, severity, subject, what, at, evidence, changes: _, commands, by_hand } = item;
+    let Item { rule, severity, subject, what, at, evidence, commands, by_hand } = item;
     let style = style(*severity);
     printer.line(format_args!("{style}{severity}[{}]{style:#}: {STRONG}{}{STRONG:#}", rule.id, Printable(what)))?;
     let place = at.as_ref().map(|at| format!("{}  ", at.shown())).unwrap_or_default();

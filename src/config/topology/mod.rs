@@ -15,7 +15,7 @@ mod security;
 mod settle;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(super) mod values;
 
 use std::sync::Arc;
 

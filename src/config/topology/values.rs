@@ -13,18 +13,19 @@ use crate::vnet::{
     AseVersion, Cloud, FlowDirection, GatewayKind, IlbMode, LoadBalancing, SecurityProtocol, VirtualNetworkTag,
 };
 
-pub(super) const CLOUDS: Words<Cloud> = &[("public", Cloud::Public), ("usgov", Cloud::UsGov), ("china", Cloud::China)];
-pub(super) const VIRTUAL_NETWORK_TAGS: Words<VirtualNetworkTag> = &[
+pub(in crate::config) const CLOUDS: Words<Cloud> =
+    &[("public", Cloud::Public), ("usgov", Cloud::UsGov), ("china", Cloud::China)];
+pub(in crate::config) const VIRTUAL_NETWORK_TAGS: Words<VirtualNetworkTag> = &[
     ("address-space", VirtualNetworkTag::AddressSpace),
     ("routes", VirtualNetworkTag::Routes),
     ("default-routes", VirtualNetworkTag::DefaultRoutes),
 ];
-pub(super) const GATEWAY_KINDS: Words<GatewayKind> =
+pub(in crate::config) const GATEWAY_KINDS: Words<GatewayKind> =
     &[("Vpn", GatewayKind::Vpn), ("ExpressRoute", GatewayKind::ExpressRoute)];
-pub(super) const DIRECTIONS: Words<FlowDirection> =
+pub(in crate::config) const DIRECTIONS: Words<FlowDirection> =
     &[("Inbound", FlowDirection::Inbound), ("Outbound", FlowDirection::Outbound)];
-pub(super) const ACCESS: Words<Action> = &[("Allow", Action::Allow), ("Deny", Action::Deny)];
-pub(super) const PROTOCOLS: Words<SecurityProtocol> = &[
+pub(in crate::config) const ACCESS: Words<Action> = &[("Allow", Action::Allow), ("Deny", Action::Deny)];
+pub(in crate::config) const PROTOCOLS: Words<SecurityProtocol> = &[
     ("*", SecurityProtocol::Any),
     ("Tcp", SecurityProtocol::Tcp),
     ("Udp", SecurityProtocol::Udp),
@@ -39,9 +40,9 @@ pub(super) const NEXT_HOPS: Words<HopKind> = &[
     ("VirtualAppliance", HopKind::VirtualAppliance),
     ("None", HopKind::None),
 ];
-pub(super) const ASE_VERSIONS: Words<AseVersion> =
+pub(in crate::config) const ASE_VERSIONS: Words<AseVersion> =
     &[("ASEV1", AseVersion::V1), ("ASEV2", AseVersion::V2), ("ASEV3", AseVersion::V3)];
-pub(super) const ILB_MODES: Words<LoadBalancing> = &[
+pub(in crate::config) const ILB_MODES: Words<LoadBalancing> = &[
     ("None", LoadBalancing::External),
     ("Web", LoadBalancing::Internal(IlbMode::Web)),
     ("Publishing", LoadBalancing::Internal(IlbMode::Publishing)),

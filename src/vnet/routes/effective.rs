@@ -13,7 +13,7 @@ use super::{EffectiveRoute, Hop, RouteSource, RouteState};
 
 /// Reserved for private use: dropped unless the network uses them or a default route of one's own leads elsewhere
 /// (azure-docs, virtual-networks-udr-overview.md, 2023).
-const UNUSED: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+const UNUSED: [&str; 4] = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"];
 
 /// Also dropped, as effective routes were seen to say in 2023.
 const ALSO_UNUSED: [&str; 9] = [

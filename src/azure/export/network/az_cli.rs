@@ -24,10 +24,122 @@ struct Writer<'s> {
     made: Vec<String>,
     /// The group of firewall rules is written once, with all of them.
     firewall_done: bool,
+    variables: Variables,
+}
+
+/// What a script names at its head, so that one place is changed for another: a name that is the only one of its kind.
+/// Commands by themselves have none.
+#[derive(Debug, Default)]
+struct Variables {
+    /// A kind's variable and its one value.
+    named: Vec<(Kind, String)>,
+    /// Prefixes that loops go over.
+    lists: Vec<Vec<String>>,
+}
+
+/// What has a name of its own at the head of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Network,
+    Subnet,
+    Group,
+    Table,
+    Appliance,
+}
+
+impl Kind {
+    const ALL: [Kind; 5] = [Kind::Network, Kind::Subnet, Kind::Group, Kind::Table, Kind::Appliance];
+
+    fn variable(self) -> &'static str {
+        match self {
+            Kind::Network => "virtual_network",
+            Kind::Subnet => "subnet",
+            Kind::Group => "security_group",
+            Kind::Table => "route_table",
+            Kind::Appliance => "firewall",
+        }
+    }
+
+    /// The names of this kind in a change.
+    fn of(self, change: &Change) -> Option<String> {
+        match (self, change) {
+            (
+                Kind::Network,
+                Change::SubnetSecurityGroup { network, .. }
+                | Change::SubnetRouteTable { network, .. }
+                | Change::ServiceEndpoint { network, .. }
+                | Change::Delegation { network, .. }
+                | Change::AddSubnet { network, .. }
+                | Change::DnsServers { network, .. },
+            ) => Some(network.clone()),
+            (
+                Kind::Subnet,
+                Change::SubnetSecurityGroup { subnet, .. }
+                | Change::SubnetRouteTable { subnet, .. }
+                | Change::ServiceEndpoint { subnet, .. }
+                | Change::Delegation { subnet, .. }
+                | Change::AddSubnet { subnet, .. },
+            ) => Some(subnet.clone()),
+            (
+                Kind::Group,
+                Change::SecurityRule { group, .. }
+                | Change::RemoveSecurityRule { group, .. }
+                | Change::SubnetSecurityGroup { group, .. },
+            ) => Some(group.clone()),
+            (
+                Kind::Table,
+                Change::Route { table, .. }
+                | Change::RemoveRoute { table, .. }
+                | Change::SubnetRouteTable { table, .. }
+                | Change::BgpRoutePropagation { table, .. },
+            ) => Some(table.clone()),
+            (Kind::Appliance, Change::Route { route, .. }) => appliance(route),
+            _ => None,
+        }
+    }
+}
+
+impl Variables {
+    fn of(changes: &[Change]) -> Variables {
+        let only = |kind: Kind| {
+            let mut names = changes.iter().filter_map(|change| kind.of(change));
+            let first = names.next()?;
+            names.all(|name| name == first).then_some((kind, first))
+        };
+        let lists = steps(changes).into_iter().filter_map(|step| match step {
+            Step::Loop { prefixes, .. } => Some(prefixes),
+            Step::One(_) => None,
+        });
+        Variables { named: Kind::ALL.into_iter().filter_map(only).collect(), lists: lists.collect() }
+    }
+
+    /// The value for bash, by its variable where it has one.
+    fn word(&self, kind: Kind, value: &str) -> String {
+        match self.named.iter().any(|(known, of)| *known == kind && of == value) {
+            true => format!("\"${}\"", kind.variable()),
+            false => quoted(value),
+        }
+    }
+
+    fn assignments(&self) -> String {
+        let named = self.named.iter().map(|(kind, value)| format!("{}={}\n", kind.variable(), quoted(value)));
+        let lists = self.lists.iter().enumerate().map(|(number, prefixes)| {
+            let prefixes: String = prefixes.iter().map(|prefix| format!("  {}\n", quoted(prefix))).collect();
+            format!("{}=(\n{prefixes})\n", list_name(number))
+        });
+        named.chain(lists).collect()
+    }
+}
+
+/// What goes to the Internet and not to the firewall.
+fn list_name(number: usize) -> String {
+    if number == 0 { "to_internet".to_owned() } else { format!("to_internet_{}", number + 1) }
 }
 
 pub(super) fn script(changes: &[Change], site: &Site<'_>, remark: Option<&str>) -> Exported {
-    let Exported { text: commands, notes } = commands(changes, site);
+    let variables = Variables::of(changes);
+    let assignments = variables.assignments();
+    let Exported { text: commands, notes } = written(changes, site, variables);
     let mut text = String::from("#!/usr/bin/env bash\n");
     remark.iter().for_each(|remark| writeln!(text, "# {remark}").expect("a String takes any text"));
     if firewall::adds(changes) {
@@ -38,6 +150,7 @@ pub(super) fn script(changes: &[Change], site: &Site<'_>, remark: Option<&str>) 
     if commands.contains("$LOCATION") {
         text.push_str(&variable("LOCATION", &site.topology.location, "the region, as westus2"));
     }
+    text.push_str(&assignments);
     Exported { text: text + &commands, notes }
 }
 
@@ -50,8 +163,19 @@ fn variable(name: &str, value: &str, what: &str) -> String {
 }
 
 pub(super) fn commands(changes: &[Change], site: &Site<'_>) -> Exported {
-    let mut writer =
-        Writer { site, changes, text: String::new(), notes: Vec::new(), made: Vec::new(), firewall_done: false };
+    written(changes, site, Variables::default())
+}
+
+fn written(changes: &[Change], site: &Site<'_>, variables: Variables) -> Exported {
+    let mut writer = Writer {
+        site,
+        changes,
+        text: String::new(),
+        notes: Vec::new(),
+        made: Vec::new(),
+        firewall_done: false,
+        variables,
+    };
     for step in steps(changes) {
         match step {
             Step::Loop { table, prefixes } => writer.routes(table, &prefixes),
@@ -70,47 +194,65 @@ impl Writer<'_> {
         match change {
             Change::SecurityRule { group, rule } => {
                 self.security_group(group);
-                self.put(security_rule(group, rule));
+                self.put(self.security_rule(group, rule));
             }
             Change::RemoveSecurityRule { group, rule } => {
-                self.put(Command::new("az network nsg rule delete").option("--nsg-name", group).option("--name", rule));
+                self.put(
+                    Command::new("az network nsg rule delete")
+                        .raw(&self.named("--nsg-name", Kind::Group, group))
+                        .option("--name", rule),
+                );
             }
             Change::SubnetSecurityGroup { network, subnet, group } => {
                 self.security_group(group);
-                self.put(of_subnet("update", network, subnet).option("--network-security-group", group));
+                self.put(self.of_subnet("update", network, subnet).raw(&self.named(
+                    "--network-security-group",
+                    Kind::Group,
+                    group,
+                )));
             }
             Change::Route { table, route } => {
                 self.route_table(table);
-                self.put(self::route(table, route));
+                self.put(self.route(table, route));
             }
             Change::RemoveRoute { table, route } => {
-                let command = Command::new("az network route-table route delete").option("--route-table-name", table);
+                let command = Command::new("az network route-table route delete").raw(&self.named(
+                    "--route-table-name",
+                    Kind::Table,
+                    table,
+                ));
                 self.put(command.option("--name", route));
             }
             Change::SubnetRouteTable { network, subnet, table } => {
                 self.route_table(table);
-                self.put(of_subnet("update", network, subnet).option("--route-table", table));
+                self.put(self.of_subnet("update", network, subnet).raw(&self.named(
+                    "--route-table",
+                    Kind::Table,
+                    table,
+                )));
             }
             Change::BgpRoutePropagation { table, disabled } => {
                 self.route_table(table);
-                let command = Command::new("az network route-table update").option("--name", table);
+                let command =
+                    Command::new("az network route-table update").raw(&self.named("--name", Kind::Table, table));
                 self.put(command.option("--disable-bgp-route-propagation", &disabled.to_string()));
             }
             Change::ServiceEndpoint { network, subnet, .. } => {
                 let services = self.site.endpoints(self.changes, network, subnet);
                 self.once(format!("endpoints {network}/{subnet}"), |writer| {
-                    writer.put(of_subnet("update", network, subnet).list("--service-endpoints", &services));
+                    writer.put(writer.of_subnet("update", network, subnet).list("--service-endpoints", &services));
                 });
             }
             Change::Delegation { network, subnet, .. } => {
                 let services = self.site.delegations(self.changes, network, subnet);
                 self.once(format!("delegations {network}/{subnet}"), |writer| {
-                    writer.put(of_subnet("update", network, subnet).list("--delegations", &services));
+                    writer.put(writer.of_subnet("update", network, subnet).list("--delegations", &services));
                 });
             }
             Change::AddSubnet { network, subnet, prefix } => {
-                let show = of_subnet("show", network, subnet);
-                let create = of_subnet("create", network, subnet).option("--address-prefixes", &prefix.to_string());
+                let show = self.of_subnet("show", network, subnet);
+                let create =
+                    self.of_subnet("create", network, subnet).option("--address-prefixes", &prefix.to_string());
                 self.unless_there(show, create);
             }
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
@@ -118,7 +260,7 @@ impl Writer<'_> {
             Change::DnsRecord { zone, name, address } => self.dns_record(zone, name, &address.to_string()),
             Change::DnsServers { network, servers } => {
                 let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-                let command = Command::new("az network vnet update").option("--name", network);
+                let command = Command::new("az network vnet update").raw(&self.named("--name", Kind::Network, network));
                 self.put(match servers.as_slice() {
                     [] => command.option("--dns-servers", "[]"),
                     servers => command.list("--dns-servers", servers),
@@ -153,8 +295,10 @@ impl Writer<'_> {
 
     fn security_group(&mut self, group: &str) {
         self.once(format!("group {group}"), |writer| {
-            let show = Command::new("az network nsg show").option("--name", group);
-            let create = Command::new("az network nsg create").option("--name", group).raw("--location \"$LOCATION\"");
+            let show = Command::new("az network nsg show").raw(&writer.named("--name", Kind::Group, group));
+            let create = Command::new("az network nsg create")
+                .raw(&writer.named("--name", Kind::Group, group))
+                .raw("--location \"$LOCATION\"");
             if !writer.site.has_group(group) {
                 writer.unless_there(show, create);
             }
@@ -163,8 +307,8 @@ impl Writer<'_> {
 
     fn route_table(&mut self, table: &str) {
         self.once(format!("table {table}"), |writer| {
-            let show = Command::new("az network route-table show").option("--name", table);
-            let create = Command::new("az network route-table create").option("--name", table);
+            let show = Command::new("az network route-table show").raw(&writer.named("--name", Kind::Table, table));
+            let create = Command::new("az network route-table create").raw(&writer.named("--name", Kind::Table, table));
             if !writer.site.has_table(table) {
                 writer.unless_there(show, create.raw("--location \"$LOCATION\""));
             }
@@ -174,16 +318,16 @@ impl Writer<'_> {
     /// The loop that the management addresses' document shows (App Service Environment management addresses, 2022).
     fn routes(&mut self, table: &str, prefixes: &[String]) {
         self.route_table(table);
-        self.text.push_str("\nfor prefix in");
-        for prefix in prefixes {
-            write!(self.text, " \\\n  {}", quoted(prefix)).expect("a String takes any text");
-        }
-        let table = quoted(table);
+        let list = match self.variables.lists.iter().position(|list| list == prefixes) {
+            Some(number) => format!("\"${{{}[@]}}\"", list_name(number)),
+            None => prefixes.iter().map(|prefix| quoted(prefix)).collect::<Vec<_>>().join(" \\\n  "),
+        };
+        let table = self.named("--route-table-name", Kind::Table, table);
         write!(
             self.text,
-            "\ndo\n  name=${{prefix%/32}}\n  name=${{name//\\//_}}\n  \
+            "\nfor prefix in {list}; do\n  name=${{prefix%/32}}\n  name=${{name//\\//_}}\n  \
              az network route-table route create --resource-group \"$RESOURCE_GROUP\" \\\n    \
-             --route-table-name {table} \\\n    --name \"${{name//:/-}}\" \\\n    \
+             {table} \\\n    --name \"${{name//:/-}}\" \\\n    \
              --address-prefix \"$prefix\" \\\n    --next-hop-type Internet\ndone\n"
         )
         .expect("a String takes any text");
@@ -241,35 +385,46 @@ impl Writer<'_> {
         let add = Command::new(&format!("az network private-dns record-set {kind} add-record"));
         self.put(add.option("--zone-name", zone).option("--record-set-name", name).option(flag, address));
     }
-}
 
-fn of_subnet(verb: &str, network: &str, subnet: &str) -> Command {
-    Command::new(&format!("{SUBNET} {verb}")).option("--vnet-name", network).option("--name", subnet)
-}
+    fn named(&self, flag: &str, kind: Kind, value: &str) -> String {
+        // What begins with a hyphen would be taken for a flag.
+        let between = if value.starts_with('-') { "=" } else { " " };
+        format!("{flag}{between}{}", self.variables.word(kind, value))
+    }
 
-fn security_rule(group: &str, rule: &SecurityRule) -> Command {
-    let command = Command::new("az network nsg rule create")
-        .option("--nsg-name", group)
-        .option("--name", &rule.name)
-        .option("--priority", &rule.priority.to_string())
-        .option("--direction", rule.direction.as_str())
-        .option("--access", access(rule))
-        .option("--protocol", protocol(rule));
-    let (from, to) = (Side::of(&rule.source), Side::of(&rule.destination));
-    command
-        .list("--source-address-prefixes", &from.prefixes)
-        .list("--source-asgs", &from.groups)
-        .list("--source-port-ranges", &from.ports)
-        .list("--destination-address-prefixes", &to.prefixes)
-        .list("--destination-asgs", &to.groups)
-        .list("--destination-port-ranges", &to.ports)
-}
+    fn of_subnet(&self, verb: &str, network: &str, subnet: &str) -> Command {
+        Command::new(&format!("{SUBNET} {verb}"))
+            .raw(&self.named("--vnet-name", Kind::Network, network))
+            .raw(&self.named("--name", Kind::Subnet, subnet))
+    }
 
-fn route(table: &str, route: &Route) -> Command {
-    let command = Command::new("az network route-table route create")
-        .option("--route-table-name", table)
-        .option("--name", &route.name)
-        .option("--address-prefix", &destination(route))
-        .option("--next-hop-type", route.next_hop.as_str());
-    command.maybe("--next-hop-ip-address", appliance(route).as_deref())
+    fn security_rule(&self, group: &str, rule: &SecurityRule) -> Command {
+        let command = Command::new("az network nsg rule create")
+            .raw(&self.named("--nsg-name", Kind::Group, group))
+            .option("--name", &rule.name)
+            .option("--priority", &rule.priority.to_string())
+            .option("--direction", rule.direction.as_str())
+            .option("--access", access(rule))
+            .option("--protocol", protocol(rule));
+        let (from, to) = (Side::of(&rule.source), Side::of(&rule.destination));
+        command
+            .list("--source-address-prefixes", &from.prefixes)
+            .list("--source-asgs", &from.groups)
+            .list("--source-port-ranges", &from.ports)
+            .list("--destination-address-prefixes", &to.prefixes)
+            .list("--destination-asgs", &to.groups)
+            .list("--destination-port-ranges", &to.ports)
+    }
+
+    fn route(&self, table: &str, route: &Route) -> Command {
+        let command = Command::new("az network route-table route create")
+            .raw(&self.named("--route-table-name", Kind::Table, table))
+            .option("--name", &route.name)
+            .option("--address-prefix", &destination(route))
+            .option("--next-hop-type", route.next_hop.as_str());
+        match appliance(route) {
+            Some(address) => command.raw(&self.named("--next-hop-ip-address", Kind::Appliance, &address)),
+            None => command,
+        }
+    }
 }

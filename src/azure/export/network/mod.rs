@@ -16,7 +16,7 @@ mod tests;
 
 use crate::azure::note::{Note, Severity};
 use crate::policy::{RuleSet, Spot};
-use crate::vnet::{Change, NextHop, Route, RouteDestination, Subnet, Topology};
+use crate::vnet::{Change, NextHop, Route, RouteDestination, Subnet, Topology, route_name};
 
 use super::Exported;
 
@@ -153,11 +153,6 @@ enum Step<'c> {
 
 /// Scripts have a loop for as many as this; fewer are written one by one.
 const LOOP: usize = 3;
-
-/// The name that a loop gives to the route of a prefix: `192.0.2.1` for a single address, `192.0.2.0_26`.
-pub fn route_name(prefix: &str) -> String {
-    prefix.strip_suffix("/32").unwrap_or(prefix).replace('/', "_").replace(':', "-")
-}
 
 /// Runs of routes that one loop can make. Only changes side by side are gathered: what comes later stays later.
 fn steps(changes: &[Change]) -> Vec<Step<'_>> {

@@ -24,10 +24,17 @@ pub(super) fn read(script: &str) -> Model {
 }
 
 /// The words of each command of `az` that the script runs.
-pub(super) fn calls(script: &str) -> Vec<Vec<String>> {
-    let stub = "az() { printf '%s\\0' \"$#\" \"$@\"; }; export -f az; exec bash -s";
+pub(in crate::azure::export) fn calls(script: &str) -> Vec<Vec<String>> {
+    calls_where(script, "")
+}
+
+/// The same where commands with a word fail.
+pub(in crate::azure::export) fn calls_where(script: &str, failing: &str) -> Vec<Vec<String>> {
+    // What a script throws away or reads goes by another descriptor than what is recorded.
+    let stub = "exec 3>&1; az() { printf '%s\\0' \"$#\" \"$@\" >&3; for word; do [[ $word != \"$FAILING\" ]] || return 3; done; }
+        export -f az; exec bash -s >/dev/null";
     let mut command = Command::new("bash");
-    command.args(["-c", stub]).env("RESOURCE_GROUP", "lab rg");
+    command.args(["-c", stub]).env("RESOURCE_GROUP", "lab rg").env("LOCATION", "westus2").env("FAILING", failing);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut shell = command.spawn().unwrap();
     let mut input = shell.stdin.take().unwrap();
@@ -108,6 +115,12 @@ fn options(words: &[&str]) -> HashMap<String, Vec<String>> {
         }
     }
     options
+}
+
+/// The options of a command.
+pub(in crate::azure::export) fn options_of(call: &[String]) -> std::collections::BTreeMap<String, Vec<String>> {
+    let words: Vec<&str> = call.iter().map(String::as_str).skip_while(|word| !word.starts_with("--")).collect();
+    options(&words).into_iter().collect()
 }
 
 fn rule(name: &str, kind: &str, options: &HashMap<String, Vec<String>>) -> Value {

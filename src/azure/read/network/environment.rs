@@ -3,8 +3,9 @@
 use super::named::Surroundings;
 use super::values::{address, addresses, referred, subnet_of};
 use super::{Notes, Subject, Whole, each};
+use crate::azure::json::{Node, Value};
 use crate::azure::note::{Note, Severity};
-use crate::azure::read::ident::leaf;
+use crate::azure::read::ident::{leaf, reference};
 use crate::azure::read::notes::Items;
 use crate::azure::read::words::{self, Words};
 use crate::policy::AddressRange;
@@ -54,6 +55,9 @@ pub(super) fn environment(whole: &Whole<'_>, network: &mut Surroundings, notes: 
 
 /// The id of the subnet, or that of the network with the subnet's name beside it.
 fn place(subject: &Subject<'_>, ase: &mut AppServiceEnvironment, notes: &mut Notes) {
+    if let Some(Node { value: Value::Unknown(unknown), at }) = subject.get("virtualNetwork").map(reference) {
+        return notes.unknown(subject, "virtualNetwork", *at, unknown);
+    }
     let own = subject.get("virtualNetwork").and_then(|node| {
         let named = node.get("subnet").and_then(|name| name.text());
         let (network, subnet) = subnet_of(node)?;

@@ -2,7 +2,7 @@
 
 use super::named::{PublicOf, Surroundings};
 use super::values::{address, addresses, all_referred, referred, subnet_of};
-use super::{Notes, Whole, each};
+use super::{Notes, Whole, each, open_name};
 use crate::azure::json::Value;
 use crate::azure::note::{Note, Severity};
 
@@ -29,12 +29,15 @@ pub(super) fn firewall(whole: &Whole<'_>, network: &mut Surroundings, notes: &mu
 
 pub(super) fn interface(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut Notes) {
     let configurations = each(&whole.subject, "ipConfigurations", notes);
+    let Some(place) = configurations.iter().find_map(|it| it.get("subnet")).and_then(subnet_of) else {
+        let what = format!("in which subnet {} is is not known here: it is left out", whole.subject.what);
+        return notes.push(Note::new(Severity::Info, whole.resource.at, what));
+    };
     let interface = network.interfaces.of(&whole.name, whole.resource.at);
+    (interface.virtual_network, interface.subnet) = place;
     interface.security_group = referred(&whole.subject, "networkSecurityGroup");
+    interface.application_security_groups = all_referred(&whole.subject, "applicationSecurityGroups");
     for configuration in &configurations {
-        if let Some((of, subnet)) = configuration.get("subnet").and_then(subnet_of) {
-            (interface.virtual_network, interface.subnet) = (of, subnet);
-        }
         interface.addresses.extend(address(configuration, "privateIPAddress", notes));
         interface.application_security_groups.extend(all_referred(configuration, "applicationSecurityGroups"));
         let public = referred(configuration, "publicIPAddress");
@@ -51,8 +54,9 @@ pub(super) fn dns_record(whole: &Whole<'_>, network: &mut Surroundings, notes: &
     for record in each(&whole.subject, "aRecords", notes) {
         match record.get("ipv4Address").map(|node| &node.value) {
             Some(Value::Unknown(unknown)) => {
-                let what = format!("the address of {} is known to Azure only: `{}`", record.what, unknown.shown);
-                let mend = format!("--set '{}=…', or write the zone in a vnet.toml", unknown.shown);
+                let name = open_name(unknown);
+                let what = format!("the address of {} is known to Azure only: `{name}`", record.what);
+                let mend = format!("--set '{name}=…', or write the zone in a vnet.toml");
                 notes.push(Note::new(Severity::Warning, record.at, what).mend(mend));
             }
             _ => found.extend(addresses(&record, "ipv4Address", notes)),

@@ -17,7 +17,7 @@ mod tests;
 
 use super::ident::leaf;
 use super::notes::{Effect, Notes, Subject, shown};
-use crate::azure::json::Node;
+use crate::azure::json::{Node, Unknown};
 use crate::azure::note::{Note, Severity};
 use crate::azure::shape::{Resource, kinds};
 use crate::vnet::Topology;
@@ -119,7 +119,7 @@ pub(super) fn read<'r>(resources: impl Iterator<Item = &'r Resource>, purpose: P
     match purpose {
         Purpose::Topology => {
             notes.notes.extend(own.notes);
-            notes.unknowns.extend(own.unknowns);
+            notes.unknowns_around.extend(own.unknowns);
         }
         Purpose::BesidePolicy => {
             let soft = own.notes.into_iter().filter(|note| note.severity > Severity::Info);
@@ -136,6 +136,11 @@ fn read_one(resource: &Resource, purpose: Purpose, network: &mut Surroundings, n
     let Some(subject) = notes.resource(resource, &what, Effect::Allows) else { return };
     network.note_place(resource);
     reader(&Whole { resource, subject, name }, network, notes);
+}
+
+/// What `--set` would have to give.
+pub(super) fn open_name(unknown: &Unknown) -> &str {
+    unknown.names.first().unwrap_or(&unknown.shown)
 }
 
 /// Objects in a list, each with a level of properties of its own or without.

@@ -176,6 +176,7 @@ impl Surroundings {
             dns_zones: self.dns_zones.all,
             ..Topology::default()
         };
+        settle_suffixes(&mut topology);
         settle_addresses(&mut topology, notes);
         hops.into_iter().for_each(|hop| settle_hop(hop, &mut topology, notes));
         topology
@@ -218,6 +219,18 @@ impl Surroundings {
                 let both = location(&network.name).zip(location(&peering.remote));
                 peering.global |= both.is_some_and(|(own, other)| own != other);
             }
+        }
+    }
+}
+
+/// A zone may be named for the suffix that Azure gives an environment: `{reference(ase).dnsSuffix}`.
+fn settle_suffixes(topology: &mut Topology) {
+    for zone in &mut topology.dns_zones {
+        let asked = zone.name.strip_prefix("{reference(").and_then(|rest| rest.strip_suffix(").dnsSuffix}"));
+        let Some(asked) = asked else { continue };
+        let own = topology.environments.iter().find(|ase| ase.name.eq_ignore_ascii_case(asked));
+        if let Some(ase) = own {
+            zone.name = ase.suffix(topology.cloud);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::named::{OpenHop, Surroundings};
 use super::values::{address, prefixes};
-use super::{Notes, Subject, Whole};
+use super::{Notes, Subject, Whole, open_name};
 use crate::azure::json::{Node, Value};
 use crate::azure::note::{Note, Severity};
 use crate::azure::read::words::Words;
@@ -84,7 +84,7 @@ fn appliance(route: &Subject<'_>, notes: &mut Notes) -> Appliance {
             notes.push(Note::new(Severity::Error, route.at, what).mend("give it the firewall's private address"));
             Appliance::Wrong
         }
-        Some(Node { value: Value::Unknown(unknown), .. }) => Appliance::Open(unknown.shown.to_string()),
+        Some(Node { value: Value::Unknown(unknown), .. }) => Appliance::Open(open_name(unknown).to_owned()),
         Some(_) => address(route, "nextHopIpAddress", notes).map_or(Appliance::Wrong, Appliance::Known),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::azure::json::{Node, Object, Value};
 use crate::azure::shape::build::{members, set, text};
 
+use super::around::ip_configurations;
 use super::fields::{Fields, Unread, renamed};
 
 pub(super) fn firewall(values: &Node, object: &Object, unread: &mut Unread) -> Node {
@@ -22,7 +23,8 @@ pub(super) fn firewall(values: &Node, object: &Object, unread: &mut Unread) -> N
         fields.put("sku", members(parts.0, values.at));
     }
     additional(&mut fields, values);
-    fields.ignore(&["ip_configuration", "management_ip_configuration", "virtual_hub", "zones"]);
+    ip_configurations(&mut fields);
+    fields.ignore(&["management_ip_configuration", "virtual_hub", "zones"]);
     fields.finish(values.at, unread)
 }
 

@@ -4,6 +4,7 @@
 //! through the configuration that the plan carries, to the resource it comes from; where that does not tell it, it
 //! stays unknown under that resource's address.
 
+mod around;
 mod azapi;
 mod fields;
 mod firewall;

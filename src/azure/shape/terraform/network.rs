@@ -85,13 +85,22 @@ pub(super) fn subnet(node: &Node, object: &Object, unread: &mut Unread) -> Node 
     fields.copy(&[("address_prefix", "addressPrefix"), ("address_prefixes", "addressPrefixes")]);
     fields.wrap_each("service_endpoints", "serviceEndpoints", "service");
     fields.wrap("security_group", "networkSecurityGroup", "id").wrap("route_table_id", "routeTable", "id");
+    fields.each("delegation", "delegations", delegation);
     fields.ignore(BESIDE_SUBNET).finish_here(node, unread)
+}
+
+fn delegation(node: &Node) -> Node {
+    let service = node.get("service_delegation");
+    let service = service.and_then(|block| block.list().map_or(Some(block), <[Node]>::first));
+    match service.and_then(|service| service.get("name")) {
+        Some(name) => single("properties", single("serviceName", name.clone())),
+        None => node.clone(),
+    }
 }
 
 /// What a subnet may have that decides nothing about what leaves it.
 const BESIDE_SUBNET: &[&str] = &[
     "virtual_network_name",
-    "delegation",
     "default_outbound_access_enabled",
     "enforce_private_link_endpoint_network_policies",
     "enforce_private_link_service_network_policies",

@@ -16,7 +16,7 @@ use super::firewall::{self, CLASSIC, Classic};
 use super::instance::{Found, Instance};
 use super::overlay::Overlay;
 use super::references::References;
-use super::{azapi, network, policy};
+use super::{around, azapi, network, policy};
 
 /// Where resources stand that are not there yet.
 const NOWHERE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups";
@@ -83,6 +83,25 @@ const MAPPINGS: &[Mapping] = &[
     mapping("azurerm_route", kinds::ROUTE, Some("route_table_name"), network::route),
     mapping("azurerm_virtual_network", kinds::NETWORK, None, network::network),
     mapping("azurerm_subnet", kinds::SUBNET, Some("virtual_network_name"), network::subnet),
+    mapping("azurerm_virtual_network_peering", kinds::PEERING, Some("virtual_network_name"), around::peering),
+    mapping("azurerm_application_security_group", kinds::ASG, None, around::bare),
+    mapping("azurerm_network_interface", kinds::INTERFACE, None, around::interface),
+    mapping("azurerm_public_ip", kinds::PUBLIC_ADDRESS, None, around::public_address),
+    mapping("azurerm_virtual_network_gateway", kinds::NETWORK_GATEWAY, None, around::gateway),
+    mapping("azurerm_local_network_gateway", kinds::LOCAL_GATEWAY, None, around::local_gateway),
+    mapping("azurerm_virtual_network_gateway_connection", kinds::CONNECTION, None, around::connection),
+    mapping("azurerm_private_dns_zone", kinds::DNS_ZONE, None, around::bare),
+    mapping("azurerm_private_dns_a_record", kinds::DNS_RECORD, Some("zone_name"), around::dns_record),
+    mapping(
+        "azurerm_private_dns_zone_virtual_network_link",
+        kinds::DNS_LINK,
+        Some("private_dns_zone_name"),
+        around::dns_link,
+    ),
+    mapping("azurerm_app_service_environment", kinds::ENVIRONMENT, None, around::environment_2),
+    mapping("azurerm_app_service_environment_v3", kinds::ENVIRONMENT, None, around::environment_3),
+    mapping("azurerm_app_service_plan", kinds::SERVER_FARM, None, around::plan),
+    mapping("azurerm_service_plan", kinds::SERVER_FARM, None, around::plan),
 ];
 
 /// What only adds to another resource: to which, by what attribute, and where.
@@ -94,6 +113,12 @@ const LINKS: &[(&str, &str, &str, &str)] = &[
         "networkSecurityGroup",
     ),
     ("azurerm_subnet_route_table_association", "subnet_id", "route_table_id", "routeTable"),
+    (
+        "azurerm_network_interface_security_group_association",
+        "network_interface_id",
+        "network_security_group_id",
+        "networkSecurityGroup",
+    ),
 ];
 
 fn is_read(instance: &Instance<'_>) -> bool {
@@ -102,7 +127,9 @@ fn is_read(instance: &Instance<'_>) -> bool {
         "azapi_resource" | "azapi_update_resource" => {
             azapi::kind(instance.values).is_some_and(|kind| kinds::use_of(kind) == Use::Read)
         }
-        "azurerm_ip_group_cidr" => true,
+        "azurerm_ip_group_cidr"
+        | "azurerm_virtual_network_dns_servers"
+        | "azurerm_network_interface_application_security_group_association" => true,
         _ => {
             MAPPINGS.iter().any(|mapping| mapping.kind == kind)
                 || CLASSIC.iter().any(|classic| classic.kind == kind)
@@ -199,6 +226,16 @@ impl Made {
             return self.link(object.get(to), change, instance, out);
         }
         match instance.kind {
+            "azurerm_network_interface_application_security_group_association" => {
+                let group = object.get("application_security_group_id");
+                let group = group.map(|id| Change::Item("applicationSecurityGroups", single("id", id.clone())));
+                self.link(object.get("network_interface_id"), group, instance, out);
+            }
+            "azurerm_virtual_network_dns_servers" => {
+                let servers = object.get("dns_servers").map(|servers| single("dnsServers", servers.clone()));
+                let change = servers.map(|servers| Change::Member("dhcpOptions", servers));
+                self.link(object.get("virtual_network_id"), change, instance, out);
+            }
             "azurerm_ip_group_cidr" => {
                 let change = object.get("cidr").map(|cidr| Change::Item("ipAddresses", cidr.clone()));
                 self.link(object.get("ip_group_id"), change, instance, out);

@@ -1,0 +1,142 @@
+//! What `egret routes` and `egret nsg` share: an environment of a topology, and where a script goes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{ValueEnum, ValueHint};
+
+use super::args::{PolicyArgs, given, one};
+use super::output::Printer;
+use super::{Exit, UsageError};
+use crate::azure::export::Exported;
+use crate::azure::export::network::{self, Script, Site};
+use crate::azure::note::Severity;
+use crate::config::{self, Loaded, Overrides};
+use crate::flow::nearest;
+use crate::policy::RuleSet;
+use crate::vnet::{AppServiceEnvironment, Change, Network, Topology};
+
+/// Which environment, what to write, and where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
+    /// The topology with the environment: vnet.toml, or templates with the network in them; more than once for several
+    #[arg(long, env = "EGRET_ASE_FILE", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    ase: Vec<String>,
+    /// The environment's name, where the topology has several
+    #[arg(long, env = "EGRET_ASE_NAME", value_name = "NAME")]
+    ase_name: Option<String>,
+    /// What to write
+    #[arg(long, env = "EGRET_TO", value_enum)]
+    to: To,
+    /// Where to; standard output where not given
+    #[arg(long, env = "EGRET_OUT", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
+    /// Its name in Azure [default: the environment's, with what it is]
+    #[arg(long, env = "EGRET_NAME", value_name = "NAME")]
+    name: Option<String>,
+    /// The resource group [default: the topology's; else the script asks for it]
+    #[arg(long, env = "EGRET_RESOURCE_GROUP", value_name = "NAME")]
+    resource_group: Option<String>,
+    /// Azure region [default: the topology's; else the script asks for it]
+    #[arg(long, env = "EGRET_LOCATION", value_name = "REGION")]
+    location: Option<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// A form that Azure's tools take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum To {
+    /// A bash script of az commands
+    AzCli,
+    /// A script of the Az modules for PowerShell
+    #[value(name = "powershell")]
+    PowerShell,
+    /// A template to deploy
+    Arm,
+    /// HCL for the provider azurerm
+    Terraform,
+}
+
+impl From<To> for Script {
+    fn from(to: To) -> Script {
+        match to {
+            To::AzCli => Script::AzCli,
+            To::PowerShell => Script::PowerShell,
+            To::Arm => Script::Arm,
+            To::Terraform => Script::Terraform,
+        }
+    }
+}
+
+/// What a recipe is made from.
+pub(super) struct Around {
+    pub(super) network: Arc<Network>,
+    pub(super) environment: AppServiceEnvironment,
+    /// Empty where nobody said.
+    pub(super) name: String,
+    /// With what flags say of it, and without what is written anew.
+    site: Topology,
+    to: To,
+    out: Option<PathBuf>,
+}
+
+impl Common {
+    pub(super) fn load(self, printer: &mut Printer) -> anyhow::Result<Around> {
+        let Common { ase, ase_name, to, out, name, resource_group, location, policy } = self;
+        let flags = policy.into_overrides();
+        let overrides = Overrides { topology: [flags.topology.as_slice(), &given(ase)].concat(), ..flags };
+        let Loaded { config, warnings, .. } = config::load(&overrides, true)?;
+        warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
+        let network = config.network.ok_or_else(|| {
+            UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned())
+        })?;
+        let environment = chosen(network.topology(), one(ase_name).as_deref())?.clone();
+        let mut site = network.topology().clone();
+        one(resource_group).into_iter().for_each(|name| site.resource_group = name);
+        one(location).into_iter().for_each(|name| site.location = name);
+        // The recipe is whole: what has its name in the topology is made where Azure has none, and is not counted on.
+        site.security_groups.clear();
+        site.route_tables.clear();
+        let out = out.filter(|path| !path.as_os_str().is_empty());
+        Ok(Around { network, environment, name: one(name).unwrap_or_default(), site, to, out })
+    }
+}
+
+impl Around {
+    pub(super) fn write(&self, changes: &[Change], remark: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+        let site = Site { topology: &self.site, rules: &RuleSet::default() };
+        let Exported { text, notes } = network::write(changes, self.to.into(), &site, Some(remark));
+        for note in notes {
+            let mend = note.mend.map(|mend| format!("; {mend}")).unwrap_or_default();
+            printer.warn(&format!("{}{mend}", note.what));
+            debug_assert_ne!(note.severity, Severity::Error, "a recipe holds nothing that cannot be said");
+        }
+        match self.out.as_deref() {
+            None => printer.bytes(text.as_bytes())?,
+            Some(path) => write_file(path, &text)?,
+        }
+        Ok(Exit::Clean)
+    }
+}
+
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn chosen<'t>(topology: &'t Topology, name: Option<&str>) -> Result<&'t AppServiceEnvironment, UsageError> {
+    let all = &topology.environments;
+    let names = || all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (all.as_slice(), name) {
+        ([], _) => Err(UsageError("no App Service Environment is in the topology".to_owned())),
+        (_, Some(name)) => all.iter().find(|it| it.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let near = nearest(name, all.iter().map(|it| it.name.as_str()));
+            let hint = near.map_or_else(|| format!("there is {}", names()), |near| format!("did you mean `{near}`?"));
+            UsageError(format!("no environment is called `{name}`; {hint}"))
+        }),
+        ([only], None) => Ok(only),
+        (_, None) => Err(UsageError(format!("there are several environments ({}): name one with --ase-name", names()))),
+    }
+}

@@ -1,0 +1,84 @@
+//! `egret routes`: the route table of an environment behind a firewall, for Azure's tools.
+
+use std::net::IpAddr;
+
+use clap::ValueEnum;
+use clap::builder::FalseyValueParser;
+
+use super::around::Common;
+use super::output::Printer;
+use super::{Exit, UsageError};
+use crate::vnet::Change;
+use crate::vnet::recipe::{self, MOST_ROUTES, RouteRecipe};
+
+const EXAMPLES: &str = "\
+Examples:
+  egret routes --ase vnet.toml --to az-cli > routes.sh
+  egret routes --ase vnet.toml --to arm --out routes.json
+  egret routes --ase vnet.toml --to powershell --management addresses --ip-dependencies
+
+The management addresses, by their service tag or one by one, and what else must not go through the firewall have the
+next hop Internet; all else goes to the firewall; the table is put on the environment's subnet. See docs/scripts.md.";
+
+/// Write the route table of an App Service Environment behind a firewall
+///
+/// As a script or a template that can be run again. Nothing is sent to Azure.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// How the way back to App Service is written
+    #[arg(long, env = "EGRET_MANAGEMENT", value_enum, default_value = "tag")]
+    management: Management,
+    /// Routes to the Internet for the addresses that the document of 2018 names as dependencies
+    #[arg(long, env = "EGRET_IP_DEPENDENCIES", value_parser = FalseyValueParser::new())]
+    ip_dependencies: bool,
+    /// The firewall's private address [default: the topology's]
+    #[arg(long, env = "EGRET_FIREWALL", value_name = "ADDRESS")]
+    firewall: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Management {
+    /// One route with the service tag AppServiceManagement
+    Tag,
+    /// The addresses that were published last, one by one
+    Addresses,
+    /// Every prefix of the service tag
+    Prefixes,
+}
+
+impl From<Management> for recipe::Management {
+    fn from(management: Management) -> recipe::Management {
+        match management {
+            Management::Tag => recipe::Management::Tag,
+            Management::Addresses => recipe::Management::Addresses,
+            Management::Prefixes => recipe::Management::Prefixes,
+        }
+    }
+}
+
+pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
+    let Args { management, ip_dependencies, firewall, common } = args;
+    let firewall = firewall.filter(|text| !text.is_empty()).map(|text| address(&text)).transpose()?;
+    let around = common.load(printer)?;
+    let recipe = RouteRecipe { table: around.name.clone(), management: management.into(), ip_dependencies, firewall };
+    let (network, environment) = (&around.network, &around.environment);
+    let changes = recipe::routes(network.topology(), environment, network.tags(), &recipe);
+    let changes = changes.map_err(|error| UsageError(error.to_string()))?;
+    let routes = changes.iter().filter(|change| matches!(change, Change::Route { .. })).count();
+    if routes > MOST_ROUTES {
+        printer
+            .warn(&format!("{routes} routes: Azure takes {MOST_ROUTES} in a table; write the tag (--management tag)"));
+    }
+    if management == Management::Addresses {
+        printer.warn("addresses that were published one by one cover a part of the service tag: see docs/scripts.md");
+    }
+    let remark = format!("The routes of the App Service Environment {}, written by egret routes.", environment.name);
+    around.write(&changes, &remark, printer)
+}
+
+fn address(text: &str) -> Result<IpAddr, UsageError> {
+    text.parse().map_err(|_| UsageError(format!("--firewall: `{text}` is no address, such as 10.0.1.4")))
+}
