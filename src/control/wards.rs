@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
 use crate::config::HealthConfig;
 use crate::flow::{Authority, Host, Protocol, Verdict, Via};
-use crate::policy::{Address, Query};
+use crate::policy::{Address, AddressRange, Query};
 use crate::proxy::{Active, Outcome, Shared};
 use crate::telemetry::{EnvironmentHealth, EnvironmentRecord, EnvironmentState, Event, FlowRecord, Seen, Sighted};
 use crate::vnet::{AppServiceEnvironment, AseVersion, Network};
@@ -140,7 +140,7 @@ impl Wards {
 
     fn watch(&self) -> Sighted {
         let clients = self.all().wards.iter().flat_map(|ward| ward.clients.clone()).collect();
-        self.shared.log.sight(clients)
+        self.shared.log.follow(clients)
     }
 
     fn see(&self, record: &FlowRecord) {
@@ -322,6 +322,6 @@ fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
 /// An address of each service that has a tag of its own.
 fn services(network: &Network) -> Vec<(Category, IpAddr)> {
     let tags = [(Category::Storage, "Storage"), (Category::Sql, "Sql")];
-    let first = |tag| network.tags().published(tag)?.iter().map(|range| range.first()).find(IpAddr::is_ipv4);
+    let first = |tag| network.tags().published(tag)?.iter().copied().map(AddressRange::first).find(IpAddr::is_ipv4);
     tags.into_iter().filter_map(|(category, tag)| Some((category, first(tag)?))).collect()
 }

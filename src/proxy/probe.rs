@@ -128,8 +128,7 @@ impl Session {
             Ok(permitted) => permitted,
             Err(refused) => {
                 let failed = refused.reason.is_upstream_failure();
-                let outcome =
-                    if failed { Outcome::Failed(refused.reason) } else { Outcome::Denied(refused.reason) };
+                let outcome = if failed { Outcome::Failed(refused.reason) } else { Outcome::Denied(refused.reason) };
                 return Probed { addr: refused.dst.map(|dst| dst.ip()), ..Probed::nowhere(outcome) };
             }
         };

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::clock::{Clock, Precision};
 use super::derived::Derived;
-use super::record::{DnsRecord, EnvironmentRecord, EnvironmentState, EnvironmentWhy, FlowRecord, FqdnFailureRecord, Seen};
+use super::record::{
+    DnsRecord, EnvironmentRecord, EnvironmentState, EnvironmentWhy, FlowRecord, FqdnFailureRecord, Seen,
+};
 use super::sink::Entry;
 use crate::azure::ase::{PlatformEvent, platform_record};
 use crate::azure::category::{Categories, Category};

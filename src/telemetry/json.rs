@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::clock::{Clock, Precision};
 use super::object::{Object, Value};
 use super::record::{
-    CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ReloadRecord, RunId, Secured,
-    SecuredBy, Seen, StartRecord, Surroundings,
+    CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ReloadRecord, RunId,
+    Secured, SecuredBy, Seen, StartRecord, Surroundings,
 };
 use super::sink::Entry;
 use crate::flow::{Host, HostName};

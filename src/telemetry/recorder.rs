@@ -152,7 +152,7 @@ impl Log {
     }
 
     /// The decisions about flows of some clients, from now on. There is one who looks: the last one to ask.
-    pub fn sight(&self, clients: Vec<IpNet>) -> Sighted {
+    pub fn follow(&self, clients: Vec<IpNet>) -> Sighted {
         let (sight, sighted) = Sight::of(clients);
         *self.shared.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(sight);
         sighted

@@ -50,10 +50,8 @@ mod tests {
     #[tokio::test]
     async fn only_flows_of_these_clients_are_shown() {
         let (sight, mut sighted) = Sight::of(vec!["10.0.0.0/8".parse().unwrap()]);
-        let from = |client: &str| FlowRecord {
-            client: crate::flow::ClientAddr::new(client.parse().unwrap()),
-            ..denied()
-        };
+        let from =
+            |client: &str| FlowRecord { client: crate::flow::ClientAddr::new(client.parse().unwrap()), ..denied() };
         sight.show(&from("192.0.2.1:1"));
         sight.show(&from("10.1.2.3:2"));
         drop(sight);

@@ -12,7 +12,9 @@ use super::azure::{AzureWriter, Shape, write_json};
 use super::clock::{Clock, Precision};
 use super::derived::Derived;
 use super::onlooker::Onlooker;
-use super::record::{CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord};
+use super::record::{
+    CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord,
+};
 use super::text::Colours;
 use super::{json, text};
 use crate::azure::category::Categories;

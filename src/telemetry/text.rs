@@ -9,7 +9,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::clock::Clock;
 use super::record::{
-    CloseRecord, CloseWhy, Counts, DnsRecord, EnvironmentRecord, EnvironmentState, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord,
+    CloseRecord, CloseWhy, Counts, DnsRecord, EnvironmentRecord, EnvironmentState, FlowRecord, FqdnFailureRecord,
+    ReloadRecord, RunId, StartRecord,
 };
 use super::sink::Entry;
 use crate::flow::{Verdict, Via};

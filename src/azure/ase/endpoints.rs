@@ -125,9 +125,7 @@ mod tests {
         let all = inbound(&network, &network.topology().environments[0], network.place(VNET, SUBNET));
         assert_eq!(all.value[0].endpoints.len(), 231);
         let json = serde_json::to_string(&all).unwrap();
-        assert!(json.starts_with(
-            r#"{"value":[{"description":"App Service management","endpoints":["#
-        ), "{json}");
+        assert!(json.starts_with(r#"{"value":[{"description":"App Service management","endpoints":["#), "{json}");
         let rest = r#""ports":["454","455"]},{"description":"App Service Environment VIP","endpoints":["203.0.113.9/32"],"ports":["454","455","16001"]},{"description":"App Service Environment subnet","endpoints":["192.168.251.128/25"],"ports":["All"]}],"nextLink":null}"#;
         assert!(json.ends_with(rest), "{json}");
     }

@@ -29,9 +29,12 @@ impl PlatformEvent<'_> {
                 format!("{UNHEALTHY} It does not reach {}.", unreachable.join(", "))
             }
             PlatformEvent::Suspended => {
-                "The App Service Environment is suspended: its virtual network is not set up as it has to be.".to_owned()
+                "The App Service Environment is suspended: its virtual network is not set up as it has to be."
+                    .to_owned()
             }
-            PlatformEvent::SuspendedOnRequest => "The App Service Environment is suspended: it was asked for.".to_owned(),
+            PlatformEvent::SuspendedOnRequest => {
+                "The App Service Environment is suspended: it was asked for.".to_owned()
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::config::values::{Words, pick};
 use crate::flow::PortRange;
 use crate::policy::{Action, AddressRange};
 use crate::vnet::{
-    AseVersion, Cloud, FlowDirection, GatewayKind, IlbMode, LoadBalancing, SecurityProtocol, VirtualNetworkTag,
+    AseVersion, Cloud, FlowDirection, GatewayKind, IlbMode, LoadBalancing, NoneRoutes, SecurityProtocol,
+    VirtualNetworkTag,
 };
 
 pub(in crate::config) const CLOUDS: Words<Cloud> =
@@ -20,6 +21,8 @@ pub(in crate::config) const VIRTUAL_NETWORK_TAGS: Words<VirtualNetworkTag> = &[
     ("routes", VirtualNetworkTag::Routes),
     ("default-routes", VirtualNetworkTag::DefaultRoutes),
 ];
+pub(in crate::config) const NONE_ROUTES: Words<NoneRoutes> =
+    &[("documented", NoneRoutes::Documented), ("observed", NoneRoutes::Observed)];
 pub(in crate::config) const GATEWAY_KINDS: Words<GatewayKind> =
     &[("Vpn", GatewayKind::Vpn), ("ExpressRoute", GatewayKind::ExpressRoute)];
 pub(in crate::config) const DIRECTIONS: Words<FlowDirection> =

@@ -60,8 +60,7 @@ pub(super) fn next_hop(
 ) -> Result<NextHopResult, ArmError> {
     let place = network.place_of(asked.source).ok_or_else(|| nowhere("sourceIPAddress", asked.source))?;
     let selected = network.route(place, asked.destination).map(|selection| selection.route);
-    let (hop, table) =
-        selected.map_or((&Hop::None, None), |route| (&route.next_hop, route.route_table.as_deref()));
+    let (hop, table) = selected.map_or((&Hop::None, None), |route| (&route.next_hop, route.route_table.as_deref()));
     let next_hop_ip_address = match hop {
         Hop::VirtualAppliance(address) => Some(*address),
         _ => None,
@@ -87,13 +86,7 @@ pub(super) fn verify(network: &Network, asked: &VerificationParameters) -> Resul
     let local = (*local_address, port("localPort", local_port)?);
     let remote = (*remote_address, port("remotePort", remote_port)?);
     let (from, to) = if direction == FlowDirection::Outbound { (local, remote) } else { (remote, local) };
-    let flow = NetFlow {
-        transport,
-        source: from.0,
-        source_port: from.1,
-        destination: to.0,
-        destination_port: to.1,
-    };
+    let flow = NetFlow { transport, source: from.0, source_port: from.1, destination: to.0, destination_port: to.1 };
     let decided = network.security(place, direction, &flow);
     let access = if decided.access == Action::Allow { "Allow" } else { "Deny" };
     Ok(VerificationResult { access, rule_name: rule_name(&decided.because) })
@@ -169,7 +162,8 @@ mod tests {
 
     fn hop(to: &str) -> Value {
         let network = built(worked());
-        let body = json!({ "targetResourceId": "/x", "sourceIPAddress": "192.168.251.140", "destinationIPAddress": to });
+        let body =
+            json!({ "targetResourceId": "/x", "sourceIPAddress": "192.168.251.140", "destinationIPAddress": to });
         let asked = serde_json::from_value(body).unwrap();
         serde_json::to_value(next_hop(&network, &asked, |table| format!("/tables/{table}")).unwrap()).unwrap()
     }
