@@ -537,7 +537,9 @@ fn network_watcher_answers() {
     assert_eq!(verify("Inbound", "70.37.57.58")["access"], "Allow");
     assert_eq!(verify("Inbound", "198.51.100.7")["access"], "Deny");
     assert_eq!(ask("nextHop", json!({ "sourceIPAddress": "x" })).code(), (400, "InvalidRequestContent".to_owned()));
-    let elsewhere = json!({ "sourceIPAddress": "192.0.2.1", "destinationIPAddress": "192.0.2.2" });
+    let elsewhere = json!({
+        "targetResourceId": "/x", "sourceIPAddress": "192.0.2.1", "destinationIPAddress": "192.0.2.2"
+    });
     assert_eq!(ask("nextHop", elsewhere).code(), (400, "InvalidParameter".to_owned()));
     let large = json!({ "sourceIPAddress": "x".repeat(70_000) });
     assert_eq!(ask("nextHop", large).code(), (413, "RequestEntityTooLarge".to_owned()));
@@ -571,4 +573,17 @@ fn doctor_tries_through_a_running_egret() {
     drop(egret);
     let gone = live("text");
     assert!(gone.code == 4 && gone.err.contains("nobody answers at"), "{gone:?}");
+}
+
+#[test]
+fn an_environment_that_cannot_be_managed_is_suspended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vnet.toml");
+    let shut = fs::read_to_string(WORKED).unwrap().replace("policy.toml", "ase").replace("454-455", "456");
+    fs::write(&path, shut).unwrap();
+    let config = format!("topology = [\"{}\"]\n{SOON}", path.display());
+    let egret = Egret::with_config(&config, &[] as &[&str]);
+    eventually("it is suspended", || suspended(&egret).then_some(()));
+    let record = eventually("the log has it", || egret.records(|record| record["kind"] == "environment").pop());
+    assert_eq!(record["unreachable"], json!(["inbound IN-MGMT"]), "{record}");
 }
