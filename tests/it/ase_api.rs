@@ -175,8 +175,7 @@ impl<'de> Visitor<'de> for Looker {
     }
 }
 
-const INBOUND: &str =
-    r#"{"value":[{"description":"a","endpoints":["a"],"ports":["a"]}],"nextLink":null}"#;
+const INBOUND: &str = r#"{"value":[{"description":"a","endpoints":["a"],"ports":["a"]}],"nextLink":null}"#;
 const OUTBOUND: &str = r#"{"value":[{"category":"a","endpoints":[{"domainName":"a","endpointDetails":
     [{"ipAddress":"a","port":1,"latency":1.5,"isAccessible":true}]}]}],"nextLink":null}"#;
 
@@ -360,7 +359,8 @@ fn dependencies_are_really_tried() {
     let reached = detail(&all, "management.core.windows.net", 443);
     assert_eq!(reached["isAccessible"], true, "{all:#}");
     assert!(reached["latency"].as_f64().unwrap() > 0.0 && reached["ipAddress"] == "127.0.0.1", "{reached}");
-    for (domain, port) in [("blob.core.windows.net", 80), ("blob.core.windows.net", 443), ("database.windows.net", 1433)]
+    for (domain, port) in
+        [("blob.core.windows.net", 80), ("blob.core.windows.net", 443), ("database.windows.net", 1433)]
     {
         assert_eq!(detail(&all, domain, port)["isAccessible"], true, "{domain}:{port} {all:#}");
     }
@@ -426,9 +426,7 @@ fn an_environment_whose_dependencies_are_denied_is_suspended() {
     assert_eq!(refused.code(), (409, "Conflict".to_owned()));
     // Its dependencies are allowed again, and it stays as it is until somebody resumes it.
     assert_eq!(egret.reload(&config("policy = \"ase\""))["ok"], true);
-    eventually("nothing is out of reach", || {
-        metric(&egret, "egret_ase_unreachable").filter(|it| it == "0")
-    });
+    eventually("nothing is out of reach", || metric(&egret, "egret_ase_unreachable").filter(|it| it == "0"));
     assert!(suspended(&egret));
     let resumed = post(&egret, "/resume");
     assert_eq!((resumed.status, resumed.body.as_str()), (202, r#"{"value":[],"nextLink":null}"#));
@@ -440,7 +438,9 @@ fn an_environment_whose_dependencies_are_denied_is_suspended() {
 #[test]
 fn what_is_mended_in_time_makes_it_healthy_again() {
     let config = |policy: &str| {
-        format!("topology = [\"{WORKED}\"]\n{policy}\n[health]\nunhealthy_after = \"300ms\"\nsuspended_after = \"1h\"\n")
+        format!(
+            "topology = [\"{WORKED}\"]\n{policy}\n[health]\nunhealthy_after = \"300ms\"\nsuspended_after = \"1h\"\n"
+        )
     };
     let egret = Egret::with_config(&config("policy = \"none\""), &[] as &[&str]);
     eventually("it is unhealthy", || metric(&egret, "egret_ase_healthy").filter(|it| it == "0"));
@@ -491,10 +491,8 @@ fn a_denied_flow_to_a_dependency_counts() {
     let path = folder.path().join("vnet.toml");
     fs::write(&path, LOOPBACK).unwrap();
     let origins = Origins::start();
-    let config = format!(
-        "topology = [\"{}\"]\npolicy = \"ase\"\ndeny = \"http://go.microsoft.com\"\n{SOON}",
-        path.display()
-    );
+    let config =
+        format!("topology = [\"{}\"]\npolicy = \"ase\"\ndeny = \"http://go.microsoft.com\"\n{SOON}", path.display());
     let egret = Egret::with_config(&config, &origins.flags());
     let unreachable = || metric(&egret, "egret_ase_unreachable");
     let before = eventually("it is followed", unreachable).parse::<usize>().unwrap();

@@ -97,9 +97,7 @@ pub(super) fn is_reached(tried: &[Tried]) -> bool {
     tried.iter().flat_map(|it| details(&it.outbound)).all(|(_, detail)| detail.is_accessible)
 }
 
-fn details(
-    outbound: &OutboundEnvironmentEndpointCollection,
-) -> impl Iterator<Item = ((&str, &str), &EndpointDetail)> {
+fn details(outbound: &OutboundEnvironmentEndpointCollection) -> impl Iterator<Item = ((&str, &str), &EndpointDetail)> {
     outbound.value.iter().flat_map(|category| {
         let endpoints = category.endpoints.iter();
         endpoints.flat_map(|endpoint| {
@@ -134,7 +132,8 @@ fn one(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
     let reached = all.iter().filter(|(_, detail)| detail.is_accessible).count();
     let environment = Printable(environment);
     printer.line("")?;
-    printer.line(format_args!("{STRONG}{environment}{STRONG:#}: {reached} of {} dependencies are reached", all.len()))?;
+    printer
+        .line(format_args!("{STRONG}{environment}{STRONG:#}: {reached} of {} dependencies are reached", all.len()))?;
     let mut last = "";
     for ((category, domain), EndpointDetail { ip_address, port, latency, is_accessible }) in all {
         if category != last {
@@ -145,7 +144,8 @@ fn one(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
         let address = ip_address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         let latency = latency.map_or_else(|| "-".to_owned(), |latency| format!("{latency:.1} ms"));
         let domain = Printable(domain).to_string();
-        let line = format_args!("    {style}{word:<11}{style:#}  {domain:<width$}  {port:>5}  {latency:>10}  {address}");
+        let line =
+            format_args!("    {style}{word:<11}{style:#}  {domain:<width$}  {port:>5}  {latency:>10}  {address}");
         printer.line(line)?;
     }
     Ok(())
