@@ -467,11 +467,14 @@ fn it_is_suspended_and_rebooted_on_request() {
 const LOOPBACK: &str = r#"
 [[vnet]]
 name = "net"
-address_space = ["127.0.0.0/8"]
+address_space = ["127.0.0.0/8", "192.0.2.0/26"]
 [[vnet.subnet]]
 name = "ase-subnet"
 prefix = "127.0.0.0/8"
 route_table = "routes"
+[[vnet.subnet]]
+name = "AzureFirewallSubnet"
+prefix = "192.0.2.0/26"
 [[route_table]]
 name = "routes"
 route = [{ name = "default", prefix = "0.0.0.0/0", next_hop = "VirtualAppliance", next_hop_address = "192.0.2.4" }]

@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Live")]
-pub(super) struct Args {
+pub(super) struct LiveArgs {
     /// Try each outbound dependency too, through a running Egret with the same topology
     #[arg(long, env = "EGRET_LIVE", value_parser = FalseyValueParser::new())]
     live: bool,
@@ -45,8 +45,8 @@ pub(super) struct Tried {
 }
 
 /// Empty where nobody asked for it.
-pub(super) fn look(args: &Args, report: &Report, format: Format) -> anyhow::Result<Vec<Tried>> {
-    let Args { live, admin, admin_token } = args;
+pub(super) fn look(args: &LiveArgs, report: &Report, format: Format) -> anyhow::Result<Vec<Tried>> {
+    let LiveArgs { live, admin, admin_token } = args;
     if !live {
         return Ok(Vec::new());
     }

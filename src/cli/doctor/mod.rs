@@ -73,7 +73,7 @@ pub(super) struct Args {
     #[arg(long, env = "EGRET_ABOUT", value_name = "RULE")]
     about: Option<String>,
     #[command(flatten)]
-    live: live::Args,
+    live: live::LiveArgs,
     #[command(flatten)]
     policy: PolicyArgs,
 }
