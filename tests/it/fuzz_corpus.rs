@@ -77,3 +77,8 @@ fn shape() {
 fn terraform() {
     replay("terraform", bodies::terraform);
 }
+
+#[test]
+fn topology() {
+    replay("topology", bodies::topology);
+}

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::config::topology::values::{
-    ACCESS, ASE_VERSIONS, CLOUDS, DIRECTIONS, GATEWAY_KINDS, ILB_MODES, PROTOCOLS, VIRTUAL_NETWORK_TAGS,
+    ACCESS, ASE_VERSIONS, CLOUDS, DIRECTIONS, GATEWAY_KINDS, ILB_MODES, NONE_ROUTES, PROTOCOLS, VIRTUAL_NETWORK_TAGS,
 };
 use crate::config::values::Words;
 use crate::flow::PortRange;
@@ -41,6 +41,7 @@ pub fn to_vnet_toml(topology: &Topology, policies: &[String]) -> String {
     page.text("resource_group", some(resource_group));
     let tag = word(VIRTUAL_NETWORK_TAGS, switches.virtual_network_tag);
     page.text("virtual_network_tag", unusual(tag, "routes"));
+    page.text("none_routes", unusual(word(NONE_ROUTES, switches.none_routes), "documented"));
     virtual_networks.iter().for_each(|it| network(it, &mut page));
     security_groups.iter().for_each(|it| security_group(it, &mut page));
     for group in application_security_groups {
