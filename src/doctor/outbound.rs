@@ -20,6 +20,7 @@ use super::filter::{Filtered, Needed, Opening, decider, finding, listed};
 use super::finding::{BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, rules};
 use super::gate::Gate;
 use super::inbound::within;
+use super::words::some;
 
 rules! {
     /// In the order of `docs/doctor.md`.
@@ -287,20 +288,14 @@ fn pins(patient: &Patient<'_>, group: &NetworkSecurityGroup, rule: &SecurityRule
         _ => None,
     });
     let pins: Vec<IpAddr> = nets.collect();
-    let first = pins.first()?;
+    if pins.is_empty() {
+        return None;
+    }
     let subject = format!("{}/{}", group.name, rule.name);
-    let what = format!(
-        "{subject} lets out to {first}{} alone, and dependencies have no addresses that last",
-        more(pins.len())
-    );
+    let what = format!("{subject} lets out to {} alone, and dependencies have no addresses that last", some(&pins));
     let found = Finding::new(&OUT_NSG_PIN, rule.at, subject, what)
         .because(format!("security rule {}/{} ({})", group.name, rule.name, rule.priority), rule.at);
-    let found = pins.iter().fold(found, |it, pin| it.covers(Coverage::Partly, pin.to_string()));
     Some(found.by_hand("let out everything on these ports, and let the firewall filter by name"))
-}
-
-fn more(pins: usize) -> String {
-    if pins > 1 { format!(" and {} more", pins - 1) } else { String::new() }
 }
 
 fn is_pin(patient: &Patient<'_>, net: IpNet) -> bool {

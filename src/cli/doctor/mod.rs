@@ -1,7 +1,6 @@
 //! `egret doctor`: would this App Service Environment stay healthy in this network, behind this firewall?
 
 mod catalogue;
-mod commands;
 mod fix;
 mod github;
 mod json;
