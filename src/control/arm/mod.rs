@@ -18,12 +18,12 @@ use hyper::header::{
     AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PRAGMA,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::azure::ase::{
-    API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, Status, environment, inbound, networking,
+    API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound, networking,
 };
 use crate::azure::watcher::Ids;
 use crate::proxy::Shared;
@@ -73,10 +73,8 @@ impl Arm {
     /// To a request that was let in.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let headers = request.headers().clone();
-        let head = request.method() == Method::HEAD;
         let answer = Box::pin(self.try_answer(request)).await.unwrap_or_else(|error| refusal(&error));
-        let answer = with_ids(answer, &headers);
-        if head { answer.map(|_| Full::default()) } else { answer }
+        with_ids(answer, &headers)
     }
 
     async fn try_answer(&self, request: Request<Incoming>) -> Result<Answer, ArmError> {
@@ -130,7 +128,7 @@ impl Arm {
         let fares = self.wards.fares(&of.name);
         let suspended = fares.map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
         let id = asked.scope.id(ENVIRONMENTS, &of.name, asked.group());
-        environment(asked.network.topology(), of, &id, suspended, Status::Ready)
+        environment(asked.network.topology(), of, &id, suspended)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {
