@@ -5,10 +5,14 @@
 //! group decides ([`Network::security`]), which route takes a packet ([`Network::route`]). Whether the firewall lets a
 //! flow through is not asked here but of [`Policy`](crate::policy::Policy).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod change;
 mod egress;
 mod environment;
+mod index;
 mod network;
+mod ranges;
 mod routes;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -23,10 +27,13 @@ pub use environment::{
 };
 pub use network::{Network, Place};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why};
-pub use security::{Because, FlowDirection, NetFlow, SecurityDecision, Transport};
+pub use security::{
+    AppliedTo, Because, FlowDirection, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision, Transport,
+    default_security_rules,
+};
 pub use tags::Tags;
 pub use topology::{
     ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
-    NetworkSecurityGroup, NextHop, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
+    NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
     SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
 };

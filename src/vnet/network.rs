@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::policy::Action;
-
-use super::routes::{self, EffectiveRoute, Selection};
-use super::security::{self, Because, FlowDirection, NetFlow, SecurityDecision};
-use super::tags::Tags;
+use super::index::Index;
+use super::ranges::Ranges;
+use super::routes::{self, EffectiveRoute, Routes};
+use super::security::Compiled;
+use super::tags::{Surroundings, Tags};
 use super::topology::{NetworkInterface, NetworkSecurityGroup, RouteTable, Subnet, Topology, VirtualNetwork};
 
 /// A subnet of a topology, by its numbers. Only [`Network`] makes them, for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
-    network: usize,
-    subnet: usize,
+    pub(super) network: usize,
+    pub(super) subnet: usize,
 }
 
 /// What is around a firewall, ready to be asked. What a question needs is worked out when it is first asked: a topology
@@ -24,23 +24,39 @@ pub struct Place {
 pub struct Network {
     topology: Topology,
     tags: Tags,
-    groups: HashMap<String, usize>,
-    tables: HashMap<String, usize>,
-    /// For each network and subnet, its effective routes.
-    routes: Vec<Vec<OnceLock<Vec<EffectiveRoute>>>>,
+    index: Index,
+    /// For each security group, its rules in the order of evaluation.
+    groups: Vec<OnceLock<Compiled>>,
+    /// For each network, its subnets.
+    subnets: Vec<Vec<OfSubnet>>,
+    /// By name in lower case. Locked for as long as one tag is sorted, and only by who compiles.
+    published: Mutex<HashMap<String, Arc<Ranges>>>,
+}
+
+/// What is worked out for a subnet.
+#[derive(Debug, Default)]
+struct OfSubnet {
+    surroundings: OnceLock<Surroundings>,
+    routes: OnceLock<Routes>,
+    inbound_samples: OnceLock<Vec<IpAddr>>,
+    outbound_samples: OnceLock<Vec<IpAddr>>,
 }
 
 impl Network {
     /// Names that lead nowhere stand for nothing: who reads a topology says so.
     pub fn new(topology: Topology, tags: Tags) -> Network {
-        let by_name = |names: Vec<&str>| {
-            names.into_iter().enumerate().map(|(at, name)| (name.to_ascii_lowercase(), at)).collect::<HashMap<_, _>>()
-        };
-        let groups = by_name(topology.security_groups.iter().map(|group| group.name.as_str()).collect());
-        let tables = by_name(topology.route_tables.iter().map(|table| table.name.as_str()).collect());
-        let empty = |network: &VirtualNetwork| network.subnets.iter().map(|_| OnceLock::new()).collect();
-        let routes = topology.virtual_networks.iter().map(empty).collect();
-        Network { topology, tags, groups, tables, routes }
+        let index = Index::new(&topology);
+        let groups = topology.security_groups.iter().map(|_| OnceLock::new()).collect();
+        let empty = |network: &VirtualNetwork| network.subnets.iter().map(|_| OfSubnet::default()).collect();
+        let subnets = topology.virtual_networks.iter().map(empty).collect();
+        Network { topology, tags, index, groups, subnets, published: Mutex::default() }
+    }
+
+    /// The same with these effective routes for a subnet, as a real machine in it has them, instead of those that the
+    /// topology comes to.
+    pub fn with_effective_routes(mut self, place: Place, routes: Vec<EffectiveRoute>) -> Network {
+        self.subnets[place.network][place.subnet].routes = OnceLock::from(Routes::new(routes));
+        self
     }
 
     pub fn topology(&self) -> &Topology {
@@ -59,15 +75,12 @@ impl Network {
 
     /// The subnet of these names, in any letter case.
     pub fn place(&self, network: &str, subnet: &str) -> Option<Place> {
-        self.places().find(|place| {
-            let (in_network, in_subnet) = (self.virtual_network(*place), self.subnet(*place));
-            in_network.name.eq_ignore_ascii_case(network) && in_subnet.name.eq_ignore_ascii_case(subnet)
-        })
+        self.index.place(network, subnet)
     }
 
-    /// The subnet that an address is of.
+    /// The subnet that an address is of: the first in the topology, where several networks use the same addresses.
     pub fn place_of(&self, address: IpAddr) -> Option<Place> {
-        self.places().find(|place| self.subnet(*place).contains(address))
+        self.index.place_of(address)
     }
 
     pub fn virtual_network(&self, place: Place) -> &VirtualNetwork {
@@ -79,62 +92,78 @@ impl Network {
     }
 
     pub fn security_group_of(&self, place: Place) -> Option<&NetworkSecurityGroup> {
-        self.group(self.subnet(place).security_group.as_deref()?)
+        let at = self.index.group(self.subnet(place).security_group.as_deref()?)?;
+        Some(&self.topology.security_groups[at])
     }
 
     pub fn route_table_of(&self, place: Place) -> Option<&RouteTable> {
-        let name = self.subnet(place).route_table.as_deref()?.to_ascii_lowercase();
-        self.tables.get(&name).map(|at| &self.topology.route_tables[*at])
+        let at = self.index.table(self.subnet(place).route_table.as_deref()?)?;
+        Some(&self.topology.route_tables[at])
     }
 
     /// The interface of an address of this network.
     pub fn interface_of(&self, address: IpAddr) -> Option<&NetworkInterface> {
-        self.topology.interfaces.iter().find(|interface| interface.addresses.contains(&address))
+        self.index.interfaces(address).first().map(|at| &self.topology.interfaces[*at])
     }
 
-    /// What the groups at a subnet, and at the interface there if there is one, say of a flow that leaves it or comes in.
-    /// Inbound the subnet's group is asked first, outbound the interface's; both have to allow.
-    pub fn security(&self, place: Place, direction: FlowDirection, flow: &NetFlow) -> SecurityDecision<'_> {
-        let own = match direction {
-            FlowDirection::Inbound => flow.destination,
-            FlowDirection::Outbound => flow.source,
+    /// The interface of an address in the network of a subnet.
+    pub fn interface_at(&self, place: Place, address: IpAddr) -> Option<&NetworkInterface> {
+        let own = &self.virtual_network(place).name;
+        let mut interfaces = self.index.interfaces(address).iter().map(|at| &self.topology.interfaces[*at]);
+        interfaces.find(|interface| interface.virtual_network.eq_ignore_ascii_case(own))
+    }
+
+    /// The addresses of an application security group in the network of a subnet: it reaches no further.
+    pub(super) fn members(&self, place: Place, group: &str) -> Option<&Ranges> {
+        self.index.members(&self.virtual_network(place).name, group)
+    }
+
+    /// A security group by its name, compiled.
+    pub(super) fn group(&self, name: &str) -> Option<(&NetworkSecurityGroup, &Compiled)> {
+        let at = self.index.group(name)?;
+        let group = &self.topology.security_groups[at];
+        Some((group, self.groups[at].get_or_init(|| Compiled::new(self, group))))
+    }
+
+    pub(super) fn surroundings(&self, place: Place) -> &Surroundings {
+        self.of(place).surroundings.get_or_init(|| Surroundings::of(self, place))
+    }
+
+    pub(super) fn routes(&self, place: Place) -> &Routes {
+        self.of(place).routes.get_or_init(|| Routes::new(routes::effective(self, place)))
+    }
+
+    /// Addresses of a subnet, one of each kind that the security groups there tell apart.
+    pub(super) fn samples(&self, place: Place, direction: super::FlowDirection) -> &[IpAddr] {
+        let of = self.of(place);
+        let samples = match direction {
+            super::FlowDirection::Inbound => &of.inbound_samples,
+            super::FlowDirection::Outbound => &of.outbound_samples,
         };
-        let of_interface = self.interface_of(own).and_then(|interface| interface.security_group.as_deref());
-        let of_interface = of_interface.and_then(|name| self.group(name));
-        let mut groups = [self.security_group_of(place), of_interface];
-        if direction == FlowDirection::Outbound {
-            groups.reverse();
-        }
-        let mut last = SecurityDecision { access: Action::Allow, because: Because::NoGroup };
-        for group in groups.into_iter().flatten() {
-            last = security::decide(self, place, group, direction, flow);
-            if last.access == Action::Deny {
-                break;
-            }
-        }
-        last
+        samples.get_or_init(|| super::security::samples(self, place, direction))
     }
 
-    /// All routes of a subnet, those that are not in force too.
-    pub fn effective_routes(&self, place: Place) -> &[EffectiveRoute] {
-        self.routes[place.network][place.subnet].get_or_init(|| routes::effective(self, place))
+    /// A published tag, sorted once; empty for one that is not at hand.
+    pub(super) fn published_tag(&self, tag: &str) -> Arc<Ranges> {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = published.entry(tag.to_ascii_lowercase());
+        let sort = || {
+            let ranges = self.tags.published(tag);
+            Arc::new(ranges.iter().flat_map(|ranges| ranges.iter().copied()).collect())
+        };
+        Arc::clone(known.or_insert_with(sort))
     }
 
-    /// The route that a packet to `destination` takes from a subnet; None where there is none.
-    pub fn route(&self, place: Place, destination: IpAddr) -> Option<Selection<'_>> {
-        routes::select(self.effective_routes(place), destination)
-    }
-
-    fn group(&self, name: &str) -> Option<&NetworkSecurityGroup> {
-        self.groups.get(&name.to_ascii_lowercase()).map(|at| &self.topology.security_groups[*at])
+    fn of(&self, place: Place) -> &OfSubnet {
+        &self.subnets[place.network][place.subnet]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::policy::Action;
     use crate::vnet::samples::{self, SUBNET, VNET};
-    use crate::vnet::{Hop, Transport, Why};
+    use crate::vnet::{Because, FlowDirection, Hop, NetFlow, Transport, Why};
 
     #[test]
     fn the_worked_set_up_answers() {

@@ -1,11 +1,28 @@
 //! What network security groups decide.
+//!
+//! [`compiled`] is what answers; [`walk`] goes through the rules as they are written, and says of each what matched: it is
+//! what NSG diagnostics print, and what tests hold the former against. Security admin rules of Virtual Network Manager,
+//! which Azure asks before, are not emulated.
+
+mod compiled;
+mod defaults;
+mod exempt;
+mod range;
+#[cfg(test)]
+mod tests;
+mod walk;
 
 use std::net::IpAddr;
 
 use crate::policy::Action;
 
 use super::network::{Network, Place};
-use super::topology::{Endpoint, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule};
+use super::topology::{NetworkSecurityGroup, SecurityProtocol, SecurityRule};
+
+pub(super) use compiled::Compiled;
+pub use defaults::default_security_rules;
+pub(super) use range::samples;
+pub use walk::{AppliedTo, GroupEvaluation, RuleEvaluation};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FlowDirection {
@@ -73,71 +90,122 @@ impl FlowDirection {
     }
 }
 
-/// The default rules (azure-docs, network-security-groups-overview.md, 2025), as ARM names them.
-const DEFAULTS: &[(FlowDirection, &str, u16, &str, &str, Action)] = &[
-    (FlowDirection::Inbound, "AllowVnetInBound", 65000, "VirtualNetwork", "VirtualNetwork", Action::Allow),
-    (FlowDirection::Inbound, "AllowAzureLoadBalancerInBound", 65001, "AzureLoadBalancer", "*", Action::Allow),
-    (FlowDirection::Inbound, "DenyAllInBound", 65500, "*", "*", Action::Deny),
-    (FlowDirection::Outbound, "AllowVnetOutBound", 65000, "VirtualNetwork", "VirtualNetwork", Action::Allow),
-    (FlowDirection::Outbound, "AllowInternetOutBound", 65001, "*", "Internet", Action::Allow),
-    (FlowDirection::Outbound, "DenyAllOutBound", 65500, "*", "*", Action::Deny),
-];
+impl NetFlow {
+    /// What comes back. No rule is asked of it: security groups are stateful, and the record of a flow that was allowed
+    /// lets its answers through, whatever the rules of their direction say; a change of rules is for new flows only
+    /// (azure-docs, network-security-groups-overview.md, 2025).
+    pub fn reply(self) -> NetFlow {
+        NetFlow {
+            transport: self.transport,
+            source: self.destination,
+            source_port: self.destination_port,
+            destination: self.source,
+            destination_port: self.source_port,
+        }
+    }
 
-/// What one group says.
-pub(super) fn decide<'n>(
-    network: &'n Network,
-    place: Place,
-    group: &'n NetworkSecurityGroup,
-    direction: FlowDirection,
-    flow: &NetFlow,
-) -> SecurityDecision<'n> {
-    let mut rules: Vec<&SecurityRule> = group.rules.iter().filter(|rule| rule.direction == direction).collect();
-    rules.sort_by_key(|rule| rule.priority);
-    let own = rules.into_iter().find(|rule| matches(network, place, rule, flow));
-    let found = own.map(|rule| (rule.name.as_str(), rule.priority, rule.access, false));
-    let (rule, priority, access, is_default) = found.unwrap_or_else(|| default_rule(network, place, direction, flow));
-    SecurityDecision { access, because: Because::Rule { group: &group.name, rule, priority, is_default } }
+    /// Is this packet of the other direction let through by this flow's record? Only where it comes from where the flow
+    /// went, address and port: one that comes back by another address begins a flow of its own, and the rules are asked.
+    pub fn is_answered_by(self, packet: &NetFlow) -> bool {
+        self.reply() == *packet
+    }
+
+    /// The end outside of the subnet, with its port.
+    pub(super) fn remote(&self, direction: FlowDirection) -> (IpAddr, u16) {
+        match direction {
+            FlowDirection::Inbound => (self.source, self.source_port),
+            FlowDirection::Outbound => (self.destination, self.destination_port),
+        }
+    }
+
+    /// The address in the subnet.
+    pub(super) fn local(&self, direction: FlowDirection) -> IpAddr {
+        match direction {
+            FlowDirection::Inbound => self.destination,
+            FlowDirection::Outbound => self.source,
+        }
+    }
 }
 
-fn default_rule(
-    network: &Network,
-    place: Place,
-    wanted: FlowDirection,
-    flow: &NetFlow,
-) -> (&'static str, u16, Action, bool) {
-    let holds = |text: &str, address| match text {
-        "*" => true,
-        tag => network.tag_holds(place, tag, address),
-    };
-    let (_, name, priority, _, _, access) = DEFAULTS
-        .iter()
-        .filter(|(direction, ..)| *direction == wanted)
-        .find(|(_, _, _, from, to, _)| holds(from, flow.source) && holds(to, flow.destination))
-        .expect("the last default rule of each direction matches everything");
-    (name, *priority, *access, true)
+impl Network {
+    /// What the groups at a subnet, and at the interface there if there is one, say of a flow that leaves it or comes in.
+    /// Inbound the subnet's group is asked first, outbound the interface's; both have to allow. Between two addresses of
+    /// one subnet it is the same: outbound is asked of the one, inbound of the other.
+    pub fn security(&self, place: Place, direction: FlowDirection, flow: &NetFlow) -> SecurityDecision<'_> {
+        if let Some(service) = exempt::service(self, place, direction, flow) {
+            return self.exempt(place, direction, flow, service);
+        }
+        let mut last = UNFILTERED;
+        for (_, group, compiled) in self.groups_at(place, flow.local(direction), direction) {
+            last = decision(group, compiled.first(self, place, direction, flow).written(group));
+            if last.access == Action::Deny {
+                break;
+            }
+        }
+        last
+    }
+
+    /// The groups on the way of a packet, in the order in which they are asked.
+    fn groups_at(
+        &self,
+        place: Place,
+        local: IpAddr,
+        direction: FlowDirection,
+    ) -> impl Iterator<Item = (AppliedTo<'_>, &NetworkSecurityGroup, &Compiled)> {
+        let subnet = self.subnet(place);
+        let interface = self.interface_at(place, local);
+        let of_subnet = subnet.security_group.as_deref().map(|name| (AppliedTo::Subnet(&subnet.name), name));
+        let of_interface = interface.and_then(|interface| {
+            Some((AppliedTo::NetworkInterface(&interface.name), interface.security_group.as_deref()?))
+        });
+        let mut groups = [of_subnet, of_interface];
+        if direction == FlowDirection::Outbound {
+            groups.reverse();
+        }
+        groups
+            .into_iter()
+            .flatten()
+            .filter_map(|(applied_to, name)| self.group(name).map(|(group, compiled)| (applied_to, group, compiled)))
+    }
+
+    /// The platform's own traffic, which only rules with the tag of that service filter.
+    fn exempt(
+        &self,
+        place: Place,
+        direction: FlowDirection,
+        flow: &NetFlow,
+        service: exempt::Service,
+    ) -> SecurityDecision<'_> {
+        let mut last = SecurityDecision { access: Action::Allow, because: Because::Exempt };
+        for (_, group, compiled) in self.groups_at(place, flow.local(direction), direction) {
+            let Some(rule) = compiled.first_of_platform(self, place, direction, flow, group, service) else { continue };
+            last = decision(group, rule);
+            if last.access == Action::Deny {
+                break;
+            }
+        }
+        last
+    }
 }
 
-fn matches(network: &Network, place: Place, rule: &SecurityRule, flow: &NetFlow) -> bool {
-    rule.protocol.covers(flow.transport)
-        && side(network, place, &rule.source, flow.source, flow.source_port)
-        && side(network, place, &rule.destination, flow.destination, flow.destination_port)
+/// Without a group on the way.
+const UNFILTERED: SecurityDecision<'static> = SecurityDecision { access: Action::Allow, because: Because::NoGroup };
+
+fn decision<'n>(group: &'n NetworkSecurityGroup, rule: &'n SecurityRule) -> SecurityDecision<'n> {
+    let because = Because::Rule {
+        group: &group.name,
+        rule: &rule.name,
+        priority: rule.priority,
+        is_default: rule.priority >= defaults::FIRST,
+    };
+    SecurityDecision { access: rule.access, because }
 }
 
-fn side(network: &Network, place: Place, side: &Endpoint, address: IpAddr, port: u16) -> bool {
-    let holds = |prefix: &Prefix| match prefix {
-        Prefix::Any => true,
-        Prefix::Net(net) => net.contains(&address),
-        Prefix::Tag(tag) => network.tag_holds(place, tag, address),
-    };
-    let in_group = || {
-        let own = network.interface_of(address);
-        own.is_some_and(|interface| {
-            let mut groups = interface.application_security_groups.iter();
-            groups.any(|group| side.application_security_groups.iter().any(|it| it.eq_ignore_ascii_case(group)))
-        })
-    };
-    let port_is = port == 0 || side.ports.iter().any(|range| range.contains(port));
-    port_is && (side.prefixes.iter().any(holds) || in_group())
+impl Transport {
+    /// The others have none: a rule for them is one whatever its ports.
+    pub fn has_ports(self) -> bool {
+        matches!(self, Transport::Tcp | Transport::Udp)
+    }
 }
 
 impl SecurityProtocol {
@@ -150,5 +218,16 @@ impl SecurityProtocol {
             SecurityProtocol::Esp => transport == Transport::Esp,
             SecurityProtocol::Ah => transport == Transport::Ah,
         }
+    }
+}
+
+/// Do the ports of one side of a rule hold for a packet? 0 is a port that nobody knows, and matches. ICMP, ESP and AH
+/// have none: a rule for just them matches whatever its ports, one for any protocol only where it says every port.
+fn port_matches(protocol: SecurityProtocol, transport: Transport, ports: &[crate::flow::PortRange], port: u16) -> bool {
+    match (transport.has_ports(), protocol) {
+        (true, _) if port == 0 => true,
+        (true, _) => ports.iter().any(|range| range.contains(port)),
+        (false, SecurityProtocol::Any) => ports.iter().any(|range| range.first() <= 1 && range.last() == u16::MAX),
+        (false, _) => true,
     }
 }

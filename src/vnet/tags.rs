@@ -7,12 +7,12 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::allowlist::Catalogue;
-use crate::flow::AddrClass;
 use crate::policy::AddressRange;
 
 use super::environment::Cloud;
 use super::network::{Network, Place};
-use super::topology::{NextHop, Peering, RouteDestination, VirtualNetworkTag};
+use super::ranges::Ranges;
+use super::topology::{NextHop, Peering, RouteDestination, VirtualNetwork, VirtualNetworkTag};
 
 /// The host's virtual address: DNS, DHCP, health probes.
 pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
@@ -20,8 +20,29 @@ pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 pub(super) const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
 /// Key management for Windows activation, exempt on port 1688.
-const KEY_MANAGEMENT: [Ipv4Addr; 3] =
-    [Ipv4Addr::new(23, 102, 135, 246), Ipv4Addr::new(20, 118, 99, 224), Ipv4Addr::new(40, 83, 235, 53)];
+pub(super) const KEY_MANAGEMENT: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(23, 102, 135, 246)),
+    IpAddr::V4(Ipv4Addr::new(20, 118, 99, 224)),
+    IpAddr::V4(Ipv4Addr::new(40, 83, 235, 53)),
+];
+
+/// What is not the Internet's, beside the network itself: the special ranges of [`AddrClass`](crate::flow::AddrClass).
+const NOT_INTERNET: [&str; 11] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "168.63.129.16/32",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/3",
+];
+
+/// Unicast addresses of the whole world.
+const GLOBAL_IPV6: &str = "2000::/3";
 
 /// The tags of the published files, by name.
 #[derive(Debug, Clone, Default)]
@@ -45,28 +66,81 @@ impl Tags {
     }
 }
 
+/// What a tag stands for.
+pub(super) enum Meaning {
+    Any,
+    /// Of the subnet that is asked about.
+    VirtualNetwork,
+    /// Of the subnet that is asked about.
+    Internet,
+    Addresses(Vec<IpAddr>),
+    /// As the files say.
+    Published,
+}
+
+pub(super) fn meaning(tag: &str) -> Meaning {
+    match tag.to_ascii_lowercase().as_str() {
+        "*" => Meaning::Any,
+        "virtualnetwork" => Meaning::VirtualNetwork,
+        "internet" => Meaning::Internet,
+        "azureloadbalancer" | "azureplatformdns" => Meaning::Addresses(vec![HOST]),
+        "azureplatformimds" => Meaning::Addresses(vec![METADATA]),
+        "azureplatformlkm" => Meaning::Addresses(KEY_MANAGEMENT.to_vec()),
+        _ => Meaning::Published,
+    }
+}
+
+/// The tags that stand for something else in each subnet.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) virtual_network: Ranges,
+    pub(super) internet: Ranges,
+}
+
+impl Surroundings {
+    pub(super) fn of(network: &Network, place: Place) -> Surroundings {
+        let connected = network.connected(place).into_iter().map(super::ranges::range_of);
+        let virtual_network: Ranges = connected.chain([AddressRange::from(HOST)]).collect();
+        let net = |text: &str| text.parse::<IpNet>().expect("a literal prefix");
+        let special: Ranges = NOT_INTERNET.iter().map(|text| net(text)).collect();
+        let world: Ranges = [net("0.0.0.0/0"), net(GLOBAL_IPV6)].into_iter().collect();
+        let internet = world.minus(&special).minus(&virtual_network);
+        Surroundings { virtual_network, internet }
+    }
+}
+
 impl Network {
     /// Is the address among those that a tag stands for, seen from a subnet? A tag that is not at hand stands for none.
     pub fn tag_holds(&self, place: Place, tag: &str, address: IpAddr) -> bool {
-        match tag.to_ascii_lowercase().as_str() {
-            "*" => true,
-            "virtualnetwork" => self.is_connected(place, address),
-            "azureloadbalancer" => address == HOST,
-            "internet" => AddrClass::of(address) == AddrClass::Global && !self.is_connected(place, address),
-            "azureplatformdns" => address == HOST,
-            "azureplatformimds" => address == METADATA,
-            "azureplatformlkm" => KEY_MANAGEMENT.iter().any(|known| IpAddr::V4(*known) == address),
-            _ => self.tags().published(tag).is_some_and(|ranges| ranges.iter().any(|range| range.contains(address))),
+        match meaning(tag) {
+            Meaning::Any => true,
+            Meaning::VirtualNetwork => self.surroundings(place).virtual_network.contains(address),
+            Meaning::Internet => self.surroundings(place).internet.contains(address),
+            Meaning::Addresses(known) => known.contains(&address),
+            Meaning::Published => self.published_tag(tag).contains(address),
         }
     }
 
-    fn is_connected(&self, place: Place, address: IpAddr) -> bool {
+    /// The addresses that a tag stands for, seen from a subnet, in order and without overlap; none for a tag that is not
+    /// at hand, all of both families for `*`.
+    pub fn tag_ranges(&self, place: Place, tag: &str) -> Vec<AddressRange> {
+        let net = |text: &str| text.parse::<AddressRange>().expect("a literal prefix");
+        match meaning(tag) {
+            Meaning::Any => vec![net("0.0.0.0/0"), net("::/0")],
+            Meaning::VirtualNetwork => self.surroundings(place).virtual_network.as_slice().to_vec(),
+            Meaning::Internet => self.surroundings(place).internet.as_slice().to_vec(),
+            Meaning::Addresses(known) => known.into_iter().map(AddressRange::from).collect(),
+            Meaning::Published => self.published_tag(tag).as_slice().to_vec(),
+        }
+    }
+
+    /// The prefixes of the tag `VirtualNetwork`, but for the host's address.
+    fn connected(&self, place: Place) -> Vec<IpNet> {
         let own = self.virtual_network(place);
-        let peers = own.peerings.iter().flat_map(|peering| self.remote_space(peering));
-        let premises = own.gateway.iter().flat_map(|gateway| gateway.routes.iter().copied());
-        let connected =
-            own.address_space.iter().copied().chain(peers).chain(premises.filter(|net| net.prefix_len() > 0));
-        address == HOST || connected.chain(self.routed_privately(place)).any(|net| net.contains(&address))
+        let allowing = own.peerings.iter().filter(|peering| peering.allow_virtual_network_access);
+        let peers = allowing.flat_map(|peering| self.connected_space(own, peering));
+        let premises = self.gateway_routes(own).map(|(net, _)| net).filter(|net| net.prefix_len() > 0);
+        own.address_space.iter().copied().chain(peers).chain(premises).chain(self.routed_privately(place)).collect()
     }
 
     /// What a peering leads to: as the other network says, or the peering itself where that is not in the topology.
@@ -75,6 +149,29 @@ impl Network {
             Some(remote) => remote.address_space.clone(),
             None => peering.remote_space.clone(),
         }
+    }
+
+    /// The same, but nothing where the other network does not peer back: such a peering is `Initiated`, not `Connected`.
+    pub(super) fn connected_space(&self, own: &VirtualNetwork, peering: &Peering) -> Vec<IpNet> {
+        let is_connected = match self.topology().virtual_network(&peering.remote) {
+            Some(remote) => peering_back(own, remote).is_some(),
+            None => true,
+        };
+        if is_connected { self.remote_space(peering) } else { Vec::new() }
+    }
+
+    /// What is reached through a gateway: the network's own, or that of a peer which lends it.
+    pub(super) fn gateway_routes<'a>(
+        &'a self,
+        own: &'a VirtualNetwork,
+    ) -> impl Iterator<Item = (IpNet, crate::policy::Spot)> + 'a {
+        let lent = own.peerings.iter().filter(|peering| peering.use_remote_gateways).filter_map(|peering| {
+            let remote = self.topology().virtual_network(&peering.remote)?;
+            peering_back(own, remote).filter(|back| back.allow_gateway_transit)?;
+            remote.gateway.as_ref()
+        });
+        let gateways = own.gateway.iter().chain(lent);
+        gateways.flat_map(|gateway| gateway.routes.iter().map(|net| (*net, gateway.at)))
     }
 
     fn routed_privately(&self, place: Place) -> Vec<IpNet> {
@@ -92,4 +189,8 @@ impl Network {
         })
         .collect()
     }
+}
+
+fn peering_back<'n>(own: &VirtualNetwork, remote: &'n VirtualNetwork) -> Option<&'n Peering> {
+    remote.peerings.iter().find(|back| back.remote.eq_ignore_ascii_case(&own.name))
 }

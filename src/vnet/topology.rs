@@ -37,6 +37,17 @@ pub struct Topology {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TopologySwitches {
     pub virtual_network_tag: VirtualNetworkTag,
+    pub none_routes: NoneRoutes,
+}
+
+/// Which prefixes have a system route that drops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NoneRoutes {
+    /// RFC 1918 and RFC 6598 (virtual-networks-udr-overview.md, 2023).
+    #[default]
+    Documented,
+    /// Those too that effective routes of real machines were seen to have in 2023, as far as their extent was noted.
+    Observed,
 }
 
 /// What the service tag `VirtualNetwork` stands for beside the address spaces that are connected. Azure's text names the

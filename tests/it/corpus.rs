@@ -11,7 +11,7 @@ use egret::config::{Overrides, load};
 use crate::support::command::run_with_input;
 
 /// The folder of the corpus. Nobody has to have it, CI included: what is not there is said, and is no failure.
-fn corpus() -> Option<PathBuf> {
+pub fn corpus() -> Option<PathBuf> {
     let folder = std::env::var_os("EGRET_CORPUS").map(PathBuf::from);
     if folder.is_none() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: EGRET_CORPUS names no folder of Azure's files");

@@ -62,6 +62,7 @@ mod threat;
 mod topology;
 #[cfg(target_os = "linux")]
 mod udp;
+mod watcher;
 mod wire;
 #[cfg(target_os = "linux")]
 mod wire_gateway;

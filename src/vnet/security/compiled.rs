@@ -1,0 +1,200 @@
+//! The rules of one security group, sorted and resolved once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::flow::PortSet;
+
+use super::super::network::{Network, Place};
+use super::super::ranges::Ranges;
+use super::super::tags::{Meaning, meaning};
+use super::super::topology::{Endpoint, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule};
+use super::exempt::Service;
+use super::{FlowDirection, NetFlow, Transport, default_security_rules, port_matches};
+
+/// What holds in every subnet that the group is on; what differs there is asked of the network.
+#[derive(Debug)]
+pub(in super::super) struct Compiled {
+    inbound: Vec<Rule>,
+    outbound: Vec<Rule>,
+}
+
+/// A rule of one direction.
+#[derive(Debug)]
+pub(super) struct Rule {
+    which: Which,
+    protocol: SecurityProtocol,
+    pub(super) source: Side,
+    pub(super) destination: Side,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    /// By its place in the group.
+    Own(usize),
+    /// By its place among the default rules.
+    Default(usize),
+}
+
+#[derive(Debug)]
+pub(super) struct Side {
+    any: bool,
+    listed: Ranges,
+    tags: Vec<Arc<Ranges>>,
+    virtual_network: bool,
+    internet: bool,
+    /// Names of application security groups.
+    groups: Vec<String>,
+    ports: PortSet,
+}
+
+/// What a range is asked with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) transport: Transport,
+    pub(super) source: u16,
+    pub(super) destination: u16,
+}
+
+impl Compiled {
+    pub(in super::super) fn new(network: &Network, group: &NetworkSecurityGroup) -> Compiled {
+        let of = |direction| {
+            let own = group.rules.iter().enumerate().map(|(at, rule)| (Which::Own(at), rule));
+            let defaults = default_security_rules().iter().enumerate().map(|(at, rule)| (Which::Default(at), rule));
+            let mut rules: Vec<(Which, &SecurityRule)> =
+                own.chain(defaults).filter(|(_, rule)| rule.direction == direction).collect();
+            rules.sort_by_key(|(_, rule)| rule.priority);
+            rules.into_iter().map(|(which, rule)| Rule::new(network, which, rule)).collect()
+        };
+        Compiled { inbound: of(FlowDirection::Inbound), outbound: of(FlowDirection::Outbound) }
+    }
+
+    /// In the order of evaluation; the last one matches everything.
+    pub(super) fn rules(&self, direction: FlowDirection) -> &[Rule] {
+        match direction {
+            FlowDirection::Inbound => &self.inbound,
+            FlowDirection::Outbound => &self.outbound,
+        }
+    }
+
+    pub(super) fn first(&self, network: &Network, place: Place, direction: FlowDirection, flow: &NetFlow) -> &Rule {
+        let first = self.rules(direction).iter().find(|rule| rule.matches(network, place, flow));
+        first.expect("the last default rule of each direction matches everything")
+    }
+
+    /// The first of those that name the platform's service.
+    pub(super) fn first_of_platform<'g>(
+        &self,
+        network: &Network,
+        place: Place,
+        direction: FlowDirection,
+        flow: &NetFlow,
+        group: &'g NetworkSecurityGroup,
+        service: Service,
+    ) -> Option<&'g SecurityRule> {
+        service.tag()?;
+        let matching = self.rules(direction).iter().filter(|rule| rule.matches(network, place, flow));
+        matching.map(|rule| rule.written(group)).find(|rule| service.is_named_by(rule.remote_side()))
+    }
+}
+
+impl Rule {
+    fn new(network: &Network, which: Which, rule: &SecurityRule) -> Rule {
+        Rule {
+            which,
+            protocol: rule.protocol,
+            source: Side::new(network, &rule.source),
+            destination: Side::new(network, &rule.destination),
+        }
+    }
+
+    /// As it stands in the group that it was made of.
+    pub(super) fn written<'g>(&self, group: &'g NetworkSecurityGroup) -> &'g SecurityRule {
+        match self.which {
+            Which::Own(at) => &group.rules[at],
+            Which::Default(at) => &default_security_rules()[at],
+        }
+    }
+
+    fn matches(&self, network: &Network, place: Place, flow: &NetFlow) -> bool {
+        let ports = Ports { transport: flow.transport, source: flow.source_port, destination: flow.destination_port };
+        self.takes(ports)
+            && self.destination.holds(network, place, flow.destination)
+            && self.source.holds(network, place, flow.source)
+    }
+
+    /// Do its protocol and its ports match?
+    pub(super) fn takes(&self, ports: Ports) -> bool {
+        let Ports { transport, source, destination } = ports;
+        let port_is = |side: &Side, port| port_matches(self.protocol, transport, side.ports.ranges(), port);
+        self.protocol.covers(transport) && port_is(&self.destination, destination) && port_is(&self.source, source)
+    }
+
+    /// The side in the subnet, and the one outside of it.
+    pub(super) fn sides(&self, direction: FlowDirection) -> (&Side, &Side) {
+        match direction {
+            FlowDirection::Inbound => (&self.destination, &self.source),
+            FlowDirection::Outbound => (&self.source, &self.destination),
+        }
+    }
+}
+
+impl Side {
+    fn new(network: &Network, side: &Endpoint) -> Side {
+        let meanings: Vec<(&str, Meaning)> = side.prefixes.iter().filter_map(tag).collect();
+        let has = |wanted: fn(&Meaning) -> bool| meanings.iter().any(|(_, meaning)| wanted(meaning));
+        let listed = side.prefixes.iter().filter_map(|prefix| match prefix {
+            Prefix::Net(net) => Some(*net),
+            Prefix::Any | Prefix::Tag(_) => None,
+        });
+        let known = meanings.iter().flat_map(|(_, meaning)| match meaning {
+            Meaning::Addresses(known) => known.as_slice(),
+            _ => &[],
+        });
+        let published = meanings.iter().filter(|(_, meaning)| matches!(meaning, Meaning::Published));
+        Side {
+            any: side.prefixes.contains(&Prefix::Any) || has(|it| matches!(it, Meaning::Any)),
+            listed: listed.chain(known.map(|address| IpNet::from(*address))).collect(),
+            tags: published.map(|(tag, _)| network.published_tag(tag)).collect(),
+            virtual_network: has(|it| matches!(it, Meaning::VirtualNetwork)),
+            internet: has(|it| matches!(it, Meaning::Internet)),
+            groups: side.application_security_groups.clone(),
+            ports: side.ports.iter().copied().collect::<PortSet>(),
+        }
+    }
+
+    pub(super) fn holds(&self, network: &Network, place: Place, address: IpAddr) -> bool {
+        self.any || self.parts(network, place).any(|part| part.contains(address))
+    }
+
+    pub(super) fn is_any(&self) -> bool {
+        self.any
+    }
+
+    /// Every set of addresses that it names; nothing of them where it is for any.
+    pub(super) fn parts<'a>(&'a self, network: &'a Network, place: Place) -> impl Iterator<Item = &'a Ranges> {
+        let around = self.virtual_network.then(|| &network.surroundings(place).virtual_network);
+        let internet = self.internet.then(|| &network.surroundings(place).internet);
+        let groups = self.groups.iter().filter_map(move |group| network.members(place, group));
+        [&self.listed].into_iter().chain(self.tags.iter().map(Arc::as_ref)).chain(around).chain(internet).chain(groups)
+    }
+}
+
+fn tag(prefix: &Prefix) -> Option<(&str, Meaning)> {
+    match prefix {
+        Prefix::Tag(tag) => Some((tag, meaning(tag))),
+        Prefix::Any | Prefix::Net(_) => None,
+    }
+}
+
+impl SecurityRule {
+    /// The side outside of the subnet.
+    pub(super) fn remote_side(&self) -> &Endpoint {
+        match self.direction {
+            FlowDirection::Inbound => &self.source,
+            FlowDirection::Outbound => &self.destination,
+        }
+    }
+}
