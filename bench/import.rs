@@ -57,7 +57,10 @@ fn two_megabytes(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         let documents = json::parse(&text, 0).unwrap();
         let shaped = shape::resources(&documents);
-        let read = read::read(&[&shaped.resources], &Catalogue::default());
+        let read = read::read(
+            &[read::Set { resources: &shaped.resources, asked: read::Asked::Policy }],
+            &Catalogue::default(),
+        );
         assert!(read.summary.rules > 5_000 && read.notes.is_empty());
         read
     });

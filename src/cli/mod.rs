@@ -9,6 +9,7 @@ mod banner;
 mod check;
 mod completions;
 mod convert;
+mod doctor;
 #[cfg(target_os = "linux")]
 mod gateway;
 mod handover;
@@ -17,6 +18,7 @@ mod output;
 mod portfile;
 mod ready;
 mod run;
+mod sarif;
 mod schema;
 mod serve;
 mod signals;
@@ -68,6 +70,7 @@ Exit codes:
   0  clean
   2  the command line or the configuration is wrong
   3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint),
+     an environment would not stay healthy (doctor),
      or a format has no words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
@@ -80,6 +83,7 @@ Examples:
   egret check https://login.windows.net             what would the policy say?
   egret check --explain https://example.com         and why?
   egret lint policy.json                            what is wrong with a policy?
+  egret doctor vnet.toml                            would this App Service Environment stay healthy?
   egret convert --to bicep policy.json              the same policy in another format
   egret allowlist show ase                          what the default policy allows";
 
@@ -101,6 +105,7 @@ enum Command {
     Run(Box<run::Args>),
     Check(Box<check::Args>),
     Lint(Box<lint::Args>),
+    Doctor(Box<doctor::Args>),
     Allowlist(allowlist::Args),
     Convert(Box<convert::Args>),
     #[cfg(target_os = "linux")]
@@ -128,6 +133,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(*args, &mut printer),
         Command::Check(args) => check::run(*args, &mut printer),
         Command::Lint(args) => lint::run(*args, &mut printer),
+        Command::Doctor(args) => doctor::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Convert(args) => convert::run(*args, &mut printer),
         #[cfg(target_os = "linux")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::allowlist::Catalogue;
 use crate::azure::json::{self, Key, Node, Object, Unknown, Value};
 use crate::azure::note::{Note, Severity};
-use crate::azure::read::{self, Base, Effect, FoundPolicy, Read, Refusal, UnknownUse, Wanted};
+use crate::azure::read::{self, Asked, Base, Effect, FoundPolicy, Read, Refusal, Set, UnknownUse, Wanted};
 use crate::azure::shape::{self, Resource, Shape};
 use crate::azure::template::{self, Expanded, Inputs};
 use crate::policy::Spot;
@@ -30,6 +30,7 @@ struct AzureFile {
     path: PathBuf,
     source: Arc<Source>,
     documents: Arc<[Node]>,
+    asked: Asked,
 }
 
 /// A link in a template that was not followed yet.
@@ -71,8 +72,13 @@ impl AzureFiles {
             findings.warn(&at_start(&source), problem.mend("give it by --parameters"));
             self.parameters.extend(template::parameters_of(document));
         }
-        self.files.push(AzureFile { path, source, documents });
+        self.files.push(AzureFile { path, source, documents, asked: Asked::Policy });
         self.files.len() - 1
+    }
+
+    /// What is around the firewall is wanted of this file too.
+    pub(super) fn ask_for_topology(&mut self, file: usize) {
+        self.files[file].asked = Asked::Topology;
     }
 
     /// A file of `--parameters`; later ones win.
@@ -149,16 +155,20 @@ impl AzureFiles {
             return Vec::new();
         }
         let templates = file.documents.iter().filter(|document| shape::shape_of(document) == Shape::Template);
-        templates.map(|template| self.expand_one(template, file.source.number())).collect()
+        templates.map(|template| self.expand_one(template, file)).collect()
     }
 
-    fn expand_one(&self, template: &Node, number: u32) -> Expanded {
+    fn expand_one(&self, template: &Node, file: &AzureFile) -> Expanded {
+        let number = file.source.number();
         let linked = |to: &str| self.linked_template(number, to);
         let inputs = Inputs {
             parameters: self.parameters.clone(),
             set: self.set.iter().map(|set| set.value.clone()).collect(),
             linked: &linked,
-            wanted: &read::takes,
+            wanted: match file.asked {
+                Asked::Policy => &read::takes,
+                Asked::Topology => &read::takes_around,
+            },
         };
         template::expand(template, &inputs)
     }
@@ -183,7 +193,8 @@ impl AzureFiles {
         let sets: Vec<Vec<Resource>> =
             self.files.iter().map(|file| self.resources(file, &mut usage, findings, texts)).collect();
         self.report_unused(&usage, findings, texts);
-        let sets: Vec<&[Resource]> = sets.iter().map(Vec::as_slice).collect();
+        let sets = sets.iter().zip(&self.files);
+        let sets: Vec<Set<'_>> = sets.map(|(resources, file)| Set { resources, asked: file.asked }).collect();
         let read = read::read(&sets, catalogue);
         read.notes.iter().for_each(|note| report(note, texts, findings));
         report_unknowns(&read.unknowns, texts, findings);
@@ -210,8 +221,7 @@ impl AzureFiles {
         for document in file.documents.iter() {
             match shape::shape_of(document) {
                 Shape::Template => {
-                    let Expanded { resources, notes, links: _, unused, undeclared } =
-                        self.expand_one(document, file.source.number());
+                    let Expanded { resources, notes, links: _, unused, undeclared } = self.expand_one(document, file);
                     usage.add(unused, undeclared);
                     notes.iter().for_each(|note| report(note, texts, findings));
                     nodes.extend(resources);

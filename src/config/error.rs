@@ -71,8 +71,7 @@ impl Source {
     /// What belongs to a place: the header of a TOML table stands for the lines below it.
     fn extent(&self, span: &Range<usize>) -> Range<usize> {
         let text = self.text.as_str();
-        let is_header =
-            text.get(span.start..).is_some_and(|text| text.starts_with("[[")) && !text[span.clone()].contains('\n');
+        let is_header = is_toml_header(text, span);
         match span {
             Range { start: 0, end: 0 } => 0..text.len(),
             span if is_header => span.start..text[span.end..].find("\n[").map_or(text.len(), |end| span.end + end),
@@ -117,6 +116,15 @@ impl Source {
     }
 }
 
+/// `[[table]]` or `[table]` on a line of its own.
+fn is_toml_header(text: &str, span: &Range<usize>) -> bool {
+    let Some(header) = text.get(span.clone()).filter(|it| it.starts_with('[') && it.ends_with(']')) else {
+        return false;
+    };
+    let before = text[..span.start].trim_end_matches([' ', '\t']);
+    !header.contains(['\n', ',', '"']) && (before.is_empty() || before.ends_with('\n'))
+}
+
 /// Bytes between which characters are counted anew.
 const BLOCK: usize = 4096;
 
@@ -159,6 +167,13 @@ impl Texts {
     /// What to say about a place, as an error of reading says it: of the first of `words` that is written there, or
     /// of the place as a whole. A spot without any length at a file's beginning is the whole file.
     pub fn say(&self, spot: Spot, words: &[String], what: &str, mend: Option<&str>) -> Option<ConfigError> {
+        let place = self.place_of_word(spot, words)?;
+        let problem = Problem::new(what).maybe_mend(mend.map(str::to_owned));
+        Some(ConfigError::new(&place, problem))
+    }
+
+    /// Where the first of `words` is written, or the place as a whole.
+    pub(super) fn place_of_word(&self, spot: Spot, words: &[String]) -> Option<Place> {
         let source = self.0.get(spot.file()? as usize)?;
         let span = spot.span()?;
         let within = source.extent(&span);
@@ -166,9 +181,7 @@ impl Texts {
         let word = words::find(text, words).map(|word| within.start + word.start..within.start + word.end);
         let span = word.unwrap_or(span);
         let key = source.path(&span).unwrap_or_default();
-        let place = Place::File { source: Arc::clone(source), span, key };
-        let problem = Problem::new(what).maybe_mend(mend.map(str::to_owned));
-        Some(ConfigError::new(&place, problem))
+        Some(Place::File { source: Arc::clone(source), span, key })
     }
 
     /// Where it stands in the file's tree: `$.resources[2].name` in JSON, `rule_collection_group[0].name` in TOML.

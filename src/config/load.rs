@@ -474,6 +474,7 @@ impl Loader {
         if let (Some(reference), true, true) = (first, taken.is_empty(), self.findings.is_clean()) {
             self.report_no_policy(&read, &reference, ready.is_empty());
         }
+        self.around.imported = read.topology;
         self.read = read.summary;
         if ready.is_empty() && self.around.is_default_due() && self.findings.is_clean() {
             self.add_builtin("ase", SourceOrigin::Default, &Place::Flag("--policy"));

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use crate::policy::Spot;
-use crate::vnet::Change;
+use crate::vnet::{AseVersion, Change};
+
+use super::Patient;
+use super::documents::Document;
 
 /// What becomes of an environment that has it. The later is the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,8 +33,50 @@ pub struct Rule {
     pub title: &'static str,
     /// What happens and why, in whole sentences.
     pub why: &'static str,
-    /// The documents that say so, with their dates.
-    pub source: &'static str,
+    /// The documents that say so, the first above all.
+    pub sources: &'static [&'static Document],
+    /// Of environments of other versions it is not asked.
+    pub versions: &'static [AseVersion],
+}
+
+/// Of every version.
+pub(super) const ANY: &[AseVersion] = &[AseVersion::V1, AseVersion::V2, AseVersion::V3];
+/// Of those that have dependencies of the platform's own in the customer's network.
+pub(super) const BEFORE_V3: &[AseVersion] = &[AseVersion::V1, AseVersion::V2];
+pub(super) const V3: &[AseVersion] = &[AseVersion::V3];
+
+/// A rule with what looks whether it is broken.
+pub(super) struct Check {
+    pub(super) rule: &'static Rule,
+    pub(super) look: fn(&Patient<'_>) -> Outcome,
+}
+
+/// Declares rules: a static each, and one table of them all with the function that looks.
+macro_rules! rules {
+    ($(#[$meta:meta])* $table:ident: $($name:ident = $id:literal, $severity:ident, $versions:expr, [$($source:ident),+],
+        $title:literal, $why:literal => $look:path;)*) => {
+        $(static $name: $crate::doctor::Rule = $crate::doctor::Rule {
+            id: $id,
+            severity: $crate::doctor::Severity::$severity,
+            title: $title,
+            why: $why,
+            sources: &[$(&$crate::doctor::documents::$source),+],
+            versions: $versions,
+        };)*
+        $(#[$meta])*
+        pub(super) static $table: &[$crate::doctor::finding::Check] =
+            &[$($crate::doctor::finding::Check { rule: &$name, look: $look }),*];
+    };
+}
+pub(super) use rules;
+
+/// What became of a rule.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    Passed,
+    Found(Vec<Finding>),
+    /// Why it says nothing of this environment, in lower case without a full stop: `an External environment`.
+    NotApplicable(String),
 }
 
 /// How much of what is needed is there.
@@ -40,6 +85,16 @@ pub enum Coverage {
     Covered,
     Partly,
     Missing,
+}
+
+impl Coverage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Coverage::Covered => "covered",
+            Coverage::Partly => "partly covered",
+            Coverage::Missing => "not covered",
+        }
+    }
 }
 
 /// What a finding rests on: a rule, a route, a prefix.
@@ -68,6 +123,40 @@ pub struct Finding {
     pub mend: Vec<Change>,
     /// What no command can do.
     pub by_hand: Option<String>,
+}
+
+/// Nothing found is passed.
+impl From<Vec<Finding>> for Outcome {
+    fn from(found: Vec<Finding>) -> Outcome {
+        if found.is_empty() { Outcome::Passed } else { Outcome::Found(found) }
+    }
+}
+
+impl From<Option<Finding>> for Outcome {
+    fn from(found: Option<Finding>) -> Outcome {
+        Outcome::from(Vec::from_iter(found))
+    }
+}
+
+impl Outcome {
+    pub(super) fn not_applicable(why: impl Into<String>) -> Outcome {
+        Outcome::NotApplicable(why.into())
+    }
+
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Outcome::Found(findings) => findings,
+            Outcome::Passed | Outcome::NotApplicable(_) => &[],
+        }
+    }
+
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Passed => "passed",
+            Outcome::Found(_) => "found",
+            Outcome::NotApplicable(_) => "not applicable",
+        }
+    }
 }
 
 impl Severity {

@@ -4,12 +4,37 @@
 //! [`Policy`] for the firewall. What is in force counts, not what is written: a default rule is as good as one of one's
 //! own. Nothing is sent.
 
+mod age;
+mod clients;
+mod dependencies;
+mod dns;
+mod documents;
+mod endpoints;
+mod examine;
+mod filter;
 mod finding;
+mod firewall;
+mod gate;
+mod inbound;
+mod lifecycle;
+mod management;
+mod messages;
+mod outbound;
+mod premises;
+mod routes;
+mod singles;
+mod subnet;
+mod ways;
+mod words;
 
-use crate::policy::Policy;
+use ipnet::IpNet;
+
+use crate::policy::{AddressRange, Policy};
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
-pub use finding::{Coverage, Evidence, Finding, Rule, Severity};
+pub use documents::Document;
+pub use examine::{Diagnosis, Examined, examine, rule, rules};
+pub use finding::{Coverage, Evidence, Finding, Outcome, Rule, Severity};
 
 /// What is looked at: one environment with all that is around it.
 #[derive(Clone, Copy)]
@@ -20,6 +45,16 @@ pub struct Patient<'a> {
     pub place: Place,
     /// None where there is no firewall.
     pub policy: Option<&'a Policy>,
+}
+
+impl<'a> Patient<'a> {
+    fn own_nets(&self) -> impl Iterator<Item = IpNet> + 'a {
+        self.network.subnet(self.place).prefixes.iter().copied()
+    }
+
+    fn own_ranges(&self) -> impl Iterator<Item = AddressRange> + 'a {
+        self.own_nets().filter_map(|net| AddressRange::between(net.network(), net.broadcast()))
+    }
 }
 
 /// How the environment fares.

@@ -112,6 +112,16 @@ impl LoadBalancing {
     }
 }
 
+impl AseVersion {
+    pub fn number(self) -> u8 {
+        match self {
+            AseVersion::V1 => 1,
+            AseVersion::V2 => 2,
+            AseVersion::V3 => 3,
+        }
+    }
+}
+
 impl Cloud {
     pub fn as_str(self) -> &'static str {
         match self {

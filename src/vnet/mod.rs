@@ -19,8 +19,9 @@ pub(crate) mod samples;
 mod security;
 mod tags;
 mod topology;
+pub mod trace;
 
-pub use change::Change;
+pub use change::{Change, MENDED};
 pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,

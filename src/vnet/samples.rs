@@ -6,15 +6,26 @@ use crate::flow::PortRange;
 use crate::policy::{Action, Spot};
 
 use super::{
-    AppServiceEnvironment, AseVersion, Cloud, Endpoint, Firewall, FlowDirection, IlbMode, LoadBalancing, Network,
-    NetworkSecurityGroup, NextHop, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol, SecurityRule, Subnet,
-    Tags, Topology, VirtualNetwork,
+    AppServiceEnvironment, AseVersion, Cloud, DnsZone, Endpoint, Firewall, FlowDirection, IlbMode, LoadBalancing,
+    Network, NetworkSecurityGroup, NextHop, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
+    SecurityRule, Subnet, Tags, Topology, VirtualNetwork,
 };
 
 pub(crate) const VNET: &str = "ase-vnet";
 pub(crate) const SUBNET: &str = "ase-subnet";
 pub(crate) const GROUP: &str = "ase-nsg";
 pub(crate) const TABLE: &str = "ase-routes";
+
+/// The dependencies that have addresses and no names, in the order of the document.
+const DEPENDENCIES: [&str; 7] = [
+    "40.77.24.27",
+    "13.82.184.151",
+    "13.68.109.212",
+    "13.90.249.229",
+    "13.91.102.27",
+    "104.45.230.69",
+    "168.62.226.198",
+];
 
 /// Healthy: an ILB ASE v2 behind an Azure Firewall at 192.168.0.4.
 pub(crate) fn worked() -> Topology {
@@ -49,6 +60,7 @@ pub(crate) fn worked() -> Topology {
         route_tables: vec![table()],
         firewalls: vec![firewall],
         environments: vec![environment],
+        dns_zones: vec![names()],
         ..Topology::default()
     }
 }
@@ -77,6 +89,16 @@ fn network() -> VirtualNetwork {
         address_space: vec!["192.168.0.0/16".parse().unwrap()],
         subnets: vec![ase, firewall],
         ..VirtualNetwork::default()
+    }
+}
+
+fn names() -> DnsZone {
+    let address = "192.168.251.132".parse().unwrap();
+    DnsZone {
+        name: "ase.appserviceenvironment.net".into(),
+        records: ["*", "@", "*.scm"].map(|name| (name.to_owned(), address)).into(),
+        virtual_networks: vec![VNET.into()],
+        at: Spot::nowhere(),
     }
 }
 
@@ -145,12 +167,17 @@ fn table() -> RouteTable {
     let route =
         |name: &str, destination, next_hop| Route { name: name.into(), destination, next_hop, at: Spot::nowhere() };
     let management = RouteDestination::Tag("AppServiceManagement".into());
+    let net = |text: &str| RouteDestination::Net(text.parse().unwrap());
+    let dependency = |(at, address): (usize, &&str)| {
+        route(&format!("dependency-{}", at + 1), net(&format!("{address}/32")), NextHop::Internet)
+    };
     RouteTable {
         name: TABLE.into(),
-        routes: vec![
-            route("management", management, NextHop::Internet),
-            route("default", RouteDestination::Net("0.0.0.0/0".parse().unwrap()), firewall),
-        ],
+        routes: [route("management", management, NextHop::Internet)]
+            .into_iter()
+            .chain(DEPENDENCIES.iter().enumerate().map(dependency))
+            .chain([route("default", net("0.0.0.0/0"), firewall)])
+            .collect(),
         ..RouteTable::default()
     }
 }

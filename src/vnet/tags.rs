@@ -60,6 +60,11 @@ impl Tags {
         self.cloud
     }
 
+    /// Of the tags that are at hand, for who misspelt one.
+    pub fn names(&self) -> Vec<&str> {
+        self.catalogue.service_tag_names()
+    }
+
     /// The prefixes of a published tag; None for one that is not at hand.
     pub fn published(&self, name: &str) -> Option<Arc<[AddressRange]>> {
         self.catalogue.service_tag(name).map(|tag| tag.ranges)

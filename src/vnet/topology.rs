@@ -1,6 +1,6 @@
 //! A network as people write it, resource by resource. Names stand for resources, in any letter case.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -263,6 +263,19 @@ impl Topology {
 
     pub fn virtual_network(&self, name: &str) -> Option<&VirtualNetwork> {
         self.virtual_networks.iter().find(|network| network.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The address that a firewall has where nobody says which. Azure keeps the first four addresses of a subnet and
+    /// its last one (azure-docs, virtual-networks-faq.md), and gives out the first that is free: in a subnet of its own
+    /// that is the fifth.
+    pub fn first_address(&self, firewall: &Firewall) -> Option<IpAddr> {
+        let prefixes = &self.virtual_network(&firewall.virtual_network)?.subnet(&firewall.subnet)?.prefixes;
+        prefixes.iter().find_map(|prefix| match prefix {
+            IpNet::V4(net) if net.prefix_len() <= 29 => {
+                Some(IpAddr::V4(Ipv4Addr::from_bits(net.network().to_bits() + 4)))
+            }
+            _ => None,
+        })
     }
 
     /// The firewall that a route's next hop names.

@@ -21,7 +21,7 @@ fn the_worked_set_up_loads() {
     let network = loaded.config.network.as_ref().unwrap();
     assert_eq!(network.places().count(), 2);
     assert!(network.place("ASE-vnet", "ase-subnet").is_some());
-    assert_eq!(policies(&loaded), ["ase@2018-09-24"]);
+    assert_eq!(policies(&loaded), ["ase-egress"]);
     assert!(loaded.files.iter().any(|file| file.ends_with(WORKED)));
 }
 

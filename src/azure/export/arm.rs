@@ -5,7 +5,7 @@ use super::plan::{Group, IpGroup, Plan, Policy};
 use super::tree::{Builder, Fields, Target, Tree};
 
 const POLICIES: &str = "Microsoft.Network/firewallPolicies";
-const GROUPS: &str = "Microsoft.Network/firewallPolicies/ruleCollectionGroups";
+pub(super) const GROUPS: &str = "Microsoft.Network/firewallPolicies/ruleCollectionGroups";
 const IP_GROUPS: &str = "Microsoft.Network/ipGroups";
 /// Where resources are said to be that are nowhere yet.
 const SCOPE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/egret";
@@ -73,7 +73,7 @@ fn ip_group_properties(group: &IpGroup) -> Fields {
     vec![("ipAddresses".to_owned(), Tree::texts(group.addresses.iter().cloned()))]
 }
 
-fn group_properties(group: &Group) -> Fields {
+pub(super) fn group_properties(group: &Group) -> Fields {
     vec![
         ("priority".to_owned(), Tree::number(group.priority)),
         ("ruleCollections".to_owned(), group.rule_collections()),
@@ -195,11 +195,11 @@ fn policy_name(plan: &Plan, number: usize) -> String {
     quoted(plan.policies.get(number).map_or("", |policy| &policy.name))
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A text that would be an expression is escaped by a second bracket.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     if text.starts_with('[') && text.ends_with(']') { format!("[{text}") } else { text.to_owned() }
 }

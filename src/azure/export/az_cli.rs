@@ -19,7 +19,7 @@ set -euo pipefail
 ";
 
 const POLICY: &str = "az network firewall policy";
-const GROUP: &str = "az network firewall policy rule-collection-group";
+pub(super) const GROUP: &str = "az network firewall policy rule-collection-group";
 
 /// ARM's names of a rule's fields and the flags for them.
 const FLAGS: &[(&str, &str)] = &[
@@ -56,26 +56,32 @@ const BYPASS: &[(&str, &str)] = &[
 ];
 
 /// One command, an option a line.
-struct Command(String);
+pub(super) struct Command(String);
 
 impl Command {
-    fn new(command: &str) -> Command {
+    pub(super) fn new(command: &str) -> Command {
         Command(format!("\n{command} --resource-group \"$RESOURCE_GROUP\""))
     }
 
-    fn option(mut self, flag: &str, value: &str) -> Command {
+    pub(super) fn option(mut self, flag: &str, value: &str) -> Command {
         // What begins with a hyphen would be taken for a flag.
         let between = if value.starts_with('-') { "=" } else { " " };
         write!(self.0, " \\\n  {flag}{between}{}", quoted(value)).expect("a String takes any text");
         self
     }
 
-    fn maybe(self, flag: &str, value: Option<&str>) -> Command {
+    /// What bash is to read as it stands.
+    pub(super) fn raw(mut self, text: &str) -> Command {
+        write!(self.0, " \\\n  {text}").expect("a String takes any text");
+        self
+    }
+
+    pub(super) fn maybe(self, flag: &str, value: Option<&str>) -> Command {
         value.into_iter().fold(self, |command, value| command.option(flag, value))
     }
 
     /// Several values, or nothing where there is none.
-    fn list(mut self, flag: &str, values: &[String]) -> Command {
+    pub(super) fn list(mut self, flag: &str, values: &[String]) -> Command {
         if !values.is_empty() {
             let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
             write!(self.0, " \\\n  {flag} {}", values.join(" ")).expect("a String takes any text");
@@ -83,14 +89,14 @@ impl Command {
         self
     }
 
-    fn end(mut self) -> String {
+    pub(super) fn end(mut self) -> String {
         self.0.push('\n');
         self.0
     }
 }
 
 /// For bash. No value holds a zero byte: neither TOML nor a rule's name can.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let text = text.replace('\0', "");
     shlex::try_quote(&text).map(std::borrow::Cow::into_owned).unwrap_or_default()
 }
@@ -230,7 +236,7 @@ fn tags(tags: &Tree, plan: &Plan) -> Vec<String> {
     fields.iter().map(|(key, value)| format!("{key}={}", word(value, plan))).collect()
 }
 
-fn write_group(text: &mut String, policy: &Policy, group: &Group, plan: &Plan, notes: &mut Vec<Note>) {
+pub(super) fn write_group(text: &mut String, policy: &Policy, group: &Group, plan: &Plan, notes: &mut Vec<Note>) {
     let command = Command::new(&format!("{GROUP} create")).option("--policy-name", &policy.name);
     let command = command.option("--name", &group.name).option("--priority", &group.priority.to_string());
     text.push_str(&command.end());

@@ -8,6 +8,7 @@ mod az_cli;
 mod bicep;
 mod limits;
 mod names;
+pub mod network;
 mod plan;
 mod rules;
 #[cfg(test)]

@@ -327,7 +327,7 @@ fn tag_protocols(rule: &ApplicationRule) -> Vec<Tree> {
     rule.protocols.iter().map(|protocol| app_protocol(*protocol)).collect()
 }
 
-fn port(range: &PortRange) -> String {
+pub(super) fn port(range: &PortRange) -> String {
     if *range == PortRange::ANY { "*".to_owned() } else { port_text(range.first().max(1), range.last()) }
 }
 

@@ -59,7 +59,8 @@ const BYPASS: &[(&str, &str)] = &[
 ];
 
 /// The resources by their symbols.
-struct Named {
+#[derive(Default)]
+pub(super) struct Named {
     ip_groups: Vec<String>,
     policies: Vec<String>,
 }
@@ -108,13 +109,13 @@ fn providers() -> Block {
     Block::builder("terraform").add_block(providers).build()
 }
 
-fn variable(name: &str, default: Option<&str>) -> Block {
+pub(super) fn variable(name: &str, default: Option<&str>) -> Block {
     let block = Block::builder("variable").add_label(name);
     let block = block.add_attribute(("type", Variable::sanitized("string")));
     default.into_iter().fold(block, |block, default| block.add_attribute(("default", default))).build()
 }
 
-fn of_variable(name: &str) -> Expression {
+pub(super) fn of_variable(name: &str) -> Expression {
     Traversal::builder(Variable::sanitized("var")).attr(name).build().into()
 }
 
@@ -122,7 +123,7 @@ fn id_of(kind: &str, symbol: &str) -> Expression {
     Traversal::builder(Variable::sanitized(kind)).attr(symbol).attr("id").build().into()
 }
 
-fn resource(kind: &str, symbol: &str, name: &str) -> BlockBuilder {
+pub(super) fn resource(kind: &str, symbol: &str, name: &str) -> BlockBuilder {
     Block::builder("resource")
         .add_label(kind)
         .add_label(symbol)
@@ -131,7 +132,7 @@ fn resource(kind: &str, symbol: &str, name: &str) -> BlockBuilder {
         .add_attribute(("location", of_variable("location")))
 }
 
-fn attribute(key: &str, value: &Tree, named: &Named) -> Attribute {
+pub(super) fn attribute(key: &str, value: &Tree, named: &Named) -> Attribute {
     Attribute::new(Identifier::sanitized(key), expression(value, named))
 }
 
@@ -274,7 +275,7 @@ fn proxy_block(proxy: &Fields, named: &Named) -> Block {
     copied(Block::builder("explicit_proxy"), proxy, &names, named).build()
 }
 
-fn group_block(group: &Group, symbol: &str, policy: &str, named: &Named, notes: &mut Vec<Note>) -> Block {
+pub(super) fn group_block(group: &Group, symbol: &str, policy: &str, named: &Named, notes: &mut Vec<Note>) -> Block {
     let mut block = Block::builder("resource")
         .add_label("azurerm_firewall_policy_rule_collection_group")
         .add_label(symbol)

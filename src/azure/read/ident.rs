@@ -18,7 +18,7 @@ pub struct Ident {
 }
 
 /// The subscription of ids that a template makes without knowing where it is deployed.
-const NO_SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/";
+pub(super) const NO_SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/";
 
 impl Ident {
     pub(super) fn of(resource: &Resource) -> Ident {

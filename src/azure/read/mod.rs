@@ -24,15 +24,13 @@ mod tests;
 use super::note::{Note, Severity};
 use super::shape::Resource;
 use crate::allowlist::Catalogue;
+use crate::vnet::Topology;
 use ip_groups::IpGroups;
+use network::Purpose;
 use notes::Notes;
 use policies::{Attachment, Finder};
 
 pub use ident::Ident;
-pub use network::{
-    Endpoint, FlowDirection, Network, NetworkSecurityGroup, NextHop, Prefix, Route, RouteTable, SecurityRule, Subnet,
-    VirtualNetwork,
-};
 pub use notes::{Effect, UnknownUse};
 pub use order::{Refusal, Wanted};
 pub use policies::{Base, FoundKind, FoundPolicy};
@@ -44,7 +42,8 @@ pub use summary::ReadSummary;
 pub struct Read {
     /// In the order of the sets and of the resources in them.
     pub policies: Vec<FoundPolicy>,
-    pub network: Network,
+    /// What is around the firewall, of the sets that were asked for it.
+    pub topology: Topology,
     pub summary: ReadSummary,
     pub notes: Vec<Note>,
     /// Values that only Azure knows, where it matters.
@@ -55,28 +54,51 @@ pub struct Read {
 /// Whether resources of this type are read, whatever the letter case.
 pub fn takes(kind: &str) -> bool {
     let own = [policies::POLICY, policies::GROUP, policies::LEGACY_GROUP, policies::FIREWALL, ip_groups::KIND];
-    own.iter().chain(&network::ALL).any(|known| known.eq_ignore_ascii_case(kind))
+    own.iter().any(|known| known.eq_ignore_ascii_case(kind)) || network::is_beside(kind)
+}
+
+/// The same, where the topology is asked for too.
+pub fn takes_around(kind: &str) -> bool {
+    takes(kind) || network::is_around(kind)
+}
+
+/// The resources of one file.
+#[derive(Debug, Clone, Copy)]
+pub struct Set<'r> {
+    pub resources: &'r [Resource],
+    pub asked: Asked,
+}
+
+/// What a file was given for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Policy,
+    /// What is around a firewall, and the policy in it if there is one.
+    Topology,
 }
 
 /// Reads all sets of resources together, one set for each file, so that what one names is found in another.
-pub fn read(sets: &[&[Resource]], catalogue: &Catalogue) -> Read {
-    let all = || sets.iter().flat_map(|set| set.iter());
+pub fn read(sets: &[Set<'_>], catalogue: &Catalogue) -> Read {
+    let all = || sets.iter().flat_map(|set| set.resources.iter());
+    let of = |asked: Asked| sets.iter().filter(move |set| set.asked == asked).flat_map(|set| set.resources.iter());
     let mut notes = Notes::default();
     let ip_groups = IpGroups::read(all(), &mut notes);
     all().filter(|resource| takes(&resource.kind)).for_each(|resource| notes.used_in_name(&resource.name));
     let mut finder = Finder::new(&mut notes, catalogue, &ip_groups);
-    finder.find(sets);
+    finder.find(&sets.iter().map(|set| set.resources).collect::<Vec<_>>());
     finder.report_missing_policies();
     let Finder { found: policies, attachments, .. } = finder;
-    let network = network::read(all().filter(|resource| network::knows(resource)), &mut notes);
+    let beside = network::read(of(Asked::Policy), Purpose::BesidePolicy, &mut notes);
+    let topology = network::read(of(Asked::Topology), Purpose::Topology, &mut notes);
     notes.report_names();
     let Notes { mut notes, unknowns, unknown_names, .. } = notes;
     let counted = ReadSummary { unknown_names, unknown_values: unknowns.len(), ..ReadSummary::default() };
-    let summary = counted.count(all(), &policies, &network);
-    let first = all().find(|resource| network::knows(resource)).map(|resource| resource.at);
-    if let Some((at, what)) = first.zip(summary.network()) {
+    let passed_over = counted.clone().count(of(Asked::Policy), &policies, &[&beside]);
+    let summary = counted.count(all(), &policies, &[&beside, &topology]);
+    let first = of(Asked::Policy).find(|resource| network::knows(resource)).map(|resource| resource.at);
+    if let Some((at, what)) = first.zip(passed_over.network()) {
         let what = format!("read, not emulated: {what}");
         notes.push(Note::new(Severity::Info, at, what).check("not-emulated"));
     }
-    Read { policies, network, summary, notes, unknowns, attachments }
+    Read { policies, topology, summary, notes, unknowns, attachments }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::network::{self, Network};
+use super::network;
 use super::policies::{FIREWALL, FoundKind, FoundPolicy, GROUP, POLICY};
 use super::{Resource, ip_groups};
+use crate::vnet::Topology;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadSummary {
@@ -35,20 +36,22 @@ impl ReadSummary {
         self,
         resources: impl Iterator<Item = &'r Resource>,
         policies: &[FoundPolicy],
-        network: &Network,
+        networks: &[&Topology],
     ) -> ReadSummary {
-        let Network { security_groups, route_tables, virtual_networks } = network;
+        let security_groups = || networks.iter().flat_map(|network| &network.security_groups);
+        let route_tables = || networks.iter().flat_map(|network| &network.route_tables);
+        let virtual_networks = || networks.iter().flat_map(|network| &network.virtual_networks);
         let mut summary = ReadSummary {
             policies: policies.iter().filter(|policy| policy.kind != FoundKind::Classic).count(),
             groups: policies.iter().map(|policy| policy.rules.groups.len()).sum(),
             collections: policies.iter().map(|policy| policy.collections().count()).sum(),
             rules: policies.iter().map(FoundPolicy::count_rules).sum(),
-            security_groups: security_groups.len(),
-            security_rules: security_groups.iter().map(|group| group.rules.len()).sum(),
-            route_tables: route_tables.len(),
-            routes: route_tables.iter().map(|table| table.routes.len()).sum(),
-            virtual_networks: virtual_networks.len(),
-            subnets: virtual_networks.iter().map(|network| network.subnets.len()).sum(),
+            security_groups: security_groups().count(),
+            security_rules: security_groups().map(|group| group.rules.len()).sum(),
+            route_tables: route_tables().count(),
+            routes: route_tables().map(|table| table.routes.len()).sum(),
+            virtual_networks: virtual_networks().count(),
+            subnets: virtual_networks().map(|network| network.subnets.len()).sum(),
             ..self
         };
         resources.for_each(|resource| summary.count_resource(resource));

@@ -11,7 +11,7 @@ const G: &str = r#""type": "Microsoft.Network/firewallPolicies/ruleCollectionGro
 fn read_text(text: &str) -> Read {
     let document: Vec<Node> = parse(text, 0).unwrap().into_iter().map(unknown).collect();
     let shaped = shape::resources(&document);
-    read(&[&shaped.resources], &Catalogue::default())
+    read(&[Set { resources: &shaped.resources, asked: Asked::Policy }], &Catalogue::default())
 }
 
 fn unknown(node: Node) -> Node {

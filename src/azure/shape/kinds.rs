@@ -10,6 +10,20 @@ pub const ROUTE_TABLE: &str = "Microsoft.Network/routeTables";
 pub const ROUTE: &str = "Microsoft.Network/routeTables/routes";
 pub const NETWORK: &str = "Microsoft.Network/virtualNetworks";
 pub const SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets";
+pub const PEERING: &str = "Microsoft.Network/virtualNetworks/virtualNetworkPeerings";
+pub const ASG: &str = "Microsoft.Network/applicationSecurityGroups";
+pub const INTERFACE: &str = "Microsoft.Network/networkInterfaces";
+pub const PUBLIC_ADDRESS: &str = "Microsoft.Network/publicIPAddresses";
+pub const NETWORK_GATEWAY: &str = "Microsoft.Network/virtualNetworkGateways";
+pub const LOCAL_GATEWAY: &str = "Microsoft.Network/localNetworkGateways";
+pub const CONNECTION: &str = "Microsoft.Network/connections";
+pub const DNS_ZONE: &str = "Microsoft.Network/privateDnsZones";
+pub const DNS_RECORD: &str = "Microsoft.Network/privateDnsZones/A";
+pub const DNS_LINK: &str = "Microsoft.Network/privateDnsZones/virtualNetworkLinks";
+pub const ENVIRONMENT: &str = "Microsoft.Web/hostingEnvironments";
+pub const ENVIRONMENT_CONFIGURATION: &str = "Microsoft.Web/hostingEnvironments/configurations";
+pub const ENVIRONMENT_CAPACITY: &str = "Microsoft.Web/hostingEnvironments/capacities";
+pub const SERVER_FARM: &str = "Microsoft.Web/serverfarms";
 
 /// What groups were called before there were collections in them.
 pub(super) const LEGACY_GROUP: &str = "Microsoft.Network/firewallPolicies/ruleGroups";
@@ -26,6 +40,20 @@ const READ: &[&str] = &[
     NETWORK,
     SUBNET,
     LEGACY_GROUP,
+    PEERING,
+    ASG,
+    INTERFACE,
+    PUBLIC_ADDRESS,
+    NETWORK_GATEWAY,
+    LOCAL_GATEWAY,
+    CONNECTION,
+    DNS_ZONE,
+    DNS_RECORD,
+    DNS_LINK,
+    ENVIRONMENT,
+    ENVIRONMENT_CONFIGURATION,
+    ENVIRONMENT_CAPACITY,
+    SERVER_FARM,
 ];
 
 /// What becomes of a resource of some type.
@@ -108,7 +136,7 @@ const IRRELEVANT: &[&str] = &[
 ];
 
 /// The type and the names that an id tells: `…/providers/NS/type/name/type/name`.
-pub(super) fn of_id(id: &str) -> Option<(String, Vec<&str>)> {
+pub fn of_id(id: &str) -> Option<(String, Vec<&str>)> {
     let lower = id.to_ascii_lowercase();
     let from = lower.rfind("/providers/")? + "/providers/".len();
     let mut segments = id[from..].split('/');

@@ -15,6 +15,7 @@ const INLINE: &[(&str, &str, &str)] = &[
     (kinds::SECURITY_GROUP, "securityRules", kinds::SECURITY_RULE),
     (kinds::ROUTE_TABLE, "routes", kinds::ROUTE),
     (kinds::NETWORK, "subnets", kinds::SUBNET),
+    (kinds::NETWORK, "virtualNetworkPeerings", kinds::PEERING),
 ];
 
 /// Adds a resource that is read, and its children behind it.

@@ -8,7 +8,7 @@ use crate::vnet::{Network, Tags, Topology};
 
 use super::{Loader, MAX_AZURE_FILE, Part, canonical, stem};
 use crate::config::azure::{self, AzureReference};
-use crate::config::error::{Place, Placed, Problem, Source};
+use crate::config::error::{Place, Placed, Problem, Source, Texts};
 use crate::config::settings::many;
 use crate::config::topology;
 use crate::config::values;
@@ -38,6 +38,11 @@ impl Around {
 
     pub(super) fn has_policies(&self) -> bool {
         !self.policy.is_empty() || !self.azure.is_empty()
+    }
+
+    /// Could every file be opened?
+    fn is_whole(&self) -> bool {
+        self.seen.len() == self.written.len() + self.azure.len()
     }
 
     pub(super) fn is_default_due(&self) -> bool {
@@ -72,6 +77,7 @@ impl Loader {
             Format::Toml => self.add_written(source, &path),
             Format::Json => {
                 let file = self.azure.add(path, source, &mut self.findings);
+                self.azure.ask_for_topology(file);
                 self.around.azure.push((file, place.clone()));
             }
             other => {
@@ -118,11 +124,17 @@ impl Loader {
         let first = self.around.written.iter().map(|source| source.name()).next();
         let first = first.or_else(|| self.around.azure.first().and_then(|(file, _)| self.azure.path(*file).to_str()));
         whole.name = stem(Path::new(first.unwrap_or("topology")));
+        let mut is_whole = self.around.is_whole();
         for source in &self.around.written {
-            topology::read(source, &mut whole, &mut self.findings);
+            is_whole &= topology::read(source, &mut whole, &mut self.findings).is_some();
         }
         topology::settle(&mut whole);
         let tags = Tags::new(self.catalogue.clone(), whole.cloud);
+        let place = self.around.place.clone().unwrap_or(Place::Flag("--topology"));
+        // Of what could not be read nobody knows the names.
+        if is_whole {
+            topology::tell(&whole, &tags, &Texts(self.texts.clone()), place, &mut self.findings);
+        }
         Some(Arc::new(Network::new(whole, tags)))
     }
 }

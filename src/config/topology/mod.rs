@@ -5,6 +5,8 @@
 //! rules and routes one by one.
 
 mod environment;
+mod faults;
+mod limits;
 mod names;
 mod network;
 mod options;
@@ -22,6 +24,7 @@ use crate::vnet::{Topology, TopologySwitches};
 use super::error::{Findings, Place, Placed, Source};
 use super::reader::{self, Section};
 
+pub(super) use faults::tell;
 use names::Written;
 pub(super) use options::TOPOLOGY;
 pub use options::TOPOLOGY_OPTIONS;
@@ -51,12 +54,10 @@ pub(super) fn named(source: &Arc<Source>) -> Named {
     }
 }
 
-/// Reads one file over what is known already.
-pub(super) fn read(source: &Arc<Source>, topology: &mut Topology, findings: &mut Findings) {
+/// Reads one file over what is known already. None where it is no TOML: then nothing of it is known.
+pub(super) fn read(source: &Arc<Source>, topology: &mut Topology, findings: &mut Findings) -> Option<()> {
     let place = |span| Place::File { source: Arc::clone(source), span, key: String::new() };
-    let Some(table) = reader::parse(source, place, findings) else {
-        return;
-    };
+    let table = reader::parse(source, place, findings)?;
     let root = Section::root_of(&TOPOLOGY, source, &table, findings);
     read_whole(&root, topology, findings);
     let mut written = Written::over(topology);
@@ -73,6 +74,7 @@ pub(super) fn read(source: &Arc<Source>, topology: &mut Topology, findings: &mut
     each("nic", network::interface);
     each("ase", environment::environment);
     each("dns_zone", network::dns_zone);
+    Some(())
 }
 
 /// What reads one resource into a topology.

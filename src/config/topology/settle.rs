@@ -1,10 +1,8 @@
 //! What nobody has to say of a topology, filled in when all of it is read.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use crate::vnet::{Firewall, Topology, VirtualNetwork};
+use crate::vnet::{Topology, VirtualNetwork};
 
 /// Fills in networks of what is in the only subnet of its name, and the address of a firewall.
 pub(in crate::config) fn settle(topology: &mut Topology) {
@@ -17,8 +15,9 @@ pub(in crate::config) fn settle(topology: &mut Topology) {
             *network = network_of(virtual_networks, subnet).unwrap_or_default();
         }
     }
-    for firewall in firewalls.iter_mut().filter(|it| it.private_address.is_none()) {
-        firewall.private_address = first_address(virtual_networks, firewall);
+    let first: Vec<Option<IpAddr>> = topology.firewalls.iter().map(|it| topology.first_address(it)).collect();
+    for (firewall, first) in topology.firewalls.iter_mut().zip(first) {
+        firewall.private_address = firewall.private_address.or(first);
     }
 }
 
@@ -29,15 +28,4 @@ fn network_of(networks: &[VirtualNetwork], subnet: &str) -> Option<String> {
         (Some(one), None) => Some(one.name.clone()),
         _ => None,
     }
-}
-
-/// Azure keeps the first four addresses of a subnet and its last one (azure-docs, virtual-networks-faq.md), and gives
-/// out the first that is free: in a subnet of its own that is the fifth.
-fn first_address(networks: &[VirtualNetwork], firewall: &Firewall) -> Option<IpAddr> {
-    let network = networks.iter().find(|it| it.name.eq_ignore_ascii_case(&firewall.virtual_network))?;
-    let prefixes = &network.subnet(&firewall.subnet)?.prefixes;
-    prefixes.iter().find_map(|prefix| match prefix {
-        IpNet::V4(net) if net.prefix_len() <= 29 => Some(IpAddr::V4(Ipv4Addr::from_bits(net.network().to_bits() + 4))),
-        _ => None,
-    })
 }

@@ -5,7 +5,8 @@ use crate::vnet::samples;
 
 fn read_text(text: &str) -> (Topology, Findings) {
     let (mut topology, mut findings) = (Topology::default(), Findings::default());
-    read(&Source::new(0, "vnet.toml".to_owned(), text.to_owned()), &mut topology, &mut findings);
+    let source = Source::new(0, "vnet.toml".to_owned(), text.to_owned());
+    read(&source, &mut topology, &mut findings);
     settle(&mut topology);
     (topology, findings)
 }

@@ -7,7 +7,7 @@ use crate::azure::shape;
 fn read_all(texts: &[&str]) -> Read {
     let sets: Vec<Vec<Resource>> =
         texts.iter().map(|text| shape::resources(&parse(text, 0).unwrap()).resources).collect();
-    let sets: Vec<&[Resource]> = sets.iter().map(Vec::as_slice).collect();
+    let sets: Vec<Set<'_>> = sets.iter().map(|resources| Set { resources, asked: Asked::Policy }).collect();
     read(&sets, &Catalogue::default())
 }
 
@@ -121,7 +121,7 @@ fn who_has_a_wrong_name_is_no_policy_of_its_own() {
     let mut group = shape::resources(&parse(&with("", "", "", "Allow"), 0).unwrap()).resources;
     let nothing = crate::azure::json::Unknown { names: Vec::new(), shown: "{variables.a}".into() };
     group[0].name.value = crate::azure::json::Value::Unknown(nothing);
-    let read = read(&[&group], &Catalogue::default());
+    let read = read(&[Set { resources: &group, asked: Asked::Policy }], &Catalogue::default());
     assert!(read.policies.is_empty(), "{:?}", read.policies);
 }
 
@@ -130,7 +130,7 @@ fn what_only_names_hang_on_is_told() {
     let mut group = shape::resources(&parse(&with("", "", "", "Allow"), 0).unwrap()).resources;
     let unknown = crate::azure::json::Unknown { names: vec!["parameters.env".into()], shown: "{env}/g".into() };
     group[0].name.value = crate::azure::json::Value::Unknown(unknown);
-    let read = read(&[&group], &Catalogue::default());
+    let read = read(&[Set { resources: &group, asked: Asked::Policy }], &Catalogue::default());
     let expected = "Info: known to Azure only, and only names hang on it: `parameters.env`; --set 'parameters.env=…'";
     assert_eq!(notes(&read), [expected]);
 }

@@ -1,0 +1,416 @@
+//! A template, and its resources. A rule or a route of a group or table that is there is a resource of its own; what
+//! loses something, and every subnet, is written whole, as the topology knows it.
+
+use crate::azure::export::API_VERSION;
+use crate::azure::export::Exported;
+use crate::azure::export::arm::{GROUPS, group_properties, literal, quoted};
+use crate::azure::export::names::Shortest;
+use crate::azure::export::tree::{Builder, Tree};
+use crate::azure::note::Note;
+use crate::policy::RuleSet;
+use crate::vnet::{
+    AppServiceEnvironment, AseVersion, Change, IlbMode, LoadBalancing, NetworkSecurityGroup, RouteTable, Subnet,
+    Topology, VirtualNetwork,
+};
+
+use super::{Site, distinct, firewall, not_written, same, shape};
+
+const SECURITY_GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
+const ROUTE_TABLES: &str = "Microsoft.Network/routeTables";
+const NETWORKS: &str = "Microsoft.Network/virtualNetworks";
+const ZONES: &str = "Microsoft.Network/privateDnsZones";
+const ENVIRONMENTS: &str = "Microsoft.Web/hostingEnvironments";
+const DNS_API: &str = "2020-06-01";
+const WEB_API: &str = "2022-03-01";
+
+/// Resources that are written, with what each has to wait for.
+struct Writer<'s> {
+    site: &'s Site<'s>,
+    changes: &'s [Change],
+    /// With the changes made.
+    after: Topology,
+    resources: Vec<Tree>,
+    /// Ids of what was written, as calls of `resourceId`.
+    written: Vec<String>,
+    notes: Vec<Note>,
+}
+
+pub(super) fn template(changes: &[Change], site: &Site<'_>, remark: Option<&str>) -> Exported {
+    let writer = Writer::new(changes, site).all();
+    let location = match site.topology.location.as_str() {
+        "" => "[resourceGroup().location]",
+        location => location,
+    };
+    let location = Builder::default().text("type", Some("string")).text("defaultValue", Some(location)).object();
+    let metadata = Builder::default().text("generator", Some("egret")).text("comment", remark);
+    let mut fields = Builder::default()
+        .text("$schema", Some("https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"))
+        .text("contentVersion", Some("1.0.0.0"))
+        .put("metadata", metadata.object())
+        .put("parameters", Builder::default().put("location", location).object())
+        .fields();
+    fields.push(("resources".to_owned(), Tree::List(writer.resources)));
+    Exported { text: Tree::Object(fields).json(), notes: writer.notes }
+}
+
+pub(super) fn resources(changes: &[Change], site: &Site<'_>) -> Exported {
+    let writer = Writer::new(changes, site).all();
+    Exported { text: Tree::List(writer.resources).json(), notes: writer.notes }
+}
+
+/// The call of the function `resourceId`, without brackets.
+fn id(kind: &str, names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    format!("resourceId('{kind}', {})", names.join(", "))
+}
+
+fn reference(kind: &str, names: &[&str]) -> Tree {
+    Builder::default().text("id", Some(format!("[{}]", id(kind, names)))).object()
+}
+
+fn head(kind: &str, api: &str, name: &str) -> Builder {
+    Builder::default().text("type", Some(kind)).text("apiVersion", Some(api)).text("name", Some(literal(name)))
+}
+
+fn located(head: Builder) -> Builder {
+    head.text("location", Some("[parameters('location')]"))
+}
+
+impl<'s> Writer<'s> {
+    fn new(changes: &'s [Change], site: &'s Site<'s>) -> Writer<'s> {
+        let mut after = touched(changes, site.topology);
+        Change::apply_all(changes, &mut after, &mut RuleSet::default());
+        Writer { site, changes, after, resources: Vec::new(), written: Vec::new(), notes: Vec::new() }
+    }
+
+    fn all(mut self) -> Self {
+        self.security_groups();
+        self.route_tables();
+        self.networks();
+        self.firewall_groups();
+        self.zones();
+        self.environments();
+        self
+    }
+
+    /// `after` names what has to be there before, in the template or not.
+    fn put(&mut self, head: Builder, id: String, after: &[String], properties: Tree) {
+        let after = after.iter().filter(|id| self.written.contains(id)).map(|id| format!("[{id}]"));
+        let mut fields = head.put("dependsOn", Tree::texts(distinct(after).into_iter())).fields();
+        fields.push(("properties".to_owned(), properties));
+        self.resources.push(Tree::Object(fields));
+        self.written.push(id);
+    }
+
+    fn last(&self) -> Vec<String> {
+        self.written.last().cloned().into_iter().collect()
+    }
+
+    fn security_groups(&mut self) {
+        for group in std::mem::take(&mut self.after.security_groups) {
+            let loses = |change: &Change| matches!(change, Change::RemoveSecurityRule { group: of, .. } if same(of, &group.name));
+            if !self.site.has_group(&group.name) || self.changes.iter().any(loses) {
+                self.whole_group(&group);
+            } else {
+                self.added_rules(&group);
+            }
+        }
+    }
+
+    fn whole_group(&mut self, group: &NetworkSecurityGroup) {
+        let rule = |rule| {
+            let rule: &crate::vnet::SecurityRule = rule;
+            let properties = ("properties".to_owned(), shape::security_rule(rule, group_id));
+            Tree::Object(vec![("name".to_owned(), Tree::Text(literal(&rule.name))), properties])
+        };
+        let rules = Tree::List(group.rules.iter().map(rule).collect());
+        let properties = Tree::Object(vec![("securityRules".to_owned(), rules)]);
+        let head = located(head(SECURITY_GROUPS, API_VERSION, &group.name));
+        self.put(head, id(SECURITY_GROUPS, &[&group.name]), &[], properties);
+    }
+
+    /// Azure changes one of them at a time.
+    fn added_rules(&mut self, group: &NetworkSecurityGroup) {
+        let is_added = |rule: &&crate::vnet::SecurityRule| {
+            self.changes.iter().any(|change| {
+                matches!(change, Change::SecurityRule { group: of, rule: added }
+                    if same(of, &group.name) && same(&added.name, &rule.name) && added.direction == rule.direction)
+            })
+        };
+        let added: Vec<_> = group.rules.iter().filter(is_added).collect();
+        for (number, rule) in added.into_iter().enumerate() {
+            let kind = format!("{SECURITY_GROUPS}/securityRules");
+            let before = if number == 0 { Vec::new() } else { self.last() };
+            let head = head(&kind, API_VERSION, &format!("{}/{}", group.name, rule.name));
+            self.put(head, id(&kind, &[&group.name, &rule.name]), &before, shape::security_rule(rule, group_id));
+        }
+    }
+
+    fn route_tables(&mut self) {
+        for table in std::mem::take(&mut self.after.route_tables) {
+            let rewrites = |change: &Change| match change {
+                Change::RemoveRoute { table: of, .. } | Change::BgpRoutePropagation { table: of, .. } => {
+                    same(of, &table.name)
+                }
+                _ => false,
+            };
+            if !self.site.has_table(&table.name) || self.changes.iter().any(rewrites) {
+                self.whole_table(&table);
+            } else {
+                self.added_routes(&table);
+            }
+        }
+    }
+
+    fn whole_table(&mut self, table: &RouteTable) {
+        let route = |route: &crate::vnet::Route| {
+            let name = ("name".to_owned(), Tree::Text(literal(&route.name)));
+            Tree::Object(vec![name, ("properties".to_owned(), shape::route(route))])
+        };
+        let properties = Tree::Object(vec![
+            ("disableBgpRoutePropagation".to_owned(), Tree::Flag(table.disable_bgp_route_propagation)),
+            ("routes".to_owned(), Tree::List(table.routes.iter().map(route).collect())),
+        ]);
+        let head = located(head(ROUTE_TABLES, API_VERSION, &table.name));
+        self.put(head, id(ROUTE_TABLES, &[&table.name]), &[], properties);
+    }
+
+    fn added_routes(&mut self, table: &RouteTable) {
+        let is_added = |route: &&crate::vnet::Route| {
+            self.changes.iter().any(|change| {
+                matches!(change, Change::Route { table: of, route: added }
+                    if same(of, &table.name) && same(&added.name, &route.name))
+            })
+        };
+        let added: Vec<_> = table.routes.iter().filter(is_added).collect();
+        for (number, route) in added.into_iter().enumerate() {
+            let kind = format!("{ROUTE_TABLES}/routes");
+            let before = if number == 0 { Vec::new() } else { self.last() };
+            let head = head(&kind, API_VERSION, &format!("{}/{}", table.name, route.name));
+            self.put(head, id(&kind, &[&table.name, &route.name]), &before, shape::route(route));
+        }
+    }
+
+    fn networks(&mut self) {
+        for network in std::mem::take(&mut self.after.virtual_networks) {
+            let sets_dns =
+                |change: &Change| matches!(change, Change::DnsServers { network: of, .. } if same(of, &network.name));
+            if self.changes.iter().any(sets_dns) {
+                self.whole_network(&network);
+            } else {
+                self.changed_subnets(&network);
+            }
+        }
+    }
+
+    fn whole_network(&mut self, network: &VirtualNetwork) {
+        let subnet = |subnet: &Subnet| {
+            let name = ("name".to_owned(), Tree::Text(literal(&subnet.name)));
+            Tree::Object(vec![name, ("properties".to_owned(), subnet_properties(subnet))])
+        };
+        let space = Tree::texts(network.address_space.iter().map(ToString::to_string));
+        let servers = Tree::texts(network.dns_servers.iter().map(ToString::to_string));
+        let object = |name: &str, value: Tree| Tree::Object(vec![(name.to_owned(), value)]);
+        let properties = Tree::Object(vec![
+            ("addressSpace".to_owned(), object("addressPrefixes", space)),
+            ("dhcpOptions".to_owned(), object("dnsServers", servers)),
+            ("subnets".to_owned(), Tree::List(network.subnets.iter().map(subnet).collect())),
+        ]);
+        let after: Vec<String> = network.subnets.iter().flat_map(subnet_needs).collect();
+        let head = located(head(NETWORKS, API_VERSION, &network.name));
+        self.put(head, id(NETWORKS, &[&network.name]), &after, properties);
+        let what = format!("the virtual network `{}` is written whole, as the topology knows it", network.name);
+        self.notes.push(not_written(what, "add what else it has (peerings, NAT gateways) before it is deployed"));
+    }
+
+    fn changed_subnets(&mut self, network: &VirtualNetwork) {
+        let kind = format!("{NETWORKS}/subnets");
+        let is_changed = |subnet: &&Subnet| subnets(self.changes).contains(&(key(&network.name), key(&subnet.name)));
+        let changed: Vec<&Subnet> = network.subnets.iter().filter(is_changed).collect();
+        for (number, subnet) in changed.into_iter().enumerate() {
+            let mut after = if number == 0 { Vec::new() } else { self.last() };
+            after.extend(subnet_needs(subnet));
+            let head = head(&kind, API_VERSION, &format!("{}/{}", network.name, subnet.name));
+            self.put(head, id(&kind, &[&network.name, &subnet.name]), &after, subnet_properties(subnet));
+            let what = format!("the subnet `{}` is written whole, as the topology knows it", subnet.name);
+            self.notes.push(not_written(what, "add what else it has (a NAT gateway, say) before it is deployed"));
+        }
+    }
+
+    fn firewall_groups(&mut self) {
+        let mut plan = firewall::rewritten(self.changes, self.site, Shortest::One);
+        let lists_groups = |tree: &Tree| !tree.targets().is_empty();
+        let mut last = Vec::new();
+        for policy in &plan.policies {
+            for group in &policy.groups {
+                if lists_groups(&group.rule_collections()) {
+                    let what = format!("the group `{}` has rules with IP groups and is not written", group.name);
+                    self.notes.push(not_written(what, "mend it in the policy's own template"));
+                    continue;
+                }
+                let head = head(GROUPS, API_VERSION, &format!("{}/{}", policy.name, group.name));
+                let own = id(GROUPS, &[&policy.name, &group.name]);
+                self.put(head, own.clone(), &last, escaped(Tree::Object(group_properties(group))));
+                last = vec![own];
+            }
+        }
+        self.notes.append(&mut plan.notes);
+    }
+
+    fn zones(&mut self) {
+        for zone in std::mem::take(&mut self.after.dns_zones) {
+            let own = id(ZONES, &[&zone.name]);
+            let global = |head: Builder| head.text("location", Some("global"));
+            self.put(global(head(ZONES, DNS_API, &zone.name)), own.clone(), &[], Tree::Object(Vec::new()));
+            for network in self.site.linked_networks() {
+                let kind = format!("{ZONES}/virtualNetworkLinks");
+                let properties = Tree::Object(vec![
+                    ("registrationEnabled".to_owned(), Tree::Flag(false)),
+                    ("virtualNetwork".to_owned(), reference(NETWORKS, &[&network])),
+                ]);
+                let head = global(head(&kind, DNS_API, &format!("{}/{network}", zone.name)));
+                self.put(head, id(&kind, &[&zone.name, &network]), &[own.clone()], properties);
+            }
+            for (name, address) in zone.records.iter().filter(|record| is_asked(self.changes, &zone.name, &record.0)) {
+                let (part, field, key) = if address.is_ipv4() {
+                    ("A", "aRecords", "ipv4Address")
+                } else {
+                    ("AAAA", "aaaaRecords", "ipv6Address")
+                };
+                let kind = format!("{ZONES}/{part}");
+                let record = Builder::default().text(key, Some(address.to_string())).object();
+                let properties =
+                    Builder::default().number("ttl", Some(3600)).put(field, Tree::List(vec![record])).object();
+                let head = head(&kind, DNS_API, &format!("{}/{name}", zone.name));
+                self.put(head, id(&kind, &[&zone.name, name]), &[own.clone()], properties);
+            }
+        }
+    }
+
+    fn environments(&mut self) {
+        for environment in std::mem::take(&mut self.after.environments) {
+            let ranges = self.site.sql_ranges(self.changes, &environment.name);
+            let head = located(head(ENVIRONMENTS, WEB_API, &environment.name)).text("kind", Some(kind(&environment)));
+            let subnet = [environment.virtual_network.as_str(), environment.subnet.as_str()];
+            let after = [id(&format!("{NETWORKS}/subnets"), &subnet), id(NETWORKS, &subnet[..1])];
+            let properties = Builder::default()
+                .put("virtualNetwork", reference(&format!("{NETWORKS}/subnets"), &subnet))
+                .text("internalLoadBalancingMode", Some(balancing(&environment)))
+                .put("userWhitelistedIpRanges", Tree::texts(ranges))
+                .object();
+            self.put(head, id(ENVIRONMENTS, &[&environment.name]), &after, properties);
+        }
+    }
+}
+
+fn group_id(name: &str) -> String {
+    format!("[{}]", id("Microsoft.Network/applicationSecurityGroups", &[name]))
+}
+
+fn kind(environment: &AppServiceEnvironment) -> &'static str {
+    match environment.version {
+        AseVersion::V1 => "ASEV1",
+        AseVersion::V2 => "ASEV2",
+        AseVersion::V3 => "ASEV3",
+    }
+}
+
+fn balancing(environment: &AppServiceEnvironment) -> &'static str {
+    match environment.load_balancing {
+        LoadBalancing::External => "None",
+        LoadBalancing::Internal(IlbMode::Web) => "Web",
+        LoadBalancing::Internal(IlbMode::Publishing) => "Publishing",
+        LoadBalancing::Internal(IlbMode::WebAndPublishing) => "Web, Publishing",
+    }
+}
+
+/// Texts that would be expressions.
+fn escaped(tree: Tree) -> Tree {
+    tree.map(&|leaf| match leaf {
+        Tree::Text(text) => Tree::Text(literal(text)),
+        leaf => leaf.clone(),
+    })
+}
+
+fn subnet_properties(subnet: &Subnet) -> Tree {
+    let prefixes = subnet.prefixes.iter().map(ToString::to_string).collect();
+    let service = |service: &String| Builder::default().text("service", Some(service.as_str())).object();
+    let delegation = |service: &String| {
+        let name = service.replace('/', ".");
+        let properties = Builder::default().text("serviceName", Some(service.as_str())).object();
+        Builder::default().text("name", Some(name)).put("properties", properties).object()
+    };
+    let to = |kind: &str, name: &Option<String>| name.as_ref().map_or(Tree::Null, |name| reference(kind, &[name]));
+    shape::one_or_more(Builder::default(), "addressPrefix", "es", prefixes)
+        .put("networkSecurityGroup", to(SECURITY_GROUPS, &subnet.security_group))
+        .put("routeTable", to(ROUTE_TABLES, &subnet.route_table))
+        .put("serviceEndpoints", Tree::List(subnet.service_endpoints.iter().map(service).collect()))
+        .put("delegations", Tree::List(subnet.delegations.iter().map(delegation).collect()))
+        .object()
+}
+
+fn subnet_needs(subnet: &Subnet) -> Vec<String> {
+    let group = subnet.security_group.iter().map(|name| id(SECURITY_GROUPS, &[name]));
+    let table = subnet.route_table.iter().map(|name| id(ROUTE_TABLES, &[name]));
+    group.chain(table).collect()
+}
+
+fn key(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+fn is_asked(changes: &[Change], in_zone: &str, of: &str) -> bool {
+    changes.iter().any(|it| matches!(it, Change::DnsRecord { zone, name, .. } if same(zone, in_zone) && same(name, of)))
+}
+
+/// The subnets that the changes are of, in lower case.
+fn subnets(changes: &[Change]) -> Vec<(String, String)> {
+    let of = |change: &Change| match change {
+        Change::SubnetSecurityGroup { network, subnet, .. }
+        | Change::SubnetRouteTable { network, subnet, .. }
+        | Change::ServiceEndpoint { network, subnet, .. }
+        | Change::Delegation { network, subnet, .. }
+        | Change::AddSubnet { network, subnet, .. } => Some((key(network), key(subnet))),
+        _ => None,
+    };
+    changes.iter().filter_map(of).collect()
+}
+
+/// What of a topology the changes are about: all else need not be copied.
+fn touched(changes: &[Change], topology: &Topology) -> Topology {
+    let of_group = |name: &str| {
+        changes.iter().any(|change| {
+            matches!(change,
+        Change::SecurityRule { group, .. } | Change::RemoveSecurityRule { group, .. } if same(group, name))
+        })
+    };
+    let of_table = |name: &str| {
+        changes.iter().any(|change| {
+            matches!(change,
+        Change::Route { table, .. } | Change::RemoveRoute { table, .. } | Change::BgpRoutePropagation { table, .. }
+            if same(table, name))
+        })
+    };
+    let subnets = subnets(changes);
+    let of_network = |name: &str| {
+        subnets.iter().any(|(network, _)| same(network, name))
+            || changes.iter().any(|it| matches!(it, Change::DnsServers { network, .. } if same(network, name)))
+    };
+    let of_zone =
+        |name: &str| changes.iter().any(|it| matches!(it, Change::DnsRecord { zone, .. } if same(zone, name)));
+    let of_environment = |name: &str| {
+        changes.iter().any(|it| matches!(it, Change::SqlEgressRange { environment, .. } if same(environment, name)))
+    };
+    Topology {
+        security_groups: kept(&topology.security_groups, |it| of_group(&it.name)),
+        route_tables: kept(&topology.route_tables, |it| of_table(&it.name)),
+        virtual_networks: kept(&topology.virtual_networks, |it| of_network(&it.name)),
+        dns_zones: kept(&topology.dns_zones, |it| of_zone(&it.name)),
+        environments: kept(&topology.environments, |it| of_environment(&it.name)),
+        ..Topology::default()
+    }
+}
+
+fn kept<T: Clone>(items: &[T], keeps: impl Fn(&T) -> bool) -> Vec<T> {
+    items.iter().filter(|item| keeps(item)).cloned().collect()
+}

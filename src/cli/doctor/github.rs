@@ -1,0 +1,35 @@
+//! Findings as annotations of GitHub Actions, the worst first: of each level GitHub shows ten a step.
+
+use crate::cli::annotation::{Level, github};
+use crate::cli::output::{PrintError, Printer};
+use crate::doctor::Severity;
+use crate::telemetry::Printable;
+
+use super::report::{Item, Report};
+
+pub(super) fn print(report: &Report, printer: &mut Printer) -> Result<(), PrintError> {
+    let mut items: Vec<&Item> = report.environments.iter().flat_map(|it| &it.items).collect();
+    items.sort_by_key(|item| std::cmp::Reverse(item.severity));
+    items.into_iter().try_for_each(|item| printer.line(line(item)))
+}
+
+fn line(item: &Item) -> String {
+    let level = match item.severity {
+        Severity::Suspended | Severity::Unhealthy => Level::Error,
+        Severity::Degraded | Severity::App => Level::Warning,
+        Severity::Advice => Level::Notice,
+    };
+    let mut properties = Vec::new();
+    if let Some((at, position)) = item.at.as_ref().and_then(|at| at.position.as_ref().map(|position| (at, position))) {
+        properties.push(("file", at.file.clone()));
+        properties.push(("line", position.line.to_string()));
+        properties.push(("col", position.column.to_string()));
+        properties.push(("endColumn", (position.column + position.width()).to_string()));
+    }
+    properties.push(("title", format!("egret doctor: {} ({})", item.rule.id, item.severity)));
+    let commands = Some(item.commands.trim_end()).filter(|it| !it.is_empty());
+    let mend: String =
+        item.by_hand.as_deref().into_iter().chain(commands).map(|mend| format!("\nmend: {mend}")).collect();
+    // Line ends are the annotation's own; whatever else a name holds is shown as what it is.
+    github(level, &properties, &format!("{}{mend}", Printable(&item.what)))
+}

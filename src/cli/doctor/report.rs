@@ -1,0 +1,186 @@
+//! What was found of each environment, with where it stands.
+
+use std::sync::Arc;
+
+use crate::config::{Loaded, Position, SourceOrigin, Texts};
+use crate::doctor::{self, Coverage, Diagnosis, Document, Evidence, Finding, Health, Outcome, Patient, Rule, Severity};
+use crate::flow::nearest;
+use crate::policy::{Policy, RuleSet, Spot};
+use crate::vnet::{AppServiceEnvironment, Change, Network, Place};
+
+use super::commands;
+use crate::cli::UsageError;
+
+pub(in crate::cli) struct Report {
+    pub(in crate::cli) network: Arc<Network>,
+    pub(in crate::cli) rules: Arc<RuleSet>,
+    pub(in crate::cli) policy: Policy,
+    /// What the firewall goes by, for people.
+    pub(super) policies: Vec<String>,
+    pub(in crate::cli) environments: Vec<Examination>,
+}
+
+/// One environment.
+pub(in crate::cli) struct Examination {
+    pub(in crate::cli) environment: AppServiceEnvironment,
+    pub(in crate::cli) place: Place,
+    pub(in crate::cli) diagnosis: Diagnosis,
+    /// The worst first.
+    pub(super) items: Vec<Item>,
+}
+
+/// A finding, ready to be told.
+pub(super) struct Item {
+    pub(super) rule: &'static Rule,
+    pub(super) severity: Severity,
+    pub(super) subject: String,
+    pub(super) what: String,
+    pub(super) at: Option<Written>,
+    pub(super) evidence: Vec<Told>,
+    pub(super) changes: Vec<Change>,
+    /// The changes as commands of az.
+    pub(super) commands: String,
+    pub(super) by_hand: Option<String>,
+}
+
+/// What a finding rests on, with where that is written.
+pub(super) struct Told {
+    pub(super) coverage: Option<Coverage>,
+    pub(super) what: String,
+    pub(super) at: Option<Written>,
+}
+
+/// A place in a file.
+pub(super) struct Written {
+    pub(super) file: String,
+    pub(super) position: Option<Position>,
+    /// JSON path or TOML key.
+    pub(super) path: Option<String>,
+}
+
+impl Report {
+    /// Of all environments, or of the one of this name.
+    pub(in crate::cli) fn new(
+        loaded: Loaded,
+        name: Option<&str>,
+        ignored: &[&'static Rule],
+    ) -> Result<Report, UsageError> {
+        let Loaded { config, texts, .. } = loaded;
+        let switches = config.switches();
+        let network = config.network.ok_or_else(no_topology)?;
+        let policies = config.sources.iter().map(|source| shown(&source.name, &source.origin)).collect();
+        let rules = Arc::new(config.rules);
+        let policy = Policy::compile(Arc::clone(&rules), switches);
+        let chosen = chosen(&network, name)?;
+        let examine = |environment: &AppServiceEnvironment| {
+            let patient = patient(&network, environment, &policy)?;
+            let diagnosis = doctor::examine(&patient).without(ignored);
+            let site = commands::Site { topology: network.topology(), rules: &rules };
+            let items = diagnosis.findings().into_iter().map(|finding| Item::new(finding, &texts, &site)).collect();
+            Ok(Examination { environment: environment.clone(), place: patient.place, diagnosis, items })
+        };
+        let environments = chosen.into_iter().map(examine).collect::<Result<_, _>>()?;
+        Ok(Report { network, rules, policy, policies, environments })
+    }
+
+    /// Of the worst.
+    pub(super) fn worst(&self) -> Option<Severity> {
+        self.environments.iter().flat_map(|it| &it.items).map(|item| item.severity).max()
+    }
+}
+
+fn patient<'a>(
+    network: &'a Network,
+    environment: &'a AppServiceEnvironment,
+    policy: &'a Policy,
+) -> Result<Patient<'a>, UsageError> {
+    let AppServiceEnvironment { name, virtual_network, subnet, .. } = environment;
+    let place = network.place(virtual_network, subnet).ok_or_else(|| {
+        UsageError(format!("the subnet {virtual_network}/{subnet} of the environment {name} is not in the topology"))
+    })?;
+    Ok(Patient { network, environment, place, policy: Some(policy) })
+}
+
+fn chosen<'n>(network: &'n Network, name: Option<&str>) -> Result<Vec<&'n AppServiceEnvironment>, UsageError> {
+    let all = &network.topology().environments;
+    if all.is_empty() {
+        return Err(UsageError(
+            "no App Service Environment is in the topology: there is nothing to examine".to_owned(),
+        ));
+    }
+    let Some(name) = name else { return Ok(all.iter().collect()) };
+    let found: Vec<_> = all.iter().filter(|it| it.name.eq_ignore_ascii_case(name)).collect();
+    if found.is_empty() {
+        let near = nearest(name, all.iter().map(|it| it.name.as_str()));
+        let hint = near.map(|near| format!("; did you mean `{near}`?"));
+        let names = || format!("; there is {}", all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", "));
+        return Err(UsageError(format!("no environment is called `{name}`{}", hint.unwrap_or_else(names))));
+    }
+    Ok(found)
+}
+
+fn no_topology() -> UsageError {
+    UsageError("no topology: name a file, as in `egret doctor vnet.toml`".to_owned())
+}
+
+fn shown(name: &str, origin: &SourceOrigin) -> String {
+    match origin {
+        SourceOrigin::Default => format!("{name} (built in: nobody named another)"),
+        SourceOrigin::Builtin | SourceOrigin::File(_) | SourceOrigin::CommandLine => name.to_owned(),
+    }
+}
+
+impl Examination {
+    pub(in crate::cli) fn health(&self) -> Health {
+        self.diagnosis.health()
+    }
+
+    pub(super) fn count(&self, wanted: fn(&Outcome) -> bool) -> usize {
+        self.diagnosis.examined.iter().filter(|it| wanted(&it.outcome)).count()
+    }
+}
+
+impl Item {
+    fn new(finding: &Finding, texts: &Texts, site: &commands::Site<'_>) -> Item {
+        let Finding { rule, severity, subject, what, at, evidence, mend, by_hand } = finding;
+        Item {
+            rule,
+            severity: *severity,
+            subject: subject.clone(),
+            what: what.clone(),
+            at: Written::of(texts, *at),
+            evidence: evidence.iter().map(|it| Told::new(it, texts)).collect(),
+            changes: mend.clone(),
+            commands: commands::az_cli(mend, site),
+            by_hand: by_hand.clone(),
+        }
+    }
+
+    /// The documents that say so, in a line each.
+    pub(super) fn documents(&self) -> impl Iterator<Item = String> {
+        self.rule.sources.iter().map(|Document { title, date, page: _ }| format!("{title} ({date})"))
+    }
+}
+
+impl Told {
+    fn new(evidence: &Evidence, texts: &Texts) -> Told {
+        let Evidence { coverage, what, at } = evidence;
+        Told { coverage: *coverage, what: what.clone(), at: Written::of(texts, *at) }
+    }
+}
+
+impl Written {
+    fn of(texts: &Texts, spot: Spot) -> Option<Written> {
+        let said = texts.say(spot, &[], "", None)?;
+        let path = said.position.as_ref().map(|at| at.key.clone()).filter(|key| !key.is_empty());
+        Some(Written { file: said.origin, position: said.position, path })
+    }
+
+    /// `vnet.toml:40:1`
+    pub(super) fn shown(&self) -> String {
+        match &self.position {
+            Some(at) => format!("{}:{}:{}", self.file, at.line, at.column),
+            None => self.file.clone(),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Findings for code scanning: a rule for each of the doctor's.
+
+use crate::cli::sarif::{self, Found, Level, Log, Related};
+use crate::doctor::{self, Rule, Severity};
+
+use super::report::{Item, Report, Told, Written};
+
+pub(super) fn log(report: &Report) -> Log {
+    let rules: Vec<sarif::Rule> = doctor::rules().map(rule).collect();
+    sarif::log(&rules, report.environments.iter().flat_map(|it| &it.items).map(found))
+}
+
+fn rule(rule: &Rule) -> sarif::Rule {
+    let Rule { id, severity, title, why, sources, versions: _ } = *rule;
+    let page = sources.first().map(|document| document.page).unwrap_or_default();
+    let manual = format!("docs/doctor.md#{}", id.to_ascii_lowercase());
+    sarif::Rule { id, title, why, page, manual, level: level(severity) }
+}
+
+fn level(severity: Severity) -> Level {
+    match severity {
+        Severity::Suspended | Severity::Unhealthy => Level::Error,
+        Severity::Degraded | Severity::App => Level::Warning,
+        Severity::Advice => Level::Note,
+    }
+}
+
+fn found(item: &Item) -> Found<'_> {
+    let Item { rule, severity, subject, what, at, evidence, changes: _, commands, by_hand } = item;
+    let mend = by_hand.iter().map(String::as_str).chain(Some(commands.as_str()).filter(|it| !it.is_empty()));
+    let mend: String = mend.map(|mend| format!(" Mend: {mend}")).collect();
+    Found {
+        rule: rule.id,
+        level: level(*severity),
+        text: format!("{what}.{mend}"),
+        file: at.as_ref().map(|at| at.file.as_str()),
+        position: at.as_ref().and_then(|at| at.position.as_ref()),
+        path: at.as_ref().and_then(|at| at.path.as_deref()),
+        subject,
+        related: evidence.iter().filter_map(related).collect(),
+        identity: "",
+    }
+}
+
+fn related(told: &Told) -> Option<Related<'_>> {
+    let Written { file, position, path: _ } = told.at.as_ref()?;
+    let at = position.as_ref()?;
+    Some(Related { file, line: at.line, column: at.column, what: &told.what })
+}

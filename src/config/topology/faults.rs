@@ -1,0 +1,276 @@
+//! What Azure would refuse of a topology, and names in it that lead nowhere. Of all files together, whatever they are
+//! written in.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::config::error::{Findings, Place, Problem, Texts};
+use crate::flow::nearest;
+use crate::policy::Spot;
+use crate::vnet::{Tags, Topology, VirtualNetwork};
+
+use super::limits;
+
+/// Where faults are told.
+pub(super) struct Teller<'t> {
+    pub texts: &'t Texts,
+    pub findings: &'t mut Findings,
+    /// For what is in no file.
+    pub whole: Place,
+}
+
+impl Teller<'_> {
+    pub(super) fn error(&mut self, at: Spot, word: &str, problem: Problem) {
+        let place = self.place(at, word);
+        self.findings.error(&place, problem);
+    }
+
+    pub(super) fn doubt(&mut self, at: Spot, word: &str, problem: Problem) {
+        let place = self.place(at, word);
+        self.findings.doubt(&place, problem);
+    }
+
+    pub(super) fn warn(&mut self, at: Spot, word: &str, problem: Problem) {
+        let place = self.place(at, word);
+        self.findings.warn(&place, problem);
+    }
+
+    /// The word that it is about, where that stands there as it is.
+    fn place(&self, at: Spot, word: &str) -> Place {
+        self.texts.place_of_word(at, &[word.to_owned()]).unwrap_or_else(|| self.whole.clone())
+    }
+
+    /// A name of something that there is none of.
+    fn unknown(&mut self, at: Spot, kind: &str, name: &str, known: &[&str]) {
+        let mend = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => format!("add the {kind}, or give its file too, by one more --topology"),
+            None => format!("there is {}; or give its file too, by one more --topology", listed(known)),
+        };
+        self.error(at, name, Problem::new(format!("there is no {kind} `{name}`")).mend(mend));
+    }
+}
+
+/// More names than this are not listed.
+const LISTED: usize = 8;
+
+fn listed(known: &[&str]) -> String {
+    let shown: Vec<String> = known.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+    let more = known.len().saturating_sub(LISTED);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// The names of resources of each kind, in lower case and as they are written.
+struct Names<'t> {
+    lower: HashSet<String>,
+    written: Vec<&'t str>,
+}
+
+impl<'t> Names<'t> {
+    fn of(names: impl Iterator<Item = &'t String>) -> Names<'t> {
+        let written: Vec<&str> = names.map(String::as_str).collect();
+        Names { lower: written.iter().map(|name| name.to_lowercase()).collect(), written }
+    }
+
+    fn have(&self, name: &str) -> bool {
+        self.lower.contains(&name.to_lowercase())
+    }
+}
+
+/// Tells everything that is wrong with a topology.
+pub(in crate::config) fn tell(topology: &Topology, tags: &Tags, texts: &Texts, whole: Place, findings: &mut Findings) {
+    let mut teller = Teller { texts, findings, whole };
+    let groups = Names::of(topology.security_groups.iter().map(|it| &it.name));
+    let tables = Names::of(topology.route_tables.iter().map(|it| &it.name));
+    let asgs = Names::of(topology.application_security_groups.iter().map(|it| &it.name));
+    let networks = Names::of(topology.virtual_networks.iter().map(|it| &it.name));
+    for network in &topology.virtual_networks {
+        spaces(network, &mut teller);
+        for subnet in &network.subnets {
+            if let Some(name) = subnet.security_group.as_ref().filter(|name| !groups.have(name)) {
+                teller.unknown(subnet.at, "network security group", name, &groups.written);
+            }
+            if let Some(name) = subnet.route_table.as_ref().filter(|name| !tables.have(name)) {
+                teller.unknown(subnet.at, "route table", name, &tables.written);
+            }
+        }
+        peerings(network, topology, &mut teller);
+    }
+    for group in &topology.security_groups {
+        limits::security_group(group, tags, &mut teller);
+        let sides = group.rules.iter().flat_map(|rule| [(rule.at, &rule.source), (rule.at, &rule.destination)]);
+        let named = sides.flat_map(|(at, side)| side.application_security_groups.iter().map(move |name| (at, name)));
+        named.filter(|(_, name)| !asgs.have(name)).for_each(|(at, name)| {
+            teller.unknown(at, "application security group", name, &asgs.written);
+        });
+    }
+    topology.route_tables.iter().for_each(|table| limits::route_table(table, tags, &mut teller));
+    interfaces(topology, &groups, &asgs, &mut teller);
+    firewalls(topology, &mut teller);
+    environments(topology, &mut teller);
+    for zone in &topology.dns_zones {
+        for name in zone.virtual_networks.iter().filter(|name| !networks.have(name)) {
+            teller.unknown(zone.at, "network", name, &networks.written);
+        }
+    }
+}
+
+/// Subnets lie in their network's space and beside each other.
+fn spaces(network: &VirtualNetwork, teller: &mut Teller<'_>) {
+    let own = network.address_space.iter().map(|net| (*net, network.at, "address space"));
+    overlaps(own, teller);
+    if network.address_space.is_empty() && !network.subnets.is_empty() {
+        let what = format!("the address space of network `{}` is not known", network.name);
+        teller.warn(network.at, &network.name, Problem::new(what).mend("give the file that it is in too"));
+    }
+    for subnet in &network.subnets {
+        if subnet.prefixes.is_empty() {
+            let what = format!("subnet `{}` has no prefix", subnet.name);
+            teller.error(subnet.at, "", Problem::new(what).mend("write its `prefix`"));
+        }
+        let outside = subnet.prefixes.iter().filter(|net| !network.address_space.iter().any(|it| it.contains(*net)));
+        for net in outside.filter(|_| !network.address_space.is_empty()) {
+            let space: Vec<String> = network.address_space.iter().map(ToString::to_string).collect();
+            let what = format!("subnet `{}`: {net} is not in the address space of `{}`", subnet.name, network.name);
+            let mend = format!("write a prefix in {}", space.join(", "));
+            teller.error(subnet.at, &net.to_string(), Problem::new(what).mend(mend));
+        }
+    }
+    let all = network.subnets.iter().flat_map(|it| it.prefixes.iter().map(move |net| (*net, it.at, &*it.name)));
+    overlaps(all, teller);
+}
+
+/// Of prefixes in order each can only overlap one that is around it.
+fn overlaps<'t>(all: impl Iterator<Item = (IpNet, Spot, &'t str)>, teller: &mut Teller<'_>) {
+    let mut all: Vec<(IpNet, Spot, &str)> = all.collect();
+    all.sort_by_key(|(net, ..)| (net.network(), net.prefix_len()));
+    let mut around: Option<(IpNet, &str)> = None;
+    for (net, at, name) in all {
+        match around {
+            Some((wide, other)) if wide.contains(&net) => {
+                let what = format!("{net} of `{name}` overlaps {wide} of `{other}`");
+                teller.error(at, &net.to_string(), Problem::new(what).mend("give it a prefix of its own"));
+            }
+            _ => around = Some((net, name)),
+        }
+    }
+}
+
+fn peerings(network: &VirtualNetwork, topology: &Topology, teller: &mut Teller<'_>) {
+    let names: Vec<&str> = topology.virtual_networks.iter().map(|it| it.name.as_str()).collect();
+    for peering in &network.peerings {
+        let space = match topology.virtual_network(&peering.remote) {
+            Some(remote) => &remote.address_space,
+            None if peering.remote_space.is_empty() => {
+                teller.unknown(peering.at, "network", &peering.remote, &names);
+                continue;
+            }
+            None => &peering.remote_space,
+        };
+        let both = network.address_space.iter().flat_map(|own| space.iter().map(move |other| (own, other)));
+        for (own, other) in both.filter(|(own, other)| own.contains(*other) || other.contains(*own)) {
+            let what = format!("the peering `{}` leads to {other}, which overlaps {own} here", peering.name);
+            let mend = "networks that are peered have address spaces of their own";
+            teller.error(peering.at, &peering.remote, Problem::new(what).mend(mend));
+        }
+    }
+}
+
+/// What is in a subnet, by the names of that and of its network.
+struct InSubnet<'t> {
+    kind: &'t str,
+    name: &'t str,
+    network: &'t str,
+    subnet: &'t str,
+    addresses: &'t [IpAddr],
+    at: Spot,
+}
+
+fn in_subnet(it: &InSubnet<'_>, topology: &Topology, teller: &mut Teller<'_>) {
+    let InSubnet { kind, name, network, subnet, addresses, at } = it;
+    let names: Vec<&str> = topology.virtual_networks.iter().map(|it| it.name.as_str()).collect();
+    if network.is_empty() {
+        let what =
+            format!("in which network {kind} `{name}` is cannot be told: no one network has a subnet `{subnet}`");
+        return teller.error(*at, subnet, Problem::new(what).mend("write its `vnet`"));
+    }
+    let Some(network) = topology.virtual_network(network) else {
+        return teller.unknown(*at, "network", network, &names);
+    };
+    let Some(place) = network.subnet(subnet) else {
+        let known: Vec<&str> = network.subnets.iter().map(|it| it.name.as_str()).collect();
+        return teller.unknown(*at, &format!("subnet of `{}`", network.name), subnet, &known);
+    };
+    for address in addresses.iter().filter(|address| !place.contains(**address)) {
+        let prefixes: Vec<String> = place.prefixes.iter().map(ToString::to_string).collect();
+        let what = format!("{address} of {kind} `{name}` is not in its subnet `{subnet}`");
+        let mend = format!("write an address in {}", prefixes.join(", "));
+        teller.error(*at, &address.to_string(), Problem::new(what).mend(mend));
+    }
+}
+
+fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller: &mut Teller<'_>) {
+    let mut taken: HashMap<IpAddr, &str> = HashMap::new();
+    for interface in &topology.interfaces {
+        let place = InSubnet {
+            kind: "network interface",
+            name: &interface.name,
+            network: &interface.virtual_network,
+            subnet: &interface.subnet,
+            addresses: &interface.addresses,
+            at: interface.at,
+        };
+        in_subnet(&place, topology, teller);
+        if let Some(name) = interface.security_group.as_ref().filter(|name| !groups.have(name)) {
+            teller.unknown(interface.at, "network security group", name, &groups.written);
+        }
+        for name in interface.application_security_groups.iter().filter(|name| !asgs.have(name)) {
+            teller.unknown(interface.at, "application security group", name, &asgs.written);
+        }
+        for address in &interface.addresses {
+            if let Some(other) = taken.insert(*address, &interface.name) {
+                let what = format!("{address} of `{}` is that of `{other}` already", interface.name);
+                let problem = Problem::new(what).mend("give it an address of its own");
+                teller.error(interface.at, &address.to_string(), problem);
+            }
+        }
+    }
+}
+
+fn firewalls(topology: &Topology, teller: &mut Teller<'_>) {
+    for firewall in &topology.firewalls {
+        let own: Vec<IpAddr> = firewall.private_address.into_iter().collect();
+        let place = InSubnet {
+            kind: "firewall",
+            name: &firewall.name,
+            network: &firewall.virtual_network,
+            subnet: &firewall.subnet,
+            addresses: &own,
+            at: firewall.at,
+        };
+        in_subnet(&place, topology, teller);
+    }
+}
+
+fn environments(topology: &Topology, teller: &mut Teller<'_>) {
+    for ase in &topology.environments {
+        let own: Vec<IpAddr> = ase.internal_address.into_iter().collect();
+        let place = InSubnet {
+            kind: "App Service Environment",
+            name: &ase.name,
+            network: &ase.virtual_network,
+            subnet: &ase.subnet,
+            addresses: &own,
+            at: ase.at,
+        };
+        in_subnet(&place, topology, teller);
+        if let Some(app) = ase.app_addresses.first().filter(|_| ase.load_balancing.is_internal()) {
+            let what =
+                format!("{} is the address of an app, and `{}` has an internal load balancer", app.address, ase.name);
+            let mend = "leave it out: only an External environment has addresses of single apps";
+            teller.error(ase.at, &app.address.to_string(), Problem::new(what).mend(mend));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The way back to the clients of apps (`RT-APP-REPLY`, `RT-APPGW`).
+
+use crate::flow::AddrClass;
+use crate::policy::AddressRange;
+use crate::vnet::{Change, Hop, NextHop, RouteDestination, Selection};
+
+use super::Patient;
+use super::finding::{Coverage, Finding, Outcome, Rule};
+use super::premises::cut_off;
+use super::ways::{self, Stretch, Ways, hop_text};
+use super::words::some;
+
+pub(super) fn replies(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
+    let ways = Ways::of(patient);
+    if patient.environment.load_balancing.is_internal() {
+        inside(rule, patient, &ways)
+    } else if patient.environment.client_ranges.is_empty() {
+        anywhere(rule, patient, &ways)
+    } else {
+        outside(rule, patient, &ways)
+    }
+}
+
+/// Clients of an External environment that may be anywhere: their replies go the way of the Internet at large.
+fn anywhere(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcome {
+    if patient.environment.application_gateway.is_some() {
+        return Outcome::not_applicable("clients come by the Application Gateway");
+    }
+    let Some(way) = ways.outside().filter(|way| is_asymmetric(&way.route.next_hop)) else { return Outcome::Passed };
+    let what = format!(
+        "clients come by the public VIP from anywhere, and replies to them leave by {}: no connection to an app comes about",
+        hop_text(&way.route.next_hop)
+    );
+    let finding = Finding::new(rule, patient.environment.at, &patient.environment.name, what);
+    Outcome::Found(vec![finding.because(ways::shown(&way), way.route.at).by_hand(
+        "say where clients are (client_ranges) and route each range to the Internet, or put an Application Gateway in \
+         front and route its one address",
+    )])
+}
+
+/// A default route that drops everything is `RT-DEFAULT`'s.
+fn is_asymmetric(hop: &Hop) -> bool {
+    matches!(hop, Hop::VirtualAppliance(_) | Hop::VirtualNetworkGateway)
+}
+
+fn outside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcome {
+    let public = |range: &&AddressRange| AddrClass::of(range.first()) != AddrClass::Private;
+    let ranges = patient.environment.client_ranges.iter().filter(public);
+    let mut finding = None;
+    let mut routes = Vec::new();
+    for range in ranges {
+        let astray = astray(ways, *range, |stretch| stretch.hop().is_some_and(is_asymmetric));
+        if let Some(way) = astray {
+            finding = Some(add(finding, rule, patient, *range, &way));
+            routes
+                .extend(range.nets().into_iter().map(|net| (name(net), RouteDestination::Net(net), NextHop::Internet)));
+        }
+    }
+    told(patient, finding, routes)
+}
+
+/// Clients of an internal load balancer are in the network, in a peer of it or behind a gateway.
+fn inside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcome {
+    let (mut finding, mut routes) = (None, Vec::new());
+    let cut_off = cut_off(patient);
+    let private = |range: &&AddressRange| AddrClass::of(range.first()) == AddrClass::Private;
+    for range in patient.environment.client_ranges.iter().filter(private) {
+        let known = |stretch: &Stretch<'_>| cut_off.iter().any(|net| net.contains(&stretch.range.first()));
+        let Some(way) = astray(ways, *range, |stretch| is_lost(stretch) && !known(stretch)) else { continue };
+        finding = Some(add(finding, rule, patient, *range, &way));
+        if ways::gateway(patient).is_some() {
+            let nets = range.nets().into_iter();
+            routes.extend(nets.map(|net| (name(net), RouteDestination::Net(net), NextHop::VirtualNetworkGateway)));
+        }
+    }
+    told(patient, finding, routes)
+}
+
+/// What a route of its own leads to an appliance came by it too, as far as anybody can tell.
+fn is_lost(stretch: &Stretch<'_>) -> bool {
+    stretch.way.as_ref().is_some_and(|way| match way.route.next_hop {
+        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::VirtualNetworkGateway => false,
+        Hop::VirtualAppliance(_) => way.prefix.prefix_len() == 0,
+        Hop::VirtualNetworkServiceEndpoint(_) => false,
+        Hop::Internet | Hop::None => true,
+    })
+}
+
+fn astray<'a>(ways: &Ways<'a>, range: AddressRange, is_wrong: impl Fn(&Stretch<'a>) -> bool) -> Option<Selection<'a>> {
+    ways.stretches(range).into_iter().filter(is_wrong).find_map(|stretch| stretch.way)
+}
+
+fn add(
+    finding: Option<Finding>,
+    rule: &'static Rule,
+    patient: &Patient<'_>,
+    range: AddressRange,
+    way: &Selection<'_>,
+) -> Finding {
+    let environment = patient.environment;
+    let finding = finding.unwrap_or_else(|| Finding::new(rule, environment.at, &environment.name, String::new()));
+    finding.covers(Coverage::Missing, range.to_string()).because(ways::shown(way), way.route.at)
+}
+
+fn told(patient: &Patient<'_>, finding: Option<Finding>, routes: Vec<(String, RouteDestination, NextHop)>) -> Outcome {
+    let Some(finding) = finding else { return Outcome::Passed };
+    let ranges = finding.evidence.iter().filter(|it| it.coverage.is_some()).map(|it| it.what.as_str());
+    let what = format!("replies to clients in {} do not go back the way they came", some(ranges));
+    let finding = Finding { what, ..finding };
+    let finding = if routes.is_empty() {
+        finding.by_hand("connect the network of the clients: a peering, or a gateway that knows the way to them")
+    } else {
+        ways::add_routes(patient, routes).into_iter().fold(finding, Finding::mend)
+    };
+    Outcome::Found(vec![finding])
+}
+
+fn name(net: ipnet::IpNet) -> String {
+    format!("clients-{}-{}", net.addr(), net.prefix_len())
+}
+
+/// The one address that stands for all clients.
+pub(super) fn application_gateway(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
+    let Some(range) = patient.environment.application_gateway else {
+        return Outcome::not_applicable("no Application Gateway in front");
+    };
+    let ways = Ways::of(patient);
+    let Some(way) = astray(&ways, range, |stretch| !is_direct(stretch)) else { return Outcome::Passed };
+    let what = format!(
+        "replies to the Application Gateway at {range} leave by {}, not straight to it",
+        hop_text(&way.route.next_hop)
+    );
+    let finding = Finding::new(rule, patient.environment.at, &patient.environment.name, what);
+    let finding = finding.because(ways::shown(&way), way.route.at);
+    Outcome::Found(vec![straighten(patient, range, &way).into_iter().fold(finding, Finding::mend)])
+}
+
+fn is_direct(stretch: &Stretch<'_>) -> bool {
+    matches!(
+        stretch.hop(),
+        None | Some(Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::Internet)
+    )
+}
+
+/// A route as wide as the gateway's addresses, or the removal of one that is as narrow.
+fn straighten(patient: &Patient<'_>, range: AddressRange, way: &Selection<'_>) -> Vec<Change> {
+    let nets = range.nets();
+    let narrower = nets.iter().any(|net| net.prefix_len() <= way.prefix.prefix_len());
+    if let Some(remove) = ways::remove_route(way).filter(|_| narrower) {
+        return vec![remove];
+    }
+    let local = AddrClass::of(range.first()) == AddrClass::Private;
+    let hop = if local { NextHop::VnetLocal } else { NextHop::Internet };
+    let route = |net: ipnet::IpNet| (format!("application-gateway-{}", net.addr()), RouteDestination::Net(net), hop);
+    ways::add_routes(patient, nets.into_iter().map(route).collect())
+}

@@ -1,0 +1,67 @@
+//! Every rule asked of one environment.
+
+use super::finding::{Check, Finding, Outcome, Rule};
+use super::{Health, Patient, dns, firewall, inbound, lifecycle, outbound, routes, subnet};
+
+/// What was asked, rule by rule, and what came of it.
+#[derive(Debug, Clone)]
+pub struct Diagnosis {
+    /// All rules there are, in the order of `docs/doctor.md`.
+    pub examined: Vec<Examined>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Examined {
+    pub rule: &'static Rule,
+    pub outcome: Outcome,
+}
+
+impl Diagnosis {
+    pub fn health(&self) -> Health {
+        Health::of(self.findings())
+    }
+
+    /// The worst first; of one severity in the order of the rules.
+    pub fn findings(&self) -> Vec<&Finding> {
+        let mut findings: Vec<&Finding> = self.examined.iter().flat_map(|it| it.outcome.findings()).collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        findings
+    }
+
+    /// The same without what these rules found.
+    #[must_use]
+    pub fn without(self, ignored: &[&'static Rule]) -> Diagnosis {
+        Diagnosis { examined: self.examined.into_iter().filter(|it| !ignored.contains(&it.rule)).collect() }
+    }
+}
+
+/// Asks every rule that is about environments of this kind.
+pub fn examine(patient: &Patient<'_>) -> Diagnosis {
+    let look = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient) };
+    Diagnosis { examined: checks().map(look).collect() }
+}
+
+fn outcome(check: &Check, patient: &Patient<'_>) -> Outcome {
+    let version = patient.environment.version;
+    if check.rule.versions.contains(&version) {
+        (check.look)(patient)
+    } else {
+        Outcome::not_applicable(format!("an environment of version {}", version.number()))
+    }
+}
+
+fn checks() -> impl Iterator<Item = &'static Check> {
+    let tables =
+        [inbound::RULES, outbound::RULES, routes::RULES, firewall::RULES, dns::RULES, subnet::RULES, lifecycle::RULES];
+    tables.into_iter().flatten()
+}
+
+/// Every rule there is.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    checks().map(|check| check.rule)
+}
+
+/// A rule by its id, in any letter case.
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    rules().find(|rule| rule.id.eq_ignore_ascii_case(id))
+}

@@ -1,0 +1,280 @@
+//! How much of what is needed the security groups of the subnet let through, and what opens the rest.
+
+use std::net::IpAddr;
+
+use crate::flow::PortRange;
+use crate::policy::{Action, AddressRange, Spot};
+use crate::vnet::{Because, Change, Endpoint, FlowDirection, Prefix, SecurityProtocol, SecurityRule, Transport};
+
+use super::Patient;
+use super::examine::rules;
+use super::finding::{Coverage, Finding, Rule};
+
+/// What has to get through between the subnet, all of it, and others.
+pub(super) struct Needed<'a> {
+    pub(super) direction: FlowDirection,
+    pub(super) transports: &'a [Transport],
+    /// Of the destination.
+    pub(super) ports: &'a [PortRange],
+    pub(super) remote: &'a [AddressRange],
+}
+
+/// What of it does.
+pub(super) struct Filtered<'n> {
+    /// Of each range of the others, in their order.
+    pub(super) ranges: Vec<(AddressRange, Coverage)>,
+    /// What denies, each rule once.
+    pub(super) blocks: Vec<Block<'n>>,
+}
+
+/// A rule that denies, with the first packet that it denies.
+pub(super) struct Block<'n> {
+    pub(super) because: Because<'n>,
+    pub(super) transport: Transport,
+    pub(super) remote: IpAddr,
+    pub(super) port: u16,
+}
+
+/// How many ranges get through wholly, partly and not at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) covered: usize,
+    pub(super) partly: usize,
+    pub(super) missing: usize,
+}
+
+impl Counts {
+    pub(super) fn of(ranges: impl IntoIterator<Item = Coverage>) -> Counts {
+        let mut counts = Counts::default();
+        for coverage in ranges {
+            match coverage {
+                Coverage::Covered => counts.covered += 1,
+                Coverage::Partly => counts.partly += 1,
+                Coverage::Missing => counts.missing += 1,
+            }
+        }
+        counts
+    }
+
+    /// Of all of them together.
+    pub(super) fn coverage(self) -> Coverage {
+        match self {
+            Counts { partly: 0, missing: 0, .. } => Coverage::Covered,
+            Counts { covered: 0, partly: 0, .. } => Coverage::Missing,
+            _ => Coverage::Partly,
+        }
+    }
+}
+
+impl<'n> Filtered<'n> {
+    pub(super) fn of(patient: &Patient<'n>, needed: &Needed<'_>) -> Filtered<'n> {
+        let asked = packets(patient, needed);
+        let mut blocks: Vec<Block<'n>> = Vec::new();
+        let ranges = needed.remote.iter().map(|range| {
+            let counts =
+                asked.iter().map(|(transport, port)| one(patient, needed, *range, *transport, *port, &mut blocks));
+            (*range, Counts::of(counts).coverage())
+        });
+        Filtered { ranges: ranges.collect(), blocks }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts::of(self.ranges.iter().map(|(_, coverage)| *coverage))
+    }
+
+    pub(super) fn coverage(&self) -> Coverage {
+        self.counts().coverage()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.coverage() == Coverage::Covered
+    }
+
+    /// What of the ranges does not get through, as evidence, and what denies it.
+    pub(super) fn explain(&self, patient: &Patient<'_>, finding: Finding) -> Finding {
+        let short = self.ranges.iter().filter(|(_, coverage)| *coverage != Coverage::Covered);
+        let finding = short.fold(finding, |it, (range, coverage)| it.covers(*coverage, range.to_string()));
+        self.blocks.iter().fold(finding, |it, block| {
+            let (what, at) = decider(patient, &block.because);
+            it.because(format!("{what} denies {}", block.packet()), at)
+        })
+    }
+}
+
+impl Block<'_> {
+    fn packet(&self) -> String {
+        let Block { transport, remote, port, .. } = self;
+        if transport.has_ports() {
+            format!("{} {port} of {remote}", name(*transport))
+        } else {
+            format!("{} of {remote}", name(*transport))
+        }
+    }
+}
+
+/// One packet of each kind that the rules tell apart by protocol and port.
+fn packets(patient: &Patient<'_>, needed: &Needed<'_>) -> Vec<(Transport, u16)> {
+    let ports = ports(patient, needed);
+    let of = |transport: &Transport| match transport.has_ports() {
+        true => ports.iter().map(|port| (*transport, *port)).collect(),
+        false => vec![(*transport, 0)],
+    };
+    needed.transports.iter().flat_map(of).collect()
+}
+
+/// The first port of each part of the ranges that some rule begins or ends.
+fn ports(patient: &Patient<'_>, needed: &Needed<'_>) -> Vec<u16> {
+    let group = patient.network.security_group_of(patient.place);
+    let rules = group.into_iter().flat_map(|group| &group.rules).filter(|rule| rule.direction == needed.direction);
+    let written = rules.flat_map(|rule| &rule.destination.ports);
+    let begins = written.flat_map(|range| [Some(range.first()), range.last().checked_add(1)]).flatten();
+    let inner = begins.filter(|port| needed.ports.iter().any(|range| range.contains(*port)));
+    // Nobody asks for port 0, and the engine takes it for one that nobody knows.
+    let mut ports: Vec<u16> =
+        inner.chain(needed.ports.iter().map(|range| range.first())).map(|port| port.max(1)).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+fn one<'n>(
+    patient: &Patient<'n>,
+    needed: &Needed<'_>,
+    range: AddressRange,
+    transport: Transport,
+    port: u16,
+    blocks: &mut Vec<Block<'n>>,
+) -> Coverage {
+    let parts = patient.network.security_of_range(patient.place, needed.direction, transport, range, port);
+    let counts = Counts::of(parts.into_iter().map(|(part, decision)| {
+        if decision.is_allowed() {
+            return Coverage::Covered;
+        }
+        if !blocks.iter().any(|block| block.because == decision.because) {
+            blocks.push(Block { because: decision.because, transport, remote: part.first(), port });
+        }
+        Coverage::Missing
+    }));
+    counts.coverage()
+}
+
+/// What decided, and where it is written.
+pub(super) fn decider(patient: &Patient<'_>, because: &Because<'_>) -> (String, Spot) {
+    match because {
+        Because::NoGroup => ("no security group".to_owned(), Spot::nowhere()),
+        Because::Exempt => ("the platform's own exemption".to_owned(), Spot::nowhere()),
+        Because::Rule { group, rule, priority, is_default: true } => {
+            let at = patient.network.topology().security_group(group).map(|group| group.at).unwrap_or_default();
+            (format!("Azure's default rule {rule} ({priority}) of {group}"), at)
+        }
+        Because::Rule { group, rule, priority, .. } => {
+            let written = patient.network.topology().security_group(group);
+            let mut rules = written.iter().flat_map(|group| &group.rules);
+            let at = rules.find(|it| it.name == *rule && it.priority == *priority).map(|it| it.at);
+            (format!("security rule {group}/{rule} ({priority})"), at.unwrap_or_default())
+        }
+    }
+}
+
+/// About the security group of the subnet; about the subnet where it has none.
+pub(super) fn finding(patient: &Patient<'_>, rule: &'static Rule, what: impl Into<String>) -> Finding {
+    match patient.network.security_group_of(patient.place) {
+        Some(group) => Finding::new(rule, group.at, &group.name, what),
+        None => {
+            let subnet = patient.network.subnet(patient.place);
+            Finding::new(rule, subnet.at, &subnet.name, what)
+        }
+    }
+}
+
+/// A security rule that lets through what is needed, before those that deny it.
+pub(super) struct Opening<'a> {
+    /// It is named after it.
+    pub(super) rule: &'static Rule,
+    /// Of several for one rule.
+    pub(super) nth: usize,
+    pub(super) direction: FlowDirection,
+    pub(super) protocol: SecurityProtocol,
+    pub(super) remote: Vec<Prefix>,
+    pub(super) ports: &'a [PortRange],
+}
+
+impl Opening<'_> {
+    pub(super) fn numbered(self, nth: usize) -> Self {
+        Opening { nth, ..self }
+    }
+
+    /// Adds to the finding what opens it, or says why no command can.
+    pub(super) fn mend(self, patient: &Patient<'_>, blocks: &[Block<'_>], finding: Finding) -> Finding {
+        let denying = blocks.iter().filter_map(|block| match block.because {
+            Because::Rule { group, rule, priority, .. } => Some((priority, group, rule)),
+            Because::NoGroup | Because::Exempt => None,
+        });
+        let Some((before, group, denies)) = denying.min() else { return finding };
+        match free_priority(patient, group, self.direction, before, self.slot()) {
+            Some(priority) => {
+                finding.mend(Change::SecurityRule { group: group.to_owned(), rule: self.written(patient, priority) })
+            }
+            None => finding.by_hand(format!("give {group}/{denies} a priority above {before}: none before it is free")),
+        }
+    }
+
+    /// So that several of them, each found out alone, do not choose the same priority.
+    fn slot(&self) -> usize {
+        const EACH: usize = 4;
+        let nth = rules().position(|rule| std::ptr::eq(rule, self.rule)).unwrap_or_default();
+        nth * EACH + self.nth
+    }
+
+    fn name(&self) -> String {
+        let id = self.rule.id;
+        if self.nth == 0 { format!("egret-{id}") } else { format!("egret-{id}-{}", self.nth) }
+    }
+
+    fn written(self, patient: &Patient<'_>, priority: u16) -> SecurityRule {
+        let name = self.name();
+        let own = patient.own_nets().map(Prefix::Net).collect();
+        let side = |prefixes, ports: &[PortRange]| Endpoint { prefixes, ports: ports.to_vec(), ..Endpoint::default() };
+        let (source, destination) = match self.direction {
+            FlowDirection::Inbound => (self.remote, own),
+            FlowDirection::Outbound => (own, self.remote),
+        };
+        SecurityRule {
+            name,
+            priority,
+            direction: self.direction,
+            access: Action::Allow,
+            protocol: self.protocol,
+            source: side(source, &[PortRange::ANY]),
+            destination: side(destination, self.ports),
+            at: Spot::nowhere(),
+        }
+    }
+}
+
+/// The `nth` last one that no rule has, before a rule; an earlier one where there are not as many.
+fn free_priority(patient: &Patient<'_>, group: &str, direction: FlowDirection, before: u16, nth: usize) -> Option<u16> {
+    const FIRST: u16 = 100;
+    const LAST: u16 = 4096;
+    let group = patient.network.topology().security_group(group)?;
+    let taken =
+        |priority: &u16| group.rules.iter().any(|rule| rule.direction == direction && rule.priority == *priority);
+    let mut free = (FIRST..before.min(LAST + 1)).rev().filter(|priority| !taken(priority)).take(nth + 1);
+    let first = free.next();
+    free.last().or(first)
+}
+
+pub(super) fn name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "TCP",
+        Transport::Udp => "UDP",
+        Transport::Icmp => "ICMP",
+        Transport::Esp => "ESP",
+        Transport::Ah => "AH",
+    }
+}
+
+/// `454-455,16001`
+pub(super) fn listed(ports: &[PortRange]) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}

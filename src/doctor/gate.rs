@@ -1,0 +1,239 @@
+//! The firewall in the way of what leaves the environment's subnet.
+
+use std::cell::OnceCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::allowlist::{Kind, lists};
+use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
+use crate::policy::{
+    Action, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot, Switches, ThreatIntel,
+    in_order, walk,
+};
+use crate::vnet::Hop;
+
+use super::Patient;
+use super::dependencies::Row;
+use super::finding::Outcome;
+use super::ways::Ways;
+
+/// The policy, asked from the subnet's first and last addresses: a rule for half of it is none.
+pub(super) struct Gate<'a> {
+    pub(super) policy: &'a Policy,
+    ways: Ways<'a>,
+    clients: Vec<IpAddr>,
+    /// The services whose flows pass the firewall by, as the subnet has their endpoints.
+    endpoints: Vec<ServiceEndpoint>,
+    /// The rules without the service endpoints that a policy itself may speak of: those of the subnet count.
+    bare: OnceCell<RuleSet>,
+    without_denials: OnceCell<Policy>,
+}
+
+/// What becomes of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// It never meets the firewall.
+    Bypasses,
+    Passes,
+    /// No rule lets it through.
+    Lacks,
+    /// A rule would let it through, and this denies it before.
+    Denied(Blocker),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocker {
+    Rule(RuleId),
+    ThreatIntelligence,
+}
+
+impl<'a> Gate<'a> {
+    /// Why there is none to ask, otherwise.
+    pub(super) fn of(patient: &Patient<'a>) -> Result<Gate<'a>, Outcome> {
+        let ways = Ways::of(patient);
+        let outside = ways.outside().map(|way| way.route.next_hop.clone());
+        if !matches!(outside, Some(Hop::VirtualAppliance(_))) {
+            return Err(Outcome::not_applicable(no_firewall(outside.as_ref())));
+        }
+        let Some(policy) = patient.policy else {
+            return Err(Outcome::not_applicable("the policy of the firewall is not known"));
+        };
+        Ok(Gate {
+            policy,
+            ways,
+            clients: clients(patient),
+            endpoints: endpoints(patient),
+            bare: OnceCell::new(),
+            without_denials: OnceCell::new(),
+        })
+    }
+
+    pub(super) fn row(&self, row: &Row) -> Passage {
+        self.ask(&row.host, row.protocol(), row.meant.port)
+    }
+
+    pub(super) fn ask(&self, host: &Host, protocol: Protocol, port: u16) -> Passage {
+        if self.is_passed_by(host, port) {
+            return Passage::Bypasses;
+        }
+        let answers = self.clients.iter().map(|client| self.passage(&question(*client, host, protocol, port)));
+        answers.max_by_key(Passage::weight).unwrap_or(Passage::Lacks)
+    }
+
+    fn passage(&self, query: &Query<'_>) -> Passage {
+        let decision = self.decide(query);
+        match (decision.verdict, decision.reason, decision.rule) {
+            (Verdict::Allow, ..) => Passage::Passes,
+            (_, Reason::DeniedByRule, Some(rule)) if self.would_pass(query) => Passage::Denied(Blocker::Rule(rule)),
+            (_, Reason::ThreatIntel, _) if self.would_pass(query) => Passage::Denied(Blocker::ThreatIntelligence),
+            _ => Passage::Lacks,
+        }
+    }
+
+    /// A service endpoint that the policy speaks of and the subnet lacks opens nothing.
+    fn decide(&self, query: &Query<'_>) -> Decision {
+        let decision = self.policy.decide(query);
+        if decision.reason != Reason::ServiceEndpoint {
+            return decision;
+        }
+        let bare = || RuleSet { service_endpoints: Vec::new(), ..RuleSet::clone(self.policy.rules()) };
+        walk(self.bare.get_or_init(bare), Switches::default(), query).decision
+    }
+
+    fn would_pass(&self, query: &Query<'_>) -> bool {
+        let policy = self.without_denials.get_or_init(|| without_denials(self.policy.rules()));
+        policy.decide(query).verdict == Verdict::Allow
+    }
+
+    fn is_passed_by(&self, host: &Host, port: u16) -> bool {
+        match host {
+            Host::Name(name) => self.endpoints.iter().any(|it| it.ports.contains(port) && is_below(it, name)),
+            Host::Addr(address) => {
+                let hop = self.ways.to(*address).map(|way| way.route.next_hop.clone());
+                hop.is_some_and(|hop| !matches!(hop, Hop::VirtualAppliance(_) | Hop::None))
+            }
+        }
+    }
+
+    /// Is there an FQDN tag in a rule that decides for the subnet? Of what it stands for in other clouds nothing is known,
+    /// so it is asked by the names of the public one.
+    pub(super) fn has_tag(&self, tag: &str) -> bool {
+        let rules = in_order(self.policy.rules());
+        let members = rules.iter().filter_map(|rule| match rule.rule {
+            AnyRule::Application(Action::Allow, rule) => Some(&rule.tags),
+            _ => None,
+        });
+        let mut members = members.flatten().filter(|it| it.name.eq_ignore_ascii_case(tag)).take(1);
+        let Some(known) = members.next() else { return false };
+        known
+            .members
+            .iter()
+            .filter_map(|(pattern, protocol)| match pattern {
+                crate::policy::FqdnPattern::Exact(name) => Some((name, protocol)),
+                _ => None,
+            })
+            .any(|(name, protocol)| {
+                let host = Host::Name(name.clone());
+                self.clients.iter().all(|client| {
+                    let decision = self.decide(&question(*client, &host, protocol.protocol, protocol.port));
+                    decision.rule.is_some_and(|rule| has_it(rules[rule.0 as usize].rule, tag))
+                })
+            })
+    }
+
+    /// `rule hub/egress/deny-web/block (Deny)`, and where it is written.
+    pub(super) fn shown(&self, blocker: Blocker) -> (String, Spot) {
+        let Blocker::Rule(id) = blocker else { return ("threat intelligence".to_owned(), Spot::nowhere()) };
+        let rule = in_order(self.policy.rules())[id.0 as usize].rule;
+        let at = match rule {
+            AnyRule::Network(_, rule) => rule.about.at,
+            AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
+            AnyRule::Dnat(rule) => rule.about.at,
+        };
+        (format!("rule {}", self.policy.rule_name(id)), at)
+    }
+
+    /// What the policy goes by: the last of those that were named, which is the firewall's own.
+    pub(super) fn name(&self) -> (String, Spot) {
+        let last = self.policy.rules().policies.last();
+        last.map_or_else(|| ("the firewall".to_owned(), Spot::nowhere()), |it| (it.name.clone(), it.at))
+    }
+}
+
+impl Passage {
+    /// The worse for an environment, the greater.
+    fn weight(&self) -> u8 {
+        match self {
+            Passage::Bypasses => 0,
+            Passage::Passes => 1,
+            Passage::Denied(_) => 2,
+            Passage::Lacks => 3,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Passage::Bypasses | Passage::Passes)
+    }
+}
+
+/// Why no firewall is asked.
+fn no_firewall(outside: Option<&Hop>) -> String {
+    match outside {
+        Some(Hop::Internet) => "nothing passes a firewall: what leaves goes to the Internet at once".to_owned(),
+        Some(Hop::VirtualNetworkGateway) => {
+            "what leaves goes to one's own premises, and what they let through is not known".to_owned()
+        }
+        _ => "what leaves does not get to a firewall".to_owned(),
+    }
+}
+
+fn question<'q>(client: IpAddr, host: &'q Host, protocol: Protocol, port: u16) -> Query<'q> {
+    Query::new(Some(client), protocol, host, port).outbound()
+}
+
+/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody: it keeps four at the
+/// beginning and one at the end.
+pub(super) fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
+    let prefixes = &patient.network.subnet(patient.place).prefixes;
+    let ends = |net: &IpNet| {
+        let (first, last) = (net.hosts().nth(3), net.hosts().last());
+        first.into_iter().chain(last)
+    };
+    prefixes.iter().flat_map(ends).collect()
+}
+
+/// By the zones and ports that the lists give; each service once.
+fn endpoints(patient: &Patient<'_>) -> Vec<ServiceEndpoint> {
+    let subnet = patient.network.subnet(patient.place);
+    let listed = lists().iter().filter(|list| list.kind == Kind::ServiceEndpoints);
+    let known = listed.flat_map(|list| list.service_endpoints());
+    known.filter(|endpoint| subnet.has_endpoint(&endpoint.service)).collect()
+}
+
+fn is_below(endpoint: &ServiceEndpoint, name: &HostName) -> bool {
+    let is_below = |zone: &HostName| {
+        let rest = name.as_str().strip_suffix(zone.as_str());
+        rest.is_some_and(|rest| rest.ends_with('.'))
+    };
+    endpoint.zones.iter().any(is_below)
+}
+
+fn has_it(rule: AnyRule<'_>, tag: &str) -> bool {
+    match rule {
+        AnyRule::Application(Action::Allow, rule) => rule.tags.iter().any(|it| it.name.eq_ignore_ascii_case(tag)),
+        _ => false,
+    }
+}
+
+fn without_denials(rules: &Arc<RuleSet>) -> Policy {
+    let mut rules =
+        RuleSet { service_endpoints: Vec::new(), threat_intel: ThreatIntel::default(), ..RuleSet::clone(rules) };
+    for group in rules.policies.iter_mut().flat_map(|policy| &mut policy.groups) {
+        group
+            .collections
+            .retain(|it| !matches!(it.rules, Rules::Network(Action::Deny, _) | Rules::Application(Action::Deny, _)));
+    }
+    Policy::compile(Arc::new(rules), Switches::default())
+}

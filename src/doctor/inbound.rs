@@ -1,0 +1,359 @@
+//! What comes in to the environment: management, the load balancer, itself, the clients of its apps (`IN-…`).
+//!
+//! Security groups see inbound packets after public addresses became private ones, so that the destination is the subnet
+//! whatever the client dialled (azure-docs, network-security-groups-overview.md, 2025).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::flow::{Host, PortRange};
+use crate::policy::{AddressRange, DnatRule, Rules};
+use crate::vnet::{
+    AppAddress, AppServiceEnvironment, AseVersion, Change, FlowDirection, LoadBalancing, Prefix, SecurityProtocol,
+    Transport,
+};
+
+use super::Patient;
+use super::filter::{Filtered, Needed, Opening, finding, listed};
+use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, V3, rules};
+use super::management::Management;
+
+rules! {
+    /// In the order of `docs/doctor.md`.
+    RULES:
+
+    IN_MGMT = "IN-MGMT", Suspended, BEFORE_V3, [MANAGEMENT, NETWORKING, NETWORKING_2017],
+        "App Service cannot manage the environment",
+        "App Service manages an environment from known addresses over TCP 454 and 455. Each of them has to reach the \
+         subnet: the service does not say from which it will come next. An environment that cannot be managed goes \
+         unhealthy, and is suspended when that lasts." => management;
+
+    IN_MGMT_FW = "IN-MGMT-FW", Suspended, BEFORE_V3, [FIREWALL, FIREWALL_2018],
+        "the firewall is in the way of management",
+        "Management traffic comes to the environment's own public VIP and cannot be led through a firewall device: \
+         replies would leave by another address than the one that was asked." => management_by_firewall;
+
+    IN_LB_16001 = "IN-LB-16001", Unhealthy, BEFORE_V3, [NETWORKING, FIREWALL, ISSUE_DENY_ALL],
+        "the load balancer cannot tell whether the environment is alive",
+        "The load balancer keeps the environment alive by TCP 16001 and needs 454 and 455 as well. Azure's default rule \
+         lets it in until a rule that denies everything comes before." => load_balancer;
+
+    IN_SELF = "IN-SELF", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017],
+        "the environment's own machines cannot reach each other",
+        "The machines of an environment talk to each other on ports that change: all of them have to be open from the \
+         subnet to itself." => itself;
+
+    IN_APPIP = "IN-APPIP", App, BEFORE_V3, [NETWORKING, NETWORKING_2017],
+        "an app with an address of its own is not reached",
+        "For each address that is assigned to an app the environment keeps a pair of ports, which the load balancer sends \
+         the app's traffic to. They have to be open from the load balancer and from that address." => app_addresses;
+
+    IN_APP = "IN-APP", App, ANY, [NETWORKING, NETWORKING_2017, NETWORKING_V3],
+        "clients do not reach the apps",
+        "Apps are reached by TCP 80 and 443; FTP, remote debugging and Web Deploy have ports of their own. The environment \
+         stays healthy without them." => apps;
+
+    IN_SCM = "IN-SCM", App, ANY, [NETWORKING_2017],
+        "the SCM site is not reached, and the portal loses what depends on it",
+        "WebJobs, Functions, log streaming, Kudu, extensions, the process explorer and the console talk to an app's SCM \
+         site over HTTPS. Behind an internal load balancer nobody but the clients of the network can reach it." => scm;
+
+    IN_V3_80 = "IN-V3-80", Suspended, V3, [NETWORKING_V3],
+        "the load balancer does not reach port 80",
+        "An environment of version 3 needs one thing of its security group: that the load balancer reaches TCP 80, by \
+         which it tells whether the environment is alive." => probe;
+
+    IN_V3_21 = "IN-V3-21", Degraded, V3, [NETWORKING_V3, SETTINGS_V3],
+        "FTP is on and the load balancer does not reach port 21",
+        "Where FTP is on, the load balancer asks TCP 21 whether it is alive, even where nobody wants to use plain FTP." => ftp_probe;
+}
+
+/// The load balancer's probes come from the host's virtual address.
+const LOAD_BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+
+const LOAD_BALANCER_TAG: &str = "AzureLoadBalancer";
+
+const MANAGEMENT_PORTS: [u16; 2] = [454, 455];
+
+fn managed() -> PortRange {
+    let [first, last] = MANAGEMENT_PORTS;
+    PortRange::between(first, last)
+}
+
+fn management(patient: &Patient<'_>) -> Outcome {
+    let Management { name, ranges, .. } = Management::of(patient.network.tags());
+    let ports = [managed()];
+    let passage = inbound(patient, &[Transport::Tcp], &ports, &ranges);
+    if passage.is_open() {
+        return Outcome::Passed;
+    }
+    let counts = passage.counts();
+    let what = format!(
+        "of {} prefixes of {name} {} reach TCP 454 and 455 fully, {} partly and {} not at all",
+        ranges.len(),
+        counts.covered,
+        counts.partly,
+        counts.missing
+    );
+    let found = passage.explain(patient, finding(patient, &IN_MGMT, what));
+    let remote = match patient.network.tags().published(name) {
+        Some(_) => vec![Prefix::Tag(name.to_owned())],
+        None => ranges.iter().flat_map(|range| range.nets()).map(Prefix::Net).collect(),
+    };
+    let opening = opening(&IN_MGMT, SecurityProtocol::Tcp, remote, &ports);
+    Some(opening.mend(patient, &passage.blocks, found)).into()
+}
+
+fn management_by_firewall(patient: &Patient<'_>) -> Outcome {
+    let firewalls = &patient.network.topology().firewalls;
+    if firewalls.is_empty() && patient.policy.is_none() {
+        return Outcome::not_applicable("there is no firewall");
+    }
+    let vip = patient.environment.public_address;
+    let shared = firewalls.iter().find(|it| vip.is_some_and(|vip| it.public_addresses.contains(&vip)));
+    let by_address = shared.map(|firewall| {
+        let what =
+            format!("management comes to a public address of the firewall {}, not of the environment", firewall.name);
+        Finding::new(&IN_MGMT_FW, firewall.at, &firewall.name, what)
+            .by_hand("give the environment a public VIP of its own: what comes to the firewall is translated by it")
+    });
+    by_address.into_iter().chain(translated(patient)).collect::<Vec<_>>().into()
+}
+
+/// DNAT rules that lead management to the environment.
+fn translated(patient: &Patient<'_>) -> Vec<Finding> {
+    let policies = patient.policy.into_iter().flat_map(|policy| &policy.rules().policies);
+    let mut found = Vec::new();
+    for policy in policies {
+        for (group, collection) in
+            policy.groups.iter().flat_map(|group| group.collections.iter().map(move |it| (group, it)))
+        {
+            let Rules::Dnat(rules) = &collection.rules else { continue };
+            for rule in rules.iter().filter(|rule| leads_management(patient, rule)) {
+                let path = format!("{}/{}/{}/{}", policy.name, group.name, collection.name, rule.name);
+                found.push(by_rule(rule, path));
+            }
+        }
+    }
+    found
+}
+
+fn leads_management(patient: &Patient<'_>, rule: &DnatRule) -> bool {
+    let own = |address: IpAddr| {
+        let environment = patient.environment;
+        let known = [environment.public_address, environment.internal_address];
+        patient.network.subnet(patient.place).contains(address) || known.contains(&Some(address))
+    };
+    let to_own = matches!(rule.translated.host, Host::Addr(address) if own(address));
+    let managed = MANAGEMENT_PORTS.iter().any(|port| rule.ports.contains(*port) || rule.translated.port == *port);
+    rule.protocols.tcp && to_own && managed
+}
+
+fn by_rule(rule: &DnatRule, path: String) -> Finding {
+    let what = format!("the DNAT rule {path} leads TCP {} through the firewall to the environment", rule.ports);
+    Finding::new(&IN_MGMT_FW, rule.about.at, path.clone(), what)
+        .because(format!("DNAT rule {path} (to {})", rule.translated.host), rule.about.at)
+        .mend(Change::RemoveFirewallRule { rule: path })
+}
+
+fn load_balancer(patient: &Patient<'_>) -> Outcome {
+    from_load_balancer(patient, &IN_LB_16001, &[managed(), PortRange::single(16001)])
+}
+
+fn probe(patient: &Patient<'_>) -> Outcome {
+    from_load_balancer(patient, &IN_V3_80, &[PortRange::single(80)])
+}
+
+fn ftp_probe(patient: &Patient<'_>) -> Outcome {
+    if !patient.environment.ftp {
+        return Outcome::not_applicable("FTP is off");
+    }
+    from_load_balancer(patient, &IN_V3_21, &[PortRange::single(21)])
+}
+
+fn from_load_balancer(patient: &Patient<'_>, rule: &'static Rule, ports: &[PortRange]) -> Outcome {
+    let passage = inbound(patient, &[Transport::Tcp], ports, &[AddressRange::from(LOAD_BALANCER)]);
+    if passage.is_open() {
+        return Outcome::Passed;
+    }
+    let closed = match passage.coverage() {
+        Coverage::Partly => "does not reach all of",
+        Coverage::Covered | Coverage::Missing => "does not reach",
+    };
+    let what = format!("AzureLoadBalancer {closed} TCP {} of the subnet", listed(ports));
+    let found = passage.explain(patient, finding(patient, rule, what));
+    let opening = opening(rule, SecurityProtocol::Tcp, vec![Prefix::Tag(LOAD_BALANCER_TAG.to_owned())], ports);
+    Some(opening.mend(patient, &passage.blocks, found)).into()
+}
+
+fn itself(patient: &Patient<'_>) -> Outcome {
+    within(patient, &IN_SELF, FlowDirection::Inbound)
+}
+
+/// From the subnet to itself, on every port and by every protocol that has a name.
+pub(super) fn within(patient: &Patient<'_>, rule: &'static Rule, direction: FlowDirection) -> Outcome {
+    let ranges: Vec<AddressRange> = patient.own_ranges().collect();
+    let transports = &[Transport::Tcp, Transport::Udp, Transport::Icmp];
+    let needed = Needed { direction, transports, ports: &[PortRange::ANY], remote: &ranges };
+    let passage = Filtered::of(patient, &needed);
+    if passage.is_open() {
+        return Outcome::Passed;
+    }
+    let what = match passage.coverage() {
+        Coverage::Partly => "the subnet reaches itself on some ports and protocols only",
+        Coverage::Covered | Coverage::Missing => "the subnet does not reach itself",
+    };
+    let found = passage.explain(patient, finding(patient, rule, what));
+    let remote = patient.own_nets().map(Prefix::Net).collect();
+    let opening = Opening { direction, ..opening(rule, SecurityProtocol::Any, remote, &[PortRange::ANY]) };
+    Some(opening.mend(patient, &passage.blocks, found)).into()
+}
+
+fn app_addresses(patient: &Patient<'_>) -> Outcome {
+    let AppServiceEnvironment { load_balancing, app_addresses, .. } = patient.environment;
+    match (load_balancing, app_addresses.as_slice()) {
+        (LoadBalancing::Internal(_), _) => {
+            return Outcome::not_applicable("apps of an ILB environment have no addresses");
+        }
+        (LoadBalancing::External, []) => return Outcome::not_applicable("no app has an address of its own"),
+        (LoadBalancing::External, _) => {}
+    }
+    let closed = app_addresses.iter().enumerate().filter_map(|(nth, app)| app_address(patient, nth, app));
+    closed.collect::<Vec<_>>().into()
+}
+
+fn app_address(patient: &Patient<'_>, nth: usize, app: &AppAddress) -> Option<Finding> {
+    let ports = [PortRange::single(app.http_port), PortRange::single(app.https_port)];
+    let what = format!("the app at {} is not reached on its ports {}", app.address, listed(&ports));
+    let sources =
+        [(LOAD_BALANCER, Prefix::Tag(LOAD_BALANCER_TAG.to_owned())), (app.address, Prefix::Net(app.address.into()))];
+    let mut found = finding(patient, &IN_APPIP, what);
+    for (at, (address, prefix)) in sources.into_iter().enumerate() {
+        let passage = inbound(patient, &[Transport::Tcp], &ports, &[AddressRange::from(address)]);
+        if !passage.is_open() {
+            let opening = opening(&IN_APPIP, SecurityProtocol::Tcp, vec![prefix], &ports).numbered(2 * nth + at);
+            found = opening.mend(patient, &passage.blocks, passage.explain(patient, found));
+        }
+    }
+    (!found.evidence.is_empty()).then_some(found)
+}
+
+/// One kind of access that clients may have.
+struct Access {
+    /// So that the rules that open several are told apart.
+    nth: usize,
+    name: &'static str,
+    ports: Vec<PortRange>,
+}
+
+impl Access {
+    fn new(nth: usize, name: &'static str, ports: &[u16]) -> Access {
+        Access { nth, name, ports: ports.iter().copied().map(PortRange::single).collect() }
+    }
+}
+
+fn apps(patient: &Patient<'_>) -> Outcome {
+    let clients = Clients::of(patient);
+    let switched_on = accesses(patient.environment);
+    let optional = switched_on.iter().filter_map(|it| clients.lack(&IN_APP, patient, it));
+    web(patient, &clients).into_iter().chain(optional).collect::<Vec<_>>().into()
+}
+
+/// HTTP alone missing is a matter of taste; HTTPS alone missing behind an internal load balancer is told by `IN-SCM`,
+/// which depends on it.
+fn web(patient: &Patient<'_>, clients: &Clients) -> Option<Finding> {
+    let lack = |ports: &[u16]| clients.lack(&IN_APP, patient, &Access::new(0, "apps", ports));
+    let internal = patient.environment.load_balancing.is_internal();
+    match (lack(&[80]), lack(&[443])) {
+        (None, None) => None,
+        (Some(http), None) => Some(http.graded(Severity::Advice)),
+        (None, Some(https)) => Some(https).filter(|_| !internal),
+        (Some(_), Some(_)) => lack(&[80, 443]),
+    }
+}
+
+/// What is switched on. The documents name different ports for remote debugging: 4016, 4018, 4020 and 4022 in 2017; 4020,
+/// 4022 and 4024 since 2020; 4022, 4024 and 4026 for version 3.
+fn accesses(environment: &AppServiceEnvironment) -> Vec<Access> {
+    let debugging: &[u16] = match environment.version {
+        AseVersion::V1 => &[4016, 4018, 4020, 4022],
+        AseVersion::V2 => &[4020, 4022, 4024],
+        AseVersion::V3 => &[4022, 4024, 4026],
+    };
+    let mut ftp = Access::new(1, "FTP", &[21, 990]);
+    ftp.ports.push(PortRange::between(10001, 10020));
+    let all = [
+        (environment.ftp, ftp),
+        (environment.remote_debug, Access::new(2, "remote debugging", debugging)),
+        (environment.web_deploy, Access::new(3, "Web Deploy", &[8172])),
+    ];
+    all.into_iter().filter(|(on, _)| *on).map(|(_, access)| access).collect()
+}
+
+fn scm(patient: &Patient<'_>) -> Outcome {
+    if !patient.environment.load_balancing.is_internal() {
+        return Outcome::not_applicable("the SCM sites of an External environment are public");
+    }
+    Clients::of(patient).lack(&IN_SCM, patient, &Access::new(0, "SCM sites", &[443])).into()
+}
+
+/// Who asks for apps.
+struct Clients {
+    ranges: Vec<AddressRange>,
+    /// Somebody said so: all of them have to get through. Otherwise it is anybody, and enough if somebody does.
+    are_known: bool,
+}
+
+impl Clients {
+    fn of(patient: &Patient<'_>) -> Clients {
+        let known = &patient.environment.client_ranges;
+        if !known.is_empty() {
+            return Clients { ranges: known.clone(), are_known: true };
+        }
+        let ranges = match patient.environment.load_balancing {
+            LoadBalancing::Internal(_) => patient.network.tag_ranges(patient.place, "VirtualNetwork"),
+            LoadBalancing::External => patient.network.tag_ranges(patient.place, "Internet"),
+        };
+        let ranges = ranges.into_iter().filter(|range| range.first().is_ipv4() && range.first() != LOAD_BALANCER);
+        Clients { ranges: ranges.collect(), are_known: false }
+    }
+
+    fn lack(&self, rule: &'static Rule, patient: &Patient<'_>, access: &Access) -> Option<Finding> {
+        let Access { nth, name, ports } = access;
+        let passage = inbound(patient, &[Transport::Tcp], ports, &self.ranges);
+        let enough = if self.are_known { passage.is_open() } else { passage.coverage() != Coverage::Missing };
+        if enough {
+            return None;
+        }
+        let who = if self.are_known { "not all clients reach" } else { "nobody reaches" };
+        let what = format!("{who} TCP {} of the subnet: {name}", listed(ports));
+        let found = passage.explain(patient, finding(patient, rule, what));
+        let opening = opening(rule, SecurityProtocol::Tcp, self.prefixes(patient), ports).numbered(*nth);
+        Some(opening.mend(patient, &passage.blocks, found))
+    }
+
+    fn prefixes(&self, patient: &Patient<'_>) -> Vec<Prefix> {
+        match patient.environment.load_balancing {
+            _ if self.are_known => self.ranges.iter().flat_map(|range| range.nets()).map(Prefix::Net).collect(),
+            LoadBalancing::Internal(_) => vec![Prefix::Tag("VirtualNetwork".to_owned())],
+            LoadBalancing::External => vec![Prefix::Any],
+        }
+    }
+}
+
+fn inbound<'n>(
+    patient: &Patient<'n>,
+    transports: &[Transport],
+    ports: &[PortRange],
+    remote: &[AddressRange],
+) -> Filtered<'n> {
+    Filtered::of(patient, &Needed { direction: FlowDirection::Inbound, transports, ports, remote })
+}
+
+fn opening<'a>(
+    rule: &'static Rule,
+    protocol: SecurityProtocol,
+    remote: Vec<Prefix>,
+    ports: &'a [PortRange],
+) -> Opening<'a> {
+    Opening { rule, nth: 0, direction: FlowDirection::Inbound, protocol, remote, ports }
+}

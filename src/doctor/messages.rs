@@ -1,0 +1,50 @@
+//! What the platform would say of it in the log of the environment, in Egret's words.
+//!
+//! Azure writes these messages into the category `AppServiceEnvironmentPlatformLogs` (azure-docs, using-an-ase.md,
+//! 2020-05-10): that an environment is unhealthy, what it cannot reach, that it is suspended. How long it takes from one
+//! to the other is published nowhere.
+
+use super::Health;
+use super::examine::Diagnosis;
+use super::finding::{Finding, Severity};
+
+impl Diagnosis {
+    /// In the order in which they would come. Nothing is logged of what is healthy or merely degraded.
+    pub fn platform_messages(&self, environment: &str) -> Vec<String> {
+        let unhealthy = format!(
+            "the environment {environment} is unhealthy because of the configuration of its virtual network, and will be \
+             suspended if that goes on"
+        );
+        let suspended = format!(
+            "the environment {environment} has been suspended because of the configuration of its virtual network; it is \
+             resumed by hand, once that is mended, and its addresses change"
+        );
+        match self.health() {
+            Health::Healthy | Health::Degraded => Vec::new(),
+            Health::Unhealthy => [vec![unhealthy], self.unreachable()].concat(),
+            Health::WouldBeSuspended => [vec![unhealthy], self.unreachable(), vec![suspended]].concat(),
+        }
+    }
+
+    fn unreachable(&self) -> Vec<String> {
+        let grave = self.findings().into_iter().filter(|finding| finding.severity >= Severity::Unhealthy);
+        let mut dependencies: Vec<&str> = grave.filter_map(dependency).collect();
+        dependencies.dedup();
+        dependencies.into_iter().map(|it| format!("the environment cannot reach {it}")).collect()
+    }
+}
+
+/// What cannot be reached, of findings that are about just that.
+fn dependency(finding: &Finding) -> Option<&'static str> {
+    match finding.rule.id {
+        "OUT-DNS" | "DNS-AZURE" => Some("Azure DNS"),
+        "OUT-NTP" => Some("its time servers"),
+        "OUT-WEB" | "FW-ASE" | "FW-WILDCARD" | "FW-GOV" | "FW-DENY-FIRST" => {
+            Some("its dependencies over HTTP and HTTPS")
+        }
+        "FW-LINUX" => Some("its dependencies of Linux apps"),
+        "OUT-SQL" | "RT-SQL" => Some("Azure SQL"),
+        "RT-DEFAULT" => Some("the Internet"),
+        _ => None,
+    }
+}

@@ -1,0 +1,283 @@
+//! Which way traffic leaves and comes back (`RT-…`).
+
+use std::net::IpAddr;
+
+use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selection};
+
+use super::Patient;
+use super::finding::{ANY, BEFORE_V3, Finding, Outcome, rules};
+use super::premises::MOST_ROUTES;
+use super::ways::{self, Ways, hop_text};
+use super::words::{count, some};
+use super::{clients, endpoints, management, premises, singles};
+
+rules! {
+    RULES:
+    DEFAULT = "RT-DEFAULT", Suspended, BEFORE_V3, [NETWORKING_2017, FIREWALL_2018, FORCED_TUNNEL],
+        "the default route leads nowhere",
+        "What the platform needs is on the Internet, under addresses that nobody can list. So 0.0.0.0/0 has to lead to the \
+         Internet, to an appliance that is there, or to a gateway that is there. It breaks with the next hop None, an \
+         appliance outside the network, an address of the firewall's subnet that the firewall does not have, or \
+         VirtualNetworkGateway without a gateway. Whether the other side lets through what has to pass is asked by RT-MGMT, \
+         RT-SQL, RT-SE and FW-…; an appliance inside the environment's own subnet is RT-NVA-SUBNET's." => default_route;
+    MGMT = "RT-MGMT", Suspended, BEFORE_V3, [FIREWALL_2018, MANAGEMENT, FIREWALL],
+        "replies to management leave by another address",
+        "Management comes in by the public VIP, and its connections live only while the replies leave by the same. Only the \
+         next hop Internet does that: behind a firewall or a gateway the replies bear another address. Every prefix that \
+         App Service manages from needs a route to the Internet that no narrower one takes away. It breaks without any such \
+         route, and where a narrower route of one's own diverts part of them. Routes for some addresses of many are \
+         RT-MGMT-STALE's, narrower routes of BGP are RT-BGP-SPECIFIC's. The cloud in China publishes no file of service \
+         tags: its two documented addresses count there, and a route with the tag is believed." => mgmt;
+    MGMT_STALE = "RT-MGMT-STALE", Suspended, BEFORE_V3, [MANAGEMENT, FIREWALL_2018],
+        "routes for management cover part of its addresses",
+        "The recipe of 2018 makes a /32 route of each documented address. Today the service tag AppServiceManagement has \
+         ranges, and the 72 addresses that were last documented cover 34 of its 231 prefixes fully, 37 partly and 160 not at \
+         all. Management from the others gets its replies from a strange address. Every prefix is listed with how much of \
+         it is covered. It asks where routes with explicit prefixes, and no route with a tag, lead management to the \
+         Internet; without any route it is RT-MGMT." => mgmt_stale;
+    SQL = "RT-SQL", Suspended, BEFORE_V3, [NETWORKING_2017, FORCED_TUNNEL, FIREWALL],
+        "the environment's own database refuses it",
+        "The platform keeps its state in an Azure SQL database with a firewall of its own, which takes connections from the \
+         environment's VIP alone. It answers where the subnet has the service endpoint Microsoft.Sql, where SQL leaves to the \
+         Internet by the VIP, or where the addresses that it leaves by are in userWhitelistedIpRanges and the firewall on the \
+         way lets TCP 1433 through. The prefixes of the service tag Sql are asked one by one." => sql;
+    SE = "RT-SE", Suspended, BEFORE_V3, [FIREWALL, FIREWALL_2018, FORCED_TUNNEL],
+        "a service endpoint is missing behind the firewall",
+        "What goes to Storage and Event Hubs is not supported through a firewall device: it needs service endpoints, or \
+         routes with the services' tags to the Internet. The document of 2018 names Key Vault in place of Event Hubs; who \
+         follows it is told by DOC-LIST-AGE. Where 0.0.0.0/0 leads to a gateway, only Storage is asked for. Microsoft.Sql is \
+         RT-SQL's, because there are other ways for it." => service_endpoints;
+    SE_SQLALL = "RT-SE-SQLALL", App, ANY, [FORCED_TUNNEL, FIREWALL, ENDPOINTS],
+        "a database of the apps does not know the subnet",
+        "With the service endpoint of SQL on, every Azure SQL database that is reached from the subnet sees private \
+         addresses. One that allows public addresses alone refuses the apps until it has a virtual network rule for the \
+         subnet. Only databases that the topology names are asked." => databases;
+    BGP_SPECIFIC = "RT-BGP-SPECIFIC", Suspended, BEFORE_V3, [NETWORKING_2017, FORCED_TUNNEL, EXPRESS_ROUTE_V1],
+        "narrower routes of BGP take Azure's ranges away",
+        "A user-defined route for 0.0.0.0/0 does not help against prefixes that BGP brings and that are narrower. Where \
+         routes of the public peering are advertised on the private peering, all that is for Azure is forced to one's own \
+         premises, which is not supported. Asked are the prefixes of the service tags that an environment needs, those of \
+         management first. Routes of service endpoints cannot be beaten so." => bgp_specific;
+    BGP_OFF = "RT-BGP-OFF", App, ANY, [FORCED_TUNNEL],
+        "routes of BGP are ignored, and nothing stands in for them",
+        "A route table with disableBgpRoutePropagation knows no way to one's own premises. Apps reach what is there, and \
+         clients there get replies, only by user-defined routes to VirtualNetworkGateway (or, on purpose, to an appliance). \
+         Private prefixes of the gateway are asked." => bgp_off;
+    APP_REPLY = "RT-APP-REPLY", App, ANY, [FIREWALL_2018, FIREWALL, ISSUE_REPLIES],
+        "replies to clients of the apps do not go back the way they came",
+        "Clients of an External environment come by the public VIP; where 0.0.0.0/0 leads to a firewall, the replies leave by \
+         another address, and the apps are dead until the clients' ranges are routed to the Internet or an Application \
+         Gateway stands in front. Clients of an internal load balancer are in the network, a peer or behind a gateway, and \
+         the replies have to go there. Private networks that routes of BGP would lead to are RT-BGP-OFF's." => app_replies;
+    APPGW = "RT-APPGW", App, ANY, [FIREWALL_2018, FIREWALL],
+        "the Application Gateway is not reached directly",
+        "An Application Gateway gives all clients one address, which has to be routed straight: inside the network or a peer \
+         of it, or to the Internet where it is a public one. By way of a firewall its connections break." => app_gateway;
+    IPDEP = "RT-IPDEP", Degraded, BEFORE_V3, [FIREWALL_2018, FIREWALL],
+        "a dependency that is listed by its address is not reached",
+        "A few dependencies have addresses and no names: four on ports 80 and 443 in the list of 2023, seven in that of 2018. \
+         They are needed to monitor and alert. Each has to leave by a route to the Internet, as the document of 2018 has it, or \
+         by a network rule of the firewall. Ports 123 and 12000 to anywhere are OUT-NTP's and OUT-12000's." => singles;
+    NVA_SUBNET = "RT-NVA-SUBNET", Unhealthy, ANY, [ROUTING, NETWORKING],
+        "the environment's subnet is not its own",
+        "An appliance inside the subnet whose traffic it is to take gets its own packets back: a loop. And nothing else may be in the subnet \
+         of an environment. Of version 3 the second is NET-DELEGATION's." => own_subnet;
+    TABLE_LIMITS = "RT-LIMITS", Unhealthy, ANY, [ROUTING, LIMITS],
+        "the route table is larger than Azure takes",
+        "A route table holds 400 user-defined routes, and 25 of them with service tags. Beyond that, changes are refused, and \
+         what the table lacks then stays away." => limits;
+}
+
+fn mgmt(patient: &Patient<'_>) -> Outcome {
+    management::look(&MGMT, patient)
+}
+
+fn mgmt_stale(patient: &Patient<'_>) -> Outcome {
+    management::look_stale(&MGMT_STALE, patient)
+}
+
+fn sql(patient: &Patient<'_>) -> Outcome {
+    endpoints::sql(&SQL, patient)
+}
+
+fn service_endpoints(patient: &Patient<'_>) -> Outcome {
+    endpoints::others(&SE, patient)
+}
+
+fn databases(patient: &Patient<'_>) -> Outcome {
+    endpoints::databases(&SE_SQLALL, patient)
+}
+
+fn bgp_specific(patient: &Patient<'_>) -> Outcome {
+    premises::specific(&BGP_SPECIFIC, patient)
+}
+
+fn bgp_off(patient: &Patient<'_>) -> Outcome {
+    premises::ignored(&BGP_OFF, patient)
+}
+
+fn app_replies(patient: &Patient<'_>) -> Outcome {
+    clients::replies(&APP_REPLY, patient)
+}
+
+fn app_gateway(patient: &Patient<'_>) -> Outcome {
+    clients::application_gateway(&APPGW, patient)
+}
+
+fn singles(patient: &Patient<'_>) -> Outcome {
+    singles::look(&IPDEP, patient)
+}
+
+fn default_route(patient: &Patient<'_>) -> Outcome {
+    let way = Ways::of(patient).outside();
+    let Some(why) = nowhere(patient, way.as_ref()) else { return Outcome::Passed };
+    let subnet = patient.network.subnet(patient.place);
+    let (subject, at) =
+        way.as_ref().map_or((subnet.name.clone(), subnet.at), |way| (subject(way, &subnet.name), way.route.at));
+    let finding = Finding::new(&DEFAULT, at, subject, why);
+    let finding = way.iter().fold(finding, |finding, way| finding.because(ways::shown(way), way.route.at));
+    let name = way.as_ref().filter(|way| way.route.route_table.is_some()).map_or("default", |way| &way.route.name);
+    let everything = RouteDestination::Net("0.0.0.0/0".parse().expect("a literal prefix"));
+    let routes = vec![(name.to_owned(), everything, way_out(patient))];
+    Outcome::Found(vec![ways::add_routes(patient, routes).into_iter().fold(finding, Finding::mend)])
+}
+
+/// `ase-routes/default`
+fn subject(way: &Selection<'_>, subnet: &str) -> String {
+    match &way.route.route_table {
+        Some(table) => format!("{table}/{}", way.route.name),
+        None => subnet.to_owned(),
+    }
+}
+
+fn nowhere(patient: &Patient<'_>, way: Option<&Selection<'_>>) -> Option<String> {
+    let Some(way) = way else { return Some("no route leads out of the subnet".to_owned()) };
+    let hop = hop_text(&way.route.next_hop);
+    match &way.route.next_hop {
+        Hop::Internet => None,
+        Hop::VirtualNetworkGateway if ways::gateway(patient).is_some() => None,
+        Hop::VirtualNetworkGateway => Some(format!("{} leads to {hop}, and there is no gateway", way.prefix)),
+        Hop::VirtualAppliance(address) => {
+            absent(patient, *address).map(|why| format!("{} leads to {hop}, {why}", way.prefix))
+        }
+        Hop::None => Some(format!("{} has the next hop None: all that leaves is dropped", way.prefix)),
+        _ => Some(format!("{} leads to {hop}, which is not the way out", way.prefix)),
+    }
+}
+
+/// Why no appliance takes what is sent to this address.
+fn absent(patient: &Patient<'_>, address: IpAddr) -> Option<String> {
+    let network = patient.network.virtual_network(patient.place);
+    if patient.network.subnet(patient.place).contains(address) {
+        return None;
+    }
+    let peers = network.peerings.iter().flat_map(|peering| patient.network.remote_space(peering));
+    if !network.address_space.iter().copied().chain(peers).any(|net| net.contains(&address)) {
+        return Some(format!("which is neither in {} nor in a network that it peers with", network.name));
+    }
+    let (place, firewall) = firewall_beside(patient, address)?;
+    let real = firewall.private_address.filter(|real| *real != address)?;
+    Some(format!("which nobody has in {place}: the firewall {} is at {real}", firewall.name))
+}
+
+/// The firewall whose subnet an address is of.
+fn firewall_beside<'a>(patient: &Patient<'a>, address: IpAddr) -> Option<(&'a str, &'a Firewall)> {
+    let place = patient.network.place_of(address)?;
+    let (network, subnet) = (patient.network.virtual_network(place), patient.network.subnet(place));
+    let mut firewalls = patient.network.topology().firewalls.iter();
+    let there = |it: &&Firewall| {
+        it.virtual_network.eq_ignore_ascii_case(&network.name) && it.subnet.eq_ignore_ascii_case(&subnet.name)
+    };
+    Some((&subnet.name, firewalls.find(there)?))
+}
+
+/// The firewall that there is, or else the Internet.
+pub(super) fn way_out(patient: &Patient<'_>) -> NextHop {
+    let network = patient.network.virtual_network(patient.place);
+    let is_near = |firewall: &&Firewall| {
+        let peers =
+            network.peerings.iter().any(|peering| peering.remote.eq_ignore_ascii_case(&firewall.virtual_network));
+        peers || firewall.virtual_network.eq_ignore_ascii_case(&network.name)
+    };
+    let firewall = patient.network.topology().firewalls.iter().find(is_near);
+    firewall.and_then(|it| it.private_address).map_or(NextHop::Internet, NextHop::VirtualAppliance)
+}
+
+fn own_subnet(patient: &Patient<'_>) -> Outcome {
+    Outcome::from(loop_back(patient).into_iter().chain(occupied(patient)).collect::<Vec<_>>())
+}
+
+fn loop_back(patient: &Patient<'_>) -> Option<Finding> {
+    let (table, subnet) = (patient.network.route_table_of(patient.place)?, patient.network.subnet(patient.place));
+    let inside =
+        |route: &&Route| matches!(route.next_hop, NextHop::VirtualAppliance(address) if subnet.contains(address));
+    let looping: Vec<&Route> = table.routes.iter().filter(inside).collect();
+    let first = looping.first()?;
+    let subject = format!("{}/{}", table.name, first.name);
+    let what = format!("the next hop of {} is inside {}: a loop", some(looping.iter().map(|it| &it.name)), subnet.name);
+    let mut finding = Finding::new(&NVA_SUBNET, first.at, subject, what);
+    for route in &looping {
+        finding = finding.because(format!("route {}/{} to {}", table.name, route.name, next_hop(route)), route.at);
+        finding = finding.mend(Change::Route {
+            table: table.name.clone(),
+            route: Route { next_hop: way_out(patient), ..Route::clone(route) },
+        });
+    }
+    Some(finding)
+}
+
+fn next_hop(route: &Route) -> String {
+    match route.next_hop {
+        NextHop::VirtualAppliance(address) => format!("VirtualAppliance {address}"),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn occupied(patient: &Patient<'_>) -> Option<Finding> {
+    let subnet = patient.network.subnet(patient.place);
+    let strangers = occupants(patient);
+    (patient.environment.version != crate::vnet::AseVersion::V3 && !strangers.is_empty()).then(|| {
+        let what = format!("{} is in the environment's subnet, where nothing else may be", some(&strangers));
+        Finding::new(&NVA_SUBNET, subnet.at, &subnet.name, what).by_hand("move it to another subnet")
+    })
+}
+
+/// Whatever else is in the subnet, as far as the topology says.
+pub(super) fn occupants<'a>(patient: &Patient<'a>) -> Vec<&'a str> {
+    let (network, subnet) = (patient.network.virtual_network(patient.place), patient.network.subnet(patient.place));
+    let interfaces = patient.network.topology().interfaces.iter().filter(|interface| {
+        interface.virtual_network.eq_ignore_ascii_case(&network.name)
+            && interface.subnet.eq_ignore_ascii_case(&subnet.name)
+    });
+    let named = subnet.occupants.iter().map(String::as_str);
+    named.chain(interfaces.map(|interface| interface.name.as_str())).collect()
+}
+
+/// Routes with a service tag that a table may have (virtual-networks-udr-overview.md, 2023).
+const MOST_TAGS: usize = 25;
+
+fn limits(patient: &Patient<'_>) -> Outcome {
+    let Some(table) = patient.network.route_table_of(patient.place) else {
+        return Outcome::not_applicable("the subnet has no route table");
+    };
+    let tags = table.routes.iter().filter(|route| matches!(route.destination, RouteDestination::Tag(_))).count();
+    let counted = [(table.routes.len(), MOST_ROUTES, "route"), (tags, MOST_TAGS, "route with a service tag")];
+    let beyond: Vec<String> = counted
+        .into_iter()
+        .filter(|(number, most, _)| number > most)
+        .map(|(number, most, noun)| format!("{}, where Azure takes {most}", numbered(number, noun)))
+        .collect();
+    if beyond.is_empty() {
+        return Outcome::Passed;
+    }
+    let finding = Finding::new(&TABLE_LIMITS, table.at, &table.name, format!("it has {}", beyond.join(" and ")));
+    let advice = "take routes out: one with a service tag stands for all prefixes of a service, one with a wider prefix for many";
+    Outcome::Found(vec![finding.by_hand(advice)])
+}
+
+fn numbered(number: usize, noun: &str) -> String {
+    match noun.split_once(' ') {
+        Some((first, rest)) => format!("{} {rest}", count(number, first)),
+        None => count(number, noun),
+    }
+}

@@ -1,0 +1,164 @@
+//! Which way goes what leaves the environment's subnet.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+
+use crate::policy::AddressRange;
+use crate::vnet::{Change, Selection};
+use crate::vnet::{EffectiveRoute, Gateway, Hop, Network, NextHop, Place, Route, RouteDestination, RouteSource};
+
+use super::Patient;
+
+/// The routes of one subnet, asked for single addresses and for whole ranges. IPv4 alone: an environment's VIP has no
+/// other address.
+pub(super) struct Ways<'a> {
+    network: &'a Network,
+    place: Place,
+    /// Where one route may take over from another, sorted: where prefixes begin, and what comes right after them.
+    cuts: Vec<u32>,
+}
+
+/// Addresses that one route takes.
+pub(super) struct Stretch<'a> {
+    pub(super) range: AddressRange,
+    /// None where no route leads there.
+    pub(super) way: Option<Selection<'a>>,
+}
+
+/// Addresses that nobody has (RFC 5737): they go the way of the Internet at large.
+const ANYWHERE: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(203, 0, 113, 1)];
+
+impl<'a> Ways<'a> {
+    pub(super) fn of(patient: &Patient<'a>) -> Ways<'a> {
+        let Patient { network, place, .. } = *patient;
+        let nets = network.effective_routes(place).iter().flat_map(|route| &route.prefixes);
+        let mut cuts: Vec<u32> =
+            nets.filter_map(v4).flat_map(|(first, last)| [Some(first), last.checked_add(1)]).flatten().collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        Ways { network, place, cuts }
+    }
+
+    pub(super) fn to(&self, address: IpAddr) -> Option<Selection<'a>> {
+        self.network.route(self.place, address)
+    }
+
+    /// The way of what no narrower route takes. Where two halves stand in for the default route, one of them.
+    pub(super) fn outside(&self) -> Option<Selection<'a>> {
+        let ways = ANYWHERE.into_iter().filter_map(|address| self.to(IpAddr::V4(address)));
+        ways.min_by_key(|way| way.prefix.prefix_len())
+    }
+
+    /// A range, cut up by the routes that take its parts. Empty for IPv6.
+    pub(super) fn stretches(&self, range: AddressRange) -> Vec<Stretch<'a>> {
+        let (IpAddr::V4(first), IpAddr::V4(last)) = (range.first(), range.last()) else { return Vec::new() };
+        let (first, last) = (u32::from(first), u32::from(last));
+        let from = self.cuts.partition_point(|cut| *cut <= first);
+        let inner = self.cuts[from..].iter().copied().take_while(|cut| *cut <= last);
+        let starts: Vec<u32> = std::iter::once(first).chain(inner).collect();
+        let ends = starts.iter().skip(1).map(|next| next - 1).chain([last]);
+        starts.iter().zip(ends).map(|(start, end)| self.stretch(*start, end)).collect()
+    }
+
+    fn stretch(&self, first: u32, last: u32) -> Stretch<'a> {
+        let [first, last] = [first, last].map(|address| IpAddr::V4(Ipv4Addr::from(address)));
+        let range = AddressRange::between(first, last).expect("a stretch ends where the next one begins, or later");
+        Stretch { range, way: self.to(first) }
+    }
+}
+
+impl Stretch<'_> {
+    pub(super) fn hop(&self) -> Option<&Hop> {
+        self.way.as_ref().map(|way| &way.route.next_hop)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        size(self.range)
+    }
+
+    /// Does a route that BGP brought take it, and one for less than everything?
+    pub(super) fn is_by_specific_bgp(&self) -> bool {
+        self.way.as_ref().is_some_and(is_by_specific_bgp)
+    }
+}
+
+pub(super) fn is_by_specific_bgp(way: &Selection<'_>) -> bool {
+    way.route.source == RouteSource::VirtualNetworkGateway && way.prefix.prefix_len() > 0
+}
+
+/// How many addresses of IPv4 there are in it.
+pub(super) fn size(range: AddressRange) -> u64 {
+    match (range.first(), range.last()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => u64::from(u32::from(last) - u32::from(first)) + 1,
+        _ => 0,
+    }
+}
+
+fn v4(net: &IpNet) -> Option<(u32, u32)> {
+    match net {
+        IpNet::V4(net) => Some((net.network().into(), net.broadcast().into())),
+        IpNet::V6(_) => None,
+    }
+}
+
+/// The way to one's own premises that the subnet has: its network's gateway, or that of a peer that shares it.
+pub(super) fn gateway<'a>(patient: &Patient<'a>) -> Option<&'a Gateway> {
+    let own = patient.network.virtual_network(patient.place);
+    let shared = || {
+        let lending = own.peerings.iter().filter(|peering| peering.use_remote_gateways);
+        let mut remotes = lending.filter_map(|peering| patient.network.topology().virtual_network(&peering.remote));
+        remotes.find_map(|remote| remote.gateway.as_ref())
+    };
+    own.gateway.as_ref().or_else(shared)
+}
+
+/// `route ase-routes/default (0.0.0.0/0 to VirtualAppliance 192.168.0.4)`
+pub(super) fn shown(way: &Selection<'_>) -> String {
+    format!("{} ({} to {})", route_name(way.route), way.prefix, hop_text(&way.route.next_hop))
+}
+
+fn route_name(route: &EffectiveRoute) -> String {
+    match (&route.route_table, route.source) {
+        (Some(table), _) => format!("route {table}/{}", route.name),
+        (None, RouteSource::VirtualNetworkGateway) => "route by BGP".to_owned(),
+        (None, _) => "system route".to_owned(),
+    }
+}
+
+/// `VirtualAppliance 192.168.0.4`, `Internet`
+pub(super) fn hop_text(hop: &Hop) -> String {
+    match hop {
+        Hop::VirtualAppliance(address) => format!("VirtualAppliance {address}"),
+        Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) => format!("{} {name}", hop.as_str()),
+        Hop::VirtualNetworkServiceEndpoint(service) => format!("{} {service}", hop.as_str()),
+        Hop::VnetLocal | Hop::VirtualNetworkGateway | Hop::Internet | Hop::None => hop.as_str().to_owned(),
+    }
+}
+
+/// The changes that put routes into the subnet's route table, and make one where there is none.
+pub(super) fn add_routes(patient: &Patient<'_>, routes: Vec<(String, RouteDestination, NextHop)>) -> Vec<Change> {
+    let (table, hang) = table(patient);
+    let route = |(name, destination, next_hop)| {
+        let route = Route { name, destination, next_hop, at: crate::policy::Spot::nowhere() };
+        Change::Route { table: table.clone(), route }
+    };
+    routes.into_iter().map(route).chain(hang.clone()).collect()
+}
+
+fn table(patient: &Patient<'_>) -> (String, Option<Change>) {
+    if let Some(table) = patient.network.route_table_of(patient.place) {
+        return (table.name.clone(), None);
+    }
+    let (network, subnet) = (patient.network.virtual_network(patient.place), patient.network.subnet(patient.place));
+    let table = format!("{}-routes", subnet.name);
+    let (network, subnet) = (network.name.clone(), subnet.name.clone());
+    (table.clone(), Some(Change::SubnetRouteTable { network, subnet, table }))
+}
+
+/// Takes the route that leads astray out, where it is somebody's own.
+pub(super) fn remove_route(way: &Selection<'_>) -> Option<Change> {
+    let table = way.route.route_table.clone()?;
+    Some(Change::RemoveRoute { table, route: way.route.name.clone() })
+}

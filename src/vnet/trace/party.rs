@@ -1,0 +1,403 @@
+//! What the two ends of a flow are in a network: names become addresses.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::flow::{AddrClass, HostName, Protocol, nearest};
+use crate::policy::AddressRange;
+use crate::vnet::{AppServiceEnvironment, Firewall, NetworkInterface, Place, VirtualNetwork};
+
+use super::Scene;
+use super::book::Book;
+use super::names;
+use super::path::{Answer, Lookup};
+use super::target::Target;
+use super::walk::EPHEMERAL;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownParty {
+    #[error("`{text}` is nothing here: {known}{}", hint(.near.as_deref()))]
+    Nothing { text: String, known: String, near: Option<String> },
+    #[error("there is no {0} in the topology")]
+    None(&'static str),
+    #[error("`{0}` is in no subnet, behind no gateway and not public: nothing begins there")]
+    Nowhere(String),
+    #[error("`{0}` names no port: write {0}:443")]
+    Port(String),
+}
+
+fn hint(near: Option<&str>) -> String {
+    near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+/// Both ends, with all that a walk has to know.
+pub(super) struct Parties<'n> {
+    pub(super) scene: Scene<'n>,
+    pub(super) book: Book<'n>,
+    pub(super) from: Party,
+    pub(super) to: Party,
+    pub(super) protocol: Protocol,
+    pub(super) port: u16,
+    pub(super) source_port: u16,
+    pub(super) lookup: Option<Lookup>,
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) struct Party {
+    pub(super) label: String,
+    /// Never empty.
+    pub(super) addresses: Addresses,
+    pub(super) host: Option<HostName>,
+    /// The address is not that of the host, but stands for it.
+    pub(super) is_assumed: bool,
+}
+
+pub(super) enum Addresses {
+    One(IpAddr),
+    /// Of a service tag, a prefix, or a name with several addresses.
+    Many(Vec<IpNet>),
+}
+
+impl Party {
+    fn one(label: impl Into<String>, address: IpAddr) -> Party {
+        Party { label: label.into(), addresses: Addresses::One(address), host: None, is_assumed: false }
+    }
+
+    pub(super) fn first(&self) -> IpAddr {
+        match &self.addresses {
+            Addresses::One(address) => *address,
+            Addresses::Many(nets) => nets.first().map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), IpNet::network),
+        }
+    }
+}
+
+pub(super) fn resolve<'n>(scene: Scene<'n>, from: Option<&Target>, to: &Target) -> Result<Parties<'n>, UnknownParty> {
+    let book = Book::new(scene.network);
+    let mut resolver = Resolver { scene, book, notes: Vec::new(), lookup: None };
+    let (protocol, port) = service(from, to, resolver.is_host(to))?;
+    let mut begins = match from {
+        Some(from) => resolver.end(from, None, protocol, port)?,
+        None => resolver.environment_itself()?,
+    };
+    if from.is_some_and(|from| from.name.eq_ignore_ascii_case("internet")) {
+        resolver.prefer_known_client(&mut begins, port);
+    }
+    let ends = resolver.end(to, Some(begins.first()), protocol, port)?;
+    let source_port = from.and_then(|from| from.port).unwrap_or(EPHEMERAL);
+    let Resolver { notes, lookup, .. } = resolver;
+    Ok(Parties { scene, book, from: begins, to: ends, protocol, port, source_port, lookup, notes })
+}
+
+/// The protocol and the port, as far as they are not said: those that one would expect.
+fn service(from: Option<&Target>, to: &Target, is_host: bool) -> Result<(Protocol, u16), UnknownParty> {
+    let from_is = |name: &str| from.is_some_and(|from| from.name.eq_ignore_ascii_case(name));
+    let to_is = |name: &str| to.name.eq_ignore_ascii_case(name);
+    let usual = match to.scheme {
+        Some(Protocol::Icmp | Protocol::Other) => return Ok((to.scheme.unwrap_or(Protocol::Icmp), 0)),
+        Some(Protocol::Tcp | Protocol::Udp) => None,
+        Some(Protocol::Http) => Some(80),
+        Some(Protocol::Mssql) => Some(1433),
+        _ if to_is("sql") => Some(1433),
+        _ if from_is("appservicemanagement") => Some(454),
+        _ if from_is("azureloadbalancer") => Some(16001),
+        _ => Some(443),
+    };
+    let port = to.port.or(usual).ok_or_else(|| UnknownParty::Port(to.text.clone()))?;
+    let protocol = to.scheme.unwrap_or(match port {
+        53 | 123 => Protocol::Udp,
+        80 if is_host => Protocol::Http,
+        1433 if is_host => Protocol::Mssql,
+        _ if is_host => Protocol::Https,
+        _ => Protocol::Tcp,
+    });
+    Ok((protocol, port))
+}
+
+struct Resolver<'n> {
+    scene: Scene<'n>,
+    book: Book<'n>,
+    notes: Vec<String>,
+    lookup: Option<Lookup>,
+}
+
+impl<'n> Resolver<'n> {
+    /// Is it a name of DNS, and of nothing here?
+    fn is_host(&self, target: &Target) -> bool {
+        let is_more = self.keyword(target).is_some() || self.named(&target.name).is_some();
+        !is_more && as_net(&target.name).is_none() && self.tag(&target.name).is_none() && target.name.contains('.')
+    }
+
+    /// `from` is None for the end where a flow begins.
+    fn end(
+        &mut self,
+        target: &Target,
+        from: Option<IpAddr>,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<Party, UnknownParty> {
+        if let Some(word) = self.keyword(target) {
+            return self.word(word, from, port);
+        }
+        if let Some(net) = as_net(&target.name) {
+            return Ok(of_net(&target.name, net));
+        }
+        if let Some(named) = self.named(&target.name) {
+            return Ok(self.of_named(named, from, port));
+        }
+        if let Some((name, nets)) = self.tag(&target.name) {
+            return Ok(self.of_tag(name, nets));
+        }
+        match HostName::parse(&target.name) {
+            Ok(host) if target.name.contains('.') || target.scheme.is_some() => {
+                Ok(self.host(host, from, protocol, port))
+            }
+            _ => Err(self.nothing(target)),
+        }
+    }
+
+    fn keyword(&self, target: &Target) -> Option<Word> {
+        Some(match target.name.to_ascii_lowercase().as_str() {
+            "internet" => Word::Internet,
+            "ase" | "" => Word::Environment,
+            "vip" => Word::Vip,
+            "firewall" => Word::Firewall,
+            "on-premises" | "onprem" | "premises" => Word::Premises,
+            "azureloadbalancer" => Word::LoadBalancer,
+            _ => return None,
+        })
+    }
+
+    fn word(&mut self, word: Word, from: Option<IpAddr>, port: u16) -> Result<Party, UnknownParty> {
+        let topology = self.scene.network.topology();
+        let environment = || topology.environments.first().ok_or(UnknownParty::None("App Service Environment"));
+        Ok(match word {
+            Word::Internet => Party::one("Internet", self.book.anyone()),
+            Word::Environment => self.of_environment(environment()?, from, port),
+            Word::Vip if from.is_some() => Party::one("the VIP", self.book.vip(environment()?)),
+            Word::Vip => self.of_environment(environment()?, None, port),
+            Word::Firewall => {
+                let firewall = topology.firewalls.first().ok_or(UnknownParty::None("firewall"))?;
+                self.of_firewall(firewall, from)
+            }
+            Word::Premises => {
+                let gateways = topology.virtual_networks.iter().find_map(of_premises);
+                Party::one("on-premises", gateways.ok_or(UnknownParty::None("gateway with routes"))?)
+            }
+            Word::LoadBalancer => Party::one("AzureLoadBalancer", IpAddr::V4([168, 63, 129, 16].into())),
+        })
+    }
+
+    fn environment_itself(&self) -> Result<Party, UnknownParty> {
+        let environments = &self.scene.network.topology().environments;
+        let environment = environments.first().ok_or(UnknownParty::None("App Service Environment to begin in"))?;
+        Ok(self.of_environment(environment, None, 0))
+    }
+
+    /// From outside by the VIP, from inside by its load balancer's address, in itself and where it begins by one of its
+    /// subnet.
+    fn of_environment(&self, environment: &AppServiceEnvironment, from: Option<IpAddr>, port: u16) -> Party {
+        let network = self.scene.network;
+        let place = network.place(&environment.virtual_network, &environment.subnet);
+        let inside = place.and_then(|place| self.in_subnet(place));
+        let vip = self.book.vip(environment);
+        let is_own = |from: IpAddr| {
+            AddrClass::of(from) == AddrClass::Metadata
+                || place.is_some_and(|place| network.subnet(place).contains(from))
+        };
+        let is_management = matches!(port, 454 | 455);
+        let is_outside = |from: IpAddr| network.place_of(from).is_none() && AddrClass::of(from) == AddrClass::Global;
+        let address = match (from, inside) {
+            (_, None) => vip,
+            (None, Some(inside)) => inside,
+            (Some(from), Some(inside)) if is_own(from) => inside,
+            (Some(from), _) if is_outside(from) || is_management || !environment.load_balancing.is_internal() => vip,
+            (_, Some(inside)) => environment.internal_address.unwrap_or(inside),
+        };
+        let name = if from.is_none() { &environment.subnet } else { &environment.name };
+        Party::one(name.clone(), address)
+    }
+
+    fn of_firewall(&self, firewall: &Firewall, from: Option<IpAddr>) -> Party {
+        let outside = from.is_some_and(|from| AddrClass::of(from) == AddrClass::Global);
+        let public = self.book.of_firewall(firewall);
+        let address = if outside { public } else { firewall.private_address.unwrap_or(public) };
+        Party::one(firewall.name.clone(), address)
+    }
+
+    fn named(&self, name: &str) -> Option<Named<'n>> {
+        let topology = self.scene.network.topology();
+        let is = |it: &str| !it.is_empty() && it.eq_ignore_ascii_case(name);
+        let (network, subnet) = name.split_once('/').map_or((None, name), |(network, subnet)| (Some(network), subnet));
+        let mut places = self.scene.network.places();
+        let place = places.find(|place| {
+            let in_it = |it: &str| self.scene.network.virtual_network(*place).name.eq_ignore_ascii_case(it);
+            self.scene.network.subnet(*place).name.eq_ignore_ascii_case(subnet) && network.is_none_or(in_it)
+        });
+        let interface = || topology.interfaces.iter().find(|it| is(&it.name)).map(Named::Interface);
+        let environment = || topology.environments.iter().find(|it| is(&it.name)).map(Named::Environment);
+        let firewall = || topology.firewalls.iter().find(|it| is(&it.name)).map(Named::Firewall);
+        let gateway = || {
+            let has = |it: &&VirtualNetwork| it.gateway.as_ref().is_some_and(|gateway| is(&gateway.name));
+            topology.virtual_networks.iter().find(has).and_then(of_premises).map(Named::Premises)
+        };
+        place.map(Named::Subnet).or_else(interface).or_else(environment).or_else(firewall).or_else(gateway)
+    }
+
+    fn of_named(&mut self, named: Named<'n>, from: Option<IpAddr>, port: u16) -> Party {
+        match named {
+            Named::Subnet(place) => self.of_subnet(place, from, port),
+            Named::Interface(interface) => of_interface(interface, from),
+            Named::Environment(environment) => self.of_environment(environment, from, port),
+            Named::Firewall(firewall) => self.of_firewall(firewall, from),
+            Named::Premises(address) => Party::one("on-premises", address),
+        }
+    }
+
+    fn of_subnet(&mut self, place: Place, from: Option<IpAddr>, port: u16) -> Party {
+        let network = self.scene.network;
+        let (own, subnet) = (network.virtual_network(place), network.subnet(place));
+        let is_here = |it: &&AppServiceEnvironment| {
+            it.virtual_network.eq_ignore_ascii_case(&own.name) && it.subnet.eq_ignore_ascii_case(&subnet.name)
+        };
+        let environment = network.topology().environments.iter().find(is_here);
+        match environment {
+            Some(environment) if from.is_some() => {
+                let party = self.of_environment(environment, from, port);
+                if party.first() == self.book.vip(environment) {
+                    self.notes.push(format!("{} is reached from there by the VIP of {}", subnet.name, environment.name));
+                }
+                party
+            }
+            _ => {
+                let address = self.in_subnet(place).unwrap_or(self.book.anyone());
+                Party::one(subnet.name.clone(), address)
+            }
+        }
+    }
+
+    /// An address of a subnet that nothing special has: Azure keeps the first four for itself.
+    fn in_subnet(&self, place: Place) -> Option<IpAddr> {
+        let network = self.scene.network;
+        let (own, subnet) = (network.virtual_network(place), network.subnet(place));
+        let topology = network.topology();
+        let special = topology.environments.iter().find(|it| {
+            it.virtual_network.eq_ignore_ascii_case(&own.name) && it.subnet.eq_ignore_ascii_case(&subnet.name)
+        });
+        let internal = special.and_then(|it| it.internal_address);
+        let firewall = topology.firewalls.iter().filter_map(|it| it.private_address).find(|it| subnet.contains(*it));
+        let plain = || subnet.prefixes.iter().flat_map(|net| net.hosts().skip(3)).take(64);
+        let free = |address: &IpAddr| network.interface_of(*address).is_none();
+        internal.or(firewall).or_else(|| plain().find(free)).or_else(|| plain().next())
+    }
+
+    fn tag(&self, name: &str) -> Option<(String, Vec<IpNet>)> {
+        let ranges = self.scene.network.tags().published(name)?;
+        Some((name.to_owned(), ranges.iter().flat_map(|range: &AddressRange| range.nets()).collect()))
+    }
+
+    fn of_tag(&mut self, name: String, nets: Vec<IpNet>) -> Party {
+        let all = nets.len();
+        let nets: Vec<IpNet> = nets.into_iter().filter(|net| net.addr().is_ipv4()).collect();
+        if all > nets.len() && !nets.is_empty() {
+            self.notes.push(format!("{name} has {} IPv6 prefixes too, which are left out", all - nets.len()));
+        }
+        Party { label: name, addresses: Addresses::Many(nets), host: None, is_assumed: false }
+    }
+
+    /// A name begins or ends where its address is; a name whose address nobody knows is somewhere on the Internet.
+    fn host(&mut self, host: HostName, from: Option<IpAddr>, protocol: Protocol, port: u16) -> Party {
+        let asker = from.unwrap_or(self.book.anyone());
+        let lookup = names::look_up(self.scene, &self.book, asker, &host, port);
+        let (addresses, is_assumed) = match &lookup.answer {
+            Answer::Given(given) if given.len() > 1 => {
+                (Addresses::Many(given.iter().map(|it| IpNet::from(*it)).collect()), false)
+            }
+            Answer::Given(given) => (Addresses::One(given.first().copied().unwrap_or(self.book.anyone())), false),
+            Answer::Zone(_, address) => (Addresses::One(*address), false),
+            Answer::NotAsked(tag) => (Addresses::One(self.any_of(*tag)), true),
+            Answer::Unreachable(_) => (Addresses::One(self.book.anyone()), true),
+        };
+        if let Answer::NotAsked(tag) = &lookup.answer {
+            let where_to = tag.map_or("on the Internet".to_owned(), |tag| format!("in the service tag {tag}"));
+            self.notes.push(format!(
+                "the address of {host} is not known here and is taken to be {where_to}: tell it with --resolve {host}:ADDR"
+            ));
+        }
+        let label = format!("{}://{host}", protocol.as_str());
+        self.lookup = from.is_some().then_some(lookup);
+        Party { label, addresses, host: Some(host), is_assumed }
+    }
+
+    fn any_of(&self, tag: Option<&str>) -> IpAddr {
+        let ranges = tag.and_then(|tag| self.scene.network.tags().published(tag));
+        let first = ranges.and_then(|ranges| ranges.iter().map(|range| range.first()).find(IpAddr::is_ipv4));
+        first.unwrap_or(self.book.anyone())
+    }
+
+    /// Where clients are known to be, they come from there.
+    fn prefer_known_client(&self, from: &mut Party, port: u16) {
+        let environment = self.scene.network.topology().environments.first();
+        let ranges = environment.map(|it| it.client_ranges.as_slice()).unwrap_or_default();
+        let public = ranges.iter().map(|range| range.first()).find(|it| AddrClass::of(*it) == AddrClass::Global);
+        if let Some(address) = public.filter(|_| !matches!(port, 454 | 455)) {
+            from.addresses = Addresses::One(address);
+        }
+    }
+
+    fn nothing(&self, target: &Target) -> UnknownParty {
+        let network = self.scene.network;
+        let subnets: Vec<&str> = network.places().map(|place| network.subnet(place).name.as_str()).collect();
+        let others = ["ase", "internet", "vip", "firewall", "on-premises"];
+        let topology = network.topology();
+        let names = topology.interfaces.iter().map(|it| it.name.as_str());
+        let names = names.chain(subnets.iter().copied()).chain(others);
+        let near = nearest(&target.name, names).map(str::to_owned);
+        let shown = subnets.iter().take(12).copied().collect::<Vec<_>>().join(", ");
+        let known = format!("there are the subnets {shown}, ase, internet, vip, firewall, on-premises, addresses, hosts and service tags");
+        UnknownParty::Nothing { text: target.text.clone(), known, near }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Internet,
+    Environment,
+    Vip,
+    Firewall,
+    Premises,
+    LoadBalancer,
+}
+
+enum Named<'n> {
+    Subnet(Place),
+    Interface(&'n NetworkInterface),
+    Environment(&'n AppServiceEnvironment),
+    Firewall(&'n Firewall),
+    Premises(IpAddr),
+}
+
+fn of_interface(interface: &NetworkInterface, from: Option<IpAddr>) -> Party {
+    let outside = from.is_some_and(|from| AddrClass::of(from) == AddrClass::Global);
+    let public = interface.public_addresses.first().filter(|_| outside);
+    let address = public.or(interface.addresses.first()).copied();
+    Party::one(interface.name.clone(), address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)))
+}
+
+/// Somebody behind a network's gateway.
+fn of_premises(network: &VirtualNetwork) -> Option<IpAddr> {
+    let routes = &network.gateway.as_ref()?.routes;
+    let net = routes.iter().find(|net| net.prefix_len() > 0)?;
+    net.hosts().nth(9).or_else(|| net.hosts().next())
+}
+
+fn as_net(name: &str) -> Option<IpNet> {
+    let address = name.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    address.ok().or_else(|| name.parse::<IpNet>().ok().map(|net| net.trunc()))
+}
+
+fn of_net(label: &str, net: IpNet) -> Party {
+    let is_one = net.prefix_len() == net.max_prefix_len();
+    let addresses = if is_one { Addresses::One(net.addr()) } else { Addresses::Many(vec![net]) };
+    Party { label: label.to_owned(), addresses, host: None, is_assumed: false }
+}

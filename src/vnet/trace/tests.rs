@@ -1,0 +1,405 @@
+//! Flows of the seed's worked set-up, and of small changes to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::allowlist::builtin;
+use crate::flow::HostName;
+use crate::policy::{Policy, PrivateAddresses, RuleSet, Spot};
+use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
+use crate::vnet::{
+    FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NextHop, Peering, Route, RouteDestination,
+    RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
+};
+
+use super::{Outcome, Scene, Station, Trace, endpoints};
+
+fn ase() -> Policy {
+    let policy = builtin("ase").unwrap();
+    let rules = RuleSet { policies: vec![policy.rules], ..RuleSet::default() };
+    Policy::compile(Arc::new(rules), PrivateAddresses::Allow)
+}
+
+fn traced(topology: Topology, flow: &str) -> Trace {
+    let network: Network = samples::built(topology);
+    let policy = ase();
+    let given = |name: &HostName, _: u16| -> Vec<IpAddr> {
+        if name.as_str() == "login.windows.net" { vec!["198.51.100.7".parse().unwrap()] } else { Vec::new() }
+    };
+    let scene = Scene { network: &network, policy: Some(&policy), given: &given };
+    let words: Vec<String> = flow.split(' ').map(str::to_owned).collect();
+    let (from, to) = endpoints(&words).unwrap();
+    Trace::of(scene, from.as_ref(), &to).unwrap()
+}
+
+/// `outcome | request's stations | reply's stations`
+fn shown(trace: &Trace) -> String {
+    let way = |stations: &[Station]| stations.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(" > ");
+    format!("{} | {} | {}", trace.outcome.as_str(), way(&trace.request), way(&trace.reply))
+}
+
+fn all_of(trace: &Trace) -> String {
+    let lines = |stations: &[Station]| {
+        let steps = stations.iter().flat_map(|it| {
+            let head = format!("{} {}", it.name, it.address.as_ref().map(ToString::to_string).unwrap_or_default());
+            std::iter::once(head).chain(it.steps.iter().map(|step| format!("  {} {step}", step.label())))
+        });
+        steps.collect::<Vec<_>>().join("\n")
+    };
+    format!("{}\n{}\n--\n{}", trace.outcome, lines(&trace.request), lines(&trace.reply))
+}
+
+#[track_caller]
+fn check(topology: &Topology, flow: &str, expected: &str, says: &[&str]) {
+    let trace = traced(topology.clone(), flow);
+    assert_eq!(shown(&trace), expected, "{flow}\n{}", all_of(&trace));
+    for part in says {
+        assert!(all_of(&trace).contains(part), "{flow}: {part}\n{}", all_of(&trace));
+    }
+}
+
+fn worked() -> Topology {
+    samples::worked()
+}
+
+fn route(name: &str, to: &str, next_hop: NextHop) -> Route {
+    let destination = to.parse().map_or_else(|_| RouteDestination::Tag(to.into()), RouteDestination::Net);
+    Route { name: name.into(), destination, next_hop, at: Spot::nowhere() }
+}
+
+fn table_of(topology: &mut Topology) -> &mut RouteTable {
+    topology.route_tables.iter_mut().find(|table| table.name == TABLE).unwrap()
+}
+
+fn with_route(name: &str, to: &str, next_hop: NextHop) -> Topology {
+    let mut topology = worked();
+    table_of(&mut topology).routes.push(route(name, to, next_hop));
+    topology
+}
+
+fn external() -> Topology {
+    let mut topology = worked();
+    let environment = &mut topology.environments[0];
+    environment.load_balancing = LoadBalancing::External;
+    environment.client_ranges.clear();
+    let (inbound, tcp) = (FlowDirection::Inbound, SecurityProtocol::Tcp);
+    topology.security_groups[0].rules.push(security_rule("clients", 135, inbound, tcp, "Internet", "*", "80,443"));
+    topology
+}
+
+fn subnet(name: &str, prefix: &str) -> Subnet {
+    Subnet { name: name.into(), prefixes: vec![prefix.parse().unwrap()], ..Subnet::default() }
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+/// With premises behind an ExpressRoute that advertises 10.0.0.0/8.
+fn with_gateway() -> Topology {
+    let mut topology = worked();
+    let network = &mut topology.virtual_networks[0];
+    network.gateway =
+        Some(Gateway { name: "er-gateway".into(), routes: vec![net("10.0.0.0/8")], ..Gateway::default() });
+    network.subnets.push(subnet("GatewaySubnet", "192.168.1.0/27"));
+    topology
+}
+
+/// A spoke with a machine, peered with the network of the environment.
+fn with_peer() -> Topology {
+    let mut topology = worked();
+    let peering = |remote: &str| Peering {
+        name: format!("to-{remote}"),
+        remote: remote.into(),
+        allow_virtual_network_access: true,
+        ..Peering::default()
+    };
+    topology.virtual_networks[0].peerings.push(peering("spoke"));
+    topology.virtual_networks.push(VirtualNetwork {
+        name: "spoke".into(),
+        address_space: vec![net("172.20.0.0/16")],
+        subnets: vec![subnet("web", "172.20.1.0/24")],
+        peerings: vec![peering(VNET)],
+        ..VirtualNetwork::default()
+    });
+    topology.interfaces.push(NetworkInterface {
+        name: "vm1".into(),
+        virtual_network: "spoke".into(),
+        subnet: "web".into(),
+        addresses: vec!["172.20.1.9".parse().unwrap()],
+        ..NetworkInterface::default()
+    });
+    topology
+}
+
+#[test]
+fn names_go_through_the_firewall() {
+    check(
+        &worked(),
+        "ase https://login.windows.net",
+        "delivered | ase-subnet > firewall > Internet | Internet > firewall > ase-subnet",
+        &[
+            "NSG out ase-nsg/web (120)",
+            "route ase-routes/default, 0.0.0.0/0 → VirtualAppliance 192.168.0.4",
+            "rule allows, application-rule ase@2018-09-24",
+            "SNAT 192.168.251.132 (ILB of ase) becomes 203.0.113.4 (public address of firewall)",
+            "asked of Azure DNS",
+        ],
+    );
+    let denied = "denied | ase-subnet > firewall | ";
+    check(&worked(), "ase https://example.com", denied, &["denied by the firewall: denies, not-allowed"]);
+    check(&worked(), "ase http://login.windows.net", denied, &["would allow it if"]);
+}
+
+#[test]
+fn management_comes_in_and_goes_back_by_the_vip() {
+    let delivered = "delivered | Internet > VIP of ase > ase-subnet | ase-subnet > Internet";
+    check(
+        &worked(),
+        "AppServiceManagement vip:454",
+        delivered,
+        &[
+            "NSG in ase-nsg/management (100)",
+            "route ase-routes/management",
+            "of AppServiceManagement → Internet",
+            "NSG out flow record of the request",
+        ],
+    );
+    check(&worked(), "AppServiceManagement :455", delivered, &[]);
+    check(&worked(), "AppServiceManagement ase-subnet:455", delivered, &[]);
+}
+
+#[test]
+fn management_without_its_route_is_asymmetric() {
+    let mut topology = worked();
+    table_of(&mut topology).routes.retain(|route| route.name != "management");
+    check(
+        &topology,
+        "AppServiceManagement vip:454",
+        "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall",
+        &[
+            "the request came to 203.0.113.9 (VIP of ase), the reply would leave by 203.0.113.4 (public address of firewall)",
+        ],
+    );
+    let trace = traced(topology, "AppServiceManagement vip:454");
+    let sweep = trace.sweep.unwrap();
+    assert_eq!((sweep.prefixes, sweep.groups.len(), sweep.groups[0].wholly.len()), (231, 1, 231));
+}
+
+/// The seed's recipe: a route for each documented address, and none for the ranges around them.
+#[test]
+fn routes_for_single_addresses_cover_few_of_the_prefixes() {
+    let mut topology = worked();
+    let table = table_of(&mut topology);
+    table.routes.retain(|route| route.name != "management");
+    let listed = crate::allowlist::find("management/public").unwrap()[0].addresses();
+    let routes = listed.iter().map(|it| route(&it.to_string(), &format!("{}/32", it.first()), NextHop::Internet));
+    table.routes.extend(routes);
+    let trace = traced(topology, "AppServiceManagement vip:454");
+    assert_eq!(trace.outcome.as_str(), "asymmetric", "{}", all_of(&trace));
+    let groups = trace.sweep.unwrap().groups;
+    let told = |at: usize| (groups[at].outcome.as_str(), groups[at].wholly.len(), groups[at].partly.len());
+    assert_eq!((groups.len(), told(0), told(1)), (2, ("asymmetric", 160, 37), ("delivered", 34, 37)));
+}
+
+#[test]
+fn apps_of_an_external_environment_behind_a_default_route_are_dead() {
+    check(
+        &external(),
+        "internet vip:443",
+        "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall",
+        &["NSG in ase-nsg/clients (135)", "leave by 203.0.113.4 (public address of firewall)"],
+    );
+    let mut topology = external();
+    table_of(&mut topology).routes.push(route("clients", "198.51.100.0/24", NextHop::Internet));
+    check(
+        &topology,
+        "198.51.100.20 ase",
+        "delivered | Internet > VIP of ase > ase-subnet | ase-subnet > Internet",
+        &["NAT 192.168.251.132 (ILB of ase) becomes 203.0.113.9 (VIP of ase)"],
+    );
+}
+
+#[test]
+fn the_vip_of_an_ilb_environment_serves_management_only() {
+    check(&worked(), "internet vip:443", "denied | Internet > VIP of ase | ", &["denied by the load balancer"]);
+}
+
+#[test]
+fn service_endpoints_pass_the_firewall_by() {
+    check(
+        &worked(),
+        "ase mssql://db1.database.windows.net",
+        "delivered | ase-subnet > Microsoft.Sql | Microsoft.Sql > ase-subnet",
+        &["VirtualNetworkServiceEndpoint Microsoft.Sql; service endpoints go before ase-routes/default", "192.168.251.132"],
+    );
+    let mut topology = worked();
+    topology.virtual_networks[0].subnets[0].service_endpoints.clear();
+    check(&topology, "ase mssql://db1.database.windows.net", "denied | ase-subnet > firewall | ", &[]);
+}
+
+#[test]
+fn a_security_group_that_denies_is_named() {
+    check(
+        &worked(),
+        "ase tcp://198.51.100.9:8080",
+        "denied | ase-subnet | ",
+        &["denied by the network security group: ase-nsg/deny-outbound (4096)"],
+    );
+    check(
+        &worked(),
+        "198.51.100.9 vip:454",
+        "denied | Internet > VIP of ase > ase-subnet | ",
+        &["ase-nsg/deny-inbound (4096)"],
+    );
+}
+
+#[test]
+fn a_route_to_nowhere_is_a_black_hole() {
+    check(
+        &with_route("drop", "198.51.100.0/24", NextHop::None),
+        "ase https://login.windows.net",
+        "black-hole | ase-subnet | ",
+        &["the request is lost: ase-routes/drop, 198.51.100.0/24 → None drops it"],
+    );
+    let topology = with_route("drop", "AppServiceManagement.Nowhere", NextHop::None);
+    check(&topology, "ase 192.168.99.9:443", "black-hole | ase-subnet | ", &["is in no subnet of the network"]);
+}
+
+#[test]
+fn a_next_hop_in_the_subnet_itself_loops() {
+    let hop = NextHop::VirtualAppliance("192.168.251.140".parse().unwrap());
+    let topology = with_route("nva", "198.51.100.0/24", hop);
+    check(&topology, "ase https://login.windows.net", "black-hole | ase-subnet | ", &["comes back"]);
+    let hop = NextHop::VirtualAppliance("192.168.7.7".parse().unwrap());
+    let topology = with_route("nva", "198.51.100.0/24", hop);
+    check(&topology, "ase https://login.windows.net", "black-hole | ase-subnet | ", &["is in no subnet"]);
+}
+
+#[test]
+fn a_firewall_whose_own_routes_lead_back_to_it_loops() {
+    let mut topology = worked();
+    topology.virtual_networks[0].subnets[1].route_table = Some(TABLE.into());
+    let trace = traced(topology, "ase https://login.windows.net");
+    assert_eq!(trace.outcome.as_str(), "black-hole", "{}", all_of(&trace));
+}
+
+#[test]
+fn premises_behind_a_gateway() {
+    check(
+        &with_gateway(),
+        "on-premises ase",
+        "delivered | on-premises > er-gateway > ase-subnet | ase-subnet > er-gateway > on-premises",
+        &["BGP route, 10.0.0.0/8 → VirtualNetworkGateway"],
+    );
+    let mut topology = with_gateway();
+    table_of(&mut topology).disable_bgp_route_propagation = true;
+    check(
+        &topology,
+        "10.1.2.3 ase:443",
+        "asymmetric | on-premises > er-gateway > ase-subnet | ase-subnet > firewall",
+        &["firewall has not seen the request"],
+    );
+}
+
+#[test]
+fn forced_tunnelling_leaves_by_another_address() {
+    let mut topology = with_gateway();
+    let gateway = topology.virtual_networks[0].gateway.as_mut().unwrap();
+    gateway.routes.push(net("0.0.0.0/0"));
+    gateway.egress_addresses = vec!["203.0.113.77".parse().unwrap()];
+    table_of(&mut topology).routes.clear();
+    check(
+        &topology,
+        "AppServiceManagement :454",
+        "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > er-gateway > on-premises > Internet",
+        &["the reply would leave by 203.0.113.77"],
+    );
+    check(
+        &topology,
+        "ase https://login.windows.net",
+        "delivered | ase-subnet > er-gateway > on-premises > Internet | Internet > on-premises > er-gateway > ase-subnet",
+        &[],
+    );
+}
+
+#[test]
+fn peered_networks() {
+    check(
+        &with_peer(),
+        "vm1 ase",
+        "delivered | web > ase-subnet | ase-subnet > web",
+        &["over the peering with ase-vnet", "NSG in ase-nsg/http (130)", "VNetPeering spoke"],
+    );
+    let mut topology = with_peer();
+    topology.virtual_networks[1].peerings.clear();
+    check(&topology, "ase vm1:443", "black-hole | ase-subnet | ", &["has no other half"]);
+    let mut topology = with_peer();
+    topology.virtual_networks[0].peerings[0].allow_virtual_network_access = false;
+    check(&topology, "ase vm1:443", "denied | ase-subnet | ", &["peering to-spoke lets no traffic"]);
+}
+
+#[test]
+fn a_reply_past_the_firewall_that_saw_the_request() {
+    let mut topology = with_peer();
+    let firewall = NextHop::VirtualAppliance("192.168.0.4".parse().unwrap());
+    topology.route_tables.push(RouteTable {
+        name: "spoke-routes".into(),
+        routes: vec![route("to-ase", "192.168.251.128/25", firewall)],
+        ..RouteTable::default()
+    });
+    topology.virtual_networks[1].subnets[0].route_table = Some("spoke-routes".into());
+    topology.virtual_networks[0].peerings[0].allow_forwarded_traffic = true;
+    topology.virtual_networks[1].peerings[0].allow_forwarded_traffic = true;
+    let trace = traced(topology, "ase vm1:443");
+    assert_eq!(
+        shown(&trace),
+        "asymmetric | ase-subnet > web | web > firewall",
+        "{}",
+        all_of(&trace)
+    );
+}
+
+#[test]
+fn the_load_balancer_probes() {
+    check(
+        &worked(),
+        "AzureLoadBalancer ase",
+        "delivered | Azure's load balancer > ase-subnet | ase-subnet > Azure's host",
+        &["NSG in ase-nsg/load-balancer (110)"],
+    );
+}
+
+#[test]
+fn a_name_server_that_cannot_be_reached() {
+    let mut topology = worked();
+    topology.virtual_networks[0].dns_servers = vec!["10.9.9.9".parse().unwrap()];
+    check(&topology, "ase https://login.windows.net", "unresolved | ase-subnet | ", &["10.9.9.9 cannot be reached"]);
+    topology.virtual_networks[0].dns_servers = vec!["192.168.0.4".parse().unwrap()];
+    let way = "delivered | ase-subnet > firewall > Internet | Internet > firewall > ase-subnet";
+    check(&topology, "ase https://login.windows.net", way, &["the network's own server, 192.168.0.4 (firewall)"]);
+}
+
+#[test]
+fn within_the_environment() {
+    check(&worked(), "ase ase:9000", "delivered | ase-subnet > ase-subnet | ase-subnet > ase-subnet", &[SUBNET]);
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let network = samples::built(worked());
+    let scene = Scene { network: &network, policy: None, given: &|_, _| Vec::new() };
+    let ask = |flow: &str| {
+        let words: Vec<String> = flow.split(' ').map(str::to_owned).collect();
+        let (from, to) = endpoints(&words).unwrap();
+        Trace::of(scene, from.as_ref(), &to)
+    };
+    let error = ask("ase-subnett vip:454").unwrap_err().to_string();
+    assert!(error.ends_with("did you mean `ase-subnet`?"), "{error}");
+    assert_eq!(ask("on-premises ase").unwrap_err().to_string(), "there is no gateway with routes in the topology");
+    let trace = ask("ase https://login.windows.net").unwrap();
+    assert!(matches!(trace.outcome, Outcome::Unknown(_)), "{}", all_of(&trace));
+    assert!(!trace.is_delivered());
+}
