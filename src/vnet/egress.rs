@@ -103,10 +103,11 @@ impl<'a> Egress<'a> {
         let Some(seen) = query.dialled.or(query.address.ip()) else {
             return Err(self.policy.decide_at_firewall(query));
         };
+        let has_ports = !matches!(query.protocol, Protocol::Icmp | Protocol::Other);
         let flow = NetFlow {
             transport: transport(query.protocol),
             source: client,
-            source_port,
+            source_port: if has_ports { source_port } else { 0 },
             destination: seen,
             destination_port: query.port,
         };

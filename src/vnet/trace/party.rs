@@ -265,7 +265,8 @@ impl<'n> Resolver<'n> {
             Some(environment) if from.is_some() => {
                 let party = self.of_environment(environment, from, port);
                 if party.first() == self.book.vip(environment) {
-                    self.notes.push(format!("{} is reached from there by the VIP of {}", subnet.name, environment.name));
+                    self.notes
+                        .push(format!("{} is reached from there by the VIP of {}", subnet.name, environment.name));
                 }
                 party
             }
@@ -354,7 +355,9 @@ impl<'n> Resolver<'n> {
         let names = names.chain(subnets.iter().copied()).chain(others);
         let near = nearest(&target.name, names).map(str::to_owned);
         let shown = subnets.iter().take(12).copied().collect::<Vec<_>>().join(", ");
-        let known = format!("there are the subnets {shown}, ase, internet, vip, firewall, on-premises, addresses, hosts and service tags");
+        let known = format!(
+            "there are the subnets {shown}, ase, internet, vip, firewall, on-premises, addresses, hosts and service tags"
+        );
         UnknownParty::Nothing { text: target.text.clone(), known, near }
     }
 }

@@ -128,9 +128,6 @@ mod tests {
         check(&["a", "b", "c"], "3 ends: a flow has two, as in `egret trace ase https://login.windows.net`");
         check(&["a", "b:0"], "`b:0`: expected a port from 1 to 65535");
         check(&["a", ":"], "`:`: expected a port from 1 to 65535");
-        check(
-            &["a", "ftp://b"],
-            "`ftp://b`: `ftp` is no scheme of a flow: https, http, mssql, tcp, udp, icmp or ip",
-        );
+        check(&["a", "ftp://b"], "`ftp://b`: `ftp` is no scheme of a flow: https, http, mssql, tcp, udp, icmp or ip");
     }
 }

@@ -233,7 +233,10 @@ fn service_endpoints_pass_the_firewall_by() {
         &worked(),
         "ase mssql://db1.database.windows.net",
         "delivered | ase-subnet > Microsoft.Sql | Microsoft.Sql > ase-subnet",
-        &["VirtualNetworkServiceEndpoint Microsoft.Sql; service endpoints go before ase-routes/default", "192.168.251.132"],
+        &[
+            "VirtualNetworkServiceEndpoint Microsoft.Sql; service endpoints go before ase-routes/default",
+            "192.168.251.132",
+        ],
     );
     let mut topology = worked();
     topology.virtual_networks[0].subnets[0].service_endpoints.clear();
@@ -354,12 +357,7 @@ fn a_reply_past_the_firewall_that_saw_the_request() {
     topology.virtual_networks[0].peerings[0].allow_forwarded_traffic = true;
     topology.virtual_networks[1].peerings[0].allow_forwarded_traffic = true;
     let trace = traced(topology, "ase vm1:443");
-    assert_eq!(
-        shown(&trace),
-        "asymmetric | ase-subnet > web | web > firewall",
-        "{}",
-        all_of(&trace)
-    );
+    assert_eq!(shown(&trace), "asymmetric | ase-subnet > web | web > firewall", "{}", all_of(&trace));
 }
 
 #[test]

@@ -245,10 +245,9 @@ impl<'n> Walk<'n, '_> {
             At::Premises(network) => self.from_premises(network),
             At::Peer(network) => self.from_peer(network),
             At::Platform => self.from_platform(),
-            At::Nowhere => Next::Stop(self.lost(
-                BlackHole::Unroutable,
-                "it begins in no subnet, behind no gateway, and at no public address",
-            )),
+            At::Nowhere => Next::Stop(
+                self.lost(BlackHole::Unroutable, "it begins in no subnet, behind no gateway, and at no public address"),
+            ),
         }
     }
 
@@ -426,7 +425,9 @@ impl<'n> Walk<'n, '_> {
     fn to_appliance(&mut self, place: Place, address: IpAddr) -> Next {
         let network = self.scene.network;
         if network.subnet(place).contains(address) {
-            let what = format!("the next hop {address} is in the very subnet that is routed to it: what it sends on comes back");
+            let what = format!(
+                "the next hop {address} is in the very subnet that is routed to it: what it sends on comes back"
+            );
             return Next::Stop(self.lost(BlackHole::Loop, what));
         }
         let way = network.route(place, address).map(|way| way.route.next_hop.clone());
@@ -539,9 +540,8 @@ impl<'n> Walk<'n, '_> {
     fn gateway_of(&self, place: Place) -> Option<usize> {
         let network = self.scene.network;
         let networks = &network.topology().virtual_networks;
-        let by_name = |name: &str| {
-            networks.iter().position(|it| it.name.eq_ignore_ascii_case(name) && it.gateway.is_some())
-        };
+        let by_name =
+            |name: &str| networks.iter().position(|it| it.name.eq_ignore_ascii_case(name) && it.gateway.is_some());
         let own = network.virtual_network(place);
         let remote = own.peerings.iter().filter(|it| it.use_remote_gateways).find_map(|it| by_name(&it.remote));
         by_name(&own.name).or(remote)
@@ -690,7 +690,9 @@ impl<'n> Walk<'n, '_> {
             _ => port,
         };
         if environment.load_balancing != LoadBalancing::External && !MANAGEMENT.contains(&port) {
-            let what = format!("the VIP of an ILB environment serves 454 and 455 only, not {port}: its apps are at the address of its internal load balancer");
+            let what = format!(
+                "the VIP of an ILB environment serves 454 and 455 only, not {port}: its apps are at the address of its internal load balancer"
+            );
             return Next::Stop(self.denied(By::LoadBalancer, what));
         }
         let place = network.place(&environment.virtual_network, &environment.subnet);
@@ -955,16 +957,20 @@ impl<'n> Walk<'n, '_> {
         let next = self.arrive(there);
         let skipped = self.records.iter().any(|it| matches!(it.keeper, Keeper::Firewall(_)) && !it.is_used);
         if is_peer && skipped && matches!(next, Next::Arrived(_)) {
-            return Outcome::Unknown(format!("whether {name} sends its replies back through the firewall is not known here"));
+            return Outcome::Unknown(format!(
+                "whether {name} sends its replies back through the firewall is not known here"
+            ));
         }
         self.finish_at(next)
     }
 
     fn last_node_of_request(&self) -> Option<(String, Node)> {
         let far = self.packet.source;
-        let selection = self.scene.network.place_of(self.packet.destination).or_else(|| {
-            self.records.last().and_then(|it| self.scene.network.place_of(it.after.source))
-        });
+        let selection = self
+            .scene
+            .network
+            .place_of(self.packet.destination)
+            .or_else(|| self.records.last().and_then(|it| self.scene.network.place_of(it.after.source)));
         if AddrClass::of(far) == AddrClass::Metadata {
             return Some(("Azure's host".to_owned(), Node::Platform));
         }
@@ -991,7 +997,8 @@ impl<'n> Walk<'n, '_> {
         }
         let (expected, got) = (self.first.destination, self.packet.source);
         if expected != got || self.packet.destination != self.first.source {
-            let what = format!("who asked {} gets a reply from {}, and drops it", self.shown(expected), self.shown(got));
+            let what =
+                format!("who asked {} gets a reply from {}, and drops it", self.shown(expected), self.shown(got));
             self.tell(Step::stop(what.clone()));
             return self.asymmetric(self.shown(got), what);
         }
