@@ -61,6 +61,11 @@ impl Catalogue {
         }
     }
 
+    /// Did somebody bring a file of service tags?
+    pub fn has_own_service_tags(&self) -> bool {
+        self.service_tags.is_some()
+    }
+
     /// The service tags that it knows, for who misspelt one.
     pub fn service_tag_names(&self) -> Vec<&str> {
         match &self.service_tags {

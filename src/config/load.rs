@@ -572,12 +572,24 @@ impl Loader {
         let mut findings = self.findings;
         refuse_shared_logs(&settings, &mut findings);
         let admin_is_default = settings.admin_is_default();
-        let ResolvedSettings { profile, private_addresses, enforce, proxy, gateway, admin, dns, log } =
+        let ResolvedSettings { profile, private_addresses, enforce, proxy, gateway, admin, dns, health, log } =
             settings.resolve(&mut findings);
         findings.settle(profile);
         let Remarks { warnings, infos } = findings.finish(&self.files)?;
-        let config =
-            Config { rules, network, sources, profile, private_addresses, enforce, proxy, gateway, admin, dns, log };
+        let config = Config {
+            rules,
+            network,
+            sources,
+            profile,
+            private_addresses,
+            enforce,
+            proxy,
+            gateway,
+            admin,
+            dns,
+            health,
+            log,
+        };
         let digest = digest(&config);
         let (files, read) = (self.files, self.read);
         Ok(Loaded { config, warnings, infos, read, texts, files, admin_is_default, digest })

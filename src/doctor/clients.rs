@@ -81,7 +81,7 @@ fn is_lost(stretch: &Stretch<'_>) -> bool {
     stretch.way.as_ref().is_some_and(|way| match way.route.next_hop {
         Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::VirtualNetworkGateway => false,
         Hop::VirtualAppliance(_) => way.prefix.prefix_len() == 0,
-        Hop::VirtualNetworkServiceEndpoint(_) => false,
+        Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint => false,
         Hop::Internet | Hop::None => true,
     })
 }

@@ -65,9 +65,16 @@ impl Tags {
         self.catalogue.service_tag_names()
     }
 
-    /// The prefixes of a published tag; None for one that is not at hand.
+    /// The prefixes of a published tag in this cloud; None for one that is not at hand. What is built in is of the public
+    /// cloud, but for what bears another's name (`AppServiceManagement-usgov`).
     pub fn published(&self, name: &str) -> Option<Arc<[AddressRange]>> {
-        self.catalogue.service_tag(name).map(|tag| tag.ranges)
+        let tag = match self.cloud {
+            _ if self.catalogue.has_own_service_tags() => self.catalogue.service_tag(name),
+            Cloud::Public => self.catalogue.service_tag(name),
+            Cloud::UsGov => self.catalogue.service_tag(&format!("{name}-usgov")),
+            Cloud::China => None,
+        };
+        tag.map(|tag| tag.ranges)
     }
 }
 

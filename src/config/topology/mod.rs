@@ -19,7 +19,7 @@ mod values;
 
 use std::sync::Arc;
 
-use crate::vnet::{Topology, TopologySwitches};
+use crate::vnet::Topology;
 
 use super::error::{Findings, Place, Placed, Source};
 use super::reader::{self, Section};
@@ -95,7 +95,10 @@ fn read_whole(root: &Section, topology: &mut Topology, findings: &mut Findings) 
     }
     if let Some(virtual_network_tag) = values::word(root, "virtual_network_tag", values::VIRTUAL_NETWORK_TAGS, findings)
     {
-        topology.switches = TopologySwitches { virtual_network_tag };
+        topology.switches.virtual_network_tag = virtual_network_tag;
+    }
+    if let Some(none_routes) = values::word(root, "none_routes", values::NONE_ROUTES, findings) {
+        topology.switches.none_routes = none_routes;
     }
     topology.at = root.spot();
 }

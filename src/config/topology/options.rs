@@ -30,6 +30,12 @@ pub const TOPOLOGY_OPTIONS: &[Opt] = &[
         "What the tag `VirtualNetwork` holds beside connected address spaces: nothing (`address-space`), prefixes of user-defined routes that keep traffic private (`routes`), the default route too (`default-routes`).",
     ),
     opt(
+        "none_routes",
+        Choice(|| words(values::NONE_ROUTES)),
+        Default("\"documented\""),
+        "Which unused prefixes have a system route that drops: private ones (`documented`), those too that real machines were seen to have (`observed`).",
+    ),
+    opt(
         "import",
         List,
         Default("[]"),

@@ -10,7 +10,8 @@ use crate::config::values::{Words, pick};
 use crate::flow::PortRange;
 use crate::policy::{Action, AddressRange};
 use crate::vnet::{
-    AseVersion, Cloud, FlowDirection, GatewayKind, IlbMode, LoadBalancing, SecurityProtocol, VirtualNetworkTag,
+    AseVersion, Cloud, FlowDirection, GatewayKind, IlbMode, LoadBalancing, NoneRoutes, SecurityProtocol,
+    VirtualNetworkTag,
 };
 
 pub(super) const CLOUDS: Words<Cloud> = &[("public", Cloud::Public), ("usgov", Cloud::UsGov), ("china", Cloud::China)];
@@ -19,6 +20,8 @@ pub(super) const VIRTUAL_NETWORK_TAGS: Words<VirtualNetworkTag> = &[
     ("routes", VirtualNetworkTag::Routes),
     ("default-routes", VirtualNetworkTag::DefaultRoutes),
 ];
+pub(super) const NONE_ROUTES: Words<NoneRoutes> =
+    &[("documented", NoneRoutes::Documented), ("observed", NoneRoutes::Observed)];
 pub(super) const GATEWAY_KINDS: Words<GatewayKind> =
     &[("Vpn", GatewayKind::Vpn), ("ExpressRoute", GatewayKind::ExpressRoute)];
 pub(super) const DIRECTIONS: Words<FlowDirection> =

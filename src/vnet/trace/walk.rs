@@ -330,7 +330,7 @@ impl<'n> Walk<'n, '_> {
 
     fn follow(&mut self, place: Place, selection: &Selection<'n>) -> Next {
         match &selection.route.next_hop {
-            Hop::VnetLocal => self.to_own_network(place),
+            Hop::VnetLocal | Hop::InterfaceEndpoint => self.to_own_network(place),
             Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.to_peer(place, remote),
             Hop::VirtualNetworkGateway => self.to_gateway(place),
             Hop::VirtualNetworkServiceEndpoint(service) => self.to_service(place, service),

@@ -15,6 +15,7 @@ pub mod lab;
 pub mod netns;
 pub mod origin;
 pub mod packages;
+pub mod patient;
 pub mod random;
 pub mod raw;
 pub mod run;
