@@ -116,7 +116,7 @@ const CASES: &[Case] = &[
     case(WEB, "lab.test:443", "deny nsg-denied", "web-nsg/no-lab - -"),
     // The firewall knows no such name, and is not asked.
     case(WEB, "past.test:443", "allow routed-past-firewall", "web-nsg/AllowInternetOutBound Internet -"),
-    case(WEB, "evil.test:444", "deny not-allowed", "web-nsg/AllowInternetOutBound VirtualAppliance -"),
+    case(WEB, "evil.test:444", "deny port-not-allowed", "web-nsg/AllowInternetOutBound VirtualAppliance -"),
 ];
 
 /// `web-nsg/no-smtp - -`, from a record's or an answer's `network`.
@@ -269,6 +269,7 @@ fn a_route_past_the_firewall_leads_to_no_internal_address() {
         "prefix = \"0.0.0.0/0\", next_hop = \"VirtualAppliance\", next_hop_address = \"127.0.3.4\"",
         "prefix = \"0.0.0.0/0\", next_hop = \"Internet\"",
     );
+    lab.change("access = \"Deny\", destination = \"198.51.100.9\"", "access = \"Allow\"");
     for to in ["169.254.169.254:80", "127.9.9.9:80", "[::1]:80"] {
         let (_, _, record) = lab.connect(WEB, to);
         let expected = if to.starts_with('[') { "deny no-route" } else { "deny internal-address" };
@@ -425,6 +426,7 @@ fn flow_logs_of_the_network() {
     let past_addr = past.addr();
     lab.egret.close(past_addr);
     let addrs = [denied.addr(), by_firewall.addr(), at_data.addr(), nobody.addr()];
+    drop((denied, by_firewall, at_data, nobody, past));
     let Lab { mut egret, .. } = lab;
     egret.signal("TERM");
     assert!(egret.wait().success());
