@@ -6,6 +6,7 @@ mod allowlist;
 mod annotation;
 mod args;
 mod around;
+mod asking;
 mod banner;
 mod check;
 mod completions;
@@ -25,6 +26,7 @@ mod sarif;
 mod schema;
 mod serve;
 mod signals;
+mod trace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -73,6 +75,7 @@ Exit codes:
   0  clean
   2  the command line or the configuration is wrong
   3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint),
+     or a flow does not get through both ways (trace),
      an environment would not stay healthy (doctor),
      or a format has no words for all of it (convert)
   4  Egret itself failed
@@ -88,6 +91,7 @@ Examples:
   egret lint policy.json                            what is wrong with a policy?
   egret doctor vnet.toml                            would this App Service Environment stay healthy?
   egret convert --to bicep policy.json              the same policy in another format
+  egret trace --topology vnet.toml ase internet:443 one flow through the network around the firewall, and back
   egret allowlist show ase                          what the default policy allows";
 
 /// An Azure Firewall for laptops and CI.
@@ -111,6 +115,7 @@ enum Command {
     Doctor(Box<doctor::Args>),
     Allowlist(allowlist::Args),
     Convert(Box<convert::Args>),
+    Trace(Box<trace::Args>),
     Routes(Box<routes::Args>),
     Nsg(Box<nsg::Args>),
     #[cfg(target_os = "linux")]
@@ -128,7 +133,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return code;
     }
     let mut printer = Printer::new();
-    let cli = match parse(args) {
+    let cli = match parse(trace::without_arrow(args)) {
         Ok(cli) => cli,
         Err(refusal) => return output::usage(&refusal).into(),
     };
@@ -141,6 +146,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(args) => doctor::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Convert(args) => convert::run(*args, &mut printer),
+        Command::Trace(args) => trace::run(*args, &mut printer),
         Command::Routes(args) => routes::run(*args, &mut printer),
         Command::Nsg(args) => nsg::run(*args, &mut printer),
         #[cfg(target_os = "linux")]

@@ -31,8 +31,8 @@ pub use book::Shown;
 pub use outcome::{Asymmetry, BlackHole, By, Leg, Outcome};
 pub use party::UnknownParty;
 pub use path::{
-    Answer, FirewallStep, Lookup, Mark, Node, RouteLine, RouteStep, SecurityStep, Station, Step, Translates,
-    Translation,
+    Answer, Deciding, FirewallStep, Level, Lookup, Mark, Node, RouteLine, RouteStep, SecurityStep, Station, Step,
+    Translates, Translation,
 };
 pub use sweep::{Group, Sweep};
 pub use target::{Target, TargetError, endpoints};

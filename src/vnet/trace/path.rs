@@ -156,6 +156,23 @@ pub enum Translates {
     Back,
 }
 
+impl Node {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Node::Subnet(_) => "subnet",
+            Node::Firewall(_) => "firewall",
+            Node::Vip(_) => "vip",
+            Node::Appliance(_) => "appliance",
+            Node::Gateway(_) => "gateway",
+            Node::Premises(_) => "on-premises",
+            Node::Peer(_) => "peer",
+            Node::Service(_) => "service",
+            Node::Internet => "internet",
+            Node::Platform => "platform",
+        }
+    }
+}
+
 impl Step {
     pub fn mark(&self) -> Mark {
         let passes = |passes: bool| if passes { Mark::Pass } else { Mark::Stop };

@@ -1,0 +1,176 @@
+//! A trace for programs: every station, every step, what it rests on. `docs/trace.md` has the shape.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::policy::Action;
+use crate::vnet::trace::{
+    Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, RouteLine, RouteStep, SecurityStep,
+    Shown, Station, Step, Sweep, Trace, Translates, Translation,
+};
+use crate::vnet::{Hop, RouteSource, Why};
+
+#[derive(Serialize)]
+pub(super) struct Report<'t> {
+    from: &'t str,
+    to: &'t str,
+    service: &'t str,
+    delivered: bool,
+    outcome: Value,
+    request: Vec<Value>,
+    reply: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefixes: Option<Value>,
+    notes: &'t [String],
+}
+
+pub(super) fn shown(trace: &Trace) -> Report<'_> {
+    let Trace { from, to, service, request, reply, outcome: end, notes, sweep: swept } = trace;
+    Report {
+        from,
+        to,
+        service,
+        delivered: trace.is_delivered(),
+        outcome: outcome(end),
+        request: request.iter().map(station).collect(),
+        reply: reply.iter().map(station).collect(),
+        prefixes: swept.as_ref().map(sweep),
+        notes,
+    }
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    let (kind, text) = (outcome.as_str(), outcome.to_string());
+    match outcome {
+        Outcome::Delivered | Outcome::Unresolved(_) | Outcome::Unknown(_) => json!({ "kind": kind, "text": text }),
+        Outcome::Denied { by, what } => json!({ "kind": kind, "text": text, "by": by.as_str(), "what": what }),
+        Outcome::BlackHole { leg, why, what } => {
+            json!({ "kind": kind, "text": text, "leg": leg.as_str(), "why": why.as_str(), "what": what })
+        }
+        Outcome::Asymmetric(Asymmetry { came_to, leaves_by, what }) => json!({
+            "kind": kind, "text": text, "came_to": address(came_to), "leaves_by": address(leaves_by), "what": what,
+        }),
+    }
+}
+
+fn address(shown: &Shown) -> Value {
+    let name = (!shown.name.is_empty()).then_some(&shown.name);
+    json!({ "address": shown.address, "name": name })
+}
+
+fn station(station: &Station) -> Value {
+    let Station { node, name, address: at, steps } = station;
+    json!({
+        "at": name,
+        "kind": node.as_str(),
+        "address": at.as_ref().map(address),
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn step(step: &Step) -> Value {
+    let (kind, detail) = match step {
+        Step::Dns(lookup) => ("dns", dns(lookup)),
+        Step::Security(security) => ("security", of_security(security)),
+        Step::FlowRecord(direction) => ("flow-record", json!({ "direction": direction.as_str() })),
+        Step::Route(route) => ("route", of_route(route)),
+        Step::Firewall(firewall) => ("firewall", of_firewall(firewall)),
+        Step::Translation(translation) => ("translation", of_translation(translation)),
+        Step::Remark { .. } => ("remark", json!({})),
+    };
+    let mark = match step.mark() {
+        Mark::Pass => "pass",
+        Mark::Stop => "stop",
+        Mark::Info => "info",
+    };
+    let mut all = json!({ "step": kind, "result": mark, "text": step.to_string() });
+    if let (Some(all), Value::Object(detail)) = (all.as_object_mut(), detail) {
+        all.extend(detail);
+    }
+    all
+}
+
+fn dns(lookup: &Lookup) -> Value {
+    let Lookup { name, resolver, answer } = lookup;
+    let (kind, addresses) = match answer {
+        Answer::Given(addresses) => ("given", addresses.clone()),
+        Answer::Zone(_, address) => ("zone", vec![*address]),
+        Answer::NotAsked(_) => ("not-asked", Vec::new()),
+        Answer::Unreachable(_) => ("unreachable", Vec::new()),
+    };
+    json!({ "name": name.as_str(), "resolver": resolver, "answer": kind, "addresses": addresses })
+}
+
+fn of_security(step: &SecurityStep) -> Value {
+    let SecurityStep { direction, access, because } = step;
+    let access = match access {
+        Action::Allow => "Allow",
+        Action::Deny => "Deny",
+    };
+    let direction = direction.as_str();
+    match because {
+        Deciding::NoGroup => json!({ "direction": direction, "access": access, "group": null }),
+        Deciding::Exempt => json!({ "direction": direction, "access": access, "group": null, "exempt": true }),
+        Deciding::Rule { group, rule, priority, is_default, on } => json!({
+            "direction": direction, "access": access, "group": group, "rule": rule, "priority": priority,
+            "default": is_default, "on": match on { Level::Subnet => "subnet", Level::Interface => "interface" },
+        }),
+    }
+}
+
+fn of_route(step: &RouteStep) -> Value {
+    let RouteStep { line: taken, why, beaten } = step;
+    let why = match why {
+        Why::Only => "only",
+        Why::LongestPrefix => "longest-prefix",
+        Why::Source => "source",
+        Why::ServiceEndpoint => "service-endpoint",
+        Why::SystemBeforeBgp => "system-before-bgp",
+        Why::TagOrder => "tag-order",
+    };
+    json!({ "route": line(taken), "why": why, "beaten": beaten.iter().map(line).collect::<Vec<_>>() })
+}
+
+fn line(line: &RouteLine) -> Value {
+    let RouteLine { name, source, prefix, tag, next_hop, at: _ } = line;
+    let source = match source {
+        RouteSource::Default => "Default",
+        RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
+        RouteSource::User => "User",
+    };
+    let address = match next_hop {
+        Hop::VirtualAppliance(address) => Some(address),
+        _ => None,
+    };
+    json!({
+        "name": name, "source": source, "prefix": prefix, "tag": tag, "nextHopType": next_hop.as_str(),
+        "nextHopIpAddress": address,
+    })
+}
+
+fn of_firewall(step: &FirewallStep) -> Value {
+    let FirewallStep { firewall, verdict, reason, rule, hint } = step;
+    json!({
+        "firewall": firewall, "verdict": verdict.as_str(), "reason": reason.as_str(), "rule": rule, "hint": hint,
+    })
+}
+
+fn of_translation(translation: &Translation) -> Value {
+    let Translation { what, from, to } = translation;
+    let what = match what {
+        Translates::Source => "source",
+        Translates::Destination => "destination",
+        Translates::Back => "back",
+    };
+    json!({ "translates": what, "from": address(from), "to": address(to) })
+}
+
+fn sweep(sweep: &Sweep) -> Value {
+    let Sweep { label, prefixes, groups } = sweep;
+    json!({ "of": label, "count": prefixes, "groups": groups.iter().map(group).collect::<Vec<_>>() })
+}
+
+fn group(group: &Group) -> Value {
+    let Group { outcome: end, way, wholly, partly } = group;
+    json!({ "outcome": outcome(end), "way": way, "wholly": wholly, "partly": partly })
+}

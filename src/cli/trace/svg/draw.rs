@@ -1,0 +1,280 @@
+//! The scene as SVG. Paths lie under the boxes, so that they cover no text.
+
+use std::fmt::{self, Display, Write};
+
+use super::super::layout::wrapped;
+use super::palette;
+use super::scene::{Drawn, Frame, Rect, Scene};
+use crate::vnet::trace::{Outcome, Trace};
+
+/// Units that a letter takes at most, on average, at 12 pixels.
+const LETTER: i32 = 7;
+const BADGE: i32 = 18;
+/// Request and reply keep that far from the middle.
+const APART: i32 = 16;
+
+/// What is written stays text: XML's own characters are escaped, what XML cannot hold goes.
+struct Escaped<'t>(&'t str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&apos;")?,
+                c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => f.write_str(" ")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn document(scene: &Scene, trace: &Trace) -> String {
+    let Scene { width, height, frames, nodes, .. } = scene;
+    let parts = [
+        head(scene, trace),
+        frames.iter().map(|frame| rect(&frame.rect, "network", 12)).collect(),
+        path(scene, &scene.request, Leg::Request),
+        path(scene, &scene.reply, Leg::Reply),
+        frames.iter().map(caption).collect(),
+        nodes.iter().map(node).collect(),
+        end_mark(scene, trace),
+        legend(*height),
+    ];
+    let body: String = parts.concat();
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" role=\"img\">\n{body}</svg>\n"
+    )
+}
+
+fn head(scene: &Scene, trace: &Trace) -> String {
+    let title = format!("{} → {}  {}", trace.from, trace.to, trace.service);
+    let outcome = trace.outcome.to_string();
+    let room = scene.width - 2 * 24;
+    let tip = |class: &str| {
+        format!(
+            "<marker id=\"{class}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"5\" markerHeight=\"5\" \
+             orient=\"auto\"><path class=\"tip {class}\" d=\"M0 0L10 5L0 10z\"/></marker>"
+        )
+    };
+    format!(
+        "<title>{}</title>\n<desc>{}</desc>\n<style>{}</style>\n<defs>{}{}</defs>\n\
+         <rect class=\"page\" width=\"{}\" height=\"{}\"/>\n{}{}",
+        Escaped(&title),
+        Escaped(&outcome),
+        palette::css(),
+        tip("request"),
+        tip("reply"),
+        scene.width,
+        scene.height,
+        text(24, 34, "title", &title, room * 3 / 4),
+        told(&outcome, class_of(&trace.outcome), room),
+    )
+}
+
+/// In two lines at most.
+fn told(outcome: &str, class: &str, room: i32) -> String {
+    let letters = usize::try_from(room / LETTER).unwrap_or(0);
+    let class = format!("outcome {class}");
+    let lines = wrapped(outcome, letters);
+    let first = lines.first().map(String::as_str).unwrap_or_default();
+    let rest = lines.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let second = if rest.is_empty() { String::new() } else { text(24, 75, &class, &rest, room) };
+    text(24, 58, &class, first, room) + &second
+}
+
+fn class_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Delivered => "pass",
+        Outcome::Unknown(_) => "unsure",
+        _ => "stop",
+    }
+}
+
+/// A line of text that is no longer than its room; the whole of it in a tooltip where it was shortened.
+fn text(x: i32, y: i32, class: &str, what: &str, room: i32) -> String {
+    let letters = usize::try_from(room / LETTER).unwrap_or(0);
+    let begin = format!("<text x=\"{x}\" y=\"{y}\" class=\"{class}\">");
+    if what.chars().count() <= letters {
+        return format!("{begin}{}</text>\n", Escaped(what));
+    }
+    let short: String = what.chars().take(letters.saturating_sub(1)).collect();
+    format!("{begin}{}…<title>{}</title></text>\n", Escaped(&short), Escaped(what))
+}
+
+fn rect(rect: &Rect, class: &str, radius: i32) -> String {
+    let Rect { x, y, w, h } = rect;
+    format!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"{radius}\"/>\n")
+}
+
+/// The name of a network, on ground that covers what passes behind it.
+fn caption(frame: &Frame) -> String {
+    let Frame { rect: at, name, detail } = frame;
+    let (left, y, room) = (at.x + 22, at.y + at.h - 16, at.w - 44);
+    let wide = |text: &str, letter: i32| i32::try_from(text.chars().count()).unwrap_or(room).saturating_mul(letter);
+    let name_width = wide(name, LETTER + 1).min(room / 2);
+    let detail_room = room - name_width - 12;
+    let width = name_width + 12 + wide(detail, LETTER).min(detail_room);
+    let ground = Rect { x: left - 4, y: y - 14, w: width, h: 20 };
+    [
+        rect(&ground, "caption", 4),
+        text(left, y, "name", name, name_width * LETTER / (LETTER + 1) + LETTER),
+        text(left + name_width + 12, y, "faint", detail, detail_room),
+    ]
+    .concat()
+}
+
+fn node(node: &Drawn) -> String {
+    let Drawn { rect: at, name, lines, badges, .. } = node;
+    let mut drawn = rect(at, "node", 8);
+    let room = at.w - 24;
+    drawn.push_str(&text(at.x + 12, at.y + 24, "name", name, room * LETTER / (LETTER + 1)));
+    for (line, number) in lines.iter().filter(|line| !line.is_empty()).zip(0..) {
+        drawn.push_str(&text(at.x + 12, at.y + 43 + number * 17, "faint", line, room));
+    }
+    let each = (room - 8) / 2;
+    for (badge, number) in badges.iter().zip(0..) {
+        let place = Rect { x: at.x + 12 + number * (each + 8), y: at.y + at.h - BADGE - 8, w: each, h: BADGE };
+        drawn.push_str(&rect(&place, "badge", 5));
+        drawn.push_str(&text(place.x + 6, place.y + 13, "on-badge", badge, each - 10));
+    }
+    drawn
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leg {
+    Request,
+    Reply,
+}
+
+impl Leg {
+    fn class(self) -> &'static str {
+        match self {
+            Leg::Request => "request",
+            Leg::Reply => "reply",
+        }
+    }
+
+    fn aside(self) -> i32 {
+        match self {
+            Leg::Request => -APART,
+            Leg::Reply => APART,
+        }
+    }
+}
+
+fn path(scene: &Scene, way: &[usize], leg: Leg) -> String {
+    let pairs = way.windows(2).map(|pair| (&scene.nodes[pair[0]].rect, &scene.nodes[pair[1]].rect));
+    let curves = pairs.map(|(from, to)| {
+        let (class, curve) = (leg.class(), curve(from, to, leg.aside(), scene.lane));
+        format!("<path class=\"path {class}\" marker-end=\"url(#{class})\" d=\"{curve}\"/>\n")
+    });
+    curves.collect()
+}
+
+/// Between boxes that are farther apart than that stand others.
+const ONE_ROW: i32 = 90;
+/// Beside and below boxes, where nothing stands.
+const GUTTER: i32 = 12;
+
+/// From edge to edge: up and down between rows, from side to side within one. What has other boxes between it goes
+/// round them.
+fn curve(from: &Rect, to: &Rect, aside: i32, lane: i32) -> String {
+    let middle = |rect: &Rect| (rect.x + rect.w / 2 + aside, rect.y + rect.h / 2 + aside);
+    let ((fx, fy), (tx, ty)) = (middle(from), middle(to));
+    if from.y + from.h <= to.y {
+        return down(from, to, (fx, tx), aside, lane);
+    }
+    if to.y + to.h <= from.y {
+        return up(from, to, (fx, tx), aside, lane);
+    }
+    let (begin, end) = if from.x < to.x { (from.x + from.w, to.x) } else { (from.x, to.x + to.w) };
+    format!("M{begin} {fy}L{end} {ty}")
+}
+
+fn down(from: &Rect, to: &Rect, (fx, tx): (i32, i32), aside: i32, lane: i32) -> String {
+    let (fy, ty) = (from.y + from.h, to.y);
+    let turn = turn(fy, lane, aside);
+    if ty - fy <= ONE_ROW {
+        let bend = (ty - fy) / 2;
+        return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy + bend, ty - bend);
+    }
+    if ty - turn <= ONE_ROW {
+        return format!("M{fx} {fy}V{turn}H{tx}V{ty}");
+    }
+    let (side, x) = (to.y + to.h / 2 + aside, to.x + to.w + GUTTER + aside / 3);
+    format!("M{fx} {fy}V{turn}H{x}V{side}H{}", to.x + to.w)
+}
+
+fn up(from: &Rect, to: &Rect, (fx, tx): (i32, i32), aside: i32, lane: i32) -> String {
+    let (fy, ty) = (from.y, to.y + to.h);
+    let turn = turn(ty, lane, aside);
+    if fy - ty <= ONE_ROW {
+        let bend = (fy - ty) / 2;
+        return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy - bend, ty + bend);
+    }
+    if fy - turn <= ONE_ROW {
+        return format!("M{fx} {fy}V{turn}H{tx}V{ty}");
+    }
+    let (side, x) = (from.y + from.h / 2 + aside, from.x + from.w + GUTTER + aside / 3);
+    format!("M{} {side}H{x}V{turn}H{tx}V{ty}", from.x + from.w)
+}
+
+/// Where a path turns below a box with this lower edge: in the lane where it is above that.
+fn turn(edge: i32, lane: i32, aside: i32) -> i32 {
+    if edge < lane { lane + aside / 2 } else { edge + GUTTER + 4 + aside / 3 }
+}
+
+/// At the box where it ends: a tick, a cross or a question mark.
+fn end_mark(scene: &Scene, trace: &Trace) -> String {
+    let (sign, class) = match &trace.outcome {
+        Outcome::Delivered => ("✓", "pass"),
+        Outcome::Unknown(_) => ("?", "unsure"),
+        _ => ("✗", "stop"),
+    };
+    let way = if scene.reply.is_empty() { &scene.request } else { &scene.reply };
+    let Some(at) = way.last().map(|at| &scene.nodes[*at].rect) else { return String::new() };
+    let (x, y) = (at.x + at.w - 4, at.y + 4);
+    format!(
+        "<circle class=\"mark {class}\" cx=\"{x}\" cy=\"{y}\" r=\"12\"/>\n\
+         <text x=\"{x}\" y=\"{}\" class=\"sign\" text-anchor=\"middle\">{sign}</text>\n",
+        y + 4
+    )
+}
+
+fn legend(height: i32) -> String {
+    let y = height - 22;
+    let sample = |x: i32, leg: Leg| {
+        let class = leg.class();
+        let line = format!(
+            "<path class=\"path {class}\" marker-end=\"url(#{class})\" d=\"M{x} {}L{} {}\"/>\n",
+            y - 4,
+            x + 50,
+            y - 4
+        );
+        line + &text(x + 60, y, "faint", class, 80)
+    };
+    sample(24, Leg::Request) + &sample(170, Leg::Reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_text() {
+        let drawn = text(1, 2, "name", "</text><script>\"&'\u{0}\u{1b}", 400);
+        assert!(drawn.contains("&lt;/text&gt;&lt;script&gt;&quot;&amp;&apos;  "), "{drawn}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_shortened_and_told_whole() {
+        let drawn = text(1, 2, "name", "a-rather-long-name", 70);
+        assert!(drawn.contains(">a-rather-…<title>a-rather-long-name</title>"), "{drawn}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A trace drawn for people: a box for each station, the request on the left, its reply on the right.
+
+use anstyle::{AnsiColor, Style};
+
+use super::layout::{Line, beside, boxed, wrapped};
+use crate::cli::output::{ALLOW, DENY, HINT, PrintError, Printer, STRONG};
+use crate::vnet::trace::{Asymmetry, Group, Mark, Outcome, Shown, Station, Step, Sweep, Trace};
+
+/// Where nobody knows how wide a line may be.
+const USUAL: usize = 110;
+/// Wider ones are hard to read.
+const WIDEST: usize = 150;
+/// Below that the reply stands under the request.
+const TWO_COLUMNS: usize = 96;
+const NARROWEST: usize = 40;
+const GAP: usize = 2;
+/// Prefixes of a group that are listed.
+const LISTED: usize = 4;
+
+const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Of the terminal, or as `COLUMNS` says.
+pub(super) fn width() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok()).filter(|width| *width > 0);
+    said.or_else(of_terminal).unwrap_or(USUAL).clamp(NARROWEST, WIDEST)
+}
+
+#[cfg(unix)]
+fn of_terminal() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+#[cfg(not(unix))]
+fn of_terminal() -> Option<usize> {
+    None
+}
+
+pub(super) fn print(trace: &Trace, width: usize, printer: &mut Printer) -> Result<(), PrintError> {
+    for line in drawn(trace, width) {
+        printer.line(line)?;
+    }
+    Ok(())
+}
+
+fn drawn(trace: &Trace, width: usize) -> Vec<Line> {
+    let mut lines = head(trace, width);
+    lines.push(Line::default());
+    lines.extend(paths(trace, width));
+    if let Outcome::Asymmetric(asymmetry) = &trace.outcome {
+        lines.push(Line::default());
+        lines.extend(side_by_side(asymmetry));
+    }
+    if let Some(sweep) = &trace.sweep {
+        lines.push(Line::default());
+        lines.extend(swept(sweep, width));
+    }
+    if !trace.notes.is_empty() {
+        lines.push(Line::default());
+        lines.extend(trace.notes.iter().flat_map(|note| hung(Line::styled(HINT, "note  "), note, HINT, width)));
+    }
+    lines
+}
+
+fn head(trace: &Trace, width: usize) -> Vec<Line> {
+    let flow = format!("{} → {}", trace.from, trace.to);
+    let first = Line::styled(STRONG, wrapped(&flow, width).join(" ")).and(HINT, format!("  {}", trace.service));
+    let (sign, style) = sign_of(&trace.outcome);
+    let mut lines = vec![first];
+    lines.extend(hung(Line::styled(style, format!("{sign} ")), &trace.outcome.to_string(), style, width));
+    lines
+}
+
+fn sign_of(outcome: &Outcome) -> (char, Style) {
+    match outcome {
+        Outcome::Delivered => ('✓', ALLOW),
+        Outcome::Unknown(_) => ('?', UNSURE),
+        _ => ('✗', DENY),
+    }
+}
+
+/// A text after a short beginning, its further lines below its first.
+fn hung(begin: Line, text: &str, style: Style, width: usize) -> Vec<Line> {
+    let indent = begin.width();
+    let mut begin = Some(begin);
+    let line = |text: String| begin.take().unwrap_or_else(|| Line::plain(" ".repeat(indent))).and(style, text);
+    wrapped(text, width.saturating_sub(indent)).into_iter().map(line).collect()
+}
+
+fn paths(trace: &Trace, width: usize) -> Vec<Line> {
+    let two = width >= TWO_COLUMNS && !trace.reply.is_empty();
+    let column = if two { (width - GAP) / 2 } else { width.min(TWO_COLUMNS) };
+    let request = path("request", &trace.request, column);
+    if trace.reply.is_empty() {
+        return request;
+    }
+    let reply = path("reply", &trace.reply, column);
+    match two {
+        true => beside(request, reply, column, GAP),
+        false => [request, vec![Line::default()], reply].concat(),
+    }
+}
+
+fn path(title: &str, stations: &[Station], width: usize) -> Vec<Line> {
+    let mut lines = vec![Line::styled(HINT, title)];
+    for (at, station) in stations.iter().enumerate() {
+        if at > 0 {
+            lines.push(Line::styled(HINT, format!("{}▼", " ".repeat(width / 2))));
+        }
+        let address = station.address.as_ref().map(|shown| without_name(shown, &station.name)).unwrap_or_default();
+        let inside = station.steps.iter().flat_map(|step| told(step, width.saturating_sub(4))).collect();
+        lines.extend(boxed(&station.name, &address, inside, width));
+    }
+    lines
+}
+
+/// The station has said its name.
+fn without_name(shown: &Shown, name: &str) -> String {
+    match shown.address {
+        _ if shown.name != name => shown.to_string(),
+        Some(address) => address.to_string(),
+        None => String::new(),
+    }
+}
+
+fn told(step: &Step, width: usize) -> Vec<Line> {
+    let (sign, style) = match step.mark() {
+        Mark::Pass => ("✓ ", ALLOW),
+        Mark::Stop => ("✗ ", DENY),
+        Mark::Info => ("  ", Style::new()),
+    };
+    let label = step.label();
+    let label = if label.is_empty() { String::new() } else { format!("{label:<8}") };
+    let text = if step.mark() == Mark::Stop { style } else { Style::new() };
+    hung(Line::styled(style, sign).and(HINT, label), &step.to_string(), text, width)
+}
+
+fn side_by_side(asymmetry: &Asymmetry) -> Vec<Line> {
+    let Asymmetry { came_to, leaves_by, what: _ } = asymmetry;
+    let row = |what: &str, to: String, style| Line::styled(HINT, format!("{what:<18}")).and(style, to);
+    vec![row("request came to", came_to.to_string(), ALLOW), row("reply leaves by", leaves_by.to_string(), DENY)]
+}
+
+fn swept(sweep: &Sweep, width: usize) -> Vec<Line> {
+    let Sweep { label, prefixes, groups } = sweep;
+    let mut lines = vec![Line::styled(STRONG, format!("{label}: {prefixes} prefixes"))];
+    for group in groups {
+        let (sign, style) = sign_of(&group.outcome);
+        let begin = Line::styled(style, format!("{sign} ")).and(style, format!("{:<12}", group.outcome.as_str()));
+        lines.extend(hung(begin, &counted(group), Style::new(), width));
+    }
+    lines
+}
+
+fn counted(group: &Group) -> String {
+    let Group { outcome: _, way, wholly, partly } = group;
+    let partly_said = if partly.is_empty() { String::new() } else { format!(", {} partly", partly.len()) };
+    let listed: Vec<String> = wholly.iter().chain(partly).take(LISTED).map(ToString::to_string).collect();
+    let more = if wholly.len() + partly.len() > LISTED { ", …" } else { "" };
+    format!("{} wholly{partly_said}, by {}: {}{more}", wholly.len(), way.join(" → "), listed.join(", "))
+}

@@ -1,0 +1,266 @@
+//! A packet on its way, hop by hop, and its reply.
+//!
+//! What translates addresses or follows connections keeps a record of what it has passed on. A reply is handed back by
+//! the record; one that comes to a firewall without a record, or passes the firewall by that has one, is lost.
+
+mod firewall;
+mod gateways;
+mod internet;
+mod records;
+mod reply;
+mod stations;
+mod subnets;
+
+use std::net::IpAddr;
+
+use crate::flow::{AddrClass, HostName, Protocol};
+use crate::vnet::{Because, Gateway, NetFlow, Peering, Place, SecurityDecision, Transport};
+
+use super::Scene;
+use super::book::Book;
+use super::outcome::{BlackHole, Leg, Outcome};
+use super::path::{Deciding, Level, Node, Station};
+
+/// The port that a flow begins at, where nobody says which.
+pub(super) const EPHEMERAL: u16 = 50_000;
+
+/// A packet that has been to more places goes in circles.
+const HOPS: usize = 24;
+
+/// Ports of an environment's VIP that Azure manages it by.
+const MANAGEMENT: [u16; 2] = [454, 455];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packet {
+    pub(super) protocol: Protocol,
+    pub(super) source: IpAddr,
+    pub(super) source_port: u16,
+    pub(super) destination: IpAddr,
+    pub(super) destination_port: u16,
+}
+
+impl Packet {
+    fn reversed(self) -> Packet {
+        Packet {
+            source: self.destination,
+            source_port: self.destination_port,
+            destination: self.source,
+            destination_port: self.source_port,
+            ..self
+        }
+    }
+
+    fn flow(self) -> NetFlow {
+        NetFlow {
+            transport: match self.protocol {
+                Protocol::Udp => Transport::Udp,
+                Protocol::Icmp => Transport::Icmp,
+                Protocol::Other => Transport::Esp,
+                Protocol::Http | Protocol::Https | Protocol::Mssql | Protocol::Tcp => Transport::Tcp,
+            },
+            source: self.source,
+            source_port: self.source_port,
+            destination: self.destination,
+            destination_port: self.destination_port,
+        }
+    }
+}
+
+/// Both ways of one flow.
+pub(super) struct Walked {
+    pub(super) request: Vec<Station>,
+    pub(super) reply: Vec<Station>,
+    pub(super) outcome: Outcome,
+}
+
+/// Follows a packet and its reply. `host` is the name that it is meant for; `is_assumed` where the address only stands
+/// for it.
+pub(super) fn both_ways(
+    scene: Scene<'_>,
+    book: &Book<'_>,
+    packet: Packet,
+    host: Option<&HostName>,
+    is_assumed: bool,
+) -> Walked {
+    let mut walk = Walk {
+        scene,
+        book,
+        host,
+        is_assumed,
+        first: packet,
+        packet,
+        leg: Leg::Request,
+        stations: Vec::new(),
+        records: Vec::new(),
+    };
+    let begin = walk.begin();
+    let ended = walk.run(begin);
+    let request = std::mem::take(&mut walk.stations);
+    let (reply, outcome) = match ended {
+        Err(outcome) => (Vec::new(), outcome),
+        Ok(site) => {
+            let outcome = walk.reply(site);
+            (walk.stations, outcome)
+        }
+    };
+    Walked { request, reply, outcome }
+}
+
+/// The same, where the way does not matter.
+pub(super) fn outcome(scene: Scene<'_>, book: &Book<'_>, packet: Packet) -> Outcome {
+    both_ways(scene, book, packet, None, false).outcome
+}
+
+/// Where a packet is, and what is to be done there.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    /// Sent from a subnet: its security group is asked.
+    Leaving(Place),
+    Firewall(usize),
+    Internet,
+    /// Behind the gateway of this network, towards it.
+    Premises(usize),
+    /// Somebody of a peered network that is not in the topology, towards the network with this number.
+    Peer(usize),
+    Platform,
+    Nowhere,
+}
+
+/// Where a packet has arrived.
+#[derive(Debug, Clone, Copy)]
+enum Site {
+    Subnet(Place),
+    Firewall(usize),
+    Internet,
+    Premises(usize),
+    /// Behind something that gives replies back to the subnet where they belong.
+    Behind(Place),
+}
+
+enum Next {
+    Go(At),
+    Arrived(Site),
+    Stop(Outcome),
+}
+
+/// Who keeps a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeper {
+    /// What is between a subnet and the Internet: a load balancer, or the translation of what leaves.
+    Edge(Place),
+    Firewall(usize),
+    Premises(usize),
+}
+
+struct Record {
+    keeper: Keeper,
+    before: Packet,
+    after: Packet,
+    is_used: bool,
+}
+
+struct Walk<'n, 'b> {
+    scene: Scene<'n>,
+    book: &'b Book<'n>,
+    host: Option<&'b HostName>,
+    is_assumed: bool,
+    /// As it was sent.
+    first: Packet,
+    packet: Packet,
+    leg: Leg,
+    stations: Vec<Station>,
+    records: Vec<Record>,
+}
+
+impl<'n> Walk<'n, '_> {
+    fn begin(&mut self) -> At {
+        let source = self.packet.source;
+        let begin = self.place_of_source(source);
+        match begin {
+            At::Leaving(place) => self.at_subnet(place, Some(source)),
+            At::Premises(network) => self.at_premises(network, source),
+            At::Platform => self.at(Node::Platform, "Azure's load balancer", Some(source)),
+            At::Peer(network) => {
+                let peering = self.peering_to(network, source);
+                let remote = peering.map(|it| it.remote.clone()).unwrap_or_default();
+                self.at(Node::Peer(remote.clone()), &remote, Some(source));
+            }
+            At::Internet | At::Nowhere | At::Firewall(_) => {
+                self.at(Node::Internet, "Internet", Some(source));
+            }
+        }
+        begin
+    }
+
+    fn place_of_source(&self, source: IpAddr) -> At {
+        if AddrClass::of(source) == AddrClass::Metadata {
+            return At::Platform;
+        }
+        if let Some(place) = self.scene.network.place_of(source) {
+            return At::Leaving(place);
+        }
+        let networks = &self.scene.network.topology().virtual_networks;
+        let behind = |gateway: &Gateway| gateway.routes.iter().any(|net| net.prefix_len() > 0 && net.contains(&source));
+        if let Some(at) = networks.iter().position(|it| it.gateway.as_ref().is_some_and(behind)) {
+            return At::Premises(at);
+        }
+        if AddrClass::of(source) == AddrClass::Global {
+            return At::Internet;
+        }
+        match (0..networks.len()).find(|at| self.peering_to(*at, source).is_some()) {
+            Some(at) => At::Peer(at),
+            None => At::Nowhere,
+        }
+    }
+
+    /// The peering of a network that leads to an address.
+    fn peering_to(&self, network: usize, address: IpAddr) -> Option<&'n Peering> {
+        let own = &self.scene.network.topology().virtual_networks[network];
+        let leads = |it: &&Peering| self.scene.network.remote_space(it).iter().any(|net| net.contains(&address));
+        own.peerings.iter().find(leads)
+    }
+
+    /// Until it arrives, is stopped, or goes in circles.
+    fn run(&mut self, begin: At) -> Result<Site, Outcome> {
+        let mut at = begin;
+        for _ in 0..HOPS {
+            match self.step(at) {
+                Next::Go(next) => at = next,
+                Next::Arrived(site) => return Ok(site),
+                Next::Stop(outcome) => return Err(outcome),
+            }
+        }
+        Err(self.lost(BlackHole::Loop, "it goes in circles until its time to live is over"))
+    }
+
+    fn step(&mut self, at: At) -> Next {
+        match at {
+            At::Leaving(place) => self.leave(place),
+            At::Firewall(firewall) => self.at_firewall(firewall),
+            At::Internet => self.on_the_internet(),
+            At::Premises(network) => self.from_premises(network),
+            At::Peer(network) => self.from_peer(network),
+            At::Platform => self.from_platform(),
+            At::Nowhere => Next::Stop(
+                self.lost(BlackHole::Unroutable, "it begins in no subnet, behind no gateway, and at no public address"),
+            ),
+        }
+    }
+}
+
+/// Which group decided, and what it is on.
+pub(super) fn deciding(scene: Scene<'_>, own: IpAddr, decision: &SecurityDecision<'_>) -> Deciding {
+    match decision.because {
+        Because::NoGroup => Deciding::NoGroup,
+        Because::Exempt => Deciding::Exempt,
+        Because::Rule { group, rule, priority, is_default } => {
+            let interface = scene.network.interface_of(own).and_then(|it| it.security_group.as_deref());
+            let subnet = scene.network.place_of(own).and_then(|it| scene.network.security_group_of(it));
+            let of_subnet = subnet.is_some_and(|it| it.name.eq_ignore_ascii_case(group));
+            let of_interface = interface.is_some_and(|it| it.eq_ignore_ascii_case(group));
+            let on = if of_interface && !of_subnet { Level::Interface } else { Level::Subnet };
+            let (group, rule) = (group.to_owned(), rule.to_owned());
+            Deciding::Rule { group, rule, priority, is_default, on }
+        }
+    }
+}
