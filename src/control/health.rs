@@ -5,7 +5,7 @@
 //! documented (Networking considerations for an App Service Environment, 2017 and 2022), the durations are not: they are
 //! options. It leaves *suspended* by hand only, as in Azure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const KEPT: usize = 256;
 /// What somebody saw of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Witness {
-    /// The policy, asked without a flow.
+    /// The policy and the network around it, asked without a flow.
     Policy,
     /// A flow from the environment's subnet.
     Flow,
@@ -76,13 +76,17 @@ impl Health {
         }
     }
 
-    /// It was reached. What a flow or a probe met holds for both; what the policy would say is another matter.
-    pub(super) fn reached(&mut self, witness: Witness, dependency: &Arc<str>) {
-        let both = [Witness::Flow, Witness::Probe];
-        let cleared: &[Witness] = if witness == Witness::Policy { &[Witness::Policy] } else { &both };
-        for witness in cleared {
-            self.broken.remove(&(dependency.clone(), *witness));
+    /// It was reached, by a flow or a probe, which holds for both; what the policy would say is another matter.
+    pub(super) fn reached(&mut self, dependency: &Arc<str>) {
+        for witness in [Witness::Flow, Witness::Probe] {
+            self.broken.remove(&(dependency.clone(), witness));
         }
+    }
+
+    /// All that the policy denies, and the network around it.
+    pub(super) fn judged(&mut self, now: Duration, denied: &BTreeSet<Arc<str>>) {
+        self.broken.retain(|(name, witness), _| *witness != Witness::Policy || denied.contains(name));
+        denied.iter().for_each(|name| self.denied(now, Witness::Policy, name));
     }
 
     /// Another policy is in force: what flows and probes met before tells nothing any more.
@@ -163,7 +167,7 @@ mod tests {
         assert_eq!(to(&mut health, 310), Some(Unhealthy));
         assert_eq!(to(&mut health, 3909), None);
         assert_eq!(to(&mut health, 3910), Some(Down));
-        health.reached(Witness::Flow, &login());
+        health.reached(&login());
         assert_eq!(to(&mut health, 99_999), None, "it comes back by hand only");
         let resumed = health.obey(at(100_000), Order::Resume).unwrap();
         assert_eq!(resumed, Some(Transition { to: Healthy, why: EnvironmentWhy::Asked }));
@@ -173,21 +177,23 @@ mod tests {
     fn what_is_reached_again_in_time_does_no_harm() {
         let mut health = health();
         health.denied(at(0), Witness::Flow, &login());
-        health.reached(Witness::Probe, &login());
+        health.reached(&login());
         assert_eq!(to(&mut health, 1000), None);
         health.denied(at(1000), Witness::Flow, &login());
         assert_eq!(to(&mut health, 1300), Some(Unhealthy));
-        health.reached(Witness::Flow, &login());
+        health.reached(&login());
         assert_eq!(to(&mut health, 1301), Some(Healthy));
     }
 
     #[test]
     fn what_the_policy_says_is_not_mended_by_a_flow() {
         let mut health = health();
-        health.denied(at(0), Witness::Policy, &login());
-        health.reached(Witness::Flow, &login());
+        let denied = BTreeSet::from([login()]);
+        health.judged(at(0), &denied);
+        health.judged(at(200), &denied);
+        health.reached(&login());
         assert_eq!(to(&mut health, 300), Some(Unhealthy));
-        health.reached(Witness::Policy, &login());
+        health.judged(at(301), &BTreeSet::new());
         assert_eq!(to(&mut health, 301), Some(Healthy));
     }
 

@@ -142,8 +142,8 @@ impl Reloader {
         let policy_hash = policy.hash().clone();
         let active = self.shared.active();
         // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
-        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = config.network.clone();
         let Config { profile, network, enforce, .. } = config;
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = network.clone();
         if active.policy.hash() != policy.hash() || active.profile != profile || !active.is_in(&network, enforce) {
             self.shared.replace(InForceFrom { policy, profile, network, enforce });
         }

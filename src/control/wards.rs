@@ -1,10 +1,12 @@
 //! The App Service Environments of the topology, followed while flows go on.
 //!
-//! Three tell of a dependency: the policy, asked each [`TICK`] what it would say to the environment; flows from its
+//! Three tell of a dependency: the policy and the network around it, asked each [`TICK`] what they would say to the
+//! environment, and to the platform that manages it; flows from its
 //! subnet, as they are decided; and probes, when somebody asked for them. What is denied for long makes the
 //! environment unhealthy, then suspended ([`health`](super::health)), and each change goes to the log, the metrics and
 //! whoever asks the API.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,11 +17,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
 use crate::config::HealthConfig;
+use crate::doctor::{self, Finding, Patient, Severity};
 use crate::flow::{Authority, Host, Protocol, Verdict, Via};
 use crate::policy::{Address, AddressRange, Query};
 use crate::proxy::{Active, Outcome, Shared};
 use crate::telemetry::{EnvironmentHealth, EnvironmentRecord, EnvironmentState, Event, FlowRecord, Seen, Sighted};
-use crate::vnet::{AppServiceEnvironment, AseVersion, Network};
+use crate::vnet::{AppServiceEnvironment, AseVersion, Network, Place};
 
 use super::health::{Health, Order, Suspended, Transition, Witness};
 use super::reload::Reloader;
@@ -62,6 +65,8 @@ struct Ward {
     /// None of version 3, which depends on nothing here.
     dependencies: Option<Dependencies>,
     shown: Vec<Dependency>,
+    /// What keeps the platform from reaching it, by the doctor's rules.
+    inbound: Vec<Arc<str>>,
     linux: bool,
     health: Health,
 }
@@ -127,7 +132,7 @@ impl Wards {
         let mut all = self.all();
         if let Some(ward) = all.wards.iter_mut().find(|ward| ward.name.eq_ignore_ascii_case(name)) {
             match outcome {
-                Outcome::Reached => ward.health.reached(Witness::Probe, label),
+                Outcome::Reached => ward.health.reached(label),
                 Outcome::Denied(_) | Outcome::Failed(_) => ward.health.denied(now, Witness::Probe, label),
             }
         }
@@ -226,6 +231,7 @@ impl Ward {
             clients,
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
             dependencies,
+            inbound: place.map(|place| inbound(network, environment, place)).unwrap_or_default(),
             linux: environment.linux,
             health,
         }
@@ -242,22 +248,17 @@ impl Ward {
             (host, _) => Authority { host: host.clone(), port: *port }.to_string().into(),
         };
         match verdict {
-            Verdict::Allow => self.health.reached(Witness::Flow, &label),
+            Verdict::Allow => self.health.reached(&label),
             Verdict::Deny => self.health.denied(now, Witness::Flow, &label),
         }
     }
 
     fn look(&mut self, now: Duration, active: &Active) -> Option<EnvironmentRecord> {
-        for dependency in &self.shown {
-            for port in &dependency.ports {
-                let label = label(dependency, *port);
-                if is_allowed(active, self, dependency, *port) {
-                    self.health.reached(Witness::Policy, &label);
-                } else {
-                    self.health.denied(now, Witness::Policy, &label);
-                }
-            }
-        }
+        let each = self.shown.iter().flat_map(|it| it.ports.iter().map(move |port| (it, *port)));
+        let outbound = each.filter(|(dependency, port)| !is_allowed(active, self, dependency, *port));
+        let outbound = outbound.map(|(dependency, port)| label(dependency, port));
+        let denied: BTreeSet<Arc<str>> = outbound.chain(self.inbound.iter().cloned()).collect();
+        self.health.judged(now, &denied);
         let transition = self.health.tick(now)?;
         Some(self.record(&transition))
     }
@@ -317,6 +318,13 @@ fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
     let own = environment.internal_address.filter(|own| clients.iter().any(|net| net.contains(own)));
     let first = clients.iter().find_map(|net| net.hosts().nth(3));
     own.or(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// What the doctor finds of the platform's way in: `inbound IN-MGMT`. The way out is followed flow by flow.
+fn inbound(network: &Network, environment: &AppServiceEnvironment, place: Place) -> Vec<Arc<str>> {
+    let diagnosis = doctor::examine(&Patient { network, environment, place, policy: None });
+    let grave = |it: &&&Finding| it.rule.id.starts_with("IN-") && it.severity >= Severity::Unhealthy;
+    diagnosis.findings().iter().filter(grave).map(|it| format!("inbound {}", it.rule.id).into()).collect()
 }
 
 /// An address of each service that has a tag of its own.

@@ -122,7 +122,8 @@ impl Session {
             _ => &[Protocol::Tcp],
         };
         let path = (*port == 80).then_some("/");
-        let ask = Ask { via: Via::Connect, to: &to, protocols, path, dialled: None };
+        // As one that comes out of the network, which what is around the firewall is asked about.
+        let ask = Ask { via: Via::Gateway, to: &to, protocols, path, dialled: None };
         let mut permitted = match self.authorize(ask).await {
             Ok(permitted) => permitted,
             Err(refused) => {

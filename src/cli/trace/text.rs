@@ -117,8 +117,9 @@ fn path(title: &str, stations: &[Station], width: usize) -> Vec<Line> {
 /// The station has said its name.
 fn without_name(shown: &Shown, name: &str) -> String {
     match shown.address {
-        Some(address) if shown.name == name => address.to_string(),
-        _ => shown.to_string(),
+        _ if shown.name != name => shown.to_string(),
+        Some(address) => address.to_string(),
+        None => String::new(),
     }
 }
 

@@ -18,13 +18,14 @@ use hyper::header::{
     AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PRAGMA,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::azure::ase::{
-    API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, Status, environment, inbound, networking,
+    API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound, networking,
 };
+use crate::azure::watcher::Ids;
 use crate::proxy::Shared;
 use crate::telemetry::EnvironmentState;
 use crate::vnet::{AppServiceEnvironment, Network};
@@ -33,7 +34,7 @@ use super::admin::{Answer, BodyError, read_body};
 use super::health::Order;
 use super::reload::Reloader;
 use super::wards::{NO_GROUP, Wards};
-use path::{ENVIRONMENTS, InterfacePart, Part, Resource, Scope, WatcherPart};
+use path::{ENVIRONMENTS, Part, Resource, Scope};
 use sweep::{Freshness, Sweeps};
 
 pub(super) use path::is_arm;
@@ -72,10 +73,8 @@ impl Arm {
     /// To a request that was let in.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let headers = request.headers().clone();
-        let head = request.method() == Method::HEAD;
         let answer = Box::pin(self.try_answer(request)).await.unwrap_or_else(|error| refusal(&error));
-        let answer = with_ids(answer, &headers);
-        if head { answer.map(|_| Full::default()) } else { answer }
+        with_ids(answer, &headers)
     }
 
     async fn try_answer(&self, request: Request<Incoming>) -> Result<Answer, ArmError> {
@@ -95,10 +94,9 @@ impl Arm {
         match &resource {
             Resource::Environments => Ok(ok(&self.environments(&asked))),
             Resource::Environment { name, part } => self.environment(&asked, name, *part).await,
-            Resource::Watcher { part, .. } => watched(&asked, *part, body).await,
-            Resource::Interface { name, part: InterfacePart::EffectiveRoutes } => {
-                let routes = watcher::effective_routes(network, name);
-                Ok(ok(&routes.ok_or_else(|| missing(&resource, &scope))?))
+            Resource::Watcher { part, .. } => watcher::watched(network, asked.ids(), *part, body).await,
+            Resource::Interface { name, part } => {
+                watcher::effective(network, asked.ids(), name, *part).ok_or_else(|| missing(&resource, &scope))
             }
         }
     }
@@ -130,7 +128,7 @@ impl Arm {
         let fares = self.wards.fares(&of.name);
         let suspended = fares.map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
         let id = asked.scope.id(ENVIRONMENTS, &of.name, asked.group());
-        environment(asked.network.topology(), of, &id, suspended, Status::Ready)
+        environment(asked.network.topology(), of, &id, suspended)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {
@@ -167,6 +165,10 @@ impl Asked<'_> {
         self.scope.group.as_deref().unwrap_or(own)
     }
 
+    fn ids(&self) -> Ids<'_> {
+        Ids { subscription: &self.scope.subscription, resource_group: self.group() }
+    }
+
     /// The resource that an order was for.
     fn location(&self) -> Option<String> {
         let host = self.headers.get(HOST)?.to_str().ok()?;
@@ -190,17 +192,6 @@ impl Scope {
             }
             _ => Ok(()),
         }
-    }
-}
-
-async fn watched(asked: &Asked<'_>, part: WatcherPart, body: Incoming) -> Result<Answer, ArmError> {
-    match part {
-        WatcherPart::NextHop => {
-            let kind = "Microsoft.Network/routeTables";
-            let table_id = |table: &str| asked.scope.id(kind, table, asked.group()).to_string();
-            Ok(ok(&watcher::next_hop(asked.network, &read_json(body).await?, table_id)?))
-        }
-        WatcherPart::IpFlowVerify => Ok(ok(&watcher::verify(asked.network, &read_json(body).await?)?)),
     }
 }
 

@@ -36,11 +36,13 @@ pub(super) enum Part {
 pub(super) enum WatcherPart {
     NextHop,
     IpFlowVerify,
+    Diagnostics,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InterfacePart {
     EffectiveRoutes,
+    EffectiveSecurity,
 }
 
 pub(super) const ENVIRONMENTS: &str = "Microsoft.Web/hostingEnvironments";
@@ -59,11 +61,16 @@ pub(super) const PARTS: &[(&str, Part, &str)] = &[
     ("reboot", Part::Reboot, "POST"),
 ];
 
-pub(super) const WATCHER_PARTS: &[(&str, WatcherPart, &str)] =
-    &[("nextHop", WatcherPart::NextHop, "POST"), ("ipFlowVerify", WatcherPart::IpFlowVerify, "POST")];
+pub(super) const WATCHER_PARTS: &[(&str, WatcherPart, &str)] = &[
+    ("nextHop", WatcherPart::NextHop, "POST"),
+    ("ipFlowVerify", WatcherPart::IpFlowVerify, "POST"),
+    ("networkConfigurationDiagnostic", WatcherPart::Diagnostics, "POST"),
+];
 
-pub(super) const INTERFACE_PARTS: &[(&str, InterfacePart, &str)] =
-    &[("effectiveRouteTable", InterfacePart::EffectiveRoutes, "POST")];
+pub(super) const INTERFACE_PARTS: &[(&str, InterfacePart, &str)] = &[
+    ("effectiveRouteTable", InterfacePart::EffectiveRoutes, "POST"),
+    ("effectiveNetworkSecurityGroups", InterfacePart::EffectiveSecurity, "POST"),
+];
 
 /// Is this path Resource Manager's, and not the admin server's own?
 pub(in super::super) fn is_arm(path: &str) -> bool {

@@ -1,12 +1,13 @@
 //! The doctor's answer about the worked set-up of `docs/ase`, whole or with something changed in it.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
-use egret::config::{Config, Loaded, Overrides, load};
-use egret::doctor::{Diagnosis, Finding, Patient, examine};
-use egret::policy::{Policy, RuleSet, Switches};
-use egret::vnet::{Change, Network};
+use egret::config::{Loaded, Overrides, load, to_toml, to_vnet_toml};
+use egret::doctor::{Diagnosis, Finding, Patient, examine, mend};
+use egret::policy::{Policy, RuleSet};
+use egret::vnet::Topology;
 
 /// The two files, with a tail for tables that are added.
 #[derive(Clone)]
@@ -55,17 +56,7 @@ impl SetUp {
     }
 
     pub fn diagnosis(&self) -> Diagnosis {
-        let Config { network, rules, .. } = &self.loaded().config;
-        diagnose(network.as_ref().unwrap(), rules)
-    }
-
-    /// What is found when these changes have been made.
-    fn after(&self, changes: &[Change]) -> Diagnosis {
-        let config = self.loaded().config;
-        let network = config.network.unwrap();
-        let (mut topology, mut rules) = (network.topology().clone(), config.rules);
-        Change::apply_all(changes, &mut topology, &mut rules);
-        diagnose(&Network::new(topology, network.tags().clone()), &rules)
+        diagnose(&self.loaded())
     }
 
     fn loaded(&self) -> Loaded {
@@ -73,8 +64,7 @@ impl SetUp {
         let path = folder.path().join("vnet.toml");
         fs::write(&path, &self.network).unwrap();
         fs::write(folder.path().join("policy.toml"), &self.policy).unwrap();
-        let overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
-        load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"))
+        loaded(&path)
     }
 
     /// The ids of what was found, each once, in the order of the alphabet.
@@ -86,7 +76,7 @@ impl SetUp {
         ids
     }
 
-    /// What was found with this id, once, and nothing else.
+    /// What was found with this id, once, and nothing else; what has a mend is mended by it.
     #[track_caller]
     pub fn only(&self, id: &str) -> Finding {
         let diagnosis = self.diagnosis();
@@ -94,19 +84,8 @@ impl SetUp {
         let shown: Vec<_> = found.iter().map(|it| format!("{}: {}: {}", it.rule.id, it.subject, it.what)).collect();
         assert_eq!(shown.len(), 1, "{shown:#?}");
         assert_eq!(found[0].rule.id, id, "{shown:#?}");
+        is_mended(&self.loaded(), found[0]);
         found[0].clone()
-    }
-
-    /// The same; and where it has a mend, that leaves nothing to find.
-    #[track_caller]
-    pub fn cured(&self, id: &str) -> Finding {
-        let finding = self.only(id);
-        if !finding.mend.is_empty() {
-            let left = self.after(&finding.mend);
-            let left: Vec<_> = left.findings().iter().map(|it| format!("{}: {}", it.rule.id, it.what)).collect();
-            assert!(left.is_empty(), "after {:#?}: {left:#?}", finding.mend);
-        }
-        finding
     }
 
     /// Nothing is found.
@@ -136,9 +115,44 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
-fn diagnose(network: &Network, rules: &RuleSet) -> Diagnosis {
+fn loaded(path: &Path) -> Loaded {
+    let overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
+    load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// With its changes made nothing is found that a change could mend, in memory as in the files that are written of it.
+#[track_caller]
+fn is_mended(before: &Loaded, finding: &Finding) {
+    if finding.mend.is_empty() {
+        return;
+    }
+    let network = before.config.network.as_ref().unwrap();
+    let name = network.topology().environments[0].name.clone();
+    let after = mend(network, &before.config.rules, before.config.switches(), &[name], &[]);
+    let left = ids(&after.left[0].1);
+    if finding.by_hand.is_none() {
+        assert_eq!(left, Vec::<String>::new(), "{} is not mended by {:#?}", finding.rule.id, after.changes);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let rules = RuleSet { service_endpoints: Vec::new(), ..after.rules };
+    let policies = to_toml(&rules).files;
+    policies.iter().for_each(|file| fs::write(folder.path().join(&file.name), &file.text).unwrap());
+    let path = folder.path().join("vnet.toml");
+    fs::write(&path, to_vnet_toml(&after.topology, &[policies.last().unwrap().name.clone()])).unwrap();
+    let again = loaded(&path);
+    let read = again.config.network.as_ref().unwrap().topology();
+    assert_eq!(Topology { name: String::new(), ..read.clone() }, Topology { name: String::new(), ..after.topology });
+    assert_eq!(ids(&diagnose(&again)), left);
+}
+
+fn ids(diagnosis: &Diagnosis) -> Vec<String> {
+    diagnosis.findings().iter().map(|it| format!("{}: {}: {}", it.rule.id, it.subject, it.what)).collect()
+}
+
+fn diagnose(loaded: &Loaded) -> Diagnosis {
+    let network = loaded.config.network.as_ref().unwrap();
     let environment = &network.topology().environments[0];
     let place = network.place(&environment.virtual_network, &environment.subnet).unwrap();
-    let policy = Policy::compile(Arc::new(rules.clone()), Switches::default());
+    let policy = Policy::compile(Arc::new(loaded.config.rules.clone()), loaded.config.switches());
     examine(&Patient { network, environment, place, policy: Some(&policy) })
 }

@@ -199,15 +199,20 @@ impl Scene {
 
     fn networks(&mut self, network: &Network, trace: &Trace, y: i32) -> i32 {
         let (mut x, mut y, mut bottom) = (MARGIN, y, y);
-        for own in &network.topology().virtual_networks {
-            let places: Vec<Place> =
-                network.places().filter(|it| std::ptr::eq(network.virtual_network(*it), own)).collect();
+        let mut all: Vec<(&VirtualNetwork, Vec<Place>)> = network
+            .topology()
+            .virtual_networks
+            .iter()
+            .map(|own| (own, network.places().filter(|it| std::ptr::eq(network.virtual_network(*it), own)).collect()))
+            .collect();
+        all.sort_by_key(|(_, places)| !places.iter().any(|place| is_passed(network, trace, *place)));
+        for (own, places) in all {
             let columns = columns(places.len());
             let w = columns * (BOX.0 + GAP.0) - GAP.0 + 2 * PADDING;
             if x + w > WIDEST && x > MARGIN {
                 (x, y) = (MARGIN, bottom + GAP.1);
             }
-            let h = self.frame(network, own, on_the_way_first(trace, places), Rect { x, y, w, h: 0 });
+            let h = self.frame(network, own, on_the_way_first(network, trace, places), Rect { x, y, w, h: 0 });
             bottom = bottom.max(y + h);
             x += w + GAP.0;
         }
@@ -284,13 +289,18 @@ fn columns(subnets: usize) -> i32 {
 }
 
 /// In the first row nothing stands between them and what is above.
-fn on_the_way_first(trace: &Trace, mut places: Vec<Place>) -> Vec<Place> {
-    let is_passed = |place: &Place| {
-        let stations = trace.request.iter().chain(&trace.reply);
-        stations.map(|it| &it.node).any(|node| *node == Node::Subnet(*place))
-    };
-    places.sort_by_key(|place| !is_passed(place));
+fn on_the_way_first(network: &Network, trace: &Trace, mut places: Vec<Place>) -> Vec<Place> {
+    places.sort_by_key(|place| !is_passed(network, trace, *place));
     places
+}
+
+fn is_passed(network: &Network, trace: &Trace, place: Place) -> bool {
+    let stations = trace.request.iter().chain(&trace.reply);
+    stations.map(|it| &it.node).any(|node| match node {
+        Node::Subnet(there) => *there == place,
+        Node::Firewall(number) => place_of_firewall(network, *number) == Some(place),
+        _ => false,
+    })
 }
 
 fn subnet(network: &Network, place: Place) -> Wanted {
