@@ -73,7 +73,7 @@ fn refusal(patient: &Patient<'_>, way: &Selection<'_>) -> Option<String> {
             firewall.map(|firewall| firewall.public_addresses.clone()).unwrap_or_default()
         }
         Hop::VirtualNetworkGateway => ways::gateway(patient).map(|it| it.egress_addresses.clone()).unwrap_or_default(),
-        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::InterfaceEndpoint | Hop::None => {
+        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::None => {
             return Some(format!("{}, where no database is", hop_text(hop)));
         }
     };
