@@ -94,7 +94,12 @@ fn dns_ilb() {
         "{ name = \"@\", addresses = \"192.168.251.133\" }",
     );
     says(&wrong.cured("DNS-ILB"), &["ase.appserviceenvironment.net do not lead"]);
-    worked().network("vnets = [\"ase-vnet\"]", "vnets = [\"elsewhere\"]").cured("DNS-ILB");
+    worked()
+        .network("[[nsg]]", "[[vnet]]\nname = \"elsewhere\"\naddress_space = \"10.0.0.0/16\"\n\n[[nsg]]")
+        .network("[firewall]\n", "[firewall]\nvnet = \"ase-vnet\"\n")
+        .ase("vnet = \"ase-vnet\"")
+        .network("vnets = [\"ase-vnet\"]", "vnets = [\"elsewhere\"]")
+        .cured("DNS-ILB");
     let zone = "[[dns_zone]]\nname = \"scm.ase.appserviceenvironment.net\"\nvnets = [\"ase-vnet\"]\nrecord = [{ name = \"*\", addresses = \"192.168.251.132\" }]\n\n[[dns_zone]]\nname = \"ase.";
     worked().network(SCM, "").network("[[dns_zone]]\nname = \"ase.", zone).healthy();
     worked().ase("dns_suffix = \"contoso.net\"").cured("DNS-ILB");
