@@ -21,7 +21,7 @@ pub(super) struct Needed<'a> {
 
 /// What of it does.
 pub(super) struct Filtered<'n> {
-    /// Of each range of the others, in their order.
+    /// Of each range of the others, in the order of addresses.
     pub(super) ranges: Vec<(AddressRange, Coverage)>,
     /// What denies, each rule once.
     pub(super) blocks: Vec<Block<'n>>,
@@ -69,11 +69,13 @@ impl Counts {
 impl<'n> Filtered<'n> {
     pub(super) fn of(patient: &Patient<'n>, needed: &Needed<'_>) -> Filtered<'n> {
         let asked = packets(patient, needed);
+        let mut remote = needed.remote.to_vec();
+        remote.sort_unstable_by_key(|range| range.first());
         let mut blocks: Vec<Block<'n>> = Vec::new();
-        let ranges = needed.remote.iter().map(|range| {
+        let ranges = remote.into_iter().map(|range| {
             let counts =
-                asked.iter().map(|(transport, port)| one(patient, needed, *range, *transport, *port, &mut blocks));
-            (*range, Counts::of(counts).coverage())
+                asked.iter().map(|(transport, port)| one(patient, needed, range, *transport, *port, &mut blocks));
+            (range, Counts::of(counts).coverage())
         });
         Filtered { ranges: ranges.collect(), blocks }
     }

@@ -245,8 +245,19 @@ fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller:
     }
 }
 
+/// Where Azure wants a firewall to be.
+const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
+
+/// A network that lacks the subnet for its firewall is the doctor's to speak of (`FW-SUBNET`).
 fn firewalls(topology: &Topology, teller: &mut Teller<'_>) {
     for firewall in &topology.firewalls {
+        let network = topology.virtual_network(&firewall.virtual_network);
+        let lacks = network.is_some_and(|network| network.subnet(FIREWALL_SUBNET).is_none());
+        if lacks && firewall.subnet.eq_ignore_ascii_case(FIREWALL_SUBNET) {
+            let what = format!("network `{}` has no subnet `{FIREWALL_SUBNET}`", firewall.virtual_network);
+            teller.warn(firewall.at, "", Problem::new(what).mend("add it: a firewall is in no other"));
+            continue;
+        }
         let own: Vec<IpAddr> = firewall.private_address.into_iter().collect();
         let place = InSubnet {
             kind: "firewall",
