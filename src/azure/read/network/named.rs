@@ -31,9 +31,14 @@ macro_rules! parents {
     };
 }
 
+impl Parent for ApplicationSecurityGroup {
+    fn called(name: String, at: Spot) -> Self {
+        ApplicationSecurityGroup { name, at }
+    }
+}
+
 parents!(
     AppServiceEnvironment,
-    ApplicationSecurityGroup,
     DnsZone,
     Firewall,
     NetworkInterface,
