@@ -16,8 +16,9 @@
 //!  lint, convert: its rules alone, and no flow is decided
 //! ```
 //!
-//! There is one engine, [`policy::Policy::decide`], and everything asks it: the data path, `check`, the admin
-//! server, live tunnels after a reload. Threat intelligence is part of that call, before any rule. Deny is the default, and only the owner of a [`policy::Permit`] can
+//! There is one engine, [`vnet::Egress::decide`], and everything asks it: the data path, `check`, the admin
+//! server, live tunnels after a reload. Without a topology that is [`policy::Policy::decide`]; with one, what is around
+//! the firewall comes first, and the policy is asked where the route leads to it. Threat intelligence is part of that call, before any rule. Deny is the default, and only the owner of a [`policy::Permit`] can
 //! dial. [`policy::walk`] decides the same question rule by rule: it is what `check --explain` prints, and the
 //! oracle that property tests hold the compiled policy against.
 //!

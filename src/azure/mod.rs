@@ -3,10 +3,12 @@
 //! In: [`json`] is parsed, [`template`] evaluates what is a template, [`shape`] makes uniform resources of every format,
 //! [`read`] makes policies of those, and each leaves a [`note`] of what is wrong. Out: [`export`] writes policies, and
 //! [`logs`], [`dns_logs`], [`flow_logs`], [`threat_logs`], [`aggregates`] and the lines of [`legacy_logs`] are the
-//! records of Azure's diagnostic logs, each of a [`category`]. [`watcher`] asks the network around the firewall as Network
-//! Watcher does. No rule is decided here, and no file opened.
+//! records of Azure's diagnostic logs, each of a [`category`], and those of [`network_flow_logs`] of networks. [`watcher`]
+//! asks the network around the firewall as Network Watcher does, and [`ase`] has the answers of Resource Manager. No rule is
+//! decided here, and no file opened.
 
 pub mod aggregates;
+pub mod ase;
 pub mod category;
 pub mod dns_logs;
 mod envelope;

@@ -6,6 +6,7 @@ mod allowlist;
 mod annotation;
 mod args;
 mod around;
+mod asking;
 mod banner;
 mod check;
 mod completions;
@@ -74,8 +75,8 @@ Exit codes:
   0  clean
   2  the command line or the configuration is wrong
   3  the policy denied something (check; run, with a command that succeeded) or is wrong (lint),
-     an environment would not stay healthy (doctor),
      or a flow does not get through both ways (trace),
+     an environment would not stay healthy (doctor),
      or a format has no words for all of it (convert)
   4  Egret itself failed
 run gives the command's own code otherwise, 126, 127 and 128+n as a shell does.";
@@ -114,9 +115,9 @@ enum Command {
     Doctor(Box<doctor::Args>),
     Allowlist(allowlist::Args),
     Convert(Box<convert::Args>),
+    Trace(Box<trace::Args>),
     Routes(Box<routes::Args>),
     Nsg(Box<nsg::Args>),
-    Trace(Box<trace::Args>),
     #[cfg(target_os = "linux")]
     Gateway(gateway::Args),
     Schema(schema::Args),
@@ -145,9 +146,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(args) => doctor::run(*args, &mut printer),
         Command::Allowlist(args) => allowlist::run(&args, &mut printer),
         Command::Convert(args) => convert::run(*args, &mut printer),
+        Command::Trace(args) => trace::run(*args, &mut printer),
         Command::Routes(args) => routes::run(*args, &mut printer),
         Command::Nsg(args) => nsg::run(*args, &mut printer),
-        Command::Trace(args) => trace::run(*args, &mut printer),
         #[cfg(target_os = "linux")]
         Command::Gateway(args) => gateway::run(args, &mut printer),
         Command::Schema(args) => schema::run(&args, &mut printer),

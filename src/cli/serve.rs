@@ -74,6 +74,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     if !quiet {
         infos.iter().for_each(|info| printer.note(&info.one_line()));
     }
+    warn_of_empty_logs(&config, printer);
     if admin_port_file.is_some() && config.admin.is_none() {
         return Err(UsageError("--admin-port-file: the admin server is off".into()).into());
     }
@@ -270,6 +271,14 @@ fn listen_error(error: io::Error, other: &str, lacking: &str) -> anyhow::Error {
         _ => return error.into(),
     };
     anyhow::anyhow!("{error}\n  = mend: {mend}")
+}
+
+/// Flow logs of networks have what clients of a subnet do: without a subnet there is none.
+pub(super) fn warn_of_empty_logs(config: &Config, printer: &mut Printer) {
+    let of_networks = |sink: &LogSink| matches!(sink.format, LogFormat::VnetFlow | LogFormat::NsgFlow);
+    if config.enforced_network().is_none() && config.log.sinks.iter().any(of_networks) {
+        printer.warn("vnet-flow and nsg-flow log what a topology's security groups see, and there is none: --topology");
+    }
 }
 
 pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {

@@ -333,23 +333,14 @@ fn firewall_subnet(patient: &Patient<'_>) -> Outcome {
     }])
 }
 
+/// A firewall in a network that is out of reach is `RT-DEFAULT`'s.
 fn misplaced(patient: &Patient<'_>, firewall: &Firewall) -> Option<String> {
-    let own = patient.network.virtual_network(patient.place);
-    let is_near = own.name.eq_ignore_ascii_case(&firewall.virtual_network)
-        || own.peerings.iter().any(|peering| peering.remote.eq_ignore_ascii_case(&firewall.virtual_network));
-    let network = patient.network.topology().virtual_network(&firewall.virtual_network);
-    let subnet = network.and_then(|network| network.subnet(FIREWALL_SUBNET));
-    let is_outside = |address: &IpAddr| subnet.is_some_and(|subnet| !subnet.contains(*address));
-    if !is_near {
-        Some(format!("it is in {}, which {} does not peer with", firewall.virtual_network, own.name))
-    } else if network.is_some() && subnet.is_none() {
-        Some(format!("{} has no subnet {FIREWALL_SUBNET}", firewall.virtual_network))
-    } else if !firewall.subnet.eq_ignore_ascii_case(FIREWALL_SUBNET) {
-        Some(format!("it is in the subnet {}, and Azure takes {FIREWALL_SUBNET} alone", firewall.subnet))
-    } else {
-        let address = firewall.private_address.filter(is_outside)?;
-        Some(format!("its address {address} is not of {FIREWALL_SUBNET}"))
+    let network = patient.network.topology().virtual_network(&firewall.virtual_network)?;
+    if network.subnet(FIREWALL_SUBNET).is_none() {
+        return Some(format!("{} has no subnet {FIREWALL_SUBNET}", network.name));
     }
+    let elsewhere = !firewall.subnet.eq_ignore_ascii_case(FIREWALL_SUBNET);
+    elsewhere.then(|| format!("it is in the subnet {}, and Azure takes {FIREWALL_SUBNET} alone", firewall.subnet))
 }
 
 /// The missing subnet, around the firewall's address where nothing else is there.

@@ -103,10 +103,11 @@ impl<'a> Egress<'a> {
         let Some(seen) = query.dialled.or(query.address.ip()) else {
             return Err(self.policy.decide_at_firewall(query));
         };
+        let has_ports = !matches!(query.protocol, Protocol::Icmp | Protocol::Other);
         let flow = NetFlow {
             transport: transport(query.protocol),
             source: client,
-            source_port,
+            source_port: if has_ports { source_port } else { 0 },
             destination: seen,
             destination_port: query.port,
         };
@@ -225,5 +226,128 @@ impl Topology {
             |text: &'static str| move |given: &str| if given.is_empty() { text.to_owned() } else { given.to_owned() };
         let (subscription, group) = (or(NO_SUBSCRIPTION)(&self.subscription), or("egret")(&self.resource_group));
         format!("/subscriptions/{subscription}/resourceGroups/{group}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::HostName;
+    use crate::policy::{
+        About, Action, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, PolicyRules, Priority, PrivateAddresses,
+        RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot,
+    };
+    use crate::vnet::samples::{self, GROUP, SUBNET, security_rule};
+    use crate::vnet::{
+        NetworkSecurityGroup, NextHop, Route, RouteDestination, SecurityProtocol, SecurityRule, Subnet, Topology,
+    };
+
+    const CLIENT: &str = "192.168.251.140";
+
+    /// Every name by HTTPS.
+    fn policy() -> Policy {
+        let rule = ApplicationRule {
+            name: "any".to_owned(),
+            sources: AddressSet::any(),
+            fqdns: vec![FqdnPattern::parse("*").unwrap()],
+            protocols: vec![AppProtocol { protocol: Protocol::Https, port: 443 }],
+            about: About::default(),
+            ..ApplicationRule::default()
+        };
+        let priority = Priority::try_from(100).unwrap();
+        let rules = Rules::Application(Action::Allow, vec![rule]);
+        let collection = RuleCollection { name: "web".to_owned(), priority, rules, at: Spot::default() };
+        let group =
+            RuleCollectionGroup { name: "g".to_owned(), priority, collections: vec![collection], at: Spot::default() };
+        let policy = PolicyRules { name: "lab".to_owned(), groups: vec![group], ..PolicyRules::default() };
+        let set = RuleSet { policies: vec![policy], ..RuleSet::default() };
+        Policy::compile(set.into(), PrivateAddresses::Allow)
+    }
+
+    fn query(protocol: Protocol, host: &Host, port: u16) -> Query<'_> {
+        Query::new(Some(CLIENT.parse().unwrap()), protocol, host, port).outbound()
+    }
+
+    fn crossing<'n>(network: &'n Network, policy: &'n Policy, query: &Query<'_>) -> Crossing<'n> {
+        Egress::new(policy, Some(network), Flows::New).crossing(query, 51_000).expect("the client is in the subnet")
+    }
+
+    /// The worked set-up with a subnet for data, to which a route leads by way of the firewall, or none does.
+    fn with_data(by_firewall: bool) -> Network {
+        let mut topology = samples::worked();
+        let inbound = FlowDirection::Inbound;
+        let from_firewall = security_rule("fw", 100, inbound, SecurityProtocol::Tcp, "192.168.0.4", "*", "443");
+        let closed = security_rule("closed", 200, inbound, SecurityProtocol::Any, "*", "*", "*");
+        let rules = vec![from_firewall, SecurityRule { access: Action::Deny, ..closed }];
+        topology.security_groups.push(NetworkSecurityGroup { name: "data-nsg".into(), rules, at: Spot::nowhere() });
+        topology.virtual_networks[0].subnets.push(Subnet {
+            name: "data".into(),
+            prefixes: vec!["192.168.7.0/24".parse().unwrap()],
+            security_group: Some("data-nsg".into()),
+            ..Subnet::default()
+        });
+        if by_firewall {
+            topology.route_tables[0].routes.push(Route {
+                name: "data".into(),
+                destination: RouteDestination::Net("192.168.7.0/24".parse().unwrap()),
+                next_hop: NextHop::VirtualAppliance("192.168.0.4".parse().unwrap()),
+                at: Spot::nowhere(),
+            });
+        }
+        samples::built(topology)
+    }
+
+    #[test]
+    fn who_the_destination_sees() {
+        let name = Host::Name(HostName::parse("db.test").unwrap());
+        let query = query(Protocol::Https, &name, 443).with_address(Address::Given("192.168.7.4".parse().unwrap()));
+        let policy = policy();
+        let check = |by_firewall, reason, source: &str| {
+            let network = with_data(by_firewall);
+            let crossing = crossing(&network, &policy, &query);
+            let inbound = crossing.inbound.expect("it is in a subnet");
+            assert_eq!((crossing.decision.reason, inbound.flow.source), (reason, source.parse().unwrap()));
+        };
+        check(true, Reason::ApplicationRule, "192.168.0.4");
+        check(false, Reason::NsgDenied, CLIENT);
+    }
+    #[test]
+    fn protocols_without_a_word() {
+        let host = Host::Addr("198.51.100.7".parse().unwrap());
+        let outbound = |protocol| {
+            let rule = security_rule("first", 100, FlowDirection::Outbound, protocol, "*", "*", "*");
+            let rules = vec![SecurityRule { access: Action::Deny, ..rule }];
+            let group = NetworkSecurityGroup { name: GROUP.into(), rules, at: Spot::nowhere() };
+            samples::built(Topology { security_groups: vec![group], ..samples::worked() })
+        };
+        let check = |protocol, expected| {
+            let (network, policy) = (outbound(protocol), policy());
+            let crossing = crossing(&network, &policy, &query(Protocol::Other, &host, 0));
+            assert_eq!(crossing.decision.reason, expected, "{protocol:?}");
+        };
+        check(SecurityProtocol::Any, Reason::NsgDenied);
+        for other in [SecurityProtocol::Tcp, SecurityProtocol::Udp, SecurityProtocol::Icmp] {
+            check(other, Reason::NotAllowed);
+        }
+    }
+
+    /// A name without an address is for the firewall alone, and so is a client of nowhere.
+    #[test]
+    fn who_is_not_asked() {
+        let (network, policy) = (samples::built(samples::worked()), policy());
+        let egress = Egress::new(&policy, Some(&network), Flows::New);
+        let name = Host::Name(HostName::parse("ok.test").unwrap());
+        let unknown = query(Protocol::Https, &name, 443);
+        let elsewhere = Query { client: Some("198.51.100.1".parse().unwrap()), ..unknown };
+        for query in [unknown, elsewhere] {
+            assert_eq!(egress.decide(&query, 0), policy.decide(&query));
+            assert_eq!(egress.crossing(&query, 0), None);
+        }
+        let place = egress.place_of(unknown.client).unwrap();
+        assert_eq!(network.subnet(place).name, SUBNET);
+        let smtp = query(Protocol::Tcp, &name, 25).with_address(Address::Given("198.51.100.7".parse().unwrap()));
+        assert_eq!(egress.decide(&smtp, 0).reason, Reason::NsgDenied);
+        assert_eq!(Egress::new(&policy, None, Flows::New).decide(&smtp, 0), policy.decide(&smtp));
+        assert_ne!(Egress::new(&policy, Some(&network), Flows::Live).decide(&smtp, 0).reason, Reason::NsgDenied);
     }
 }

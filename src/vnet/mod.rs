@@ -2,8 +2,8 @@
 //! with Azure's semantics. Pure: no I/O, no clock, no log.
 //!
 //! [`Topology`] is what people write or import. [`Network`] is made from it once and asked: which rule of a security
-//! group decides ([`Network::security`]), which route takes a packet ([`Network::route`]). Whether the firewall lets a
-//! flow through is not asked here but of [`Policy`](crate::policy::Policy).
+//! group decides ([`Network::security`]), which route takes a packet ([`Network::route`]). Both with the
+//! firewall's own [`Policy`](crate::policy::Policy) are asked by [`Egress`], which decides about flows.
 
 #[cfg(test)]
 pub(crate) mod arbitrary;

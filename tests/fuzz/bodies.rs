@@ -5,11 +5,14 @@
 
 use std::fmt::Debug;
 
+use egret::allowlist::Catalogue;
 use egret::azure::note::Severity;
 use egret::azure::service_tags as tags;
-use egret::azure::{json, shape, template};
+use egret::azure::{json, read, shape, template};
+use egret::config::network_of;
 use egret::flow::{Authority, HostName};
 use egret::policy::Sign;
+use egret::vnet::{FlowDirection, NetFlow, Network, Tags, Transport};
 use egret::wire::ParseError;
 use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
@@ -107,6 +110,11 @@ pub fn socks5(bytes: &[u8]) {
     }
 }
 
+/// The input is the beginning of an answer to a ClientHello.
+pub fn greeting(bytes: &[u8]) {
+    assert_prefixes_agree(bytes, egret::wire::greeting::greeting);
+}
+
 /// The input is read as each side's pre-login and as the packets of a hello, and once more as TLS records that are cut
 /// into packets.
 pub fn tds(bytes: &[u8]) {
@@ -148,6 +156,34 @@ pub fn template(bytes: &[u8]) {
     assert!(expanded.resources.len() <= 100_000 && expanded.notes.len() <= 1000);
     let again = template::expand(first, &inputs);
     assert_eq!((expanded.resources, expanded.notes), (again.resources, again.notes));
+}
+
+/// The input is a `vnet.toml`, and as JSON the resources of a network. What is taken can be asked.
+pub fn topology(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok((network, _)) = network_of("vnet.toml", text) {
+        asked(&network);
+    }
+    let Ok(documents) = json::parse(text, 0) else { return };
+    let resources = shape::resources(&documents).resources;
+    let set = read::Set { resources: &resources, asked: read::Asked::Topology };
+    let topology = read::read(&[set], &Catalogue::default()).topology;
+    asked(&Network::new(topology, Tags::default()));
+}
+
+/// A few places of what may be thousands.
+fn asked(network: &Network) {
+    for place in network.places().take(8) {
+        let own = network.subnet(place).prefixes.first().map(|net| net.addr());
+        let to = "198.51.100.7".parse().expect("a literal address");
+        let _ = network.effective_routes(place).len();
+        let _ = network.route(place, to);
+        let Some(source) = own else { continue };
+        for transport in [Transport::Tcp, Transport::Icmp] {
+            let flow = NetFlow { transport, source, source_port: 40_000, destination: to, destination_port: 443 };
+            let _ = network.security(place, FlowDirection::Outbound, &flow);
+        }
+    }
 }
 
 pub fn host_name(bytes: &[u8]) {

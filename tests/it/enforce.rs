@@ -116,7 +116,7 @@ const CASES: &[Case] = &[
     case(WEB, "lab.test:443", "deny nsg-denied", "web-nsg/no-lab - -"),
     // The firewall knows no such name, and is not asked.
     case(WEB, "past.test:443", "allow routed-past-firewall", "web-nsg/AllowInternetOutBound Internet -"),
-    case(WEB, "evil.test:444", "deny not-allowed", "web-nsg/AllowInternetOutBound VirtualAppliance -"),
+    case(WEB, "evil.test:444", "deny port-not-allowed", "web-nsg/AllowInternetOutBound VirtualAppliance -"),
 ];
 
 /// `web-nsg/no-smtp - -`, from a record's or an answer's `network`.
@@ -269,6 +269,7 @@ fn a_route_past_the_firewall_leads_to_no_internal_address() {
         "prefix = \"0.0.0.0/0\", next_hop = \"VirtualAppliance\", next_hop_address = \"127.0.3.4\"",
         "prefix = \"0.0.0.0/0\", next_hop = \"Internet\"",
     );
+    lab.change("access = \"Deny\", destination = \"198.51.100.9\"", "access = \"Allow\"");
     for to in ["169.254.169.254:80", "127.9.9.9:80", "[::1]:80"] {
         let (_, _, record) = lab.connect(WEB, to);
         let expected = if to.starts_with('[') { "deny no-route" } else { "deny internal-address" };
@@ -425,6 +426,7 @@ fn flow_logs_of_the_network() {
     let past_addr = past.addr();
     lab.egret.close(past_addr);
     let addrs = [denied.addr(), by_firewall.addr(), at_data.addr(), nobody.addr()];
+    drop((denied, by_firewall, at_data, nobody, past));
     let Lab { mut egret, .. } = lab;
     egret.signal("TERM");
     assert!(egret.wait().success());
@@ -472,4 +474,190 @@ fn flow_logs_of_the_network() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["properties"]["SourcePort"].as_u64().unwrap())
         .collect();
     assert_eq!(ports, [u64::from(addrs[1].port()), u64::from(addrs[3].port())], "{azure}");
+}
+
+#[cfg(target_os = "linux")]
+mod behind_a_gateway {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::super::clients::is_here;
+    use super::super::support::DEADLINE;
+    use super::super::support::command::{BINARY, clean};
+    use super::super::support::gateway::Gateway;
+    use super::super::support::hello::Tls;
+    use super::super::support::netns::HandOver;
+    use super::super::support::origin::{GREETING, greeter, tls, tls_configs};
+    use super::*;
+
+    /// The clients' network, and what is beyond it: .7 is behind the firewall, .8 past it, .9 denied.
+    const AROUND: &str = r#"
+name = "lab"
+
+[[vnet]]
+name = "lab-vnet"
+address_space = ["192.0.2.0/24"]
+
+[[vnet.subnet]]
+name = "web"
+prefix = "192.0.2.0/25"
+nsg = "web-nsg"
+route_table = "to-firewall"
+
+[[vnet.subnet]]
+name = "AzureFirewallSubnet"
+prefix = "192.0.2.128/26"
+
+[[nsg]]
+name = "web-nsg"
+rule = [
+    { name = "no-smtp", priority = 100, direction = "Outbound", access = "Deny", protocol = "Tcp", ports = 25 },
+    { name = "no-nine", priority = 110, direction = "Outbound", access = "Deny", destination = "198.51.100.9" },
+    { name = "no-dns", priority = 120, direction = "Outbound", access = "Deny", protocol = "Udp", ports = 5353 },
+]
+
+[[route_table]]
+name = "to-firewall"
+route = [
+    { name = "nowhere", prefix = "203.0.113.0/24", next_hop = "None" },
+    { name = "direct", prefix = "198.51.100.8/32", next_hop = "Internet" },
+    { name = "default", prefix = "0.0.0.0/0", next_hop = "VirtualAppliance", next_hop_address = "192.0.2.132" },
+]
+
+[firewall]
+private_address = "192.0.2.132"
+"#;
+
+    const FLAGS: &[&str] = &[
+        "--allow=tcp://198.51.100.0/24:25",
+        "--allow=udp://198.51.100.7:5000-6000",
+        "--allow=https://ok.test",
+        "--resolve=ok.test:198.51.100.7",
+    ];
+
+    fn config(folder: &TempDir, rest: &str) -> String {
+        let path = folder.path().join("vnet.toml");
+        fs::write(&path, AROUND).unwrap();
+        format!("topology = [{:?}]\n{rest}", path.display().to_string())
+    }
+
+    fn flow(gateway: &Gateway, client: SocketAddr) -> (String, String) {
+        let record = gateway.egret.flows(client, 1).remove(0);
+        (verdict(&record), by(&record["network"]))
+    }
+
+    fn says(verdict: &str, by: &str) -> (String, String) {
+        (verdict.to_owned(), by.to_owned())
+    }
+
+    const DEFAULT: &str = "web-nsg/AllowInternetOutBound";
+
+    /// Also on ports where the firewall would have looked into it.
+    #[test]
+    fn what_a_group_or_a_route_drops_is_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        Gateway::both(&config(&folder, ""), FLAGS, |gateway| {
+            for (to, verdict, who) in [
+                ("198.51.100.7:25", "deny nsg-denied", "web-nsg/no-smtp - -".to_owned()),
+                ("198.51.100.9:443", "deny nsg-denied", "web-nsg/no-nine - -".to_owned()),
+                ("203.0.113.9:443", "deny no-route", format!("{DEFAULT} None -")),
+            ] {
+                let mut client = gateway.net.connect(to);
+                assert!(client.is_silent_for(Duration::from_millis(200)), "{to}");
+                assert_eq!(flow(gateway, client.addr()), says(verdict, &who), "{to}");
+            }
+        });
+        let reset = config(&folder, "gateway.denied_tcp = \"reset\"\n");
+        Gateway::both(&reset, FLAGS, |gateway| {
+            let client = gateway.net.assert_reset("198.51.100.9:443", "");
+            assert_eq!(flow(gateway, client), says("deny nsg-denied", "web-nsg/no-nine - -"));
+        });
+    }
+
+    /// The firewall allows nothing of it, and is not asked. No hello is waited for.
+    #[test]
+    fn a_route_leads_past_the_firewall() {
+        let folder = tempfile::tempdir().unwrap();
+        Gateway::both(&config(&folder, ""), FLAGS, |gateway| {
+            for to in ["198.51.100.8:2222", "198.51.100.8:443"] {
+                let _origin = gateway.net.origin(to, greeter);
+                let mut client = gateway.net.connect(to);
+                assert_eq!(client.bytes(GREETING.len()), GREETING);
+                let expected = says("allow routed-past-firewall", &format!("{DEFAULT} Internet -"));
+                assert_eq!(flow(gateway, client.addr()), expected);
+                client.finish();
+                client.rest();
+                assert_eq!(gateway.egret.close(client.addr())["bytes_down"], GREETING.len());
+            }
+        });
+    }
+
+    /// What the group sees is the address that was dialled, not where the name leads.
+    #[test]
+    fn a_name_does_not_hide_the_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, client_config) = tls_configs(&["ok.test"], &[]);
+        Gateway::both(&config(&folder, ""), FLAGS, |gateway| {
+            let _origin = gateway.net.origin("198.51.100.7:443", tls(server.clone()));
+            let client = gateway.net.connect("198.51.100.77:443");
+            let mut tls = Tls::new(&client.stream, &client_config, "ok.test");
+            assert_eq!(tls.echo("through").unwrap(), "through");
+            let expected = says("allow application-rule", &format!("{DEFAULT} VirtualAppliance -"));
+            assert_eq!(flow(gateway, client.addr()), expected);
+            let client = gateway.net.connect("198.51.100.9:443");
+            assert_eq!(flow(gateway, client.addr()), says("deny nsg-denied", "web-nsg/no-nine - -"));
+        });
+    }
+
+    #[test]
+    fn datagrams_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(gateway) = Gateway::start(HandOver::Tproxy, &config(&folder, ""), FLAGS) else { return };
+        let origin = gateway.net.origin.enter(|| UdpSocket::bind("0.0.0.0:5353").unwrap());
+        let other = gateway.net.origin.enter(|| UdpSocket::bind("0.0.0.0:5354").unwrap());
+        for socket in [&origin, &other] {
+            socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        }
+        let send = |to: &str| {
+            let socket = gateway.net.client.enter(|| UdpSocket::bind("192.0.2.10:0").unwrap());
+            socket.send_to(b"hello", to).unwrap();
+            flow(&gateway, socket.local_addr().unwrap())
+        };
+        assert_eq!(send("198.51.100.7:5353"), says("deny nsg-denied", "web-nsg/no-dns - -"));
+        assert_eq!(send("203.0.113.9:5354"), says("deny no-route", &format!("{DEFAULT} None -")));
+        let by_rule = says("allow network-rule", &format!("{DEFAULT} VirtualAppliance -"));
+        assert_eq!(send("198.51.100.7:5354"), by_rule);
+        let past = says("allow routed-past-firewall", &format!("{DEFAULT} Internet -"));
+        assert_eq!(send("198.51.100.8:5354"), past);
+        let mut buffer = [0; 16];
+        for _ in 0..2 {
+            assert_eq!(other.recv(&mut buffer).unwrap(), 5);
+        }
+        origin.set_nonblocking(true).unwrap();
+        assert!(origin.recv(&mut buffer).is_err(), "what was denied did not arrive");
+    }
+
+    /// A command of `egret run` has an address of the subnet, and its report says what denied it.
+    #[test]
+    fn a_command_that_is_run() {
+        let folder = tempfile::tempdir().unwrap();
+        config(&folder, "");
+        if !is_here("curl", &["--version"]) {
+            return;
+        }
+        let mut command = clean(BINARY);
+        command.current_dir(folder.path()).args(["run", "--topology", "vnet.toml", "--from", "192.0.2.10"]);
+        command.args(FLAGS).args(["--report", "report.json", "--"]);
+        command.args(["curl", "--silent", "--max-time", "2", "http://198.51.100.7:25/"]);
+        let answer = finish(&mut command, "");
+        assert!(answer.err.contains("nsg-denied  web-nsg/no-smtp"), "{}", answer.err);
+        let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+        let line = &report["unexpected"]["targets"][0];
+        assert_eq!(
+            (&line["reason"], &line["network"]),
+            (&"nsg-denied".into(), &"web-nsg/no-smtp".into()),
+            "{report:#}"
+        );
+        assert!(line["mend"].is_null(), "no flag of the firewall's helps: {line}");
+    }
 }

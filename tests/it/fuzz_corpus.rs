@@ -49,6 +49,11 @@ fn dns_query() {
 }
 
 #[test]
+fn greeting() {
+    replay("greeting", bodies::greeting);
+}
+
+#[test]
 fn tds() {
     replay("tds", bodies::tds);
 }
@@ -76,4 +81,9 @@ fn shape() {
 #[test]
 fn terraform() {
     replay("terraform", bodies::terraform);
+}
+
+#[test]
+fn topology() {
+    replay("topology", bodies::topology);
 }

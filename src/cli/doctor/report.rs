@@ -8,7 +8,7 @@ use crate::flow::nearest;
 use crate::policy::{Policy, RuleSet, Spot, Switches};
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
-use super::commands::{Site, az_cli};
+use crate::azure::export::network::{Site, az_cli};
 use crate::cli::UsageError;
 
 pub(in crate::cli) struct Report {
@@ -149,7 +149,8 @@ impl Item {
             what: what.clone(),
             at: Written::of(texts, *at),
             evidence: evidence.iter().map(|it| Told::new(it, texts)).collect(),
-            commands: az_cli(mend, site),
+            // A script has a blank line before each of its parts.
+            commands: az_cli(mend, site).trim().to_owned(),
             by_hand: by_hand.clone(),
         }
     }

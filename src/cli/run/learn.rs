@@ -188,9 +188,13 @@ fn add(targets: &mut Targets, row: &Row, target: (String, String), denied: Optio
     target.denied = denied.filter(|_| target.denied.is_none() || target.flows == row.count);
 }
 
-/// Host and target of a flow that was let through. Names that were only resolved are no flows.
+/// Host and target of a flow that was let through. Names that were only resolved are no flows, and what goes past the
+/// firewall needs no rule of it.
 fn of_allowed(record: &FlowRecord) -> Option<(String, String)> {
-    if record.via == Via::Dns || record.rule.as_ref().is_some_and(|rule| &*rule.policy == HOST_PORTS) {
+    if record.via == Via::Dns
+        || record.bypassed()
+        || record.rule.as_ref().is_some_and(|rule| &*rule.policy == HOST_PORTS)
+    {
         return None;
     }
     let host = match (&record.host, record.dst) {
@@ -367,6 +371,7 @@ mod tests {
     #[test]
     fn what_was_not_looked_for_is_not_learned() {
         let by_dns = FlowRecord { via: Via::Dns, ..https("looked.up.test") };
+        let past = seen("past.test", Protocol::Https, 443, Reason::RoutedPast);
         let rule = RuleName { policy: HOST_PORTS.into(), ..RuleName::clone(&allowed().rule.unwrap()) };
         let host_port =
             FlowRecord { rule: Some(rule.into()), ..seen("127.0.0.1", Protocol::Tcp, 5432, Reason::NetworkRule) };
@@ -375,7 +380,7 @@ mod tests {
             FlowRecord { host: Some(Host::parse("192.0.2.1").unwrap().into()), reason: Reason::MissingSni, ..denied() };
         let not_resolved = FlowRecord { via: Via::Dns, reason: Reason::DnsNotAllowed, ..denied() };
         let denied = vec![internal, nameless, not_resolved];
-        assert_eq!(learned(vec![by_dns, host_port], denied, None), ["tcp://192.0.2.1:443"]);
+        assert_eq!(learned(vec![by_dns, past, host_port], denied, None), ["tcp://192.0.2.1:443"]);
     }
 
     #[test]

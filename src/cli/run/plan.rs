@@ -15,6 +15,7 @@ use crate::cli::UsageError;
 use crate::cli::args::{PolicyArgs, given, one};
 use crate::cli::convert::To;
 use crate::cli::output::{Format, Printer};
+use crate::cli::serve::warn_of_empty_logs;
 use crate::config::{self, Config, Loaded, LogTarget, Overrides, Purpose};
 use crate::flow::parse_port;
 use crate::policy::{Policy, PolicyRules, RuleSet};
@@ -225,6 +226,7 @@ fn load(overrides: &Overrides, printer: &mut Printer) -> anyhow::Result<(Config,
     let Loaded { mut config, warnings, infos, digest, .. } = config::load(overrides, true)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     infos.iter().for_each(|info| printer.note(&info.one_line()));
+    warn_of_empty_logs(&config, printer);
     config.log.sinks.retain(|sink| sink.target != LogTarget::Stdout);
     config.proxy.credentials = None;
     config.gateway.listen.clear();

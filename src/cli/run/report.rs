@@ -133,6 +133,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// The firewall's rule, or what decided before it or instead of it.
+    pub(super) fn decided_by(&self) -> Option<&str> {
+        self.network.as_deref().or(self.rule.as_deref())
+    }
+
     fn of(row: &Row) -> Line {
         let Row { count, first } = row;
         let host = host_of(first);

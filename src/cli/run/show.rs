@@ -55,7 +55,7 @@ fn denied(title: &str, side: &Side<DeniedLine>, printer: &mut Printer) {
     printer.tell(title);
     for DeniedLine { line, mend, nearest_miss } in side.targets.iter().take(SHOWN) {
         let sni = line.sni.as_ref().map(|sni| format!(", SNI {sni}")).unwrap_or_default();
-        let rule = line.rule.as_ref().map(|rule| format!("  {}", Printable(rule))).unwrap_or_default();
+        let rule = line.decided_by().map(|rule| format!("  {}", Printable(rule))).unwrap_or_default();
         let reason = format!("{}{sni}", line.reason);
         printer.tell(&format!("  {DENY}{:<44}{DENY:#} {:>4}  {reason}{rule}", line.target, times(line)));
         known(line, printer);
@@ -75,7 +75,7 @@ fn allowed(side: &Side<AllowedLine>, printer: &mut Printer) {
     }
     printer.tell("allowed");
     for AllowedLine { line } in side.targets.iter().take(SHOWN_ALLOWED) {
-        let rule = line.rule.as_ref().map(|rule| format!("  {HINT}{}{HINT:#}", Printable(rule))).unwrap_or_default();
+        let rule = line.decided_by().map(|rule| format!("  {HINT}{}{HINT:#}", Printable(rule))).unwrap_or_default();
         printer.tell(&format!("  {:<44} {:>4}{rule}", line.target, times(line)));
         known(line, printer);
     }

@@ -66,9 +66,18 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A long word is cut after a slash where there is one.
 fn pieces(word: &str, width: usize) -> Vec<String> {
-    let letters: Vec<char> = word.chars().collect();
-    letters.chunks(width).map(|part| part.iter().collect()).collect()
+    let mut letters: Vec<char> = word.chars().collect();
+    let mut pieces = Vec::new();
+    while letters.len() > width {
+        let at = letters[..width].iter().rposition(|it| *it == '/').map_or(width, |at| at + 1);
+        let rest = letters.split_off(at);
+        pieces.push(letters.into_iter().collect());
+        letters = rest;
+    }
+    pieces.push(letters.into_iter().collect());
+    pieces
 }
 
 /// A frame with a title, `╭ title ─ right ╮`.

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::layout::{Line, beside, boxed, wrapped};
 use crate::cli::output::{ALLOW, DENY, HINT, PrintError, Printer, STRONG};
-use crate::vnet::trace::{Asymmetry, Group, Mark, Outcome, Station, Step, Sweep, Trace};
+use crate::vnet::trace::{Asymmetry, Group, Mark, Outcome, Shown, Station, Step, Sweep, Trace};
 
 /// Where nobody knows how wide a line may be.
 const USUAL: usize = 110;
@@ -107,11 +107,20 @@ fn path(title: &str, stations: &[Station], width: usize) -> Vec<Line> {
         if at > 0 {
             lines.push(Line::styled(HINT, format!("{}▼", " ".repeat(width / 2))));
         }
-        let address = station.address.as_ref().map(ToString::to_string).unwrap_or_default();
+        let address = station.address.as_ref().map(|shown| without_name(shown, &station.name)).unwrap_or_default();
         let inside = station.steps.iter().flat_map(|step| told(step, width.saturating_sub(4))).collect();
         lines.extend(boxed(&station.name, &address, inside, width));
     }
     lines
+}
+
+/// The station has said its name.
+fn without_name(shown: &Shown, name: &str) -> String {
+    match shown.address {
+        _ if shown.name != name => shown.to_string(),
+        Some(address) => address.to_string(),
+        None => String::new(),
+    }
 }
 
 fn told(step: &Step, width: usize) -> Vec<Line> {

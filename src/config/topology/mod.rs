@@ -19,9 +19,10 @@ pub(super) mod values;
 
 use std::sync::Arc;
 
-use crate::vnet::Topology;
+use crate::allowlist::Catalogue;
+use crate::vnet::{Network, Tags, Topology};
 
-use super::error::{Findings, Place, Placed, Source};
+use super::error::{ConfigError, ConfigErrors, Findings, Place, Placed, Source, Texts};
 use super::reader::{self, Section};
 
 pub(super) use faults::tell;
@@ -75,6 +76,24 @@ pub(super) fn read(source: &Arc<Source>, topology: &mut Topology, findings: &mut
     each("ase", environment::environment);
     each("dns_zone", network::dns_zone);
     Some(())
+}
+
+/// A network of one `vnet.toml` alone, with the warnings; of its imports nothing is known, and no file is opened.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn network_of(name: &str, text: &str) -> Result<(Network, Vec<ConfigError>), ConfigErrors> {
+    let source = Source::new(0, name.to_owned(), text.to_owned());
+    let (mut topology, mut findings) = (Topology::default(), Findings::default());
+    let is_whole = read(&source, &mut topology, &mut findings).is_some();
+    settle(&mut topology);
+    let tags = Tags::new(Catalogue::default(), topology.cloud);
+    if is_whole {
+        let place = Place::File { source: Arc::clone(&source), span: 0..0, key: String::new() };
+        tell(&topology, &tags, &Texts(vec![source]), place, &mut findings);
+    }
+    let remarks = findings.finish(&[])?;
+    Ok((Network::new(topology, tags), remarks.warnings))
 }
 
 /// What reads one resource into a topology.

@@ -33,7 +33,7 @@ pub const TOPOLOGY_OPTIONS: &[Opt] = &[
         "none_routes",
         Choice(|| words(values::NONE_ROUTES)),
         Default("\"documented\""),
-        "Which prefixes have a system route that drops: those of RFC 1918 and RFC 6598 (`documented`), or also those that effective routes of real machines were seen to have in 2023 (`observed`).",
+        "Which unused prefixes have a system route that drops: private ones (`documented`), those too that real machines were seen to have (`observed`).",
     ),
     opt(
         "import",

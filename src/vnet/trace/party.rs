@@ -299,7 +299,8 @@ impl<'n> Resolver<'n> {
 
     fn of_tag(&mut self, name: String, nets: Vec<IpNet>) -> Party {
         let all = nets.len();
-        let nets: Vec<IpNet> = nets.into_iter().filter(|net| net.addr().is_ipv4()).collect();
+        let mut nets: Vec<IpNet> = nets.into_iter().filter(|net| net.addr().is_ipv4()).collect();
+        nets.sort_unstable();
         if all > nets.len() && !nets.is_empty() {
             self.notes.push(format!("{name} has {} IPv6 prefixes too, which are left out", all - nets.len()));
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::flow::Verdict;
+use crate::policy::Action;
 use crate::vnet::{FlowDirection, Hop, RouteSource, Why};
 
 use super::outcome::Outcome;
@@ -38,7 +39,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Dns(lookup) => lookup.fmt(f),
-            Step::Security(SecurityStep { because, .. }) => f.write_str(&deciding(because)),
+            Step::Security(step) => f.write_str(&security(step)),
             Step::FlowRecord(_) => f.write_str("flow record of the request"),
             Step::Route(step) => step.fmt(f),
             Step::Firewall(step) => f.write_str(&firewall(step)),
@@ -116,7 +117,18 @@ fn source(source: RouteSource) -> &'static str {
     }
 }
 
-/// `ase-nsg/web (120) of the subnet allows` without the verb: `ase-nsg/web (120)`
+fn security(step: &SecurityStep) -> String {
+    let verb = match step.access {
+        Action::Allow => "allows",
+        Action::Deny => "denies",
+    };
+    match &step.because {
+        because @ Deciding::Rule { .. } => format!("{} {verb}", deciding(because)),
+        because => deciding(because),
+    }
+}
+
+/// `ase-nsg/web (120)`
 pub(super) fn deciding(because: &Deciding) -> String {
     match because {
         Deciding::NoGroup => "no security group".to_owned(),

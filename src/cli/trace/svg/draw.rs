@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use super::super::layout::wrapped;
 use super::palette;
 use super::scene::{Drawn, Frame, Rect, Scene};
 use crate::vnet::trace::{Outcome, Trace};
@@ -36,9 +37,10 @@ pub(super) fn document(scene: &Scene, trace: &Trace) -> String {
     let Scene { width, height, frames, nodes, .. } = scene;
     let parts = [
         head(scene, trace),
-        frames.iter().map(frame).collect(),
+        frames.iter().map(|frame| rect(&frame.rect, "network", 12)).collect(),
         path(scene, &scene.request, Leg::Request),
         path(scene, &scene.reply, Leg::Reply),
+        frames.iter().map(caption).collect(),
         nodes.iter().map(node).collect(),
         end_mark(scene, trace),
         legend(*height),
@@ -71,8 +73,19 @@ fn head(scene: &Scene, trace: &Trace) -> String {
         scene.width,
         scene.height,
         text(24, 34, "title", &title, room * 3 / 4),
-        text(24, 58, &format!("outcome {}", class_of(&trace.outcome)), &outcome, room),
+        told(&outcome, class_of(&trace.outcome), room),
     )
+}
+
+/// In two lines at most.
+fn told(outcome: &str, class: &str, room: i32) -> String {
+    let letters = usize::try_from(room / LETTER).unwrap_or(0);
+    let class = format!("outcome {class}");
+    let lines = wrapped(outcome, letters);
+    let first = lines.first().map(String::as_str).unwrap_or_default();
+    let rest = lines.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let second = if rest.is_empty() { String::new() } else { text(24, 75, &class, &rest, room) };
+    text(24, 58, &class, first, room) + &second
 }
 
 fn class_of(outcome: &Outcome) -> &'static str {
@@ -99,15 +112,19 @@ fn rect(rect: &Rect, class: &str, radius: i32) -> String {
     format!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"{radius}\"/>\n")
 }
 
-fn frame(frame: &Frame) -> String {
+/// The name of a network, on ground that covers what passes behind it.
+fn caption(frame: &Frame) -> String {
     let Frame { rect: at, name, detail } = frame;
-    let half = (at.w - 44) / 2;
-    let name_width = i32::try_from(name.chars().count()).unwrap_or(half).saturating_mul(LETTER + 1).min(half);
-    let left = at.x + 22;
+    let (left, y, room) = (at.x + 22, at.y + at.h - 16, at.w - 44);
+    let wide = |text: &str, letter: i32| i32::try_from(text.chars().count()).unwrap_or(room).saturating_mul(letter);
+    let name_width = wide(name, LETTER + 1).min(room / 2);
+    let detail_room = room - name_width - 12;
+    let width = name_width + 12 + wide(detail, LETTER).min(detail_room);
+    let ground = Rect { x: left - 4, y: y - 14, w: width, h: 20 };
     [
-        rect(at, "network", 12),
-        text(left, at.y + 27, "name", name, half * LETTER / (LETTER + 1)),
-        text(left + name_width + 12, at.y + 27, "faint", detail, at.w - 56 - name_width),
+        rect(&ground, "caption", 4),
+        text(left, y, "name", name, name_width * LETTER / (LETTER + 1) + LETTER),
+        text(left + name_width + 12, y, "faint", detail, detail_room),
     ]
     .concat()
 }
@@ -154,31 +171,63 @@ impl Leg {
 fn path(scene: &Scene, way: &[usize], leg: Leg) -> String {
     let pairs = way.windows(2).map(|pair| (&scene.nodes[pair[0]].rect, &scene.nodes[pair[1]].rect));
     let curves = pairs.map(|(from, to)| {
-        let (class, curve) = (leg.class(), curve(from, to, leg.aside()));
+        let (class, curve) = (leg.class(), curve(from, to, leg.aside(), scene.lane));
         format!("<path class=\"path {class}\" marker-end=\"url(#{class})\" d=\"{curve}\"/>\n")
     });
     curves.collect()
 }
 
-/// From edge to edge: up and down between rows, from side to side within one.
-fn curve(from: &Rect, to: &Rect, aside: i32) -> String {
+/// Between boxes that are farther apart than that stand others.
+const ONE_ROW: i32 = 90;
+/// Beside and below boxes, where nothing stands.
+const GUTTER: i32 = 12;
+
+/// From edge to edge: up and down between rows, from side to side within one. What has other boxes between it goes
+/// round them.
+fn curve(from: &Rect, to: &Rect, aside: i32, lane: i32) -> String {
     let middle = |rect: &Rect| (rect.x + rect.w / 2 + aside, rect.y + rect.h / 2 + aside);
     let ((fx, fy), (tx, ty)) = (middle(from), middle(to));
     if from.y + from.h <= to.y {
-        let (fy, ty) = (from.y + from.h, to.y);
+        return down(from, to, (fx, tx), aside, lane);
+    }
+    if to.y + to.h <= from.y {
+        return up(from, to, (fx, tx), aside, lane);
+    }
+    let (begin, end) = if from.x < to.x { (from.x + from.w, to.x) } else { (from.x, to.x + to.w) };
+    format!("M{begin} {fy}L{end} {ty}")
+}
+
+fn down(from: &Rect, to: &Rect, (fx, tx): (i32, i32), aside: i32, lane: i32) -> String {
+    let (fy, ty) = (from.y + from.h, to.y);
+    let turn = turn(fy, lane, aside);
+    if ty - fy <= ONE_ROW {
         let bend = (ty - fy) / 2;
         return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy + bend, ty - bend);
     }
-    if to.y + to.h <= from.y {
-        let (fy, ty) = (from.y, to.y + to.h);
+    if ty - turn <= ONE_ROW {
+        return format!("M{fx} {fy}V{turn}H{tx}V{ty}");
+    }
+    let (side, x) = (to.y + to.h / 2 + aside, to.x + to.w + GUTTER + aside / 3);
+    format!("M{fx} {fy}V{turn}H{x}V{side}H{}", to.x + to.w)
+}
+
+fn up(from: &Rect, to: &Rect, (fx, tx): (i32, i32), aside: i32, lane: i32) -> String {
+    let (fy, ty) = (from.y, to.y + to.h);
+    let turn = turn(ty, lane, aside);
+    if fy - ty <= ONE_ROW {
         let bend = (fy - ty) / 2;
         return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy - bend, ty + bend);
     }
-    if from.x < to.x {
-        format!("M{} {fy}L{} {ty}", from.x + from.w, to.x)
-    } else {
-        format!("M{} {fy}L{} {ty}", from.x, to.x + to.w)
+    if fy - turn <= ONE_ROW {
+        return format!("M{fx} {fy}V{turn}H{tx}V{ty}");
     }
+    let (side, x) = (from.y + from.h / 2 + aside, from.x + from.w + GUTTER + aside / 3);
+    format!("M{} {side}H{x}V{turn}H{tx}V{ty}", from.x + from.w)
+}
+
+/// Where a path turns below a box with this lower edge: in the lane where it is above that.
+fn turn(edge: i32, lane: i32, aside: i32) -> i32 {
+    if edge < lane { lane + aside / 2 } else { edge + GUTTER + 4 + aside / 3 }
 }
 
 /// At the box where it ends: a tick, a cross or a question mark.

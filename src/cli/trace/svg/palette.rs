@@ -53,7 +53,7 @@ pub(super) fn css() -> String {
     let mut css = String::from(
         "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:12px}\
          .name{font-weight:600;font-size:13px}.title{font-weight:600;font-size:16px}\
-         .path{fill:none;stroke-width:3}.reply{stroke-dasharray:7 5}",
+         .path{fill:none;stroke-width:3;stroke-linejoin:round}.reply{stroke-dasharray:7 5}",
     );
     rules(&LIGHT, &mut css);
     css.push_str("@media (prefers-color-scheme:dark){");
@@ -67,7 +67,7 @@ fn rules(palette: &Palette, css: &mut String) {
     // Writing to a string does not fail.
     let _ = write!(
         css,
-        ".page{{fill:{page}}}.network{{fill:{network};stroke:{edge}}}.node{{fill:{node};stroke:{edge}}}\
+        ".page{{fill:{page}}}.network{{fill:{network};stroke:{edge}}}.caption{{fill:{network}}}.node{{fill:{node};stroke:{edge}}}\
          text{{fill:{text}}}text.faint{{fill:{faint}}}.badge{{fill:{badge}}}text.on-badge{{fill:{badge_text}}}\
          .path.request{{stroke:{request}}}.path.reply{{stroke:{reply}}}\
          .tip.request{{fill:{request}}}.tip.reply{{fill:{reply}}}\

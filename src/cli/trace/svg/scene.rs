@@ -32,6 +32,8 @@ pub(super) struct Frame {
 }
 
 pub(super) struct Scene {
+    /// Between load balancers and networks: where paths that pass the former by turn.
+    pub(super) lane: i32,
     pub(super) width: i32,
     pub(super) height: i32,
     pub(super) frames: Vec<Frame>,
@@ -47,25 +49,40 @@ const BOX: (i32, i32) = (230, 96);
 const SMALL: (i32, i32) = (200, 62);
 const GAP: (i32, i32) = (36, 34);
 const PADDING: i32 = 22;
-/// Above the subnets of a network, for its name.
-const HEADING: i32 = 44;
+/// Below the subnets of a network, for its name: paths come from above.
+const HEADING: i32 = 40;
 /// Between what is above and below, for paths.
 const LANE: i32 = 54;
 /// Networks that stand side by side are no wider than that.
 const WIDEST: i32 = 1180;
 /// For the title.
-const TOP: i32 = 84;
+const TOP: i32 = 104;
 /// For the legend.
 const BOTTOM: i32 = 56;
 const LEAST_WIDTH: i32 = 760;
 /// Services that are named in their box.
-const SERVICES: usize = 2;
+const SERVICES: usize = 3;
 
 pub(super) fn laid_out(network: &Network, trace: &Trace) -> Scene {
-    let mut scene =
-        Scene { width: 0, height: 0, frames: Vec::new(), nodes: Vec::new(), request: Vec::new(), reply: Vec::new() };
-    let below = scene.row(TOP, outside(network, trace)) + LANE;
-    let below = scene.row(below, edges(network)) + LANE;
+    let mut scene = Scene {
+        lane: 0,
+        width: 0,
+        height: 0,
+        frames: Vec::new(),
+        nodes: Vec::new(),
+        request: Vec::new(),
+        reply: Vec::new(),
+    };
+    let edges = edges(network);
+    let top = outside(network, trace);
+    let (premises, others): (Vec<Wanted>, Vec<Wanted>) =
+        top.into_iter().partition(|it| matches!(it.node, Some(Node::Premises(_))));
+    // Nothing stands below what is reached past the second row.
+    let aside =
+        (0..).zip(&edges).map(|(number, _)| (number + 1) * (SMALL.0 + GAP.0)).last().unwrap_or(0).min(WIDEST / 2);
+    let below = scene.row(MARGIN, TOP, premises).max(scene.row(MARGIN + aside, TOP, others)) + LANE;
+    let below = scene.row(MARGIN, below, edges) + LANE;
+    scene.lane = below - LANE / 2;
     let bottom = scene.networks(network, trace, below);
     scene.width = scene.right_end().max(LEAST_WIDTH) + MARGIN;
     scene.height = bottom + BOTTOM;
@@ -102,7 +119,7 @@ fn outside(network: &Network, trace: &Trace) -> Vec<Wanted> {
     let services = services(network);
     if let Some(first) = services.first() {
         let more = services.len().saturating_sub(SERVICES);
-        let mut named = services.iter().take(SERVICES).cloned().collect::<Vec<_>>().join(", ");
+        let mut named = services.iter().take(SERVICES).map(|it| short(it)).collect::<Vec<_>>().join(", ");
         if more > 0 {
             named = format!("{named} +{more}");
         }
@@ -137,6 +154,11 @@ fn services(network: &Network) -> Vec<String> {
     services
 }
 
+/// All of Azure's begin alike.
+fn short(service: &str) -> &str {
+    service.strip_prefix("Microsoft.").unwrap_or(service)
+}
+
 /// Gateways and the public load balancers of environments.
 fn edges(network: &Network) -> Vec<Wanted> {
     let topology = network.topology();
@@ -154,15 +176,15 @@ fn edges(network: &Network) -> Vec<Wanted> {
 
 impl Scene {
     /// Boxes side by side; where the row ends below.
-    fn row(&mut self, y: i32, wanted: Vec<Wanted>) -> i32 {
+    fn row(&mut self, left: i32, y: i32, wanted: Vec<Wanted>) -> i32 {
         let (w, h) = SMALL;
         if wanted.is_empty() {
             return y - LANE;
         }
-        let (mut x, mut y) = (MARGIN, y);
+        let (mut x, mut y) = (left, y);
         for it in wanted {
-            if x + w > WIDEST && x > MARGIN {
-                (x, y) = (MARGIN, y + h + GAP.1);
+            if x + w > WIDEST && x > left {
+                (x, y) = (left, y + h + GAP.1);
             }
             self.place(it, Rect { x, y, w, h });
             x += w + GAP.0;
@@ -177,15 +199,20 @@ impl Scene {
 
     fn networks(&mut self, network: &Network, trace: &Trace, y: i32) -> i32 {
         let (mut x, mut y, mut bottom) = (MARGIN, y, y);
-        for own in &network.topology().virtual_networks {
-            let places: Vec<Place> =
-                network.places().filter(|it| std::ptr::eq(network.virtual_network(*it), own)).collect();
+        let mut all: Vec<(&VirtualNetwork, Vec<Place>)> = network
+            .topology()
+            .virtual_networks
+            .iter()
+            .map(|own| (own, network.places().filter(|it| std::ptr::eq(network.virtual_network(*it), own)).collect()))
+            .collect();
+        all.sort_by_key(|(_, places)| !places.iter().any(|place| is_passed(network, trace, *place)));
+        for (own, places) in all {
             let columns = columns(places.len());
             let w = columns * (BOX.0 + GAP.0) - GAP.0 + 2 * PADDING;
             if x + w > WIDEST && x > MARGIN {
                 (x, y) = (MARGIN, bottom + GAP.1);
             }
-            let h = self.frame(network, own, on_the_way_first(trace, places), Rect { x, y, w, h: 0 });
+            let h = self.frame(network, own, on_the_way_first(network, trace, places), Rect { x, y, w, h: 0 });
             bottom = bottom.max(y + h);
             x += w + GAP.0;
         }
@@ -201,7 +228,7 @@ impl Scene {
             rows = row + 1;
             let rect = Rect {
                 x: at.x + PADDING + column * (BOX.0 + GAP.0),
-                y: at.y + HEADING + row * (BOX.1 + GAP.1),
+                y: at.y + PADDING + row * (BOX.1 + GAP.1),
                 w: BOX.0,
                 h: BOX.1,
             };
@@ -262,13 +289,18 @@ fn columns(subnets: usize) -> i32 {
 }
 
 /// In the first row nothing stands between them and what is above.
-fn on_the_way_first(trace: &Trace, mut places: Vec<Place>) -> Vec<Place> {
-    let is_passed = |place: &Place| {
-        let stations = trace.request.iter().chain(&trace.reply);
-        stations.map(|it| &it.node).any(|node| *node == Node::Subnet(*place))
-    };
-    places.sort_by_key(|place| !is_passed(place));
+fn on_the_way_first(network: &Network, trace: &Trace, mut places: Vec<Place>) -> Vec<Place> {
+    places.sort_by_key(|place| !is_passed(network, trace, *place));
     places
+}
+
+fn is_passed(network: &Network, trace: &Trace, place: Place) -> bool {
+    let stations = trace.request.iter().chain(&trace.reply);
+    stations.map(|it| &it.node).any(|node| match node {
+        Node::Subnet(there) => *there == place,
+        Node::Firewall(number) => place_of_firewall(network, *number) == Some(place),
+        _ => false,
+    })
 }
 
 fn subnet(network: &Network, place: Place) -> Wanted {

@@ -7,7 +7,7 @@ use crate::vnet::{Hop, Place};
 
 use super::super::book::Shown;
 use super::super::outcome::{Asymmetry, Leg, Outcome};
-use super::super::path::{Node, Step};
+use super::super::path::{Mark, Node, Step};
 use super::{At, Keeper, Next, Site, Walk};
 
 impl Walk<'_, '_> {
@@ -112,6 +112,7 @@ impl Walk<'_, '_> {
             self.tell(Step::stop(what.clone()));
             return self.asymmetric(self.shown(got), what);
         }
+        self.tell(Step::Remark { mark: Mark::Pass, text: format!("a reply from {}, as was asked", self.shown(got)) });
         Outcome::Delivered
     }
 

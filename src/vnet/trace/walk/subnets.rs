@@ -42,8 +42,9 @@ impl<'n> Walk<'n, '_> {
 
     pub(super) fn follow(&mut self, place: Place, selection: &Selection<'n>) -> Next {
         match &selection.route.next_hop {
-            Hop::VnetLocal | Hop::InterfaceEndpoint => self.to_own_network(place),
+            Hop::VnetLocal => self.to_own_network(place),
             Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.to_peer(place, remote),
+            Hop::InterfaceEndpoint => self.to_private_endpoint(place),
             Hop::VirtualNetworkGateway => self.to_gateway(place),
             Hop::VirtualNetworkServiceEndpoint(service) => self.to_service(place, service),
             Hop::VirtualAppliance(address) => self.to_appliance(place, *address),
@@ -75,6 +76,15 @@ impl<'n> Walk<'n, '_> {
                 let what = format!("{} is in no subnet of the network", self.shown(self.packet.destination));
                 Next::Stop(self.lost(BlackHole::NoSubnet, what))
             }
+        }
+    }
+
+    /// A private endpoint of this network or a peered one, whatever routes say of the prefix around it.
+    fn to_private_endpoint(&mut self, place: Place) -> Next {
+        let to = self.packet.destination;
+        match self.place_near(place, to).or_else(|| self.scene.network.place_of(to)) {
+            Some(there) => self.arrive(there),
+            None => Next::Stop(self.lost(BlackHole::NoSubnet, format!("{} is in no subnet", self.shown(to)))),
         }
     }
 

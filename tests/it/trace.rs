@@ -1,0 +1,348 @@
+//! `egret trace`: flows of the worked set-up, of a hub with spokes, and of Azure's own quickstart; as text, as JSON and
+//! as a picture.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::clients::is_here;
+use super::readme::{fences, page};
+use super::support::command::{Answer, BINARY, egret, finish, run};
+use super::support::run::undisturbed;
+
+const WORKED: &str = "docs/ase/vnet.toml";
+const HUB: &str = "tests/fixtures/trace/hub.toml";
+
+fn trace(topology: &str, args: &[&str]) -> Answer {
+    run(&[&["trace", "--topology", topology], args].concat())
+}
+
+fn json_of(topology: &str, args: &[&str]) -> (i32, Value) {
+    let answer = trace(topology, &[&["--format", "json"], args].concat());
+    let read = serde_json::from_str(&answer.out);
+    (answer.code, read.unwrap_or_else(|error| panic!("{args:?}: {error}: {answer:?}")))
+}
+
+/// `outcome | request's stations | reply's stations`
+fn shown(trace: &Value) -> String {
+    let way = |leg: &str| {
+        let stations = trace[leg].as_array().unwrap().iter();
+        stations.map(|it| it["at"].as_str().unwrap()).collect::<Vec<_>>().join(" > ")
+    };
+    format!("{} | {} | {}", trace["outcome"]["kind"].as_str().unwrap(), way("request"), way("reply"))
+}
+
+/// One flow: how it goes, and what its trace says somewhere.
+#[track_caller]
+fn check(topology: &str, args: &[&str], expected: &str, says: &[&str]) {
+    let (code, trace) = json_of(topology, args);
+    let text = serde_json::to_string_pretty(&trace).unwrap();
+    assert_eq!(shown(&trace), expected, "{args:?}\n{text}");
+    let delivered = expected.starts_with("delivered");
+    assert_eq!((code, trace["delivered"].as_bool()), (if delivered { 0 } else { 3 }, Some(delivered)), "{args:?}");
+    for part in says {
+        assert!(text.contains(part), "{args:?}: {part}\n{text}");
+    }
+}
+
+/// The worked set-up with some of its text replaced, in a folder of its own.
+fn changed(folder: &Path, changes: &[(&str, &str)]) -> String {
+    let mut text = fs::read_to_string(WORKED).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    let path = folder.join("vnet.toml");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+const MANAGEMENT_ROUTE: &str = r#"{ name = "management", prefix = "AppServiceManagement", next_hop = "Internet" },"#;
+const ILB: &str = r#"internal_load_balancing_mode = "Web, Publishing""#;
+
+#[test]
+fn the_worked_set_up() {
+    let delivered = "delivered | ase-subnet > firewall > Internet | Internet > firewall > ase-subnet";
+    check(
+        WORKED,
+        &["ase", "https://login.windows.net"],
+        delivered,
+        &["\"application-rule\"", "ase-nsg", "\"priority\": 120"],
+    );
+    check(WORKED, &["https://login.windows.net"], delivered, &["203.0.113.4"]);
+    check(WORKED, &["ase", "https://example.com"], "denied | ase-subnet > firewall | ", &["\"not-allowed\""]);
+    check(
+        WORKED,
+        &["AppServiceManagement", "vip:454"],
+        "delivered | Internet > VIP of ase > ase-subnet | ase-subnet > Internet",
+        &["ase-routes/management", "\"longest-prefix\"", "\"count\": 231"],
+    );
+    check(
+        WORKED,
+        &["ase", "mssql://db.database.windows.net"],
+        "delivered | ase-subnet > Microsoft.Sql | Microsoft.Sql > ase-subnet",
+        &["\"service-endpoint\"", "192.168.251.132"],
+    );
+    check(
+        WORKED,
+        &["ase", "tcp://198.51.100.9:25"],
+        "denied | ase-subnet | ",
+        &["\"by\": \"security-group\"", "ase-nsg/deny-outbound (4096)"],
+    );
+    check(
+        WORKED,
+        &["AzureLoadBalancer", "ase"],
+        "delivered | Azure's load balancer > ase-subnet | ase-subnet > Azure's host",
+        &["16001"],
+    );
+}
+
+#[test]
+fn without_the_management_route_replies_leave_by_the_firewall() {
+    let folder = tempfile::tempdir().unwrap();
+    let topology = changed(folder.path(), &[(MANAGEMENT_ROUTE, "")]);
+    check(
+        &topology,
+        &["AppServiceManagement", "vip:455"],
+        "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall",
+        &["\"came_to\"", "\"203.0.113.9\"", "\"leaves_by\"", "\"203.0.113.4\""],
+    );
+    let text = trace(&topology, &["AppServiceManagement", "vip:455"]).out;
+    assert!(text.contains("request came to   203.0.113.9 (VIP of ase)"), "{text}");
+    assert!(text.contains("reply leaves by   203.0.113.4 (public address of firewall)"), "{text}");
+}
+
+#[test]
+fn apps_of_an_external_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = r#"source = "VirtualNetwork", destination = "192.168.251.128/25", ports = [80, 443]"#;
+    let opened = r#"source = "*", destination = "192.168.251.128/25", ports = [80, 443]"#;
+    let external = [(ILB, ""), (open, opened), (r#"client_ranges = ["192.168.0.0/16"]"#, "")];
+    let topology = changed(folder.path(), &external);
+    let dead = "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall";
+    check(&topology, &["internet", "vip:443"], dead, &["203.0.113.9", "203.0.113.4"]);
+    let clients = r#"{ name = "clients", prefix = "198.51.100.0/24", next_hop = "Internet" },"#;
+    let mended = format!("{MANAGEMENT_ROUTE}\n{clients}");
+    let topology = changed(folder.path(), &[external[0], external[1], external[2], (MANAGEMENT_ROUTE, &mended)]);
+    let well = "delivered | Internet > VIP of ase > ase-subnet | ase-subnet > Internet";
+    check(&topology, &["198.51.100.7", "ase"], well, &["ase-routes/clients"]);
+    check(&topology, &["203.0.113.200", "ase"], dead, &[]);
+}
+
+#[test]
+fn a_hub_and_its_spokes() {
+    let firewalled = "delivered | ase-subnet > firewall > Internet | Internet > firewall > ase-subnet";
+    let resolve = ["--resolve", "login.windows.net:192.0.2.7"];
+    check(
+        HUB,
+        &[&["ase", "https://login.windows.net"][..], &resolve].concat(),
+        firewalled,
+        &["over the peering with hub"],
+    );
+    check(
+        HUB,
+        &["ase", "https://login.windows.net", "--resolve", "login.windows.net:198.51.100.3"],
+        "black-hole | ase-subnet | ",
+        &["\"none-route\"", "ase-routes/dropped"],
+    );
+    check(HUB, &["ase", "tcp://192.0.2.1:25"], "denied | ase-subnet | ", &["ase-nsg/no-smtp (100)"]);
+    check(
+        HUB,
+        &["vm1", "https://login.windows.net"],
+        "delivered | web > Internet | Internet > web",
+        &["Azure's choice"],
+    );
+    check(
+        HUB,
+        &["vm1", "10.1.0.4:443"],
+        "delivered | web > firewall > ase-subnet | ase-subnet > firewall > web",
+        &["hub-policy"],
+    );
+    check(
+        HUB,
+        &["10.0.2.9", "vm1:22"],
+        "denied | dns > web | ",
+        &["vm-nsg/no-ssh (100) on the interface", "\"on\": \"interface\""],
+    );
+    check(HUB, &["batch", "ase:8080"], "denied | batch > Internet > VIP of ase > ase-subnet | ", &["DenyAllInBound"]);
+    check(HUB, &["10.0.2.9", "10.200.1.1"], "delivered | dns > partner | partner > dns", &["are not known here"]);
+    check(HUB, &["web", "10.200.1.1"], "black-hole | web | ", &["\"none-route\""]);
+}
+
+#[test]
+fn premises_of_a_hub() {
+    check(
+        HUB,
+        &["on-premises", "vm1:443"],
+        "delivered | on-premises > er-gateway > firewall > web | web > firewall > er-gateway > on-premises",
+        &["gateway-routes/to-web", "web-routes/back"],
+    );
+    check(
+        HUB,
+        &["on-premises", "batch:443"],
+        "asymmetric | on-premises > er-gateway > firewall > batch | batch > er-gateway > on-premises",
+        &["firewall has seen the request and does not see the reply"],
+    );
+    check(
+        HUB,
+        &["on-premises", "10.1.0.4:443"],
+        "delivered | on-premises > er-gateway > ase-subnet | ase-subnet > er-gateway > on-premises",
+        &["BGP route"],
+    );
+}
+
+#[test]
+fn what_the_firewall_publishes() {
+    check(
+        HUB,
+        &["internet", "firewall:2222"],
+        "delivered | Internet > firewall > web | web > firewall > Internet",
+        &["\"dnat-rule\"", "hub-policy/hub/published/ssh"],
+    );
+    check(HUB, &["internet", "firewall:22"], "denied | Internet > firewall | ", &["\"by\": \"firewall\""]);
+}
+
+/// Azure's own quickstart, from the folder that EGRET_CORPUS names: routes for single addresses, as the seed has them.
+#[test]
+fn the_quickstart_leaves_most_of_the_management_asymmetric() {
+    let Some(corpus) = std::env::var_os("EGRET_CORPUS") else {
+        eprintln!("SKIPPED: EGRET_CORPUS names no folder of Azure's files");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("nestedtemplates")).unwrap();
+    let copies = [
+        ("ase-azfirewall.azuredeploy.json", "azuredeploy.json"),
+        ("ase-azfirewall.parameters.json", "parameters.json"),
+        ("ase-azfirewall.vnet.json", "nestedtemplates/vnet.json"),
+    ];
+    for (from, to) in copies {
+        let text = fs::read(Path::new(&corpus).join("ase").join(from)).unwrap();
+        fs::write(folder.path().join(to), text).unwrap();
+    }
+    let (template, parameters) = (folder.path().join("azuredeploy.json"), folder.path().join("parameters.json"));
+    let (template, parameters) = (template.to_str().unwrap(), parameters.to_str().unwrap());
+    let (code, management) = json_of(template, &["--parameters", parameters, "AppServiceManagement", "vip:454"]);
+    let counted = |group: &Value| {
+        let count = |list: &str| group[list].as_array().unwrap().len();
+        (group["outcome"]["kind"].as_str().unwrap().to_owned(), count("wholly"), count("partly"))
+    };
+    let groups: Vec<_> = management["prefixes"]["groups"].as_array().unwrap().iter().map(counted).collect();
+    assert_eq!(code, 3);
+    assert_eq!(groups, [("asymmetric".to_owned(), 169, 28), ("delivered".to_owned(), 34, 28)]);
+    let with = |args: &[&'static str]| [&["--parameters", parameters], args].concat();
+    check(
+        template,
+        &with(&["ase", "https://login.windows.net"]),
+        "delivered | ase-subnet > azFirewall > Internet | Internet > azFirewall > ase-subnet",
+        &["//AppServiceEnvironment/ASE"],
+    );
+    let sql = "delivered | ase-subnet > Microsoft.Sql | Microsoft.Sql > ase-subnet";
+    check(template, &with(&["ase", "mssql://db.database.windows.net"]), sql, &["service-endpoint"]);
+}
+
+#[test]
+fn every_spelling_of_the_two_ends() {
+    let first = trace(WORKED, &["ase", "https://login.windows.net"]);
+    for args in [
+        &["ase", "->", "https://login.windows.net"][..],
+        &["ase -> https://login.windows.net"],
+        &["https://login.windows.net"],
+        &["-> https://login.windows.net"],
+        &["ase-vnet/ase-subnet", "https://login.windows.net"],
+    ] {
+        let other = trace(WORKED, args);
+        assert_eq!((other.code, &other.out), (0, &first.out), "{args:?}: {}", other.err);
+    }
+}
+
+#[test]
+fn what_is_no_flow_is_a_usage_error() {
+    let refused = |args: &[&str], expected: &str| {
+        let answer = trace(WORKED, args);
+        assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{args:?}: {answer:?}");
+        assert!(answer.err.contains(expected), "{args:?}: {answer:?}");
+    };
+    refused(&["ase-subnett", "vip:454"], "did you mean `ase-subnet`?");
+    refused(&["on-premises", "ase"], "there is no gateway with routes in the topology");
+    refused(&["ase", "tcp://198.51.100.1"], "names no port: write tcp://198.51.100.1:443");
+    refused(&["ase", "ftp://x.test"], "`ftp` is no scheme of a flow");
+    refused(&["ase", "vip:99999"], "expected a port from 1 to 65535");
+    let nowhere = run(&["trace", "ase", "internet"]);
+    assert_eq!(nowhere.code, 2, "{nowhere:?}");
+    assert!(nowhere.err.contains("there is no network to trace in"), "{nowhere:?}");
+}
+
+#[test]
+fn text_is_as_wide_as_there_is_room() {
+    for (columns, two) in [("50", false), ("80", false), ("120", true), ("150", true)] {
+        let mut command = egret();
+        command.env("COLUMNS", columns).args(["trace", "--topology", WORKED, "AppServiceManagement", "vip:454"]);
+        let answer = finish(&mut command, "");
+        let widest = answer.out.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= columns.parse().unwrap(), "{columns}: {widest}\n{}", answer.out);
+        let side_by_side = answer.out.lines().any(|line| line.starts_with("request") && line.ends_with("reply"));
+        assert_eq!(side_by_side, two, "{columns}\n{}", answer.out);
+        assert!(!answer.out.contains('\u{1b}'), "no colours where nobody looks");
+    }
+}
+
+/// Draws, and reads what was drawn with a real XML parser.
+fn picture(folder: &Path, topology: &str, args: &[&str]) -> String {
+    let path = folder.join("trace.svg");
+    let answer = trace(topology, &[&["--svg", path.to_str().unwrap()], args].concat());
+    assert!([0, 3].contains(&answer.code), "{answer:?}");
+    let text = fs::read_to_string(&path).unwrap();
+    let parser = "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])";
+    if is_here("python3", &["--version"]) {
+        let parsed = Command::new("python3").args(["-c", parser, path.to_str().unwrap()]).output().unwrap();
+        assert!(parsed.status.success(), "{}", String::from_utf8_lossy(&parsed.stderr));
+    }
+    text
+}
+
+#[test]
+fn the_picture_is_whole_and_shows_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = picture(folder.path(), HUB, &["on-premises", "vm1:443"]);
+    for part in ["prefers-color-scheme:dark", "ase-spoke", "NSG ase-nsg", "UDR web-routes", "er-gateway", "hub"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(text.contains("data &lt;&amp;&quot;&apos;&gt;"), "{text}");
+    assert!(text.contains("…<title>a-subnet-with-a-name-that-is-longer-than-any-box-of-a-picture</title>"), "{text}");
+    assert!(!text.contains("http") || text.matches("http").count() == 1, "nothing is loaded from elsewhere: {text}");
+    let strokes = |leg: &str| text.matches(&format!("class=\"path {leg}\"")).count();
+    // One more each for the legend.
+    assert_eq!((strokes("request"), strokes("reply")), (4, 4), "{text}");
+}
+
+#[test]
+fn the_picture_can_be_rendered() {
+    if !is_here("rsvg-convert", &["--version"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (topology, args) in [(HUB, ["ase", "vm1:443"]), (WORKED, ["AppServiceManagement", "vip:454"])] {
+        picture(folder.path(), topology, &args);
+        let drawn = Command::new("rsvg-convert").current_dir(folder.path()).arg("trace.svg").output().unwrap();
+        assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+        assert!(drawn.stdout.starts_with(b"\x89PNG") && drawn.stdout.len() > 5_000, "{}", drawn.stdout.len());
+    }
+}
+
+/// What docs/trace.md shows is what happens, in the folder docs/ase.
+#[test]
+fn every_console_block_of_the_page_is_what_happens() {
+    let blocks = fences(&page("docs/trace.md"), "console");
+    assert!(blocks.len() > 3, "{}", blocks.len());
+    let path = format!("{}:{}", Path::new(BINARY).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    for block in blocks {
+        let (line, expected) = block.strip_prefix("$ ").unwrap().split_once('\n').unwrap();
+        let mut shell = undisturbed("sh");
+        shell.current_dir("docs/ase").env("PATH", &path).env_remove("COLUMNS");
+        let answer = finish(shell.args(["-c", &format!("exec 2>&1; {line}")]), "");
+        assert_eq!(answer.out.trim_end(), expected.trim_end(), "{line}");
+    }
+}
