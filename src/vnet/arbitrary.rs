@@ -120,15 +120,15 @@ pub(crate) fn flow() -> impl Strategy<Value = NetFlow> {
 
 fn side() -> impl Strategy<Value = Endpoint> {
     let prefix = prop_oneof![
-        2 => Just(Prefix::Any),
+        3 => Just(Prefix::Any),
         4 => select(NETS.to_vec()).prop_map(|text| Prefix::Net(text.parse().unwrap())),
         3 => select(TAGS.to_vec()).prop_map(|tag| Prefix::Tag(tag.into())),
     ];
     let ports = select(vec!["*", "*", "80", "443", "53", "400-500", "1024-65535", "1688", "67"]);
     let range = |text: &str| if text == "*" { PortRange::ANY } else { text.parse().unwrap() };
-    let ports = vec(ports.prop_map(range), 0..3);
+    let ports = prop_oneof![3 => Just(vec![PortRange::ANY]), 1 => vec(ports.prop_map(range), 0..3)];
     let groups = prop_oneof![3 => Just(Vec::new()), 1 => subsequence(vec!["Web", "db"], 1..=2)];
-    (vec(prefix, 0..3), ports, groups).prop_map(|(prefixes, ports, groups)| Endpoint {
+    (vec(prefix, 0..4), ports, groups).prop_map(|(prefixes, ports, groups)| Endpoint {
         prefixes,
         ports,
         application_security_groups: groups.into_iter().map(String::from).collect(),
@@ -152,7 +152,7 @@ fn security_rules() -> impl Strategy<Value = Vec<SecurityRule>> {
             at: Spot::nowhere(),
         },
     );
-    let numbered = vec(rule, 0..8).prop_map(|rules| {
+    let numbered = vec(rule, 0..16).prop_map(|rules| {
         let number =
             |(at, rule): (u16, SecurityRule)| SecurityRule { name: format!("r{at}"), priority: 100 + at, ..rule };
         (0..).zip(rules).map(number).collect::<Vec<_>>()

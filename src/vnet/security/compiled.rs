@@ -41,13 +41,19 @@ enum Which {
 #[derive(Debug)]
 pub(super) struct Side {
     any: bool,
-    listed: Ranges,
-    tags: Vec<Arc<Ranges>>,
-    virtual_network: bool,
-    internet: bool,
-    /// Names of application security groups.
-    groups: Vec<String>,
+    parts: Vec<Part>,
     ports: PortSet,
+}
+
+/// Some of the addresses that a side names.
+#[derive(Debug)]
+enum Part {
+    Written(Ranges),
+    Published(Arc<Ranges>),
+    VirtualNetwork,
+    Internet,
+    /// An application security group, by its name.
+    Group(String),
 }
 
 /// What a range is asked with.
@@ -143,26 +149,25 @@ impl Rule {
 
 impl Side {
     fn new(network: &Network, side: &Endpoint) -> Side {
-        let meanings: Vec<(&str, Meaning)> = side.prefixes.iter().filter_map(tag).collect();
-        let has = |wanted: fn(&Meaning) -> bool| meanings.iter().any(|(_, meaning)| wanted(meaning));
-        let listed = side.prefixes.iter().filter_map(|prefix| match prefix {
-            Prefix::Net(net) => Some(*net),
-            Prefix::Any | Prefix::Tag(_) => None,
-        });
-        let known = meanings.iter().flat_map(|(_, meaning)| match meaning {
-            Meaning::Addresses(known) => known.as_slice(),
-            _ => &[],
-        });
-        let published = meanings.iter().filter(|(_, meaning)| matches!(meaning, Meaning::Published));
-        Side {
-            any: side.prefixes.contains(&Prefix::Any) || has(|it| matches!(it, Meaning::Any)),
-            listed: listed.chain(known.map(|address| IpNet::from(*address))).collect(),
-            tags: published.map(|(tag, _)| network.published_tag(tag)).collect(),
-            virtual_network: has(|it| matches!(it, Meaning::VirtualNetwork)),
-            internet: has(|it| matches!(it, Meaning::Internet)),
-            groups: side.application_security_groups.clone(),
-            ports: side.ports.iter().copied().collect::<PortSet>(),
+        let (mut any, mut nets, mut parts) = (false, Vec::new(), Vec::new());
+        for prefix in &side.prefixes {
+            match prefix {
+                Prefix::Any => any = true,
+                Prefix::Net(net) => nets.push(*net),
+                Prefix::Tag(tag) => match meaning(tag) {
+                    Meaning::Any => any = true,
+                    Meaning::VirtualNetwork => parts.push(Part::VirtualNetwork),
+                    Meaning::Internet => parts.push(Part::Internet),
+                    Meaning::Addresses(known) => nets.extend(known.into_iter().map(IpNet::from)),
+                    Meaning::Published => parts.push(Part::Published(network.published_tag(tag))),
+                },
+            }
         }
+        if !nets.is_empty() {
+            parts.push(Part::Written(nets.into_iter().collect()));
+        }
+        parts.extend(side.application_security_groups.iter().cloned().map(Part::Group));
+        Side { any, parts, ports: side.ports.iter().copied().collect() }
     }
 
     pub(super) fn holds(&self, network: &Network, place: Place, address: IpAddr) -> bool {
@@ -173,19 +178,15 @@ impl Side {
         self.any
     }
 
-    /// Every set of addresses that it names; nothing of them where it is for any.
+    /// Every set of addresses that it names, but for all.
     pub(super) fn parts<'a>(&'a self, network: &'a Network, place: Place) -> impl Iterator<Item = &'a Ranges> {
-        let around = self.virtual_network.then(|| &network.surroundings(place).virtual_network);
-        let internet = self.internet.then(|| &network.surroundings(place).internet);
-        let groups = self.groups.iter().filter_map(move |group| network.members(place, group));
-        [&self.listed].into_iter().chain(self.tags.iter().map(Arc::as_ref)).chain(around).chain(internet).chain(groups)
-    }
-}
-
-fn tag(prefix: &Prefix) -> Option<(&str, Meaning)> {
-    match prefix {
-        Prefix::Tag(tag) => Some((tag, meaning(tag))),
-        Prefix::Any | Prefix::Net(_) => None,
+        self.parts.iter().filter_map(move |part| match part {
+            Part::Written(ranges) => Some(ranges),
+            Part::Published(ranges) => Some(&**ranges),
+            Part::VirtualNetwork => Some(&network.surroundings(place).virtual_network),
+            Part::Internet => Some(&network.surroundings(place).internet),
+            Part::Group(group) => network.members(place, group),
+        })
     }
 }
 
