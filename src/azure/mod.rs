@@ -4,9 +4,10 @@
 //! [`read`] makes policies of those, and each leaves a [`note`] of what is wrong. Out: [`export`] writes policies, and
 //! [`logs`], [`dns_logs`], [`flow_logs`], [`threat_logs`], [`aggregates`] and the lines of [`legacy_logs`] are the
 //! records of Azure's diagnostic logs, each of a [`category`]. [`watcher`] asks the network around the firewall as Network
-//! Watcher does. No rule is decided here, and no file opened.
+//! Watcher does; [`ase`] has the answers of Resource Manager. No rule is decided here, and no file opened.
 
 pub mod aggregates;
+pub mod ase;
 pub mod category;
 pub mod dns_logs;
 mod envelope;

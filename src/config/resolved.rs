@@ -30,6 +30,7 @@ pub struct Config {
     /// None switches the admin listener off.
     pub admin: Option<AdminConfig>,
     pub dns: DnsConfig,
+    pub health: HealthConfig,
     pub log: LogConfig,
 }
 
@@ -396,6 +397,21 @@ pub enum OnLogError {
     Serve,
     /// Deny what is new until the log can be written again.
     Refuse,
+}
+
+/// How long an environment lives without what it depends on. Azure publishes no durations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// From the first denial of a dependency that stays denied.
+    pub unhealthy_after: Duration,
+    /// From then on, until it is suspended.
+    pub suspended_after: Duration,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        HealthConfig { unhealthy_after: Duration::from_secs(300), suspended_after: Duration::from_secs(3600) }
+    }
 }
 
 impl Default for Limits {

@@ -14,8 +14,8 @@ use super::honoured::Honoured;
 use super::load::Overrides;
 use super::reader::Section;
 use super::resolved::{
-    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Enforce, GatewayConfig, HttpConfig, Limits, LogConfig,
-    LogFormat, LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
+    AdminConfig, ConnectTo, Credentials, DnsConfig, EchMode, Enforce, GatewayConfig, HealthConfig, HttpConfig, Limits,
+    LogConfig, LogFormat, LogSink, LogTarget, OnLogError, ProxyConfig, ResolveOverride, Timeouts,
 };
 use super::threat::ThreatSettings;
 use super::values::{self, ResolveEntry, ServiceEndpoints, Words};
@@ -37,6 +37,7 @@ pub(super) struct Settings {
     http: HttpConfig,
     limits: Limits,
     timeouts: Timeouts,
+    health: HealthConfig,
     admin: Option<Placed<Option<SocketAddr>>>,
     pub token_file: Option<Placed<PathBuf>>,
     token: Option<String>,
@@ -110,6 +111,9 @@ impl Settings {
         }
         if let Some(timeouts) = root.table("timeouts", findings) {
             settings.timeouts = read_timeouts(&timeouts, findings);
+        }
+        if let Some(health) = root.table("health", findings) {
+            settings.health = read_health(&health, findings);
         }
         if let Some(admin) = root.table("admin", findings) {
             settings.admin = admin.text("listen").and_then(|it| read_placed(it, findings, values::admin_listen));
@@ -266,6 +270,7 @@ impl Settings {
             http: file.http,
             limits: file.limits,
             timeouts: file.timeouts,
+            health: file.health,
             admin: self.admin.or(file.admin),
             token_file: file.token_file.filter(|_| self.token.is_none()),
             token: self.token,
@@ -337,6 +342,7 @@ impl Settings {
             http,
             limits,
             timeouts,
+            health,
             token,
             gateway,
             dns_proxy,
@@ -370,6 +376,7 @@ impl Settings {
             gateway: gateway.resolve(profile),
             admin: admin.map(|listen| AdminConfig { listen, token }),
             dns: DnsConfig { proxy: dns_proxy, synthetic, servers, overrides: overrides(resolve), connect_to },
+            health,
             log: LogConfig {
                 sinks: sinks.into_iter().map(|sink| sink.value).collect(),
                 on_error: on_log_error.unwrap_or_default(),
@@ -414,6 +421,7 @@ pub(super) struct ResolvedSettings {
     pub gateway: GatewayConfig,
     pub admin: Option<AdminConfig>,
     pub dns: DnsConfig,
+    pub health: HealthConfig,
     pub log: LogConfig,
 }
 
@@ -539,6 +547,17 @@ fn read_limits(section: &Section) -> Limits {
         hello_bytes: read("hello_bytes", usual.hello_bytes),
         udp_flows: read("udp_flows", usual.udp_flows),
         silent: read("silent", usual.silent),
+    }
+}
+
+fn read_health(section: &Section, findings: &mut Findings) -> HealthConfig {
+    let usual = HealthConfig::default();
+    let mut read = |name: &str, usual| {
+        section.text(name).and_then(|text| text.read(findings, |text| values::duration(text))).unwrap_or(usual)
+    };
+    HealthConfig {
+        unhealthy_after: read("unhealthy_after", usual.unhealthy_after),
+        suspended_after: read("suspended_after", usual.suspended_after),
     }
 }
 

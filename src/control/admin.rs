@@ -31,6 +31,7 @@ use crate::policy::in_order;
 use crate::proxy::{Shared, same_secret};
 use crate::telemetry::{self, Filter, RECENT_FLOWS};
 
+use super::arm::{self, Arm};
 use super::question::{Detail, Oracle, RulePlace, action_of, kind_of};
 use super::reload::{Refused, Reloader};
 
@@ -51,6 +52,7 @@ pub(super) struct Admin {
     pub(super) dns: DnsConfig,
     pub(super) gate: Gate,
     pub(super) reloader: Arc<Reloader>,
+    pub(super) arm: Arm,
 }
 
 /// Who is let in.
@@ -81,7 +83,7 @@ const ROUTES: &[(&str, Route, &str)] = &[
     ("/v1/reload", Route::Reload, "POST"),
 ];
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// A request that is not granted.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,11 +144,21 @@ async fn serve_one(stream: TcpStream, admin: Arc<Admin>) {
 
 impl Admin {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let authority = request.uri().authority().map(|it| it.as_str());
+        let admitted = self.gate.admit(request.method(), authority, request.headers());
+        match (admitted, arm::is_arm(request.uri().path())) {
+            (Err(refusal), true) if refusal.status == StatusCode::UNAUTHORIZED => arm::unauthorized(request.headers()),
+            (Err(refusal), _) => refusal.into_answer(),
+            (Ok(()), true) => self.arm.answer(request).await,
+            (Ok(()), false) => self.answer_own(request).await,
+        }
+    }
+
+    async fn answer_own(&self, request: Request<Incoming>) -> Answer {
         self.try_answer(request).await.unwrap_or_else(Refusal::into_answer)
     }
 
     async fn try_answer(&self, request: Request<Incoming>) -> Result<Answer, Refusal> {
-        self.gate.admit(request.method(), request.uri().authority().map(|it| it.as_str()), request.headers())?;
         let route = route(request.method(), request.uri().path())?;
         let params = Params::read(request.uri().query().unwrap_or(""));
         match route {
@@ -162,7 +174,7 @@ impl Admin {
             Route::Policy => Ok(self.policy()),
             Route::Flows => self.flows(&params),
             Route::Check if request.method() == Method::POST => {
-                let body = read_body(request.into_body()).await?;
+                let body = read_body(request.into_body()).await.map_err(Refusal::from)?;
                 let question = serde_json::from_slice(&body);
                 self.check(&question.map_err(|error| Refusal::bad("bad-body", error.to_string()))?)
             }
@@ -287,12 +299,31 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
-    let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the body took too long");
-    let read = timeout(READING, Limited::new(body, MAX_BODY).collect()).await.map_err(late)?;
+/// Why there is no body.
+pub(super) enum BodyError {
+    Late,
+    TooLarge,
+    Broken(String),
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Refusal {
+        match error {
+            BodyError::Late => Refusal::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the body took too long"),
+            BodyError::TooLarge => {
+                let message = "the body is larger than 64 KiB";
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", message)
+            }
+            BodyError::Broken(error) => Refusal::bad("bad-body", error),
+        }
+    }
+}
+
+pub(super) async fn read_body(body: Incoming) -> Result<Bytes, BodyError> {
+    let read = timeout(READING, Limited::new(body, MAX_BODY).collect()).await.map_err(|_| BodyError::Late)?;
     let body = read.map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
-        true => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the body is larger than 64 KiB"),
-        false => Refusal::bad("bad-body", error.to_string()),
+        true => BodyError::TooLarge,
+        false => BodyError::Broken(error.to_string()),
     });
     Ok(body?.to_bytes())
 }

@@ -4,8 +4,11 @@
 //! question and answer that the admin server has in common with `egret check`.
 
 mod admin;
+mod arm;
+mod health;
 mod question;
 mod reload;
+mod wards;
 
 pub(crate) use question::{Answer, Detail, Oracle, RulePlace, StepLine, ThreatLine};
 pub(crate) use reload::Origin;
@@ -23,7 +26,9 @@ use crate::config::DnsConfig;
 use crate::proxy::{Lifecycle, Shared};
 
 use admin::{Admin, Gate};
+use arm::Arm;
 use reload::Reloader;
+use wards::Wards;
 
 /// An admin listener that nobody is served on yet.
 pub(crate) struct AdminListener {
@@ -63,14 +68,17 @@ impl Control {
     ) -> io::Result<Control> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (asked, end) = (Arc::new(Notify::new()), CancellationToken::new());
+        let limits = origin.config.health;
         let reloader = Arc::new(Reloader::new(shared.clone(), origin));
+        let wards = Arc::new(Wards::new(limits, shared.clone(), reloader.clone()));
         let (notified, ended) = (asked.clone(), end.clone());
         let served = async move {
             tokio::select! {
                 () = ended.cancelled() => {}
                 () = reloader.watch_files() => {}
                 () = reloader.obey(&notified) => {}
-                () = serve(admin, shared, lifecycle, dns, reloader.clone()) => {}
+                () = wards.follow() => {}
+                () = serve(admin, shared, lifecycle, dns, reloader.clone(), wards.clone()) => {}
             }
         };
         let run = move || {
@@ -104,6 +112,7 @@ async fn serve(
     lifecycle: Lifecycle,
     dns: DnsConfig,
     reloader: Arc<Reloader>,
+    wards: Arc<Wards>,
 ) {
     let Some(AdminListener { listener, addr, token }) = admin else {
         return std::future::pending().await;
@@ -111,7 +120,8 @@ async fn serve(
     match TcpListener::from_std(listener) {
         Ok(listener) => {
             let gate = Gate { listen: addr, token };
-            let admin = Admin { shared, drain: lifecycle.drain, dns, gate, reloader };
+            let arm = Arm::new(shared.clone(), reloader.clone(), wards);
+            let admin = Admin { shared, drain: lifecycle.drain, dns, gate, reloader, arm };
             admin::serve(listener, Arc::new(admin)).await;
         }
         Err(error) => {

@@ -16,6 +16,7 @@ use crate::config::{self, Config, ConfigError, ConfigErrors, Loaded, Overrides, 
 use crate::policy::Policy;
 use crate::proxy::{InForceFrom, Shared};
 use crate::telemetry::{Event, ReloadRecord};
+use crate::vnet::Network;
 
 /// How often files are looked at. A change is taken up once it has held still for as long.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,6 +37,7 @@ pub(super) struct Reloader {
     cwd_default: bool,
     current: Mutex<Current>,
     sources: StdMutex<Arc<[PolicySource]>>,
+    network: StdMutex<Option<Arc<Network>>>,
 }
 
 struct Current {
@@ -60,13 +62,19 @@ impl Reloader {
     pub(super) fn new(shared: Arc<Shared>, origin: Origin) -> Reloader {
         let Origin { overrides, cwd_default, config, files } = origin;
         let sources = StdMutex::new(config.sources.clone().into());
+        let network = StdMutex::new(config.network.clone());
         let current = Mutex::new(Current { files: stamps(&files), config });
-        Reloader { shared, overrides, cwd_default, current, sources }
+        Reloader { shared, overrides, cwd_default, current, sources, network }
     }
 
     /// Where the policy in force comes from.
     pub(super) fn sources(&self) -> Arc<[PolicySource]> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is around the firewall, by the configuration in force.
+    pub(super) fn network(&self) -> Option<Arc<Network>> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reloads whenever that is asked for.
@@ -135,6 +143,7 @@ impl Reloader {
         let active = self.shared.active();
         // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
         let Config { profile, network, enforce, .. } = config;
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = network.clone();
         if active.policy.hash() != policy.hash() || active.profile != profile || !active.is_in(&network, enforce) {
             self.shared.replace(InForceFrom { policy, profile, network, enforce });
         }
@@ -182,6 +191,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("ech", *ech != proxy.ech),
         ("forwarded_for or rewrite", *http != proxy.http),
         ("the admin server", differ(&old.admin, &new.admin)),
+        ("health", old.health != new.health),
         ("dns", differ(&old.dns, &new.dns)),
         ("the log", differ(&old.log, &new.log)),
     ];

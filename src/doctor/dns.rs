@@ -172,11 +172,28 @@ fn ilb(patient: &Patient<'_>) -> Outcome {
     let shown = missing.iter().map(|name| full(&suffix, name));
     let what = format!("{} do not lead to the internal load balancer at {address}", some(shown));
     let mut finding = Finding::new(&APP_NAMES, environment.at, &environment.name, what);
-    for name in missing {
-        let record = Change::DnsRecord { zone: suffix.clone(), name: name.to_owned(), address };
-        finding = finding.covers(Coverage::Missing, full(&suffix, name)).mend(record);
+    for name in &missing {
+        finding = finding.covers(Coverage::Missing, full(&suffix, name));
     }
-    Outcome::Found(vec![finding])
+    Outcome::Found(vec![answered(patient, finding, zones, &suffix, &missing, address)])
+}
+
+/// A record cannot help in a zone that the network is not linked to.
+fn answered(
+    patient: &Patient<'_>,
+    finding: Finding,
+    zones: &[DnsZone],
+    suffix: &str,
+    missing: &[&str],
+    address: IpAddr,
+) -> Finding {
+    if let Some(zone) = zones.iter().find(|it| it.name.eq_ignore_ascii_case(suffix) && !is_linked(patient, it)) {
+        let network = &patient.network.virtual_network(patient.place).name;
+        return finding
+            .by_hand(format!("link the zone {} to the network {network}, and let it have the records", zone.name));
+    }
+    let record = |name: &&str| Change::DnsRecord { zone: suffix.to_owned(), name: (*name).to_owned(), address };
+    missing.iter().map(record).fold(finding, Finding::mend)
 }
 
 const RECORDS: [&str; 3] = ["*", "@", "*.scm"];

@@ -67,13 +67,13 @@ fn drops_everything(way: &Selection<'_>) -> bool {
 fn refusal(patient: &Patient<'_>, way: &Selection<'_>) -> Option<String> {
     let hop = &way.route.next_hop;
     let addresses: Vec<IpAddr> = match hop {
-        Hop::Internet | Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint => return None,
+        Hop::Internet | Hop::VirtualNetworkServiceEndpoint(_) => return None,
         Hop::VirtualAppliance(address) => {
             let firewall = patient.network.topology().firewall_at(*address);
             firewall.map(|firewall| firewall.public_addresses.clone()).unwrap_or_default()
         }
         Hop::VirtualNetworkGateway => ways::gateway(patient).map(|it| it.egress_addresses.clone()).unwrap_or_default(),
-        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::None => {
+        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::InterfaceEndpoint | Hop::None => {
             return Some(format!("{}, where no database is", hop_text(hop)));
         }
     };

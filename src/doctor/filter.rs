@@ -278,3 +278,61 @@ pub(super) fn name(transport: Transport) -> &'static str {
 pub(super) fn listed(ports: &[PortRange]) -> String {
     ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vnet::samples::{self, GROUP, SUBNET, VNET};
+    use crate::vnet::{Network, Topology};
+
+    fn asked<T>(change: impl FnOnce(&mut Topology), ask: impl FnOnce(&Patient<'_>) -> T) -> T {
+        let mut topology = samples::worked();
+        change(&mut topology);
+        let network: Network = samples::built(topology);
+        let environment = &network.topology().environments[0];
+        let place = network.place(VNET, SUBNET).unwrap();
+        ask(&Patient { network: &network, environment, place, policy: None })
+    }
+
+    /// However many rules there are, only those that could tell ports apart that are asked for make more work.
+    #[test]
+    fn ports_are_asked_once_for_each_part() {
+        let own = |patient: &Patient<'_>| patient.own_ranges().collect::<Vec<_>>();
+        let asked_for = |text: &str, change: fn(&mut Topology)| {
+            let ports = [text.parse::<PortRange>().unwrap()];
+            asked(change, |patient| {
+                let remote = own(patient);
+                let direction = FlowDirection::Inbound;
+                super::ports(
+                    patient,
+                    &Needed { direction, transports: &[Transport::Tcp], ports: &ports, remote: &remote },
+                )
+            })
+        };
+        assert_eq!(asked_for("454-455", |_| ()), [454]);
+        assert_eq!(asked_for("80-443", |_| ()), [80, 81, 443]);
+        assert_eq!(asked_for("*", |_| ())[0], 1);
+        let many = |topology: &mut Topology| {
+            let any = SecurityProtocol::Any;
+            let rule = |at: u16| {
+                let port = (20_000 + at).to_string();
+                samples::security_rule(&format!("r{at}"), 200 + at, FlowDirection::Inbound, any, "*", "*", &port)
+            };
+            topology.security_groups[0].rules.extend((0..900).map(rule));
+        };
+        assert_eq!(asked_for("454-455", many), [454]);
+    }
+
+    #[test]
+    fn priorities_that_are_free() {
+        let free = |before: u16, nth: usize| {
+            asked(|_| (), |patient| free_priority(patient, GROUP, FlowDirection::Inbound, before, nth))
+        };
+        assert_eq!(free(65500, 0), Some(4095), "4096 is taken");
+        assert_eq!(free(4096, 2), Some(4093));
+        assert_eq!(free(111, 0), Some(109));
+        assert_eq!(free(102, 7), Some(101), "there are not as many");
+        assert_eq!(free(100, 0), None);
+        assert_eq!(free(101, 0), None, "100 is taken");
+    }
+}

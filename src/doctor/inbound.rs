@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::flow::{Host, PortRange};
-use crate::policy::{AddressRange, DnatRule, Rules};
+use crate::policy::{Action, AddressRange, DnatRule, Rules};
 use crate::vnet::{
     AppAddress, AppServiceEnvironment, AseVersion, Change, FlowDirection, LoadBalancing, Prefix, SecurityProtocol,
     Transport,
@@ -15,7 +15,7 @@ use crate::vnet::{
 use super::Patient;
 use super::filter::{Filtered, Needed, Opening, finding, listed};
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, V3, rules};
-use super::management::Management;
+use super::management::{Management, TAG};
 
 rules! {
     /// In the order of `docs/doctor.md`.
@@ -81,6 +81,9 @@ fn managed() -> PortRange {
 
 fn management(patient: &Patient<'_>) -> Outcome {
     let Management { name, ranges, .. } = Management::of(patient.network.tags());
+    if patient.network.tags().published(TAG).is_none() && lets_in_by_tag(patient) {
+        return Outcome::not_applicable(format!("a rule lets in {TAG}, whose prefixes are not at hand for this cloud"));
+    }
     let ports = [managed()];
     let passage = inbound(patient, &[Transport::Tcp], &ports, &ranges);
     if passage.is_open() {
@@ -101,6 +104,13 @@ fn management(patient: &Patient<'_>) -> Outcome {
     };
     let opening = opening(&IN_MGMT, SecurityProtocol::Tcp, remote, &ports);
     Some(opening.mend(patient, &passage.blocks, found)).into()
+}
+
+fn lets_in_by_tag(patient: &Patient<'_>) -> bool {
+    let rules = patient.network.security_group_of(patient.place).into_iter().flat_map(|group| &group.rules);
+    let mut allowing = rules.filter(|rule| rule.direction == FlowDirection::Inbound && rule.access == Action::Allow);
+    let is_tag = |prefix: &Prefix| matches!(prefix, Prefix::Tag(tag) if tag.eq_ignore_ascii_case(TAG));
+    allowing.any(|rule| rule.source.prefixes.iter().any(is_tag))
 }
 
 fn management_by_firewall(patient: &Patient<'_>) -> Outcome {

@@ -20,6 +20,7 @@ use super::filter::{Filtered, Needed, Opening, decider, finding, listed};
 use super::finding::{BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, rules};
 use super::gate::Gate;
 use super::inbound::within;
+use super::words::some;
 
 rules! {
     /// In the order of `docs/doctor.md`.
@@ -226,6 +227,9 @@ fn web(patient: &Patient<'_>) -> Outcome {
 }
 
 fn sql(patient: &Patient<'_>) -> Outcome {
+    if patient.network.tags().published("Sql").is_none() {
+        return Outcome::not_applicable("the prefixes of the service tag Sql are not at hand for this cloud");
+    }
     let needed = [PortRange::single(1433)];
     let redirected = [PortRange::between(11000, 11999), PortRange::between(14000, 14999)];
     let dependency = Dependency {
@@ -246,6 +250,9 @@ fn sql(patient: &Patient<'_>) -> Outcome {
 
 /// Of version 1 it is a dependency like any other.
 fn files(patient: &Patient<'_>) -> Outcome {
+    if patient.network.tags().published("Storage").is_none() {
+        return Outcome::not_applicable("the prefixes of the service tag Storage are not at hand for this cloud");
+    }
     let port = [PortRange::single(445)];
     let dependency = Dependency {
         rule: &OUT_445,
@@ -281,20 +288,14 @@ fn pins(patient: &Patient<'_>, group: &NetworkSecurityGroup, rule: &SecurityRule
         _ => None,
     });
     let pins: Vec<IpAddr> = nets.collect();
-    let first = pins.first()?;
+    if pins.is_empty() {
+        return None;
+    }
     let subject = format!("{}/{}", group.name, rule.name);
-    let what = format!(
-        "{subject} lets out to {first}{} alone, and dependencies have no addresses that last",
-        more(pins.len())
-    );
+    let what = format!("{subject} lets out to {} alone, and dependencies have no addresses that last", some(&pins));
     let found = Finding::new(&OUT_NSG_PIN, rule.at, subject, what)
         .because(format!("security rule {}/{} ({})", group.name, rule.name, rule.priority), rule.at);
-    let found = pins.iter().fold(found, |it, pin| it.covers(Coverage::Partly, pin.to_string()));
     Some(found.by_hand("let out everything on these ports, and let the firewall filter by name"))
-}
-
-fn more(pins: usize) -> String {
-    if pins > 1 { format!(" and {} more", pins - 1) } else { String::new() }
 }
 
 fn is_pin(patient: &Patient<'_>, net: IpNet) -> bool {

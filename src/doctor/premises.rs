@@ -169,7 +169,7 @@ fn is_led(ways: &Ways<'_>, net: &IpNet) -> bool {
     ways.to(net.network()).is_some_and(|way| match way.route.next_hop {
         Hop::VirtualNetworkGateway => true,
         Hop::VirtualAppliance(_) => way.prefix.prefix_len() > 0,
-        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) => true,
-        Hop::Internet | Hop::None | Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint => false,
+        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::InterfaceEndpoint => true,
+        Hop::Internet | Hop::None | Hop::VirtualNetworkServiceEndpoint(_) => false,
     })
 }

@@ -77,7 +77,7 @@ rules! {
         "a dependency that is listed by its address is not reached",
         "A few dependencies have addresses and no names: four on ports 80 and 443 in the list of 2023, seven in that of 2018. \
          They are needed to monitor and alert. Each has to leave by a route to the Internet, as the document of 2018 has it, or \
-         by a network rule of the firewall. Ports 123 and 12000 to anywhere are OUT-NTP's and OUT-12000's." => singles;
+         by a network rule of the firewall: one for AzureMonitor will do, as the four are among its prefixes. Ports 123 and 12000 to anywhere are OUT-NTP's and OUT-12000's." => singles;
     NVA_SUBNET = "RT-NVA-SUBNET", Unhealthy, ANY, [ROUTING, NETWORKING],
         "the environment's subnet is not its own",
         "An appliance inside the subnet whose traffic it is to take gets its own packets back: a loop. And nothing else may be in the subnet \

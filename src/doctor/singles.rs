@@ -1,7 +1,9 @@
 //! Dependencies that are listed by their addresses (`RT-IPDEP`).
 
+use ipnet::IpNet;
+
 use crate::allowlist::Kind;
-use crate::vnet::{Hop, NextHop, RouteDestination};
+use crate::vnet::{Hop, NextHop, RouteDestination, Selection};
 
 use super::Patient;
 use super::age::edition;
@@ -18,46 +20,54 @@ pub(super) fn look(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
     };
     let ways = Ways::of(patient);
     let rows = edition.rows(Kind::Ip);
-    let lost: Vec<(&Row, String)> =
-        rows.iter().filter_map(|row| Some((row, loss(&ways, gate.as_ref(), row)?))).collect();
+    let lost: Vec<Loss<'_>> = rows.iter().filter_map(|row| loss(&ways, gate.as_ref(), row)).collect();
     if lost.is_empty() {
         return Outcome::Passed;
     }
     let subnet = patient.network.subnet(patient.place);
     let what = format!(
         "{} reach the Internet neither by a route nor by a network rule (list of {})",
-        some(lost.iter().map(|(row, _)| row.text)),
+        some(lost.iter().map(|it| it.row.text)),
         edition.date,
     );
     let mut finding = Finding::new(rule, subnet.at, &subnet.name, what);
-    for (row, why) in &lost {
+    for Loss { row, why, .. } in &lost {
         finding = finding.covers(Coverage::Missing, format!("{}: {why}", row.text));
     }
     let mend = ways::add_routes(patient, routes(&lost));
     Outcome::Found(vec![mend.into_iter().fold(finding, Finding::mend)])
 }
 
-/// Why a flow to an address comes to nothing. What goes to one's own premises may well get there, what a rule of the
-/// firewall denies before another allows it is `FW-DENY-FIRST`'s, and what the default route drops is `RT-DEFAULT`'s.
-fn loss(ways: &Ways<'_>, gate: Option<&Gate<'_>>, row: &Row) -> Option<String> {
-    let way = ways.to(row.address()?)?;
-    match &way.route.next_hop {
-        Hop::VirtualAppliance(_) => {
-            let lacks = gate?.row(row) == Passage::Lacks;
-            lacks.then(|| format!("goes to {}, and no network rule allows it", hop_text(&way.route.next_hop)))
-        }
-        Hop::None if way.prefix.prefix_len() > 0 => Some(format!("dropped by {}", ways::shown(&way))),
-        _ => None,
-    }
+/// A dependency that is not reached, with the way that it goes.
+struct Loss<'a> {
+    row: &'a Row,
+    way: Selection<'a>,
+    why: String,
 }
 
-/// Each address once, whatever its ports.
-fn routes(lost: &[(&Row, String)]) -> Vec<(String, RouteDestination, NextHop)> {
-    let mut addresses: Vec<_> = lost.iter().filter_map(|(row, _)| row.address()).collect();
-    addresses.dedup();
-    let route = |address| {
-        let destination = RouteDestination::Net(ipnet::IpNet::from(address));
-        (format!("dependency-{address}"), destination, NextHop::Internet)
+/// What becomes of a flow to an address, if nothing. What goes to one's own premises may well get there, what a rule of the
+/// firewall denies before another allows it is `FW-DENY-FIRST`'s, and what the default route drops is `RT-DEFAULT`'s.
+fn loss<'a>(ways: &Ways<'a>, gate: Option<&Gate<'_>>, row: &'a Row) -> Option<Loss<'a>> {
+    let way = ways.to(row.address()?)?;
+    let why = match &way.route.next_hop {
+        Hop::VirtualAppliance(_) if gate?.row(row) == Passage::Lacks => {
+            format!("goes to {}, and no network rule allows it", hop_text(&way.route.next_hop))
+        }
+        Hop::None if way.prefix.prefix_len() > 0 => format!("dropped by {}", ways::shown(&way)),
+        _ => return None,
     };
-    addresses.into_iter().map(route).collect()
+    Some(Loss { row, way, why })
+}
+
+/// Each address once, whatever its ports; in place of the route that is there for just this address.
+fn routes(lost: &[Loss<'_>]) -> Vec<(String, RouteDestination, NextHop)> {
+    let route = |it: &Loss<'_>| {
+        let net = IpNet::from(it.row.address()?);
+        let own = (it.way.prefix == net && it.way.route.route_table.is_some()).then(|| it.way.route.name.clone());
+        let name = own.unwrap_or_else(|| format!("dependency-{}", net.addr()));
+        Some((name, RouteDestination::Net(net), NextHop::Internet))
+    };
+    let mut routes: Vec<_> = lost.iter().filter_map(route).collect();
+    routes.dedup();
+    routes
 }

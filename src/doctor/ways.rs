@@ -133,7 +133,7 @@ pub(super) fn hop_text(hop: &Hop) -> String {
         Hop::VirtualAppliance(address) => format!("VirtualAppliance {address}"),
         Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) => format!("{} {name}", hop.as_str()),
         Hop::VirtualNetworkServiceEndpoint(service) => format!("{} {service}", hop.as_str()),
-        Hop::InterfaceEndpoint | Hop::VnetLocal | Hop::VirtualNetworkGateway | Hop::Internet | Hop::None => {
+        Hop::VnetLocal | Hop::VirtualNetworkGateway | Hop::InterfaceEndpoint | Hop::Internet | Hop::None => {
             hop.as_str().to_owned()
         }
     }

@@ -26,6 +26,7 @@ mod limit;
 mod mssql;
 mod pac;
 mod peek;
+mod probe;
 mod pulse;
 mod rates;
 mod records;
@@ -54,6 +55,7 @@ pub(crate) use auth::same_secret;
 #[cfg(target_os = "linux")]
 pub(crate) use dns::Sockets as DnsSockets;
 pub(crate) use intake::{BindError, Intake};
+pub(crate) use probe::{Outcome, Probe, Probed};
 pub(crate) use shared::{Active, InForceFrom, Lifecycle, Shared};
 
 /// What the data plane runs with, beside its sockets.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
@@ -22,6 +22,7 @@ use crate::vnet::{Egress, Flows, Network};
 
 use super::Setup;
 use super::limit::Limiter;
+use super::probe::{Prober, Requests};
 use super::rates::Rates;
 
 /// A policy in force and what is around it, with what is counted of it.
@@ -62,7 +63,7 @@ impl Active {
     }
 
     /// Who decides about flows that begin.
-    pub(super) fn egress(&self, via: Via) -> Egress<'_> {
+    pub(crate) fn egress(&self, via: Via) -> Egress<'_> {
         Egress::new(&self.policy, self.network_of(via), Flows::New)
     }
 
@@ -111,6 +112,10 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     /// Egret's own listeners, proxy and admin: never a destination. Known once they are bound.
     own: OnceLock<Vec<SocketAddr>>,
+    /// Tries connections on behalf of others than clients.
+    pub(crate) prober: Prober,
+    /// For the core that takes them first.
+    probes: Mutex<Option<Requests>>,
     pub(super) lifecycle: Lifecycle,
 }
 
@@ -132,6 +137,7 @@ impl Shared {
         let metrics = Arc::new(Metrics::new(cores, active.hits.clone(), log.clone()));
         let limiter = Limiter::new(&config.limits);
         let (changed, _) = watch::channel(0);
+        let (prober, probes) = Prober::new();
         Shared {
             active: ArcSwap::from_pointee(active),
             generation: AtomicU64::new(0),
@@ -146,6 +152,8 @@ impl Shared {
             log,
             directory: Arc::new(Directory::new(dns.synthetic.map(|synthetic| synthetic.net))),
             own: OnceLock::new(),
+            prober,
+            probes: Mutex::new(Some(probes)),
             lifecycle,
         }
     }
@@ -177,6 +185,11 @@ impl Shared {
     /// The counters of flows of the thread `egret-dns`.
     pub(super) fn dns_counters(&self) -> &CoreCounters {
         &self.metrics.cores()[self.config.workers]
+    }
+
+    /// What there is to try; None for all cores but the first that asks.
+    pub(super) fn take_probes(&self) -> Option<Requests> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// To be called once, when the listeners are bound.

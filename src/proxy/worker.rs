@@ -24,7 +24,7 @@ use super::limit::Place;
 use super::records::About;
 use super::session::Session;
 use super::shared::{Core, Counted, Shared, reap};
-use super::{explicit, gateway, rates, udp};
+use super::{explicit, gateway, probe, rates, udp};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -82,6 +82,9 @@ async fn serve(core: Rc<Core>, served: Served) {
         accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
     }
     accepting.spawn_local(rates::keep_looking(core.clone()));
+    if let Some(probes) = core.shared.take_probes() {
+        accepting.spawn_local(probe::serve(core.clone(), probes));
+    }
     let lifecycle = core.shared.lifecycle.clone();
     tokio::select! {
         () = lifecycle.drain.cancelled() => {}

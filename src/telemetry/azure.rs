@@ -6,8 +6,11 @@ use serde::Serialize;
 
 use super::clock::{Clock, Precision};
 use super::derived::Derived;
-use super::record::{DnsRecord, FlowRecord, FqdnFailureRecord, Seen};
+use super::record::{
+    DnsRecord, EnvironmentRecord, EnvironmentState, EnvironmentWhy, FlowRecord, FqdnFailureRecord, Seen,
+};
 use super::sink::Entry;
+use crate::azure::ase::{PlatformEvent, platform_record};
 use crate::azure::category::{Categories, Category};
 use crate::azure::dns_logs::{
     DnsQueried, FqdnFailed, dns_record, fqdn_failure_record, legacy_dns_records, legacy_fqdn_failure_record,
@@ -41,8 +44,13 @@ impl AzureWriter {
         match *entry {
             Entry::Flow(record) => self.write_flow(out, time, record),
             Entry::Dns(record) => self.write_dns(out, time, record),
+            Entry::Environment(record) if self.shape == Shape::Structured => {
+                let EnvironmentRecord { ts: _, name: _, id, state, why, unreachable } = record;
+                let event = platform_event(*state, *why, unreachable);
+                write_json(out, &platform_record(&event, time, id));
+            }
             Entry::FqdnFailure(record) => self.write_fqdn_failure(out, time, record),
-            Entry::Start(_) | Entry::Close(_) | Entry::Reload(_) | Entry::End(..) => {}
+            Entry::Start(_) | Entry::Close(_) | Entry::Environment(_) | Entry::Reload(_) | Entry::End(..) => {}
         }
     }
 
@@ -190,6 +198,15 @@ fn queried<'a>(record: &'a DnsRecord, time: &'a str) -> DnsQueried<'a> {
 pub(super) fn write_json(out: &mut Vec<u8>, record: &impl Serialize) {
     serde_json::to_writer(&mut *out, record).expect("plain structs to a Vec cannot fail");
     out.push(b'\n');
+}
+
+fn platform_event(state: EnvironmentState, why: EnvironmentWhy, unreachable: &[Arc<str>]) -> PlatformEvent<'_> {
+    match (state, why) {
+        (EnvironmentState::Healthy, _) => PlatformEvent::Healthy,
+        (EnvironmentState::Unhealthy, _) => PlatformEvent::Unhealthy { unreachable },
+        (EnvironmentState::Suspended, EnvironmentWhy::Dependencies) => PlatformEvent::Suspended,
+        (EnvironmentState::Suspended, EnvironmentWhy::Asked) => PlatformEvent::SuspendedOnRequest,
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::clock::{Clock, Precision};
 use super::object::{Object, Value};
 use super::record::{
-    CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ReloadRecord, RunId, Secured,
-    SecuredBy, Seen, StartRecord, Surroundings,
+    CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ReloadRecord, RunId,
+    Secured, SecuredBy, Seen, StartRecord, Surroundings,
 };
 use super::sink::Entry;
 use crate::flow::{Host, HostName};
@@ -30,6 +30,7 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &mut Clock, run: &RunId, seq:
         Entry::Flow(record) => flow(&mut line, record),
         Entry::Close(record) => close(&mut line, record),
         Entry::Dns(record) => dns(&mut line, record),
+        Entry::Environment(record) => environment(&mut line, record),
         Entry::FqdnFailure(record) => fqdn_failure(&mut line, record),
         Entry::Reload(record) => reload(&mut line, record),
         Entry::End(_, counts) => line.field("counts", counts),
@@ -57,6 +58,7 @@ fn kind(entry: &Entry<'_>) -> &'static str {
         Entry::Flow(_) => "flow",
         Entry::Close(_) => "close",
         Entry::Dns(_) => "dns",
+        Entry::Environment(_) => "environment",
         Entry::FqdnFailure(_) => "fqdn-failure",
         Entry::Reload(_) => "reload",
         Entry::End(..) => "end",
@@ -194,6 +196,14 @@ fn dns(line: &mut Object<'_>, record: &DnsRecord) {
     line.field("error", record.error.as_deref());
 }
 
+fn environment(line: &mut Object<'_>, record: &EnvironmentRecord) {
+    let EnvironmentRecord { ts: _, name, id: _, state, why, unreachable } = record;
+    line.field("environment", &**name);
+    line.field("state", state.as_str());
+    line.field("why", why.as_str());
+    line.field("unreachable", unreachable.as_slice());
+}
+
 fn fqdn_failure(line: &mut Object<'_>, record: &FqdnFailureRecord) {
     let FqdnFailureRecord { ts: _, fqdn, server, error, rules } = record;
     line.field("fqdn", fqdn.as_str());
@@ -225,7 +235,7 @@ impl Value for Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{alerted, asked, closed, crossed, denied, fqdn_failure, start};
+    use super::super::record::tests::{alerted, asked, closed, crossed, denied, environment, fqdn_failure, start};
     use super::super::record::{Escaped, Seen};
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
@@ -248,6 +258,7 @@ mod tests {
             line(Entry::Flow(&crossed())),
             line(Entry::Close(&closed())),
             line(Entry::Dns(&asked())),
+            line(Entry::Environment(&environment())),
             line(Entry::FqdnFailure(&fqdn_failure())),
             line(Entry::Reload(&reload())),
             line(Entry::End(closed().ts, counts)),
@@ -262,6 +273,7 @@ mod tests {
             r#"{"v":1,"kind":"flow","seq":3,"ts":"2026-11-21T21:14:03.500000Z","run":"0000beef","flow":7,"via":"gateway","client":"192.168.251.140:51000","proto":"tcp","host":"192.168.7.4","port":5432,"sni":null,"dst":null,"verdict":"deny","reason":"nsg-denied","rule":null,"profile":"azure","policy_hash":"c0ffee","threat_intel":null,"network":{"virtual_network":"ase-vnet","subnet":"ase-subnet","nsg":"ase-nsg","nsg_rule":"vnet","nsg_access":"allow","next_hop":"VnetLocal","prefix":"192.168.0.0/16","route":null,"destination":{"virtual_network":"ase-vnet","subnet":"data","nsg":"data-nsg","nsg_rule":"DenyAllInBound","nsg_access":"deny"}}}"#,
             r#"{"v":1,"kind":"close","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","flow":7,"bytes_up":517,"bytes_down":12000,"duration_ms":1500,"closed_by":"origin","reason":"eof"}"#,
             r#"{"v":1,"kind":"dns","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","client":"10.12.3.5:7943","proto":"udp","id":8951,"name":"ok.test.","type":"AAAA","class":"IN","request_bytes":58,"dnssec_ok":false,"edns_bytes":512,"rcode":"NOERROR","flags":"qr,rd,ra","response_bytes":135,"duration_us":4987,"error":null}"#,
+            r#"{"v":1,"kind":"environment","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","environment":"ase","state":"unhealthy","why":"dependencies","unreachable":["login.windows.net:443"]}"#,
             r#"{"v":1,"kind":"fqdn-failure","seq":3,"ts":"2026-11-21T21:14:04.000000Z","run":"0000beef","fqdn":"git.test","server":"192.0.2.53:53","error":"no answer in time","rules":[{"policy":"lab","group":"group","collection":"net","rule":"allow git"}]}"#,
             r#"{"v":1,"kind":"reload","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","ok":false,"policy_hash":"c0ffee","error":"no\nsuch file"}"#,
             r#"{"v":1,"kind":"end","seq":3,"ts":"2026-11-21T21:14:05.000000Z","run":"0000beef","counts":{"allowed":1,"denied":2,"bypassed":3,"closed":1,"reloads":4,"lost":5}}"#,

@@ -12,6 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet,
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::record::EnvironmentState;
 use super::recorder::Log;
 use crate::flow::{Reason, Verdict, Via};
 use crate::policy::{RuleId, RuleName};
@@ -227,14 +228,24 @@ pub struct Metrics {
     cores: Vec<Arc<CoreCounters>>,
     dns: DnsCounters,
     hits: Mutex<Arc<RuleHits>>,
+    environments: Mutex<Vec<EnvironmentHealth>>,
     log: Log,
+}
+
+/// How an App Service Environment fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentHealth {
+    pub name: Arc<str>,
+    pub state: EnvironmentState,
+    /// Dependencies that are known to be out of reach.
+    pub unreachable: usize,
 }
 
 impl Metrics {
     /// `hits` is the policy's that is in force first.
     pub fn new(cores: usize, hits: Arc<RuleHits>, log: Log) -> Metrics {
         let cores = (0..cores).map(|core| Arc::new(CoreCounters { core, ..CoreCounters::default() })).collect();
-        Metrics { cores, dns: DnsCounters::default(), hits: Mutex::new(hits), log }
+        Metrics { cores, dns: DnsCounters::default(), hits: Mutex::new(hits), environments: Mutex::default(), log }
     }
 
     /// The counters of each core, in its order.
@@ -250,6 +261,11 @@ impl Metrics {
     /// Another policy is in force.
     pub fn set_rule_hits(&self, hits: Arc<RuleHits>) {
         *self.hits.lock().unwrap_or_else(PoisonError::into_inner) = hits;
+    }
+
+    /// How the environments of the topology fare from now on.
+    pub fn set_environments(&self, environments: Vec<EnvironmentHealth>) {
+        *self.environments.lock().unwrap_or_else(PoisonError::into_inner) = environments;
     }
 
     pub fn rule_hits(&self) -> Arc<RuleHits> {
@@ -284,6 +300,7 @@ impl Collector for Scrape {
         upstream(metrics, &mut page)?;
         dns(metrics, &mut page)?;
         log(metrics, &mut page)?;
+        environments(metrics, &mut page)?;
         rules(metrics, &mut page)
     }
 }
@@ -360,6 +377,21 @@ fn log(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     page.counters("egret_reloads", "Reloads of the configuration", reloads)
 }
 
+/// Nothing where there is no topology with an environment.
+fn environments(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
+    let all = metrics.environments.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let each = |of: fn(&EnvironmentHealth) -> u64| all.iter().map(move |it| ([("environment", &*it.name)], of(it)));
+    let healthy = |it: &EnvironmentHealth| u64::from(it.state == EnvironmentState::Healthy);
+    page.gauges("egret_ase_healthy", "1 while the App Service Environment is healthy", each(healthy))?;
+    let suspended = |it: &EnvironmentHealth| u64::from(it.state == EnvironmentState::Suspended);
+    page.gauges("egret_ase_suspended", "1 while the App Service Environment is suspended", each(suspended))?;
+    let unreachable = |it: &EnvironmentHealth| u64::try_from(it.unreachable).unwrap_or(u64::MAX);
+    page.gauges("egret_ase_unreachable", "Dependencies of it that are denied or fail", each(unreachable))
+}
+
 fn rules(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     let hits = metrics.rule_hits();
     // Nothing keeps two rules from having the same names, and a series may be there only once.
@@ -384,6 +416,19 @@ impl Page<'_> {
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            encoder.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -455,6 +500,8 @@ mod tests {
         second.tunnels.inc();
         hits.hit(0, RuleId(2));
         hits.hit(1, RuleId(99));
+        let name = "ase".into();
+        metrics.set_environments(vec![EnvironmentHealth { name, state: EnvironmentState::Suspended, unreachable: 3 }]);
         telemetry.shutdown(Duration::from_secs(10)).unwrap();
         metrics
     }
@@ -475,6 +522,9 @@ mod tests {
             "egret_log_lost_total 0",
             r#"egret_reloads_total{result="ok"} 0"#,
             r#"egret_policy_info{hash="c0ffee"} 1"#,
+            r#"egret_ase_healthy{environment="ase"} 0"#,
+            r#"egret_ase_suspended{environment="ase"} 1"#,
+            r#"egret_ase_unreachable{environment="ase"} 3"#,
             r#"egret_rule_hits_total{policy="lab",group="g",collection="c\"x\"",rule="b"} 3"#,
         ] {
             assert!(page.lines().any(|shown| shown == line), "no line {line} in\n{page}");

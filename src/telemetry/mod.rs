@@ -20,22 +20,26 @@ mod onlooker;
 mod recent;
 mod record;
 mod recorder;
+mod sight;
 mod sink;
 mod tally;
 mod text;
 mod writer;
 
 pub use json::SCHEMA_VERSION;
-pub use metrics::{CONTENT_TYPE, CoreCounters, Counter, DnsCounters, DnsOutcome, Gauge, Metrics, RuleHits};
+pub use metrics::{
+    CONTENT_TYPE, CoreCounters, Counter, DnsCounters, DnsOutcome, EnvironmentHealth, Gauge, Metrics, RuleHits,
+};
 pub use recent::{Filter, Logged, RECENT_FLOWS};
 #[cfg(test)]
 pub(crate) use record::tests;
 pub use record::{
-    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, Escaped, Event, FatFlowRecord, FlowRecord, FqdnFailureRecord,
-    KnownThreat, ProgressRecord, ReloadRecord, RouteTaken, RunId, Secured, SecuredBy, SecurityRuleName, Seen,
-    StartRecord, Surroundings, Transport,
+    CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, EnvironmentRecord, EnvironmentState, EnvironmentWhy, Escaped,
+    Event, FatFlowRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ProgressRecord, ReloadRecord, RouteTaken, RunId,
+    Secured, SecuredBy, SecurityRuleName, Seen, StartRecord, Surroundings, Transport,
 };
 pub use recorder::{Log, Recorder, Watch};
+pub use sight::Sighted;
 pub use sink::{Duty, Format, OnError, SinkSpec, Target};
 pub use tally::{Row, Rows, Tally, Totals};
 pub(crate) use text::Printable;

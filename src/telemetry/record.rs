@@ -452,12 +452,62 @@ pub struct ReloadRecord {
     pub error: Option<Box<str>>,
 }
 
+/// What became of an App Service Environment: its state changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentRecord {
+    pub ts: Timestamp,
+    pub name: Arc<str>,
+    /// Its resource id, for Azure's formats.
+    pub id: Arc<str>,
+    pub state: EnvironmentState,
+    pub why: EnvironmentWhy,
+    /// What it cannot reach, as far as that matters; not all where there are many.
+    pub unreachable: Vec<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EnvironmentState {
+    #[default]
+    Healthy,
+    Unhealthy,
+    Suspended,
+}
+
+impl EnvironmentState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EnvironmentState::Healthy => "healthy",
+            EnvironmentState::Unhealthy => "unhealthy",
+            EnvironmentState::Suspended => "suspended",
+        }
+    }
+}
+
+/// What changed a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvironmentWhy {
+    /// What it depends on is denied, or is again not.
+    Dependencies,
+    /// Somebody asked for it, by the API.
+    Asked,
+}
+
+impl EnvironmentWhy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EnvironmentWhy::Dependencies => "dependencies",
+            EnvironmentWhy::Asked => "asked",
+        }
+    }
+}
+
 /// Everything that callers record. The start and end records are the log's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Flow(FlowRecord),
     Close(CloseRecord),
     Dns(DnsRecord),
+    Environment(EnvironmentRecord),
     FqdnFailure(FqdnFailureRecord),
     FatFlow(FatFlowRecord),
     Progress(ProgressRecord),
@@ -611,6 +661,17 @@ pub(crate) mod tests {
         let rules = vec![Arc::new(rule(RuleKind::Network, "net", "allow git"))];
         let server = Some("192.0.2.53:53".parse().unwrap());
         FqdnFailureRecord { ts: asked().ts, fqdn, server, error: "no answer in time".into(), rules }
+    }
+
+    pub(crate) fn environment() -> EnvironmentRecord {
+        EnvironmentRecord {
+            ts: asked().ts,
+            name: "ase".into(),
+            id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/hostingEnvironments/ase".into(),
+            state: EnvironmentState::Unhealthy,
+            why: EnvironmentWhy::Dependencies,
+            unreachable: vec!["login.windows.net:443".into()],
+        }
     }
 
     pub(crate) fn start() -> StartRecord {

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::recent::{Filter, Logged, Recent};
-use super::record::{Event, RunId};
+use super::record::{Event, FlowRecord, RunId};
+use super::sight::{Sight, Sighted};
 
 pub(super) type Batch = Vec<Event>;
 
@@ -30,6 +32,7 @@ pub(super) struct Shared {
     pub(super) reopen: Notify,
     watch: Watch,
     recent: Mutex<Recent>,
+    sight: Mutex<Option<Sight>>,
     /// Batches of recorders that were dropped; None once the log has ended.
     leftovers: Mutex<Option<Batch>>,
 }
@@ -62,6 +65,7 @@ impl Shared {
             reopen: Notify::new(),
             watch,
             recent: Mutex::default(),
+            sight: Mutex::default(),
             leftovers: Mutex::new(Some(Batch::new())),
         }
     }
@@ -69,6 +73,13 @@ impl Shared {
     pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
         // A ring is whole between any two of its operations.
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows a decision to whoever looks at flows of some clients.
+    pub(super) fn show(&self, record: &FlowRecord) {
+        if let Some(sight) = &*self.sight.lock().unwrap_or_else(PoisonError::into_inner) {
+            sight.show(record);
+        }
     }
 
     /// Ends the taking of leftovers.
@@ -138,6 +149,13 @@ impl Log {
     /// How often flows that run are to be looked at.
     pub fn watch(&self) -> Watch {
         self.shared.watch
+    }
+
+    /// The decisions about flows of some clients, from now on. There is one who looks: the last one to ask.
+    pub fn follow(&self, clients: Vec<IpNet>) -> Sighted {
+        let (sight, sighted) = Sight::of(clients);
+        *self.shared.sight.lock().unwrap_or_else(PoisonError::into_inner) = Some(sight);
+        sighted
     }
 
     /// The last decisions, newest first.

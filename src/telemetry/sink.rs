@@ -12,7 +12,9 @@ use super::azure::{AzureWriter, Shape, write_json};
 use super::clock::{Clock, Precision};
 use super::derived::Derived;
 use super::onlooker::Onlooker;
-use super::record::{CloseRecord, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord};
+use super::record::{
+    CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord,
+};
 use super::text::Colours;
 use super::{json, text};
 use crate::azure::category::Categories;
@@ -76,6 +78,7 @@ pub(super) enum Entry<'a> {
     Flow(&'a FlowRecord),
     Close(&'a CloseRecord),
     Dns(&'a DnsRecord),
+    Environment(&'a EnvironmentRecord),
     FqdnFailure(&'a FqdnFailureRecord),
     Reload(&'a ReloadRecord),
     End(Timestamp, Counts),
@@ -88,6 +91,7 @@ impl Entry<'_> {
             Entry::Flow(record) => record.ts,
             Entry::Close(record) => record.ts,
             Entry::Dns(record) => record.ts,
+            Entry::Environment(record) => record.ts,
             Entry::FqdnFailure(record) => record.ts,
             Entry::Reload(record) => record.ts,
             Entry::End(ts, _) => *ts,

@@ -176,7 +176,12 @@ impl Counted {
                 *self.failed.entry(*reason).or_default() += 1;
             }
             Event::Dns(record) => self.names.add(record),
-            Event::Close(_) | Event::Reload(_) | Event::FqdnFailure(_) | Event::FatFlow(_) | Event::Progress(_) => {}
+            Event::Close(_)
+            | Event::Environment(_)
+            | Event::Reload(_)
+            | Event::FqdnFailure(_)
+            | Event::FatFlow(_)
+            | Event::Progress(_) => {}
         }
     }
 }

@@ -9,7 +9,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::clock::Clock;
 use super::record::{
-    CloseRecord, CloseWhy, Counts, DnsRecord, FlowRecord, FqdnFailureRecord, ReloadRecord, RunId, StartRecord,
+    CloseRecord, CloseWhy, Counts, DnsRecord, EnvironmentRecord, EnvironmentState, FlowRecord, FqdnFailureRecord,
+    ReloadRecord, RunId, StartRecord,
 };
 use super::sink::Entry;
 use crate::flow::{Verdict, Via};
@@ -34,6 +35,7 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &mut Clock, colours: Colours,
         Entry::Flow(record) => flow(&mut line, record),
         Entry::Close(record) => close(&mut line, record),
         Entry::Dns(record) => dns(&mut line, record),
+        Entry::Environment(record) => environment(&mut line, record),
         Entry::FqdnFailure(record) => fqdn_failure(&mut line, record),
         Entry::Reload(record) => reload(&mut line, record),
         Entry::End(_, counts) => end(&mut line, counts),
@@ -162,6 +164,16 @@ fn dns(line: &mut Line<'_>, record: &DnsRecord) {
     line.push(format_args!("{} {kind}  {code}", name.as_str()));
     if let Some(error) = error {
         line.push(format_args!("  {}", Printable(error)));
+    }
+    line.end();
+}
+
+fn environment(line: &mut Line<'_>, record: &EnvironmentRecord) {
+    let EnvironmentRecord { ts: _, name, id: _, state, why: _, unreachable } = record;
+    line.begin("ASE", if *state == EnvironmentState::Healthy { ALLOW } else { DENY });
+    line.push(format_args!("{} is {}", Printable(name), state.as_str()));
+    if !unreachable.is_empty() {
+        line.push(format_args!("  not reached: {}", Printable(&unreachable.join(", "))));
     }
     line.end();
 }

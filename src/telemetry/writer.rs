@@ -151,6 +151,7 @@ impl Writer {
                     }
                     let seq = self.number(&Entry::Flow(&record));
                     self.derivers.flow(&record, &mut self.sinks);
+                    shared.show(&record);
                     recent.push(Logged { run: shared.run.clone(), seq, record });
                 }
                 Event::Close(record) => {
@@ -160,6 +161,9 @@ impl Writer {
                 }
                 Event::Dns(record) => {
                     self.number(&Entry::Dns(&record));
+                }
+                Event::Environment(record) => {
+                    self.number(&Entry::Environment(&record));
                 }
                 Event::FqdnFailure(record) => {
                     self.number(&Entry::FqdnFailure(&record));

@@ -9,6 +9,7 @@
 
 pub mod client_hello;
 pub mod dns;
+pub mod greeting;
 pub mod http_body;
 pub mod http_head;
 pub mod socks5;

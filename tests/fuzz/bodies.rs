@@ -110,6 +110,11 @@ pub fn socks5(bytes: &[u8]) {
     }
 }
 
+/// The input is the beginning of an answer to a ClientHello.
+pub fn greeting(bytes: &[u8]) {
+    assert_prefixes_agree(bytes, egret::wire::greeting::greeting);
+}
+
 /// The input is read as each side's pre-login and as the packets of a hello, and once more as TLS records that are cut
 /// into packets.
 pub fn tds(bytes: &[u8]) {

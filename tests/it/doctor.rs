@@ -378,7 +378,7 @@ fn out_nsg_pin() {
     };
     let found = pinned("[\"20.1.2.3/32\", \"20.1.2.4\"]").only("OUT-NSG-PIN");
     assert_eq!((found.severity, found.subject.as_str()), (Severity::Advice, "ase-nsg/first"));
-    says(&found, "lets out to 20.1.2.3 and 1 more alone");
+    says(&found, "lets out to 20.1.2.3 and 20.1.2.4 alone");
     assert!(found.by_hand.is_some());
     // Published as an address; one's own; a range.
     pinned("[\"40.77.24.27\", \"192.168.7.7\", \"20.1.2.0/24\"]").healthy();
@@ -486,7 +486,7 @@ fn the_answer_as_tests() {
     assert!(xml.contains("<property name=\"health\" value=\"would be suspended\"/>"), "{xml}");
     assert_eq!(
         count("<skipped message="),
-        xml.split("skipped=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+        xml.split("skipped=\"").nth(1).unwrap().split('"').next().unwrap().parse::<usize>().unwrap()
     );
     let all = doctor(sick.path(), &["--format", "junit", "--severity", "advice", "vnet.toml"]).out;
     assert_eq!(all.matches("<failure ").count(), 2);

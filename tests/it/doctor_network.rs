@@ -31,7 +31,7 @@ fn outbound(set_up: SetUp, rule: &str) -> SetUp {
 #[test]
 fn dns_azure() {
     let deny = "name = \"no-azure-dns\", priority = 100, direction = \"Outbound\", access = \"Deny\", destination = \"AzurePlatformDNS\"";
-    let found = outbound(servers("\"192.168.3.4\""), deny).only("DNS-AZURE");
+    let found = outbound(servers("\"192.168.3.4\""), deny).cured("DNS-AZURE");
     assert_eq!((found.severity, found.subject.as_str()), (Severity::Suspended, "ase-nsg"));
     says(&found, &["security rule ase-nsg/no-azure-dns (100) denies Azure DNS at 168.63.129.16"]);
     assert_eq!(found.mend, [Change::RemoveSecurityRule { group: "ase-nsg".into(), rule: "no-azure-dns".into() }]);
@@ -41,7 +41,7 @@ fn dns_azure() {
 
 #[test]
 fn dns_custom() {
-    let found = servers("\"10.1.0.4\"").only("DNS-CUSTOM");
+    let found = servers("\"10.1.0.4\"").cured("DNS-CUSTOM");
     assert_eq!(found.severity, Severity::Unhealthy);
     says(&found, &["its DNS server 10.1.0.4 cannot be asked from the subnet", "no network rule for UDP 53"]);
     let rule = "{ name = \"dns\", ip_protocols = \"UDP\", destination_addresses = \"10.1.0.4\", destination_ports = 53 },\n    # Triage";
@@ -49,28 +49,31 @@ fn dns_custom() {
     let behind =
         |routes: &str| servers("\"10.1.0.4\"").vnet(&format!("gateway = {{ name = \"vpn\", routes = [{routes}] }}"));
     behind("\"10.0.0.0/8\"").healthy();
-    behind("\"10.2.0.0/16\"").only("DNS-CUSTOM");
+    behind("\"10.2.0.0/16\"").cured("DNS-CUSTOM");
     // The security group has something against it.
     let deny = "name = \"no-dns\", priority = 100, direction = \"Outbound\", access = \"Deny\", protocol = \"Udp\", destination = \"192.168.3.4\", ports = 53";
     says(
-        &outbound(servers("\"192.168.3.4\""), deny).only("DNS-CUSTOM"),
+        &outbound(servers("\"192.168.3.4\""), deny).cured("DNS-CUSTOM"),
         &["security rule ase-nsg/no-dns (100) denies UDP 53"],
     );
     // The firewall answers as a DNS proxy, if it is one.
-    servers("\"192.168.0.4\"")
-        .policy("name = \"ase-egress\"\n", "name = \"ase-egress\"\n\n[dns]\nproxy = true\n")
-        .healthy();
+    let proxy = |on: bool| {
+        let settings = format!("name = \"ase-egress\"\n\n[settings.dns]\nproxy = {on}\n");
+        servers("\"192.168.0.4\"").policy("name = \"ase-egress\"\n", &settings)
+    };
+    proxy(true).healthy();
+    says(&proxy(false).cured("DNS-CUSTOM"), &["it is the firewall firewall, whose policy has the DNS proxy off"]);
     let dropped = servers("\"10.1.0.4\"")
         .routes("{ name = \"hole\", prefix = \"10.0.0.0/8\", next_hop = \"None\" },")
-        .only("DNS-CUSTOM");
+        .cured("DNS-CUSTOM");
     says(&dropped, &["route ase-routes/hole (10.0.0.0/8 to None) drops what is for it"]);
-    let names = worked().ase("unresolvable = [\"management.azure.com\"]").only("DNS-CUSTOM");
+    let names = worked().ase("unresolvable = [\"management.azure.com\"]").cured("DNS-CUSTOM");
     says(&names, &["its DNS servers do not resolve management.azure.com"]);
 }
 
 #[test]
 fn dns_reboot() {
-    let found = servers("\"192.168.3.4\"").ase("dns_changed = true").only("DNS-REBOOT");
+    let found = servers("\"192.168.3.4\"").ase("dns_changed = true").cured("DNS-REBOOT");
     assert_eq!(found.severity, Severity::Advice);
     says(&found, &["(now 192.168.3.4)"]);
     assert!(found.by_hand.unwrap().contains("reboot"));
@@ -81,7 +84,7 @@ const SCM: &str = "    { name = \"*.scm\", addresses = \"192.168.251.132\" },\n"
 
 #[test]
 fn dns_ilb() {
-    let found = worked().network(SCM, "").only("DNS-ILB");
+    let found = worked().network(SCM, "").cured("DNS-ILB");
     assert_eq!(found.severity, Severity::App);
     says(&found, &["*.scm.ase.appserviceenvironment.net do not lead to the internal load balancer at 192.168.251.132"]);
     let [Change::DnsRecord { zone, name, .. }] = &found.mend[..] else { panic!("{:?}", found.mend) };
@@ -90,11 +93,11 @@ fn dns_ilb() {
         "{ name = \"@\", addresses = \"192.168.251.132\" }",
         "{ name = \"@\", addresses = \"192.168.251.133\" }",
     );
-    says(&wrong.only("DNS-ILB"), &["ase.appserviceenvironment.net do not lead"]);
-    worked().network("vnets = [\"ase-vnet\"]", "vnets = [\"elsewhere\"]").only("DNS-ILB");
+    says(&wrong.cured("DNS-ILB"), &["ase.appserviceenvironment.net do not lead"]);
+    worked().network("vnets = [\"ase-vnet\"]", "vnets = [\"elsewhere\"]").cured("DNS-ILB");
     let zone = "[[dns_zone]]\nname = \"scm.ase.appserviceenvironment.net\"\nvnets = [\"ase-vnet\"]\nrecord = [{ name = \"*\", addresses = \"192.168.251.132\" }]\n\n[[dns_zone]]\nname = \"ase.";
     worked().network(SCM, "").network("[[dns_zone]]\nname = \"ase.", zone).healthy();
-    worked().ase("dns_suffix = \"contoso.net\"").only("DNS-ILB");
+    worked().ase("dns_suffix = \"contoso.net\"").cured("DNS-ILB");
     worked()
         .ase("dns_suffix = \"contoso.net\"")
         .network("\"ase.appserviceenvironment.net\"", "\"contoso.net\"")
@@ -119,15 +122,15 @@ fn version_3(set_up: SetUp) -> SetUp {
 
 #[test]
 fn net_size() {
-    let found = sized("192.168.251.128/26").only("NET-SIZE");
+    let found = sized("192.168.251.128/26").cured("NET-SIZE");
     assert_eq!((found.severity, found.subject.as_str()), (Severity::Advice, "ase-subnet"));
     says(&found, &["/26 leaves 46 addresses to grow into; /24 is advised"]);
-    let impossible = sized("192.168.251.128/28").only("NET-SIZE");
+    let impossible = sized("192.168.251.128/28").cured("NET-SIZE");
     assert_eq!(impossible.severity, Severity::Unhealthy);
     says(&impossible, &["/28 has 11 addresses to give, and an empty environment takes 13"]);
     sized("192.168.251.0/24").healthy();
     version_3(sized("192.168.251.128/27")).healthy();
-    let small = version_3(sized("192.168.251.128/28")).only("NET-SIZE");
+    let small = version_3(sized("192.168.251.128/28")).cured("NET-SIZE");
     assert_eq!(small.severity, Severity::Unhealthy);
 }
 
@@ -135,16 +138,16 @@ fn net_size() {
 fn net_delegation() {
     version_3(worked()).healthy();
     let delegation = "\ndelegation = [\"Microsoft.Web/hostingEnvironments\"]";
-    let found = version_3(worked()).network(delegation, "").only("NET-DELEGATION");
+    let found = version_3(worked()).network(delegation, "").cured("NET-DELEGATION");
     assert_eq!(found.severity, Severity::Unhealthy);
     assert!(
         matches!(&found.mend[..], [Change::Delegation { service, .. }] if service == "Microsoft.Web/hostingEnvironments")
     );
     version_3(worked())
         .network("Microsoft.Web/hostingEnvironments", "Microsoft.Web/serverFarms")
-        .only("NET-DELEGATION");
+        .cured("NET-DELEGATION");
     let occupied = version_3(worked()).network(delegation, &format!("{delegation}\noccupants = [\"vm-1\"]"));
-    says(&occupied.only("NET-DELEGATION"), &["vm-1 is in it"]);
+    says(&occupied.cured("NET-DELEGATION"), &["vm-1 is in it"]);
     assert_eq!(worked().not_applicable("NET-DELEGATION"), "an environment of version 2");
 }
 
@@ -155,7 +158,7 @@ fn net_latency() {
             .network(DEFAULT, "prefix = \"0.0.0.0/0\", next_hop = \"VirtualNetworkGateway\"")
             .vnet(&format!("gateway = {{ name = \"er\", latency_ms = {ms} }}"))
     };
-    let found = tunnel(100).only("NET-LATENCY");
+    let found = tunnel(100).cured("NET-LATENCY");
     assert_eq!(found.severity, Severity::Degraded);
     says(&found, &["100 ms away"]);
     tunnel(99).healthy();
@@ -164,7 +167,7 @@ fn net_latency() {
 
 #[test]
 fn life_restore() {
-    let found = worked().ase("restored = true\nsql_egress_ranges = [\"198.51.100.0/24\"]").only("LIFE-RESTORE");
+    let found = worked().ase("restored = true\nsql_egress_ranges = [\"198.51.100.0/24\"]").cured("LIFE-RESTORE");
     assert_eq!(found.severity, Severity::Advice);
     says(&found, &["(now 203.0.113.9)"]);
     assert!(found.evidence.iter().any(|it| it.what == "userWhitelistedIpRanges has 198.51.100.0/24"));
@@ -180,12 +183,12 @@ fn doc_list_age() {
             "protocols = [\"Https:443\"], target_fqdns = [\"own.test\"]",
         )
     };
-    let found = old("ase@2018-09-24").only("DOC-LIST-AGE");
+    let found = old("ase@2018-09-24").cured("DOC-LIST-AGE");
     assert_eq!(found.severity, Severity::Advice);
     says(&found, &["its rules are those of the list of 2018-09-24", "in the list of 2023-11-20 it denies"]);
     assert!(found.evidence.iter().any(|it| it.what == "graph.microsoft.com:443"));
     old("ase@2023-11-20").healthy();
     worked().healthy();
-    let endpoints = worked().network("Microsoft.EventHub", "Microsoft.KeyVault").only("DOC-LIST-AGE");
+    let endpoints = worked().network("Microsoft.EventHub", "Microsoft.KeyVault").cured("DOC-LIST-AGE");
     says(&endpoints, &["Microsoft.KeyVault, where later ones have Microsoft.EventHub"]);
 }

@@ -49,6 +49,11 @@ fn dns_query() {
 }
 
 #[test]
+fn greeting() {
+    replay("greeting", bodies::greeting);
+}
+
+#[test]
 fn tds() {
     replay("tds", bodies::tds);
 }

@@ -18,6 +18,7 @@ mod adversarial_http;
 mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
+mod ase_api;
 mod azure_logs;
 #[cfg(target_os = "linux")]
 mod azure_page;
@@ -60,6 +61,7 @@ mod repository;
 mod run;
 #[cfg(target_os = "linux")]
 mod run_held;
+mod scripts;
 mod soak;
 mod support;
 mod threat;

@@ -138,9 +138,11 @@ fn examples_of_the_manual_load() {
     };
     let first = loaded(&[&write("vnet.toml", whole)]);
     assert!(first.warnings.is_empty(), "{:?}", first.warnings);
+    assert_eq!(network(&first).topology().environments[0].version, AseVersion::V2);
     write("template.json", QUICKSTART);
     let second = loaded(&[&write("over.toml", over)]);
-    let ase = &network(&second).topology().environments[0];
+    let around = network(&second);
+    let ase = &around.topology().environments[0];
     assert_eq!((ase.name.as_str(), ase.subnet.as_str()), ("mine", "ase-subnet"));
     assert_eq!((ase.public_address, ase.app_dependencies.len()), ("203.0.113.9".parse().ok(), 1));
 }

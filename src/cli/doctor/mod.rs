@@ -1,11 +1,11 @@
 //! `egret doctor`: would this App Service Environment stay healthy in this network, behind this firewall?
 
 mod catalogue;
-mod commands;
 mod fix;
 mod github;
 mod json;
 mod junit;
+mod live;
 mod report;
 mod sarif;
 mod text;
@@ -31,6 +31,7 @@ Examples:
   egret doctor --format junit vnet.toml > doctor.xml   a test case for each rule
   egret doctor --severity degraded vnet.toml        what degrades it fails too
   egret doctor --fix mended/ vnet.toml              what mends it, as a template and as az commands
+  egret doctor --live vnet.toml                     and does a running Egret get everywhere?
   egret doctor --about IN-MGMT                      what is that, and who says so?
 
 Exits with 3 when there is a finding of --severity or worse; with 2 when nothing could be
@@ -70,6 +71,8 @@ pub(super) struct Args {
     /// Explain a rule, and examine nothing
     #[arg(long, env = "EGRET_ABOUT", value_name = "RULE")]
     about: Option<String>,
+    #[command(flatten)]
+    live: live::LiveArgs,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -115,7 +118,7 @@ impl From<Threshold> for Severity {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { files, ase, severity, ignore, format, fix, force, list, about, policy } = args;
+    let Args { files, ase, severity, ignore, format, fix, force, list, about, live, policy } = args;
     if let Some(id) = one(about) {
         catalogue::explain(known(&id)?, format, printer)?;
         return Ok(Exit::Clean);
@@ -128,9 +131,13 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let loaded = config::load(&overrides(given(files), policy), true)?;
     loaded.warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let report = Report::new(loaded, one(ase).as_deref(), &ignored)?;
+    let tried = live::look(&live, &report, format)?;
     match format {
-        Format::Text => text::print(&report, printer)?,
-        Format::Json => printer.json(&json::whole(&report))?,
+        Format::Text => {
+            text::print(&report, printer)?;
+            live::print(&tried, printer)?;
+        }
+        Format::Json => printer.json(&live::beside(json::whole(&report), &tried))?,
         Format::Sarif => printer.json(&sarif::log(&report))?,
         Format::Junit => junit::print(&report, severity.into(), printer)?,
         Format::Github => github::print(&report, printer)?,
@@ -139,7 +146,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         let existing = if force { Existing::Overwrite } else { Existing::Keep };
         return fix::write(&report, &folder, existing, &ignored, severity.into(), printer);
     }
-    let fails = report.worst().is_some_and(|worst| worst >= severity.into());
+    let fails = report.worst().is_some_and(|worst| worst >= severity.into()) || !live::is_reached(&tried);
     Ok(if fails { Exit::Denied } else { Exit::Clean })
 }
 

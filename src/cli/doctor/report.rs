@@ -8,7 +8,7 @@ use crate::flow::nearest;
 use crate::policy::{Policy, RuleSet, Spot, Switches};
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
-use super::commands::{Site, az_cli};
+use crate::azure::export::network::{Site, az_cli};
 use crate::cli::UsageError;
 
 pub(in crate::cli) struct Report {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::azure::shape::{self, Format};
 use crate::vnet::{Network, Tags, Topology};
 
+use super::policies::Twice;
 use super::{Loader, MAX_AZURE_FILE, Part, canonical, stem};
 use crate::config::azure::{self, AzureReference};
 use crate::config::error::{Place, Placed, Problem, Source, Texts};
@@ -111,7 +112,7 @@ impl Loader {
             self.parts.extend(self.around.azure.iter().map(file));
         }
         for (name, folder) in policy {
-            self.add_reference(&name, &folder, super::Twice::Shared);
+            self.add_reference(&name, &folder, Twice::Shared);
         }
     }
 

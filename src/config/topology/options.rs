@@ -33,7 +33,7 @@ pub const TOPOLOGY_OPTIONS: &[Opt] = &[
         "none_routes",
         Choice(|| words(values::NONE_ROUTES)),
         Default("\"documented\""),
-        "Which prefixes Azure drops by a system route: those of its documents (`documented`), or those too that were seen on real machines (`observed`).",
+        "Which unused prefixes have a system route that drops: private ones (`documented`), those too that real machines were seen to have (`observed`).",
     ),
     opt(
         "import",

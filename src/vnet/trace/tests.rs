@@ -338,7 +338,7 @@ fn peered_networks() {
     );
     let mut topology = with_peer();
     topology.virtual_networks[1].peerings.clear();
-    check(&topology, "ase vm1:443", "black-hole | ase-subnet | ", &["has no other half"]);
+    check(&topology, "ase vm1:443", "denied | ase-subnet > firewall | ", &["VirtualAppliance 192.168.0.4"]);
     let mut topology = with_peer();
     topology.virtual_networks[0].peerings[0].allow_virtual_network_access = false;
     check(&topology, "ase vm1:443", "denied | ase-subnet | ", &["peering to-spoke lets no traffic"]);

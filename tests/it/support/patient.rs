@@ -1,11 +1,13 @@
 //! The doctor's answer about the worked set-up of `docs/ase`, whole or with something changed in it.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
-use egret::config::{Loaded, Overrides, load};
-use egret::doctor::{Diagnosis, Patient, examine};
-use egret::policy::Policy;
+use egret::config::{Loaded, Overrides, load, to_toml, to_vnet_toml};
+use egret::doctor::{Diagnosis, Finding, Patient, examine, mend};
+use egret::policy::{Policy, RuleSet};
+use egret::vnet::Topology;
 
 /// The two files, with a tail for tables that are added.
 #[derive(Clone)]
@@ -54,13 +56,15 @@ impl SetUp {
     }
 
     pub fn diagnosis(&self) -> Diagnosis {
+        diagnose(&self.loaded())
+    }
+
+    fn loaded(&self) -> Loaded {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vnet.toml");
         fs::write(&path, &self.network).unwrap();
         fs::write(folder.path().join("policy.toml"), &self.policy).unwrap();
-        let overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
-        let loaded = load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"));
-        diagnose(&loaded)
+        loaded(&path)
     }
 
     /// The ids of what was found, each once, in the order of the alphabet.
@@ -72,14 +76,15 @@ impl SetUp {
         ids
     }
 
-    /// What was found with this id, once, and nothing else.
+    /// What was found with this id, once, and nothing else; what has a mend is mended by it.
     #[track_caller]
-    pub fn only(&self, id: &str) -> egret::doctor::Finding {
+    pub fn only(&self, id: &str) -> Finding {
         let diagnosis = self.diagnosis();
         let found: Vec<_> = diagnosis.findings();
         let shown: Vec<_> = found.iter().map(|it| format!("{}: {}: {}", it.rule.id, it.subject, it.what)).collect();
         assert_eq!(shown.len(), 1, "{shown:#?}");
         assert_eq!(found[0].rule.id, id, "{shown:#?}");
+        is_mended(&self.loaded(), found[0]);
         found[0].clone()
     }
 
@@ -108,6 +113,40 @@ const ROUTES: &str = "name = \"ase-routes\"\nroute = [\n";
 fn replaced(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "nothing to replace: {from}");
     text.replacen(from, to, 1)
+}
+
+fn loaded(path: &Path) -> Loaded {
+    let overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
+    load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// With its changes made nothing is found that a change could mend, in memory as in the files that are written of it.
+#[track_caller]
+fn is_mended(before: &Loaded, finding: &Finding) {
+    if finding.mend.is_empty() {
+        return;
+    }
+    let network = before.config.network.as_ref().unwrap();
+    let name = network.topology().environments[0].name.clone();
+    let after = mend(network, &before.config.rules, before.config.switches(), &[name], &[]);
+    let left = ids(&after.left[0].1);
+    if finding.by_hand.is_none() {
+        assert_eq!(left, Vec::<String>::new(), "{} is not mended by {:#?}", finding.rule.id, after.changes);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let rules = RuleSet { service_endpoints: Vec::new(), ..after.rules };
+    let policies = to_toml(&rules).files;
+    policies.iter().for_each(|file| fs::write(folder.path().join(&file.name), &file.text).unwrap());
+    let path = folder.path().join("vnet.toml");
+    fs::write(&path, to_vnet_toml(&after.topology, &[policies.last().unwrap().name.clone()])).unwrap();
+    let again = loaded(&path);
+    let read = again.config.network.as_ref().unwrap().topology();
+    assert_eq!(Topology { name: String::new(), ..read.clone() }, Topology { name: String::new(), ..after.topology });
+    assert_eq!(ids(&diagnose(&again)), left);
+}
+
+fn ids(diagnosis: &Diagnosis) -> Vec<String> {
+    diagnosis.findings().iter().map(|it| format!("{}: {}: {}", it.rule.id, it.subject, it.what)).collect()
 }
 
 fn diagnose(loaded: &Loaded) -> Diagnosis {

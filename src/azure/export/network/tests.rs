@@ -135,7 +135,7 @@ pub(super) fn hostile() -> Vec<Change> {
         sources: AddressSet::any(),
         protocols: IpProtocols::UDP,
         destinations: AddressSet::any(),
-        ports: "123".parse().unwrap(),
+        ports: crate::flow::PortSet::any(),
         ..NetworkRule::default()
     };
     let (in_network, in_subnet) = (VNET.to_owned(), SUBNET.to_owned());

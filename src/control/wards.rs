@@ -1,0 +1,335 @@
+//! The App Service Environments of the topology, followed while flows go on.
+//!
+//! Three tell of a dependency: the policy and the network around it, asked each [`TICK`] what they would say to the
+//! environment, and to the platform that manages it; flows from its
+//! subnet, as they are decided; and probes, when somebody asked for them. What is denied for long makes the
+//! environment unhealthy, then suspended ([`health`](super::health)), and each change goes to the log, the metrics and
+//! whoever asks the API.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
+use crate::config::HealthConfig;
+use crate::doctor::{self, Finding, Patient, Severity};
+use crate::flow::{Authority, Host, Protocol, Verdict, Via};
+use crate::policy::{Address, AddressRange, Query};
+use crate::proxy::{Active, Outcome, Shared};
+use crate::telemetry::{EnvironmentHealth, EnvironmentRecord, EnvironmentState, Event, FlowRecord, Seen, Sighted};
+use crate::vnet::{AppServiceEnvironment, AseVersion, Network, Place};
+
+use super::health::{Health, Order, Suspended, Transition, Witness};
+use super::reload::Reloader;
+
+/// How often the policy is asked, and clocks are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Dependencies that a record names.
+const NAMED: usize = 16;
+
+/// Stands for a host of the Internet (RFC 5737): nothing is sent to it.
+const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+
+/// Used where the topology names none.
+pub(super) const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
+pub(super) const NO_GROUP: &str = "egret";
+
+/// All environments there are, and what became of them.
+pub(super) struct Wards {
+    limits: HealthConfig,
+    shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
+    started: Instant,
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    network: Option<Arc<Network>>,
+    policy_hash: Option<Arc<str>>,
+    wards: Vec<Ward>,
+}
+
+struct Ward {
+    name: Arc<str>,
+    id: Arc<str>,
+    /// On whose behalf the policy is asked.
+    client: IpAddr,
+    clients: Vec<IpNet>,
+    services: Vec<(Category, IpAddr)>,
+    /// None of version 3, which depends on nothing here.
+    dependencies: Option<Dependencies>,
+    shown: Vec<Dependency>,
+    /// What keeps the platform from reaching it, by the doctor's rules.
+    inbound: Vec<Arc<str>>,
+    linux: bool,
+    health: Health,
+}
+
+/// What the API shows of an environment beside the topology.
+pub(super) struct Fares {
+    pub(super) state: EnvironmentState,
+    pub(super) client: IpAddr,
+    pub(super) shown: Vec<Dependency>,
+}
+
+impl Wards {
+    pub(super) fn new(limits: HealthConfig, shared: Arc<Shared>, reloader: Arc<Reloader>) -> Wards {
+        let wards = Wards { limits, shared, reloader, started: Instant::now(), all: Mutex::default() };
+        wards.renew(&mut wards.all());
+        wards
+    }
+
+    /// For ever.
+    pub(super) async fn follow(&self) {
+        let mut sighted = self.watch();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(record) = sighted.next() => self.see(&record),
+                _ = tick.tick() => {
+                    if self.look().await {
+                        sighted = self.watch();
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn fares(&self, name: &str) -> Option<Fares> {
+        let mut all = self.all();
+        self.renew(&mut all);
+        let ward = all.wards.iter().find(|ward| ward.name.eq_ignore_ascii_case(name))?;
+        Some(Fares { state: ward.health.state(), client: ward.client, shown: ward.shown.clone() })
+    }
+
+    /// # Errors
+    ///
+    /// It is suspended, and that is not the way out of it.
+    pub(super) async fn obey(&self, name: &str, order: Order) -> Result<(), Suspended> {
+        let now = self.started.elapsed();
+        let record = {
+            let mut all = self.all();
+            let Some(ward) = all.wards.iter_mut().find(|ward| ward.name.eq_ignore_ascii_case(name)) else {
+                return Ok(());
+            };
+            let transition = ward.health.obey(now, order)?;
+            transition.map(|transition| ward.record(&transition))
+        };
+        self.publish(record.into_iter().collect()).await;
+        Ok(())
+    }
+
+    /// What a probe met. What stands for a zone and does not resolve tells nothing.
+    pub(super) fn probed(&self, name: &str, label: &Arc<str>, outcome: Outcome) {
+        let now = self.started.elapsed();
+        let mut all = self.all();
+        if let Some(ward) = all.wards.iter_mut().find(|ward| ward.name.eq_ignore_ascii_case(name)) {
+            match outcome {
+                Outcome::Reached => ward.health.reached(label),
+                Outcome::Denied(_) | Outcome::Failed(_) => ward.health.denied(now, Witness::Probe, label),
+            }
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        // Each of its values is whole between any two statements.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) -> Sighted {
+        let clients = self.all().wards.iter().flat_map(|ward| ward.clients.clone()).collect();
+        self.shared.log.follow(clients)
+    }
+
+    fn see(&self, record: &FlowRecord) {
+        let now = self.started.elapsed();
+        let mut all = self.all();
+        let from = |ward: &&mut Ward| ward.clients.iter().any(|net| net.contains(&record.client.ip()));
+        if let Some(ward) = all.wards.iter_mut().find(from) {
+            ward.see(now, record);
+        }
+    }
+
+    /// True where there are other environments than before.
+    async fn look(&self) -> bool {
+        let now = self.started.elapsed();
+        let (renewed, records) = {
+            let mut all = self.all();
+            let renewed = self.renew(&mut all);
+            let active = self.shared.active();
+            let records = all.wards.iter_mut().filter_map(|ward| ward.look(now, &active)).collect::<Vec<_>>();
+            self.shared.metrics.set_environments(all.wards.iter().map(Ward::measured).collect());
+            (renewed, records)
+        };
+        self.publish(records).await;
+        renewed
+    }
+
+    async fn publish(&self, records: Vec<EnvironmentRecord>) {
+        for record in records {
+            let (name, state) = (&record.name, record.state.as_str());
+            tracing::warn!(environment = %name, unreachable = ?record.unreachable, "an App Service Environment is {state}");
+            self.shared.log.record(Event::Environment(record)).await;
+        }
+    }
+
+    /// Takes up another topology or policy. An environment of the same name goes on as it was.
+    fn renew(&self, all: &mut All) -> bool {
+        let network = self.reloader.network();
+        let active = self.shared.active();
+        let same_network = match (&all.network, &network) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        let same_policy = all.policy_hash.as_ref() == Some(active.policy.hash());
+        if same_network && same_policy {
+            return false;
+        }
+        let mut old = std::mem::take(&mut all.wards);
+        let environments = network.as_deref().map(|it| it.topology().environments.as_slice()).unwrap_or_default();
+        for environment in environments {
+            let Some(network) = &network else { break };
+            let before = old.iter().position(|ward| *ward.name == *environment.name).map(|at| old.swap_remove(at));
+            let health = before.map_or_else(|| Health::new(self.limits, environment.suspended), |ward| ward.health);
+            let mut ward = Ward::new(network, environment, &active, health);
+            ward.health.policy_changed();
+            all.wards.push(ward);
+        }
+        all.network = network;
+        all.policy_hash = Some(active.policy.hash().clone());
+        !same_network
+    }
+}
+
+impl Ward {
+    fn new(network: &Network, environment: &AppServiceEnvironment, active: &Active, health: Health) -> Ward {
+        let topology = network.topology();
+        let place = network.place(&environment.virtual_network, &environment.subnet);
+        let clients = place.map(|place| network.subnet(place).prefixes.clone()).unwrap_or_default();
+        let policies = active.policy.rules().policies.iter().map(|policy| policy.name.as_str());
+        let dependencies =
+            (environment.version < AseVersion::V3).then(|| Dependencies::of(network.tags().cloud(), policies));
+        let given = |text: &str, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text.to_owned() };
+        let id = ResourceId {
+            subscription: &given(&topology.subscription, NO_SUBSCRIPTION),
+            resource_group: &given(&topology.resource_group, NO_GROUP),
+            kind: "Microsoft.Web/hostingEnvironments",
+            name: &environment.name,
+        };
+        Ward {
+            name: environment.name.as_str().into(),
+            id: id.to_string().into(),
+            client: client_of(environment, &clients),
+            services: services(network),
+            clients,
+            shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
+            dependencies,
+            inbound: place.map(|place| inbound(network, environment, place)).unwrap_or_default(),
+            linux: environment.linux,
+            health,
+        }
+    }
+
+    fn see(&mut self, now: Duration, record: &FlowRecord) {
+        let (Some(dependencies), Some(Seen::Valid(host))) = (&self.dependencies, &record.host) else { return };
+        let FlowRecord { protocol, port, verdict, .. } = record;
+        if !dependencies.hold(host, *protocol, *port, self.linux) {
+            return;
+        }
+        let label: Arc<str> = match (host, protocol) {
+            (_, Protocol::Udp) => format!("udp/{port}").into(),
+            (host, _) => Authority { host: host.clone(), port: *port }.to_string().into(),
+        };
+        match verdict {
+            Verdict::Allow => self.health.reached(&label),
+            Verdict::Deny => self.health.denied(now, Witness::Flow, &label),
+        }
+    }
+
+    fn look(&mut self, now: Duration, active: &Active) -> Option<EnvironmentRecord> {
+        let each = self.shown.iter().flat_map(|it| it.ports.iter().map(move |port| (it, *port)));
+        let outbound = each.filter(|(dependency, port)| !is_allowed(active, self, dependency, *port));
+        let outbound = outbound.map(|(dependency, port)| label(dependency, port));
+        let denied: BTreeSet<Arc<str>> = outbound.chain(self.inbound.iter().cloned()).collect();
+        self.health.judged(now, &denied);
+        let transition = self.health.tick(now)?;
+        Some(self.record(&transition))
+    }
+
+    fn somewhere(&self, category: Category) -> IpAddr {
+        let of_service = self.services.iter().find(|(service, _)| *service == category);
+        of_service.map_or(SOMEWHERE, |(_, address)| *address)
+    }
+
+    fn record(&self, transition: &Transition) -> EnvironmentRecord {
+        let mut unreachable = self.health.unreachable();
+        unreachable.truncate(NAMED);
+        EnvironmentRecord {
+            ts: Timestamp::now(),
+            name: self.name.clone(),
+            id: self.id.clone(),
+            state: transition.to,
+            why: transition.why,
+            unreachable,
+        }
+    }
+
+    fn measured(&self) -> EnvironmentHealth {
+        let unreachable = self.health.unreachable().len();
+        EnvironmentHealth { name: self.name.clone(), state: self.health.state(), unreachable }
+    }
+}
+
+/// `login.windows.net:443`
+pub(super) fn label(dependency: &Dependency, port: u16) -> Arc<str> {
+    format!("{}:{port}", dependency.domain_name).into()
+}
+
+/// Would a flow to it get through? Security group and route are asked about an address that stands for its own; where
+/// only the firewall denies it, and only its own address could tell, it counts as allowed.
+fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) -> bool {
+    let protocol = match port {
+        80 => Protocol::Http,
+        443 => Protocol::Https,
+        1433 => Protocol::Mssql,
+        _ => Protocol::Tcp,
+    };
+    let host = Host::Name(dependency.host.clone());
+    let query = Query::new(Some(ward.client), protocol, &host, port);
+    let query = Query { path: (port == 80).then_some("/"), ..query.outbound() };
+    let stands_for = Address::Given(ward.somewhere(dependency.category));
+    let decision = active.egress(Via::Gateway).decide(&query.with_address(stands_for), 0);
+    if decision.verdict == Verdict::Allow || decision.reason.is_before_firewall() {
+        return decision.verdict == Verdict::Allow;
+    }
+    let by_name = active.policy.decide_at_firewall(&query);
+    by_name.verdict == Verdict::Allow || active.policy.is_decided_by_address(by_name, port)
+}
+
+/// The internal address, or the first that Azure gives out in the subnet: four before it are the platform's own.
+fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
+    let own = environment.internal_address.filter(|own| clients.iter().any(|net| net.contains(own)));
+    let first = clients.iter().find_map(|net| net.hosts().nth(3));
+    own.or(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// What the doctor finds of the platform's way in: `inbound IN-MGMT`. The way out is followed flow by flow.
+fn inbound(network: &Network, environment: &AppServiceEnvironment, place: Place) -> Vec<Arc<str>> {
+    let diagnosis = doctor::examine(&Patient { network, environment, place, policy: None });
+    let grave = |it: &&&Finding| it.rule.id.starts_with("IN-") && it.severity >= Severity::Unhealthy;
+    diagnosis.findings().iter().filter(grave).map(|it| format!("inbound {}", it.rule.id).into()).collect()
+}
+
+/// An address of each service that has a tag of its own.
+fn services(network: &Network) -> Vec<(Category, IpAddr)> {
+    let tags = [(Category::Storage, "Storage"), (Category::Sql, "Sql")];
+    let first = |tag| network.tags().published(tag)?.iter().copied().map(AddressRange::first).find(IpAddr::is_ipv4);
+    tags.into_iter().filter_map(|(category, tag)| Some((category, first(tag)?))).collect()
+}

@@ -1,0 +1,322 @@
+//! `egret routes`, `egret nsg` and `egret doctor --fix`: scripts are run, templates are read again, and the doctor is
+//! asked about what comes of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::clients::is_here;
+use super::readme::{fences, page};
+use super::support::command::{Answer, BINARY, clean, egret, finish};
+use super::support::patient::{SetUp, worked};
+use super::support::run::undisturbed;
+
+/// The worked set-up in a folder.
+fn folder(set_up: &SetUp) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("vnet.toml"), &set_up.network).unwrap();
+    fs::write(folder.path().join("policy.toml"), &set_up.policy).unwrap();
+    folder
+}
+
+/// Without its security group and its route table, as somebody has it who begins.
+fn bare() -> SetUp {
+    let SetUp { network, policy } =
+        worked().network("nsg = \"ase-nsg\"\n", "").network("route_table = \"ase-routes\"\n", "");
+    let (before, rest) = network.split_once("[[nsg]]").unwrap();
+    let (_, after) = rest.split_once("[firewall]").unwrap();
+    SetUp { network: format!("{before}[firewall]{after}"), policy }
+}
+
+fn ran(folder: &Path, args: &[&str]) -> Answer {
+    finish(egret().current_dir(folder).args(args), "")
+}
+
+#[track_caller]
+fn written(folder: &Path, args: &[&str]) -> String {
+    let answer = ran(folder, args);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    answer.out
+}
+
+/// What `az` was told, and what it holds in the end.
+fn state(folder: &Path) -> (Vec<Vec<String>>, Value) {
+    let calls = fs::read_to_string(folder.join("calls")).unwrap();
+    let calls = calls.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (calls, serde_json::from_str(&fs::read_to_string(folder.join("state")).unwrap()).unwrap())
+}
+
+/// In a real bash, with an `az` of this folder in its path.
+#[track_caller]
+fn bash(folder: &Path, script: &str) {
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::copy("tests/fixtures/scripts/az", bin.join("az")).unwrap();
+    fs::set_permissions(bin.join("az"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut shell = clean("bash");
+    shell.arg(script).current_dir(folder).env("PATH", path);
+    shell.env("RESOURCE_GROUP", "lab rg").env("LOCATION", "westus2");
+    let answer = finish(shell.env("AZ_LOG", folder.join("calls")).env("AZ_STATE", folder.join("state")), "");
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""), "{}", answer.out);
+}
+
+#[test]
+fn scripts_of_az_can_be_run_again() {
+    if !is_here("python3", &["--version"]) {
+        return;
+    }
+    let lab = folder(&bare());
+    let scripts: [&[&str]; 3] = [
+        &["routes", "--management", "addresses", "--ip-dependencies"],
+        &["routes", "--management", "prefixes"],
+        &["nsg", "--deny-rest"],
+    ];
+    for args in scripts {
+        let args = [args, &["--ase", "vnet.toml", "--to", "az-cli", "--out", "script.sh"]].concat();
+        written(lab.path(), &args);
+        bash(lab.path(), "script.sh");
+        let (calls, once) = state(lab.path());
+        bash(lab.path(), "script.sh");
+        let (all, twice) = state(lab.path());
+        assert_eq!(once, twice, "{args:?}");
+        // The table is made once; all else is told again.
+        let makes = |calls: &[Vec<String>], kind: &str| {
+            calls.iter().filter(|call| call[1] == kind && call[2] == "create").count()
+        };
+        let kind = if args[0] == "nsg" { "nsg" } else { "route-table" };
+        assert_eq!((makes(&calls, kind), makes(&all, kind)), (1, 1), "{args:?}");
+        assert!(all.len() > calls.len() + 5, "{args:?}");
+        fs::remove_file(lab.path().join("calls")).unwrap();
+        fs::remove_file(lab.path().join("state")).unwrap();
+    }
+}
+
+#[test]
+fn the_loop_makes_a_route_for_each_address() {
+    if !is_here("python3", &["--version"]) {
+        return;
+    }
+    let lab = folder(&bare());
+    let args = ["routes", "--ase", "vnet.toml", "--to", "az-cli", "--management", "addresses", "--out", "routes.sh"];
+    let answer = ran(lab.path(), &args);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert!(answer.err.contains("cover a part of the service tag"), "{}", answer.err);
+    bash(lab.path(), "routes.sh");
+    let (_, state) = state(lab.path());
+    let routes: Vec<&String> =
+        state.as_object().unwrap().keys().filter(|key| key.starts_with("network route-table route ")).collect();
+    assert_eq!(routes.len(), 73);
+    let one = &state["network route-table route ase-routes/104.208.54.11"];
+    assert_eq!((&one["address-prefix"][0], &one["next-hop-type"][0]), (&"104.208.54.11/32".into(), &"Internet".into()));
+    let default = &state["network route-table route ase-routes/default"];
+    assert_eq!(default["next-hop-ip-address"][0], "192.168.0.4");
+    assert_eq!(state["network vnet subnet ase-vnet/ase-subnet"]["route-table"][0], "ase-routes");
+}
+
+#[test]
+fn shellcheck_has_nothing_to_say() {
+    if !is_here("shellcheck", &["--version"]) {
+        return;
+    }
+    let lab = folder(&sick());
+    let forms: [&[&str]; 4] = [
+        &["routes", "--to", "az-cli", "--out", "1.sh", "--ase", "vnet.toml"],
+        &["routes", "--to", "az-cli", "--management", "prefixes", "--out", "2.sh", "--ase", "vnet.toml"],
+        &["nsg", "--to", "az-cli", "--deny-rest", "--out", "3.sh", "--ase", "vnet.toml"],
+        &["doctor", "--fix", "mended", "vnet.toml"],
+    ];
+    for args in forms {
+        assert_eq!(ran(lab.path(), args).code, 0, "{args:?}");
+    }
+    for script in ["1.sh", "2.sh", "3.sh", "mended/fix.sh"] {
+        let answer = finish(clean("shellcheck").arg(lab.path().join(script)), "");
+        assert_eq!((answer.code, answer.out.as_str()), (0, ""), "{script}");
+    }
+}
+
+/// Templates over a network that has neither: the doctor finds it healthy.
+#[test]
+fn what_templates_add_is_healthy() {
+    let lab = folder(&bare());
+    assert_eq!(ran(lab.path(), &["doctor", "vnet.toml"]).code, 3);
+    for deny in [&["--deny-rest"][..], &[]] {
+        let nsg = ["nsg", "--ase", "vnet.toml", "--to", "arm", "--out", "nsg.json"];
+        written(lab.path(), &[&nsg[..], deny].concat());
+        written(
+            lab.path(),
+            &["routes", "--ase", "vnet.toml", "--to", "arm", "--ip-dependencies", "--out", "routes.json"],
+        );
+        let answer = ran(lab.path(), &["doctor", "--severity", "advice", "vnet.toml", "nsg.json", "routes.json"]);
+        assert_eq!(answer.code, 0, "{}\n{}", answer.out, answer.err);
+    }
+}
+
+/// The routes of the topology are the template's, whatever is in them.
+#[test]
+fn a_template_is_read_back() {
+    let lab = folder(&bare());
+    for management in ["tag", "addresses", "prefixes"] {
+        let args = ["routes", "--ase", "vnet.toml", "--to", "arm", "--management", management, "--out", "routes.json"];
+        written(lab.path(), &args);
+        let overrides = |files: &[&str]| egret::config::Overrides {
+            topology: files.iter().map(|file| lab.path().join(file).display().to_string()).collect(),
+            ..egret::config::Overrides::default()
+        };
+        let loaded = egret::config::load(&overrides(&["vnet.toml", "routes.json"]), false).unwrap();
+        let network = loaded.config.network.unwrap();
+        let read = network.topology().route_table("ase-routes").unwrap();
+        let recipe = egret::vnet::recipe::RouteRecipe {
+            management: match management {
+                "tag" => egret::vnet::recipe::Management::Tag,
+                "addresses" => egret::vnet::recipe::Management::Addresses,
+                _ => egret::vnet::recipe::Management::Prefixes,
+            },
+            ..egret::vnet::recipe::RouteRecipe::default()
+        };
+        let (topology, tags) = (network.topology(), network.tags());
+        let changes = egret::vnet::recipe::routes(topology, &topology.environments[0], tags, &recipe).unwrap();
+        let routes: Vec<_> = changes
+            .into_iter()
+            .filter_map(|change| match change {
+                egret::vnet::Change::Route { route, .. } => Some(route),
+                _ => None,
+            })
+            .collect();
+        assert!(!routes.is_empty());
+        assert_eq!(read.routes, routes, "{management}");
+        let place = network.place("ase-vnet", "ase-subnet").unwrap();
+        assert_eq!(network.subnet(place).route_table.as_deref(), Some("ase-routes"));
+    }
+}
+
+/// Every way that the documents know to break it at once.
+fn sick() -> SetUp {
+    worked()
+        .network("source = \"AppServiceManagement\"", "source = \"13.66.140.0/26\"")
+        .network("\"Microsoft.Sql\", ", "")
+        .network("{ name = \"management\", prefix = \"AppServiceManagement\", next_hop = \"Internet\" },", "")
+        .network(
+            "protocol = \"Udp\", source = \"192.168.251.128/25\", ports = 123",
+            "protocol = \"Udp\", source = \"192.168.251.128/25\", ports = 124",
+        )
+        .network("{ name = \"*.scm\", addresses = \"192.168.251.132\" },", "")
+        .policy("destination_ports = 123", "destination_ports = 124")
+}
+
+#[test]
+fn what_is_mended_is_healthy() {
+    let lab = folder(&sick());
+    let before = ran(lab.path(), &["doctor", "vnet.toml"]);
+    assert_eq!(before.code, 3);
+    assert!(before.out.contains("would be suspended"), "{}", before.out);
+    let mended = ran(lab.path(), &["doctor", "--fix", "mended", "vnet.toml"]);
+    assert_eq!(mended.code, 0, "{}", mended.err);
+    assert!(mended.err.contains("then: healthy"), "{}", mended.err);
+    let after = ran(lab.path(), &["doctor", "--severity", "degraded", "mended/vnet.toml"]);
+    assert_eq!(after.code, 0, "{}", after.out);
+    let template: Value =
+        serde_json::from_str(&fs::read_to_string(lab.path().join("mended/fix.json")).unwrap()).unwrap();
+    let kinds: Vec<&str> =
+        template["resources"].as_array().unwrap().iter().map(|it| it["type"].as_str().unwrap()).collect();
+    for kind in [
+        "Microsoft.Network/networkSecurityGroups/securityRules",
+        "Microsoft.Network/routeTables/routes",
+        "Microsoft.Network/virtualNetworks/subnets",
+        "Microsoft.Network/firewallPolicies/ruleCollectionGroups",
+    ] {
+        assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
+    }
+    let again = ran(lab.path(), &["doctor", "--fix", "mended", "vnet.toml"]);
+    assert_eq!(again.code, 2);
+    assert!(
+        again.err.contains("`mended/fix.json` is there: name another folder, or overwrite with --force"),
+        "{}",
+        again.err
+    );
+    assert_eq!(ran(lab.path(), &["doctor", "--fix", "mended", "--force", "vnet.toml"]).code, 0);
+}
+
+/// The script of `--fix` in bash, twice.
+#[test]
+fn the_script_that_mends_can_be_run_again() {
+    if !is_here("python3", &["--version"]) {
+        return;
+    }
+    let lab = folder(&sick());
+    written(lab.path(), &["doctor", "--fix", "mended", "vnet.toml"]);
+    bash(lab.path(), "mended/fix.sh");
+    let (_, once) = state(lab.path());
+    bash(lab.path(), "mended/fix.sh");
+    assert_eq!(once, state(lab.path()).1);
+    let subnet = &once["network vnet subnet ase-vnet/ase-subnet"]["service-endpoints"];
+    let mut services: Vec<&str> = subnet.as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    services.sort_unstable();
+    assert_eq!(services, ["Microsoft.EventHub", "Microsoft.Sql", "Microsoft.Storage"]);
+}
+
+#[test]
+fn what_cannot_be_written_is_said() {
+    let lab = folder(&worked());
+    let check = |args: &[&str], expected: &str| {
+        let answer = ran(lab.path(), args);
+        assert_eq!(answer.code, 2, "{}", answer.err);
+        assert!(answer.err.contains(expected), "{}", answer.err);
+    };
+    check(&["routes", "--to", "arm"], "no topology: name a file with the environment, as in --ase vnet.toml");
+    check(&["nsg", "--to", "arm", "--ase", "vnet.toml", "--ase-name", "asee"], "did you mean `ase`?");
+    check(&["routes", "--to", "arm", "--ase", "vnet.toml", "--firewall", "there"], "--firewall: `there` is no address");
+    let without = worked().network.split("[firewall]").next().unwrap().to_owned();
+    fs::write(lab.path().join("other.toml"), without + "[ase]\nsubnet = \"ase-subnet\"\n").unwrap();
+    check(&["routes", "--to", "arm", "--ase", "other.toml"], "the topology has no firewall with a private address");
+}
+
+/// HCL and PowerShell hold the same routes and rules.
+#[test]
+fn other_forms_name_the_same() {
+    let lab = folder(&bare());
+    let text = written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "terraform"]);
+    let body: hcl::Body = hcl::parse(&text).unwrap();
+    let kinds: Vec<&str> = body
+        .blocks()
+        .filter(|block| block.identifier() == "resource")
+        .map(|block| block.labels()[0].as_str())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["azurerm_route_table", "azurerm_route", "azurerm_route", "azurerm_subnet_route_table_association"]
+    );
+    let text = written(lab.path(), &["nsg", "--ase", "vnet.toml", "--to", "terraform"]);
+    let rules = hcl::parse(&text).unwrap();
+    let rules = rules
+        .blocks()
+        .filter(|block| block.labels().first().is_some_and(|it| it.as_str() == "azurerm_network_security_rule"));
+    let shell = written(lab.path(), &["nsg", "--ase", "vnet.toml", "--to", "powershell"]);
+    assert_eq!(rules.count(), shell.matches("Add-AzNetworkSecurityRuleConfig").count());
+    let shell =
+        written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "powershell", "--management", "addresses"]);
+    assert!(shell.contains("'104.208.54.11/32'"), "{shell}");
+    assert!(shell.contains("foreach ($prefix in $toInternet) {"), "{shell}");
+}
+
+/// What docs/scripts.md shows is what happens, in a folder with the worked set-up.
+#[test]
+fn every_console_block_of_the_manual_is_what_happens() {
+    let lab = folder(&sick());
+    fs::copy("docs/ase/vnet.toml", lab.path().join("worked.toml")).unwrap();
+    let blocks = fences(&page("docs/scripts.md"), "console");
+    let path = format!("{}:{}", Path::new(BINARY).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut commands = 0;
+    for session in blocks.iter().flat_map(|block| block.strip_prefix("$ ").unwrap().split("\n$ ")) {
+        let (line, shown) = session.split_once('\n').unwrap_or((session, ""));
+        let mut shell: Command = undisturbed("sh");
+        shell.current_dir(lab.path()).env("PATH", &path);
+        let answer = finish(shell.args(["-c", &format!("exec 2>&1; {line}")]), "").out;
+        assert_eq!(answer.trim(), shown.trim(), "{line}");
+        commands += 1;
+    }
+    assert!(commands > 3, "{commands}");
+}
