@@ -61,7 +61,7 @@ pub fn takes(kind: &str) -> bool {
 
 /// The same, where the topology is asked for too.
 pub fn takes_around(kind: &str) -> bool {
-    takes(kind) || network::is_around(kind)
+    takes(kind) || network::is_read(kind)
 }
 
 /// The resources of one file.

@@ -6,6 +6,7 @@ use std::fmt;
 use super::network;
 use super::policies::{FIREWALL, FoundKind, FoundPolicy, GROUP, POLICY};
 use super::{Resource, ip_groups};
+use crate::azure::shape::kinds;
 use crate::vnet::Topology;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,9 +48,7 @@ impl ReadSummary {
             collections: policies.iter().map(|policy| policy.collections().count()).sum(),
             rules: policies.iter().map(FoundPolicy::count_rules).sum(),
             security_groups: security_groups().count(),
-            security_rules: security_groups().map(|group| group.rules.len()).sum(),
             route_tables: route_tables().count(),
-            routes: route_tables().map(|table| table.routes.len()).sum(),
             virtual_networks: virtual_networks().count(),
             subnets: virtual_networks().map(|network| network.subnets.len()).sum(),
             ..self
@@ -63,7 +62,11 @@ impl ReadSummary {
             self.ip_groups += 1;
         } else if resource.is(FIREWALL) {
             self.firewalls += 1;
-        } else if !resource.is(POLICY) && !resource.is(GROUP) && !network::knows(resource) {
+        } else if resource.is(kinds::SECURITY_RULE) {
+            self.security_rules += 1;
+        } else if resource.is(kinds::ROUTE) {
+            self.routes += 1;
+        } else if !resource.is(POLICY) && !resource.is(GROUP) && !network::is_read(&resource.kind) {
             *self.ignored.entry(resource.kind.clone()).or_default() += 1;
         }
     }

@@ -42,14 +42,14 @@ impl Teller<'_> {
         self.texts.place_of_word(at, &[word.to_owned()]).unwrap_or_else(|| self.whole.clone())
     }
 
-    /// A name of something that there is none of.
-    fn unknown(&mut self, at: Spot, kind: &str, name: &str, known: &[&str]) {
+    /// A name of something that there is none of: ``there is no route table`` and so on.
+    fn unknown(&mut self, at: Spot, absent: &str, name: &str, known: &[&str]) {
         let mend = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => format!("add the {kind}, or give its file too, by one more --topology"),
+            None if known.is_empty() => "add it, or give its file too, by one more --topology".to_owned(),
             None => format!("there is {}; or give its file too, by one more --topology", listed(known)),
         };
-        self.error(at, name, Problem::new(format!("there is no {kind} `{name}`")).mend(mend));
+        self.error(at, name, Problem::new(format!("{absent} `{name}`")).mend(mend));
     }
 }
 
@@ -90,10 +90,10 @@ pub(in crate::config) fn tell(topology: &Topology, tags: &Tags, texts: &Texts, w
         spaces(network, &mut teller);
         for subnet in &network.subnets {
             if let Some(name) = subnet.security_group.as_ref().filter(|name| !groups.have(name)) {
-                teller.unknown(subnet.at, "network security group", name, &groups.written);
+                teller.unknown(subnet.at, "there is no network security group", name, &groups.written);
             }
             if let Some(name) = subnet.route_table.as_ref().filter(|name| !tables.have(name)) {
-                teller.unknown(subnet.at, "route table", name, &tables.written);
+                teller.unknown(subnet.at, "there is no route table", name, &tables.written);
             }
         }
         peerings(network, topology, &mut teller);
@@ -103,7 +103,7 @@ pub(in crate::config) fn tell(topology: &Topology, tags: &Tags, texts: &Texts, w
         let sides = group.rules.iter().flat_map(|rule| [(rule.at, &rule.source), (rule.at, &rule.destination)]);
         let named = sides.flat_map(|(at, side)| side.application_security_groups.iter().map(move |name| (at, name)));
         named.filter(|(_, name)| !asgs.have(name)).for_each(|(at, name)| {
-            teller.unknown(at, "application security group", name, &asgs.written);
+            teller.unknown(at, "there is no application security group", name, &asgs.written);
         });
     }
     topology.route_tables.iter().for_each(|table| limits::route_table(table, tags, &mut teller));
@@ -112,14 +112,14 @@ pub(in crate::config) fn tell(topology: &Topology, tags: &Tags, texts: &Texts, w
     environments(topology, &mut teller);
     for zone in &topology.dns_zones {
         for name in zone.virtual_networks.iter().filter(|name| !networks.have(name)) {
-            teller.unknown(zone.at, "network", name, &networks.written);
+            teller.unknown(zone.at, "there is no network", name, &networks.written);
         }
     }
 }
 
 /// Subnets lie in their network's space and beside each other.
 fn spaces(network: &VirtualNetwork, teller: &mut Teller<'_>) {
-    let own = network.address_space.iter().map(|net| (*net, network.at, "address space"));
+    let own = network.address_space.iter().map(|net| (*net, network.at, "the address space".to_owned()));
     overlaps(own, teller);
     if network.address_space.is_empty() && !network.subnets.is_empty() {
         let what = format!("the address space of network `{}` is not known", network.name);
@@ -127,8 +127,8 @@ fn spaces(network: &VirtualNetwork, teller: &mut Teller<'_>) {
     }
     for subnet in &network.subnets {
         if subnet.prefixes.is_empty() {
-            let what = format!("subnet `{}` has no prefix", subnet.name);
-            teller.error(subnet.at, "", Problem::new(what).mend("write its `prefix`"));
+            let what = format!("subnet `{}` has no prefix: nothing is in it", subnet.name);
+            teller.warn(subnet.at, "", Problem::new(what).mend("write its `prefix`"));
         }
         let outside = subnet.prefixes.iter().filter(|net| !network.address_space.iter().any(|it| it.contains(*net)));
         for net in outside.filter(|_| !network.address_space.is_empty()) {
@@ -138,19 +138,20 @@ fn spaces(network: &VirtualNetwork, teller: &mut Teller<'_>) {
             teller.error(subnet.at, &net.to_string(), Problem::new(what).mend(mend));
         }
     }
-    let all = network.subnets.iter().flat_map(|it| it.prefixes.iter().map(move |net| (*net, it.at, &*it.name)));
+    let subnets = network.subnets.iter().flat_map(|it| it.prefixes.iter().map(move |net| (*net, it)));
+    let all = subnets.map(|(net, it)| (net, it.at, format!("subnet `{}`", it.name)));
     overlaps(all, teller);
 }
 
 /// Of prefixes in order each can only overlap one that is around it.
-fn overlaps<'t>(all: impl Iterator<Item = (IpNet, Spot, &'t str)>, teller: &mut Teller<'_>) {
-    let mut all: Vec<(IpNet, Spot, &str)> = all.collect();
+fn overlaps(all: impl Iterator<Item = (IpNet, Spot, String)>, teller: &mut Teller<'_>) {
+    let mut all: Vec<(IpNet, Spot, String)> = all.collect();
     all.sort_by_key(|(net, ..)| (net.network(), net.prefix_len()));
-    let mut around: Option<(IpNet, &str)> = None;
+    let mut around: Option<(IpNet, String)> = None;
     for (net, at, name) in all {
-        match around {
+        match &around {
             Some((wide, other)) if wide.contains(&net) => {
-                let what = format!("{net} of `{name}` overlaps {wide} of `{other}`");
+                let what = format!("{net} of {name} overlaps {wide} of {other}");
                 teller.error(at, &net.to_string(), Problem::new(what).mend("give it a prefix of its own"));
             }
             _ => around = Some((net, name)),
@@ -164,7 +165,12 @@ fn peerings(network: &VirtualNetwork, topology: &Topology, teller: &mut Teller<'
         let space = match topology.virtual_network(&peering.remote) {
             Some(remote) => &remote.address_space,
             None if peering.remote_space.is_empty() => {
-                teller.unknown(peering.at, "network", &peering.remote, &names);
+                let problem = Problem::new(format!("there is no network `{}`", peering.remote));
+                let mend = match nearest(&peering.remote, names.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "write its prefixes as `remote_space`, or give its file too".to_owned(),
+                };
+                teller.error(peering.at, &peering.remote, problem.mend(mend));
                 continue;
             }
             None => &peering.remote_space,
@@ -197,11 +203,11 @@ fn in_subnet(it: &InSubnet<'_>, topology: &Topology, teller: &mut Teller<'_>) {
         return teller.error(*at, subnet, Problem::new(what).mend("write its `vnet`"));
     }
     let Some(network) = topology.virtual_network(network) else {
-        return teller.unknown(*at, "network", network, &names);
+        return teller.unknown(*at, "there is no network", network, &names);
     };
     let Some(place) = network.subnet(subnet) else {
         let known: Vec<&str> = network.subnets.iter().map(|it| it.name.as_str()).collect();
-        return teller.unknown(*at, &format!("subnet of `{}`", network.name), subnet, &known);
+        return teller.unknown(*at, &format!("network `{}` has no subnet", network.name), subnet, &known);
     };
     for address in addresses.iter().filter(|address| !place.contains(**address)) {
         let prefixes: Vec<String> = place.prefixes.iter().map(ToString::to_string).collect();
@@ -224,10 +230,10 @@ fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller:
         };
         in_subnet(&place, topology, teller);
         if let Some(name) = interface.security_group.as_ref().filter(|name| !groups.have(name)) {
-            teller.unknown(interface.at, "network security group", name, &groups.written);
+            teller.unknown(interface.at, "there is no network security group", name, &groups.written);
         }
         for name in interface.application_security_groups.iter().filter(|name| !asgs.have(name)) {
-            teller.unknown(interface.at, "application security group", name, &asgs.written);
+            teller.unknown(interface.at, "there is no application security group", name, &asgs.written);
         }
         for address in &interface.addresses {
             if let Some(other) = taken.insert(*address, &interface.name) {

@@ -115,7 +115,7 @@ fn key<T: Named>(name: &str) -> (&'static str, String) {
 }
 
 pub(super) fn report_twice(kind: &str, name: &str, section: &Section, findings: &mut Findings) {
-    let problem = Problem::new(format!("there is a {kind} `{name}` already"));
+    let problem = Problem::new(format!("{kind} `{name}` is there already"));
     findings.error(&section.place_of_key("name"), problem.mend("give it another name, or leave one of them out"));
 }
 

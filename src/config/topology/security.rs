@@ -48,20 +48,25 @@ fn rule(section: &Section, name: String, findings: &mut Findings) -> Option<Secu
         direction: direction?,
         access: access?,
         protocol: protocol?,
-        source,
-        destination,
+        source: source?,
+        destination: destination?,
         at: section.spot(),
     })
 }
 
-fn side(section: &Section, addresses: &str, groups: &str, ports: &str, findings: &mut Findings) -> Endpoint {
+/// None where some of it cannot be read.
+fn side(section: &Section, addresses: &str, groups: &str, ports: &str, findings: &mut Findings) -> Option<Endpoint> {
     let application_security_groups = texts(section, groups);
     let prefixes = match section.list(addresses) {
-        Some(items) => items.iter().flat_map(parts).filter_map(|item| prefix(&item, findings)).collect(),
-        None if application_security_groups.is_empty() => vec![Prefix::Any],
-        None => Vec::new(),
+        Some(items) => {
+            let read: Vec<Option<Prefix>> = items.iter().flat_map(parts).map(|item| prefix(&item, findings)).collect();
+            read.into_iter().collect()
+        }
+        None if application_security_groups.is_empty() => Some(vec![Prefix::Any]),
+        None => Some(Vec::new()),
     };
-    Endpoint { prefixes, ports: values::ports(section, ports, findings), application_security_groups }
+    let ports = values::ports(section, ports, findings);
+    Some(Endpoint { prefixes: prefixes?, ports: ports?, application_security_groups })
 }
 
 /// A list in one text, as the portal takes it.

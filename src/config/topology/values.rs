@@ -133,13 +133,14 @@ pub(super) fn parse_prefix(text: &str) -> Result<IpNet, Problem> {
     parsed.map_err(|_| Problem::new(format!("`{text}` is no prefix")).mend("write one such as 10.0.0.0/16"))
 }
 
-/// As security rules write them: port 0 is no mistake there.
-pub(super) fn ports(section: &Section, key: &str, findings: &mut Findings) -> Vec<PortRange> {
-    let Some(items) = section.list(key) else { return vec![PortRange::ANY] };
+/// As security rules write them: port 0 is no mistake there. None where one cannot be read.
+pub(super) fn ports(section: &Section, key: &str, findings: &mut Findings) -> Option<Vec<PortRange>> {
+    let Some(items) = section.list(key) else { return Some(vec![PortRange::ANY]) };
     let parts = items.iter().flat_map(|item| {
         item.value.split(',').map(|part| Placed { value: part.trim().to_owned(), place: item.place.clone() })
     });
-    parts.filter_map(|item| item.read(findings, |text| port_range(text))).collect()
+    let read: Vec<Option<PortRange>> = parts.map(|item| item.read(findings, |text| port_range(text))).collect();
+    read.into_iter().collect()
 }
 
 pub(super) fn port_range(text: &str) -> Result<PortRange, Problem> {

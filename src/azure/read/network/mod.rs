@@ -104,8 +104,9 @@ pub(super) fn is_beside(kind: &str) -> bool {
     BESIDE.iter().any(|(known, _)| known.eq_ignore_ascii_case(kind))
 }
 
-pub(super) fn is_around(kind: &str) -> bool {
-    AROUND.iter().any(|(known, _)| known.eq_ignore_ascii_case(kind))
+/// True for the types that are read where a topology is asked for.
+pub(super) fn is_read(kind: &str) -> bool {
+    is_beside(kind) || AROUND.iter().any(|(known, _)| known.eq_ignore_ascii_case(kind))
 }
 
 /// Beside a policy what is wrong in it is noted as a warning, and what only Azure knows not at all.
