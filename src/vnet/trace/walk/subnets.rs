@@ -42,7 +42,7 @@ impl<'n> Walk<'n, '_> {
 
     pub(super) fn follow(&mut self, place: Place, selection: &Selection<'n>) -> Next {
         match &selection.route.next_hop {
-            Hop::VnetLocal | Hop::InterfaceEndpoint => self.to_own_network(place),
+            Hop::VnetLocal => self.to_own_network(place),
             Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.to_peer(place, remote),
             Hop::InterfaceEndpoint => self.to_private_endpoint(place),
             Hop::VirtualNetworkGateway => self.to_gateway(place),
