@@ -56,6 +56,7 @@ fn changed(folder: &Path, changes: &[(&str, &str)]) -> String {
     }
     let path = folder.join("vnet.toml");
     fs::write(&path, text).unwrap();
+    fs::copy("docs/ase/policy.toml", folder.join("policy.toml")).unwrap();
     path.display().to_string()
 }
 
@@ -72,7 +73,7 @@ fn the_worked_set_up() {
         &["\"application-rule\"", "ase-nsg", "\"priority\": 120"],
     );
     check(WORKED, &["https://login.windows.net"], delivered, &["203.0.113.4"]);
-    check(WORKED, &["ase", "https://example.com"], "denied | ase-subnet > firewall | ", &["\"not-allowed\""]);
+    check(WORKED, &["ase", "https://example.com"], "denied | ase-subnet > firewall | ", &["\"port-not-allowed\""]);
     check(
         WORKED,
         &["AppServiceManagement", "vip:454"],
@@ -332,16 +333,20 @@ fn the_picture_can_be_rendered() {
     }
 }
 
-/// What docs/trace.md shows is what happens, in the folder docs/ase.
+/// What docs/trace.md shows is what happens, in a copy of the folder docs/ase.
 #[test]
 fn every_console_block_of_the_page_is_what_happens() {
     let blocks = fences(&page("docs/trace.md"), "console");
     assert!(blocks.len() > 3, "{}", blocks.len());
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["vnet.toml", "policy.toml"] {
+        fs::copy(Path::new("docs/ase").join(file), folder.path().join(file)).unwrap();
+    }
     let path = format!("{}:{}", Path::new(BINARY).parent().unwrap().display(), std::env::var("PATH").unwrap());
     for block in blocks {
         let (line, expected) = block.strip_prefix("$ ").unwrap().split_once('\n').unwrap();
         let mut shell = undisturbed("sh");
-        shell.current_dir("docs/ase").env("PATH", &path).env_remove("COLUMNS");
+        shell.current_dir(folder.path()).env("PATH", &path).env_remove("COLUMNS");
         let answer = finish(shell.args(["-c", &format!("exec 2>&1; {line}")]), "");
         assert_eq!(answer.out.trim_end(), expected.trim_end(), "{line}");
     }

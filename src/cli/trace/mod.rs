@@ -65,7 +65,14 @@ pub(super) struct Args {
 /// A bare arrow would be taken for a flag.
 pub(super) fn without_arrow(args: Vec<OsString>) -> Vec<OsString> {
     let is_trace = args.get(1).is_some_and(|command| command == "trace");
-    args.into_iter().filter(|arg| !(is_trace && arg == "->")).collect()
+    if !is_trace {
+        return args;
+    }
+    let stripped = |arg: OsString| match arg.to_str().and_then(|text| text.strip_prefix("->")) {
+        Some(rest) => OsString::from(rest.trim_start()),
+        None => arg,
+    };
+    args.into_iter().map(stripped).filter(|arg| !arg.is_empty()).collect()
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {

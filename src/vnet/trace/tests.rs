@@ -10,8 +10,8 @@ use crate::flow::HostName;
 use crate::policy::{Policy, PrivateAddresses, RuleSet, Spot};
 use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
 use crate::vnet::{
-    FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NextHop, Peering, Route, RouteDestination,
-    RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
+    DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NextHop, Peering, Route,
+    RouteDestination, RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
 };
 
 use super::{Outcome, Scene, Station, Trace, endpoints};
@@ -358,6 +358,52 @@ fn a_reply_past_the_firewall_that_saw_the_request() {
     topology.virtual_networks[1].peerings[0].allow_forwarded_traffic = true;
     let trace = traced(topology, "ase vm1:443");
     assert_eq!(shown(&trace), "asymmetric | ase-subnet > web | web > firewall", "{}", all_of(&trace));
+}
+
+/// What a firewall of one network passes on into another has not begun there.
+#[test]
+fn forwarded_traffic_needs_leave() {
+    let mut topology = with_peer();
+    let firewall = NextHop::VirtualAppliance("192.168.0.4".parse().unwrap());
+    topology.route_tables.push(RouteTable {
+        name: "spoke-routes".into(),
+        routes: vec![route("default", "0.0.0.0/0", firewall)],
+        ..RouteTable::default()
+    });
+    topology.virtual_networks[1].subnets[0].route_table = Some("spoke-routes".into());
+    let way = "denied | web > firewall > Internet | Internet > firewall";
+    check(&topology, "vm1 https://login.windows.net", way, &["lets no forwarded traffic in"]);
+    topology.virtual_networks[1].peerings[0].allow_forwarded_traffic = true;
+    let way = "delivered | web > firewall > Internet | Internet > firewall > web";
+    check(&topology, "vm1 https://login.windows.net", way, &[]);
+}
+
+#[test]
+fn names_of_private_zones() {
+    let mut topology = worked();
+    let records = [("*", "192.168.251.132"), ("*.scm", "192.168.251.132"), ("@", "192.168.251.133")];
+    topology.dns_zones.push(DnsZone {
+        name: "ase.appserviceenvironment.net".into(),
+        records: records.map(|(name, address)| (name.to_owned(), address.parse().unwrap())).into(),
+        virtual_networks: vec![VNET.into()],
+        at: Spot::nowhere(),
+    });
+    let within = "delivered | ase-subnet > ase-subnet | ase-subnet > ase-subnet";
+    for name in ["app.ase.appserviceenvironment.net", "app.scm.ase.appserviceenvironment.net"] {
+        check(
+            &topology,
+            &format!("ase https://{name}"),
+            within,
+            &["is 192.168.251.132 (zone ase.appserviceenvironment.net)"],
+        );
+    }
+    topology.virtual_networks[0].dns_servers = vec!["192.168.251.140".parse().unwrap()];
+    check(
+        &topology,
+        "ase https://app.ase.appserviceenvironment.net",
+        "denied | ase-subnet > firewall | ",
+        &["address not known here"],
+    );
 }
 
 #[test]

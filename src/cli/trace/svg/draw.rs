@@ -141,7 +141,7 @@ fn node(node: &Drawn) -> String {
     for (badge, number) in badges.iter().zip(0..) {
         let place = Rect { x: at.x + 12 + number * (each + 8), y: at.y + at.h - BADGE - 8, w: each, h: BADGE };
         drawn.push_str(&rect(&place, "badge", 5));
-        drawn.push_str(&text(place.x + 6, place.y + 13, "on-badge", badge, each - 10));
+        drawn.push_str(&text(place.x + 6, place.y + 13, "on-badge", badge, each - 14));
     }
     drawn
 }
@@ -192,6 +192,9 @@ fn curve(from: &Rect, to: &Rect, aside: i32, lane: i32) -> String {
     }
     if to.y + to.h <= from.y {
         return up(from, to, (fx, tx), aside, lane);
+    }
+    if (to.x - from.x - from.w).max(from.x - to.x - to.w) > from.w {
+        return format!("M{fx} {}V{}H{tx}V{}", from.y, from.y.min(to.y) - GUTTER + aside / 3, to.y);
     }
     let (begin, end) = if from.x < to.x { (from.x + from.w, to.x) } else { (from.x, to.x + to.w) };
     format!("M{begin} {fy}L{end} {ty}")
