@@ -268,27 +268,29 @@ struct MacFlows {
 /// Tuples by what they have in common, in the order of names.
 type By<T> = BTreeMap<String, T>;
 
+/// What one machine's interface saw, by group and rule, and an observer of its network.
+type Interface = (Arc<Observer>, By<By<Vec<String>>>);
+
 /// One record a network and machine. `time` is RFC 3339 in UTC with seven digits after the second.
 pub fn vnet_flow_records<'a>(sightings: &[Sighting], time: &'a str) -> Vec<VnetFlowRecord<'a>> {
-    let mut networks: BTreeMap<(String, IpAddr), (Arc<Observer>, By<By<Vec<String>>>)> = BTreeMap::new();
+    let mut networks: BTreeMap<(String, IpAddr), Interface> = BTreeMap::new();
     for Sighting { by, machine, tuple } in sightings {
         let place = networks.entry((by.virtual_network_id(), *machine));
         let (_, acls) = place.or_insert_with(|| (by.clone(), By::new()));
         let acl = by.group_id().unwrap_or_else(|| NO_GROUP.to_owned());
         acls.entry(acl).or_default().entry(by.rule.clone()).or_default().push(tuple.vnet_v4());
     }
-    let record =
-        |((network, machine), (by, acls)): ((String, IpAddr), (Arc<Observer>, By<By<Vec<String>>>))| VnetFlowRecord {
-            time,
-            flow_log_version: 4,
-            flow_log_guid: guid_of(&by.flow_log_id()),
-            mac_address: mac_of(machine),
-            category: "FlowLogFlowEvent",
-            flow_log_resource_id: by.flow_log_id(),
-            target_resource_id: network,
-            operation_name: "FlowLogFlowEvent",
-            flow_records: FlowRecords { flows: acls.into_iter().map(acl_flows).collect() },
-        };
+    let record = |((network, machine), (by, acls)): ((String, IpAddr), Interface)| VnetFlowRecord {
+        time,
+        flow_log_version: 4,
+        flow_log_guid: guid_of(&by.flow_log_id()),
+        mac_address: mac_of(machine),
+        category: "FlowLogFlowEvent",
+        flow_log_resource_id: by.flow_log_id(),
+        target_resource_id: network,
+        operation_name: "FlowLogFlowEvent",
+        flow_records: FlowRecords { flows: acls.into_iter().map(acl_flows).collect() },
+    };
     networks.into_iter().map(record).collect()
 }
 

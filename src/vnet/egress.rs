@@ -276,7 +276,7 @@ mod tests {
     fn with_data(by_firewall: bool) -> Network {
         let mut topology = samples::worked();
         let inbound = FlowDirection::Inbound;
-        let from_firewall = security_rule("fw", 100, inbound, SecurityProtocol::Tcp, "192.168.0.4", "*", "443");
+        let from_firewall = security_rule("fw", 100, inbound, SecurityProtocol::Tcp, "192.168.0.4/32", "*", "443");
         let closed = security_rule("closed", 200, inbound, SecurityProtocol::Any, "*", "*", "*");
         let rules = vec![from_firewall, SecurityRule { access: Action::Deny, ..closed }];
         topology.security_groups.push(NetworkSecurityGroup { name: "data-nsg".into(), rules, at: Spot::nowhere() });
