@@ -486,7 +486,7 @@ fn the_answer_as_tests() {
     assert!(xml.contains("<property name=\"health\" value=\"would be suspended\"/>"), "{xml}");
     assert_eq!(
         count("<skipped message="),
-        xml.split("skipped=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+        xml.split("skipped=\"").nth(1).unwrap().split('"').next().unwrap().parse::<usize>().unwrap()
     );
     let all = doctor(sick.path(), &["--format", "junit", "--severity", "advice", "vnet.toml"]).out;
     assert_eq!(all.matches("<failure ").count(), 2);

@@ -261,8 +261,10 @@ impl<'s> Writer<'s> {
         for zone in std::mem::take(&mut self.after.dns_zones) {
             let own = id(ZONES, &[&zone.name]);
             let global = |head: Builder| head.text("location", Some("global"));
-            self.put(global(head(ZONES, DNS_API, &zone.name)), own.clone(), &[], Tree::Object(Vec::new()));
-            for network in self.site.linked_networks() {
+            if !self.site.has_zone(&zone.name) {
+                self.put(global(head(ZONES, DNS_API, &zone.name)), own.clone(), &[], Tree::Object(Vec::new()));
+            }
+            for network in self.site.networks_to_link(&zone.name) {
                 let kind = format!("{ZONES}/virtualNetworkLinks");
                 let properties = Tree::Object(vec![
                     ("registrationEnabled".to_owned(), Tree::Flag(false)),

@@ -365,10 +365,12 @@ impl Writer<'_> {
 
     /// `add-record` refuses what is there (azure-cli issue 22886), so the set is made anew.
     fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
-        self.once(format!("zone {zone}"), |writer| {
-            writer.put(Command::new("az network private-dns zone create").option("--name", zone))
-        });
-        for network in self.site.linked_networks() {
+        if !self.site.has_zone(zone) {
+            self.once(format!("zone {zone}"), |writer| {
+                writer.put(Command::new("az network private-dns zone create").option("--name", zone))
+            });
+        }
+        for network in self.site.networks_to_link(zone) {
             self.once(format!("link {zone} {network}"), |writer| {
                 let link = |verb: &str| {
                     let command = Command::new(&format!("az network private-dns link vnet {verb}"));

@@ -283,12 +283,13 @@ impl Writer<'_> {
     }
 
     fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
+        let networks = self.site.networks_to_link(zone);
         let zone = quoted(zone);
         let of_zone = format!("-ResourceGroupName $ResourceGroup -ZoneName {zone}");
         self.line(&format!("\nif (-not (Get-AzPrivateDnsZone -ResourceGroupName $ResourceGroup -Name {zone} -ErrorAction SilentlyContinue)) {{"));
         self.line(&format!("    New-AzPrivateDnsZone -ResourceGroupName $ResourceGroup -Name {zone} | Out-Null"));
         self.line("}");
-        for network in self.site.linked_networks() {
+        for network in networks {
             let link = quoted(&network);
             self.line(&format!(
                 "if (-not (Get-AzPrivateDnsVirtualNetworkLink {of_zone} -Name {link} -ErrorAction SilentlyContinue)) {{"
