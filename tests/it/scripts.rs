@@ -165,7 +165,7 @@ fn what_templates_add_is_healthy() {
                 "routes.json",
             ],
         );
-        let answer = ran(lab.path(), &["doctor", "--severity", "advice", "vnet.toml", "nsg.json", "routes.json"]);
+        let answer = ran(lab.path(), &["doctor", "--severity", "app", "vnet.toml", "nsg.json", "routes.json"]);
         assert_eq!(answer.code, 0, "{}\n{}", answer.out, answer.err);
     }
 }
