@@ -96,7 +96,7 @@ impl<'s> Writer<'s> {
     /// `after` names what has to be there before, in the template or not.
     fn put(&mut self, head: Builder, id: String, after: &[String], properties: Tree) {
         let after = after.iter().filter(|id| self.written.contains(id)).map(|id| format!("[{id}]"));
-        let mut fields = head.put("dependsOn", Tree::texts(distinct(after).into_iter())).fields();
+        let mut fields = head.put("dependsOn", Tree::texts(distinct(after))).fields();
         fields.push(("properties".to_owned(), properties));
         self.resources.push(Tree::Object(fields));
         self.written.push(id);
@@ -271,7 +271,7 @@ impl<'s> Writer<'s> {
                     ("virtualNetwork".to_owned(), reference(NETWORKS, &[&network])),
                 ]);
                 let head = global(head(&kind, DNS_API, &format!("{}/{network}", zone.name)));
-                self.put(head, id(&kind, &[&zone.name, &network]), &[own.clone()], properties);
+                self.put(head, id(&kind, &[&zone.name, &network]), std::slice::from_ref(&own), properties);
             }
             for (name, address) in zone.records.iter().filter(|record| is_asked(self.changes, &zone.name, &record.0)) {
                 let (part, field, key) = if address.is_ipv4() {
@@ -284,7 +284,7 @@ impl<'s> Writer<'s> {
                 let properties =
                     Builder::default().number("ttl", Some(3600)).put(field, Tree::List(vec![record])).object();
                 let head = head(&kind, DNS_API, &format!("{}/{name}", zone.name));
-                self.put(head, id(&kind, &[&zone.name, name]), &[own.clone()], properties);
+                self.put(head, id(&kind, &[&zone.name, name]), std::slice::from_ref(&own), properties);
             }
         }
     }

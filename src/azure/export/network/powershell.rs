@@ -184,20 +184,22 @@ impl Writer<'_> {
                 self.line("}");
                 self.line(&format!("$network.DhcpOptions.DnsServers = [string[]] @({})", list(&servers)));
             }
-            Change::SqlEgressRange { environment, .. } => {
-                self.release();
-                let ranges = self.site.sql_ranges(self.changes, environment);
-                let name = quoted(environment);
-                self.line(&format!(
-                    "\n$ase = Get-AzResource -ResourceType Microsoft.Web/hostingEnvironments -ResourceGroupName $ResourceGroup -Name {name} -ExpandProperties"
-                ));
-                self.line(&format!(
-                    "$ase.Properties | Add-Member -Force -NotePropertyName userWhitelistedIpRanges -NotePropertyValue @({})",
-                    list(&ranges)
-                ));
-                self.line("$ase | Set-AzResource -Force | Out-Null");
-            }
+            Change::SqlEgressRange { environment, .. } => self.sql_ranges(environment),
         }
+    }
+
+    fn sql_ranges(&mut self, environment: &str) {
+        self.release();
+        let ranges = self.site.sql_ranges(self.changes, environment);
+        let name = quoted(environment);
+        self.line(&format!(
+            "\n$ase = Get-AzResource -ResourceType Microsoft.Web/hostingEnvironments -ResourceGroupName $ResourceGroup -Name {name} -ExpandProperties"
+        ));
+        self.line(&format!(
+            "$ase.Properties | Add-Member -Force -NotePropertyName userWhitelistedIpRanges -NotePropertyValue @({})",
+            list(&ranges)
+        ));
+        self.line("$ase | Set-AzResource -Force | Out-Null");
     }
 
     fn security_rule(&mut self, rule: &SecurityRule) {

@@ -170,7 +170,7 @@ impl Writer<'_> {
             .changes
             .iter()
             .any(|change| matches!(change, Change::BgpRoutePropagation { table, disabled: true } if same(table, name)));
-        let propagation = disabled.then(|| ("bgp_route_propagation_enabled", Expression::Bool(false)));
+        let propagation = disabled.then_some(("bgp_route_propagation_enabled", Expression::Bool(false)));
         match self.place(TABLE, name) {
             Some(place) => place,
             None if self.site.has_table(name) => self.found(TABLE, name, name, &[]),
