@@ -22,7 +22,7 @@ use crate::vnet::{AppServiceEnvironment, Change, Network, Topology};
 #[derive(Debug, clap::Args)]
 pub(super) struct Common {
     /// The topology with the environment: vnet.toml, or templates with the network in them; more than once for several
-    #[arg(long, env = "EGRET_ASE_FILE", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    #[arg(long, env = "EGRET_ASE", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
     ase: Vec<String>,
     /// The environment's name, where the topology has several
     #[arg(long, env = "EGRET_ASE_NAME", value_name = "NAME")]

@@ -390,6 +390,9 @@ mod tests {
     #[test]
     fn a_rule_takes_the_place_of_its_name_and_direction() {
         let mut topology = samples::worked();
+        let outbound = FlowDirection::Outbound;
+        let twin = samples::security_rule("ase-internal", 155, outbound, SecurityProtocol::Any, "*", "*", "*");
+        topology.security_groups[0].rules.push(twin);
         let before = topology.security_group(GROUP).unwrap().rules.len();
         let rule = |direction| {
             samples::security_rule("ASE-internal-OUT", 200, direction, SecurityProtocol::Tcp, "*", "*", "80")

@@ -96,7 +96,7 @@ impl<'s> Writer<'s> {
     /// `after` names what has to be there before, in the template or not.
     fn put(&mut self, head: Builder, id: String, after: &[String], properties: Tree) {
         let after = after.iter().filter(|id| self.written.contains(id)).map(|id| format!("[{id}]"));
-        let mut fields = head.put("dependsOn", Tree::texts(distinct(after).into_iter())).fields();
+        let mut fields = head.put("dependsOn", Tree::texts(distinct(after))).fields();
         fields.push(("properties".to_owned(), properties));
         self.resources.push(Tree::Object(fields));
         self.written.push(id);
@@ -261,15 +261,17 @@ impl<'s> Writer<'s> {
         for zone in std::mem::take(&mut self.after.dns_zones) {
             let own = id(ZONES, &[&zone.name]);
             let global = |head: Builder| head.text("location", Some("global"));
-            self.put(global(head(ZONES, DNS_API, &zone.name)), own.clone(), &[], Tree::Object(Vec::new()));
-            for network in self.site.linked_networks() {
+            if !self.site.has_zone(&zone.name) {
+                self.put(global(head(ZONES, DNS_API, &zone.name)), own.clone(), &[], Tree::Object(Vec::new()));
+            }
+            for network in self.site.networks_to_link(&zone.name) {
                 let kind = format!("{ZONES}/virtualNetworkLinks");
                 let properties = Tree::Object(vec![
                     ("registrationEnabled".to_owned(), Tree::Flag(false)),
                     ("virtualNetwork".to_owned(), reference(NETWORKS, &[&network])),
                 ]);
                 let head = global(head(&kind, DNS_API, &format!("{}/{network}", zone.name)));
-                self.put(head, id(&kind, &[&zone.name, &network]), &[own.clone()], properties);
+                self.put(head, id(&kind, &[&zone.name, &network]), std::slice::from_ref(&own), properties);
             }
             for (name, address) in zone.records.iter().filter(|record| is_asked(self.changes, &zone.name, &record.0)) {
                 let (part, field, key) = if address.is_ipv4() {
@@ -282,7 +284,7 @@ impl<'s> Writer<'s> {
                 let properties =
                     Builder::default().number("ttl", Some(3600)).put(field, Tree::List(vec![record])).object();
                 let head = head(&kind, DNS_API, &format!("{}/{name}", zone.name));
-                self.put(head, id(&kind, &[&zone.name, name]), &[own.clone()], properties);
+                self.put(head, id(&kind, &[&zone.name, name]), std::slice::from_ref(&own), properties);
             }
         }
     }

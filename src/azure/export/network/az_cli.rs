@@ -2,6 +2,7 @@
 //! where `show` does not find it; rules, routes and groups of rules are put in place of what has their name.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use crate::azure::export::Exported;
 use crate::azure::export::az_cli::{Command, GROUP, quoted, write_group};
@@ -258,25 +259,29 @@ impl Writer<'_> {
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
             Change::RemoveFirewallRule { rule } => self.remove_firewall_rule(rule),
             Change::DnsRecord { zone, name, address } => self.dns_record(zone, name, &address.to_string()),
-            Change::DnsServers { network, servers } => {
-                let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-                let command = Command::new("az network vnet update").raw(&self.named("--name", Kind::Network, network));
-                self.put(match servers.as_slice() {
-                    [] => command.option("--dns-servers", "[]"),
-                    servers => command.list("--dns-servers", servers),
-                });
-            }
-            Change::SqlEgressRange { environment, .. } => {
-                let ranges = self.site.sql_ranges(self.changes, environment);
-                let ranges = serde_json::Value::from(ranges).to_string();
-                self.once(format!("ranges {environment}"), |writer| {
-                    let command = Command::new("az resource update")
-                        .option("--resource-type", "Microsoft.Web/hostingEnvironments")
-                        .option("--name", environment);
-                    writer.put(command.option("--set", &format!("properties.userWhitelistedIpRanges={ranges}")));
-                });
-            }
+            Change::DnsServers { network, servers } => self.dns_servers(network, servers),
+            Change::SqlEgressRange { environment, .. } => self.sql_ranges(environment),
         }
+    }
+
+    fn dns_servers(&mut self, network: &str, servers: &[IpAddr]) {
+        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        let command = Command::new("az network vnet update").raw(&self.named("--name", Kind::Network, network));
+        self.put(match servers.as_slice() {
+            [] => command.option("--dns-servers", "[]"),
+            servers => command.list("--dns-servers", servers),
+        });
+    }
+
+    fn sql_ranges(&mut self, environment: &str) {
+        let ranges = self.site.sql_ranges(self.changes, environment);
+        let ranges = serde_json::Value::from(ranges).to_string();
+        self.once(format!("ranges {environment}"), |writer| {
+            let command = Command::new("az resource update")
+                .option("--resource-type", "Microsoft.Web/hostingEnvironments")
+                .option("--name", environment);
+            writer.put(command.option("--set", &format!("properties.userWhitelistedIpRanges={ranges}")));
+        });
     }
 
     /// Does it the first time that it is asked for.
@@ -365,10 +370,12 @@ impl Writer<'_> {
 
     /// `add-record` refuses what is there (azure-cli issue 22886), so the set is made anew.
     fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
-        self.once(format!("zone {zone}"), |writer| {
-            writer.put(Command::new("az network private-dns zone create").option("--name", zone))
-        });
-        for network in self.site.linked_networks() {
+        if !self.site.has_zone(zone) {
+            self.once(format!("zone {zone}"), |writer| {
+                writer.put(Command::new("az network private-dns zone create").option("--name", zone))
+            });
+        }
+        for network in self.site.networks_to_link(zone) {
             self.once(format!("link {zone} {network}"), |writer| {
                 let link = |verb: &str| {
                     let command = Command::new(&format!("az network private-dns link vnet {verb}"));

@@ -52,7 +52,7 @@ pub fn write(changes: &[Change], script: Script, site: &Site<'_>, remark: Option
 
 /// The commands alone, for people to read and to copy; `RESOURCE_GROUP` and `LOCATION` are theirs to set.
 pub fn az_cli(changes: &[Change], site: &Site<'_>) -> String {
-    az_cli::commands(changes, site).text
+    az_cli::commands(changes, site).text.trim_start().to_owned()
 }
 
 /// The template's list of resources alone.
@@ -110,10 +110,16 @@ impl Site<'_> {
         distinct(nets.map(|net| net.to_string()))
     }
 
-    /// Networks that a private zone is linked to.
-    fn linked_networks(&self) -> Vec<String> {
+    fn has_zone(&self, zone: &str) -> bool {
+        self.topology.dns_zones.iter().any(|known| same(&known.name, zone))
+    }
+
+    /// Networks of environments that a private zone is not linked to yet.
+    fn networks_to_link(&self, zone: &str) -> Vec<String> {
+        let zone = self.topology.dns_zones.iter().find(|known| same(&known.name, zone));
+        let linked = |name: &String| zone.is_some_and(|zone| zone.virtual_networks.iter().any(|it| same(it, name)));
         let networks = self.topology.environments.iter().map(|it| it.virtual_network.clone());
-        distinct(networks.filter(|name| !name.is_empty()))
+        distinct(networks.filter(|name| !name.is_empty() && !linked(name)))
     }
 }
 

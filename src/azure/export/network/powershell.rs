@@ -184,20 +184,22 @@ impl Writer<'_> {
                 self.line("}");
                 self.line(&format!("$network.DhcpOptions.DnsServers = [string[]] @({})", list(&servers)));
             }
-            Change::SqlEgressRange { environment, .. } => {
-                self.release();
-                let ranges = self.site.sql_ranges(self.changes, environment);
-                let name = quoted(environment);
-                self.line(&format!(
-                    "\n$ase = Get-AzResource -ResourceType Microsoft.Web/hostingEnvironments -ResourceGroupName $ResourceGroup -Name {name} -ExpandProperties"
-                ));
-                self.line(&format!(
-                    "$ase.Properties | Add-Member -Force -NotePropertyName userWhitelistedIpRanges -NotePropertyValue @({})",
-                    list(&ranges)
-                ));
-                self.line("$ase | Set-AzResource -Force | Out-Null");
-            }
+            Change::SqlEgressRange { environment, .. } => self.sql_ranges(environment),
         }
+    }
+
+    fn sql_ranges(&mut self, environment: &str) {
+        self.release();
+        let ranges = self.site.sql_ranges(self.changes, environment);
+        let name = quoted(environment);
+        self.line(&format!(
+            "\n$ase = Get-AzResource -ResourceType Microsoft.Web/hostingEnvironments -ResourceGroupName $ResourceGroup -Name {name} -ExpandProperties"
+        ));
+        self.line(&format!(
+            "$ase.Properties | Add-Member -Force -NotePropertyName userWhitelistedIpRanges -NotePropertyValue @({})",
+            list(&ranges)
+        ));
+        self.line("$ase | Set-AzResource -Force | Out-Null");
     }
 
     fn security_rule(&mut self, rule: &SecurityRule) {
@@ -283,12 +285,13 @@ impl Writer<'_> {
     }
 
     fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
+        let networks = self.site.networks_to_link(zone);
         let zone = quoted(zone);
         let of_zone = format!("-ResourceGroupName $ResourceGroup -ZoneName {zone}");
         self.line(&format!("\nif (-not (Get-AzPrivateDnsZone -ResourceGroupName $ResourceGroup -Name {zone} -ErrorAction SilentlyContinue)) {{"));
         self.line(&format!("    New-AzPrivateDnsZone -ResourceGroupName $ResourceGroup -Name {zone} | Out-Null"));
         self.line("}");
-        for network in self.site.linked_networks() {
+        for network in networks {
             let link = quoted(&network);
             self.line(&format!(
                 "if (-not (Get-AzPrivateDnsVirtualNetworkLink {of_zone} -Name {link} -ErrorAction SilentlyContinue)) {{"

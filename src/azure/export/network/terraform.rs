@@ -170,7 +170,7 @@ impl Writer<'_> {
             .changes
             .iter()
             .any(|change| matches!(change, Change::BgpRoutePropagation { table, disabled: true } if same(table, name)));
-        let propagation = disabled.then(|| ("bgp_route_propagation_enabled", Expression::Bool(false)));
+        let propagation = disabled.then_some(("bgp_route_propagation_enabled", Expression::Bool(false)));
         match self.place(TABLE, name) {
             Some(place) => place,
             None if self.site.has_table(name) => self.found(TABLE, name, name, &[]),
@@ -406,7 +406,7 @@ impl Writer<'_> {
         let block = block.add_attribute(("name", zone));
         self.blocks.push(block.add_attribute(("resource_group_name", of_variable("resource_group_name"))).build());
         let known = self.add(ZONE, zone, symbol, Source::Made);
-        for network in self.site.linked_networks() {
+        for network in self.site.networks_to_link(zone) {
             let of = self.found(NETWORK, &network, &network, &[]);
             let attributes = vec![
                 ("name", network.as_str().into()),
