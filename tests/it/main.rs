@@ -58,6 +58,7 @@ mod nft;
 #[cfg(target_os = "linux")]
 mod parity;
 mod positive;
+mod quickstart;
 mod readme;
 mod repository;
 mod run;
