@@ -140,7 +140,7 @@ impl Walk<'_, '_> {
         match self.scene.network.place(&firewall.virtual_network, &firewall.subnet) {
             Some(place) => self.forward(place),
             None if AddrClass::of(self.packet.destination) == AddrClass::Global => Next::Go(At::Internet),
-            None => self.into_network(&firewall.virtual_network),
+            None => self.enter_network(&firewall.virtual_network),
         }
     }
 }

@@ -238,9 +238,9 @@ impl<'n> Walk<'n, '_> {
             At::Leaving(place) => self.leave(place),
             At::Firewall(firewall) => self.at_firewall(firewall),
             At::Internet => self.on_the_internet(),
-            At::Premises(network) => self.from_premises(network),
-            At::Peer(network) => self.from_peer(network),
-            At::Platform => self.from_platform(),
+            At::Premises(network) => self.leave_premises(network),
+            At::Peer(network) => self.leave_peer(network),
+            At::Platform => self.leave_platform(),
             At::Nowhere => Next::Stop(
                 self.lost(BlackHole::Unroutable, "it begins in no subnet, behind no gateway, and at no public address"),
             ),
