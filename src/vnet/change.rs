@@ -394,14 +394,13 @@ mod tests {
         let twin = samples::security_rule("ase-internal", 155, outbound, SecurityProtocol::Any, "*", "*", "*");
         topology.security_groups[0].rules.push(twin);
         let before = topology.security_group(GROUP).unwrap().rules.len();
-        let rule = |direction| {
-            samples::security_rule("ASE-internal-OUT", 200, direction, SecurityProtocol::Tcp, "*", "*", "80")
-        };
+        let rule =
+            |direction| samples::security_rule("ASE-internal", 200, direction, SecurityProtocol::Tcp, "*", "*", "80");
         let change = Change::SecurityRule { group: "ASE-nsg".into(), rule: rule(FlowDirection::Outbound) };
         change.apply(&mut topology, &mut RuleSet::default());
         let rules = &topology.security_group(GROUP).unwrap().rules;
         assert_eq!(rules.len(), before);
-        let named = rules.iter().filter(|it| it.name.to_lowercase().starts_with("ase-internal"));
+        let named = rules.iter().filter(|it| it.name.eq_ignore_ascii_case("ase-internal"));
         assert_eq!(
             named.map(|it| (it.direction, it.priority)).collect::<Vec<_>>(),
             [(FlowDirection::Inbound, 120), (FlowDirection::Outbound, 200),]
