@@ -7,9 +7,9 @@ use crate::policy::Action;
 use crate::vnet::{FlowDirection, Hop, Place, Selection};
 
 use super::super::outcome::{BlackHole, By, Leg, Outcome};
-use super::super::path::{Node, RouteStep, SecurityStep, Step};
+use super::super::path::{Node, RouteStep, Step};
 use super::super::words;
-use super::{At, Next, Site, Walk, deciding};
+use super::{At, Next, Site, Walk};
 
 impl<'n> Walk<'n, '_> {
     pub(super) fn leave(&mut self, place: Place) -> Next {
@@ -205,14 +205,9 @@ impl<'n> Walk<'n, '_> {
             self.tell(Step::FlowRecord(direction));
             return None;
         }
-        let decision = self.scene.network.security(place, direction, &self.packet.flow());
-        let own = match direction {
-            FlowDirection::Inbound => self.packet.destination,
-            FlowDirection::Outbound => self.packet.source,
-        };
-        let because = deciding(self.scene, own, &decision);
-        let what = words::deciding(&because);
-        self.tell(Step::Security(SecurityStep { direction, access: decision.access, because }));
-        (decision.access == Action::Deny).then_some(Outcome::Denied { by: By::SecurityGroup, what })
+        let steps = super::security(self.scene, place, direction, &self.packet.flow());
+        let denial = steps.iter().find(|step| step.access == Action::Deny).map(|step| words::deciding(&step.because));
+        steps.into_iter().for_each(|step| self.tell(Step::Security(step)));
+        denial.map(|what| Outcome::Denied { by: By::SecurityGroup, what })
     }
 }
