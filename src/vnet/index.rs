@@ -58,11 +58,11 @@ impl Index {
     }
 
     pub(super) fn group(&self, name: &str) -> Option<usize> {
-        self.groups.get(&name.to_ascii_lowercase()).copied()
+        numbered_as(&self.groups, name)
     }
 
     pub(super) fn table(&self, name: &str) -> Option<usize> {
-        self.tables.get(&name.to_ascii_lowercase()).copied()
+        numbered_as(&self.tables, name)
     }
 
     pub(super) fn place(&self, network: &str, subnet: &str) -> Option<Place> {
@@ -96,6 +96,11 @@ fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<String, usize> 
         numbers.entry(name.to_ascii_lowercase()).or_insert(at);
     }
     numbers
+}
+
+/// Every flow asks: a name that is in lower case already is not written anew.
+fn numbered_as(numbers: &HashMap<String, usize>, name: &str) -> Option<usize> {
+    numbers.get(name).or_else(|| numbers.get(&name.to_ascii_lowercase())).copied()
 }
 
 fn members(topology: &Topology) -> HashMap<(String, String), Ranges> {
