@@ -545,6 +545,7 @@ mod behind_a_gateway {
     use std::time::Duration;
 
     use super::super::clients::is_here;
+    use super::super::icmp::Ping;
     use super::super::support::DEADLINE;
     use super::super::support::command::{BINARY, clean};
     use super::super::support::gateway::Gateway;
@@ -566,6 +567,7 @@ name = "web"
 prefix = "192.0.2.0/25"
 nsg = "web-nsg"
 route_table = "to-firewall"
+service_endpoints = ["Microsoft.Storage"]
 
 [[vnet.subnet]]
 name = "AzureFirewallSubnet"
@@ -653,6 +655,50 @@ private_address = "192.0.2.132"
                 assert_eq!(gateway.egret.close(client.addr())["bytes_down"], GREETING.len());
             }
         });
+    }
+
+    /// An endpoint's route comes before the user's own for the same prefix, whatever the port.
+    #[test]
+    fn a_service_endpoint_leads_past_the_firewall() {
+        let folder = tempfile::tempdir().unwrap();
+        let tags = folder.path().join("tags.json");
+        let storage = r#"{"values": [{"name": "Storage", "properties": {"addressPrefixes": ["198.51.100.8/32"]}}]}"#;
+        fs::write(&tags, storage).unwrap();
+        let tags = format!("service_tags = {:?}\n", tags.display().to_string());
+        Gateway::both(&config(&folder, &tags), FLAGS, |gateway| {
+            for to in ["198.51.100.8:445", "198.51.100.8:443"] {
+                let _origin = gateway.net.origin(to, greeter);
+                let mut client = gateway.net.connect(to);
+                assert_eq!(client.bytes(GREETING.len()), GREETING);
+                let expected = says("allow service-endpoint", &format!("{DEFAULT} VirtualNetworkServiceEndpoint -"));
+                assert_eq!(flow(gateway, client.addr()), expected, "{to}");
+            }
+            let mut client = gateway.net.connect("198.51.100.8:25");
+            assert!(client.is_silent_for(Duration::from_millis(200)));
+            assert_eq!(flow(gateway, client.addr()), says("deny nsg-denied", "web-nsg/no-smtp - -"));
+        });
+    }
+
+    /// No group has ports for it.
+    #[test]
+    fn echo_requests_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = [FLAGS, &["--allow=icmp://198.51.100.7", "--allow=icmp://198.51.100.9"]].concat();
+        let Some(gateway) = Gateway::start(HandOver::Tproxy, &config(&folder, ""), &flags) else { return };
+        for (to, verdict, who) in [
+            ("198.51.100.7", "allow network-rule", format!("{DEFAULT} VirtualAppliance -")),
+            ("198.51.100.8", "allow routed-past-firewall", format!("{DEFAULT} Internet -")),
+            ("198.51.100.9", "deny nsg-denied", "web-nsg/no-nine - -".to_owned()),
+            ("203.0.113.9", "deny no-route", format!("{DEFAULT} None -")),
+        ] {
+            let ping = Ping::new(&gateway.net, to);
+            if verdict.starts_with("allow") {
+                ping.assert_answered(to, 1, b"through");
+            } else {
+                ping.send(to, 1, b"anybody there?");
+            }
+            assert_eq!(flow(&gateway, ping.client), says(verdict, &who), "{to}");
+        }
     }
 
     /// What the group sees is the address that was dialled, not where the name leads.

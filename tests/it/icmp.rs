@@ -19,7 +19,7 @@ const BOTH: &[&str] = &["--allow=icmp://198.51.100.7", "--allow=icmp://[2001:db8
 pub(super) struct Ping {
     socket: UdpSocket,
     /// Its port is the identifier.
-    client: SocketAddr,
+    pub(super) client: SocketAddr,
 }
 
 impl Ping {
@@ -65,7 +65,7 @@ impl Ping {
     }
 
     /// There is one reply, and nothing came before it.
-    fn assert_answered(&self, to: &str, sequence: u8, payload: &[u8]) {
+    pub(super) fn assert_answered(&self, to: &str, sequence: u8, payload: &[u8]) {
         self.send(to, sequence, payload);
         assert_eq!(self.next(), (to.to_owned(), sequence, payload.to_vec()));
     }
