@@ -8,6 +8,7 @@
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod change;
+mod client;
 mod egress;
 mod environment;
 mod index;
