@@ -111,8 +111,19 @@ fn without_the_management_route_replies_leave_by_the_firewall() {
         &["\"came_to\"", "\"203.0.113.9\"", "\"leaves_by\"", "\"203.0.113.4\""],
     );
     let text = trace(&topology, &["AppServiceManagement", "vip:455"]).out;
-    assert!(text.contains("request came to   203.0.113.9 (VIP of ase)"), "{text}");
-    assert!(text.contains("reply leaves by   203.0.113.4 (public address of firewall)"), "{text}");
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("request"));
+    let mut beside =
+        || lines.next().unwrap().split("  ").map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>();
+    assert_eq!(beside(), ["request", "reply"]);
+    assert_eq!(
+        beside(),
+        ["sent to 203.0.113.9 (VIP of ase)", "answered from 203.0.113.4 (public address of firewall)"]
+    );
+    assert_eq!(beside(), ["by way of Internet → VIP of ase → ase-subnet", "by way of ase-subnet → firewall"]);
+    let drawn = picture(folder.path(), &topology, &["AppServiceManagement", "vip:455"]);
+    for part in ["request, sent to 203.0.113.9 (VIP of ase)", "reply, from 203.0.113.4 (public address of firewall)"] {
+        assert!(drawn.contains(part), "{drawn}");
+    }
 }
 
 #[test]
@@ -184,7 +195,7 @@ fn premises_of_a_hub() {
         HUB,
         &["on-premises", "batch:443"],
         "asymmetric | on-premises > er-gateway > firewall > batch | batch > er-gateway > on-premises",
-        &["firewall has seen the request and does not see the reply"],
+        &["asymmetric route: firewall has seen the request and does not see the reply"],
     );
     check(
         HUB,

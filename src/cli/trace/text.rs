@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::layout::{Line, beside, boxed, wrapped};
 use crate::cli::output::{ALLOW, DENY, HINT, PrintError, Printer, STRONG};
-use crate::vnet::trace::{Asymmetry, Group, Mark, Outcome, Shown, Station, Step, Sweep, Trace};
+use crate::vnet::trace::{Group, Leg, Mark, Outcome, Shown, Station, Step, Sweep, Trace};
 
 /// Where nobody knows how wide a line may be.
 const USUAL: usize = 110;
@@ -47,10 +47,6 @@ fn drawn(trace: &Trace, width: usize) -> Vec<Line> {
     let mut lines = head(trace, width);
     lines.push(Line::default());
     lines.extend(paths(trace, width));
-    if let Outcome::Asymmetric(asymmetry) = &trace.outcome {
-        lines.push(Line::default());
-        lines.extend(side_by_side(asymmetry));
-    }
     if let Some(sweep) = &trace.sweep {
         lines.push(Line::default());
         lines.extend(swept(sweep, width));
@@ -90,19 +86,41 @@ fn hung(begin: Line, text: &str, style: Style, width: usize) -> Vec<Line> {
 fn paths(trace: &Trace, width: usize) -> Vec<Line> {
     let two = width >= TWO_COLUMNS && !trace.reply.is_empty();
     let column = if two { (width - GAP) / 2 } else { width.min(TWO_COLUMNS) };
-    let request = path("request", &trace.request, column);
+    let request = [ends(trace, Leg::Request, column), path(&trace.request, column)].concat();
     if trace.reply.is_empty() {
         return request;
     }
-    let reply = path("reply", &trace.reply, column);
+    let reply = [ends(trace, Leg::Reply, column), path(&trace.reply, column)].concat();
     match two {
         true => beside(request, reply, column, GAP),
         false => [request, vec![Line::default()], reply].concat(),
     }
 }
 
-fn path(title: &str, stations: &[Station], width: usize) -> Vec<Line> {
-    let mut lines = vec![Line::styled(HINT, title)];
+/// What a column is; of an asymmetric route with its address and its way, so that they stand side by side.
+fn ends(trace: &Trace, leg: Leg, width: usize) -> Vec<Line> {
+    let title = Line::styled(HINT, leg.as_str());
+    let Outcome::Asymmetric(asymmetry) = &trace.outcome else { return vec![title] };
+    let (stations, verb, address, style) = match leg {
+        Leg::Request => (&trace.request, "sent to ", &asymmetry.came_to, ALLOW),
+        Leg::Reply => (&trace.reply, "answered from ", &asymmetry.leaves_by, DENY),
+    };
+    let mut lines = vec![title];
+    if !asymmetry.is_by_one_address() {
+        lines.extend(hung(Line::styled(HINT, verb), &address.to_string(), style, width));
+    }
+    lines.extend(hung(Line::styled(HINT, "by way of "), &way(stations), style, width));
+    lines
+}
+
+fn way(stations: &[Station]) -> String {
+    let mut names: Vec<&str> = stations.iter().map(|it| it.name.as_str()).collect();
+    names.dedup();
+    names.join(" → ")
+}
+
+fn path(stations: &[Station], width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
     for (at, station) in stations.iter().enumerate() {
         if at > 0 {
             lines.push(Line::styled(HINT, format!("{}▼", " ".repeat(width / 2))));
@@ -133,12 +151,6 @@ fn told(step: &Step, width: usize) -> Vec<Line> {
     let label = if label.is_empty() { String::new() } else { format!("{label:<8}") };
     let text = if step.mark() == Mark::Stop { style } else { Style::new() };
     hung(Line::styled(style, sign).and(HINT, label), &step.to_string(), text, width)
-}
-
-fn side_by_side(asymmetry: &Asymmetry) -> Vec<Line> {
-    let Asymmetry { came_to, leaves_by, what: _ } = asymmetry;
-    let row = |what: &str, to: String, style| Line::styled(HINT, format!("{what:<18}")).and(style, to);
-    vec![row("request came to", came_to.to_string(), ALLOW), row("reply leaves by", leaves_by.to_string(), DENY)]
 }
 
 fn swept(sweep: &Sweep, width: usize) -> Vec<Line> {

@@ -67,6 +67,13 @@ pub struct Asymmetry {
     pub what: String,
 }
 
+impl Asymmetry {
+    /// It is not another address that makes the difference, but what it passes.
+    pub fn is_by_one_address(&self) -> bool {
+        self.came_to == self.leaves_by
+    }
+}
+
 impl Leg {
     pub fn as_str(self) -> &'static str {
         match self {

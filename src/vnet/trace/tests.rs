@@ -179,9 +179,7 @@ fn management_without_its_route_is_asymmetric() {
         &topology,
         "AppServiceManagement vip:454",
         "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall",
-        &[
-            "the request came to 203.0.113.9 (VIP of ase), the reply would leave by 203.0.113.4 (public address of firewall)",
-        ],
+        &["sent to 203.0.113.9 (VIP of ase), answered from 203.0.113.4 (public address of firewall)"],
     );
     let trace = traced(topology, "AppServiceManagement vip:454");
     let sweep = trace.sweep.unwrap();
@@ -210,7 +208,7 @@ fn apps_of_an_external_environment_behind_a_default_route_are_dead() {
         &external(),
         "internet vip:443",
         "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall",
-        &["NSG in ase-nsg/clients (135)", "leave by 203.0.113.4 (public address of firewall)"],
+        &["NSG in ase-nsg/clients (135)", "answered from 203.0.113.4 (public address of firewall)"],
     );
     let mut topology = external();
     table_of(&mut topology).routes.push(route("clients", "198.51.100.0/24", NextHop::Internet));
@@ -318,7 +316,7 @@ fn forced_tunnelling_leaves_by_another_address() {
         &topology,
         "AppServiceManagement :454",
         "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > er-gateway > on-premises > Internet",
-        &["the reply would leave by 203.0.113.77"],
+        &["answered from 203.0.113.77"],
     );
     check(
         &topology,

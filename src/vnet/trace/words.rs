@@ -161,10 +161,10 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Delivered => "delivered, and the reply comes back the same way".to_owned(),
         Outcome::Denied { by, what } => format!("denied by {}: {what}", by.name()),
         Outcome::BlackHole { leg, what, .. } => format!("the {} is lost: {what}", leg.as_str()),
-        Outcome::Asymmetric(it) => format!(
-            "asymmetric route: the request came to {}, the reply would leave by {}: {}",
-            it.came_to, it.leaves_by, it.what
-        ),
+        Outcome::Asymmetric(it) if it.is_by_one_address() => format!("asymmetric route: {}", it.what),
+        Outcome::Asymmetric(it) => {
+            format!("asymmetric route: sent to {}, answered from {}: {}", it.came_to, it.leaves_by, it.what)
+        }
         Outcome::Unresolved(what) => format!("the name has no address: {what}"),
         Outcome::Unknown(what) => format!("not known: {what}"),
     }

@@ -10,6 +10,7 @@ use crate::vnet::trace::{Outcome, Trace};
 /// Units that a letter takes at most, on average, at 12 pixels.
 const LETTER: i32 = 7;
 const BADGE: i32 = 18;
+const BETWEEN: i32 = 8;
 /// Request and reply keep that far from the middle.
 const APART: i32 = 16;
 
@@ -43,7 +44,7 @@ pub(super) fn document(scene: &Scene, trace: &Trace) -> String {
         frames.iter().map(caption).collect(),
         nodes.iter().map(node).collect(),
         end_mark(scene, trace),
-        legend(*height),
+        legend(*height, trace, scene.width),
     ];
     let body: String = parts.concat();
     format!(
@@ -115,18 +116,20 @@ fn rect(rect: &Rect, class: &str, radius: i32) -> String {
 /// The name of a network, on ground that covers what passes behind it.
 fn caption(frame: &Frame) -> String {
     let Frame { rect: at, name, detail } = frame;
-    let (left, y, room) = (at.x + 22, at.y + at.h - 16, at.w - 44);
-    let wide = |text: &str, letter: i32| i32::try_from(text.chars().count()).unwrap_or(room).saturating_mul(letter);
-    let name_width = wide(name, LETTER + 1).min(room / 2);
-    let detail_room = room - name_width - 12;
-    let width = name_width + 12 + wide(detail, LETTER).min(detail_room);
-    let ground = Rect { x: left - 4, y: y - 14, w: width, h: 20 };
+    let (left, y, room) = (at.x + 22, at.y + at.h - 33, at.w - 44);
+    let width = wide(name, LETTER + 1).max(wide(detail, LETTER)).min(room);
+    let ground = Rect { x: left - 4, y: y - 14, w: width + 8, h: 38 };
     [
         rect(&ground, "caption", 4),
-        text(left, y, "name", name, name_width * LETTER / (LETTER + 1) + LETTER),
-        text(left + name_width + 12, y, "faint", detail, detail_room),
+        text(left, y, "name", name, room * LETTER / (LETTER + 1)),
+        text(left, y + 18, "faint", detail, room),
     ]
     .concat()
+}
+
+/// How wide a text is at most.
+fn wide(text: &str, letter: i32) -> i32 {
+    i32::try_from(text.chars().count()).unwrap_or(i32::MAX).saturating_mul(letter)
 }
 
 fn node(node: &Drawn) -> String {
@@ -137,13 +140,22 @@ fn node(node: &Drawn) -> String {
     for (line, number) in lines.iter().filter(|line| !line.is_empty()).zip(0..) {
         drawn.push_str(&text(at.x + 12, at.y + 43 + number * 17, "faint", line, room));
     }
-    let each = (room - 8) / 2;
-    for (badge, number) in badges.iter().zip(0..) {
-        let place = Rect { x: at.x + 12 + number * (each + 8), y: at.y + at.h - BADGE - 8, w: each, h: BADGE };
+    let mut x = at.x + 12;
+    for (badge, w) in badges.iter().zip(shared(room, badges)) {
+        let place = Rect { x, y: at.y + at.h - BADGE - 8, w, h: BADGE };
         drawn.push_str(&rect(&place, "badge", 5));
-        drawn.push_str(&text(place.x + 6, place.y + 13, "on-badge", badge, each - 14));
+        drawn.push_str(&text(x + 6, place.y + 13, "on-badge", badge, w - 12));
+        x += w + BETWEEN;
     }
     drawn
+}
+
+/// As wide as each badge needs; where they do not fit side by side, what one does not need is for the other.
+fn shared(room: i32, badges: &[String]) -> Vec<i32> {
+    let needed: Vec<i32> = badges.iter().map(|badge| wide(badge, LETTER) + 12).collect();
+    let half = (room - BETWEEN) / 2;
+    let spare: i32 = needed.iter().map(|it| (half - it).max(0)).sum();
+    needed.into_iter().map(|it| it.min(if badges.len() < 2 { room } else { half + spare })).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -179,6 +191,8 @@ fn path(scene: &Scene, way: &[usize], leg: Leg) -> String {
 
 /// Between boxes that are farther apart than that stand others.
 const ONE_ROW: i32 = 90;
+/// A curve that goes farther aside is hard to follow.
+const ASIDE: i32 = 80;
 /// Beside and below boxes, where nothing stands.
 const GUTTER: i32 = 12;
 
@@ -194,18 +208,26 @@ fn curve(from: &Rect, to: &Rect, aside: i32, lane: i32) -> String {
         return up(from, to, (fx, tx), aside, lane);
     }
     if (to.x - from.x - from.w).max(from.x - to.x - to.w) > from.w {
-        return format!("M{fx} {}V{}H{tx}V{}", from.y, from.y.min(to.y) - GUTTER + aside / 3, to.y);
+        return over(from, to, aside);
     }
     let (begin, end) = if from.x < to.x { (from.x + from.w, to.x) } else { (from.x, to.x + to.w) };
     format!("M{begin} {fy}L{end} {ty}")
 }
 
+/// Over the boxes between two of one row, beside what goes up and down there. One leg is within the other, so that they
+/// do not cross.
+fn over(from: &Rect, to: &Rect, aside: i32) -> String {
+    let side = |rect: &Rect, inwards: i32| rect.x + rect.w / 2 + inwards * (rect.w / 4 + aside);
+    let inwards = if from.x < to.x { 1 } else { -1 };
+    let y = from.y.min(to.y) - GUTTER + aside / 3;
+    format!("M{} {}V{y}H{}V{}", side(from, inwards), from.y, side(to, -inwards), to.y)
+}
+
 fn down(from: &Rect, to: &Rect, (fx, tx): (i32, i32), aside: i32, lane: i32) -> String {
     let (fy, ty) = (from.y + from.h, to.y);
-    let turn = turn(fy, lane, aside);
+    let turn = turn(fy, lane, if from.x < to.x { -aside } else { aside });
     if ty - fy <= ONE_ROW {
-        let bend = (ty - fy) / 2;
-        return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy + bend, ty - bend);
+        return next_row((fx, fy), (tx, ty), if fy < lane && lane < ty { turn } else { (fy + ty) / 2 });
     }
     if ty - turn <= ONE_ROW {
         return format!("M{fx} {fy}V{turn}H{tx}V{ty}");
@@ -214,12 +236,20 @@ fn down(from: &Rect, to: &Rect, (fx, tx): (i32, i32), aside: i32, lane: i32) -> 
     format!("M{fx} {fy}V{turn}H{x}V{side}H{}", to.x + to.w)
 }
 
+/// A curve where there is little to go aside, else straight with a turn at that height.
+fn next_row((fx, fy): (i32, i32), (tx, ty): (i32, i32), turn: i32) -> String {
+    if (fx - tx).abs() > ASIDE {
+        return format!("M{fx} {fy}V{turn}H{tx}V{ty}");
+    }
+    let middle = (fy + ty) / 2;
+    format!("M{fx} {fy}C{fx} {middle},{tx} {middle},{tx} {ty}")
+}
+
 fn up(from: &Rect, to: &Rect, (fx, tx): (i32, i32), aside: i32, lane: i32) -> String {
     let (fy, ty) = (from.y, to.y + to.h);
-    let turn = turn(ty, lane, aside);
+    let turn = turn(ty, lane, if to.x < from.x { -aside } else { aside });
     if fy - ty <= ONE_ROW {
-        let bend = (fy - ty) / 2;
-        return format!("M{fx} {fy}C{fx} {},{tx} {},{tx} {ty}", fy - bend, ty + bend);
+        return next_row((fx, fy), (tx, ty), if ty < lane && lane < fy { turn } else { (fy + ty) / 2 });
     }
     if fy - turn <= ONE_ROW {
         return format!("M{fx} {fy}V{turn}H{tx}V{ty}");
@@ -250,19 +280,20 @@ fn end_mark(scene: &Scene, trace: &Trace) -> String {
     )
 }
 
-fn legend(height: i32) -> String {
-    let y = height - 22;
-    let sample = |x: i32, leg: Leg| {
-        let class = leg.class();
-        let line = format!(
-            "<path class=\"path {class}\" marker-end=\"url(#{class})\" d=\"M{x} {}L{} {}\"/>\n",
-            y - 4,
-            x + 50,
-            y - 4
-        );
-        line + &text(x + 60, y, "faint", class, 80)
+/// What the strokes are; of an asymmetric route with the two addresses.
+fn legend(height: i32, trace: &Trace, width: i32) -> String {
+    let (to, from) = match &trace.outcome {
+        Outcome::Asymmetric(it) if !it.is_by_one_address() => {
+            (format!(", sent to {}", it.came_to), format!(", from {}", it.leaves_by))
+        }
+        _ => (String::new(), String::new()),
     };
-    sample(24, Leg::Request) + &sample(170, Leg::Reply)
+    let sample = |y: i32, leg: Leg, more: &str| {
+        let class = leg.class();
+        let line = format!("<path class=\"path {class}\" marker-end=\"url(#{class})\" d=\"M24 {}H74\"/>\n", y - 4);
+        line + &text(86, y, "legend", &format!("{class}{more}"), width - 86 - 24)
+    };
+    sample(height - 42, Leg::Request, &to) + &sample(height - 18, Leg::Reply, &from)
 }
 
 #[cfg(test)]
@@ -273,6 +304,26 @@ mod tests {
     fn names_are_text() {
         let drawn = text(1, 2, "name", "</text><script>\"&'\u{0}\u{1b}", 400);
         assert!(drawn.contains("&lt;/text&gt;&lt;script&gt;&quot;&amp;&apos;  "), "{drawn}");
+    }
+
+    #[test]
+    fn badges_share_their_room() {
+        let shared = |badges: &[&str]| shared(240, &badges.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        assert_eq!(shared(&["NSG ase-nsg", "UDR ase-routes"]), [89, 110], "as they need");
+        assert_eq!(shared(&["NSG a", "UDR a-rather-long-route-table-name"]), [47, 185], "what is left");
+        assert_eq!(shared(&["NSG with-a-rather-long-name", "UDR with-a-rather-long-name"]), [116, 116]);
+        assert_eq!(shared(&["UDR with-a-name-that-no-box-is-wide-enough-for"]), [240]);
+    }
+
+    #[test]
+    fn request_and_reply_do_not_cross() {
+        let at = |x, y| Rect { x, y, w: 200, h: 60 };
+        let (left, right, far) = (at(0, 400), at(600, 400), at(300, 0));
+        let both = |from: &Rect, to: &Rect| [curve(from, to, -APART, 330), curve(to, from, APART, 330)];
+        assert_eq!(both(&left, &right), ["M134 400V383H666V400", "M634 400V393H166V400"], "one within the other");
+        assert_eq!(both(&right, &left), ["M666 400V383H134V400", "M166 400V393H634V400"]);
+        assert_eq!(both(&left, &far), ["M84 400V322H384V60", "M416 60V338H116V400"], "the left one turns first");
+        assert_eq!(both(&right, &far), ["M684 400V338H384V60", "M416 60V322H716V400"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::vnet::trace::{Node, Station, Trace};
-use crate::vnet::{Network, Place, Subnet, VirtualNetwork};
+use crate::vnet::{Firewall, Network, Place, Subnet, VirtualNetwork};
 
 /// Whole units are enough for a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,20 +45,20 @@ pub(super) struct Scene {
 
 const MARGIN: i32 = 24;
 /// Of a box.
-const BOX: (i32, i32) = (230, 96);
+const BOX: (i32, i32) = (264, 96);
 const SMALL: (i32, i32) = (200, 62);
 const GAP: (i32, i32) = (36, 34);
 const PADDING: i32 = 22;
 /// Below the subnets of a network, for its name: paths come from above.
-const HEADING: i32 = 40;
+const HEADING: i32 = 56;
 /// Between what is above and below, for paths.
 const LANE: i32 = 54;
 /// Networks that stand side by side are no wider than that.
-const WIDEST: i32 = 1180;
+const WIDEST: i32 = 1300;
 /// For the title.
 const TOP: i32 = 104;
 /// For the legend.
-const BOTTOM: i32 = 56;
+const BOTTOM: i32 = 76;
 const LEAST_WIDTH: i32 = 760;
 /// Services that are named in their box.
 const SERVICES: usize = 3;
@@ -236,7 +236,7 @@ impl Scene {
         }
         let h = HEADING + rows * (BOX.1 + GAP.1) - GAP.1 + PADDING;
         let peers: Vec<&str> = own.peerings.iter().map(|it| it.remote.as_str()).collect();
-        let peers = if peers.is_empty() { String::new() } else { format!("  peered with {}", peers.join(", ")) };
+        let peers = if peers.is_empty() { String::new() } else { format!(", peered with {}", peers.join(", ")) };
         let space: Vec<String> = own.address_space.iter().map(ToString::to_string).collect();
         self.frames.push(Frame {
             rect: Rect { h, ..at },
@@ -325,8 +325,11 @@ fn occupants(network: &Network, place: Place) -> Vec<String> {
     let environments = topology.environments.iter().filter(|it| is_here(&it.virtual_network, &it.subnet));
     let environments = environments.map(|it| format!("ASE {}", it.name));
     let firewalls = topology.firewalls.iter().filter(|it| is_here(&it.virtual_network, &it.subnet));
-    let address = |it: Option<IpAddr>| it.map(|address| format!(" {address}")).unwrap_or_default();
-    let firewalls = firewalls.map(|it| format!("{}{}", it.name, address(it.private_address)));
+    let addresses = |it: &Firewall| -> String {
+        let all = it.private_address.iter().chain(&it.public_addresses).map(ToString::to_string);
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let firewalls = firewalls.map(|it| format!("{} {}", it.name, addresses(it)));
     let interfaces = topology.interfaces.iter().filter(|it| is_here(&it.virtual_network, &it.subnet));
     environments.chain(firewalls).chain(interfaces.map(|it| it.name.clone())).collect()
 }
