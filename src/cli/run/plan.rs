@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueHint;
 use clap::builder::FalseyValueParser;
@@ -22,6 +23,7 @@ use crate::flow::parse_port;
 use crate::policy::{Policy, PolicyRules, RuleSet};
 use crate::proxy::{Lifecycle, Setup};
 use crate::telemetry::Log;
+use crate::vnet::Network;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,6 +121,17 @@ pub(super) struct Plan {
     pub(super) digest: String,
 }
 
+/// The command's address of the other family is in no subnet: it counts as in that of the one that was chosen.
+fn counted_with(network: Arc<Network>, from: IpAddr) -> Arc<Network> {
+    match network.place_of(from).filter(|_| network.client_subnet().is_none()) {
+        Some(place) => {
+            let anew = Network::new(network.topology().clone(), network.tags().clone());
+            Arc::new(anew.with_client_subnet(place))
+        }
+        None => network,
+    }
+}
+
 /// What is to be made of it in the end.
 pub(super) struct Wishes {
     pub(super) fail_on: FailOn,
@@ -172,6 +185,9 @@ impl Plan {
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
         let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
+        if let Some(from) = from {
+            config.network = config.network.take().map(|network| counted_with(network, from));
+        }
         if lesson.is_some() {
             config.rules = learn::permit_everything(&config.rules)?;
         }
