@@ -148,12 +148,14 @@ fn who_is_in_no_subnet_of_a_topology_is_told() {
         fs::copy(format!("docs/ase/{file}"), lab.path(file)).unwrap();
     }
     let told = |flags: &[&str]| hold(&lab, &[&["--topology=vnet.toml"], flags].concat(), "true").0.err;
-    let warning = "warning: no security group and no route decides here, as the command is in no subnet of the topology; \
-                   give it an address of one by --from\n";
+    let warning = "warning: no security group and no route decides here, as the command is in no subnet of the topology: \
+                   put it in one by --from SUBNET\n";
     assert!(told(&[]).starts_with(warning));
     assert!(told(&["--from=10.0.1.4"]).starts_with(warning));
-    let silent = told(&["--from=192.168.251.140"]);
-    assert!(!silent.contains("warning"), "{silent}");
+    for known in ["--from=192.168.251.140", "--from=ase-subnet", "--client-subnet=ase-subnet"] {
+        let silent = told(&[known]);
+        assert!(!silent.contains("warning"), "{silent}");
+    }
 }
 
 #[test]

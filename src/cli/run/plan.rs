@@ -218,12 +218,13 @@ fn named(path: Option<PathBuf>) -> Option<PathBuf> {
 fn warn_of_strangers(config: &Config, way: Way, from: Option<IpAddr>, printer: &mut Printer) {
     let Some(network) = config.enforced_network() else { return };
     let (client, mend) = match way {
-        Way::Enforced => (from, "; give it an address of one by --from"),
-        Way::ProxyOnly => (None, ""),
+        Way::Enforced => (from, "--from SUBNET"),
+        Way::ProxyOnly => (None, "--client-subnet SUBNET"),
     };
-    if client.and_then(|client| network.place_of(client)).is_none() {
+    let place = client.and_then(|client| network.place_of(client)).or(network.client_subnet());
+    if place.is_none() {
         printer.warn(&format!(
-            "no security group and no route decides here, as the command is in no subnet of the topology{mend}"
+            "no security group and no route decides here, as the command is in no subnet of the topology: put it in one by {mend}"
         ));
     }
 }
