@@ -193,6 +193,7 @@ impl Plan {
         }
         admit_host_ports(&mut config.rules, &host_ports)?;
         let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };
+        warn_of_strangers(&config, way, from, printer);
         // What was denied even so is in the lesson.
         let fail_on = if lesson.is_some() { FailOn::Never } else { fail_on };
         let plan = Plan { line, way, host_ports, from, config, digest };
@@ -227,6 +228,21 @@ impl Plan {
 
 fn named(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Who is in no subnet of the topology meets its firewall and nothing else of it.
+fn warn_of_strangers(config: &Config, way: Way, from: Option<IpAddr>, printer: &mut Printer) {
+    let Some(network) = config.enforced_network() else { return };
+    let (client, mend) = match way {
+        Way::Enforced => (from, "--from SUBNET"),
+        Way::ProxyOnly => (None, "--client-subnet SUBNET"),
+    };
+    let place = client.and_then(|client| network.place_of(client)).or(network.client_subnet());
+    if place.is_none() {
+        printer.warn(&format!(
+            "no security group and no route decides here, as the command is in no subnet of the topology: put it in one by {mend}"
+        ));
+    }
 }
 
 fn warn_of_lessons(lesson: Option<&Lesson>, overrides: &Overrides, printer: &mut Printer) {
