@@ -762,7 +762,7 @@ private_address = "192.0.2.132"
         let answer = finish(&mut command, "");
         let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
         let line = &report["unexpected"]["targets"][0];
-        assert_eq!(line["reason"], "nsg-denied", "{report:#}\n{}", answer.err);
+        assert_eq!(line["reason"], "no-route", "{report:#}\n{}", answer.err);
     }
 
     fn report_of_smtp(folder: &Path, from: &[&str]) {
