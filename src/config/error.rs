@@ -107,7 +107,7 @@ impl Source {
         Position {
             line,
             column: before + 1,
-            key: key.to_owned(),
+            key: plain(key),
             text: shortened(text, LONGEST).into_owned(),
             snippet,
             indent: before - skipped,
@@ -324,7 +324,8 @@ impl ConfigError {
             Place::File { source, span, key } => (source.name.clone(), Some(source.position(span, key))),
             Place::Flag(flag) => ((*flag).to_owned(), None),
         };
-        ConfigError { origin, position, what: shortened(&what, LONGEST).into_owned(), mend, check }
+        let mend = mend.map(|mend| plain(&mend));
+        ConfigError { origin, position, what: plain(&shortened(&what, LONGEST)), mend, check }
     }
 }
 
@@ -363,6 +364,12 @@ pub(super) fn shortened(what: &str, longest: usize) -> Cow<'_, str> {
     }
     let (head, tail) = (floor(what, longest * 3 / 4), floor(what, what.len() - longest / 4));
     Cow::Owned(format!("{} … {}", &what[..head], &what[tail..]))
+}
+
+/// Names come from whoever wrote a file: what would begin a line or colour a terminal is shown as what it is.
+fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 impl fmt::Display for ConfigError {

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -421,14 +422,34 @@ fn distinct(parts: impl Iterator<Item = Placed<String>>) -> Vec<Placed<String>> 
     kept
 }
 
+/// How long a pipe may take that stands where a file should.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn read_limited(path: &Path, most: u64) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| io_words(&error))?;
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| io_words(&error))?;
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let bytes = if is_file { read_bytes(path, most) } else { read_patiently(path, most) };
+    let bytes = bytes?;
     if bytes.len() as u64 > most {
         return Err(format!("it is larger than {} MiB", most >> 20));
     }
     String::from_utf8(bytes).or_else(|error| in_other_letters(&error))
+}
+
+fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| io_words(&error))?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| io_words(&error))?;
+    Ok(bytes)
+}
+
+/// A pipe that nobody writes to would be waited for without end. Its thread is left behind: it holds nothing that anybody
+/// else wants.
+fn read_patiently(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let (sender, read) = std::sync::mpsc::channel();
+    let own = path.to_owned();
+    std::thread::spawn(move || sender.send(read_bytes(&own, most)));
+    let late = |_| format!("nothing came of it within {} s: it is no file", PATIENCE.as_secs());
+    read.recv_timeout(PATIENCE).map_err(late)?
 }
 
 /// PowerShell writes UTF-16.

@@ -20,6 +20,8 @@ use crate::vnet::Network;
 
 /// How often files are looked at. A change is taken up once it has held still for as long.
 const TICK: Duration = Duration::from_secs(1);
+/// More than this of what is gone is counted.
+const NAMED: usize = 8;
 
 /// What the policy in force was loaded from.
 pub(crate) struct Origin {
@@ -138,9 +140,10 @@ impl Reloader {
         if !later.is_empty() {
             warnings.push(format!("what changed of {} takes a restart", later.join(", ")));
         }
+        let active = self.shared.active();
+        warnings.extend(gone(active.network(), config.network.as_deref()));
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let policy_hash = policy.hash().clone();
-        let active = self.shared.active();
         // The same policy keeps its hit counts: SIGHUP may have been for the log alone.
         let Config { profile, network, enforce, .. } = config;
         *self.network.lock().unwrap_or_else(PoisonError::into_inner) = network.clone();
@@ -175,6 +178,27 @@ fn load(overrides: &Overrides, cwd_default: bool) -> Result<(Loaded, Policy), Co
     let rules = std::mem::take(&mut loaded.config.rules);
     let policy = Policy::compile(Arc::new(rules), loaded.config.switches());
     Ok((loaded, policy))
+}
+
+/// What enforced something, and is no longer there: an editor may have written half a file.
+fn gone(old: Option<&Network>, new: Option<&Network>) -> Option<String> {
+    let names = |network: Option<&Network>| {
+        let topology = network.map(Network::topology);
+        let subnets = topology.into_iter().flat_map(|it| {
+            let all =
+                it.virtual_networks.iter().flat_map(|network| network.subnets.iter().map(move |it| (network, it)));
+            all.map(|(network, subnet)| format!("subnet {}/{}", network.name, subnet.name))
+        });
+        let groups = topology.into_iter().flat_map(|it| it.security_groups.iter());
+        let tables = topology.into_iter().flat_map(|it| it.route_tables.iter());
+        let groups = groups.map(|group| format!("network security group {}", group.name));
+        subnets.chain(groups).chain(tables.map(|table| format!("route table {}", table.name))).collect::<Vec<_>>()
+    };
+    let left = names(new);
+    let gone: Vec<String> = names(old).into_iter().filter(|name| !left.contains(name)).collect();
+    let (shown, more) = gone.split_at(gone.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    (!gone.is_empty()).then(|| format!("the topology holds no longer: {}{more}", shown.join(", ")))
 }
 
 /// What is only read at the start, and differs.

@@ -360,6 +360,40 @@ fn a_reloaded_topology() {
     }
 }
 
+/// An editor may be seen in the middle of its work: an empty file is refused, and what is gone is told.
+#[test]
+fn half_a_file_opens_nothing_in_silence() {
+    let lab = Lab::new("azure", "");
+    let path = lab.folder.path().join("vnet.toml");
+    fs::write(&path, "").unwrap();
+    let record = lab.egret.reload(&lab.config);
+    let error = record["error"].as_str().unwrap_or_default();
+    assert!(error.contains("there is no virtual network in the topology"), "{record:#}");
+    assert_eq!(verdict(&lab.connect(WEB, "198.51.100.7:25").2), "deny nsg-denied");
+    let (before, after) = TOPOLOGY.split_once("[[vnet.subnet]]\nname = \"data\"").unwrap();
+    let rest = after.split_once("\n\n").unwrap().1;
+    fs::write(&path, format!("{before}{rest}")).unwrap();
+    assert_eq!(lab.egret.reload(&lab.config)["ok"], true);
+    let warning = "the topology holds no longer: subnet lab-vnet/data";
+    eventually("the warning is told", || lab.egret.stderr().contains(warning).then_some(()));
+}
+
+/// A pipe in a file's place is waited for, not for ever.
+#[test]
+fn a_pipe_is_no_topology() {
+    let lab = Lab::new("azure", "");
+    let path = lab.folder.path().join("vnet.toml");
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let record = lab.egret.reload(&lab.config);
+    let error = record["error"].as_str().unwrap_or_default();
+    assert!(error.contains("nothing came of it within 10 s"), "{record:#}");
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, TOPOLOGY.replacen("ports = 25 }", "ports = [25, 443] }", 1)).unwrap();
+    assert_eq!(lab.egret.reload(&lab.config)["ok"], true);
+    assert_eq!(verdict(&lab.connect(WEB, "198.51.100.7:443").2), "deny nsg-denied");
+}
+
 /// Metrics count by reason, `/v1/flows` shows what the log has, and the end says how many went past.
 #[test]
 fn whoever_asks_is_told() {
@@ -757,6 +791,24 @@ private_address = "192.0.2.132"
         for from in [&["--from", "192.0.2.10"][..], &["--from", "web"], &["--client-subnet", "lab-vnet/web"]] {
             report_of_smtp(folder.path(), from);
         }
+    }
+
+    /// It has an address of the other family too, which is in no subnet: it is no way round.
+    #[test]
+    fn a_command_that_is_run_and_its_other_address() {
+        let folder = tempfile::tempdir().unwrap();
+        config(&folder, "");
+        if !is_here("curl", &["--version"]) {
+            return;
+        }
+        let mut command = clean(BINARY);
+        command.current_dir(folder.path()).args(["run", "--topology", "vnet.toml", "--from", "192.0.2.10"]);
+        command.args(FLAGS).args(["--allow", "[2001:db8::25]:8025", "--report", "report.json", "--"]);
+        command.args(["curl", "--silent", "--max-time", "2", "http://[2001:db8::25]:8025/"]);
+        let answer = finish(&mut command, "");
+        let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+        let line = &report["unexpected"]["targets"][0];
+        assert_eq!(line["reason"], "no-route", "{report:#}\n{}", answer.err);
     }
 
     fn report_of_smtp(folder: &Path, from: &[&str]) {

@@ -142,6 +142,23 @@ fn a_command_has_the_address_that_it_is_given() {
 }
 
 #[test]
+fn who_is_in_no_subnet_of_a_topology_is_told() {
+    let lab = hello();
+    for file in ["vnet.toml", "policy.toml"] {
+        fs::copy(format!("docs/ase/{file}"), lab.path(file)).unwrap();
+    }
+    let told = |flags: &[&str]| hold(&lab, &[&["--topology=vnet.toml"], flags].concat(), "true").0.err;
+    let warning = "warning: no security group and no route decides here, as the command is in no subnet of the topology: \
+                   put it in one by --from SUBNET\n";
+    assert!(told(&[]).starts_with(warning));
+    assert!(told(&["--from=10.0.1.4"]).starts_with(warning));
+    for known in ["--from=192.168.251.140", "--from=ase-subnet", "--client-subnet=ase-subnet"] {
+        let silent = told(&[known]);
+        assert!(!silent.contains("warning"), "{silent}");
+    }
+}
+
+#[test]
 fn a_script_that_unsets_everything() {
     let lab = hello();
     let ca = lab.origin.ca.display().to_string();

@@ -172,12 +172,15 @@ fn whose_policy_it_is() {
     check(|it| it.allow = vec!["b.test".to_owned()], &["local", "mine"]);
 }
 
+/// The least that a topology holds.
+const NETWORK: &str = "[[vnet]]\nname = \"net\"\naddress_space = \"10.0.0.0/8\"\n";
+
 #[test]
 fn the_digest_depends_on_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vnet.toml");
     let digest = |text: &str| {
-        fs::write(&path, text).unwrap();
+        fs::write(&path, format!("{text}\n{NETWORK}")).unwrap();
         loaded(&[path.to_str().unwrap()]).digest
     };
     let before = digest("[[nsg]]\nname = \"a\"\n");
@@ -190,7 +193,7 @@ fn the_digest_depends_on_it() {
 #[test]
 fn what_is_too_much() {
     let check = |text: String, expected: &str| {
-        let errors = network_of("vnet.toml", &text).unwrap_err();
+        let errors = network_of("vnet.toml", &format!("{text}\n{NETWORK}")).unwrap_err();
         let first = &errors.errors[0];
         assert_eq!(first.what, expected);
         assert!(first.mend.is_some() && first.position.is_some(), "{first:?}");

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueHint;
 use clap::builder::FalseyValueParser;
@@ -22,6 +23,7 @@ use crate::flow::parse_port;
 use crate::policy::{Policy, PolicyRules, RuleSet};
 use crate::proxy::{Lifecycle, Setup};
 use crate::telemetry::Log;
+use crate::vnet::Network;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,6 +121,17 @@ pub(super) struct Plan {
     pub(super) digest: String,
 }
 
+/// The command's address of the other family is in no subnet: it counts as in that of the one that was chosen.
+fn counted_with(network: Arc<Network>, from: IpAddr) -> Arc<Network> {
+    match network.place_of(from).filter(|_| network.client_subnet().is_none()) {
+        Some(place) => {
+            let anew = Network::new(network.topology().clone(), network.tags().clone());
+            Arc::new(anew.with_client_subnet(place))
+        }
+        None => network,
+    }
+}
+
 /// What is to be made of it in the end.
 pub(super) struct Wishes {
     pub(super) fail_on: FailOn,
@@ -172,11 +185,15 @@ impl Plan {
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
         let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
+        if let Some(from) = from {
+            config.network = config.network.take().map(|network| counted_with(network, from));
+        }
         if lesson.is_some() {
             config.rules = learn::permit_everything(&config.rules)?;
         }
         admit_host_ports(&mut config.rules, &host_ports)?;
         let way = if proxy_only { Way::ProxyOnly } else { Way::Enforced };
+        warn_of_strangers(&config, way, from, printer);
         // What was denied even so is in the lesson.
         let fail_on = if lesson.is_some() { FailOn::Never } else { fail_on };
         let plan = Plan { line, way, host_ports, from, config, digest };
@@ -211,6 +228,21 @@ impl Plan {
 
 fn named(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Who is in no subnet of the topology meets its firewall and nothing else of it.
+fn warn_of_strangers(config: &Config, way: Way, from: Option<IpAddr>, printer: &mut Printer) {
+    let Some(network) = config.enforced_network() else { return };
+    let (client, mend) = match way {
+        Way::Enforced => (from, "--from SUBNET"),
+        Way::ProxyOnly => (None, "--client-subnet SUBNET"),
+    };
+    let place = client.and_then(|client| network.place_of(client)).or(network.client_subnet());
+    if place.is_none() {
+        printer.warn(&format!(
+            "no security group and no route decides here, as the command is in no subnet of the topology: put it in one by {mend}"
+        ));
+    }
 }
 
 fn warn_of_lessons(lesson: Option<&Lesson>, overrides: &Overrides, printer: &mut Printer) {

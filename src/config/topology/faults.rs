@@ -86,6 +86,11 @@ pub(in crate::config) fn tell(topology: &Topology, tags: &Tags, texts: &Texts, w
     let tables = Names::of(topology.route_tables.iter().map(|it| &it.name));
     let asgs = Names::of(topology.application_security_groups.iter().map(|it| &it.name));
     let networks = Names::of(topology.virtual_networks.iter().map(|it| &it.name));
+    if topology.virtual_networks.is_empty() {
+        let what = "there is no virtual network in the topology";
+        teller.error(topology.at, "", Problem::new(what).mend("add one, as `[[vnet]]` with its subnets"));
+    }
+    names(topology, &mut teller);
     for network in &topology.virtual_networks {
         spaces(network, &mut teller);
         for subnet in &network.subnets {
@@ -117,8 +122,66 @@ pub(in crate::config) fn tell(topology: &Topology, tags: &Tags, texts: &Texts, w
     }
 }
 
+/// Names are shown, and written into scripts: in Azure none holds such characters.
+fn names(topology: &Topology, teller: &mut Teller<'_>) {
+    let networks = topology.virtual_networks.iter().flat_map(|it| {
+        let subnets = it.subnets.iter().map(|subnet| (subnet.at, &subnet.name));
+        let peerings = it.peerings.iter().map(|peering| (peering.at, &peering.name));
+        let gateway = it.gateway.iter().map(|gateway| (gateway.at, &gateway.name));
+        std::iter::once((it.at, &it.name)).chain(subnets).chain(peerings).chain(gateway)
+    });
+    let groups = topology
+        .security_groups
+        .iter()
+        .flat_map(|it| std::iter::once((it.at, &it.name)).chain(it.rules.iter().map(|rule| (rule.at, &rule.name))));
+    let tables = topology
+        .route_tables
+        .iter()
+        .flat_map(|it| std::iter::once((it.at, &it.name)).chain(it.routes.iter().map(|route| (route.at, &route.name))));
+    let whole = [&topology.name, &topology.location, &topology.subscription, &topology.resource_group];
+    let others = (topology.application_security_groups.iter().map(|it| (it.at, &it.name)))
+        .chain(topology.interfaces.iter().map(|it| (it.at, &it.name)))
+        .chain(topology.firewalls.iter().map(|it| (it.at, &it.name)))
+        .chain(topology.environments.iter().map(|it| (it.at, &it.name)))
+        .chain(topology.dns_zones.iter().map(|it| (it.at, &it.name)))
+        .chain(whole.map(|name| (topology.at, name)));
+    let is_strange = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
+    for (at, name) in networks.chain(groups).chain(tables).chain(others) {
+        if name.contains(is_strange) {
+            let what = format!("the name `{name}` holds a control character");
+            teller.error(at, name, Problem::new(what).mend("write letters, digits, `-`, `.` and `_`"));
+        }
+    }
+}
+
+/// No network can have these: of this machine, of the link, of groups, of all (virtual-networks-faq.md, 2023).
+const NOBODYS: [&str; 7] =
+    ["169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/4", "255.255.255.255/32", "fe80::/10", "ff00::/8", "::1/128"];
+/// Nor this one, but where Egret is the lab its clients may be there.
+const LOOPBACK: &str = "127.0.0.0/8";
+
+fn nobodys(network: &VirtualNetwork, teller: &mut Teller<'_>) {
+    let net = |text: &str| text.parse::<IpNet>().expect("a literal prefix");
+    for space in &network.address_space {
+        let meets = |other: &IpNet| space.contains(other) || other.contains(space);
+        let loopback = net(LOOPBACK);
+        let met = NOBODYS.iter().map(|text| net(text)).find(meets);
+        let met = met.or_else(|| Some(loopback).filter(|it| meets(it) && !it.contains(space)));
+        let text = space.to_string();
+        if let Some(met) = met {
+            let what =
+                format!("network `{}`: {text} holds addresses of {met}, which no network can have", network.name);
+            teller.error(network.at, &text, Problem::new(what).mend("write a prefix of your own, such as 10.0.0.0/16"));
+        } else if loopback.contains(space) {
+            let what = format!("network `{}`: {text} is of loopback: good for a lab, refused by Azure", network.name);
+            teller.warn(network.at, &text, Problem::new(what));
+        }
+    }
+}
+
 /// Subnets lie in their network's space and beside each other.
 fn spaces(network: &VirtualNetwork, teller: &mut Teller<'_>) {
+    nobodys(network, teller);
     let own = network.address_space.iter().map(|net| (*net, network.at, "the address space".to_owned()));
     overlaps(own, teller);
     if network.address_space.is_empty() && !network.subnets.is_empty() {
