@@ -480,6 +480,16 @@ fn the_answer_as_tests() {
     let xml = doctor(sick.path(), &["--format", "junit", "vnet.toml"]).out;
     let count = |part: &str| xml.matches(part).count();
     assert_eq!(count("<testcase "), egret::doctor::rules().count(), "{xml}");
+/// Two halves beat the default route, and the way out is theirs.
+#[test]
+fn the_way_out_is_that_of_the_rules() {
+    let default = format!("{{ name = \"default\", prefix = \"0.0.0.0/0\", {DEFAULT} }},");
+    let half = |name: &str, prefix: &str| format!("{{ name = \"{name}\", prefix = \"{prefix}\", {DEFAULT} }},");
+    let halves = format!("{}\n{}", half("low", "0.0.0.0/1"), half("high", "128.0.0.0/1"));
+    let answer = doctor(folder(&worked().network(&default, &halves)).path(), &["vnet.toml"]);
+    assert!(answer.out.contains("leaves   by the firewall firewall at 192.168.0.4\n"), "{}", answer.out);
+}
+
     assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"egret doctor\""), "{xml}");
     assert_eq!((count("<failure "), count("<system-out>")), (1, 1), "{xml}");
     assert!(xml.contains("<failure type=\"suspended\" message=\"of 231 prefixes"), "{xml}");
