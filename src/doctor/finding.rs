@@ -178,6 +178,13 @@ impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+    pub(super) fn findings_mut(&mut self) -> &mut [Finding] {
+        match self {
+            Outcome::Found(findings) => findings,
+            Outcome::Passed | Outcome::NotApplicable(_) => &mut [],
+        }
+    }
+
 }
 
 impl Finding {

@@ -212,6 +212,52 @@ fn in_appip() {
 
 #[test]
 fn in_app() {
+/// Each finding finds its mend alone, and whoever makes them all by hand makes them in one group.
+#[test]
+fn mends_of_one_answer_have_priorities_of_their_own() {
+    let app = |nth: u16| {
+        format!("{{ address = \"203.0.113.{nth}\", http_port = {}, https_port = {} }}", 20_000 + nth, 21_000 + nth)
+    };
+    let apps: Vec<String> = (20..25).map(app).collect();
+    let keys = format!("public_address = \"203.0.113.9\"\napp_address = [{}]\n", apps.join(", "));
+    let broken = external()
+        .network("public_address = \"203.0.113.9\"\n", &keys)
+        .network(MANAGEMENT, "source = \"13.66.140.0/26\"")
+        .network("source = \"AzureLoadBalancer\"", "source = \"198.51.100.1\"")
+        .network(&HTTP.replace("VirtualNetwork", "*"), &HTTP.replace("VirtualNetwork", "*").replace("80, 443", "8080"))
+        .network("ports = 53 }", "ports = 54 }")
+        .network("ports = 123 }", "ports = 124 }")
+        .network("ports = 12000 }", "ports = 12001 }");
+    let diagnosis = broken.diagnosis();
+    let changes = diagnosis.findings().into_iter().flat_map(|finding| &finding.mend);
+    let rules: Vec<&SecurityRule> = changes
+        .filter_map(|change| match change {
+            Change::SecurityRule { rule, .. } => Some(rule),
+            _ => None,
+        })
+        .collect();
+    assert!(rules.iter().filter(|rule| rule.name.starts_with("egret-IN-APPIP")).count() == 10, "{rules:#?}");
+    let mut seen = HashSet::new();
+    for rule in rules {
+        assert!(seen.insert((rule.direction, rule.priority)), "{} is taken: {}", rule.priority, rule.name);
+    }
+    assert!(seen.iter().any(|(direction, _)| *direction == FlowDirection::Outbound));
+}
+
+/// What cannot be reached is said once, though findings about other things stand between those that say it.
+#[test]
+fn the_platform_says_a_thing_once() {
+    let half = "app-service-environment\", source_addresses = \"192.168.251.128/25\"";
+    let diagnosis =
+        deny_out("protocol = \"Tcp\", ports = [443, 1433]").policy(half, &half.replace("/25", "/26")).diagnosis();
+    let ids: Vec<&str> = diagnosis.findings().iter().map(|finding| finding.rule.id).collect();
+    assert!(["OUT-WEB", "OUT-SQL", "FW-ASE"].iter().all(|id| ids.contains(id)), "{ids:?}");
+    let messages = diagnosis.platform_messages("ase");
+    let unreached: Vec<&str> =
+        messages.iter().filter_map(|it| it.strip_prefix("the environment cannot reach ")).collect();
+    assert_eq!(unreached, ["its dependencies over HTTP and HTTPS", "Azure SQL"]);
+}
+
     let web = worked().network(HTTP, &HTTP.replace("80, 443", "443")).only("IN-APP");
     assert_eq!(web.severity, Severity::Advice);
     says(&web, "not all clients reach TCP 80 of the subnet: apps");
