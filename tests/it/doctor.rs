@@ -576,7 +576,7 @@ fn what_is_asked_wrongly_is_said() {
     };
     refused(&[], "no topology: name a file, as in `egret doctor vnet.toml`");
     refused(&["missing.toml"], "missing.toml");
-    refused(&["--ase", "ace", "vnet.toml"], "no environment is called `ace`; did you mean `ase`?");
+    refused(&["--environment", "ace", "vnet.toml"], "no environment is called `ace`; did you mean `ase`?");
     refused(&["--about", "IN-MGNT"], "`IN-MGNT` is no rule; did you mean `IN-MGMT`?");
     refused(&["--ignore", "x", "vnet.toml"], "`x` is no rule; `egret doctor --list` names them");
     fs::write(folder.path().join("bare.toml"), "[[vnet]]\nname = \"a\"\naddress_space = [\"10.0.0.0/16\"]\n").unwrap();
@@ -585,6 +585,70 @@ fn what_is_asked_wrongly_is_said() {
 
 #[test]
 fn the_rules_are_listed_and_explained() {
+/// `EGRET_ASE` names files for `egret routes` and `egret nsg`, and is nothing to the doctor.
+#[test]
+fn one_variable_does_not_break_another_command() {
+    let folder = folder(&worked());
+    let with = |name: &str, value: &str| {
+        finish(egret().current_dir(folder.path()).env(name, value).args(["doctor", "vnet.toml"]), "")
+    };
+    let answer = with("EGRET_ASE", "vnet.toml");
+    assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
+    let answer = with("EGRET_ENVIRONMENT", "ace");
+    assert_eq!(answer.code, 2, "{}{}", answer.out, answer.err);
+    assert!(answer.err.contains("no environment is called `ace`"), "{}", answer.err);
+}
+
+/// An admin server that has tried one dependency and not reached it.
+fn unreached() -> std::net::SocketAddr {
+    let detail = serde_json::json!({ "ipAddress": null, "port": 443, "latency": null, "isAccessible": false });
+    let endpoint = serde_json::json!({ "domainName": "login.windows.net", "endpointDetails": [detail] });
+    let category = serde_json::json!({ "category": "Azure Active Directory", "endpoints": [endpoint] });
+    let body = serde_json::json!({ "value": [category], "nextLink": null }).to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+            write!(stream, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    address
+}
+
+/// What was tried and not reached is not mended by files that were written.
+#[test]
+fn what_is_not_reached_fails_with_fix_too() {
+    let folder = folder(&worked());
+    let admin = unreached().to_string();
+    let live = ["--live", "--admin", &admin, "vnet.toml"];
+    let answer = doctor(folder.path(), &live);
+    assert!(answer.out.contains("0 of 1 dependencies are reached"), "{}{}", answer.out, answer.err);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    let answer = doctor(folder.path(), &[&live[..], &["--fix", "mended"]].concat());
+    assert_eq!(answer.code, 3, "{}{}", answer.out, answer.err);
+    assert!(answer.err.contains("mended: 0 findings by 0 changes"), "{}", answer.err);
+}
+
+/// The mend of a tag that the cloud does not have is not that very tag.
+#[test]
+fn a_tag_that_is_not_at_hand_is_not_proposed() {
+    let set_up = worked().network("name = \"worked\"", "name = \"worked\"\ncloud = \"usgov\"");
+    let answer = doctor(folder(&set_up).path(), &["vnet.toml"]);
+    assert!(answer.err.contains("the service tag `Sql` is not known here"), "{}", answer.err);
+    assert!(!answer.err.contains("did you mean `Sql`?"), "{}", answer.err);
+    let typed = set_up.network("source = \"AppServiceManagement\"", "source = \"AppServiceManagment\"");
+    let answer = doctor(folder(&typed).path(), &["vnet.toml"]);
+    assert!(answer.err.contains("did you mean `AppServiceManagement`?"), "{}", answer.err);
+}
+
     let here = Path::new(".");
     let list = doctor(here, &["--list"]).out;
     assert_eq!(list.lines().count(), egret::doctor::rules().count());
