@@ -142,11 +142,14 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         Format::Junit => junit::print(&report, severity.into(), printer)?,
         Format::Github => github::print(&report, printer)?,
     }
-    if let Some(folder) = fix.filter(|path| !path.as_os_str().is_empty()) {
-        let existing = if force { Existing::Overwrite } else { Existing::Keep };
-        return fix::write(&report, &folder, existing, &ignored, severity.into(), printer);
-    }
-    let fails = report.worst().is_some_and(|worst| worst >= severity.into()) || !live::is_reached(&tried);
+    let worst = match fix.filter(|path| !path.as_os_str().is_empty()) {
+        Some(folder) => {
+            let existing = if force { Existing::Overwrite } else { Existing::Keep };
+            fix::write(&report, &folder, existing, &ignored, printer)?
+        }
+        None => report.worst(),
+    };
+    let fails = worst.is_some_and(|worst| worst >= severity.into()) || !live::is_reached(&tried);
     Ok(if fails { Exit::Denied } else { Exit::Clean })
 }
 
