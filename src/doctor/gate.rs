@@ -4,12 +4,11 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use crate::allowlist::{Kind, lists};
 use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
 use crate::policy::{
-    Action, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot, ThreatIntel, in_order,
+    Action, AddressRange, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot, ThreatIntel,
+    in_order,
 };
 use crate::vnet::Hop;
 
@@ -184,15 +183,12 @@ fn question<'q>(client: IpAddr, host: &'q Host, protocol: Protocol, port: u16) -
     Query::new(Some(client), protocol, host, port).outbound()
 }
 
-/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody: it keeps four at the
-/// beginning and one at the end.
+/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody; of a subnet without any,
+/// its own first and last.
 pub(super) fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
-    let prefixes = &patient.network.subnet(patient.place).prefixes;
-    let ends = |net: &IpNet| {
-        let (first, last) = (net.hosts().nth(3), net.hosts().last());
-        first.into_iter().chain(last)
-    };
-    prefixes.iter().flat_map(ends).collect()
+    let ends = |range: AddressRange| [range.first(), range.last()];
+    let usable: Vec<IpAddr> = patient.network.subnet(patient.place).usable().flat_map(ends).collect();
+    if usable.is_empty() { patient.own_ranges().flat_map(ends).collect() } else { usable }
 }
 
 /// By the zones and ports that the lists give; each service once.
