@@ -88,8 +88,9 @@ impl Printer {
 
     /// A line that is no data.
     pub(super) fn tell(&mut self, line: &str) {
-        // Without a standard error nobody is there to be told of it.
-        let _ = writeln!(self.rest, "{line}");
+        // At once: what others write to the same terminal is not to get between the line and its end. Without a standard
+        // error nobody is there to be told of it.
+        let _ = self.rest.write_all(format!("{line}\n").as_bytes());
     }
 
     /// One line of JSON that is no data.

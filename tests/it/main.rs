@@ -19,6 +19,8 @@ mod adversarial_limits;
 mod adversarial_tls;
 mod answers;
 mod ase_api;
+#[cfg(target_os = "linux")]
+mod ase_page;
 mod azure_logs;
 #[cfg(target_os = "linux")]
 mod azure_page;

@@ -118,6 +118,13 @@ fn the_loop_makes_a_route_for_each_address() {
 }
 
 #[test]
+fn a_route_that_is_there_keeps_its_name() {
+    let lab = folder(&worked().network("name = \"management\", prefix", "name = \"back\", prefix"));
+    let script = written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "az-cli"]);
+    assert!(script.contains("  --name back \\\n  --address-prefix AppServiceManagement"), "{script}");
+}
+
+#[test]
 fn shellcheck_has_nothing_to_say() {
     if !is_here("shellcheck", &["--version"]) {
         return;

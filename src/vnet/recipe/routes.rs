@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::allowlist::{EndpointHost, Kind, List, lists};
 use crate::flow::AddrClass;
 use crate::policy::{AddressRange, Spot};
-use crate::vnet::topology::{NextHop, Route, RouteDestination, Topology};
+use crate::vnet::topology::{NextHop, Route, RouteDestination, RouteTable, Topology};
 use crate::vnet::{AppServiceEnvironment, AseVersion, Change, Cloud, LoadBalancing, Tags, route_name};
 
 use super::{RecipeError, firewall};
@@ -77,6 +77,7 @@ pub fn routes(
             true
         }
     });
+    keep_names(&mut routes, topology.route_table(&table));
     let mut changes: Vec<Change> =
         routes.into_iter().map(|route| Change::Route { table: table.clone(), route }).collect();
     changes.push(Change::SubnetRouteTable {
@@ -85,6 +86,16 @@ pub fn routes(
         table,
     });
     Ok(changes)
+}
+
+/// Azure takes a destination once in a table: one that has a route there keeps that route's name, so that it is replaced.
+fn keep_names(routes: &mut [Route], there: Option<&RouteTable>) {
+    let there = there.map(|table| table.routes.as_slice()).unwrap_or_default();
+    for route in routes {
+        if let Some(known) = there.iter().find(|known| known.destination == route.destination) {
+            route.name.clone_from(&known.name);
+        }
+    }
 }
 
 fn route(name: &str, destination: RouteDestination, next_hop: NextHop) -> Route {

@@ -10,8 +10,8 @@ use crate::flow::HostName;
 use crate::policy::{Policy, PrivateAddresses, RuleSet, Spot};
 use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
 use crate::vnet::{
-    Cloud, DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop,
-    Peering, Route, RouteDestination, RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
+    DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Peering,
+    Route, RouteDestination, RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
 };
 
 use super::party::Addresses;
@@ -237,15 +237,6 @@ fn routes_for_single_addresses_cover_few_of_the_prefixes() {
     let groups = trace.sweep.unwrap().groups;
     let told = |at: usize| (groups[at].outcome.as_str(), groups[at].wholly.len(), groups[at].partly.len());
     assert_eq!((groups.len(), told(0), told(1)), (2, ("asymmetric", 160, 37), ("delivered", 34, 37)));
-}
-
-#[test]
-fn names_of_an_external_environment_are_those_of_its_cloud() {
-    let mut topology = external();
-    topology.environments[0].dns_suffix.clear();
-    topology.cloud = Cloud::UsGov;
-    let trace = traced(topology, "internet https://app.ase.p.azurewebsites.us");
-    assert!(shown(&trace).contains("VIP of ase"), "{}", all_of(&trace));
 }
 
 /// Event hubs, Service Bus and relays share a zone.

@@ -118,7 +118,11 @@ impl RunLab {
 
 /// A program in an environment without what a CI system or a caller says of itself.
 pub fn undisturbed(program: &str) -> Command {
-    let mut command = clean(program);
+    without_surroundings(clean(program))
+}
+
+/// The same of a command that was made elsewhere.
+pub fn without_surroundings(mut command: Command) -> Command {
     for name in FOREIGN {
         command.env_remove(name);
     }
