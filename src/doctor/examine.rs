@@ -37,13 +37,8 @@ impl Diagnosis {
 
 /// Asks every rule that is about environments of this kind.
 pub fn examine(patient: &Patient<'_>) -> Diagnosis {
-    examine_some(patient, |_| true)
-}
-
-/// Asks these alone.
-pub(crate) fn examine_some(patient: &Patient<'_>, wanted: impl Fn(&Rule) -> bool) -> Diagnosis {
     let look = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient) };
-    Diagnosis { examined: checks().filter(|check| wanted(check.rule)).map(look).collect() }
+    Diagnosis { examined: checks().map(look).collect() }
 }
 
 fn outcome(check: &Check, patient: &Patient<'_>) -> Outcome {
@@ -59,6 +54,14 @@ fn checks() -> impl Iterator<Item = &'static Check> {
     let tables =
         [inbound::RULES, outbound::RULES, routes::RULES, firewall::RULES, dns::RULES, subnet::RULES, lifecycle::RULES];
     tables.into_iter().flatten()
+}
+
+/// Asks these alone, for who wants no mends.
+pub(crate) fn examine_some(patient: &Patient<'_>, wanted: impl Fn(&Rule) -> bool) -> Diagnosis {
+    let wanted = checks().filter(|check| wanted(check.rule));
+    Diagnosis {
+        examined: wanted.map(|check| Examined { rule: check.rule, outcome: outcome(check, patient) }).collect(),
+    }
 }
 
 /// Every rule there is.
