@@ -173,7 +173,7 @@ mod tests {
         }
         end.send(()).unwrap();
         let again = sweeps.kept("ONE", Freshness::Anew, policy_hash, async { panic!("it is tried a second time") });
-        let (first, second) = tokio::join!(first, again);
+        let (second, first) = tokio::join!(again, first);
         assert!(Arc::ptr_eq(&first, &second));
     }
 
