@@ -217,7 +217,7 @@ fn only_what_a_flow_meets_cuts_its_prefixes() {
     let cuts = sweep::cuts(&parties, nets);
     let management = network.tags().published("AppServiceManagement").unwrap();
     assert!(management.iter().filter(|it| it.first().is_ipv4()).all(|it| cuts.contains(&it.first())));
-    let net = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
+    let net = |text: &str| text.parse::<IpAddr>().unwrap();
     assert!(!cuts.contains(&net("198.51.100.0")) && !cuts.contains(&net("192.168.9.0")), "{}", cuts.len());
 }
 
