@@ -29,7 +29,7 @@ pub(super) struct Common {
     ase_name: Option<String>,
     /// What to write
     #[arg(long, env = "EGRET_TO", value_enum)]
-    to: To,
+    to: Option<To>,
     /// Where to; standard output where not given
     #[arg(long, env = "EGRET_OUT", value_name = "FILE", value_hint = ValueHint::FilePath)]
     out: Option<PathBuf>,
@@ -79,7 +79,7 @@ pub(super) struct Around {
     pub(super) name: String,
     /// With what flags say of it, and without what is written anew.
     site: Topology,
-    to: To,
+    to: Option<To>,
     out: Option<PathBuf>,
 }
 
@@ -107,16 +107,23 @@ impl Common {
 
 impl Around {
     pub(super) fn write(&self, changes: &[Change], remark: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+        let what = || UsageError("nothing says what to write: name it, as in --to az-cli".to_owned());
+        let to = self.to.ok_or_else(what)?;
         let site = Site { topology: &self.site, rules: &RuleSet::default() };
-        let Exported { text, notes } = network::write(changes, self.to.into(), &site, Some(remark));
+        let Exported { text, notes } = network::write(changes, to.into(), &site, Some(remark));
         for note in notes {
             let mend = note.mend.map(|mend| format!("; {mend}")).unwrap_or_default();
             printer.warn(&format!("{}{mend}", note.what));
             debug_assert_ne!(note.severity, Severity::Error, "a recipe holds nothing that cannot be said");
         }
+        self.put(&text, printer)
+    }
+
+    /// To where it was asked for.
+    pub(super) fn put(&self, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
         match self.out.as_deref() {
             None => printer.bytes(text.as_bytes())?,
-            Some(path) => write_file(path, &text)?,
+            Some(path) => write_file(path, text)?,
         }
         Ok(Exit::Clean)
     }

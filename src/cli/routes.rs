@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
 
-use super::around::Common;
+use super::around::{Around, Common};
 use super::output::Printer;
 use super::{Exit, UsageError};
+use crate::azure::watcher;
 use crate::vnet::Change;
 use crate::vnet::recipe::{self, MOST_ROUTES, RouteRecipe};
 
@@ -16,6 +17,7 @@ Examples:
   egret routes --ase vnet.toml --to az-cli > routes.sh
   egret routes --ase vnet.toml --to arm --out routes.json
   egret routes --ase vnet.toml --to powershell --management addresses --ip-dependencies
+  egret routes --ase vnet.toml --effective table
 
 The management addresses, by their service tag or one by one, and what else must not go through the firewall have the
 next hop Internet; all else goes to the firewall; the table is put on the environment's subnet. See docs/scripts.md.";
@@ -35,6 +37,9 @@ pub(super) struct Args {
     /// The firewall's private address [default: the topology's]
     #[arg(long, env = "EGRET_FIREWALL", value_name = "ADDRESS")]
     firewall: Option<String>,
+    /// Print the effective routes that the environment's subnet has in the topology instead, as Azure's tools do
+    #[arg(long, env = "EGRET_EFFECTIVE", value_enum, value_name = "FORMAT")]
+    effective: Option<Effective>,
     #[command(flatten)]
     common: Common,
 }
@@ -49,6 +54,16 @@ enum Management {
     Prefixes,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Effective {
+    /// As `az network nic show-effective-route-table -o table` prints them
+    Table,
+    /// The same as JSON
+    Az,
+    /// As Resource Manager answers `effectiveRouteTable`
+    Arm,
+}
+
 impl From<Management> for recipe::Management {
     fn from(management: Management) -> recipe::Management {
         match management {
@@ -60,9 +75,12 @@ impl From<Management> for recipe::Management {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { management, ip_dependencies, firewall, common } = args;
+    let Args { management, ip_dependencies, firewall, effective, common } = args;
     let firewall = firewall.filter(|text| !text.is_empty()).map(|text| address(&text)).transpose()?;
     let around = common.load(printer)?;
+    if let Some(format) = effective {
+        return around.put(&effective_routes(&around, format)?, printer);
+    }
     let recipe = RouteRecipe { table: around.name.clone(), management: management.into(), ip_dependencies, firewall };
     let (network, environment) = (&around.network, &around.environment);
     let changes = recipe::routes(network.topology(), environment, network.tags(), &recipe);
@@ -77,6 +95,19 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     }
     let remark = format!("The routes of the App Service Environment {}, written by egret routes.", environment.name);
     around.write(&changes, &remark, printer)
+}
+
+fn effective_routes(around: &Around, format: Effective) -> anyhow::Result<String> {
+    let (network, environment) = (&around.network, &around.environment);
+    let place = network.place(&environment.virtual_network, &environment.subnet);
+    let nowhere = || UsageError(format!("the environment {} is in no subnet of the topology", environment.name));
+    let place = place.ok_or_else(nowhere)?;
+    let routes = network.effective_routes(place);
+    Ok(match format {
+        Effective::Table => watcher::table(routes),
+        Effective::Az => serde_json::to_string_pretty(&watcher::cli_routes(network, place))? + "\n",
+        Effective::Arm => serde_json::to_string_pretty(&watcher::effective_routes(routes))? + "\n",
+    })
 }
 
 fn address(text: &str) -> Result<IpAddr, UsageError> {

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
+use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::config::HealthConfig;
 use crate::doctor::{self, Finding, Patient, Severity};
 use crate::flow::{Authority, Host, Protocol, Verdict, Via};
@@ -35,10 +36,6 @@ const NAMED: usize = 16;
 /// Stands for a host of the Internet (RFC 5737): nothing is sent to it.
 const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 
-/// Used where the topology names none.
-pub(super) const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
-pub(super) const NO_GROUP: &str = "egret";
-
 /// All environments there are, and what became of them.
 pub(super) struct Wards {
     limits: HealthConfig,
@@ -53,6 +50,8 @@ struct All {
     network: Option<Arc<Network>>,
     policy_hash: Option<Arc<str>>,
     wards: Vec<Ward>,
+    /// There are others than those whose flows are followed. It stands until [`Wards::look`] takes it, whoever renews.
+    moved: bool,
 }
 
 struct Ward {
@@ -81,7 +80,7 @@ pub(super) struct Fares {
 impl Wards {
     pub(super) fn new(limits: HealthConfig, shared: Arc<Shared>, reloader: Arc<Reloader>) -> Wards {
         let wards = Wards { limits, shared, reloader, started: Instant::now(), all: Mutex::default() };
-        wards.renew(&mut wards.all());
+        wards.renew();
         wards
     }
 
@@ -103,8 +102,8 @@ impl Wards {
     }
 
     pub(super) fn fares(&self, name: &str) -> Option<Fares> {
-        let mut all = self.all();
-        self.renew(&mut all);
+        self.renew();
+        let all = self.all();
         let ward = all.wards.iter().find(|ward| ward.name.eq_ignore_ascii_case(name))?;
         Some(Fares { state: ward.health.state(), client: ward.client, shown: ward.shown.clone() })
     }
@@ -160,16 +159,17 @@ impl Wards {
     /// True where there are other environments than before.
     async fn look(&self) -> bool {
         let now = self.started.elapsed();
-        let (renewed, records) = {
+        self.renew();
+        let (moved, records) = {
             let mut all = self.all();
-            let renewed = self.renew(&mut all);
+            let moved = std::mem::take(&mut all.moved);
             let active = self.shared.active();
             let records = all.wards.iter_mut().filter_map(|ward| ward.look(now, &active)).collect::<Vec<_>>();
             self.shared.metrics.set_environments(all.wards.iter().map(Ward::measured).collect());
-            (renewed, records)
+            (moved, records)
         };
         self.publish(records).await;
-        renewed
+        moved
     }
 
     async fn publish(&self, records: Vec<EnvironmentRecord>) {
@@ -180,47 +180,79 @@ impl Wards {
         }
     }
 
-    /// Takes up another topology or policy. An environment of the same name goes on as it was.
-    fn renew(&self, all: &mut All) -> bool {
-        let network = self.reloader.network();
-        let active = self.shared.active();
-        let same_network = match (&all.network, &network) {
+    /// Takes up another topology or policy.
+    fn renew(&self) {
+        let (network, active) = (self.reloader.network(), self.shared.active());
+        let (same_network, same_policy) = {
+            let all = self.all();
+            (all.is_of(network.as_ref()), all.policy_hash.as_ref() == Some(active.policy.hash()))
+        };
+        if same_network && same_policy {
+            return;
+        }
+        // The doctor takes its time with a large network: it is not kept locked for that.
+        let barred = network.as_deref().filter(|_| !same_network).map(barred);
+        self.all().take_up(self.limits, network, &active, barred);
+    }
+}
+
+/// What keeps the platform from reaching each environment, in the order of the topology.
+type Barred = Vec<Vec<Arc<str>>>;
+
+impl All {
+    fn is_of(&self, network: Option<&Arc<Network>>) -> bool {
+        match (&self.network, network) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             (old, new) => old.is_none() && new.is_none(),
-        };
-        let same_policy = all.policy_hash.as_ref() == Some(active.policy.hash());
-        if same_network && same_policy {
-            return false;
         }
-        let mut old = std::mem::take(&mut all.wards);
+    }
+
+    /// An environment of the same name goes on as it was. Without `barred` the network is the same.
+    fn take_up(
+        &mut self,
+        limits: HealthConfig,
+        network: Option<Arc<Network>>,
+        active: &Active,
+        barred: Option<Barred>,
+    ) {
+        self.moved |= !self.is_of(network.as_ref());
+        let mut old = std::mem::take(&mut self.wards);
         let environments = network.as_deref().map(|it| it.topology().environments.as_slice()).unwrap_or_default();
-        for environment in environments {
+        for (at, environment) in environments.iter().enumerate() {
             let Some(network) = &network else { break };
             let before = old.iter().position(|ward| *ward.name == *environment.name).map(|at| old.swap_remove(at));
-            let health = before.map_or_else(|| Health::new(self.limits, environment.suspended), |ward| ward.health);
-            let mut ward = Ward::new(network, environment, &active, health);
+            let found = barred.as_ref().and_then(|all| all.get(at)).cloned();
+            let (health, inbound) = match before {
+                Some(ward) => (ward.health, found.unwrap_or(ward.inbound)),
+                None => (Health::new(limits, environment.suspended), found.unwrap_or_default()),
+            };
+            let mut ward = Ward::new(network, environment, active, health, inbound);
             ward.health.policy_changed();
-            all.wards.push(ward);
+            self.wards.push(ward);
         }
-        all.network = network;
-        all.policy_hash = Some(active.policy.hash().clone());
-        !same_network
+        self.network = network;
+        self.policy_hash = Some(active.policy.hash().clone());
     }
 }
 
 impl Ward {
-    fn new(network: &Network, environment: &AppServiceEnvironment, active: &Active, health: Health) -> Ward {
+    fn new(
+        network: &Network,
+        environment: &AppServiceEnvironment,
+        active: &Active,
+        health: Health,
+        inbound: Vec<Arc<str>>,
+    ) -> Ward {
         let topology = network.topology();
         let place = network.place(&environment.virtual_network, &environment.subnet);
         let clients = place.map(|place| network.subnet(place).prefixes.clone()).unwrap_or_default();
         let policies = active.policy.rules().policies.iter().map(|policy| policy.name.as_str());
         let dependencies =
             (environment.version < AseVersion::V3).then(|| Dependencies::of(network.tags().cloud(), policies));
-        let given = |text: &str, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text.to_owned() };
         let id = ResourceId {
-            subscription: &given(&topology.subscription, NO_SUBSCRIPTION),
-            resource_group: &given(&topology.resource_group, NO_GROUP),
-            kind: "Microsoft.Web/hostingEnvironments",
+            subscription: topology.subscription_id(),
+            resource_group: topology.group_name(),
+            kind: ENVIRONMENT,
             name: &environment.name,
         };
         Ward {
@@ -231,7 +263,7 @@ impl Ward {
             clients,
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
             dependencies,
-            inbound: place.map(|place| inbound(network, environment, place)).unwrap_or_default(),
+            inbound,
             linux: environment.linux,
             health,
         }
@@ -295,14 +327,8 @@ pub(super) fn label(dependency: &Dependency, port: u16) -> Arc<str> {
 /// Would a flow to it get through? Security group and route are asked about an address that stands for its own; where
 /// only the firewall denies it, and only its own address could tell, it counts as allowed.
 fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) -> bool {
-    let protocol = match port {
-        80 => Protocol::Http,
-        443 => Protocol::Https,
-        1433 => Protocol::Mssql,
-        _ => Protocol::Tcp,
-    };
     let host = Host::Name(dependency.host.clone());
-    let query = Query::new(Some(ward.client), protocol, &host, port);
+    let query = Query::new(Some(ward.client), Protocol::usual(port), &host, port);
     let query = Query { path: (port == 80).then_some("/"), ..query.outbound() };
     let stands_for = Address::Given(ward.somewhere(dependency.category));
     let decision = active.egress(Via::Gateway).decide(&query.with_address(stands_for), 0);
@@ -320,10 +346,20 @@ fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
     own.or(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// What the doctor finds of the platform's way in: `inbound IN-MGMT`. The way out is followed flow by flow.
+/// What the doctor finds of the platform's way in to each environment: `inbound IN-MGMT`. The way out is followed flow by
+/// flow.
+fn barred(network: &Network) -> Barred {
+    let of = |environment: &AppServiceEnvironment| {
+        let place = network.place(&environment.virtual_network, &environment.subnet);
+        place.map(|place| inbound(network, environment, place)).unwrap_or_default()
+    };
+    network.topology().environments.iter().map(of).collect()
+}
+
 fn inbound(network: &Network, environment: &AppServiceEnvironment, place: Place) -> Vec<Arc<str>> {
-    let diagnosis = doctor::examine(&Patient { network, environment, place, policy: None });
-    let grave = |it: &&&Finding| it.rule.id.starts_with("IN-") && it.severity >= Severity::Unhealthy;
+    let patient = Patient { network, environment, place, policy: None };
+    let diagnosis = doctor::examine_some(&patient, |rule| rule.id.starts_with("IN-"));
+    let grave = |it: &&&Finding| it.severity >= Severity::Unhealthy;
     diagnosis.findings().iter().filter(grave).map(|it| format!("inbound {}", it.rule.id).into()).collect()
 }
 

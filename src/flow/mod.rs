@@ -65,6 +65,16 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// What is spoken on a port of TCP to a host, as far as the port tells.
+    pub fn usual(port: u16) -> Protocol {
+        match port {
+            80 => Protocol::Http,
+            443 => Protocol::Https,
+            1433 => Protocol::Mssql,
+            _ => Protocol::Tcp,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Http => "http",

@@ -115,15 +115,13 @@ impl Session {
     async fn probe(&self, probe: &Probe) -> Probed {
         let Probe { client: _, host, port } = probe;
         let to = Authority { host: Host::Name(host.clone()), port: *port };
-        let protocols: &[Protocol] = match port {
-            80 => &[Protocol::Http, Protocol::Tcp],
-            443 => &[Protocol::Https, Protocol::Tcp],
-            1433 => &[Protocol::Mssql, Protocol::Tcp],
-            _ => &[Protocol::Tcp],
+        let protocols = match Protocol::usual(*port) {
+            Protocol::Tcp => vec![Protocol::Tcp],
+            named => vec![named, Protocol::Tcp],
         };
         let path = (*port == 80).then_some("/");
         // As one that comes out of the network, which what is around the firewall is asked about.
-        let ask = Ask { via: Via::Gateway, to: &to, protocols, path, dialled: None };
+        let ask = Ask { via: Via::Gateway, to: &to, protocols: &protocols, path, dialled: None };
         let mut permitted = match self.authorize(ask).await {
             Ok(permitted) => permitted,
             Err(refused) => {

@@ -49,9 +49,14 @@ impl Active {
 
     /// Is this the same network, enforced alike? Then nothing changes for live flows.
     pub(crate) fn is_in(&self, network: &Option<Arc<Network>>, enforce: Enforce) -> bool {
-        let known = |network: &Network| (network.topology().clone(), network.client_subnet());
-        let enforced = network.as_deref().filter(|_| enforce != Enforce::None);
-        self.enforce == enforce && self.network.as_deref().map(known) == enforced.map(known)
+        let met = network.as_deref().filter(|_| enforce != Enforce::None);
+        let is_same = match (self.network.as_deref(), met) {
+            (Some(one), Some(other)) => {
+                one.topology() == other.topology() && one.client_subnet() == other.client_subnet()
+            }
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        self.enforce == enforce && is_same
     }
 
     /// What flows meet that come in by this door.

@@ -13,7 +13,6 @@ use crate::policy::{Address, Decision, Policy, Query};
 use super::network::{Network, Place};
 use super::routes::{EffectiveRoute, Hop};
 use super::security::{FlowDirection, NetFlow, SecurityDecision, Transport};
-use super::topology::Topology;
 
 /// Everything that decides about a flow: the policy, and what is around the firewall where a topology says it.
 #[derive(Clone, Copy)]
@@ -215,19 +214,6 @@ impl Network {
         let firewalls = &self.topology().firewalls;
         firewalls.iter().all(|firewall| firewall.private_address.is_none())
             || self.topology().firewall_at(address).is_some()
-    }
-}
-
-/// What ids say where nobody said which subscription it is.
-const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
-
-impl Topology {
-    /// `/subscriptions/S/resourceGroups/G`, where its resources are.
-    pub fn scope(&self) -> String {
-        let or =
-            |text: &'static str| move |given: &str| if given.is_empty() { text.to_owned() } else { given.to_owned() };
-        let (subscription, group) = (or(NO_SUBSCRIPTION)(&self.subscription), or("egret")(&self.resource_group));
-        format!("/subscriptions/{subscription}/resourceGroups/{group}")
     }
 }
 

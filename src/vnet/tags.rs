@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::allowlist::Catalogue;
+use crate::allowlist::{Catalogue, Kind, lists};
 use crate::policy::AddressRange;
 
 use super::environment::Cloud;
@@ -78,6 +78,25 @@ impl Tags {
         };
         tag.map(|tag| tag.ranges)
     }
+
+    /// Where App Service manages environments from, IPv4 alone: no environment is managed by another address. By the
+    /// service tag; where there is none at hand (China without a file), the newest list of addresses.
+    pub fn management(&self) -> Vec<AddressRange> {
+        let list = match self.cloud {
+            Cloud::Public => "management/public",
+            Cloud::UsGov => "management/usgov",
+            Cloud::China => "management/china",
+        };
+        let published = self.published("AppServiceManagement");
+        let ranges = published.map_or_else(|| newest(list), |ranges| ranges.to_vec());
+        ranges.into_iter().filter(|range| range.first().is_ipv4()).collect()
+    }
+}
+
+fn newest(list: &str) -> Vec<AddressRange> {
+    let of_cloud = |name: &str| name.split_once('@').is_some_and(|(stem, _)| stem == list);
+    let dated = lists().iter().filter(|it| it.kind == Kind::Management && of_cloud(it.name));
+    dated.max_by_key(|it| it.date).map(|it| it.addresses()).unwrap_or_default()
 }
 
 /// What a tag stands for.

@@ -19,7 +19,7 @@ pub struct Topology {
     /// As in ids; empty where nobody said.
     pub subscription: String,
     pub resource_group: String,
-    /// `westus2`; empty where nobody said. Regional service tags are chosen by it.
+    /// `westus2`; empty where nobody said. The endpoint route of Microsoft.Sql is for this region alone.
     pub location: String,
     pub virtual_networks: Vec<VirtualNetwork>,
     pub security_groups: Vec<NetworkSecurityGroup>,
@@ -252,7 +252,26 @@ pub struct DnsZone {
     pub at: Spot,
 }
 
+/// What ids say where nobody said which subscription and group it is.
+const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
+const NO_GROUP: &str = "egret";
+
 impl Topology {
+    /// As ids have it: zeros where nobody said.
+    pub fn subscription_id(&self) -> &str {
+        if self.subscription.is_empty() { NO_SUBSCRIPTION } else { &self.subscription }
+    }
+
+    /// As ids have it: `egret` where nobody said.
+    pub fn group_name(&self) -> &str {
+        if self.resource_group.is_empty() { NO_GROUP } else { &self.resource_group }
+    }
+
+    /// `/subscriptions/S/resourceGroups/G`, where its resources are.
+    pub fn scope(&self) -> String {
+        format!("/subscriptions/{}/resourceGroups/{}", self.subscription_id(), self.group_name())
+    }
+
     pub fn security_group(&self, name: &str) -> Option<&NetworkSecurityGroup> {
         self.security_groups.iter().find(|group| group.name.eq_ignore_ascii_case(name))
     }

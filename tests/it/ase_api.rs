@@ -508,6 +508,44 @@ fn a_denied_flow_to_a_dependency_counts() {
     assert!(first["unreachable"].as_array().unwrap().contains(&json!("go.microsoft.com:80")), "{first}");
 }
 
+/// Whoever asks the API just then is told of the new subnet; flows from there are followed all the same.
+#[test]
+fn an_environment_that_moved_while_somebody_asked_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vnet.toml");
+    let before = LOOPBACK.replace("\"127.0.0.0/8\", \"192.0.2.0/26\"", "\"192.0.2.0/24\"");
+    fs::write(&path, before.replace("127.0.0.0/8", "192.0.2.64/26")).unwrap();
+    let config =
+        format!("topology = [\"{}\"]\npolicy = \"ase\"\ndeny = \"http://go.microsoft.com\"\n{SOON}", path.display());
+    let egret = Egret::with_config(&config, &[SOMEWHERE]);
+    let ask = format!("GET {ASE}?{VERSION} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", egret.admin());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(exchange(egret.admin(), ask.as_bytes()).status, 200);
+            }
+        });
+        fs::write(&path, LOOPBACK).unwrap();
+        egret.reload(&config);
+        eventually("the topology is taken up", || {
+            let shown = get(&egret, "/inboundNetworkDependenciesEndpoints").body;
+            shown.contains("127.0.0.0/8").then_some(())
+        });
+        // The clock is looked at once more.
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let request = b"GET http://go.microsoft.com/ HTTP/1.1\r\nHost: go.microsoft.com\r\nConnection: close\r\n\r\n";
+    assert_eq!(exchange(egret.addr, request).status, 470);
+    eventually("the flow counts", || {
+        let records = egret.records(|record| record["kind"] == "environment");
+        let named =
+            |it: &Value| it["unreachable"].as_array().is_some_and(|all| all.contains(&json!("go.microsoft.com:80")));
+        records.iter().any(named).then_some(())
+    });
+}
+
 #[test]
 fn network_watcher_answers() {
     let egret = egret(&[]);

@@ -454,3 +454,45 @@ fn every_console_block_of_the_page_is_what_happens() {
         assert_eq!(answer.out.trim_end(), expected.trim_end(), "{line}");
     }
 }
+
+/// What `az network nic show-effective-route-table` prints counts in the subnet where the flow begins.
+#[test]
+fn effective_routes_of_a_real_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    let flow = ["ase", "https://login.windows.net"];
+    let (_, usual) = json_of(WORKED, &flow);
+    assert!(shown(&usual).contains("> firewall >"), "{}", shown(&usual));
+    let printed = run(&["routes", "--ase", WORKED, "--effective", "az"]);
+    assert_eq!(printed.code, 0, "{printed:?}");
+    fs::write(&path, &printed.out).unwrap();
+    let given = ["--effective-routes", path.to_str().unwrap()];
+    let (_, same) = json_of(WORKED, &[&given[..], &flow[..]].concat());
+    assert_eq!(shown(&same), shown(&usual));
+    let direct = r#"{ "value": [{ "source": "Default", "state": "Active", "addressPrefix": ["0.0.0.0/0"],
+        "nextHopType": "Internet", "nextHopIpAddress": [] }] }"#;
+    fs::write(&path, direct).unwrap();
+    let (_, real) = json_of(WORKED, &[&given[..], &flow[..]].concat());
+    assert!(shown(&real).starts_with("delivered | ase-subnet > ") && !shown(&real).contains("firewall"), "{real:#}");
+    let nowhere = trace(WORKED, &[&given[..], &["internet", "vip:443"]].concat());
+    assert!(nowhere.code == 2 && nowhere.err.contains("begins in no subnet"), "{nowhere:?}");
+    fs::write(&path, "[{}]").unwrap();
+    let broken = trace(WORKED, &[&given[..], &flow[..]].concat());
+    assert!(broken.code == 2 && broken.err.contains("these are no effective routes"), "{broken:?}");
+}
+
+#[test]
+fn effective_routes_are_printed_as_azures_tools_do() {
+    let of = |format: &str| run(&["routes", "--ase", WORKED, "--effective", format]);
+    let table = of("table").out;
+    assert!(table.starts_with("Source   ") && table.contains("VirtualAppliance"), "{table}");
+    for (format, key) in [("az", "hasBgpOverride"), ("arm", "addressPrefix")] {
+        let json: Value = serde_json::from_str(&of(format).out).unwrap();
+        assert!(json["value"][0].get(key).is_some(), "{json:#}");
+    }
+    let neither = run(&["routes", "--ase", WORKED]);
+    assert!(neither.code == 2 && neither.err.contains("--to az-cli"), "{neither:?}");
+    let mut twin = egret();
+    twin.args(["routes", "--ase", WORKED]).env("EGRET_EFFECTIVE", "table");
+    assert_eq!(finish(&mut twin, "").out, table);
+}

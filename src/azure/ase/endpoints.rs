@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::allowlist::{Kind, lists};
-use crate::policy::AddressRange;
-use crate::vnet::{AppServiceEnvironment, AseVersion, Cloud, Network, Place};
+use crate::vnet::{AppServiceEnvironment, AseVersion, Network, Place};
 
 /// `inboundNetworkDependenciesEndpoints`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +75,8 @@ pub fn inbound(
     let own = endpoint("App Service Environment subnet", subnet, &["All"]);
     let mut value = Vec::new();
     if environment.version < AseVersion::V3 {
-        value.push(endpoint("App Service management", management(network), &["454", "455"]));
+        let management = network.tags().management().into_iter().flat_map(|range| range.nets()).collect();
+        value.push(endpoint("App Service management", management, &["454", "455"]));
         let vip = environment.public_address.map(IpNet::from).into_iter().collect();
         value.push(endpoint("App Service Environment VIP", vip, &["454", "455", "16001"]));
     }
@@ -85,34 +84,13 @@ pub fn inbound(
     InboundEnvironmentEndpointCollection { value, next_link: None }
 }
 
-/// The service tag of the cloud; where there is none at hand (China), the newest list of addresses.
-fn management(network: &Network) -> Vec<IpNet> {
-    let (tag, list) = match network.tags().cloud() {
-        Cloud::Public => ("AppServiceManagement", "management/public"),
-        Cloud::UsGov => ("AppServiceManagement-usgov", "management/usgov"),
-        Cloud::China => ("", "management/china"),
-    };
-    let published = network.tags().published(tag).or_else(|| {
-        // A file of tags that users give has the one name in each cloud.
-        network.tags().published("AppServiceManagement").filter(|_| network.tags().cloud() == Cloud::UsGov)
-    });
-    let ranges = published.map_or_else(|| newest(list), |ranges| ranges.to_vec());
-    let v4 = ranges.iter().filter(|range| range.first().is_ipv4());
-    v4.flat_map(|range| range.nets()).collect()
-}
-
-fn newest(list: &str) -> Vec<AddressRange> {
-    let of_cloud = |name: &str| name.split_once('@').is_some_and(|(stem, _)| stem == list);
-    let dated = lists().iter().filter(|it| it.kind == Kind::Management && of_cloud(it.name));
-    dated.max_by_key(|it| it.date).map(|it| it.addresses()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::allowlist::Catalogue;
+    use crate::policy::{NamedKind, NamedRanges};
     use crate::vnet::samples::{SUBNET, VNET, built, worked};
-    use crate::vnet::{Tags, Topology};
+    use crate::vnet::{Cloud, Tags, Topology};
 
     fn of(topology: Topology, cloud: Cloud) -> InboundEnvironmentEndpointCollection {
         let network = Network::new(topology, Tags::new(Catalogue::default(), cloud));
@@ -135,6 +113,20 @@ mod tests {
         assert_eq!(of(worked(), Cloud::UsGov).value[0].endpoints.len(), 23);
         let china = of(worked(), Cloud::China).value.remove(0);
         assert_eq!(china.endpoints, ["42.159.4.236/32", "42.159.80.125/32"]);
+    }
+
+    /// Each cloud's file has the one name.
+    #[test]
+    fn management_addresses_are_those_of_a_file_of_service_tags() {
+        let mut catalogue = Catalogue::default();
+        let name = "AppServiceManagement".into();
+        let ranges = ["42.159.4.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()].into_iter().collect();
+        catalogue.replace_service_tags(vec![NamedRanges { name, kind: NamedKind::ServiceTag, ranges }]);
+        for cloud in [Cloud::Public, Cloud::UsGov, Cloud::China] {
+            let network = Network::new(worked(), Tags::new(catalogue.clone(), cloud));
+            let all = inbound(&network, &network.topology().environments[0], network.place(VNET, SUBNET));
+            assert_eq!(all.value[0].endpoints, ["42.159.4.0/24"], "{cloud:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use endpoints::{
 pub use error::{ArmError, ErrorBody};
 pub use log::{PlatformEvent, PlatformRecord, platform_record};
 pub use resource::{
-    Collection, HostingEnvironment, Networking, NetworkingProperties, ResourceId, dns_suffix, environment, networking,
+    Collection, HostingEnvironment, Networking, NetworkingProperties, ResourceId, environment, networking,
 };
 
 /// Versions whose specification has both dependency APIs, or whose names were seen in later specifications and SDKs;

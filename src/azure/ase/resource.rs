@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::policy::AddressRange;
-use crate::vnet::{AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, Topology};
+use crate::vnet::{AppServiceEnvironment, AseVersion, IlbMode, LoadBalancing, Topology};
 
 /// Where a resource is, as it was asked for: Azure echoes what it was given where nothing else is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub fn environment(
     HostingEnvironment {
         id: id.to_string(),
         name: environment.name.clone(),
-        kind_of_resource: "Microsoft.Web/hostingEnvironments",
+        kind_of_resource: ENVIRONMENT,
         kind: kind(environment.version),
         location: topology.location.clone(),
         properties: Properties {
@@ -99,7 +100,7 @@ pub fn environment(
             },
             internal_load_balancing_mode: load_balancing(environment.load_balancing),
             ipssl_address_count: environment.app_addresses.len(),
-            dns_suffix: dns_suffix(environment, topology.cloud),
+            dns_suffix: environment.suffix(topology.cloud),
             suspended,
             user_whitelisted_ip_ranges: environment.sql_egress_ranges.iter().map(AddressRange::to_string).collect(),
             has_linux_workers: environment.linux,
@@ -122,22 +123,6 @@ fn load_balancing(mode: LoadBalancing) -> &'static str {
         LoadBalancing::Internal(IlbMode::Publishing) => "Publishing",
         LoadBalancing::Internal(IlbMode::WebAndPublishing) => "Web, Publishing",
     }
-}
-
-/// What apps are called by below it: its own, or the usual one of its kind and cloud (Create and use an internal load
-/// balancer App Service Environment, 2024).
-pub fn dns_suffix(environment: &AppServiceEnvironment, cloud: Cloud) -> String {
-    let AppServiceEnvironment { name, dns_suffix, load_balancing, .. } = environment;
-    let zone = match (load_balancing.is_internal(), cloud) {
-        _ if !dns_suffix.is_empty() => return dns_suffix.clone(),
-        (true, Cloud::Public) => "appserviceenvironment.net",
-        (true, Cloud::UsGov) => "appserviceenvironment.us",
-        (true, Cloud::China) => "appserviceenvironment.cn",
-        (false, Cloud::Public) => "p.azurewebsites.net",
-        (false, Cloud::UsGov) => "p.azurewebsites.us",
-        (false, Cloud::China) => "p.chinacloudsites.cn",
-    };
-    format!("{}.{zone}", name.to_ascii_lowercase())
 }
 
 /// `AseV3NetworkingConfiguration`
@@ -195,6 +180,7 @@ pub fn networking(environment: &AppServiceEnvironment, id: &ResourceId<'_>) -> N
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vnet::Cloud;
     use crate::vnet::samples::worked;
 
     const ID: ResourceId<'static> =
@@ -230,6 +216,12 @@ mod tests {
         let external = shown(&topology);
         assert_eq!(external["properties"]["externalInboundIpAddresses"][0], "203.0.113.9");
         assert_eq!(external["properties"]["ftpEnabled"], true);
-        assert_eq!(dns_suffix(&topology.environments[0], Cloud::UsGov), "ase.p.azurewebsites.us");
+        topology.cloud = Cloud::UsGov;
+        topology.environments[0].dns_suffix = "Apps.Example.COM".into();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false)).unwrap();
+        assert_eq!(shown["properties"]["dnsSuffix"], "apps.example.com");
+        topology.environments[0].dns_suffix.clear();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false)).unwrap();
+        assert_eq!(shown["properties"]["dnsSuffix"], "ase.p.azurewebsites.us");
     }
 }

@@ -42,13 +42,9 @@ pub struct Ids<'a> {
 }
 
 impl<'a> Ids<'a> {
-    /// Zeros and `egret` stand for what nobody said.
+    /// Something stands for what nobody said.
     pub fn of(topology: &'a Topology) -> Ids<'a> {
-        let or = |text: &'a str, other| if text.is_empty() { other } else { text };
-        Ids {
-            subscription: or(&topology.subscription, "00000000-0000-0000-0000-000000000000"),
-            resource_group: or(&topology.resource_group, "egret"),
-        }
+        Ids { subscription: topology.subscription_id(), resource_group: topology.group_name() }
     }
 
     /// `networkSecurityGroups/nsg`

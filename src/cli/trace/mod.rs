@@ -16,10 +16,12 @@ use clap::ValueHint;
 use super::args::PolicyArgs;
 use super::output::{Format, Printer};
 use super::{Exit, UsageError};
+use crate::azure::watcher::read_effective_routes;
 use crate::config::{self, Loaded};
 use crate::flow::HostName;
 use crate::policy::{Policy, RuleSet};
-use crate::vnet::trace::{Scene, Trace, endpoints};
+use crate::vnet::trace::{Scene, Target, Trace, endpoints};
+use crate::vnet::{EffectiveRoute, Network};
 
 const EXAMPLES: &str = "\
 What a flow begins and ends at:
@@ -58,6 +60,10 @@ pub(super) struct Args {
     /// Draw the topology with the path on it
     #[arg(long, env = "EGRET_SVG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     svg: Option<PathBuf>,
+    /// What `az network nic show-effective-route-table` printed for a machine in the subnet where the flow begins: these
+    /// routes count there instead of those that the topology comes to
+    #[arg(long, env = "EGRET_EFFECTIVE_ROUTES", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    effective_routes: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -76,7 +82,7 @@ pub(super) fn without_arrow(args: Vec<OsString>) -> Vec<OsString> {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { flow, format, svg, policy } = args;
+    let Args { flow, format, svg, effective_routes, policy } = args;
     let (from, to) = endpoints(&flow).map_err(|error| UsageError(error.to_string()))?;
     let Loaded { config, warnings, texts, .. } = config::load(&policy.into_overrides(), true)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
@@ -94,7 +100,11 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         let found = overrides.iter().find(|given| given.is_for(name, port));
         found.map(|given| given.addresses.clone()).unwrap_or_default()
     };
+    let read = effective_routes.filter(|path| path != Path::new("")).map(|path| read_routes(&path)).transpose()?;
     let scene = Scene { network, policy: Some(&policy), given: &given };
+    let told = read.map(|routes| with_routes(scene, from.as_ref(), &to, routes)).transpose()?;
+    let scene = Scene { network: told.as_ref().unwrap_or(network), ..scene };
+    let network = scene.network;
     let trace = Trace::of(scene, from.as_ref(), &to).map_err(|error| UsageError(error.to_string()))?;
     match format {
         Format::Json => printer.json(&json::shown(&trace, &texts))?,
@@ -105,4 +115,24 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         std::fs::write(&path, drawn).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(if trace.is_delivered() { Exit::Clean } else { Exit::Denied })
+}
+
+fn read_routes(path: &Path) -> anyhow::Result<Vec<EffectiveRoute>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let routes = read_effective_routes(&text);
+    Ok(routes.map_err(|error| UsageError(format!("--effective-routes: {}: {error}", path.display())))?)
+}
+
+/// The network with these routes in the subnet where the flow begins.
+fn with_routes(
+    scene: Scene<'_>,
+    from: Option<&Target>,
+    to: &Target,
+    routes: Vec<EffectiveRoute>,
+) -> anyhow::Result<Network> {
+    let place = Trace::begins_in(scene, from, to).map_err(|error| UsageError(error.to_string()))?;
+    let nowhere =
+        || UsageError("--effective-routes: the flow begins in no subnet, which routes would be of".to_owned());
+    let (topology, tags) = (scene.network.topology().clone(), scene.network.tags().clone());
+    Ok(Network::new(topology, tags).with_effective_routes(place.ok_or_else(nowhere)?, routes))
 }

@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use crate::azure::ase::{
     API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound, networking,
 };
+use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::azure::watcher::Ids;
 use crate::proxy::Shared;
 use crate::telemetry::EnvironmentState;
@@ -33,8 +34,8 @@ use crate::vnet::{AppServiceEnvironment, Network};
 use super::admin::{Answer, BodyError, read_body};
 use super::health::Order;
 use super::reload::Reloader;
-use super::wards::{NO_GROUP, Wards};
-use path::{ENVIRONMENTS, Part, Resource, Scope};
+use super::wards::Wards;
+use path::{Part, Resource, Scope};
 use sweep::{Freshness, Sweeps};
 
 pub(super) use path::is_arm;
@@ -108,10 +109,10 @@ impl Arm {
 
     async fn environment(&self, asked: &Asked<'_>, name: &str, part: Part) -> Result<Answer, ArmError> {
         let found = asked.network.topology().environments.iter().find(|it| it.name.eq_ignore_ascii_case(name));
-        let unknown = || ArmError::ResourceNotFound(format!("{ENVIRONMENTS}/{name}"), asked.group().to_owned());
+        let unknown = || ArmError::ResourceNotFound(format!("{ENVIRONMENT}/{name}"), asked.group().to_owned());
         let found = found.ok_or_else(unknown)?;
         let place = asked.network.place(&found.virtual_network, &found.subnet);
-        let id = asked.scope.id(ENVIRONMENTS, &found.name, asked.group());
+        let id = asked.scope.id(ENVIRONMENT, &found.name, asked.group());
         match part {
             Part::Whole => Ok(ok(&self.resource(asked, found))),
             Part::Inbound => Ok(ok(&inbound(asked.network, found, place))),
@@ -127,7 +128,7 @@ impl Arm {
     fn resource(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> HostingEnvironment {
         let fares = self.wards.fares(&of.name);
         let suspended = fares.map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
-        let id = asked.scope.id(ENVIRONMENTS, &of.name, asked.group());
+        let id = asked.scope.id(ENVIRONMENT, &of.name, asked.group());
         environment(asked.network.topology(), of, &id, suspended)
     }
 
@@ -160,9 +161,7 @@ impl Arm {
 impl Asked<'_> {
     /// The group that is shown where a whole subscription was asked about.
     fn group(&self) -> &str {
-        let own = self.network.topology().resource_group.as_str();
-        let own = if own.is_empty() { NO_GROUP } else { own };
-        self.scope.group.as_deref().unwrap_or(own)
+        self.scope.group.as_deref().unwrap_or(self.network.topology().group_name())
     }
 
     fn ids(&self) -> Ids<'_> {
@@ -207,8 +206,8 @@ async fn read_json<T: DeserializeOwned>(body: Incoming) -> Result<T, ArmError> {
 /// There is no such resource, also where there is no topology at all.
 fn missing(resource: &Resource, scope: &Scope) -> ArmError {
     let (kind, name) = match resource {
-        Resource::Environments => (ENVIRONMENTS, "*"),
-        Resource::Environment { name, .. } => (ENVIRONMENTS, name.as_str()),
+        Resource::Environments => (ENVIRONMENT, "*"),
+        Resource::Environment { name, .. } => (ENVIRONMENT, name.as_str()),
         Resource::Watcher { name, .. } => ("Microsoft.Network/networkWatchers", name.as_str()),
         Resource::Interface { name, .. } => ("Microsoft.Network/networkInterfaces", name.as_str()),
     };

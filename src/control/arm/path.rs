@@ -1,6 +1,7 @@
 //! Paths of Azure Resource Manager, in any letter case, with escapes.
 
 use crate::azure::ase::ResourceId;
+use crate::azure::shape::kinds::ENVIRONMENT;
 
 /// Where a resource is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,6 @@ pub(super) enum InterfacePart {
     EffectiveSecurity,
 }
 
-pub(super) const ENVIRONMENTS: &str = "Microsoft.Web/hostingEnvironments";
 const WATCHERS: &str = "Microsoft.Network/networkWatchers";
 const INTERFACES: &str = "Microsoft.Network/networkInterfaces";
 
@@ -105,10 +105,10 @@ pub(super) fn parse(path: &str) -> Option<(Scope, Resource)> {
 
 fn resource(kind: &str, rest: &[&str]) -> Option<Resource> {
     let Some((name, part)) = rest.split_first() else {
-        return is(kind, ENVIRONMENTS).then_some(Resource::Environments);
+        return is(kind, ENVIRONMENT).then_some(Resource::Environments);
     };
     let (name, part) = ((*name).to_owned(), part.join("/"));
-    if is(kind, ENVIRONMENTS) {
+    if is(kind, ENVIRONMENT) {
         Some(Resource::Environment { name, part: find(PARTS, &part)? })
     } else if is(kind, WATCHERS) {
         Some(Resource::Watcher { name, part: find(WATCHER_PARTS, &part)? })

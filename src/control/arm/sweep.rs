@@ -1,11 +1,11 @@
 //! Each outbound dependency tried through the running proxy, as the outbound dependency API shows it.
 //!
-//! The answer of the last sweep is given again while it is fresh and the same policy is in force. Who asks while one is
-//! under way waits for it and gets the same.
+//! The answer of the last sweep is given again while it is fresh and the same policy is in force. Who asks while one of
+//! the same environment is under way waits for it and gets the same; other environments do not wait.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -25,9 +25,12 @@ const FRESH: Duration = Duration::from_secs(30);
 /// What a sweep may take: what has not answered by then is not accessible.
 const LONGEST: Duration = Duration::from_secs(45);
 
-/// The last answer for each environment.
+/// The last answer for each environment, by its name in lower case.
 #[derive(Default)]
-pub(super) struct Sweeps(Mutex<HashMap<String, Arc<Swept>>>);
+pub(super) struct Sweeps(StdMutex<HashMap<String, Arc<Last>>>);
+
+/// Locked while a sweep is under way.
+type Last = Mutex<Option<Arc<Swept>>>;
 
 pub(super) struct Swept {
     pub(super) at: Instant,
@@ -53,18 +56,35 @@ impl Sweeps {
         wards: &Wards,
         wanted: Freshness,
     ) -> Arc<Swept> {
+        let policy_hash = || shared.active().policy.hash().clone();
+        self.kept(name, wanted, policy_hash, sweep(name, &fares, shared, wards)).await
+    }
+
+    /// `sweep` is begun only where no answer is at hand.
+    async fn kept(
+        &self,
+        name: &str,
+        wanted: Freshness,
+        policy_hash: impl Fn() -> Arc<str>,
+        sweep: impl Future<Output = OutboundEnvironmentEndpointCollection>,
+    ) -> Arc<Swept> {
         let asked = Instant::now();
-        let key = name.to_ascii_lowercase();
-        let mut kept = self.0.lock().await;
-        let policy_hash = shared.active().policy.hash().clone();
         let since = if wanted == Freshness::Anew { asked } else { asked.checked_sub(FRESH).unwrap_or(asked) };
-        if let Some(swept) = kept.get(&key).filter(|it| it.at >= since && it.policy_hash == policy_hash) {
+        let last = self.last(name);
+        let mut last = last.lock().await;
+        let policy_hash = policy_hash();
+        if let Some(swept) = last.as_ref().filter(|it| it.at >= since && it.policy_hash == policy_hash) {
             return swept.clone();
         }
-        let answer = sweep(name, &fares, shared, wards).await;
+        let answer = sweep.await;
         let swept = Arc::new(Swept { at: Instant::now(), policy_hash, answer });
-        kept.insert(key, swept.clone());
+        *last = Some(swept.clone());
         swept
+    }
+
+    fn last(&self, name: &str) -> Arc<Last> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(name.to_ascii_lowercase()).or_default().clone()
     }
 }
 
@@ -134,6 +154,28 @@ fn milliseconds(latency: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::flow::HostName;
+
+    #[tokio::test]
+    async fn who_asks_waits_for_a_sweep_of_the_same_environment_only() {
+        let none = || OutboundEnvironmentEndpointCollection { value: Vec::new(), next_link: None };
+        let (sweeps, policy_hash) = (Sweeps::default(), || Arc::from("policy"));
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let slow = async {
+            ended.await.unwrap();
+            none()
+        };
+        let mut first = std::pin::pin!(sweeps.kept("one", Freshness::Usual, policy_hash, slow));
+        tokio::select! {
+            biased;
+            _ = &mut first => panic!("nobody ended it"),
+            _ = sweeps.kept("other", Freshness::Usual, policy_hash, async { none() }) => {}
+            () = tokio::task::yield_now() => panic!("the other environment had to wait"),
+        }
+        end.send(()).unwrap();
+        let again = sweeps.kept("ONE", Freshness::Anew, policy_hash, async { panic!("it is tried a second time") });
+        let (second, first) = tokio::join!(again, first);
+        assert!(Arc::ptr_eq(&first, &second));
+    }
 
     #[test]
     fn details() {

@@ -1,6 +1,7 @@
 //! The routes of a subnet, gathered: Azure's own, those of gateways, and those that users define.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -40,6 +41,10 @@ const SERVICES: &[(&str, &str)] = &[
     ("Microsoft.ContainerRegistry", "AzureContainerRegistry"),
     ("Microsoft.Web", "AppService"),
 ];
+
+/// Their endpoints lead to the region of the network alone; elsewhere the service is reached as anything else
+/// (azure-docs, virtual-network-service-endpoints-overview.md, 2023).
+const OF_ONE_REGION: [&str; 1] = ["Microsoft.Sql"];
 
 pub(in super::super) fn effective(network: &Network, place: Place) -> Vec<EffectiveRoute> {
     let own = network.virtual_network(place);
@@ -109,10 +114,19 @@ fn explicit(route: &Route) -> Option<IpNet> {
 
 fn endpoint(network: &Network, service: &str) -> Option<EffectiveRoute> {
     let (name, tag) = SERVICES.iter().find(|(name, _)| name.eq_ignore_ascii_case(service))?;
-    let ranges = network.tags().published(tag)?;
+    let regional = Some(*name).filter(|name| OF_ONE_REGION.contains(name)).and_then(|_| of_region(network, tag));
+    let (tag, ranges) = regional.or_else(|| Some((*tag, network.tags().published(tag)?)))?;
     let hop = Hop::VirtualNetworkServiceEndpoint((*name).to_owned());
     let endpoint = route(RouteSource::Default, nets(&ranges), hop, Spot::nowhere());
-    Some(EffectiveRoute { tag: Some((*tag).to_owned()), ..endpoint })
+    Some(EffectiveRoute { tag: Some(tag.to_owned()), ..endpoint })
+}
+
+/// The tag of a service in the region of the topology, as far as both are known.
+fn of_region<'n>(network: &'n Network, tag: &str) -> Option<(&'n str, Arc<[AddressRange]>)> {
+    let location: String = network.topology().location.split_whitespace().collect();
+    let wanted = format!("{tag}.{location}");
+    let known = network.tags().names().into_iter().find(|name| name.eq_ignore_ascii_case(&wanted))?;
+    Some((known, network.tags().published(known)?))
 }
 
 fn nets(ranges: &[AddressRange]) -> Vec<IpNet> {

@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 
 use proptest::prelude::*;
 
+use crate::allowlist::Catalogue;
+use crate::policy::{NamedKind, NamedRanges};
 use crate::vnet::samples::{SUBNET, VNET, built, worked};
 use crate::vnet::{
-    Gateway, NextHop, NoneRoutes, Peering, Route, RouteDestination, Topology, VirtualNetwork, arbitrary,
+    Cloud, Gateway, NextHop, NoneRoutes, Peering, Route, RouteDestination, Tags, Topology, VirtualNetwork, arbitrary,
 };
 
 use super::table::preference;
@@ -147,6 +149,33 @@ fn a_user_defined_route_overrides_the_network_itself() {
     let network = built(routed(vec![route("own", "192.168.0.0/16", FIREWALL)]));
     check(&network, "192.168.7.1", "192.168.0.0/16", "VirtualAppliance", Why::Source);
     assert_eq!(listed(&network)[0], "!192.168.0.0/16 VnetLocal");
+}
+
+#[test]
+fn the_endpoint_of_azure_sql_leads_to_its_region_alone() {
+    let ranges = |name: &str, texts: &[&str]| NamedRanges {
+        name: name.into(),
+        kind: NamedKind::ServiceTag,
+        ranges: texts.iter().map(|text| text.parse().unwrap()).collect(),
+    };
+    let mut catalogue = Catalogue::default();
+    catalogue.replace_service_tags(vec![
+        ranges("Sql", &["40.78.0.0/24", "52.1.0.0/24"]),
+        ranges("Sql.WestUS2", &["40.78.0.0/24"]),
+    ]);
+    let mut topology = routed(vec![route("default", "0.0.0.0/0", FIREWALL)]);
+    topology.virtual_networks[0].subnets[0].service_endpoints = vec!["Microsoft.Sql".into()];
+    let hop = |topology: &Topology, to: &str| {
+        let network = Network::new(topology.clone(), Tags::new(catalogue.clone(), Cloud::Public));
+        let place = network.place(VNET, SUBNET).unwrap();
+        let it = network.route(place, to.parse().unwrap()).unwrap();
+        (it.route.next_hop.as_str(), it.route.tag.clone())
+    };
+    topology.location = "West US 2".into();
+    assert_eq!(hop(&topology, "40.78.0.7"), ("VirtualNetworkServiceEndpoint", Some("Sql.WestUS2".into())));
+    assert_eq!(hop(&topology, "52.1.0.7"), ("VirtualAppliance", None));
+    topology.location = "francecentral".into();
+    assert_eq!(hop(&topology, "52.1.0.7"), ("VirtualNetworkServiceEndpoint", Some("Sql".into())));
 }
 
 #[test]

@@ -25,7 +25,7 @@ use std::net::IpAddr;
 use crate::flow::HostName;
 use crate::policy::Policy;
 
-use super::network::Network;
+use super::network::{Network, Place};
 
 pub use book::Shown;
 pub use outcome::{Asymmetry, BlackHole, By, Leg, Outcome};
@@ -70,6 +70,12 @@ impl Trace {
     pub fn of(scene: Scene<'_>, from: Option<&Target>, to: &Target) -> Result<Trace, UnknownParty> {
         let parties = party::resolve(scene, from, to)?;
         Ok(sweep::trace(scene, &parties))
+    }
+
+    /// The subnet that the same flow begins in; None where it begins elsewhere.
+    pub fn begins_in(scene: Scene<'_>, from: Option<&Target>, to: &Target) -> Result<Option<Place>, UnknownParty> {
+        let parties = party::resolve(scene, from, to)?;
+        Ok(scene.network.place_of(parties.from.first()))
     }
 
     /// Does every address that was asked for get through, both ways?

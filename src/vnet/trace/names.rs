@@ -18,21 +18,29 @@ use super::words;
 const AZURE_DNS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(168, 63, 129, 16));
 const DNS: u16 = 53;
 
-/// Below these are the names of services that have endpoints.
-const ZONES: &[(&str, &str)] = &[
-    ("blob.core.windows.net", "Storage"),
-    ("database.windows.net", "Sql"),
-    ("dfs.core.windows.net", "Storage"),
-    ("file.core.windows.net", "Storage"),
-    ("queue.core.windows.net", "Storage"),
-    ("servicebus.windows.net", "EventHub"),
-    ("table.core.windows.net", "Storage"),
-    ("vault.azure.net", "AzureKeyVault"),
+/// Below these are the names of services that have endpoints. Event hubs, queues of Service Bus and relays share a zone.
+const ZONES: &[(&str, &[&str])] = &[
+    ("blob.core.windows.net", &["Storage"]),
+    ("database.windows.net", &["Sql"]),
+    ("dfs.core.windows.net", &["Storage"]),
+    ("file.core.windows.net", &["Storage"]),
+    ("queue.core.windows.net", &["Storage"]),
+    ("servicebus.windows.net", &["EventHub", "ServiceBus"]),
+    ("table.core.windows.net", &["Storage"]),
+    ("vault.azure.net", &["AzureKeyVault"]),
 ];
 
+/// The service tags that the addresses of a name may be of.
+pub(super) fn tags_of(name: &HostName) -> &'static [&'static str] {
+    ZONES.iter().find(|(zone, _)| is_below(name.as_str(), zone)).map_or(&[], |(_, tags)| *tags)
+}
+
 /// The service tag that the addresses of a name are surely of.
-pub(super) fn tag_of(name: &HostName) -> Option<&'static str> {
-    ZONES.iter().find(|(zone, _)| is_below(name.as_str(), zone)).map(|(_, tag)| *tag)
+fn tag_of(name: &HostName) -> Option<&'static str> {
+    match tags_of(name) {
+        [tag] => Some(tag),
+        _ => None,
+    }
 }
 
 pub(super) fn look_up(scene: Scene<'_>, book: &Book<'_>, from: IpAddr, name: &HostName, port: u16) -> Lookup {

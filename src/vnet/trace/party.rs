@@ -104,11 +104,10 @@ fn service(from: Option<&Target>, to: &Target, is_host: bool) -> Result<(Protoco
         _ => Some(443),
     };
     let port = to.port.or(usual).ok_or_else(|| UnknownParty::Port(to.text.clone()))?;
-    let protocol = to.scheme.unwrap_or(match port {
-        53 | 123 => Protocol::Udp,
-        80 if is_host => Protocol::Http,
-        1433 if is_host => Protocol::Mssql,
-        _ if is_host => Protocol::Https,
+    let protocol = to.scheme.unwrap_or(match (port, Protocol::usual(port)) {
+        (53 | 123, _) => Protocol::Udp,
+        (_, Protocol::Tcp) if is_host => Protocol::Https,
+        (_, usual) if is_host => usual,
         _ => Protocol::Tcp,
     });
     Ok((protocol, port))
@@ -321,7 +320,11 @@ impl<'n> Resolver<'n> {
             Answer::Unreachable(_) => (Addresses::One(self.book.anyone()), true),
         };
         if let Answer::NotAsked(tag) = &lookup.answer {
-            let where_to = tag.map_or("on the Internet".to_owned(), |tag| format!("in the service tag {tag}"));
+            let where_to = match (tag, names::tags_of(&host)) {
+                (Some(tag), _) => format!("in the service tag {tag}"),
+                (None, []) => "on the Internet".to_owned(),
+                (None, several) => format!("on the Internet (it may be of {})", several.join(" or ")),
+            };
             self.notes.push(format!(
                 "the address of {host} is not known here and is taken to be {where_to}: tell it with --resolve {host}:ADDR"
             ));

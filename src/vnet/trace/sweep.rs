@@ -3,13 +3,13 @@
 //! A prefix is not one case: a route for one address of it may lead elsewhere. It is cut where any route, rule or tag
 //! that could tell its addresses apart begins or ends, and one address of each piece is followed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::policy::{AnyRule, in_order};
-use crate::vnet::{Network, Place, Prefix, SecurityRule};
+use crate::vnet::{Endpoint, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
 
 use super::Trace;
 use super::outcome::Outcome;
@@ -91,7 +91,7 @@ fn told(parties: &Parties<'_>, walked: Walked, sweep: Option<Sweep>) -> Trace {
 }
 
 fn many(parties: &Parties<'_>, nets: &[IpNet], end: End) -> Trace {
-    let cuts = cuts(parties);
+    let cuts = cuts(parties, nets);
     let mut groups: Vec<(Group, IpAddr)> = Vec::new();
     let (from, to) = (parties.from.first(), parties.to.first());
     for net in nets {
@@ -148,15 +148,20 @@ fn pieces(net: IpNet, cuts: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
 }
 
 /// The first address of whatever could tell addresses apart, and the one after its last.
-fn cuts(parties: &Parties<'_>) -> BTreeSet<IpAddr> {
+pub(super) fn cuts(parties: &Parties<'_>, nets: &[IpNet]) -> BTreeSet<IpAddr> {
     let network = parties.scene.network;
     let mut cuts = BTreeSet::new();
-    for place in concerned(parties) {
+    let mut known = HashSet::new();
+    for place in concerned(parties, nets) {
         let routes = network.effective_routes(place).iter().flat_map(|route| &route.prefixes);
-        routes.for_each(|net| cut(&mut cuts, *net));
+        routes.chain(&network.subnet(place).prefixes).for_each(|net| cut(&mut cuts, *net));
+        let interfaces: Vec<&NetworkInterface> = interfaces(network, place).collect();
+        interfaces.iter().flat_map(|it| &it.addresses).for_each(|address| cut(&mut cuts, IpNet::from(*address)));
+        for group in groups(network, place, &interfaces) {
+            let sides = group.rules.iter().flat_map(|rule| [&rule.source, &rule.destination]);
+            sides.for_each(|side| cut_by(&mut cuts, &mut known, network, place, side));
+        }
     }
-    let rules = network.topology().security_groups.iter().flat_map(|group| &group.rules);
-    rules.flat_map(|rule| prefixes(network, rule)).for_each(|net| cut(&mut cuts, net));
     if let Some(policy) = parties.scene.policy {
         for ordered in in_order(policy.rules()) {
             let sets = match ordered.rule {
@@ -171,6 +176,61 @@ fn cuts(parties: &Parties<'_>) -> BTreeSet<IpAddr> {
     cuts
 }
 
+/// The security groups that are asked in a subnet, each once.
+fn groups<'n>(
+    network: &'n Network,
+    place: Place,
+    interfaces: &[&'n NetworkInterface],
+) -> Vec<&'n NetworkSecurityGroup> {
+    let topology = network.topology();
+    let of_interfaces = interfaces.iter().filter_map(|it| topology.security_group(it.security_group.as_deref()?));
+    let mut groups: Vec<&NetworkSecurityGroup> = Vec::new();
+    for group in network.security_group_of(place).into_iter().chain(of_interfaces) {
+        if !groups.iter().any(|known| std::ptr::eq(*known, group)) {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+fn interfaces(network: &Network, place: Place) -> impl Iterator<Item = &NetworkInterface> {
+    let (own, subnet) = (&network.virtual_network(place).name, &network.subnet(place).name);
+    let is_there = move |it: &&NetworkInterface| {
+        it.virtual_network.eq_ignore_ascii_case(own) && it.subnet.eq_ignore_ascii_case(subnet)
+    };
+    network.topology().interfaces.iter().filter(is_there)
+}
+
+/// What one side of a rule names. A tag has thousands of prefixes, and a thousand rules may name it: each is `known` by
+/// then, in the subnet that it is seen from.
+fn cut_by<'n>(
+    cuts: &mut BTreeSet<IpAddr>,
+    known: &mut HashSet<(Place, &'n str)>,
+    network: &Network,
+    place: Place,
+    side: &'n Endpoint,
+) {
+    for prefix in &side.prefixes {
+        match prefix {
+            Prefix::Any => {}
+            Prefix::Net(net) => cut(cuts, *net),
+            Prefix::Tag(tag) if known.insert((place, tag)) => {
+                let ranges = network.tag_ranges(place, tag).into_iter();
+                ranges.flat_map(|range| range.nets()).for_each(|net| cut(cuts, net));
+            }
+            Prefix::Tag(_) => {}
+        }
+    }
+    let members = |it: &&NetworkInterface| {
+        let mut own = it.application_security_groups.iter();
+        own.any(|own| side.application_security_groups.iter().any(|group| group.eq_ignore_ascii_case(own)))
+    };
+    if !side.application_security_groups.is_empty() {
+        let addresses = network.topology().interfaces.iter().filter(members).flat_map(|it| &it.addresses);
+        addresses.for_each(|address| cut(cuts, IpNet::from(*address)));
+    }
+}
+
 fn cut(cuts: &mut BTreeSet<IpAddr>, net: IpNet) {
     cuts.insert(net.network());
     cuts.extend(after(net.broadcast()));
@@ -183,31 +243,34 @@ fn after(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// The subnets whose routes a packet may meet: those of both ends and of what passes packets on.
-fn concerned(parties: &Parties<'_>) -> Vec<Place> {
+/// The subnets whose security groups and routes a packet may meet: those of both ends and of what passes packets on.
+fn concerned(parties: &Parties<'_>, nets: &[IpNet]) -> Vec<Place> {
     let network = parties.scene.network;
     let topology = network.topology();
     let ends = [parties.from.first(), parties.to.first()].into_iter().filter_map(|it| network.place_of(it));
+    let holds = |place: &Place| {
+        let mut own = network.subnet(*place).prefixes.iter();
+        own.any(|own| nets.iter().any(|net| net.contains(own) || own.contains(net)))
+    };
+    let swept = network.places().filter(holds);
     let firewalls = topology.firewalls.iter().filter_map(|it| network.place(&it.virtual_network, &it.subnet));
     let environments = topology.environments.iter().filter_map(|it| network.place(&it.virtual_network, &it.subnet));
     let gateways = network.places().filter(|it| network.subnet(*it).name.eq_ignore_ascii_case("GatewaySubnet"));
-    let mut places: Vec<Place> = Vec::new();
-    for place in ends.chain(firewalls).chain(environments).chain(gateways) {
-        if !places.contains(&place) {
+    let mut found: Vec<Place> = ends.chain(swept).chain(firewalls).chain(environments).chain(gateways).collect();
+    let (mut places, mut seen) = (Vec::new(), HashSet::new());
+    while let Some(place) = found.pop() {
+        if seen.insert(place) {
             places.push(place);
+            found.extend(appliances(network, place));
         }
     }
     places
 }
 
-fn prefixes<'r>(network: &'r Network, rule: &'r SecurityRule) -> impl Iterator<Item = IpNet> + 'r {
-    let sides = [&rule.source, &rule.destination].into_iter().flat_map(|side| &side.prefixes);
-    sides.flat_map(|prefix| match prefix {
-        Prefix::Any => Vec::new(),
-        Prefix::Net(net) => vec![*net],
-        Prefix::Tag(tag) => {
-            let ranges = network.tags().published(tag);
-            ranges.iter().flat_map(|ranges| ranges.iter()).flat_map(|range| range.nets()).collect()
-        }
+/// Where the appliances are that routes of a subnet lead to.
+fn appliances(network: &Network, place: Place) -> impl Iterator<Item = Place> {
+    network.effective_routes(place).iter().filter_map(|route| match route.next_hop {
+        Hop::VirtualAppliance(address) => network.place_of(address),
+        _ => None,
     })
 }

@@ -10,11 +10,12 @@ use crate::flow::HostName;
 use crate::policy::{Policy, PrivateAddresses, RuleSet, Spot};
 use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
 use crate::vnet::{
-    DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NextHop, Peering, Route,
-    RouteDestination, RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
+    DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Peering,
+    Route, RouteDestination, RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
 };
 
-use super::{Outcome, Scene, Station, Trace, endpoints};
+use super::party::Addresses;
+use super::{Outcome, Scene, Station, Trace, endpoints, party, sweep};
 
 fn ase() -> Policy {
     let policy = builtin("ase").unwrap();
@@ -186,6 +187,38 @@ fn management_without_its_route_is_asymmetric() {
     assert_eq!((sweep.prefixes, sweep.groups.len(), sweep.groups[0].wholly.len()), (231, 1, 231));
 }
 
+/// Sixty groups of a thousand rules each, of subnets that the flow never sees: a tag has thousands of prefixes.
+#[test]
+fn only_what_a_flow_meets_cuts_its_prefixes() {
+    let mut topology = worked();
+    let rule = |at: u16| {
+        security_rule("one", at, FlowDirection::Inbound, SecurityProtocol::Any, "198.51.100.0/24", "AzureKeyVault", "*")
+    };
+    let group = |at: usize| NetworkSecurityGroup {
+        name: format!("group-{at}"),
+        rules: (100..1100).map(rule).collect(),
+        at: Spot::nowhere(),
+    };
+    topology.security_groups.extend((0..60).map(group));
+    let subnet = |at: u8| Subnet {
+        name: format!("subnet-{at}"),
+        prefixes: vec![format!("192.168.{}.0/24", at + 1).parse().unwrap()],
+        security_group: Some(format!("group-{at}")),
+        ..Subnet::default()
+    };
+    topology.virtual_networks[0].subnets.extend((0..60).map(subnet));
+    let network = samples::built(topology);
+    let scene = Scene { network: &network, policy: None, given: &|_, _| Vec::new() };
+    let (from, to) = endpoints(&["AppServiceManagement".to_owned(), "vip:454".to_owned()]).unwrap();
+    let parties = party::resolve(scene, from.as_ref(), &to).unwrap();
+    let Addresses::Many(nets) = &parties.from.addresses else { panic!("a tag is many") };
+    let cuts = sweep::cuts(&parties, nets);
+    let management = network.tags().published("AppServiceManagement").unwrap();
+    assert!(management.iter().filter(|it| it.first().is_ipv4()).all(|it| cuts.contains(&it.first())));
+    let net = |text: &str| text.parse::<IpAddr>().unwrap();
+    assert!(!cuts.contains(&net("198.51.100.0")) && !cuts.contains(&net("192.168.9.0")), "{}", cuts.len());
+}
+
 /// The seed's recipe: a route for each documented address, and none for the ranges around them.
 #[test]
 fn routes_for_single_addresses_cover_few_of_the_prefixes() {
@@ -200,6 +233,13 @@ fn routes_for_single_addresses_cover_few_of_the_prefixes() {
     let groups = trace.sweep.unwrap().groups;
     let told = |at: usize| (groups[at].outcome.as_str(), groups[at].wholly.len(), groups[at].partly.len());
     assert_eq!((groups.len(), told(0), told(1)), (2, ("asymmetric", 160, 37), ("delivered", 34, 37)));
+}
+
+/// Event hubs, Service Bus and relays share a zone.
+#[test]
+fn a_name_of_several_services_is_not_surely_of_one() {
+    let trace = traced(worked(), "ase https://hub.servicebus.windows.net");
+    assert!(trace.notes.iter().any(|note| note.contains("it may be of EventHub or ServiceBus")), "{:?}", trace.notes);
 }
 
 #[test]
