@@ -218,7 +218,7 @@ fn what_is_too_much() {
     let warned = |text: String, expected: &str| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vnet.toml");
-        fs::write(&path, text).unwrap();
+        fs::write(&path, format!("{text}\n{NETWORK}")).unwrap();
         let warnings = loaded(&[path.to_str().unwrap()]).warnings;
         assert!(warnings.iter().any(|it| it.what == expected), "{warnings:?}");
     };
