@@ -32,6 +32,9 @@ pub(super) struct PolicyArgs {
     /// Whose flows meet the topology's security groups and routes: all, those of the gateway, or none
     #[arg(long, env = "EGRET_ENFORCE", value_name = "all|gateway|none")]
     enforce: Option<String>,
+    /// The topology's subnet that clients in none of its subnets count as being in
+    #[arg(long, env = "EGRET_CLIENT_SUBNET", value_name = "[VNET/]SUBNET")]
+    client_subnet: Option<String>,
     /// ServiceTags_Public_….json, instead of the built-in service tags
     #[arg(long, env = "EGRET_SERVICE_TAGS", value_name = "FILE", value_hint = ValueHint::FilePath)]
     service_tags: Option<PathBuf>,
@@ -148,6 +151,7 @@ impl PolicyArgs {
             set,
             topology,
             enforce,
+            client_subnet,
             service_tags,
             tag,
             threat_intel,
@@ -178,6 +182,7 @@ impl PolicyArgs {
             profile: one(profile),
             private_addresses: one(private_addresses),
             enforce: one(enforce),
+            client_subnet: one(client_subnet),
             resolve: given(resolve),
             connect_to: given(connect_to),
             ..Overrides::default()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::args::PolicyArgs;
+use super::asker::Asker;
 use super::output::{Format, HINT, PrintError, Printer, STRONG, style_of};
 use super::{Exit, UsageError};
 use crate::config::{self, CheckTarget, Loaded};
@@ -36,9 +37,9 @@ Exits with 3 when any target is denied, with 2 when any is no target.";
 pub(super) struct Args {
     /// What to ask about; without any or with `-`, one a line from standard input (`#` begins a comment)
     targets: Vec<String>,
-    /// Who asks; without it, a client that only rules for everybody match
-    #[arg(long, env = "EGRET_FROM", value_name = "ADDR")]
-    from: Option<IpAddr>,
+    /// Who asks, by address or as a machine of a subnet; without it, a client that only rules for everybody match
+    #[arg(long, env = "EGRET_FROM", value_name = "ADDR|SUBNET")]
+    from: Option<Asker>,
     /// Show every rule that was looked at, in order, and why it did not match
     #[arg(long, env = "EGRET_EXPLAIN", value_parser = clap::builder::FalseyValueParser::new())]
     explain: bool,
@@ -61,6 +62,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     };
     let Loaded { config, warnings, .. } = config::load(&policy.into_overrides(), true)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
+    let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
     let (switches, network) = (config.switches(), config.enforced_network().cloned());
     let policy = Policy::compile(Arc::new(config.rules), switches);
     let detail = if explain { Detail::Steps } else { Detail::Verdict };

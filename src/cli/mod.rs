@@ -6,6 +6,7 @@ mod allowlist;
 mod annotation;
 mod args;
 mod around;
+mod asker;
 mod asking;
 mod banner;
 mod check;

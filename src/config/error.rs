@@ -243,6 +243,11 @@ impl Problem {
         Problem { what: what.into(), mend: None, check: None }
     }
 
+    pub(super) fn one_line(self) -> String {
+        let Problem { what, mend, check: _ } = self;
+        mend.map_or_else(|| what.clone(), |mend| format!("{what}; {mend}"))
+    }
+
     pub(super) fn mend(self, mend: impl Into<String>) -> Problem {
         Problem { mend: Some(mend.into()), ..self }
     }

@@ -72,6 +72,7 @@ pub struct Overrides {
     pub profile: Option<String>,
     pub private_addresses: Option<String>,
     pub enforce: Option<String>,
+    pub client_subnet: Option<String>,
     pub service_endpoints: Option<String>,
     pub open: bool,
     /// `--auth user:password`
@@ -300,7 +301,7 @@ impl Loader {
         let feed = self.read_feeds(&threat_settings);
         let honoured = Honoured::of(&policies);
         let settings = settings.with_secrets(credentials, token).over_policies(honoured, &mut self.findings);
-        let network = self.network();
+        let network = self.network(settings.client_subnet.as_ref());
         let texts = Texts(self.texts.clone());
         let threat_intel = threat_settings.resolve(&policies, feed, &texts, &mut self.findings);
         let rules = self.rule_set(policies, threat_intel, &settings);
@@ -497,6 +498,9 @@ fn digest(config: &Config) -> String {
     write!(hashed, "{bare:?}").expect("a hash takes any text");
     if let Some(network) = &config.network {
         write!(hashed, "{:?}", network.topology()).expect("a hash takes any text");
+        if let Some(place) = network.client_subnet() {
+            write!(hashed, "{place:?}").expect("a hash takes any text");
+        }
     }
     let secret = config.proxy.credentials.as_ref().map(|credentials| &credentials.password);
     write!(hashed, "{secret:?}").expect("a hash takes any text");

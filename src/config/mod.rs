@@ -33,5 +33,5 @@ pub use load::{Loaded, Overrides, Purpose, Survey, load, survey};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema, topology_schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};
-pub use topology::{TOPOLOGY_OPTIONS, network_of};
+pub use topology::{TOPOLOGY_OPTIONS, network_of, subnet_address};
 pub use write::{Written, WrittenFile, to_toml, to_vnet_toml};

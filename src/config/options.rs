@@ -121,6 +121,12 @@ pub const OPTIONS: &[Opt] = &[
         Default("\"all\""),
         "Whose flows meet the security groups and routes of the topology: `all`, as if clients of the proxy went to their destinations themselves; those of the `gateway`; `none`.",
     ),
+    opt(
+        "client_subnet",
+        Text,
+        Optional,
+        "`SUBNET` or `VNET/SUBNET` of the topology: clients that are in no subnet, such as those of this machine, count as a new machine in it.",
+    ),
     opt("allow", List, Default("[]"), "Targets to allow, such as `*.contoso.com:443` or `10.1.0.0/16:1433`."),
     opt("deny", List, Default("[]"), "Targets to deny, before any that is allowed."),
     opt(

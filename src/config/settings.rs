@@ -27,6 +27,7 @@ pub(super) struct Settings {
     pub profile: Option<Profile>,
     private_addresses: Option<PrivateAddresses>,
     enforce: Option<Enforce>,
+    pub client_subnet: Option<Placed<String>>,
     listen: Option<Vec<Placed<SocketAddr>>>,
     open: Option<bool>,
     pub credentials_file: Option<Placed<PathBuf>>,
@@ -101,6 +102,7 @@ impl Settings {
             profile: read_word(root.text("profile"), values::PROFILES, findings),
             private_addresses: read_word(root.text("private_addresses"), values::PRIVATE_ADDRESSES, findings),
             enforce: read_word(root.text("enforce"), values::ENFORCES, findings),
+            client_subnet: root.text("client_subnet"),
             ..Settings::default()
         };
         if let Some(proxy) = root.table("proxy", findings) {
@@ -204,6 +206,7 @@ impl Settings {
             profile,
             private_addresses,
             enforce,
+            client_subnet,
             service_endpoints,
             open,
             auth,
@@ -233,6 +236,7 @@ impl Settings {
             profile: read_word(one("--profile", profile), values::PROFILES, findings),
             private_addresses: read_word(private_addresses, values::PRIVATE_ADDRESSES, findings),
             enforce: read_word(one("--enforce", enforce), values::ENFORCES, findings),
+            client_subnet: one("--client-subnet", client_subnet),
             listen: given(many("--listen", listen)).map(|texts| read_listeners(texts, findings)),
             open: open.then_some(true),
             credentials: auth.and_then(|text| text.read(findings, |text| values::credentials(text))),
@@ -260,6 +264,7 @@ impl Settings {
             profile: self.profile.or(file.profile),
             private_addresses: self.private_addresses.or(file.private_addresses),
             enforce: self.enforce.or(file.enforce),
+            client_subnet: self.client_subnet.or(file.client_subnet),
             listen: self.listen.or(file.listen),
             open: self.open.or(file.open),
             credentials_file: file.credentials_file.filter(|_| self.credentials.is_none()),
@@ -355,6 +360,7 @@ impl Settings {
             flow_log_every,
             sinks,
             service_endpoints: _,
+            client_subnet: _,
             listen: _,
             open: _,
             credentials_file: _,

@@ -265,6 +265,7 @@ impl<'a> Oracle<'a> {
     where
         'a: 't,
     {
+        let client = self.counted_as(client, &target.host);
         let path = (target.protocol == Protocol::Http).then(|| target.path.as_deref().unwrap_or("/"));
         let resolved = self.leading_to(&target.host, target.port);
         let query = Query::new(client, target.protocol, &target.host, target.port);
@@ -303,6 +304,21 @@ impl<'a> Oracle<'a> {
             ),
             nearest_miss: walked.as_ref().and_then(nearest_miss),
             steps: (detail == Detail::Steps).then(|| walked.map(step_lines).unwrap_or_default()),
+        }
+    }
+
+    /// Whoever is in no subnet, and nobody in particular, counts as a machine of the subnet that is chosen for such.
+    fn counted_as(&self, client: Option<IpAddr>, to: &Host) -> Option<IpAddr> {
+        let to = match to {
+            Host::Addr(to) => Some(*to),
+            Host::Name(_) => None,
+        };
+        match (self.network, client) {
+            (Some(network), None) => network.stand_in(to).map(|(address, _)| address),
+            (Some(network), Some(client)) => {
+                network.client(client, to).map_or(Some(client), |(address, _)| Some(address))
+            }
+            (None, client) => client,
         }
     }
 

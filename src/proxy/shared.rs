@@ -49,9 +49,9 @@ impl Active {
 
     /// Is this the same network, enforced alike? Then nothing changes for live flows.
     pub(crate) fn is_in(&self, network: &Option<Arc<Network>>, enforce: Enforce) -> bool {
-        let topology = |network: &Option<Arc<Network>>| network.as_ref().map(|network| network.topology().clone());
-        self.enforce == enforce
-            && topology(&self.network) == topology(&network.clone().filter(|_| enforce != Enforce::None))
+        let known = |network: &Network| (network.topology().clone(), network.client_subnet());
+        let enforced = network.as_deref().filter(|_| enforce != Enforce::None);
+        self.enforce == enforce && self.network.as_deref().map(known) == enforced.map(known)
     }
 
     /// What flows meet that come in by this door.

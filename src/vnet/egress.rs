@@ -90,17 +90,19 @@ impl<'a> Egress<'a> {
         self.cross(self.network?, query, source_port).ok()
     }
 
-    /// The subnet of a client, if it is in one.
+    /// The subnet of a client, if it is in one or counts as being in one.
     pub fn place_of(&self, client: Option<IpAddr>) -> Option<Place> {
-        self.network?.place_of(client?)
+        self.network?.client(client?, None).map(|(_, place)| place)
     }
 
     /// The error is the firewall's own decision.
     fn cross(&self, network: &'a Network, query: &Query<'_>, source_port: u16) -> Result<Crossing<'a>, Decision> {
-        let Some((client, place)) = query.client.and_then(|client| Some((client, network.place_of(client)?))) else {
+        let seen = query.dialled.or(query.address.ip());
+        let Some((client, place)) = query.client.and_then(|client| network.client(client, seen)) else {
             return Err(self.policy.decide(query));
         };
-        let Some(seen) = query.dialled.or(query.address.ip()) else {
+        let query = &Query { client: Some(client), ..*query };
+        let Some(seen) = seen else {
             return Err(self.policy.decide_at_firewall(query));
         };
         let has_ports = !matches!(query.protocol, Protocol::Icmp | Protocol::Other);
@@ -116,7 +118,7 @@ impl<'a> Egress<'a> {
             let decision = Decision::deny(Reason::NsgDenied, None);
             return Ok(Crossing { decision, outbound, route: None, way: Way::Denied, inbound: None });
         }
-        let route = network.route(place, seen).map(|selected| (selected.route, selected.prefix));
+        let route = network.next_hop(place, seen);
         let way = way(network, route.map(|(route, _)| route));
         let decision = self.decide_along(network, way, query);
         let crossing = Crossing { decision, outbound, route, way, inbound: None };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::client::StandIn;
 use super::index::Index;
 use super::ranges::Ranges;
 use super::routes::{self, EffectiveRoute, Routes};
@@ -31,6 +32,8 @@ pub struct Network {
     subnets: Vec<Vec<OfSubnet>>,
     /// By name in lower case. Locked for as long as one tag is sorted, and only by who compiles.
     published: Mutex<HashMap<String, Arc<Ranges>>>,
+    /// For clients in no subnet.
+    pub(super) stand_in: Option<StandIn>,
 }
 
 /// What is worked out for a subnet.
@@ -49,7 +52,7 @@ impl Network {
         let groups = topology.security_groups.iter().map(|_| OnceLock::new()).collect();
         let empty = |network: &VirtualNetwork| network.subnets.iter().map(|_| OfSubnet::default()).collect();
         let subnets = topology.virtual_networks.iter().map(empty).collect();
-        Network { topology, tags, index, groups, subnets, published: Mutex::default() }
+        Network { topology, tags, index, groups, subnets, published: Mutex::default(), stand_in: None }
     }
 
     /// The same with these effective routes for a subnet, as a real machine in it has them, instead of those that the

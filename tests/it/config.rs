@@ -282,7 +282,7 @@ fn categories_of_azures_logs() {
     let has = |config: &Config, category| config.log.categories.contains(category);
     assert!(has(&loaded.config, Category::FatFlow) && !has(&loaded.config, Category::NetworkRule));
     assert!(has(&loaded.config, Category::LegacyNetworkRule), "none of its format is named");
-    let warning = "tests/fixtures/config/valid/every_setting.toml:57:30: `AZFWIdpsSignature` is not emulated: it has no \
+    let warning = "tests/fixtures/config/valid/every_setting.toml:58:30: `AZFWIdpsSignature` is not emulated: it has no \
                    records";
     assert_eq!(told(&loaded), [warning]);
     let flags = flags(|o| {

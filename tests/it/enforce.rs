@@ -292,6 +292,46 @@ fn whose_flows_meet_it() {
     }
 }
 
+/// On a laptop everybody is at 127.0.0.1. The stand-in is 127.0.1.4, the first that a subnet of 127.0.1.0/24 gives out.
+#[test]
+fn clients_of_this_machine_count_as_a_subnets() {
+    let settings = "client_subnet = \"WEB\"\nlog.flow_log_every = \"100ms\"\n\
+                    log.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }]\n";
+    let rule = "[[rule_collection_group]]\nname = \"g\"\npriority = 200\nrule_collection = [{ name = \"net\", priority = 100, \
+                type = \"network\", action = \"allow\", rule = [{ name = \"of-web\", source_addresses = \"127.0.1.4\", \
+                ip_protocols = \"TCP\", destination_addresses = \"198.51.100.7\", destination_ports = \"9001\" }] }]\n";
+    let lab = Lab::new("azure", &format!("{settings}{rule}"));
+    let path = lab.folder.path().join("vnet.toml");
+    let said = |client: &Client, record: Value| {
+        assert_eq!(record["client"], client.addr().to_string(), "the log has its own address");
+        (verdict(&record), by(&record["network"]))
+    };
+    let by_rule = Case { to: "198.51.100.7:9001", ..CASES[0] };
+    for Case { to, verdict: expected, by: who, .. } in CASES.iter().filter(|case| case.from == WEB).chain([&by_rule]) {
+        let (client, _, record) = lab.connect(NOWHERE, to);
+        assert_eq!(said(&client, record), ((*expected).to_owned(), (*who).to_owned()), "{to}");
+        if to.contains("test") || *to == by_rule.to {
+            continue;
+        }
+        for args in
+            [&["--client-subnet=web"][..], &["--client-subnet=lab-vnet/web", "--from=127.0.0.1"], &["--from=Web"]]
+        {
+            let answer = check(&path, &[args, &["--format=json", &format!("tcp://{to}")]].concat());
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            assert_eq!(
+                (verdict(&answer).as_str(), by(&answer["network"]).as_str()),
+                (*expected, *who),
+                "{args:?} {to}"
+            );
+        }
+    }
+    let (_, _, elsewhere) = lab.connect("127.0.2.7", "198.51.100.7:25");
+    assert_eq!(elsewhere["network"]["subnet"], "data", "who is in a subnet stays there: {elsewhere:#}");
+    let tuples = || read_vnet_flow(&lab.egret.path("vnet.log"));
+    let denied = eventually("the flow log has it", || tuples().remove("web-nsg UserRule_no-smtp"));
+    assert_eq!(denied[0].from.ip().to_string(), "127.0.1.4");
+}
+
 /// A security group is stateful: what runs goes on. A route is not.
 #[test]
 fn a_reloaded_topology() {
@@ -476,6 +516,29 @@ fn flow_logs_of_the_network() {
     assert_eq!(ports, [u64::from(addrs[1].port()), u64::from(addrs[3].port())], "{azure}");
 }
 
+/// What was denied is written when any other log has it, though allowed flows wait for their minute.
+#[test]
+fn a_killed_process_loses_no_denied_flow() {
+    let sinks = "log.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }, \
+                 { target = \"nsg.log\", format = \"nsg-flow\" }]\n";
+    let lab = Lab::new("azure", sinks);
+    let (at_data, ..) = lab.connect(WEB, "127.0.2.7:22");
+    let (denied, ..) = lab.connect(WEB, "198.51.100.7:25");
+    let (vnet_log, nsg_log) = (lab.egret.path("vnet.log"), lab.egret.path("nsg.log"));
+    let is_written = |addr: SocketAddr| {
+        let tuple = format!(",{},{},", addr.port(), if addr == denied.addr() { 25 } else { 22 });
+        [&vnet_log, &nsg_log].iter().all(|log| fs::read_to_string(log).unwrap().contains(&tuple))
+    };
+    eventually("both are written", || (is_written(denied.addr()) && is_written(at_data.addr())).then_some(()));
+    let Lab { mut egret, .. } = lab;
+    egret.signal("KILL");
+    assert!(!egret.wait().success());
+    let tuples = read_vnet_flow(&vnet_log);
+    let rules: Vec<(&str, &str)> =
+        tuples.iter().flat_map(|(rule, all)| all.iter().map(|it| (rule.as_str(), it.state.as_str()))).collect();
+    assert_eq!(rules, [("data-nsg UserRule_closed", "D"), ("web-nsg UserRule_no-smtp", "D")]);
+}
+
 #[cfg(target_os = "linux")]
 mod behind_a_gateway {
     use std::net::UdpSocket;
@@ -645,13 +708,19 @@ private_address = "192.0.2.132"
         if !is_here("curl", &["--version"]) {
             return;
         }
+        for from in [&["--from", "192.0.2.10"][..], &["--from", "web"], &["--client-subnet", "lab-vnet/web"]] {
+            report_of_smtp(folder.path(), from);
+        }
+    }
+
+    fn report_of_smtp(folder: &Path, from: &[&str]) {
         let mut command = clean(BINARY);
-        command.current_dir(folder.path()).args(["run", "--topology", "vnet.toml", "--from", "192.0.2.10"]);
+        command.current_dir(folder).args(["run", "--topology", "vnet.toml"]).args(from);
         command.args(FLAGS).args(["--report", "report.json", "--"]);
         command.args(["curl", "--silent", "--max-time", "2", "http://198.51.100.7:25/"]);
         let answer = finish(&mut command, "");
         assert!(answer.err.contains("nsg-denied  web-nsg/no-smtp"), "{}", answer.err);
-        let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+        let report: Value = serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
         let line = &report["unexpected"]["targets"][0];
         assert_eq!(
             (&line["reason"], &line["network"]),

@@ -13,6 +13,7 @@ use super::learn::{self, Lesson};
 use super::report_file::ReportFile;
 use crate::cli::UsageError;
 use crate::cli::args::{PolicyArgs, given, one};
+use crate::cli::asker::Asker;
 use crate::cli::convert::To;
 use crate::cli::output::{Format, Printer};
 use crate::cli::serve::warn_of_empty_logs;
@@ -51,9 +52,9 @@ pub(in crate::cli) struct Args {
     /// A port of this machine's 127.0.0.1 that the command reaches at the same place
     #[arg(long, env = "EGRET_HOST_PORT", value_name = "PORT", value_delimiter = ';', value_parser = port)]
     host_port: Vec<u16>,
-    /// The address that the command has, to rules with a source [default: 192.0.0.8]
-    #[arg(long, env = "EGRET_FROM", value_name = "ADDR")]
-    from: Option<IpAddr>,
+    /// The address that the command has, or the subnet of the topology that it is in [default: 192.0.0.8]
+    #[arg(long, env = "EGRET_FROM", value_name = "ADDR|SUBNET")]
+    from: Option<Asker>,
     /// What makes a command that succeeded exit with 3: any denial, an unexpected one, or none
     #[arg(long, env = "EGRET_FAIL_ON", value_enum, default_value = "unexpected")]
     fail_on: FailOn,
@@ -170,6 +171,7 @@ impl Plan {
         };
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
+        let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
         if lesson.is_some() {
             config.rules = learn::permit_everything(&config.rules)?;
         }

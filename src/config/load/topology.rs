@@ -117,8 +117,9 @@ impl Loader {
     }
 
     /// What is around the firewall, all files read over each other.
-    pub(super) fn network(&mut self) -> Option<Arc<Network>> {
+    pub(super) fn network(&mut self, client_subnet: Option<&Placed<String>>) -> Option<Arc<Network>> {
         if !self.around.is_asked() {
+            client_subnet.into_iter().for_each(|named| self.findings.error(&named.place, topology::no_subnets()));
             return None;
         }
         let mut whole = std::mem::take(&mut self.around.imported);
@@ -136,6 +137,15 @@ impl Loader {
         if is_whole {
             topology::tell(&whole, &tags, &Texts(self.texts.clone()), place, &mut self.findings);
         }
-        Some(Arc::new(Network::new(whole, tags)))
+        let network = Network::new(whole, tags);
+        let Some(named) = client_subnet.filter(|_| is_whole) else { return Some(Arc::new(network)) };
+        let network = match topology::subnet_called(&network, &named.value) {
+            Ok(place) => network.with_client_subnet(place),
+            Err(problem) => {
+                self.findings.error(&named.place, problem);
+                network
+            }
+        };
+        Some(Arc::new(network))
     }
 }

@@ -56,7 +56,7 @@ impl Teller<'_> {
 /// More names than this are not listed.
 const LISTED: usize = 8;
 
-fn listed(known: &[&str]) -> String {
+pub(super) fn listed(known: &[&str]) -> String {
     let shown: Vec<String> = known.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
     let more = known.len().saturating_sub(LISTED);
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }

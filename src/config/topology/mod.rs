@@ -13,6 +13,7 @@ mod options;
 mod routes;
 mod security;
 mod settle;
+mod subnets;
 #[cfg(test)]
 mod tests;
 pub(super) mod values;
@@ -30,6 +31,8 @@ use names::Written;
 pub(super) use options::TOPOLOGY;
 pub use options::TOPOLOGY_OPTIONS;
 pub(super) use settle::settle;
+pub use subnets::subnet_address;
+pub(super) use subnets::{no_subnets, subnet_called};
 
 /// What has to be known of a file before it can be read.
 #[derive(Debug, Default)]

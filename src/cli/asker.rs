@@ -1,0 +1,35 @@
+//! Who asks, or whose connections they are: an address, or any machine of a subnet of the topology.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::UsageError;
+use crate::config::subnet_address;
+use crate::vnet::Network;
+
+/// `--from`, as given.
+#[derive(Debug, Clone)]
+pub(super) enum Asker {
+    Address(IpAddr),
+    Subnet(String),
+}
+
+impl FromStr for Asker {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Asker, Infallible> {
+        Ok(text.parse().map_or_else(|_| Asker::Subnet(text.to_owned()), Asker::Address))
+    }
+}
+
+impl Asker {
+    /// Of a subnet the address that a new machine in it would be given.
+    pub(super) fn address(&self, network: Option<&Network>) -> Result<IpAddr, UsageError> {
+        match self {
+            Asker::Address(address) => Ok(*address),
+            Asker::Subnet(name) => subnet_address(network, name)
+                .map_err(|why| UsageError(format!("--from: `{name}` is no address, and {why}"))),
+        }
+    }
+}
