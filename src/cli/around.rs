@@ -108,7 +108,8 @@ impl Common {
 impl Around {
     pub(super) fn write(&self, changes: &[Change], remark: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
         let site = Site { topology: &self.site, rules: &RuleSet::default() };
-        let Exported { text, notes } = network::write(changes, self.to.into(), &site, Some(remark));
+        let written = network::write(changes, self.to.into(), &site, Some(remark));
+        let Exported { text, notes } = written.map_err(|error| UsageError(error.to_string()))?;
         for note in notes {
             let mend = note.mend.map(|mend| format!("; {mend}")).unwrap_or_default();
             printer.warn(&format!("{}{mend}", note.what));

@@ -124,6 +124,57 @@ fn a_route_that_is_there_keeps_its_name() {
     assert!(script.contains("  --name back \\\n  --address-prefix AppServiceManagement"), "{script}");
 }
 
+const FORMS: [&str; 4] = ["az-cli", "powershell", "arm", "terraform"];
+
+/// A comment ends with its line: the name of the environment is in one.
+#[test]
+fn a_line_break_in_a_name_runs_nothing() {
+    let lab = folder(&bare().network("name = \"ase\"", "name = \"ase\\ntouch pwned #\\u2028x\""));
+    for kind in ["routes", "nsg"] {
+        for form in FORMS {
+            let script = written(lab.path(), &[kind, "--ase", "vnet.toml", "--to", form, "--name", "given"]);
+            assert!(!script.lines().any(|line| line.starts_with("touch")), "{kind} {form}: {script}");
+            assert!(form == "arm" || script.contains("Environment ase\\ntouch pwned #\\u{2028}x,"), "{script}");
+        }
+        written(lab.path(), &[kind, "--ase", "vnet.toml", "--to", "az-cli", "--name", "given", "--out", "script.sh"]);
+        bash(lab.path(), "script.sh");
+        assert!(!lab.path().join("pwned").exists(), "{kind}");
+    }
+}
+
+/// What `az` would take for a file or a flag, and what Azure refuses anyway.
+#[test]
+fn names_that_tools_read_otherwise_are_refused() {
+    let check = |old: &str, new: &str, expected: &str| {
+        let lab = folder(&worked().network(old, new));
+        for form in FORMS {
+            let answer = ran(lab.path(), &["routes", "--ase", "vnet.toml", "--to", form]);
+            assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{form} {new}");
+            assert!(answer.err.contains(expected), "{form}: {}", answer.err);
+        }
+    };
+    let of_file = "`@/etc/passwd` cannot be written: Azure takes no name that begins with `@`, by which az names files";
+    check("location = \"westus2\"", "location = \"@/etc/passwd\"", of_file);
+    check("name = \"default\", prefix", "name = \"@/etc/passwd\", prefix", of_file);
+    let of_flag = "`--ids=/x` cannot be written: Azure takes no name that begins with `-`";
+    check("name = \"default\", prefix", "name = \"--ids=/x\", prefix", of_flag);
+    let of_line = "`a\\nb` cannot be written: Azure takes no name with control characters";
+    check("name = \"default\", prefix", "name = \"a\\nb\", prefix", of_line);
+    let fix = folder(&sick().network("name = \"worked\"", "name = \"worked\"\nresource_group = \"@/etc/passwd\""));
+    let answer = ran(fix.path(), &["doctor", "--fix", "mended", "vnet.toml"]);
+    assert_eq!(answer.code, 2);
+    assert!(answer.err.contains(of_file), "{}", answer.err);
+    assert!(!fix.path().join("mended").exists());
+}
+
+#[test]
+fn no_text_of_a_topology_is_an_expression() {
+    let location = "location = \"[parameters('x')]\"";
+    let lab = folder(&worked().network("location = \"westus2\"", location));
+    let template = written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "arm"]);
+    assert!(template.contains("\"defaultValue\": \"[[parameters('x')]\""), "{template}");
+}
+
 #[test]
 fn shellcheck_has_nothing_to_say() {
     if !is_here("shellcheck", &["--version"]) {

@@ -35,7 +35,7 @@ pub(super) fn write(
 ) -> anyhow::Result<Exit> {
     let environments: Vec<String> = report.environments.iter().map(|it| it.environment.name.clone()).collect();
     let mended = doctor::mend(&report.network, &report.rules, report.switches, &environments, ignored);
-    let files = files(report, &mended, printer);
+    let files = files(report, &mended, printer)?;
     refuse(folder, &files, existing)?;
     for WrittenFile { name, text } in &files {
         let path = folder.join(name);
@@ -49,11 +49,12 @@ pub(super) fn write(
 }
 
 /// With names inside the folder.
-fn files(report: &Report, mended: &Mended, printer: &mut Printer) -> Vec<WrittenFile> {
+fn files(report: &Report, mended: &Mended, printer: &mut Printer) -> Result<Vec<WrittenFile>, UsageError> {
     let site = Site { topology: report.network.topology(), rules: &report.rules };
     let mut files = Vec::new();
     for (name, script) in [("fix.json", Script::Arm), ("fix.sh", Script::AzCli)] {
-        let Exported { text, notes } = network::write(&mended.changes, script, &site, Some(REMARK));
+        let written = network::write(&mended.changes, script, &site, Some(REMARK));
+        let Exported { text, notes } = written.map_err(|error| UsageError(error.to_string()))?;
         for note in notes {
             let mend = note.mend.map(|mend| format!("; {mend}")).unwrap_or_default();
             printer.warn(&format!("{name}: {}{mend}", note.what));
@@ -71,7 +72,7 @@ fn files(report: &Report, mended: &Mended, printer: &mut Printer) -> Vec<Written
     let last: Vec<String> = policies.last().map(|file| file.name.clone()).into_iter().collect();
     files.push(WrittenFile { name: "vnet.toml".to_owned(), text: config::to_vnet_toml(&mended.topology, &last) });
     files.extend(policies);
-    files
+    Ok(files)
 }
 
 fn refuse(folder: &Path, files: &[WrittenFile], existing: Existing) -> Result<(), UsageError> {
