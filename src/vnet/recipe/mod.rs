@@ -1,8 +1,9 @@
 //! What an environment needs around it, from nothing: the route table of the documents' recipe and a security group.
 //!
 //! As lists of [`Change`](super::Change)s, so that what writes and makes changes writes and makes these. What the topology already has
-//! is not looked at but for the environment's own place and the firewall: the recipe is whole by itself.
+//! is looked at for the environment's own place, the firewall, and what is in the table or the group already.
 
+mod beside;
 mod routes;
 mod security;
 
@@ -26,6 +27,8 @@ pub enum RecipeError {
     SeveralFirewalls(String),
     #[error("the environment `{0}` is in no subnet")]
     NoSubnet(String),
+    #[error("no priority is free for the security rule `{0}` before what denies it: give other rules later ones")]
+    NoPriority(String),
     #[error("no addresses that App Service manages from are at hand for the cloud `{0}`: use its service tag")]
     NoAddresses(&'static str),
 }
