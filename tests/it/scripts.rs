@@ -262,6 +262,17 @@ fn no_text_of_a_topology_is_an_expression() {
     assert!(template.contains("\"defaultValue\": \"[[parameters('x')]\""), "{template}");
 }
 
+/// The way to somewhere else has the name that the default route would have.
+#[test]
+fn a_route_does_not_take_the_name_of_another() {
+    let lab = folder(
+        &worked()
+            .network("name = \"default\", prefix = \"0.0.0.0/0\"", "name = \"default\", prefix = \"198.51.100.0/24\""),
+    );
+    let script = written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "az-cli"]);
+    assert!(script.contains("  --name default-2 \\\n  --address-prefix 0.0.0.0/0"), "{script}");
+}
+
 #[test]
 fn shellcheck_has_nothing_to_say() {
     if !is_here("shellcheck", &["--version"]) {

@@ -8,8 +8,8 @@ use crate::flow::PortRange;
 use crate::policy::Action;
 use crate::vnet::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule};
 
-use super::RecipeError;
 use super::security::{FIRST, LAST};
+use super::{RecipeError, free_name};
 
 const STEP: usize = 10;
 
@@ -56,11 +56,8 @@ impl Beside<'_> {
     }
 
     fn free_name(&self, name: &str, added: &[SecurityRule]) -> String {
-        let is_free =
-            |name: &String| self.there.iter().chain(added).all(|known| !known.name.eq_ignore_ascii_case(name));
-        let names = (2..).map(|number| format!("{name}-{number}"));
-        let free = std::iter::once(name.to_owned()).chain(names).find(is_free);
-        free.expect("a group has fewer rules than there are numbers")
+        let all = || self.there.iter().chain(added);
+        free_name(name, |name| all().any(|known| known.name.eq_ignore_ascii_case(name)))
     }
 
     /// All of what is wanted is of the known rule too.

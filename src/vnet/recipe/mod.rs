@@ -33,6 +33,13 @@ pub enum RecipeError {
     NoAddresses(&'static str),
 }
 
+/// The name, or the first of those numbered after it that nothing has.
+fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name));
+    free.expect("what has names has fewer than there are numbers")
+}
+
 /// The firewall of the environment's own network, or the only one there is.
 fn firewall<'t>(topology: &'t Topology, environment: &AppServiceEnvironment) -> Result<&'t Firewall, RecipeError> {
     let usable: Vec<&Firewall> = topology.firewalls.iter().filter(|it| it.private_address.is_some()).collect();
