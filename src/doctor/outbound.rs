@@ -3,7 +3,7 @@
 //! An environment of version 3 has no dependencies of the platform's own in the customer's network: none of these is
 //! asked of one.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -11,8 +11,8 @@ use crate::allowlist::{EndpointHost, Kind, lists};
 use crate::flow::{AddrClass, Host, PortRange, PortSet, Protocol};
 use crate::policy::{Action, AddressRange, AddressSet, IpProtocols, NetworkRule};
 use crate::vnet::{
-    AseVersion, Because, Change, FlowDirection, NetFlow, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule,
-    Transport,
+    AseVersion, Because, Change, FlowDirection, HOST, NetFlow, NetworkSecurityGroup, Prefix, SecurityProtocol,
+    SecurityRule, Transport,
 };
 
 use super::Patient;
@@ -34,23 +34,23 @@ rules! {
     OUT_DNS = "OUT-DNS", Suspended, BEFORE_V3, [NETWORKING, SECURITY_GROUPS, NETWORKING_2017],
         "names cannot be resolved",
         "The platform resolves the names of its dependencies over UDP 53. Azure's own DNS passes every security group but \
-         for rules that name the tag AzurePlatformDNS; one that denies it leaves nothing to resolve with." => dns;
+         for rules that name the tag AzurePlatformDNS; one that denies it leaves nothing to resolve with." => dns, cuts AzureDns;
 
     OUT_NTP = "OUT-NTP", Suspended, BEFORE_V3, [NETWORKING, FIREWALL],
         "clocks cannot be set",
         "The machines of an environment set their clocks over UDP 123, at addresses that are not published. Where a \
-         firewall takes what leaves, it needs a network rule: a security group that lets it out is not enough." => ntp;
+         firewall takes what leaves, it needs a network rule: a security group that lets it out is not enough." => ntp, cuts TimeServers;
 
     OUT_WEB = "OUT-WEB", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017, ISSUE_80],
         "dependencies over HTTP and HTTPS are not let out",
         "Azure's management, Storage, certificate revocation lists, updates and monitoring are reached over TCP 80 and \
          443 under names whose addresses change: nothing narrower than everything is enough in a security group. What of \
-         it is allowed is for the firewall to say." => web;
+         it is allowed is for the firewall to say." => web, cuts Web;
 
     OUT_SQL = "OUT-SQL", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017, EXPRESS_ROUTE_V1],
         "the environment's own database is not let out to",
         "An environment keeps its state in an Azure SQL database, reached over TCP 1433. Documents until 2017 also name \
-         the ports 11000-11999 and 14000-14999, by which clients inside Azure are redirected; later ones do not." => sql;
+         the ports 11000-11999 and 14000-14999, by which clients inside Azure are redirected; later ones do not." => sql, cuts Sql;
 
     OUT_12000 = "OUT-12000", Degraded, BEFORE_V3, [FIREWALL, NETWORKING],
         "monitoring over port 12000 is not let out",
@@ -137,15 +137,13 @@ fn azure_dns(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.network.virtual_network(patient.place).dns_servers.is_empty() {
         return None;
     }
-    const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
     let source = own_address(patient)?;
-    let flow =
-        |transport| NetFlow { transport, source, source_port: 49152, destination: AZURE_DNS, destination_port: 53 };
+    let flow = |transport| NetFlow { transport, source, source_port: 49152, destination: HOST, destination_port: 53 };
     let decided = [Transport::Udp, Transport::Tcp]
         .map(|transport| patient.network.security(patient.place, FlowDirection::Outbound, &flow(transport)));
     let denied = decided.into_iter().find(|decision| !decision.is_allowed())?;
     let (what, at) = decider(patient, &denied.because);
-    let found = finding(patient, &OUT_DNS, format!("{what} denies Azure DNS at {AZURE_DNS}")).because(what, at);
+    let found = finding(patient, &OUT_DNS, format!("{what} denies Azure DNS at {HOST}")).because(what, at);
     Some(match denied.because {
         Because::Rule { group, rule, is_default: false, .. } => {
             found.mend(Change::RemoveSecurityRule { group: group.to_owned(), rule: rule.to_owned() })
@@ -319,5 +317,5 @@ fn is_published(address: IpAddr) -> bool {
 
 /// The first that Azure gives to anybody.
 fn own_address(patient: &Patient<'_>) -> Option<IpAddr> {
-    patient.own_nets().next()?.hosts().nth(3)
+    patient.network.subnet(patient.place).usable().next().map(|range| range.first())
 }

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selection};
 
 use super::Patient;
 use super::finding::{ANY, BEFORE_V3, Finding, Outcome, rules};
-use super::premises::MOST_ROUTES;
 use super::ways::{self, Ways, hop_text};
 use super::words::{count, some};
 use super::{clients, endpoints, management, premises, singles};
@@ -19,7 +19,7 @@ rules! {
          Internet, to an appliance that is there, or to a gateway that is there. It breaks with the next hop None, an \
          appliance outside the network, an address of the firewall's subnet that the firewall does not have, or \
          VirtualNetworkGateway without a gateway. Whether the other side lets through what has to pass is asked by RT-MGMT, \
-         RT-SQL, RT-SE and FW-…; an appliance inside the environment's own subnet is RT-NVA-SUBNET's." => default_route;
+         RT-SQL, RT-SE and FW-…; an appliance inside the environment's own subnet is RT-NVA-SUBNET's." => default_route, cuts Internet;
     MGMT = "RT-MGMT", Suspended, BEFORE_V3, [FIREWALL_2018, MANAGEMENT, FIREWALL],
         "replies to management leave by another address",
         "Management comes in by the public VIP, and its connections live only while the replies leave by the same. Only the \
@@ -40,7 +40,7 @@ rules! {
         "The platform keeps its state in an Azure SQL database with a firewall of its own, which takes connections from the \
          environment's VIP alone. It answers where the subnet has the service endpoint Microsoft.Sql, where SQL leaves to the \
          Internet by the VIP, or where the addresses that it leaves by are in userWhitelistedIpRanges and the firewall on the \
-         way lets TCP 1433 through. The prefixes of the service tag Sql are asked one by one." => sql;
+         way lets TCP 1433 through. The prefixes of the service tag Sql are asked one by one." => sql, cuts Sql;
     SE = "RT-SE", Suspended, BEFORE_V3, [FIREWALL, FIREWALL_2018, FORCED_TUNNEL],
         "a service endpoint is missing behind the firewall",
         "What goes to Storage and Event Hubs is not supported through a firewall device: it needs service endpoints, or \
@@ -253,15 +253,12 @@ pub(super) fn occupants<'a>(patient: &Patient<'a>) -> Vec<&'a str> {
     named.chain(interfaces.map(|interface| interface.name.as_str())).collect()
 }
 
-/// Routes with a service tag that a table may have (virtual-networks-udr-overview.md, 2023).
-const MOST_TAGS: usize = 25;
-
 fn limits(patient: &Patient<'_>) -> Outcome {
     let Some(table) = patient.network.route_table_of(patient.place) else {
         return Outcome::not_applicable("the subnet has no route table");
     };
     let tags = table.routes.iter().filter(|route| matches!(route.destination, RouteDestination::Tag(_))).count();
-    let counted = [(table.routes.len(), MOST_ROUTES, "route"), (tags, MOST_TAGS, "route with a service tag")];
+    let counted = [(table.routes.len(), MOST_ROUTES, "route"), (tags, MOST_TAG_ROUTES, "route with a service tag")];
     let beyond: Vec<String> = counted
         .into_iter()
         .filter(|(number, most, _)| number > most)

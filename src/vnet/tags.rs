@@ -14,8 +14,8 @@ use super::network::{Network, Place};
 use super::ranges::Ranges;
 use super::topology::{NextHop, Peering, RouteDestination, VirtualNetwork, VirtualNetworkTag};
 
-/// The host's virtual address: DNS, DHCP, health probes.
-pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+/// The host's virtual address, the same in every network: DNS, DHCP, health probes.
+pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 /// The instance metadata service.
 pub(super) const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
@@ -60,9 +60,11 @@ impl Tags {
         self.cloud
     }
 
-    /// Of the tags that are at hand, for who misspelt one.
+    /// Of the tags that are at hand in this cloud, for who misspelt one. One of several clouds may come twice.
     pub fn names(&self) -> Vec<&str> {
-        self.catalogue.service_tag_names()
+        let names = self.catalogue.service_tag_names();
+        let of_cloud = names.into_iter().map(|name| name.strip_suffix("-usgov").unwrap_or(name));
+        of_cloud.filter(|name| self.published(name).is_some()).collect()
     }
 
     /// The prefixes of a published tag in this cloud; None for one that is not at hand. What is built in is of the public
