@@ -77,7 +77,7 @@ pub(super) struct Around {
     pub(super) environment: AppServiceEnvironment,
     /// Empty where nobody said.
     pub(super) name: String,
-    /// With what flags say of it, and without what is written anew.
+    /// With what flags say of it, and without what is made where it is missing.
     site: Topology,
     to: Option<To>,
     out: Option<PathBuf>,
@@ -97,9 +97,11 @@ impl Common {
         let mut site = network.topology().clone();
         one(resource_group).into_iter().for_each(|name| site.resource_group = name);
         one(location).into_iter().for_each(|name| site.location = name);
-        // The recipe is whole: what has its name in the topology is made where Azure has none, and is not counted on.
-        site.security_groups.clear();
-        site.route_tables.clear();
+        // The routes are whole: a table of that name is made where there is none. A template would make it anew, without
+        // what else is in it, so there it is counted on.
+        if to != To::Arm {
+            site.route_tables.clear();
+        }
         let out = out.filter(|path| !path.as_os_str().is_empty());
         Ok(Around { network, environment, name: one(name).unwrap_or_default(), site, to, out })
     }
@@ -110,7 +112,8 @@ impl Around {
         let what = || UsageError("nothing says what to write: name it, as in --to az-cli".to_owned());
         let to = self.to.ok_or_else(what)?;
         let site = Site { topology: &self.site, rules: &RuleSet::default() };
-        let Exported { text, notes } = network::write(changes, to.into(), &site, Some(remark));
+        let written = network::write(changes, to.into(), &site, Some(remark));
+        let Exported { text, notes } = written.map_err(|error| UsageError(error.to_string()))?;
         for note in notes {
             let mend = note.mend.map(|mend| format!("; {mend}")).unwrap_or_default();
             printer.warn(&format!("{}{mend}", note.what));

@@ -94,6 +94,11 @@ impl Dependency<'_> {
     /// By the security group. Where it is closed to some addresses only, whatever resolves to one of them is lost, and
     /// nobody knows what that is.
     fn look(&self, patient: &Patient<'_>) -> Option<Finding> {
+        self.look_as(0, patient)
+    }
+
+    /// As the `nth` of several for one rule, so that the rules that open them are several too.
+    fn look_as(&self, nth: usize, patient: &Patient<'_>) -> Option<Finding> {
         let Dependency { rule, transport, ports, tag, name } = self;
         let remote = self.remote(patient);
         let needed = Needed { direction: FlowDirection::Outbound, transports: &[*transport], ports, remote: &remote };
@@ -108,7 +113,7 @@ impl Dependency<'_> {
             Coverage::Missing => (format!("{packets} is not let out to {whom}"), rule.severity),
         };
         let found = passage.explain(patient, finding(patient, rule, what)).graded(severity);
-        Some(self.opening().mend(patient, &passage.blocks, found))
+        Some(self.opening().numbered(nth).mend(patient, &passage.blocks, found))
     }
 
     fn opening(&self) -> Opening<'_> {
@@ -243,7 +248,7 @@ fn sql(patient: &Patient<'_>) -> Outcome {
         ..dependency
     };
     let found = dependency.look(patient);
-    found.or_else(|| redirects.look(patient).map(|found| found.graded(Severity::Advice))).into()
+    found.or_else(|| redirects.look_as(1, patient).map(|found| found.graded(Severity::Advice))).into()
 }
 
 /// Of version 1 it is a dependency like any other.

@@ -98,6 +98,93 @@ fn scripts_of_az_can_be_run_again() {
     }
 }
 
+fn topology_of(folder: &Path, files: &[&str]) -> egret::vnet::Topology {
+    let overrides = egret::config::Overrides {
+        topology: files.iter().map(|file| folder.join(file).display().to_string()).collect(),
+        ..egret::config::Overrides::default()
+    };
+    egret::config::load(&overrides, false).unwrap().config.network.unwrap().topology().clone()
+}
+
+/// The security group of the topology, in the state of the folder's `az`.
+fn deployed(folder: &Path) {
+    let topology = topology_of(folder, &["vnet.toml"]);
+    let create = |rule: &egret::vnet::SecurityRule| {
+        let (name, priority, direction) = (&rule.name, rule.priority, rule.direction.as_str());
+        let head = "az network nsg rule create --nsg-name ase-nsg";
+        format!("{head} --name {name} --priority {priority} --direction {direction} --access there\n")
+    };
+    let script: String = topology.security_group("ase-nsg").unwrap().rules.iter().map(create).collect();
+    fs::write(folder.join("deployed.sh"), script).unwrap();
+    bash(folder, "deployed.sh");
+}
+
+/// Rules of the group that are there keep their names and their priorities, which Azure takes once.
+#[test]
+fn a_security_group_that_is_there_keeps_its_rules() {
+    let check = |set_up: SetUp, more: &[&str], expected: &[(&str, &str)]| {
+        let lab = folder(&set_up);
+        deployed(lab.path());
+        let (_, before) = state(lab.path());
+        let args = ["nsg", "--ase", "vnet.toml", "--to", "az-cli", "--out", "nsg.sh"];
+        written(lab.path(), &[&args[..], more].concat());
+        bash(lab.path(), "nsg.sh");
+        let (_, once) = state(lab.path());
+        bash(lab.path(), "nsg.sh");
+        assert_eq!(once, state(lab.path()).1, "{more:?}");
+        assert!(before.iter().all(|(key, rule)| once.get(key) == Some(rule)), "{once:#?}");
+        let rules = |key: &&String| key.starts_with("network nsg rule ") && !before.contains_key(*key);
+        let added: Vec<(&str, &str)> = once
+            .keys()
+            .filter(rules)
+            .map(|key| key.rsplit_once(':').unwrap().1)
+            .map(|name| {
+                let rule = &once[&format!("network nsg rule ase-nsg:{name}")];
+                (name, rule.split_once("--priority ").unwrap().1.split(' ').next().unwrap())
+            })
+            .collect();
+        assert_eq!(added, expected, "{more:?}");
+    };
+    check(worked(), &[], &[]);
+    check(worked(), &["--deny-rest"], &[]);
+    let narrow = "source = \"192.168.251.128/26\", destination = \"192.168.251.128/25\"";
+    let within = "source = \"192.168.251.128/25\", destination = \"192.168.251.128/25\"";
+    check(worked().network(within, narrow), &[], &[("within-in", "170")]);
+    // The name is another's, and what denies all of it comes early.
+    let web = "{ name = \"web\", priority = 120, direction = \"Outbound\", access = \"Allow\", protocol = \"Tcp\"";
+    let no_web = "{ name = \"web\", priority = 120, direction = \"Outbound\", access = \"Deny\", protocol = \"Tcp\"";
+    check(worked().network(web, no_web), &[], &[("web-2", "101")]);
+}
+
+/// Over what it was written from, a template takes nothing away.
+#[test]
+fn templates_keep_what_a_table_and_a_group_have() {
+    let extra = "{ name = \"extra\", prefix = \"198.51.100.0/24\", next_hop = \"Internet\" },\n    { name = \"default\", prefix";
+    let lab =
+        folder(&worked().network("{ name = \"default\", prefix", extra).network("ports = 12000", "ports = 12001"));
+    let before = topology_of(lab.path(), &["vnet.toml"]);
+    for kind in ["routes", "nsg"] {
+        let file = format!("{kind}.json");
+        written(lab.path(), &[kind, "--ase", "vnet.toml", "--to", "arm", "--out", &file]);
+        let template: Value = serde_json::from_str(&fs::read_to_string(lab.path().join(&file)).unwrap()).unwrap();
+        for resource in template["resources"].as_array().unwrap() {
+            let whole = ["Microsoft.Network/networkSecurityGroups", "Microsoft.Network/routeTables"];
+            assert!(!whole.contains(&resource["type"].as_str().unwrap()), "{resource}");
+        }
+        let after = topology_of(lab.path(), &["vnet.toml", &file]);
+        let (old, new) = (before.route_table("ase-routes").unwrap(), after.route_table("ase-routes").unwrap());
+        let names = |table: &egret::vnet::RouteTable| table.routes.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(old), names(new), "{kind}");
+        let (old, new) = (before.security_group("ase-nsg").unwrap(), after.security_group("ase-nsg").unwrap());
+        let kept = old
+            .rules
+            .iter()
+            .all(|rule| new.rules.iter().any(|it| (&it.name, it.priority) == (&rule.name, rule.priority)));
+        assert!(kept, "{kind}");
+        assert_eq!(new.rules.len() - old.rules.len(), usize::from(kind == "nsg"), "monitoring is missing");
+    }
+}
+
 #[test]
 fn the_loop_makes_a_route_for_each_address() {
     let lab = folder(&bare());
@@ -122,6 +209,68 @@ fn a_route_that_is_there_keeps_its_name() {
     let lab = folder(&worked().network("name = \"management\", prefix", "name = \"back\", prefix"));
     let script = written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "az-cli"]);
     assert!(script.contains("  --name back \\\n  --address-prefix AppServiceManagement"), "{script}");
+}
+
+const FORMS: [&str; 4] = ["az-cli", "powershell", "arm", "terraform"];
+
+/// A comment ends with its line: the name of the environment is in one.
+#[test]
+fn a_line_break_in_a_name_runs_nothing() {
+    let lab = folder(&bare().network("name = \"ase\"", "name = \"ase\\ntouch pwned #\\u2028x\""));
+    for kind in ["routes", "nsg"] {
+        for form in FORMS {
+            let script = written(lab.path(), &[kind, "--ase", "vnet.toml", "--to", form, "--name", "given"]);
+            assert!(!script.lines().any(|line| line.starts_with("touch")), "{kind} {form}: {script}");
+            assert!(form == "arm" || script.contains("Environment ase\\ntouch pwned #\\u{2028}x,"), "{script}");
+        }
+        written(lab.path(), &[kind, "--ase", "vnet.toml", "--to", "az-cli", "--name", "given", "--out", "script.sh"]);
+        bash(lab.path(), "script.sh");
+        assert!(!lab.path().join("pwned").exists(), "{kind}");
+    }
+}
+
+/// What `az` would take for a file or a flag, and what Azure refuses anyway.
+#[test]
+fn names_that_tools_read_otherwise_are_refused() {
+    let check = |old: &str, new: &str, expected: &str| {
+        let lab = folder(&worked().network(old, new));
+        for form in FORMS {
+            let answer = ran(lab.path(), &["routes", "--ase", "vnet.toml", "--to", form]);
+            assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{form} {new}");
+            assert!(answer.err.contains(expected), "{form}: {}", answer.err);
+        }
+    };
+    let of_file = "`@/etc/passwd` cannot be written: Azure takes no name that begins with `@`, by which az names files";
+    check("location = \"westus2\"", "location = \"@/etc/passwd\"", of_file);
+    check("name = \"default\", prefix", "name = \"@/etc/passwd\", prefix", of_file);
+    let of_flag = "`--ids=/x` cannot be written: Azure takes no name that begins with `-`";
+    check("name = \"default\", prefix", "name = \"--ids=/x\", prefix", of_flag);
+    let of_line = "`a\\nb` cannot be written: Azure takes no name with control characters";
+    check("name = \"default\", prefix", "name = \"a\\nb\", prefix", of_line);
+    let fix = folder(&sick().network("name = \"worked\"", "name = \"worked\"\nresource_group = \"@/etc/passwd\""));
+    let answer = ran(fix.path(), &["doctor", "--fix", "mended", "vnet.toml"]);
+    assert_eq!(answer.code, 2);
+    assert!(answer.err.contains(of_file), "{}", answer.err);
+    assert!(!fix.path().join("mended").exists());
+}
+
+#[test]
+fn no_text_of_a_topology_is_an_expression() {
+    let location = "location = \"[parameters('x')]\"";
+    let lab = folder(&worked().network("location = \"westus2\"", location));
+    let template = written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "arm"]);
+    assert!(template.contains("\"defaultValue\": \"[[parameters('x')]\""), "{template}");
+}
+
+/// The way to somewhere else has the name that the default route would have.
+#[test]
+fn a_route_does_not_take_the_name_of_another() {
+    let lab = folder(
+        &worked()
+            .network("name = \"default\", prefix = \"0.0.0.0/0\"", "name = \"default\", prefix = \"198.51.100.0/24\""),
+    );
+    let script = written(lab.path(), &["routes", "--ase", "vnet.toml", "--to", "az-cli"]);
+    assert!(script.contains("  --name default-2 \\\n  --address-prefix 0.0.0.0/0"), "{script}");
 }
 
 #[test]
@@ -260,6 +409,43 @@ fn what_is_mended_is_healthy() {
         again.err
     );
     assert_eq!(ran(lab.path(), &["doctor", "--fix", "mended", "--force", "vnet.toml"]).code, 0);
+}
+
+/// Nothing is written through a link, whether or not it leads anywhere.
+#[test]
+fn files_of_fix_are_not_written_through_links() {
+    for force in [&[][..], &["--force"]] {
+        let lab = folder(&sick());
+        fs::create_dir(lab.path().join("mended")).unwrap();
+        std::os::unix::fs::symlink("../outside", lab.path().join("mended/fix.sh")).unwrap();
+        let answer = ran(lab.path(), &[&["doctor", "--fix", "mended", "vnet.toml"][..], force].concat());
+        let expected = if force.is_empty() { (2, true) } else { (0, false) };
+        let link = lab.path().join("mended/fix.sh").is_symlink();
+        assert_eq!((answer.code, link), expected, "{}", answer.err);
+        assert!(!lab.path().join("outside").exists(), "{force:?}");
+    }
+    let lab = folder(&sick());
+    fs::create_dir_all(lab.path().join("elsewhere")).unwrap();
+    fs::create_dir(lab.path().join("mended")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", lab.path().join("mended/policy")).unwrap();
+    let answer = ran(lab.path(), &["doctor", "--fix", "mended", "--force", "vnet.toml"]);
+    assert!(answer.code == 2 && answer.err.contains("`mended/policy` is a link"), "{}", answer.err);
+    assert_eq!(fs::read_dir(lab.path().join("elsewhere")).unwrap().count(), 0);
+}
+
+/// Two things are missing for one finding's rule, one after the other: the second opening is not the first one's end.
+#[test]
+fn mends_of_one_rule_do_not_replace_each_other() {
+    let sql = "destination = \"Sql\", ports = [1433, \"11000-11999\", \"14000-14999\"]";
+    let regional = "destination = \"Sql.WestUS2\", ports = [1433, \"11000-11999\", \"14000-14999\"]";
+    let elsewhere = "destination = \"Storage\", ports = 1433";
+    for instead in [regional, elsewhere] {
+        let lab = folder(&worked().network(sql, instead));
+        let mended = ran(lab.path(), &["doctor", "--fix", "mended", "vnet.toml"]);
+        assert!(mended.err.contains("then: healthy"), "{}", mended.err);
+        let text = fs::read_to_string(lab.path().join("mended/vnet.toml")).unwrap();
+        assert!(text.contains("\"egret-OUT-SQL\"") && text.contains("\"egret-OUT-SQL-1\""), "{text}");
+    }
 }
 
 /// The script of `--fix` in bash, twice.

@@ -1,6 +1,7 @@
 //! `--fix`: what mends the findings, as a template and as commands, and the network as it is then.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context;
@@ -35,24 +36,24 @@ pub(super) fn write(
 ) -> anyhow::Result<Option<Severity>> {
     let environments: Vec<String> = report.environments.iter().map(|it| it.environment.name.clone()).collect();
     let mended = doctor::mend(&report.network, &report.rules, report.switches, &environments, ignored);
-    let files = files(report, &mended, printer);
+    let files = files(report, &mended, printer)?;
     refuse(folder, &files, existing)?;
+    refuse_links(folder, &files)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     for WrittenFile { name, text } in &files {
-        let path = folder.join(name);
-        let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
-        fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
+        put(&folder.join(name), text, existing)?;
     }
     tell(&mended, folder, &files, printer);
     Ok(left(&mended).map(|(_, finding)| finding.severity).max())
 }
 
 /// With names inside the folder.
-fn files(report: &Report, mended: &Mended, printer: &mut Printer) -> Vec<WrittenFile> {
+fn files(report: &Report, mended: &Mended, printer: &mut Printer) -> Result<Vec<WrittenFile>, UsageError> {
     let site = Site { topology: report.network.topology(), rules: &report.rules };
     let mut files = Vec::new();
     for (name, script) in [("fix.json", Script::Arm), ("fix.sh", Script::AzCli)] {
-        let Exported { text, notes } = network::write(&mended.changes, script, &site, Some(REMARK));
+        let written = network::write(&mended.changes, script, &site, Some(REMARK));
+        let Exported { text, notes } = written.map_err(|error| UsageError(error.to_string()))?;
         for note in notes {
             let mend = note.mend.map(|mend| format!("; {mend}")).unwrap_or_default();
             printer.warn(&format!("{name}: {}{mend}", note.what));
@@ -70,16 +71,37 @@ fn files(report: &Report, mended: &Mended, printer: &mut Printer) -> Vec<Written
     let last: Vec<String> = policies.last().map(|file| file.name.clone()).into_iter().collect();
     files.push(WrittenFile { name: "vnet.toml".to_owned(), text: config::to_vnet_toml(&mended.topology, &last) });
     files.extend(policies);
-    files
+    Ok(files)
 }
 
 fn refuse(folder: &Path, files: &[WrittenFile], existing: Existing) -> Result<(), UsageError> {
-    let there = files.iter().map(|file| folder.join(&file.name)).find(|path| path.exists());
+    let there = files.iter().map(|file| folder.join(&file.name)).find(|path| path.symlink_metadata().is_ok());
     match (there, existing) {
         (Some(path), Existing::Keep) => {
             Err(UsageError(format!("`{}` is there: name another folder, or overwrite with --force", path.display())))
         }
         _ => Ok(()),
+    }
+}
+
+/// In the folder itself: links that are there are not followed, neither of the file nor of the folder it is in.
+fn put(path: &Path, text: &str, existing: Existing) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write `{}`", path.display());
+    let parent = path.parent().unwrap_or(path);
+    if path.symlink_metadata().is_ok() && existing == Existing::Overwrite {
+        fs::remove_file(path).with_context(cannot)?;
+    }
+    fs::create_dir_all(parent).with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
+    let mut file = fs::File::create_new(path).with_context(cannot)?;
+    file.write_all(text.as_bytes()).with_context(cannot)
+}
+
+/// Policies have a folder in the folder; a link in its place leads somewhere else.
+fn refuse_links(folder: &Path, files: &[WrittenFile]) -> Result<(), UsageError> {
+    let inner = files.iter().filter_map(|file| folder.join(&file.name).parent().map(Path::to_path_buf));
+    match inner.filter(|parent| parent != folder).find(|parent| parent.is_symlink()) {
+        Some(link) => Err(UsageError(format!("`{}` is a link: name another folder", link.display()))),
+        None => Ok(()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What an environment needs around it, from nothing: the route table of the documents' recipe and a security group.
 //!
 //! As lists of [`Change`](super::Change)s, so that what writes and makes changes writes and makes these. What the topology already has
-//! is not looked at but for the environment's own place and the firewall: the recipe is whole by itself.
+//! is looked at for the environment's own place, the firewall, and what is in the table or the group already.
 
+mod beside;
 mod routes;
 mod security;
 
@@ -26,8 +27,17 @@ pub enum RecipeError {
     SeveralFirewalls(String),
     #[error("the environment `{0}` is in no subnet")]
     NoSubnet(String),
+    #[error("no priority is free for the security rule `{0}` before what denies it: give other rules later ones")]
+    NoPriority(String),
     #[error("no addresses that App Service manages from are at hand for the cloud `{0}`: use its service tag")]
     NoAddresses(&'static str),
+}
+
+/// The name, or the first of those numbered after it that nothing has.
+fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name));
+    free.expect("what has names has fewer than there are numbers")
 }
 
 /// The firewall of the environment's own network, or the only one there is.

@@ -10,7 +10,7 @@ use crate::policy::{AddressRange, Spot};
 use crate::vnet::topology::{NextHop, Route, RouteDestination, RouteTable, Topology};
 use crate::vnet::{AppServiceEnvironment, AseVersion, Change, Cloud, LoadBalancing, Tags, route_name};
 
-use super::{RecipeError, firewall};
+use super::{RecipeError, firewall, free_name};
 
 /// The tag of the addresses that App Service manages environments from.
 const TAG: &str = "AppServiceManagement";
@@ -89,12 +89,14 @@ pub fn routes(
 }
 
 /// Azure takes a destination once in a table: one that has a route there keeps that route's name, so that it is replaced.
+/// The name of a route to somewhere else is not taken from it.
 fn keep_names(routes: &mut [Route], there: Option<&RouteTable>) {
     let there = there.map(|table| table.routes.as_slice()).unwrap_or_default();
     for route in routes {
-        if let Some(known) = there.iter().find(|known| known.destination == route.destination) {
-            route.name.clone_from(&known.name);
-        }
+        route.name = match there.iter().find(|known| known.destination == route.destination) {
+            Some(known) => known.name.clone(),
+            None => free_name(&route.name, |name| there.iter().any(|known| known.name.eq_ignore_ascii_case(name))),
+        };
     }
 }
 

@@ -7,6 +7,7 @@ use crate::vnet::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule, To
 use crate::vnet::{AppServiceEnvironment, AseVersion, Change, MANAGEMENT_PORTS, WEB_DEPLOY_PORT, ftp_ports};
 
 use super::RecipeError;
+use super::beside::Beside;
 
 /// What becomes of all else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,9 +26,8 @@ pub struct SecurityRecipe {
     pub rest: Rest,
 }
 
-const FIRST: u16 = 100;
-const STEP: u16 = 10;
-const LAST: u16 = 4096;
+pub(super) const FIRST: u16 = 100;
+pub(super) const LAST: u16 = 4096;
 
 /// The rules and the group's place.
 pub fn security(
@@ -42,7 +42,6 @@ pub fn security(
     let own: Vec<Prefix> = subnet.prefixes.iter().copied().map(Prefix::Net).collect();
     let mut rules = inbound(environment, &own);
     rules.extend(outbound(environment, &own, recipe.rest));
-    let mut rules = numbered(rules);
     if recipe.rest == Rest::Deny {
         rules.push(last("deny-inbound", FlowDirection::Inbound));
         rules.push(last("deny-outbound", FlowDirection::Outbound));
@@ -51,6 +50,9 @@ pub fn security(
         "" => format!("{}-nsg", environment.name),
         name => name.to_owned(),
     };
+    let there = topology.security_group(&group).map(|group| group.rules.as_slice()).unwrap_or_default();
+    let space = network.map(|network| network.address_space.as_slice()).unwrap_or_default();
+    let rules = Beside { there, space }.placed(rules)?;
     let mut changes: Vec<Change> =
         rules.into_iter().map(|rule| Change::SecurityRule { group: group.clone(), rule }).collect();
     changes.push(Change::SubnetSecurityGroup {
@@ -59,15 +61,6 @@ pub fn security(
         group,
     });
     Ok(changes)
-}
-
-/// Each direction counts for itself.
-fn numbered(mut rules: Vec<SecurityRule>) -> Vec<SecurityRule> {
-    for direction in [FlowDirection::Inbound, FlowDirection::Outbound] {
-        let of_direction = rules.iter_mut().filter(|rule| rule.direction == direction);
-        of_direction.zip((FIRST..).step_by(STEP.into())).for_each(|(rule, priority)| rule.priority = priority);
-    }
-    rules
 }
 
 fn last(name: &str, direction: FlowDirection) -> SecurityRule {

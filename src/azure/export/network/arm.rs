@@ -39,10 +39,10 @@ pub(super) fn template(changes: &[Change], site: &Site<'_>, remark: Option<&str>
     let writer = Writer::new(changes, site).all();
     let location = match site.topology.location.as_str() {
         "" => "[resourceGroup().location]",
-        location => location,
+        location => &literal(location),
     };
     let location = Builder::default().text("type", Some("string")).text("defaultValue", Some(location)).object();
-    let metadata = Builder::default().text("generator", Some("egret")).text("comment", remark);
+    let metadata = Builder::default().text("generator", Some("egret")).text("comment", remark.map(literal));
     let mut fields = Builder::default()
         .text("$schema", Some("https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"))
         .text("contentVersion", Some("1.0.0.0"))

@@ -8,6 +8,7 @@
 mod arm;
 mod az_cli;
 mod firewall;
+mod fit;
 mod powershell;
 mod shape;
 mod terraform;
@@ -19,6 +20,8 @@ use crate::policy::{RuleSet, Spot};
 use crate::vnet::{Change, NextHop, Route, RouteDestination, Subnet, Topology, route_name};
 
 use super::Exported;
+
+pub use fit::Unwritable;
 
 /// What changes are written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,18 +44,29 @@ pub struct Site<'a> {
 }
 
 /// A whole script or template.
-pub fn write(changes: &[Change], script: Script, site: &Site<'_>, remark: Option<&str>) -> Exported {
-    match script {
+pub fn write(
+    changes: &[Change],
+    script: Script,
+    site: &Site<'_>,
+    remark: Option<&str>,
+) -> Result<Exported, Unwritable> {
+    fit::parse(changes, site)?;
+    let remark = remark.map(fit::one_line);
+    let remark = remark.as_deref();
+    Ok(match script {
         Script::AzCli => az_cli::script(changes, site, remark),
         Script::PowerShell => powershell::script(changes, site, remark),
         Script::Arm => arm::template(changes, site, remark),
         Script::Terraform => terraform::write(changes, site, remark),
-    }
+    })
 }
 
 /// The commands alone, for people to read and to copy; `RESOURCE_GROUP` and `LOCATION` are theirs to set.
 pub fn az_cli(changes: &[Change], site: &Site<'_>) -> String {
-    az_cli::commands(changes, site).text.trim_start().to_owned()
+    match fit::parse(changes, site) {
+        Ok(()) => az_cli::commands(changes, site).text.trim_start().to_owned(),
+        Err(unwritable) => format!("# {unwritable}\n"),
+    }
 }
 
 /// The template's list of resources alone.

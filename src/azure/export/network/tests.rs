@@ -33,7 +33,7 @@ fn nsg_changes(topology: &Topology) -> Vec<Change> {
 }
 
 fn written(changes: &[Change], topology: &Topology, script: Script) -> Exported {
-    write(changes, script, &Site { topology, rules: &RuleSet::default() }, None)
+    write(changes, script, &Site { topology, rules: &RuleSet::default() }, None).unwrap()
 }
 
 /// What the commands of a script leave behind: resources by what they are and what they are called.
@@ -225,7 +225,7 @@ fn a_rule_of_the_firewall_is_removed_where_it_is() {
     assert!(text.contains("collection rule remove"), "{text}");
     assert!(text.contains("grep -xF -e net "), "{text}");
     let unknown = [Change::RemoveFirewallRule { rule: format!("{path}x") }];
-    let notes = write(&unknown, Script::AzCli, &site, None).notes;
+    let notes = write(&unknown, Script::AzCli, &site, None).unwrap().notes;
     assert_eq!(notes[0].what, format!("the firewall has no rule `{path}x`"));
 }
 
