@@ -49,7 +49,7 @@ fn outside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outco
     let mut finding = None;
     let mut routes = Vec::new();
     for range in ranges {
-        let astray = astray(ways, *range, |stretch| stretch.hop().is_some_and(is_asymmetric));
+        let astray = astray(ways, *range, |stretch| is_asymmetric(stretch.hop()));
         if let Some(way) = astray {
             finding = Some(add(finding, rule, patient, *range, &way));
             routes
@@ -78,16 +78,16 @@ fn inside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcom
 
 /// What a route of its own leads to an appliance came by it too, as far as anybody can tell.
 fn is_lost(stretch: &Stretch<'_>) -> bool {
-    stretch.way.as_ref().is_some_and(|way| match way.route.next_hop {
+    match stretch.hop() {
         Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::VirtualNetworkGateway => false,
-        Hop::VirtualAppliance(_) => way.prefix.prefix_len() == 0,
+        Hop::VirtualAppliance(_) => stretch.way.prefix.prefix_len() == 0,
         Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint => false,
         Hop::Internet | Hop::None => true,
-    })
+    }
 }
 
 fn astray<'a>(ways: &Ways<'a>, range: AddressRange, is_wrong: impl Fn(&Stretch<'a>) -> bool) -> Option<Selection<'a>> {
-    ways.stretches(range).into_iter().filter(is_wrong).find_map(|stretch| stretch.way)
+    ways.stretches(range).into_iter().find(is_wrong).map(|stretch| stretch.way)
 }
 
 fn add(
@@ -136,10 +136,7 @@ pub(super) fn application_gateway(rule: &'static Rule, patient: &Patient<'_>) ->
 }
 
 fn is_direct(stretch: &Stretch<'_>) -> bool {
-    matches!(
-        stretch.hop(),
-        None | Some(Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::Internet)
-    )
+    matches!(stretch.hop(), Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::Internet)
 }
 
 /// A route as wide as the gateway's addresses, or the removal of one that is as narrow.

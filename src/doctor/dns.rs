@@ -20,7 +20,7 @@ rules! {
         "the platform does not reach Azure DNS",
         "Apps resolve names by the DNS servers of the network, the platform by Azure's own at 168.63.129.16, whatever the \
          network's are. Security groups let that through, unless a rule denies the tag AzurePlatformDNS. Without DNS servers \
-         of one's own such a rule is OUT-DNS's." => azure;
+         of one's own such a rule is OUT-DNS's." => azure, cuts AzureDns;
     CUSTOM = "DNS-CUSTOM", Unhealthy, ANY, [NETWORKING_2017, EXPRESS_ROUTE_V1],
         "the network's own DNS servers do not answer the subnet",
         "DNS servers of one's own have to be reached from the subnet, across a VPN too: by a route, by the security group, and \

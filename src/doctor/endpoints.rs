@@ -47,7 +47,7 @@ pub(super) fn sql(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
 fn exits<'a>(patient: &Patient<'a>, ways: &Ways<'a>) -> Vec<Selection<'a>> {
     let ranges = patient.network.tags().published("Sql");
     let all: Vec<Selection<'_>> = match ranges {
-        Some(ranges) => ranges.iter().flat_map(|range| ways.stretches(*range)).filter_map(|it| it.way).collect(),
+        Some(ranges) => ranges.iter().flat_map(|range| ways.stretches(*range)).map(|it| it.way).collect(),
         None => ways.outside().into_iter().collect(),
     };
     let mut exits: Vec<Selection<'_>> = Vec::new();
@@ -161,7 +161,7 @@ fn lacking<'s>(patient: &Patient<'_>, ways: &Ways<'_>, services: &[&'s str]) -> 
 fn is_direct(patient: &Patient<'_>, ways: &Ways<'_>, service: &str) -> bool {
     let tag = service.trim_start_matches("Microsoft.");
     let leads = |range: &AddressRange| {
-        ways.stretches(*range).iter().all(|it| it.hop() == Some(&Hop::Internet) || it.is_by_specific_bgp())
+        ways.stretches(*range).iter().all(|it| *it.hop() == Hop::Internet || it.is_by_specific_bgp())
     };
     let by_route = || match patient.network.tags().published(tag) {
         Some(ranges) => ranges.iter().all(leads),

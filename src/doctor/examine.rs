@@ -1,5 +1,6 @@
 //! Every rule asked of one environment.
 
+use super::filter::apart;
 use super::finding::{Check, Finding, Outcome, Rule};
 use super::{Health, Patient, dns, firewall, inbound, lifecycle, outbound, routes, subnet};
 
@@ -38,7 +39,9 @@ impl Diagnosis {
 /// Asks every rule that is about environments of this kind.
 pub fn examine(patient: &Patient<'_>) -> Diagnosis {
     let look = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient) };
-    Diagnosis { examined: checks().map(look).collect() }
+    let mut examined: Vec<Examined> = checks().map(look).collect();
+    apart(patient, examined.iter_mut().flat_map(|it| it.outcome.findings_mut()));
+    Diagnosis { examined }
 }
 
 fn outcome(check: &Check, patient: &Patient<'_>) -> Outcome {

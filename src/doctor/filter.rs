@@ -1,14 +1,19 @@
 //! How much of what is needed the security groups of the subnet let through, and what opens the rest.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::flow::PortRange;
 use crate::policy::{Action, AddressRange, Spot};
-use crate::vnet::{Because, Change, Endpoint, FlowDirection, Prefix, SecurityProtocol, SecurityRule, Transport};
+use crate::vnet::{
+    Because, Change, Endpoint, FlowDirection, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Transport,
+};
 
 use super::Patient;
-use super::examine::rules;
 use super::finding::{Coverage, Finding, Rule};
+
+/// The least number that a rule of one's own may have.
+const FIRST_PRIORITY: u16 = 100;
 
 /// What has to get through between the subnet, all of it, and others.
 pub(super) struct Needed<'a> {
@@ -213,19 +218,12 @@ impl Opening<'_> {
             Because::NoGroup | Because::Exempt => None,
         });
         let Some((before, group, denies)) = denying.min() else { return finding };
-        match free_priority(patient, group, self.direction, before, self.slot()) {
+        match free_priority(patient, group, self.direction, before) {
             Some(priority) => {
                 finding.mend(Change::SecurityRule { group: group.to_owned(), rule: self.written(patient, priority) })
             }
             None => finding.by_hand(format!("give {group}/{denies} a priority above {before}: none before it is free")),
         }
-    }
-
-    /// So that several of them, each found out alone, do not choose the same priority.
-    fn slot(&self) -> usize {
-        const EACH: usize = 4;
-        let nth = rules().position(|rule| std::ptr::eq(rule, self.rule)).unwrap_or_default();
-        nth * EACH + self.nth
     }
 
     fn name(&self) -> String {
@@ -254,16 +252,29 @@ impl Opening<'_> {
     }
 }
 
-/// The `nth` last one that no rule has, before a rule; an earlier one where there are not as many.
-fn free_priority(patient: &Patient<'_>, group: &str, direction: FlowDirection, before: u16, nth: usize) -> Option<u16> {
-    const FIRST: u16 = 100;
+/// The last one that no rule has, before another. What others of the same answer take is for [`apart`].
+fn free_priority(patient: &Patient<'_>, group: &str, direction: FlowDirection, before: u16) -> Option<u16> {
     const LAST: u16 = 4096;
     let group = patient.network.topology().security_group(group)?;
-    let taken =
-        |priority: &u16| group.rules.iter().any(|rule| rule.direction == direction && rule.priority == *priority);
-    let mut free = (FIRST..before.min(LAST + 1)).rev().filter(|priority| !taken(priority)).take(nth + 1);
-    let first = free.next();
-    free.last().or(first)
+    (FIRST_PRIORITY..before.min(LAST + 1)).rev().find(|priority| !has(group, direction, *priority))
+}
+
+fn has(group: &NetworkSecurityGroup, direction: FlowDirection, priority: u16) -> bool {
+    group.rules.iter().any(|rule| rule.direction == direction && rule.priority == priority)
+}
+
+/// Gives each security rule that mends something a priority of its own, as each was found out alone: the last free one
+/// before. One that finds none keeps that of another, and `--fix`, which mends one after the other, does better.
+pub(super) fn apart<'f>(patient: &Patient<'_>, findings: impl IntoIterator<Item = &'f mut Finding>) {
+    let mut taken: HashSet<(String, FlowDirection, u16)> = HashSet::new();
+    for change in findings.into_iter().flat_map(|finding| &mut finding.mend) {
+        let Change::SecurityRule { group: name, rule } = change else { continue };
+        let Some(group) = patient.network.topology().security_group(name) else { continue };
+        let key = |priority: u16| (name.to_lowercase(), rule.direction, priority);
+        let is_free = |at: &u16| !taken.contains(&key(*at)) && !has(group, rule.direction, *at);
+        rule.priority = (FIRST_PRIORITY..=rule.priority).rev().find(is_free).unwrap_or(rule.priority);
+        taken.insert((name.to_lowercase(), rule.direction, rule.priority));
+    }
 }
 
 pub(super) fn name(transport: Transport) -> &'static str {
@@ -327,14 +338,11 @@ mod tests {
 
     #[test]
     fn priorities_that_are_free() {
-        let free = |before: u16, nth: usize| {
-            asked(|_| (), |patient| free_priority(patient, GROUP, FlowDirection::Inbound, before, nth))
-        };
-        assert_eq!(free(65500, 0), Some(4095), "4096 is taken");
-        assert_eq!(free(4096, 2), Some(4093));
-        assert_eq!(free(111, 0), Some(109));
-        assert_eq!(free(102, 7), Some(101), "there are not as many");
-        assert_eq!(free(100, 0), None);
-        assert_eq!(free(101, 0), None, "100 is taken");
+        let free = |before: u16| asked(|_| (), |patient| free_priority(patient, GROUP, FlowDirection::Inbound, before));
+        assert_eq!(free(65500), Some(4095), "4096 is taken");
+        assert_eq!(free(4096), Some(4095));
+        assert_eq!(free(111), Some(109));
+        assert_eq!(free(100), None);
+        assert_eq!(free(101), None, "100 is taken");
     }
 }

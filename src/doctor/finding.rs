@@ -37,6 +37,33 @@ pub struct Rule {
     pub sources: &'static [&'static Document],
     /// Of environments of other versions it is not asked.
     pub versions: &'static [AseVersion],
+    /// What an environment that breaks it does not reach. Empty where that is not what it is about.
+    pub cuts: &'static [Dependency],
+}
+
+/// What the platform's log says that an environment does not reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dependency {
+    AzureDns,
+    TimeServers,
+    Web,
+    LinuxApps,
+    Sql,
+    Internet,
+}
+
+impl Dependency {
+    /// As in `the environment cannot reach Azure DNS`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dependency::AzureDns => "Azure DNS",
+            Dependency::TimeServers => "its time servers",
+            Dependency::Web => "its dependencies over HTTP and HTTPS",
+            Dependency::LinuxApps => "its dependencies of Linux apps",
+            Dependency::Sql => "Azure SQL",
+            Dependency::Internet => "the Internet",
+        }
+    }
 }
 
 /// Of every version.
@@ -54,7 +81,7 @@ pub(super) struct Check {
 /// Declares rules: a static each, and one table of them all with the function that looks.
 macro_rules! rules {
     ($(#[$meta:meta])* $table:ident: $($name:ident = $id:literal, $severity:ident, $versions:expr, [$($source:ident),+],
-        $title:literal, $why:literal => $look:path;)*) => {
+        $title:literal, $why:literal => $look:path $(, cuts $cut:ident)?;)*) => {
         $(static $name: $crate::doctor::Rule = $crate::doctor::Rule {
             id: $id,
             severity: $crate::doctor::Severity::$severity,
@@ -62,6 +89,7 @@ macro_rules! rules {
             why: $why,
             sources: &[$(&$crate::doctor::documents::$source),+],
             versions: $versions,
+            cuts: &[$($crate::doctor::finding::Dependency::$cut)?],
         };)*
         $(#[$meta])*
         pub(super) static $table: &[$crate::doctor::finding::Check] =
@@ -102,7 +130,7 @@ impl Coverage {
 pub struct Evidence {
     /// Of a list of what has to be covered; None for what decides.
     pub coverage: Option<Coverage>,
-    /// `security rule ase-nsg/DenyAll (Deny, 4096)`, `13.66.140.0/26`
+    /// `security rule ase-nsg/DenyAll (4096)`, `13.66.140.0/26`
     pub what: String,
     pub at: Spot,
 }
@@ -147,6 +175,13 @@ impl Outcome {
         match self {
             Outcome::Found(findings) => findings,
             Outcome::Passed | Outcome::NotApplicable(_) => &[],
+        }
+    }
+
+    pub(super) fn findings_mut(&mut self) -> &mut [Finding] {
+        match self {
+            Outcome::Found(findings) => findings,
+            Outcome::Passed | Outcome::NotApplicable(_) => &mut [],
         }
     }
 

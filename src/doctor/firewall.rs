@@ -30,21 +30,21 @@ rules! {
          published: the rows are taken to be in it. A policy that was plainly made from the list of 2018 is judged by that list, \
          and told so by DOC-LIST-AGE. Names with a wildcard are FW-WILDCARD's, those of Linux FW-LINUX's, those of the US \
          Government FW-GOV's; what one rule allows and another denies before it is FW-DENY-FIRST's. For the cloud in China no \
-         list is published." => names;
+         list is published." => names, cuts Web;
     WILDCARD = "FW-WILDCARD", Suspended, BEFORE_V3, [FIREWALL_2018, FIREWALL],
         "the firewall denies wildcard dependencies",
         "Some names differ from environment to environment and are listed with a wildcard. Each wildcard and port is asked by \
          a name that it holds, which the finding gives. Azure Firewall takes a * only as the left-most character, so a row such as \
-         gr-prod-*.cloudapp.net needs the FQDN tag AppServiceEnvironment (or a wider *.cloudapp.net)." => wildcards;
+         gr-prod-*.cloudapp.net needs the FQDN tag AppServiceEnvironment (or a wider *.cloudapp.net)." => wildcards, cuts Web;
     LINUX = "FW-LINUX", Suspended, BEFORE_V3, [FIREWALL_2018, FIREWALL],
         "the firewall denies what Linux apps need",
         "An environment with Linux workers (hasLinuxWorkers) needs a list of its own: registries, package sources, and key \
-         servers by their addresses on port 11371. In the US Government cloud there are no Linux apps." => linux;
+         servers by their addresses on port 11371. In the US Government cloud there are no Linux apps." => linux, cuts LinuxApps;
     GOV = "FW-GOV", Suspended, BEFORE_V3, [FIREWALL],
         "the firewall denies names of the US Government cloud",
         "The US Government cloud has a list of its own. Some of its rows were damaged by a search and replace; those are asked \
          as they were meant, and the finding gives both. A rule with the FQDN tag AppServiceEnvironment is taken to stand \
-         for the list of the cloud that it is in." => gov;
+         for the list of the cloud that it is in." => gov, cuts Web;
     AZMON = "FW-AZMON", Degraded, BEFORE_V3, [FIREWALL],
         "no network rule for Azure Monitor",
         "Since 2020 the set-up has a network rule for the service tag AzureMonitor on ports 80 and 443. Without it the \
@@ -55,7 +55,7 @@ rules! {
         "Rule collections are asked by priority, network rules before application rules, a parent policy's before its \
          child's: a Deny that comes first takes a dependency away that a later rule allows. So does threat intelligence. The \
          finding names the collection and the rule. What no rule allows anyway is said by the rule for its list. Ports 123 and \
-         12000 are OUT-NTP's and OUT-12000's, databases are RT-SQL's." => deny_first;
+         12000 are OUT-NTP's and OUT-12000's, databases are RT-SQL's." => deny_first, cuts Web;
     SUBNET = "FW-SUBNET", Unhealthy, ANY, [FIREWALL],
         "the firewall has no AzureFirewallSubnet",
         "Azure Firewall lives in a subnet of the name AzureFirewallSubnet, in the environment's network or in one that it \

@@ -9,8 +9,7 @@ use ipnet::IpNet;
 use crate::allowlist::{Kind, lists};
 use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
 use crate::policy::{
-    Action, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot, Switches, ThreatIntel,
-    in_order, walk,
+    Action, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot, ThreatIntel, in_order,
 };
 use crate::vnet::Hop;
 
@@ -26,8 +25,6 @@ pub(super) struct Gate<'a> {
     clients: Vec<IpAddr>,
     /// The services whose flows pass the firewall by, as the subnet has their endpoints.
     endpoints: Vec<ServiceEndpoint>,
-    /// The rules without the service endpoints that a policy itself may speak of: those of the subnet count.
-    bare: OnceCell<RuleSet>,
     without_denials: OnceCell<Policy>,
 }
 
@@ -65,7 +62,6 @@ impl<'a> Gate<'a> {
             ways,
             clients: clients(patient),
             endpoints: endpoints(patient),
-            bare: OnceCell::new(),
             without_denials: OnceCell::new(),
         })
     }
@@ -94,17 +90,12 @@ impl<'a> Gate<'a> {
 
     /// A service endpoint that the policy speaks of and the subnet lacks opens nothing.
     fn decide(&self, query: &Query<'_>) -> Decision {
-        let decision = self.policy.decide(query);
-        if decision.reason != Reason::ServiceEndpoint {
-            return decision;
-        }
-        let bare = || RuleSet { service_endpoints: Vec::new(), ..RuleSet::clone(self.policy.rules()) };
-        walk(self.bare.get_or_init(bare), Switches::default(), query).decision
+        self.policy.decide_at_firewall(query)
     }
 
     fn would_pass(&self, query: &Query<'_>) -> bool {
-        let policy = self.without_denials.get_or_init(|| without_denials(self.policy.rules()));
-        policy.decide(query).verdict == Verdict::Allow
+        let policy = self.without_denials.get_or_init(|| without_denials(self.policy));
+        policy.decide_at_firewall(query).verdict == Verdict::Allow
     }
 
     fn is_passed_by(&self, host: &Host, port: u16) -> bool {
@@ -143,7 +134,7 @@ impl<'a> Gate<'a> {
             })
     }
 
-    /// `rule hub/egress/deny-web/block (Deny)`, and where it is written.
+    /// `rule hub/egress/deny-web/block`, and where it is written.
     pub(super) fn shown(&self, blocker: Blocker) -> (String, Spot) {
         let Blocker::Rule(id) = blocker else { return ("threat intelligence".to_owned(), Spot::nowhere()) };
         let rule = in_order(self.policy.rules())[id.0 as usize].rule;
@@ -227,13 +218,62 @@ fn has_it(rule: AnyRule<'_>, tag: &str) -> bool {
     }
 }
 
-fn without_denials(rules: &Arc<RuleSet>) -> Policy {
-    let mut rules =
-        RuleSet { service_endpoints: Vec::new(), threat_intel: ThreatIntel::default(), ..RuleSet::clone(rules) };
+fn without_denials(policy: &Policy) -> Policy {
+    let mut rules = RuleSet { threat_intel: ThreatIntel::default(), ..RuleSet::clone(policy.rules()) };
     for group in rules.policies.iter_mut().flat_map(|policy| &mut policy.groups) {
         group
             .collections
             .retain(|it| !matches!(it.rules, Rules::Network(Action::Deny, _) | Rules::Application(Action::Deny, _)));
     }
-    Policy::compile(Arc::new(rules), Switches::default())
+    Policy::compile(Arc::new(rules), policy.switches())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{
+        AddressSet, IpProtocols, NetworkRule, PolicyRules, PrivateAddresses, RuleCollection, RuleCollectionGroup,
+    };
+    use crate::vnet::samples::{self, SUBNET, VNET};
+
+    fn collection(priority: u16, action: Action) -> RuleCollection {
+        let rule = NetworkRule {
+            name: "all".to_owned(),
+            sources: AddressSet::any(),
+            protocols: IpProtocols::TCP,
+            destinations: AddressSet::any(),
+            ports: [crate::flow::PortRange::ANY].into_iter().collect(),
+            ..NetworkRule::default()
+        };
+        RuleCollection {
+            name: format!("at-{priority}"),
+            priority: i64::from(priority).try_into().unwrap(),
+            rules: Rules::Network(action, vec![rule]),
+            at: Spot::nowhere(),
+        }
+    }
+
+    /// A wide rule leads to no private address where the set-up says so, with the denials before it or without.
+    #[test]
+    fn switches_are_those_of_the_set_up() {
+        let group = RuleCollectionGroup {
+            name: "group".to_owned(),
+            priority: 200.try_into().unwrap(),
+            collections: vec![collection(200, Action::Deny), collection(300, Action::Allow)],
+            at: Spot::nowhere(),
+        };
+        let policy = PolicyRules { name: "policy".to_owned(), groups: vec![group], ..PolicyRules::default() };
+        let rules = Arc::new(RuleSet { policies: vec![policy], ..RuleSet::default() });
+        let network = samples::built(samples::worked());
+        let environment = &network.topology().environments[0];
+        let place = network.place(VNET, SUBNET).unwrap();
+        let asked = |private: PrivateAddresses| {
+            let policy = Policy::compile(Arc::clone(&rules), private);
+            let gate = Gate::of(&Patient { network: &network, environment, place, policy: Some(&policy) });
+            let private = Host::Addr(IpAddr::from([10, 9, 0, 1]));
+            gate.unwrap_or_else(|why| panic!("{why:?}")).ask(&private, Protocol::Tcp, 5672)
+        };
+        assert!(matches!(asked(PrivateAddresses::Allow), Passage::Denied(_)));
+        assert_eq!(asked(PrivateAddresses::Deny), Passage::Lacks);
+    }
 }

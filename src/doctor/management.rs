@@ -91,7 +91,7 @@ impl<'a> Replies<'a> {
         let listed = |way: &Selection<'_>| way.prefix.prefix_len() > 0 && way.route.source == RouteSource::User;
         direct().any(listed)
             && direct().all(|way| way.route.tag.is_none())
-            && astray.into_iter().all(|stretch| stretch.way.as_ref().is_none_or(|way| way.prefix.prefix_len() <= 1))
+            && astray.into_iter().all(|stretch| stretch.way.prefix.prefix_len() <= 1)
     }
 
     fn count(&self, coverage: Coverage) -> usize {
@@ -135,12 +135,12 @@ impl<'a> Replies<'a> {
         let mut hops: Vec<String> = self.diverting().iter().map(hop).collect();
         hops.sort();
         hops.dedup();
-        if hops.is_empty() { vec!["no route at all".to_owned()] } else { hops }
+        hops
     }
 
     /// The routes that take replies elsewhere, each once.
     fn diverting(&self) -> Vec<&Selection<'a>> {
-        let ways = self.replies.iter().flat_map(|reply| &reply.astray).filter_map(|stretch| stretch.way.as_ref());
+        let ways = self.replies.iter().flat_map(|reply| &reply.astray).map(|stretch| &stretch.way);
         let mut diverting: Vec<&Selection<'_>> = Vec::new();
         for way in ways {
             if !diverting.iter().any(|other| std::ptr::eq(other.route, way.route)) {
@@ -154,11 +154,8 @@ impl<'a> Replies<'a> {
     fn mend(&self, patient: &Patient<'_>) -> Vec<Change> {
         let narrower = self.replies.iter().flat_map(|reply| {
             let length = reply.prefix.nets().first().map_or(32, |net| net.prefix_len());
-            reply
-                .astray
-                .iter()
-                .filter_map(|stretch| stretch.way.as_ref())
-                .filter(move |way| way.prefix.prefix_len() >= length)
+            let ways = reply.astray.iter().map(|stretch| &stretch.way);
+            ways.filter(move |way| way.prefix.prefix_len() >= length)
         });
         let mut changes: Vec<Change> = Vec::new();
         for change in narrower.filter_map(ways::remove_route) {
@@ -187,13 +184,13 @@ impl<'a> Reply<'a> {
         let (direct, astray): (Vec<_>, Vec<_>) = ways
             .stretches(prefix)
             .into_iter()
-            .partition(|stretch| by_tag || stretch.hop() == Some(&Hop::Internet) || stretch.is_by_specific_bgp());
+            .partition(|stretch| by_tag || *stretch.hop() == Hop::Internet || stretch.is_by_specific_bgp());
         let coverage = match (direct.is_empty(), astray.is_empty()) {
             (_, true) => Coverage::Covered,
             (false, false) => Coverage::Partly,
             (true, false) => Coverage::Missing,
         };
-        Reply { prefix, coverage, astray, direct: direct.into_iter().filter_map(|stretch| stretch.way).collect() }
+        Reply { prefix, coverage, astray, direct: direct.into_iter().map(|stretch| stretch.way).collect() }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::Health;
 use super::examine::Diagnosis;
-use super::finding::{Finding, Severity};
+use super::finding::{Dependency, Severity};
 
 impl Diagnosis {
     /// In the order in which they would come. Nothing is logged of what is healthy or merely degraded.
@@ -28,23 +28,12 @@ impl Diagnosis {
 
     fn unreachable(&self) -> Vec<String> {
         let grave = self.findings().into_iter().filter(|finding| finding.severity >= Severity::Unhealthy);
-        let mut dependencies: Vec<&str> = grave.filter_map(dependency).collect();
-        dependencies.dedup();
-        dependencies.into_iter().map(|it| format!("the environment cannot reach {it}")).collect()
-    }
-}
-
-/// What cannot be reached, of findings that are about just that.
-fn dependency(finding: &Finding) -> Option<&'static str> {
-    match finding.rule.id {
-        "OUT-DNS" | "DNS-AZURE" => Some("Azure DNS"),
-        "OUT-NTP" => Some("its time servers"),
-        "OUT-WEB" | "FW-ASE" | "FW-WILDCARD" | "FW-GOV" | "FW-DENY-FIRST" => {
-            Some("its dependencies over HTTP and HTTPS")
+        let mut cut: Vec<Dependency> = Vec::new();
+        for dependency in grave.flat_map(|finding| finding.rule.cuts) {
+            if !cut.contains(dependency) {
+                cut.push(*dependency);
+            }
         }
-        "FW-LINUX" => Some("its dependencies of Linux apps"),
-        "OUT-SQL" | "RT-SQL" => Some("Azure SQL"),
-        "RT-DEFAULT" => Some("the Internet"),
-        _ => None,
+        cut.into_iter().map(|it| format!("the environment cannot reach {}", it.as_str())).collect()
     }
 }

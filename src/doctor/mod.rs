@@ -35,8 +35,9 @@ use crate::vnet::{AppServiceEnvironment, Network, Place};
 
 pub use documents::Document;
 pub use examine::{Diagnosis, Examined, examine, rule, rules};
-pub use finding::{Coverage, Evidence, Finding, Outcome, Rule, Severity};
+pub use finding::{Coverage, Dependency, Evidence, Finding, Outcome, Rule, Severity};
 pub use mend::{Mended, mend};
+pub use ways::way_out;
 
 /// What is looked at: one environment with all that is around it.
 #[derive(Clone, Copy)]

@@ -34,23 +34,23 @@ rules! {
     OUT_DNS = "OUT-DNS", Suspended, BEFORE_V3, [NETWORKING, SECURITY_GROUPS, NETWORKING_2017],
         "names cannot be resolved",
         "The platform resolves the names of its dependencies over UDP 53. Azure's own DNS passes every security group but \
-         for rules that name the tag AzurePlatformDNS; one that denies it leaves nothing to resolve with." => dns;
+         for rules that name the tag AzurePlatformDNS; one that denies it leaves nothing to resolve with." => dns, cuts AzureDns;
 
     OUT_NTP = "OUT-NTP", Suspended, BEFORE_V3, [NETWORKING, FIREWALL],
         "clocks cannot be set",
         "The machines of an environment set their clocks over UDP 123, at addresses that are not published. Where a \
-         firewall takes what leaves, it needs a network rule: a security group that lets it out is not enough." => ntp;
+         firewall takes what leaves, it needs a network rule: a security group that lets it out is not enough." => ntp, cuts TimeServers;
 
     OUT_WEB = "OUT-WEB", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017, ISSUE_80],
         "dependencies over HTTP and HTTPS are not let out",
         "Azure's management, Storage, certificate revocation lists, updates and monitoring are reached over TCP 80 and \
          443 under names whose addresses change: nothing narrower than everything is enough in a security group. What of \
-         it is allowed is for the firewall to say." => web;
+         it is allowed is for the firewall to say." => web, cuts Web;
 
     OUT_SQL = "OUT-SQL", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017, EXPRESS_ROUTE_V1],
         "the environment's own database is not let out to",
         "An environment keeps its state in an Azure SQL database, reached over TCP 1433. Documents until 2017 also name \
-         the ports 11000-11999 and 14000-14999, by which clients inside Azure are redirected; later ones do not." => sql;
+         the ports 11000-11999 and 14000-14999, by which clients inside Azure are redirected; later ones do not." => sql, cuts Sql;
 
     OUT_12000 = "OUT-12000", Degraded, BEFORE_V3, [FIREWALL, NETWORKING],
         "monitoring over port 12000 is not let out",

@@ -86,7 +86,7 @@ fn stolen<'a>(ways: &Ways<'a>, range: AddressRange) -> Option<Selection<'a>> {
     let taken = ways.stretches(range).into_iter().filter(|stretch| stretch.is_by_specific_bgp());
     let elsewhere =
         |way: &Selection<'_>| way.beaten.first().is_some_and(|(route, _)| route.next_hop != Hop::VirtualNetworkGateway);
-    taken.filter_map(|stretch| stretch.way).find(elsewhere)
+    taken.map(|stretch| stretch.way).find(elsewhere)
 }
 
 /// Narrower than everything, and no network of one's own.

@@ -19,7 +19,7 @@ rules! {
          Internet, to an appliance that is there, or to a gateway that is there. It breaks with the next hop None, an \
          appliance outside the network, an address of the firewall's subnet that the firewall does not have, or \
          VirtualNetworkGateway without a gateway. Whether the other side lets through what has to pass is asked by RT-MGMT, \
-         RT-SQL, RT-SE and FW-…; an appliance inside the environment's own subnet is RT-NVA-SUBNET's." => default_route;
+         RT-SQL, RT-SE and FW-…; an appliance inside the environment's own subnet is RT-NVA-SUBNET's." => default_route, cuts Internet;
     MGMT = "RT-MGMT", Suspended, BEFORE_V3, [FIREWALL_2018, MANAGEMENT, FIREWALL],
         "replies to management leave by another address",
         "Management comes in by the public VIP, and its connections live only while the replies leave by the same. Only the \
@@ -40,7 +40,7 @@ rules! {
         "The platform keeps its state in an Azure SQL database with a firewall of its own, which takes connections from the \
          environment's VIP alone. It answers where the subnet has the service endpoint Microsoft.Sql, where SQL leaves to the \
          Internet by the VIP, or where the addresses that it leaves by are in userWhitelistedIpRanges and the firewall on the \
-         way lets TCP 1433 through. The prefixes of the service tag Sql are asked one by one." => sql;
+         way lets TCP 1433 through. The prefixes of the service tag Sql are asked one by one." => sql, cuts Sql;
     SE = "RT-SE", Suspended, BEFORE_V3, [FIREWALL, FIREWALL_2018, FORCED_TUNNEL],
         "a service endpoint is missing behind the firewall",
         "What goes to Storage and Event Hubs is not supported through a firewall device: it needs service endpoints, or \

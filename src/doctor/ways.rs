@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
-
 use crate::policy::AddressRange;
 use crate::vnet::{Change, Selection};
 use crate::vnet::{EffectiveRoute, Gateway, Hop, Network, NextHop, Place, Route, RouteDestination, RouteSource};
@@ -15,15 +13,17 @@ use super::Patient;
 pub(super) struct Ways<'a> {
     network: &'a Network,
     place: Place,
-    /// Where one route may take over from another, sorted: where prefixes begin, and what comes right after them.
-    cuts: Vec<u32>,
+}
+
+/// Where what no narrower route takes goes from a subnet. None where no route leads out of it.
+pub fn way_out(network: &Network, place: Place) -> Option<Hop> {
+    Ways { network, place }.outside().map(|way| way.route.next_hop.clone())
 }
 
 /// Addresses that one route takes.
 pub(super) struct Stretch<'a> {
     pub(super) range: AddressRange,
-    /// None where no route leads there.
-    pub(super) way: Option<Selection<'a>>,
+    pub(super) way: Selection<'a>,
 }
 
 /// Addresses that nobody has (RFC 5737): they go the way of the Internet at large.
@@ -33,12 +33,7 @@ const ANYWHERE: [Ipv4Addr; 3] =
 impl<'a> Ways<'a> {
     pub(super) fn of(patient: &Patient<'a>) -> Ways<'a> {
         let Patient { network, place, .. } = *patient;
-        let nets = network.effective_routes(place).iter().flat_map(|route| &route.prefixes);
-        let mut cuts: Vec<u32> =
-            nets.filter_map(v4).flat_map(|(first, last)| [Some(first), last.checked_add(1)]).flatten().collect();
-        cuts.sort_unstable();
-        cuts.dedup();
-        Ways { network, place, cuts }
+        Ways { network, place }
     }
 
     pub(super) fn to(&self, address: IpAddr) -> Option<Selection<'a>> {
@@ -51,27 +46,20 @@ impl<'a> Ways<'a> {
         ways.min_by_key(|way| way.prefix.prefix_len())
     }
 
-    /// A range, cut up by the routes that take its parts. Empty for IPv6.
+    /// A range, cut up by the routes that take its parts. Empty for IPv6; of IPv4 Azure's own default route takes what no
+    /// other does.
     pub(super) fn stretches(&self, range: AddressRange) -> Vec<Stretch<'a>> {
-        let (IpAddr::V4(first), IpAddr::V4(last)) = (range.first(), range.last()) else { return Vec::new() };
-        let (first, last) = (u32::from(first), u32::from(last));
-        let from = self.cuts.partition_point(|cut| *cut <= first);
-        let inner = self.cuts[from..].iter().copied().take_while(|cut| *cut <= last);
-        let starts: Vec<u32> = std::iter::once(first).chain(inner).collect();
-        let ends = starts.iter().skip(1).map(|next| next - 1).chain([last]);
-        starts.iter().zip(ends).map(|(start, end)| self.stretch(*start, end)).collect()
-    }
-
-    fn stretch(&self, first: u32, last: u32) -> Stretch<'a> {
-        let [first, last] = [first, last].map(|address| IpAddr::V4(Ipv4Addr::from(address)));
-        let range = AddressRange::between(first, last).expect("a stretch ends where the next one begins, or later");
-        Stretch { range, way: self.to(first) }
+        if !range.first().is_ipv4() {
+            return Vec::new();
+        }
+        let parts = self.network.routes_of_range(self.place, range).into_iter();
+        parts.map(|(range, way)| Stretch { range, way }).collect()
     }
 }
 
 impl Stretch<'_> {
-    pub(super) fn hop(&self) -> Option<&Hop> {
-        self.way.as_ref().map(|way| &way.route.next_hop)
+    pub(super) fn hop(&self) -> &Hop {
+        &self.way.route.next_hop
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -80,7 +68,7 @@ impl Stretch<'_> {
 
     /// Does a route that BGP brought take it, and one for less than everything?
     pub(super) fn is_by_specific_bgp(&self) -> bool {
-        self.way.as_ref().is_some_and(is_by_specific_bgp)
+        is_by_specific_bgp(&self.way)
     }
 }
 
@@ -93,13 +81,6 @@ pub(super) fn size(range: AddressRange) -> u64 {
     match (range.first(), range.last()) {
         (IpAddr::V4(first), IpAddr::V4(last)) => u64::from(u32::from(last) - u32::from(first)) + 1,
         _ => 0,
-    }
-}
-
-fn v4(net: &IpNet) -> Option<(u32, u32)> {
-    match net {
-        IpNet::V4(net) => Some((net.network().into(), net.broadcast().into())),
-        IpNet::V6(_) => None,
     }
 }
 

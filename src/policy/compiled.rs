@@ -308,6 +308,11 @@ impl Policy {
         &self.rules
     }
 
+    /// What it was compiled with.
+    pub fn switches(&self) -> Switches {
+        self.switches
+    }
+
     /// 16 hexadecimal digits that change with any rule.
     pub fn hash(&self) -> &Arc<str> {
         &self.hash

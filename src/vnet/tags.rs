@@ -60,9 +60,11 @@ impl Tags {
         self.cloud
     }
 
-    /// Of the tags that are at hand, for who misspelt one.
+    /// Of the tags that are at hand in this cloud, for who misspelt one. One of several clouds may come twice.
     pub fn names(&self) -> Vec<&str> {
-        self.catalogue.service_tag_names()
+        let names = self.catalogue.service_tag_names();
+        let of_cloud = names.into_iter().map(|name| name.strip_suffix("-usgov").unwrap_or(name));
+        of_cloud.filter(|name| self.published(name).is_some()).collect()
     }
 
     /// The prefixes of a published tag in this cloud; None for one that is not at hand. What is built in is of the public

@@ -212,6 +212,52 @@ fn in_appip() {
 
 #[test]
 fn in_app() {
+/// Each finding finds its mend alone, and whoever makes them all by hand makes them in one group.
+#[test]
+fn mends_of_one_answer_have_priorities_of_their_own() {
+    let app = |nth: u16| {
+        format!("{{ address = \"203.0.113.{nth}\", http_port = {}, https_port = {} }}", 20_000 + nth, 21_000 + nth)
+    };
+    let apps: Vec<String> = (20..25).map(app).collect();
+    let keys = format!("public_address = \"203.0.113.9\"\napp_address = [{}]\n", apps.join(", "));
+    let broken = external()
+        .network("public_address = \"203.0.113.9\"\n", &keys)
+        .network(MANAGEMENT, "source = \"13.66.140.0/26\"")
+        .network("source = \"AzureLoadBalancer\"", "source = \"198.51.100.1\"")
+        .network(&HTTP.replace("VirtualNetwork", "*"), &HTTP.replace("VirtualNetwork", "*").replace("80, 443", "8080"))
+        .network("ports = 53 }", "ports = 54 }")
+        .network("ports = 123 }", "ports = 124 }")
+        .network("ports = 12000 }", "ports = 12001 }");
+    let diagnosis = broken.diagnosis();
+    let changes = diagnosis.findings().into_iter().flat_map(|finding| &finding.mend);
+    let rules: Vec<&SecurityRule> = changes
+        .filter_map(|change| match change {
+            Change::SecurityRule { rule, .. } => Some(rule),
+            _ => None,
+        })
+        .collect();
+    assert!(rules.iter().filter(|rule| rule.name.starts_with("egret-IN-APPIP")).count() == 10, "{rules:#?}");
+    let mut seen = HashSet::new();
+    for rule in rules {
+        assert!(seen.insert((rule.direction, rule.priority)), "{} is taken: {}", rule.priority, rule.name);
+    }
+    assert!(seen.iter().any(|(direction, _)| *direction == FlowDirection::Outbound));
+}
+
+/// What cannot be reached is said once, though findings about other things stand between those that say it.
+#[test]
+fn the_platform_says_a_thing_once() {
+    let half = "app-service-environment\", source_addresses = \"192.168.251.128/25\"";
+    let diagnosis =
+        deny_out("protocol = \"Tcp\", ports = [443, 1433]").policy(half, &half.replace("/25", "/26")).diagnosis();
+    let ids: Vec<&str> = diagnosis.findings().iter().map(|finding| finding.rule.id).collect();
+    assert!(["OUT-WEB", "OUT-SQL", "FW-ASE"].iter().all(|id| ids.contains(id)), "{ids:?}");
+    let messages = diagnosis.platform_messages("ase");
+    let unreached: Vec<&str> =
+        messages.iter().filter_map(|it| it.strip_prefix("the environment cannot reach ")).collect();
+    assert_eq!(unreached, ["its dependencies over HTTP and HTTPS", "Azure SQL"]);
+}
+
     let web = worked().network(HTTP, &HTTP.replace("80, 443", "443")).only("IN-APP");
     assert_eq!(web.severity, Severity::Advice);
     says(&web, "not all clients reach TCP 80 of the subnet: apps");
@@ -480,6 +526,16 @@ fn the_answer_as_tests() {
     let xml = doctor(sick.path(), &["--format", "junit", "vnet.toml"]).out;
     let count = |part: &str| xml.matches(part).count();
     assert_eq!(count("<testcase "), egret::doctor::rules().count(), "{xml}");
+/// Two halves beat the default route, and the way out is theirs.
+#[test]
+fn the_way_out_is_that_of_the_rules() {
+    let default = format!("{{ name = \"default\", prefix = \"0.0.0.0/0\", {DEFAULT} }},");
+    let half = |name: &str, prefix: &str| format!("{{ name = \"{name}\", prefix = \"{prefix}\", {DEFAULT} }},");
+    let halves = format!("{}\n{}", half("low", "0.0.0.0/1"), half("high", "128.0.0.0/1"));
+    let answer = doctor(folder(&worked().network(&default, &halves)).path(), &["vnet.toml"]);
+    assert!(answer.out.contains("leaves   by the firewall firewall at 192.168.0.4\n"), "{}", answer.out);
+}
+
     assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"egret doctor\""), "{xml}");
     assert_eq!((count("<failure "), count("<system-out>")), (1, 1), "{xml}");
     assert!(xml.contains("<failure type=\"suspended\" message=\"of 231 prefixes"), "{xml}");
@@ -520,7 +576,7 @@ fn what_is_asked_wrongly_is_said() {
     };
     refused(&[], "no topology: name a file, as in `egret doctor vnet.toml`");
     refused(&["missing.toml"], "missing.toml");
-    refused(&["--ase", "ace", "vnet.toml"], "no environment is called `ace`; did you mean `ase`?");
+    refused(&["--environment", "ace", "vnet.toml"], "no environment is called `ace`; did you mean `ase`?");
     refused(&["--about", "IN-MGNT"], "`IN-MGNT` is no rule; did you mean `IN-MGMT`?");
     refused(&["--ignore", "x", "vnet.toml"], "`x` is no rule; `egret doctor --list` names them");
     fs::write(folder.path().join("bare.toml"), "[[vnet]]\nname = \"a\"\naddress_space = [\"10.0.0.0/16\"]\n").unwrap();
@@ -529,6 +585,70 @@ fn what_is_asked_wrongly_is_said() {
 
 #[test]
 fn the_rules_are_listed_and_explained() {
+/// `EGRET_ASE` names files for `egret routes` and `egret nsg`, and is nothing to the doctor.
+#[test]
+fn one_variable_does_not_break_another_command() {
+    let folder = folder(&worked());
+    let with = |name: &str, value: &str| {
+        finish(egret().current_dir(folder.path()).env(name, value).args(["doctor", "vnet.toml"]), "")
+    };
+    let answer = with("EGRET_ASE", "vnet.toml");
+    assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
+    let answer = with("EGRET_ENVIRONMENT", "ace");
+    assert_eq!(answer.code, 2, "{}{}", answer.out, answer.err);
+    assert!(answer.err.contains("no environment is called `ace`"), "{}", answer.err);
+}
+
+/// An admin server that has tried one dependency and not reached it.
+fn unreached() -> std::net::SocketAddr {
+    let detail = serde_json::json!({ "ipAddress": null, "port": 443, "latency": null, "isAccessible": false });
+    let endpoint = serde_json::json!({ "domainName": "login.windows.net", "endpointDetails": [detail] });
+    let category = serde_json::json!({ "category": "Azure Active Directory", "endpoints": [endpoint] });
+    let body = serde_json::json!({ "value": [category], "nextLink": null }).to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+            write!(stream, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    address
+}
+
+/// What was tried and not reached is not mended by files that were written.
+#[test]
+fn what_is_not_reached_fails_with_fix_too() {
+    let folder = folder(&worked());
+    let admin = unreached().to_string();
+    let live = ["--live", "--admin", &admin, "vnet.toml"];
+    let answer = doctor(folder.path(), &live);
+    assert!(answer.out.contains("0 of 1 dependencies are reached"), "{}{}", answer.out, answer.err);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    let answer = doctor(folder.path(), &[&live[..], &["--fix", "mended"]].concat());
+    assert_eq!(answer.code, 3, "{}{}", answer.out, answer.err);
+    assert!(answer.err.contains("mended: 0 findings by 0 changes"), "{}", answer.err);
+}
+
+/// The mend of a tag that the cloud does not have is not that very tag.
+#[test]
+fn a_tag_that_is_not_at_hand_is_not_proposed() {
+    let set_up = worked().network("name = \"worked\"", "name = \"worked\"\ncloud = \"usgov\"");
+    let answer = doctor(folder(&set_up).path(), &["vnet.toml"]);
+    assert!(answer.err.contains("the service tag `Sql` is not known here"), "{}", answer.err);
+    assert!(!answer.err.contains("did you mean `Sql`?"), "{}", answer.err);
+    let typed = set_up.network("source = \"AppServiceManagement\"", "source = \"AppServiceManagment\"");
+    let answer = doctor(folder(&typed).path(), &["vnet.toml"]);
+    assert!(answer.err.contains("did you mean `AppServiceManagement`?"), "{}", answer.err);
+}
+
     let here = Path::new(".");
     let list = doctor(here, &["--list"]).out;
     assert_eq!(list.lines().count(), egret::doctor::rules().count());

@@ -214,9 +214,10 @@ fn fw_deny_first() {
     denying(listed(&NEWEST, &["graph.microsoft.com:443"]), 65000, "application", rest).only("FW-ASE");
     // Of addresses only, it is no more than degraded.
     let monitor = "{ name = \"no-monitor\", ip_protocols = \"TCP\", destination_addresses = \"AzureMonitor\", destination_ports = 443 }";
-    let degraded = denying(worked(), 110, "network", monitor);
     // The names of Azure Monitor are asked by name: their addresses are not known.
-    assert!(degraded.ids().iter().all(|id| *id != "FW-ASE"), "{:?}", degraded.ids());
+    let degraded = denying(worked(), 110, "network", monitor).only("FW-DENY-FIRST");
+    assert_eq!(degraded.severity, Severity::Degraded);
+    says(&degraded, &["denials/no-monitor denies", "of AzureMonitor"]);
 }
 
 #[test]

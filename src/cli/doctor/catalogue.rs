@@ -26,7 +26,7 @@ pub(super) struct Source {
 }
 
 fn line(rule: &Rule) -> Line {
-    let Rule { id, severity, title, why, sources: _, versions } = *rule;
+    let Rule { id, severity, title, why, sources: _, versions, cuts: _ } = *rule;
     let versions = versions.iter().map(|version| version.number()).collect();
     Line { rule: id, severity: severity.as_str(), title, why, versions, sources: sources(rule) }
 }
@@ -52,7 +52,7 @@ pub(super) fn explain(rule: &Rule, format: Format, printer: &mut Printer) -> Res
     if format == Format::Json {
         return printer.json(&line(rule));
     }
-    let Rule { id, severity, title, why, sources, versions } = rule;
+    let Rule { id, severity, title, why, sources, versions, cuts: _ } = rule;
     let versions: Vec<String> = versions.iter().map(|version| version.number().to_string()).collect();
     printer.line(format_args!("{STRONG}{id}{STRONG:#} ({severity}): {title}\n\n{why}\n"))?;
     printer.line(format_args!("{HINT}environments of version {}{HINT:#}", versions.join(", ")))?;

@@ -9,8 +9,8 @@ use super::report::Report;
 use crate::azure::export::Exported;
 use crate::azure::export::network::{self, Script, Site};
 use crate::azure::note::Severity as Grave;
+use crate::cli::UsageError;
 use crate::cli::output::Printer;
-use crate::cli::{Exit, UsageError};
 use crate::config::{self, Written, WrittenFile};
 use crate::doctor::{self, Finding, Mended, Rule, Severity};
 use crate::policy::RuleSet;
@@ -24,15 +24,15 @@ pub(super) enum Existing {
 
 const REMARK: &str = "What mends the findings of egret doctor.";
 
-/// Writes `fix.json`, `fix.sh`, `vnet.toml` and the policies into a folder. The exit code is that of the mended network.
+/// Writes `fix.json`, `fix.sh`, `vnet.toml` and the policies into a folder. The worst that is found in the mended
+/// network.
 pub(super) fn write(
     report: &Report,
     folder: &Path,
     existing: Existing,
     ignored: &[&'static Rule],
-    fails: Severity,
     printer: &mut Printer,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Option<Severity>> {
     let environments: Vec<String> = report.environments.iter().map(|it| it.environment.name.clone()).collect();
     let mended = doctor::mend(&report.network, &report.rules, report.switches, &environments, ignored);
     let files = files(report, &mended, printer);
@@ -44,8 +44,7 @@ pub(super) fn write(
         fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     tell(&mended, folder, &files, printer);
-    let worst = left(&mended).map(|(_, finding)| finding.severity).max();
-    Ok(if worst.is_some_and(|worst| worst >= fails) { Exit::Denied } else { Exit::Clean })
+    Ok(left(&mended).map(|(_, finding)| finding.severity).max())
 }
 
 /// With names inside the folder.

@@ -48,8 +48,8 @@ pub(super) struct Args {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<String>,
     /// The environment to look at, where there are several; all of them where not given
-    #[arg(long, env = "EGRET_ASE", value_name = "NAME")]
-    ase: Option<String>,
+    #[arg(long, env = "EGRET_ENVIRONMENT", value_name = "NAME")]
+    environment: Option<String>,
     /// The least bad finding that makes it exit with 3
     #[arg(long, env = "EGRET_SEVERITY", value_enum, default_value = "unhealthy")]
     severity: Threshold,
@@ -118,7 +118,7 @@ impl From<Threshold> for Severity {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { files, ase, severity, ignore, format, fix, force, list, about, live, policy } = args;
+    let Args { files, environment, severity, ignore, format, fix, force, list, about, live, policy } = args;
     if let Some(id) = one(about) {
         catalogue::explain(known(&id)?, format, printer)?;
         return Ok(Exit::Clean);
@@ -130,7 +130,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let ignored = given(ignore).iter().map(|id| known(id)).collect::<Result<Vec<_>, _>>()?;
     let loaded = config::load(&overrides(given(files), policy), true)?;
     loaded.warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
-    let report = Report::new(loaded, one(ase).as_deref(), &ignored)?;
+    let report = Report::new(loaded, one(environment).as_deref(), &ignored)?;
     let tried = live::look(&live, &report, format)?;
     match format {
         Format::Text => {
@@ -142,11 +142,14 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         Format::Junit => junit::print(&report, severity.into(), printer)?,
         Format::Github => github::print(&report, printer)?,
     }
-    if let Some(folder) = fix.filter(|path| !path.as_os_str().is_empty()) {
-        let existing = if force { Existing::Overwrite } else { Existing::Keep };
-        return fix::write(&report, &folder, existing, &ignored, severity.into(), printer);
-    }
-    let fails = report.worst().is_some_and(|worst| worst >= severity.into()) || !live::is_reached(&tried);
+    let worst = match fix.filter(|path| !path.as_os_str().is_empty()) {
+        Some(folder) => {
+            let existing = if force { Existing::Overwrite } else { Existing::Keep };
+            fix::write(&report, &folder, existing, &ignored, printer)?
+        }
+        None => report.worst(),
+    };
+    let fails = worst.is_some_and(|worst| worst >= severity.into()) || !live::is_reached(&tried);
     Ok(if fails { Exit::Denied } else { Exit::Clean })
 }
 

@@ -11,7 +11,7 @@ pub(super) fn log(report: &Report) -> Log {
 }
 
 fn rule(rule: &Rule) -> sarif::Rule {
-    let Rule { id, severity, title, why, sources, versions: _ } = *rule;
+    let Rule { id, severity, title, why, sources, versions: _, cuts: _ } = *rule;
     let page = sources.first().map(|document| document.page).unwrap_or_default();
     let manual = format!("docs/doctor.md#{}", id.to_ascii_lowercase());
     sarif::Rule { id, title, why, page, manual, level: level(severity) }

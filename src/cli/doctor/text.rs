@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use crate::cli::output::{ALLOW, DENY, HINT, PrintError, Printer, STRONG};
-use crate::doctor::{Coverage, Health, Outcome, Severity};
+use crate::doctor::{self, Coverage, Health, Outcome, Severity};
 use crate::telemetry::Printable;
 use crate::vnet::{Hop, LoadBalancing};
 
@@ -57,13 +57,9 @@ fn patient(report: &Report, examination: &Examination, printer: &mut Printer) ->
 
 /// Where what nobody has a narrower route for goes.
 fn way_out(report: &Report, examination: &Examination) -> String {
-    let routes = report.network.effective_routes(examination.place).iter();
-    let mut default = routes.filter(|route| route.prefixes.iter().any(|net| net.prefix_len() == 0));
-    let Some(route) = default.by_ref().find(|route| route.state == crate::vnet::RouteState::Active) else {
-        return "nowhere".to_owned();
-    };
-    match &route.next_hop {
-        Hop::VirtualAppliance(address) => match report.network.topology().firewall_at(*address) {
+    let Some(hop) = doctor::way_out(&report.network, examination.place) else { return "nowhere".to_owned() };
+    match hop {
+        Hop::VirtualAppliance(address) => match report.network.topology().firewall_at(address) {
             Some(firewall) => format!("by the firewall {} at {address}", firewall.name),
             None => format!("by the appliance at {address}"),
         },

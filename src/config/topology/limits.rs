@@ -112,7 +112,8 @@ fn known_tag(tag: &str, at: Spot, tags: &Tags, teller: &mut Teller<'_>) {
     if MADE_UP.contains(&tag.to_lowercase().as_str()) || tags.published(tag).is_some() {
         return;
     }
-    let mend = match nearest(tag, tags.names().into_iter().chain(["VirtualNetwork", "AzureLoadBalancer", "Internet"])) {
+    let at_hand = tags.names().into_iter().chain(["VirtualNetwork", "AzureLoadBalancer", "Internet"]);
+    let mend = match nearest(tag, at_hand) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "give the file it is in by --service-tags".to_owned(),
     };
@@ -120,7 +121,7 @@ fn known_tag(tag: &str, at: Spot, tags: &Tags, teller: &mut Teller<'_>) {
     teller.doubt(at, tag, Problem::new(what).mend(mend));
 }
 
-/// A table that is too large is the doctor's to speak of (`RT-LIMITS`).
+/// A table that is too large is only warned of: what comes of it for an environment is the doctor's to say (`RT-LIMITS`).
 pub(super) fn route_table(table: &RouteTable, tags: &Tags, teller: &mut Teller<'_>) {
     if table.routes.len() > ROUTES {
         let what = format!("`{}` has {} routes: {ROUTES} is the most", table.name, table.routes.len());
