@@ -1,4 +1,4 @@
-//! What `egret routes` and `egret nsg` share: an environment of a topology, and where a script goes.
+//! What `egret routes` and `egret nsg` share, and `egret doctor` in part: an environment of a topology, and where a script goes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -127,16 +127,26 @@ fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 fn chosen<'t>(topology: &'t Topology, name: Option<&str>) -> Result<&'t AppServiceEnvironment, UsageError> {
-    let all = &topology.environments;
-    let names = || all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
-    match (all.as_slice(), name) {
+    match (topology.environments.as_slice(), name) {
         ([], _) => Err(UsageError("no App Service Environment is in the topology".to_owned())),
-        (_, Some(name)) => all.iter().find(|it| it.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let near = nearest(name, all.iter().map(|it| it.name.as_str()));
-            let hint = near.map_or_else(|| format!("there is {}", names()), |near| format!("did you mean `{near}`?"));
-            UsageError(format!("no environment is called `{name}`; {hint}"))
-        }),
+        (all, Some(name)) => named(all, name),
         ([only], None) => Ok(only),
-        (_, None) => Err(UsageError(format!("there are several environments ({}): name one with --ase-name", names()))),
+        (all, None) => {
+            let names = names(all);
+            Err(UsageError(format!("there are several environments ({names}): name one with --ase-name")))
+        }
     }
+}
+
+/// The environment of this name, in any letter case.
+pub(super) fn named<'t>(all: &'t [AppServiceEnvironment], name: &str) -> Result<&'t AppServiceEnvironment, UsageError> {
+    all.iter().find(|it| it.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+        let near = nearest(name, all.iter().map(|it| it.name.as_str()));
+        let hint = near.map_or_else(|| format!("there is {}", names(all)), |near| format!("did you mean `{near}`?"));
+        UsageError(format!("no environment is called `{name}`; {hint}"))
+    })
+}
+
+fn names(all: &[AppServiceEnvironment]) -> String {
+    all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ")
 }

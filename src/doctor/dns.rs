@@ -1,10 +1,10 @@
 //! Who resolves names, and how (`DNS-…`).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::flow::{AddrClass, Host, Protocol};
 use crate::vnet::{
-    Because, Change, DnsZone, FlowDirection, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision, Transport,
+    Because, Change, DnsZone, FlowDirection, HOST, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision, Transport,
 };
 
 use super::Patient;
@@ -37,24 +37,22 @@ rules! {
          link to the network. Where the network has DNS servers of its own and the topology no zone, nothing is known." => ilb;
 }
 
-/// Azure's own (`AzurePlatformDNS`).
-const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 const PORT: u16 = 53;
 
 /// The network's own servers.
 fn servers<'a>(patient: &Patient<'a>) -> impl Iterator<Item = IpAddr> + 'a {
     let servers = &patient.network.virtual_network(patient.place).dns_servers;
-    servers.iter().copied().filter(|server| *server != AZURE_DNS)
+    servers.iter().copied().filter(|server| *server != HOST)
 }
 
 fn azure(patient: &Patient<'_>) -> Outcome {
     if servers(patient).next().is_none() {
         return Outcome::not_applicable("the network has no DNS servers of its own (OUT-DNS)");
     }
-    let Some(denial) = denial(patient, AZURE_DNS) else { return Outcome::Passed };
+    let Some(denial) = denial(patient, HOST) else { return Outcome::Passed };
     let Because::Rule { group, rule, priority, .. } = denial.because else { return Outcome::Passed };
     let at = patient.network.security_group_of(patient.place).map(|group| group.at).unwrap_or_default();
-    let what = format!("security rule {group}/{rule} ({priority}) denies Azure DNS at {AZURE_DNS}");
+    let what = format!("security rule {group}/{rule} ({priority}) denies Azure DNS at {HOST}");
     let finding = Finding::new(&AZURE, at, group, &what).because(what, at);
     let remove = Change::RemoveSecurityRule { group: group.to_owned(), rule: rule.to_owned() };
     Outcome::Found(vec![finding.mend(remove)])
@@ -142,7 +140,7 @@ fn unresolvable(patient: &Patient<'_>) -> Option<Finding> {
         let what = format!("its DNS servers do not resolve {}", some(names));
         let finding = Finding::new(&CUSTOM, environment.at, &environment.name, what);
         let finding = names.iter().fold(finding, |finding, name| finding.covers(Coverage::Missing, name));
-        finding.by_hand(format!("let the network's DNS servers forward what they do not know to {AZURE_DNS}"))
+        finding.by_hand(format!("let the network's DNS servers forward what they do not know to {HOST}"))
     })
 }
 

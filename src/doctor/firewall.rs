@@ -323,7 +323,11 @@ fn dependencies(patient: &Patient<'_>, gate: &Gate<'_>) -> Vec<(Row, Severity)> 
 
 fn taken(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Finding {
     let (by, at) = gate.shown(denied.blocker);
-    let what = format!("{by} denies {} that a later rule allows: {}", count_of(denied.what.len()), some(&denied.what),);
+    let what = format!(
+        "{by} denies {} that a later rule allows: {}",
+        count(denied.what.len(), "dependency"),
+        some(&denied.what),
+    );
     let (name, _) = gate.name();
     let mut finding = Finding::new(&DENY_FIRST, at, name, what).graded(denied.severity).because(by, at);
     for what in &denied.what {
@@ -337,10 +341,6 @@ fn taken(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Finding {
             finding.by_hand(names)
         }
     }
-}
-
-fn count_of(number: usize) -> String {
-    if number == 1 { "1 dependency".to_owned() } else { format!("{number} dependencies") }
 }
 
 fn removal(gate: &Gate<'_>, id: RuleId) -> Change {
@@ -401,8 +401,11 @@ fn app_dependencies(patient: &Patient<'_>) -> Outcome {
         return Outcome::Passed;
     }
     let (name, at) = gate.name();
-    let what =
-        format!("it denies {} that apps need: {}", count_of(denied.len()), some(denied.iter().map(|it| shown(it))));
+    let what = format!(
+        "it denies {} that apps need: {}",
+        count(denied.len(), "dependency"),
+        some(denied.iter().map(|it| shown(it)))
+    );
     let mut finding = Finding::new(&APPDEPS, at, name, what);
     for dependency in denied {
         finding = finding.covers(Coverage::Missing, shown(dependency)).mend(open(patient, dependency));

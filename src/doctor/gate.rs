@@ -4,13 +4,11 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use crate::allowlist::{Kind, lists};
 use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
 use crate::policy::{
-    Action, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot, ThreatIntel,
-    in_order,
+    Action, AddressRange, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot,
+    ThreatIntel, in_order,
 };
 use crate::vnet::Hop;
 
@@ -198,15 +196,12 @@ fn question<'q>(client: IpAddr, host: &'q Host, protocol: Protocol, port: u16) -
     Query::new(Some(client), protocol, host, port).outbound()
 }
 
-/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody: it keeps four at the
-/// beginning and one at the end.
+/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody; of a subnet without any,
+/// its own first and last.
 pub(super) fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
-    let prefixes = &patient.network.subnet(patient.place).prefixes;
-    let ends = |net: &IpNet| {
-        let (first, last) = (net.hosts().nth(3), net.hosts().last());
-        first.into_iter().chain(last)
-    };
-    prefixes.iter().flat_map(ends).collect()
+    let ends = |range: AddressRange| [range.first(), range.last()];
+    let usable: Vec<IpAddr> = patient.network.subnet(patient.place).usable().flat_map(ends).collect();
+    if usable.is_empty() { patient.own_ranges().flat_map(ends).collect() } else { usable }
 }
 
 /// Parts that are asked of, at most: a policy that cuts the subnet up further is not asked from the rest.
@@ -242,10 +237,7 @@ fn after(address: IpAddr) -> Option<IpAddr> {
 
 /// Is it an address of the subnet that Azure gives to anybody?
 fn is_given(patient: &Patient<'_>, address: IpAddr) -> bool {
-    let nets = &patient.network.subnet(patient.place).prefixes;
-    nets.iter().any(|net| {
-        net.hosts().nth(3).is_some_and(|first| first <= address) && address < net.broadcast() && net.contains(&address)
-    })
+    patient.network.subnet(patient.place).usable().any(|range| range.contains(address))
 }
 
 /// By the zones and ports that the lists give; each service once.

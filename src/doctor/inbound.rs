@@ -3,13 +3,13 @@
 //! Security groups see inbound packets after public addresses became private ones, so that the destination is the subnet
 //! whatever the client dialled (azure-docs, network-security-groups-overview.md, 2025).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::flow::{Host, PortRange};
 use crate::policy::{Action, AddressRange, DnatRule, Rules};
 use crate::vnet::{
-    AppAddress, AppServiceEnvironment, AseVersion, Change, FlowDirection, LoadBalancing, Prefix, SecurityProtocol,
-    Transport,
+    AppAddress, AppServiceEnvironment, Change, FlowDirection, HOST, LoadBalancing, MANAGEMENT_PORTS, Prefix,
+    SecurityProtocol, Transport, WEB_DEPLOY_PORT, ftp_ports,
 };
 
 use super::Patient;
@@ -67,12 +67,8 @@ rules! {
         "Where FTP is on, the load balancer asks TCP 21 whether it is alive, even where nobody wants to use plain FTP." => ftp_probe;
 }
 
-/// The load balancer's probes come from the host's virtual address.
-const LOAD_BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
-
+/// The load balancer's probes come from [`HOST`].
 const LOAD_BALANCER_TAG: &str = "AzureLoadBalancer";
-
-const MANAGEMENT_PORTS: [u16; 2] = [454, 455];
 
 fn managed() -> PortRange {
     let [first, last] = MANAGEMENT_PORTS;
@@ -181,7 +177,7 @@ fn ftp_probe(patient: &Patient<'_>) -> Outcome {
 }
 
 fn from_load_balancer(patient: &Patient<'_>, rule: &'static Rule, ports: &[PortRange]) -> Outcome {
-    let passage = inbound(patient, &[Transport::Tcp], ports, &[AddressRange::from(LOAD_BALANCER)]);
+    let passage = inbound(patient, &[Transport::Tcp], ports, &[AddressRange::from(HOST)]);
     if passage.is_open() {
         return Outcome::Passed;
     }
@@ -234,8 +230,7 @@ fn app_addresses(patient: &Patient<'_>) -> Outcome {
 fn app_address(patient: &Patient<'_>, nth: usize, app: &AppAddress) -> Option<Finding> {
     let ports = [PortRange::single(app.http_port), PortRange::single(app.https_port)];
     let what = format!("the app at {} is not reached on its ports {}", app.address, listed(&ports));
-    let sources =
-        [(LOAD_BALANCER, Prefix::Tag(LOAD_BALANCER_TAG.to_owned())), (app.address, Prefix::Net(app.address.into()))];
+    let sources = [(HOST, Prefix::Tag(LOAD_BALANCER_TAG.to_owned())), (app.address, Prefix::Net(app.address.into()))];
     let mut found = finding(patient, &IN_APPIP, what);
     for (at, (address, prefix)) in sources.into_iter().enumerate() {
         let passage = inbound(patient, &[Transport::Tcp], &ports, &[AddressRange::from(address)]);
@@ -281,20 +276,14 @@ fn web(patient: &Patient<'_>, clients: &Clients) -> Option<Finding> {
     }
 }
 
-/// What is switched on. The documents name different ports for remote debugging: 4016, 4018, 4020 and 4022 in 2017; 4020,
-/// 4022 and 4024 since 2020; 4022, 4024 and 4026 for version 3.
+/// What is switched on.
 fn accesses(environment: &AppServiceEnvironment) -> Vec<Access> {
-    let debugging: &[u16] = match environment.version {
-        AseVersion::V1 => &[4016, 4018, 4020, 4022],
-        AseVersion::V2 => &[4020, 4022, 4024],
-        AseVersion::V3 => &[4022, 4024, 4026],
-    };
-    let mut ftp = Access::new(1, "FTP", &[21, 990]);
-    ftp.ports.push(PortRange::between(10001, 10020));
+    let ftp = Access { nth: 1, name: "FTP", ports: ftp_ports() };
+    let debugging = environment.version.remote_debug_ports();
     let all = [
         (environment.ftp, ftp),
         (environment.remote_debug, Access::new(2, "remote debugging", debugging)),
-        (environment.web_deploy, Access::new(3, "Web Deploy", &[8172])),
+        (environment.web_deploy, Access::new(3, "Web Deploy", &[WEB_DEPLOY_PORT])),
     ];
     all.into_iter().filter(|(on, _)| *on).map(|(_, access)| access).collect()
 }
@@ -323,7 +312,7 @@ impl Clients {
             LoadBalancing::Internal(_) => patient.network.tag_ranges(patient.place, "VirtualNetwork"),
             LoadBalancing::External => patient.network.tag_ranges(patient.place, "Internet"),
         };
-        let ranges = ranges.into_iter().filter(|range| range.first().is_ipv4() && range.first() != LOAD_BALANCER);
+        let ranges = ranges.into_iter().filter(|range| range.first().is_ipv4() && range.first() != HOST);
         Clients { ranges: ranges.collect(), are_known: false }
     }
 

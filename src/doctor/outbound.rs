@@ -3,7 +3,7 @@
 //! An environment of version 3 has no dependencies of the platform's own in the customer's network: none of these is
 //! asked of one.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -11,8 +11,8 @@ use crate::allowlist::{EndpointHost, Kind, lists};
 use crate::flow::{AddrClass, Host, PortRange, PortSet, Protocol};
 use crate::policy::{Action, AddressRange, AddressSet, IpProtocols, NetworkRule};
 use crate::vnet::{
-    AseVersion, Because, Change, FlowDirection, Hop, NetFlow, NetworkSecurityGroup, NextHop, Prefix, RouteDestination,
-    SecurityProtocol, SecurityRule, Selection, Transport,
+    AseVersion, Because, Change, FlowDirection, HOST, Hop, NetFlow, NetworkSecurityGroup, NextHop, Prefix,
+    RouteDestination, SecurityProtocol, SecurityRule, Selection, Transport,
 };
 
 use super::Patient;
@@ -179,15 +179,13 @@ fn azure_dns(patient: &Patient<'_>) -> Option<Finding> {
     if !patient.network.virtual_network(patient.place).dns_servers.is_empty() {
         return None;
     }
-    const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
     let source = own_address(patient)?;
-    let flow =
-        |transport| NetFlow { transport, source, source_port: 49152, destination: AZURE_DNS, destination_port: 53 };
+    let flow = |transport| NetFlow { transport, source, source_port: 49152, destination: HOST, destination_port: 53 };
     let decided = [Transport::Udp, Transport::Tcp]
         .map(|transport| patient.network.security(patient.place, FlowDirection::Outbound, &flow(transport)));
     let denied = decided.into_iter().find(|decision| !decision.is_allowed())?;
     let (what, at) = decider(patient, &denied.because);
-    let found = finding(patient, &OUT_DNS, format!("{what} denies Azure DNS at {AZURE_DNS}")).because(what, at);
+    let found = finding(patient, &OUT_DNS, format!("{what} denies Azure DNS at {HOST}")).because(what, at);
     Some(match denied.because {
         Because::Rule { group, rule, is_default: false, .. } => {
             found.mend(Change::RemoveSecurityRule { group: group.to_owned(), rule: rule.to_owned() })
@@ -361,5 +359,5 @@ fn is_published(address: IpAddr) -> bool {
 
 /// The first that Azure gives to anybody.
 fn own_address(patient: &Patient<'_>) -> Option<IpAddr> {
-    patient.own_nets().next()?.hosts().nth(3)
+    patient.network.subnet(patient.place).usable().next().map(|range| range.first())
 }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::flow::AddrClass;
 use crate::policy::AddressRange;
+use crate::vnet::recipe::MOST_ROUTES;
 use crate::vnet::{Change, Hop, NextHop, RouteDestination, RouteSource, Selection};
 
 use super::Patient;
@@ -24,9 +25,6 @@ const AZURE: [&str; 8] = [
     "Sql",
     "Storage",
 ];
-
-/// Routes that a table may have (azure-virtual-network-limits.md, 2020).
-pub(super) const MOST_ROUTES: usize = 400;
 
 /// What one advertised prefix takes away.
 struct Theft<'a> {
@@ -100,13 +98,9 @@ fn overlap(net: &IpNet, range: &AddressRange) -> bool {
 
 impl Theft<'_> {
     fn text(&self) -> String {
-        let taken = self.taken.iter().map(|(tag, number)| format!("{} of {tag}", count_prefixes(*number)));
+        let taken = self.taken.iter().map(|(tag, number)| format!("{} of {tag}", count(*number, "prefix")));
         format!("{}: it takes {}", ways::shown(&self.way), some(taken))
     }
-}
-
-fn count_prefixes(number: usize) -> String {
-    if number == 1 { "1 prefix".to_owned() } else { format!("{number} prefixes") }
 }
 
 /// A user-defined route for the very prefix beats that of BGP: it leads where the beaten one leads.

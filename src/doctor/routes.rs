@@ -7,11 +7,11 @@ use ipnet::IpNet;
 
 use crate::flow::AddrClass;
 use crate::policy::AddressRange;
+use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selection};
 
 use super::Patient;
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, rules};
-use super::premises::MOST_ROUTES;
 use super::ways::{self, Stretch, Ways, hop_text};
 use super::words::{count, some};
 use super::{clients, endpoints, management, premises, singles};
@@ -334,15 +334,12 @@ pub(super) fn occupants<'a>(patient: &Patient<'a>) -> Vec<&'a str> {
     named.chain(interfaces.map(|interface| interface.name.as_str())).collect()
 }
 
-/// Routes with a service tag that a table may have (virtual-networks-udr-overview.md, 2023).
-const MOST_TAGS: usize = 25;
-
 fn limits(patient: &Patient<'_>) -> Outcome {
     let Some(table) = patient.network.route_table_of(patient.place) else {
         return Outcome::not_applicable("the subnet has no route table");
     };
     let tags = table.routes.iter().filter(|route| matches!(route.destination, RouteDestination::Tag(_))).count();
-    let counted = [(table.routes.len(), MOST_ROUTES, "route"), (tags, MOST_TAGS, "route with a service tag")];
+    let counted = [(table.routes.len(), MOST_ROUTES, "route"), (tags, MOST_TAG_ROUTES, "route with a service tag")];
     let beyond: Vec<String> = counted
         .into_iter()
         .filter(|(number, most, _)| number > most)

@@ -34,10 +34,14 @@ pub(super) fn thousands(number: u64) -> String {
     grouped
 }
 
-/// `1 route`, `3 routes`
+/// `1 route`, `3 routes`, `2 prefixes`, `2 dependencies`
 pub(super) fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
+    match noun.strip_suffix('y') {
+        _ if number == 1 => format!("{number} {noun}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None if noun.ends_with('x') => format!("{number} {noun}es"),
+        None => format!("{number} {noun}s"),
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +60,8 @@ mod tests {
     fn numbers() {
         let shown: Vec<String> = [7, 695, 6695, 1_000_000].into_iter().map(thousands).collect();
         assert_eq!(shown, ["7", "695", "6,695", "1,000,000"]);
-        assert_eq!((count(1, "route"), count(0, "route")), ("1 route".into(), "0 routes".into()));
+        let counted = [(1, "route"), (0, "route"), (2, "prefix"), (1, "prefix"), (3, "dependency"), (1, "dependency")];
+        let expected = ["1 route", "0 routes", "2 prefixes", "1 prefix", "3 dependencies", "1 dependency"];
+        assert_eq!(counted.map(|(number, noun)| count(number, noun)), expected);
     }
 }

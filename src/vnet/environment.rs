@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{Host, Protocol};
+use crate::flow::{Host, PortRange, Protocol};
 use crate::policy::{AddressRange, Spot};
 
 /// Which lists, addresses and suffixes count.
@@ -22,6 +22,28 @@ pub enum AseVersion {
     V2,
     /// Without dependencies of the platform's own in the customer's network.
     V3,
+}
+
+/// Where App Service manages environments of versions 1 and 2, over TCP.
+pub const MANAGEMENT_PORTS: [u16; 2] = [454, 455];
+
+pub const WEB_DEPLOY_PORT: u16 = 8172;
+
+/// Control and data of FTP and FTPS.
+pub fn ftp_ports() -> Vec<PortRange> {
+    vec![PortRange::single(21), PortRange::single(990), PortRange::between(10_001, 10_020)]
+}
+
+impl AseVersion {
+    /// The documents name different ports: 4016, 4018, 4020 and 4022 in 2017; 4020, 4022 and 4024 since 2020; 4022, 4024
+    /// and 4026 for version 3.
+    pub fn remote_debug_ports(self) -> &'static [u16] {
+        match self {
+            AseVersion::V1 => &[4016, 4018, 4020, 4022],
+            AseVersion::V2 => &[4020, 4022, 4024],
+            AseVersion::V3 => &[4022, 4024, 4026],
+        }
+    }
 }
 
 /// `internalLoadBalancingMode`

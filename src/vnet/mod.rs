@@ -26,7 +26,8 @@ pub mod trace;
 pub use change::{Change, MENDED, route_name};
 pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
-    AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, SqlDatabase,
+    AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, MANAGEMENT_PORTS,
+    SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,
 };
 pub use network::{Network, Place};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why};
@@ -34,7 +35,7 @@ pub use security::{
     AppliedTo, Because, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision,
     Transport, default_security_rules,
 };
-pub use tags::Tags;
+pub use tags::{HOST, Tags};
 pub use topology::{
     ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
     NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,

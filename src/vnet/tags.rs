@@ -14,8 +14,8 @@ use super::network::{Network, Place};
 use super::ranges::Ranges;
 use super::topology::{NextHop, Peering, RouteDestination, VirtualNetwork, VirtualNetworkTag};
 
-/// The host's virtual address: DNS, DHCP, health probes.
-pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+/// The host's virtual address, the same in every network: DNS, DHCP, health probes.
+pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 /// The instance metadata service.
 pub(super) const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 

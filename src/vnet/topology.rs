@@ -1,11 +1,11 @@
 //! A network as people write it, resource by resource. Names stand for resources, in any letter case.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use crate::flow::PortRange;
-use crate::policy::{Action, Spot};
+use crate::policy::{Action, AddressRange, Spot};
 
 use super::environment::{AppServiceEnvironment, Cloud};
 use super::security::FlowDirection;
@@ -265,17 +265,10 @@ impl Topology {
         self.virtual_networks.iter().find(|network| network.name.eq_ignore_ascii_case(name))
     }
 
-    /// The address that a firewall has where nobody says which. Azure keeps the first four addresses of a subnet and
-    /// its last one (azure-docs, virtual-networks-faq.md), and gives out the first that is free: in a subnet of its own
-    /// that is the fifth.
+    /// The address that a firewall has where nobody says which: Azure gives out the first that is free.
     pub fn first_address(&self, firewall: &Firewall) -> Option<IpAddr> {
-        let prefixes = &self.virtual_network(&firewall.virtual_network)?.subnet(&firewall.subnet)?.prefixes;
-        prefixes.iter().find_map(|prefix| match prefix {
-            IpNet::V4(net) if net.prefix_len() <= 29 => {
-                Some(IpAddr::V4(Ipv4Addr::from_bits(net.network().to_bits() + 4)))
-            }
-            _ => None,
-        })
+        let subnet = self.virtual_network(&firewall.virtual_network)?.subnet(&firewall.subnet)?;
+        subnet.usable().map(|range| range.first()).find(IpAddr::is_ipv4)
     }
 
     /// The firewall that a route's next hop names.
@@ -293,6 +286,28 @@ impl VirtualNetwork {
 impl Subnet {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.prefixes.iter().any(|prefix| prefix.contains(&address))
+    }
+
+    /// The addresses of each prefix that Azure gives to anybody: it keeps the first four and the last one (azure-docs,
+    /// virtual-networks-faq.md). None of one that is smaller than eight, as Azure takes no such.
+    pub fn usable(&self) -> impl Iterator<Item = AddressRange> + '_ {
+        const KEPT: [u8; 2] = [4, 1];
+        self.prefixes.iter().filter_map(|prefix| {
+            let [first, last] = match prefix {
+                _ if prefix.max_prefix_len() - prefix.prefix_len() < 3 => return None,
+                IpNet::V4(net) => {
+                    let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+                    let [before, after] = KEPT.map(u32::from);
+                    [first + before, last - after].map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)))
+                }
+                IpNet::V6(net) => {
+                    let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+                    let [before, after] = KEPT.map(u128::from);
+                    [first + before, last - after].map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)))
+                }
+            };
+            AddressRange::between(first, last)
+        })
     }
 
     pub fn has_endpoint(&self, service: &str) -> bool {

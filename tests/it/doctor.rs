@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
 use egret::doctor::{Coverage, Finding, Health, Severity};
@@ -210,8 +212,6 @@ fn in_appip() {
     assert!(worked().not_applicable("IN-APPIP").contains("ILB"));
 }
 
-#[test]
-fn in_app() {
 /// Each finding finds its mend alone, and whoever makes them all by hand makes them in one group.
 #[test]
 fn mends_of_one_answer_have_priorities_of_their_own() {
@@ -258,6 +258,8 @@ fn the_platform_says_a_thing_once() {
     assert_eq!(unreached, ["its dependencies over HTTP and HTTPS", "Azure SQL"]);
 }
 
+#[test]
+fn in_app() {
     let web = worked().network(HTTP, &HTTP.replace("80, 443", "443")).only("IN-APP");
     assert_eq!(web.severity, Severity::Advice);
     says(&web, "not all clients reach TCP 80 of the subnet: apps");
@@ -328,6 +330,48 @@ fn out_self() {
     // The rule for the whole network does as well.
     let line = "    { name = \"ase-internal-out\", priority = 150, direction = \"Outbound\", access = \"Allow\", source = \"192.168.251.128/25\", destination = \"192.168.251.128/25\" },\n";
     worked().network(line, "").healthy();
+}
+
+#[test]
+fn out_self_by_routes() {
+    let led = |prefix: &str, hop: &str| {
+        let default = "{ name = \"default\", prefix";
+        worked().network(default, &format!("{{ name = \"own\", prefix = \"{prefix}\", {hop} }},\n    {default}"))
+    };
+    let none = led("192.168.251.128/25", "next_hop = \"None\"").only("OUT-SELF");
+    assert_eq!((none.severity, none.subject.as_str()), (Severity::Suspended, "ase-subnet"));
+    says(&none, "what its machines send to each other goes to None");
+    assert_eq!(none.mend, [Change::RemoveRoute { table: "ase-routes".into(), route: "own".into() }]);
+    for prefix in ["192.168.251.128/25", "192.168.251.192/27", "192.168.0.0/16"] {
+        says(&led(prefix, DEFAULT).only("OUT-SELF"), "goes to VirtualAppliance 192.168.0.4");
+    }
+    assert_eq!(led("192.168.0.0/16", "next_hop = \"None\"").ids(), ["OUT-SELF", "RT-APP-REPLY"]);
+    led("192.168.251.128/25", "next_hop = \"VnetLocal\"").healthy();
+}
+
+#[test]
+fn out_web_is_closed_to_most() {
+    let web = |to: &str| {
+        let (from, rest) = (
+            "name = \"web\", priority = 120, direction = \"Outbound\", access = \"Allow\", protocol = \"Tcp\", source = \"192.168.251.128/25\", ",
+            "ports = [80, 443]",
+        );
+        worked().network(&format!("{from}{rest}"), &format!("{from}{to}"))
+    };
+    assert_eq!(web("ports = 80").only("OUT-WEB").severity, Severity::Suspended);
+    let pinned = web("ports = [80, 443], destination = [\"40.126.31.67\", \"20.190.159.4\"]");
+    let diagnosis = pinned.diagnosis();
+    let found: Vec<_> = diagnosis.findings().iter().map(|it| (it.rule.id, it.severity)).collect();
+    assert_eq!(found, [("OUT-WEB", Severity::Suspended), ("OUT-NSG-PIN", Severity::Advice)]);
+}
+
+#[test]
+fn what_is_suspended_is_not_healthy() {
+    let suspended = worked().ase("suspended = true");
+    let found = suspended.only("LIFE-RESTORE");
+    assert_eq!(found.severity, Severity::Suspended);
+    says(&found, "it is suspended");
+    assert_eq!(suspended.diagnosis().health(), Health::WouldBeSuspended);
 }
 
 #[test]
@@ -478,6 +522,16 @@ fn the_answer_for_people() {
     assert!(answer.err.contains("1 found something"), "{}", answer.err);
 }
 
+/// Two halves beat the default route, and the way out is theirs.
+#[test]
+fn the_way_out_is_that_of_the_rules() {
+    let default = format!("{{ name = \"default\", prefix = \"0.0.0.0/0\", {DEFAULT} }},");
+    let half = |name: &str, prefix: &str| format!("{{ name = \"{name}\", prefix = \"{prefix}\", {DEFAULT} }},");
+    let halves = format!("{}\n{}", half("low", "0.0.0.0/1"), half("high", "128.0.0.0/1"));
+    let answer = doctor(folder(&worked().network(&default, &halves)).path(), &["vnet.toml"]);
+    assert!(answer.out.contains("leaves   by the firewall firewall at 192.168.0.4\n"), "{}", answer.out);
+}
+
 #[test]
 fn the_answer_for_programs() {
     let sick = sick();
@@ -526,16 +580,6 @@ fn the_answer_as_tests() {
     let xml = doctor(sick.path(), &["--format", "junit", "vnet.toml"]).out;
     let count = |part: &str| xml.matches(part).count();
     assert_eq!(count("<testcase "), egret::doctor::rules().count(), "{xml}");
-/// Two halves beat the default route, and the way out is theirs.
-#[test]
-fn the_way_out_is_that_of_the_rules() {
-    let default = format!("{{ name = \"default\", prefix = \"0.0.0.0/0\", {DEFAULT} }},");
-    let half = |name: &str, prefix: &str| format!("{{ name = \"{name}\", prefix = \"{prefix}\", {DEFAULT} }},");
-    let halves = format!("{}\n{}", half("low", "0.0.0.0/1"), half("high", "128.0.0.0/1"));
-    let answer = doctor(folder(&worked().network(&default, &halves)).path(), &["vnet.toml"]);
-    assert!(answer.out.contains("leaves   by the firewall firewall at 192.168.0.4\n"), "{}", answer.out);
-}
-
     assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"egret doctor\""), "{xml}");
     assert_eq!((count("<failure "), count("<system-out>")), (1, 1), "{xml}");
     assert!(xml.contains("<failure type=\"suspended\" message=\"of 231 prefixes"), "{xml}");
@@ -583,8 +627,6 @@ fn what_is_asked_wrongly_is_said() {
     refused(&["bare.toml"], "no App Service Environment is in the topology");
 }
 
-#[test]
-fn the_rules_are_listed_and_explained() {
 /// `EGRET_ASE` names files for `egret routes` and `egret nsg`, and is nothing to the doctor.
 #[test]
 fn one_variable_does_not_break_another_command() {
@@ -649,6 +691,8 @@ fn a_tag_that_is_not_at_hand_is_not_proposed() {
     assert!(answer.err.contains("did you mean `AppServiceManagement`?"), "{}", answer.err);
 }
 
+#[test]
+fn the_rules_are_listed_and_explained() {
     let here = Path::new(".");
     let list = doctor(here, &["--list"]).out;
     assert_eq!(list.lines().count(), egret::doctor::rules().count());

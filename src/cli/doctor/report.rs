@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::config::{Loaded, Position, SourceOrigin, Texts};
 use crate::doctor::{self, Coverage, Diagnosis, Document, Evidence, Finding, Health, Outcome, Patient, Rule, Severity};
-use crate::flow::nearest;
 use crate::policy::{Policy, RuleSet, Spot, Switches};
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
 use crate::azure::export::network::{Site, az_cli};
 use crate::cli::UsageError;
+use crate::cli::around::named;
 
 pub(in crate::cli) struct Report {
     pub(in crate::cli) network: Arc<Network>,
@@ -107,15 +107,10 @@ fn chosen<'n>(network: &'n Network, name: Option<&str>) -> Result<Vec<&'n AppSer
             "no App Service Environment is in the topology: there is nothing to examine".to_owned(),
         ));
     }
-    let Some(name) = name else { return Ok(all.iter().collect()) };
-    let found: Vec<_> = all.iter().filter(|it| it.name.eq_ignore_ascii_case(name)).collect();
-    if found.is_empty() {
-        let near = nearest(name, all.iter().map(|it| it.name.as_str()));
-        let hint = near.map(|near| format!("; did you mean `{near}`?"));
-        let names = || format!("; there is {}", all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", "));
-        return Err(UsageError(format!("no environment is called `{name}`{}", hint.unwrap_or_else(names))));
+    match name {
+        Some(name) => Ok(vec![named(all, name)?]),
+        None => Ok(all.iter().collect()),
     }
-    Ok(found)
 }
 
 fn no_topology() -> UsageError {

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use crate::config::error::Problem;
 use crate::flow::nearest;
 use crate::policy::Spot;
+use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{
     Endpoint, FlowDirection, NetworkSecurityGroup, Prefix, RouteDestination, RouteTable, SecurityRule, Tags,
 };
@@ -21,9 +22,6 @@ const ASGS_OF_SIDE: usize = 10;
 const ASGS: usize = 100;
 /// Characters of a rule's name.
 const NAME: usize = 80;
-/// Routes of a table, and those of them with service tags.
-const ROUTES: usize = 400;
-const TAG_ROUTES: usize = 25;
 
 /// What each network has of its own, in lower case: no file holds it.
 const MADE_UP: [&str; 6] =
@@ -123,8 +121,8 @@ fn known_tag(tag: &str, at: Spot, tags: &Tags, teller: &mut Teller<'_>) {
 
 /// A table that is too large is only warned of: what comes of it for an environment is the doctor's to say (`RT-LIMITS`).
 pub(super) fn route_table(table: &RouteTable, tags: &Tags, teller: &mut Teller<'_>) {
-    if table.routes.len() > ROUTES {
-        let what = format!("`{}` has {} routes: {ROUTES} is the most", table.name, table.routes.len());
+    if table.routes.len() > MOST_ROUTES {
+        let what = format!("`{}` has {} routes: {MOST_ROUTES} is the most", table.name, table.routes.len());
         teller.warn(table.at, "", Problem::new(what).mend("name prefixes that are wider, or service tags"));
     }
     let mut seen: HashMap<&RouteDestination, &str> = HashMap::new();
@@ -144,8 +142,8 @@ pub(super) fn route_table(table: &RouteTable, tags: &Tags, teller: &mut Teller<'
             teller.warn(route.at, &written, Problem::new(what).mend("leave one out"));
         }
     }
-    if of_tags > TAG_ROUTES {
-        let what = format!("`{}` has {of_tags} routes with service tags: {TAG_ROUTES} is the most", table.name);
+    if of_tags > MOST_TAG_ROUTES {
+        let what = format!("`{}` has {of_tags} routes with service tags: {MOST_TAG_ROUTES} is the most", table.name);
         teller.warn(table.at, "", Problem::new(what).mend("write prefixes for some of them"));
     }
 }

@@ -4,7 +4,7 @@ use crate::flow::{Host, PortRange, Protocol};
 use crate::policy::{Action, AddressRange, Spot};
 use crate::vnet::security::FlowDirection;
 use crate::vnet::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule, Topology};
-use crate::vnet::{AppServiceEnvironment, AseVersion, Change};
+use crate::vnet::{AppServiceEnvironment, AseVersion, Change, MANAGEMENT_PORTS, WEB_DEPLOY_PORT, ftp_ports};
 
 use super::RecipeError;
 
@@ -115,15 +115,16 @@ fn nets(ranges: &[AddressRange]) -> Vec<Prefix> {
 }
 
 fn inbound(environment: &AppServiceEnvironment, own: &[Prefix]) -> Vec<SecurityRule> {
+    let [first, last] = MANAGEMENT_PORTS;
     let mut rules = match environment.version {
         AseVersion::V3 => vec![
             inwards("load-balancer", tag("AzureLoadBalancer"), own, single(&[80])),
             inwards("network", tag("VirtualNetwork"), own, single(&[80, 443])),
         ],
         AseVersion::V1 | AseVersion::V2 => vec![
-            inwards("management", tag("AppServiceManagement"), own, vec![PortRange::between(454, 455)]),
+            inwards("management", tag("AppServiceManagement"), own, vec![PortRange::between(first, last)]),
             // One document's table names 16001 alone, its text the two of management too.
-            inwards("load-balancer", tag("AzureLoadBalancer"), own, single(&[454, 455, 16001])),
+            inwards("load-balancer", tag("AzureLoadBalancer"), own, single(&[first, last, 16001])),
         ],
     };
     rules.push(within("within-in", FlowDirection::Inbound, own));
@@ -147,22 +148,16 @@ fn clients(environment: &AppServiceEnvironment) -> Vec<Prefix> {
 fn features(environment: &AppServiceEnvironment, own: &[Prefix], rules: &mut Vec<SecurityRule>) {
     let from = clients(environment);
     if environment.ftp {
-        let ports = vec![PortRange::single(21), PortRange::single(990), PortRange::between(10_001, 10_020)];
-        rules.push(inwards("ftp", from.clone(), own, ports));
+        rules.push(inwards("ftp", from.clone(), own, ftp_ports()));
         if environment.version == AseVersion::V3 {
             rules.push(inwards("load-balancer-ftp", tag("AzureLoadBalancer"), own, single(&[21])));
         }
     }
     if environment.remote_debug {
-        let ports: &[u16] = match environment.version {
-            AseVersion::V1 => &[4016, 4018, 4020, 4022],
-            AseVersion::V2 => &[4020, 4022, 4024],
-            AseVersion::V3 => &[4022, 4024, 4026],
-        };
-        rules.push(inwards("remote-debug", from.clone(), own, single(ports)));
+        rules.push(inwards("remote-debug", from.clone(), own, single(environment.version.remote_debug_ports())));
     }
     if environment.web_deploy {
-        rules.push(inwards("web-deploy", from, own, single(&[8172])));
+        rules.push(inwards("web-deploy", from, own, single(&[WEB_DEPLOY_PORT])));
     }
 }
 
