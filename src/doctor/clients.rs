@@ -66,14 +66,27 @@ fn inside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcom
     let private = |range: &&AddressRange| AddrClass::of(range.first()) == AddrClass::Private;
     for range in patient.environment.client_ranges.iter().filter(private) {
         let known = |stretch: &Stretch<'_>| cut_off.iter().any(|net| net.contains(&stretch.range.first()));
-        let Some(way) = astray(ways, *range, |stretch| is_lost(stretch) && !known(stretch)) else { continue };
+        let own = |stretch: &Stretch<'_>| patient.network.subnet(patient.place).contains(stretch.range.first());
+        let lost = |stretch: &Stretch<'_>| is_lost(stretch) || is_one_way(patient, stretch);
+        let Some(way) = astray(ways, *range, |stretch| lost(stretch) && !known(stretch) && !own(stretch)) else {
+            continue;
+        };
         finding = Some(add(finding, rule, patient, *range, &way));
-        if ways::gateway(patient).is_some() {
+        if is_local(patient, *range) {
+            routes.extend(
+                range.nets().into_iter().map(|net| (name(net), RouteDestination::Net(net), NextHop::VnetLocal)),
+            );
+        } else if ways::gateway(patient).is_some() {
             let nets = range.nets().into_iter();
             routes.extend(nets.map(|net| (name(net), RouteDestination::Net(net), NextHop::VirtualNetworkGateway)));
         }
     }
     told(patient, finding, routes)
+}
+
+fn is_local(patient: &Patient<'_>, range: AddressRange) -> bool {
+    let spaces = &patient.network.virtual_network(patient.place).address_space;
+    spaces.iter().any(|net| net.contains(&range.first()) && net.contains(&range.last()))
 }
 
 /// What a route of its own leads to an appliance came by it too, as far as anybody can tell.
@@ -84,6 +97,22 @@ fn is_lost(stretch: &Stretch<'_>) -> bool {
         Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint => false,
         Hop::Internet | Hop::None => true,
     }
+}
+
+/// Clients of a subnet of the same network come straight, unless its own routes lead them by the appliance too.
+fn is_one_way(patient: &Patient<'_>, stretch: &Stretch<'_>) -> bool {
+    let Hop::VirtualAppliance(appliance) = stretch.hop() else { return false };
+    let Some(own) = patient.own_nets().next() else { return false };
+    let near = patient.network.virtual_network(patient.place);
+    let others = patient.network.places().filter(|place| {
+        let subnet = patient.network.subnet(*place);
+        *place != patient.place
+            && patient.network.virtual_network(*place).name == near.name
+            && !subnet.contains(*appliance)
+            && subnet.prefixes.iter().any(|net| stretch.range.contains(net.network()))
+    });
+    let mut hops = others.filter_map(|place| patient.network.route(place, own.network()));
+    hops.any(|way| way.route.next_hop == Hop::VnetLocal)
 }
 
 fn astray<'a>(ways: &Ways<'a>, range: AddressRange, is_wrong: impl Fn(&Stretch<'a>) -> bool) -> Option<Selection<'a>> {

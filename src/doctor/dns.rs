@@ -103,9 +103,18 @@ fn loss(patient: &Patient<'_>, server: IpAddr) -> Option<String> {
     match &way.route.next_hop {
         Hop::None => Some(format!("{} drops what is for it", ways::shown(&way))),
         Hop::Internet if is_private => Some(format!("its way is {}, where no private address is", ways::shown(&way))),
+        Hop::VnetLocal if is_homeless(patient, server) => Some("it is in no subnet of the network".to_owned()),
         Hop::VirtualAppliance(appliance) => by_appliance(patient, server, *appliance),
         _ => no_proxy(patient, server),
     }
+}
+
+/// An address of the network's own space that no machine can have.
+fn is_homeless(patient: &Patient<'_>, server: IpAddr) -> bool {
+    let network = patient.network.virtual_network(patient.place);
+    let is_own = network.address_space.iter().any(|net| net.contains(&server));
+    let is_known = patient.network.topology().firewall_at(server).is_some();
+    is_own && !is_known && !network.subnets.iter().any(|subnet| subnet.contains(server))
 }
 
 fn by_appliance(patient: &Patient<'_>, server: IpAddr, appliance: IpAddr) -> Option<String> {
@@ -210,8 +219,10 @@ fn resolves(patient: &Patient<'_>, zones: &[DnsZone], suffix: &str, record: &str
     has(suffix, record) || (record == "*.scm" && has(&format!("scm.{suffix}"), "*"))
 }
 
-/// To the environment's network; a zone that says nothing of links is one that somebody's own server has.
+/// To the environment's network; a zone that says nothing of links is one that somebody's own server has, where there is
+/// one. Azure's own answers for linked zones alone.
 fn is_linked(patient: &Patient<'_>, zone: &DnsZone) -> bool {
     let own = &patient.network.virtual_network(patient.place).name;
-    zone.virtual_networks.is_empty() || zone.virtual_networks.iter().any(|network| network.eq_ignore_ascii_case(own))
+    let by_own_server = zone.virtual_networks.is_empty() && servers(patient).next().is_some();
+    by_own_server || zone.virtual_networks.iter().any(|network| network.eq_ignore_ascii_case(own))
 }

@@ -17,6 +17,7 @@ use super::age::edition;
 use super::dependencies::{Row, editions};
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, rules};
 use super::gate::{Blocker, Gate, Passage};
+use super::outbound::anywhere;
 use super::ways::{self, Ways};
 use super::words::{count, some};
 
@@ -26,7 +27,7 @@ rules! {
         "the firewall denies names that the platform needs",
         "The subnet needs an application rule with the FQDN tags AppServiceEnvironment and WindowsUpdate, or one for every \
          name and port of the published list. Each row of the list is asked of the firewall, from the first and the last \
-         address of the subnet; what a service endpoint takes past the firewall is covered. What a tag stands for is not \
+         address of the subnet and from each part (256 at most) that the sources of rules cut it into; what a service endpoint takes past the firewall is covered. What a tag stands for is not \
          published: the rows are taken to be in it. A policy that was plainly made from the list of 2018 is judged by that list, \
          and told so by DOC-LIST-AGE. Names with a wildcard are FW-WILDCARD's, those of Linux FW-LINUX's, those of the US \
          Government FW-GOV's; what one rule allows and another denies before it is FW-DENY-FIRST's. For the cloud in China no \
@@ -54,7 +55,8 @@ rules! {
         "a rule that denies comes before the one that allows",
         "Rule collections are asked by priority, network rules before application rules, a parent policy's before its \
          child's: a Deny that comes first takes a dependency away that a later rule allows. So does threat intelligence. The \
-         finding names the collection and the rule. What no rule allows anyway is said by the rule for its list. Ports 123 and \
+         finding names the collection and the rule. A network rule that denies prefixes of \
+         Entra ID or Resource Manager, or all addresses of a port, denies the names that lead there. What no rule allows anyway is said by the rule for its list. Ports 123 and \
          12000 are OUT-NTP's and OUT-12000's, databases are RT-SQL's." => deny_first, cuts Web;
     SUBNET = "FW-SUBNET", Unhealthy, ANY, [FIREWALL],
         "the firewall has no AzureFirewallSubnet",
@@ -259,25 +261,55 @@ fn deny_first(patient: &Patient<'_>) -> Outcome {
         Err(outcome) => return outcome,
     };
     let mut denied: Vec<Denied> = Vec::new();
-    let mut note = |passage: Passage, what: String, severity: Severity| {
-        let Passage::Denied(blocker) = passage else { return };
-        match denied.iter_mut().find(|it| it.blocker == blocker) {
-            Some(known) => {
-                known.what.push(what);
-                known.severity = known.severity.max(severity);
-            }
-            None => denied.push(Denied { blocker, what: vec![what], severity }),
-        }
-    };
     for (row, severity) in dependencies(patient, &gate) {
-        note(gate.row(&row), row.shown(), severity);
+        note(&mut denied, gate.row(&row), row.shown(), severity);
     }
     for range in monitoring(patient).into_iter().flatten() {
         for port in WEB {
-            note(ask_address(&gate, range.first(), port), format!("{range}:{port} of {MONITOR}"), Severity::Degraded);
+            let what = format!("{range}:{port} of {MONITOR}");
+            note(&mut denied, ask_address(&gate, range.first(), port), what, Severity::Degraded);
         }
     }
+    let stops = |rule: &RuleId, known: &[Denied]| {
+        known.iter().any(|it| it.blocker == Blocker::Rule(*rule) && it.severity == Severity::Suspended)
+    };
+    let by_address = by_address(patient, &gate).into_iter().filter(|(rule, _)| !stops(rule, &denied));
+    for (rule, what) in by_address.collect::<Vec<_>>() {
+        note(&mut denied, Passage::Denied(Blocker::Rule(rule)), what, Severity::Suspended);
+    }
     denied.iter().map(|it| taken(patient, &gate, it)).collect::<Vec<_>>().into()
+}
+
+fn note(denied: &mut Vec<Denied>, passage: Passage, what: String, severity: Severity) {
+    let Passage::Denied(blocker) = passage else { return };
+    match denied.iter_mut().find(|it| it.blocker == blocker) {
+        Some(known) => {
+            known.what.push(what);
+            known.severity = known.severity.max(severity);
+        }
+        None => denied.push(Denied { blocker, what: vec![what], severity }),
+    }
+}
+
+/// Services behind names of the list whose prefixes are published.
+const NAMED_SERVICES: [&str; 2] = ["AzureActiveDirectory", "AzureResourceManager"];
+
+/// Network rules that deny what names of the list lead to: a service's prefixes, or all the Internet in pieces.
+fn by_address(patient: &Patient<'_>, gate: &Gate<'_>) -> Vec<(RuleId, String)> {
+    let mut found = Vec::new();
+    for tag in NAMED_SERVICES {
+        let ranges = patient.network.tags().published(tag);
+        for range in ranges.iter().flat_map(|it| it.iter()).filter(|range| range.first().is_ipv4()) {
+            let rule = gate.network_denial(range.first(), 443);
+            found.extend(rule.map(|rule| (rule, format!("{range}:443 of {tag}"))));
+        }
+    }
+    for port in WEB {
+        let rules: Option<Vec<RuleId>> = anywhere().map(|address| gate.network_denial(address, port)).collect();
+        let rule = rules.and_then(|rules| rules.first().copied());
+        found.extend(rule.map(|rule| (rule, format!("every name on port {port}"))));
+    }
+    found
 }
 
 /// Everything that is asked of the firewall for the platform, each with what its lack brings.

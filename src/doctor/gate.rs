@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::allowlist::{Kind, lists};
 use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
 use crate::policy::{
-    Action, AddressRange, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot, ThreatIntel,
-    in_order,
+    Action, AddressRange, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot,
+    ThreatIntel, in_order,
 };
 use crate::vnet::Hop;
 
@@ -17,7 +17,7 @@ use super::dependencies::Row;
 use super::finding::Outcome;
 use super::ways::Ways;
 
-/// The policy, asked from the subnet's first and last addresses: a rule for half of it is none.
+/// The policy, asked from every part of the subnet that its rules tell apart: a rule for half of it is none.
 pub(super) struct Gate<'a> {
     pub(super) policy: &'a Policy,
     ways: Ways<'a>,
@@ -59,7 +59,7 @@ impl<'a> Gate<'a> {
         Ok(Gate {
             policy,
             ways,
-            clients: clients(patient),
+            clients: askers(patient, policy),
             endpoints: endpoints(patient),
             without_denials: OnceCell::new(),
         })
@@ -75,6 +75,19 @@ impl<'a> Gate<'a> {
         }
         let answers = self.clients.iter().map(|client| self.passage(&question(*client, host, protocol, port)));
         answers.max_by_key(Passage::weight).unwrap_or(Passage::Lacks)
+    }
+
+    /// The network rule that denies TCP to an address: whatever name leads there, no application rule is asked.
+    pub(super) fn network_denial(&self, address: IpAddr, port: u16) -> Option<RuleId> {
+        let host = Host::Addr(address);
+        if self.is_passed_by(&host, port) {
+            return None;
+        }
+        self.clients.iter().find_map(|client| {
+            let decision = self.decide(&question(*client, &host, Protocol::Tcp, port));
+            let rule = decision.rule.filter(|_| decision.reason == Reason::DeniedByRule)?;
+            matches!(in_order(self.policy.rules())[rule.0 as usize].rule, AnyRule::Network(..)).then_some(rule)
+        })
     }
 
     fn passage(&self, query: &Query<'_>) -> Passage {
@@ -189,6 +202,42 @@ pub(super) fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
     let ends = |range: AddressRange| [range.first(), range.last()];
     let usable: Vec<IpAddr> = patient.network.subnet(patient.place).usable().flat_map(ends).collect();
     if usable.is_empty() { patient.own_ranges().flat_map(ends).collect() } else { usable }
+}
+
+/// Parts that are asked of, at most: a policy that cuts the subnet up further is not asked from the rest.
+const MOST_PARTS: usize = 256;
+
+/// The ends of the subnet, and the first address of each part that the sources of the rules cut it into.
+fn askers(patient: &Patient<'_>, policy: &Policy) -> Vec<IpAddr> {
+    let mut asked = clients(patient);
+    let rules = in_order(policy.rules());
+    let ranges = rules.iter().filter_map(|it| sources(it.rule)).flat_map(AddressSet::ranges);
+    let begins = ranges.flat_map(|range| [Some(range.first()), after(range.last())]).flatten();
+    let mut inner: Vec<IpAddr> = begins.filter(|it| is_given(patient, *it)).collect();
+    inner.sort_unstable();
+    inner.dedup();
+    asked.extend(inner.into_iter().take(MOST_PARTS));
+    asked
+}
+
+fn sources(rule: AnyRule<'_>) -> Option<&AddressSet> {
+    match rule {
+        AnyRule::Network(_, rule) => Some(&rule.sources),
+        AnyRule::Application(_, rule) => Some(&rule.sources),
+        AnyRule::Infrastructure(_) | AnyRule::Dnat(_) => None,
+    }
+}
+
+fn after(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => u32::from(address).checked_add(1).map(|next| IpAddr::V4(next.into())),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// Is it an address of the subnet that Azure gives to anybody?
+fn is_given(patient: &Patient<'_>, address: IpAddr) -> bool {
+    patient.network.subnet(patient.place).usable().any(|range| range.contains(address))
 }
 
 /// By the zones and ports that the lists give; each service once.

@@ -50,7 +50,7 @@ rules! {
     IN_APP = "IN-APP", App, ANY, [NETWORKING, NETWORKING_2017, NETWORKING_V3],
         "clients do not reach the apps",
         "Apps are reached by TCP 80 and 443; FTP, remote debugging and Web Deploy have ports of their own. The environment \
-         stays healthy without them." => apps;
+         stays healthy without them. Behind an internal load balancer 443 closed alone is told by IN-SCM, not a second time here." => apps;
 
     IN_SCM = "IN-SCM", App, ANY, [NETWORKING_2017],
         "the SCM site is not reached, and the portal loses what depends on it",

@@ -1,13 +1,13 @@
 //! What becomes old or has changed (`LIFE-…`, `DOC-…`).
 
 use super::Patient;
-use super::finding::{ANY, BEFORE_V3, Finding, Outcome, rules};
+use super::finding::{ANY, BEFORE_V3, Finding, Outcome, Severity, rules};
 use super::{age, words::some};
 
 rules! {
     RULES:
     RESTORE = "LIFE-RESTORE", Advice, ANY, [NETWORKING],
-        "its addresses changed when it was resumed",
+        "it is suspended, or its addresses changed when it was resumed",
         "The addresses of an environment are stable until it is suspended and resumed. After that the lists of whoever allowed \
          the old ones are stale, userWhitelistedIpRanges among them." => restored;
     LIST_AGE = "DOC-LIST-AGE", Advice, BEFORE_V3, [FIREWALL, FIREWALL_2018],
@@ -20,6 +20,11 @@ rules! {
 
 fn restored(patient: &Patient<'_>) -> Outcome {
     let environment = patient.environment;
+    if environment.suspended {
+        let what = "it is suspended: no app of it runs until it is resumed";
+        let finding = Finding::new(&RESTORE, environment.at, &environment.name, what).graded(Severity::Suspended);
+        return Outcome::Found(vec![finding.by_hand("mend what it was suspended for, and resume it in the portal")]);
+    }
     if !environment.restored {
         return Outcome::Passed;
     }

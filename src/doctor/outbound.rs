@@ -11,8 +11,8 @@ use crate::allowlist::{EndpointHost, Kind, lists};
 use crate::flow::{AddrClass, Host, PortRange, PortSet, Protocol};
 use crate::policy::{Action, AddressRange, AddressSet, IpProtocols, NetworkRule};
 use crate::vnet::{
-    AseVersion, Because, Change, FlowDirection, HOST, NetFlow, NetworkSecurityGroup, Prefix, SecurityProtocol,
-    SecurityRule, Transport,
+    AseVersion, Because, Change, FlowDirection, HOST, Hop, NetFlow, NetworkSecurityGroup, NextHop, Prefix,
+    RouteDestination, SecurityProtocol, SecurityRule, Selection, Transport,
 };
 
 use super::Patient;
@@ -20,6 +20,7 @@ use super::filter::{Filtered, Needed, Opening, decider, finding, listed};
 use super::finding::{BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, rules};
 use super::gate::Gate;
 use super::inbound::within;
+use super::ways::{self, Stretch, Ways};
 use super::words::some;
 
 rules! {
@@ -29,7 +30,8 @@ rules! {
     OUT_SELF = "OUT-SELF", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017],
         "the environment's own machines are not let out to each other",
         "The machines of an environment talk to each other on ports that change. Security groups filter traffic within a \
-         subnet too, on its way out as on its way in." => itself;
+         subnet too, on its way out as on its way in; and a route for the subnet, or for its network, that does not lead to \
+         VnetLocal takes it away." => itself;
 
     OUT_DNS = "OUT-DNS", Suspended, BEFORE_V3, [NETWORKING, SECURITY_GROUPS, NETWORKING_2017],
         "names cannot be resolved",
@@ -68,7 +70,36 @@ rules! {
 }
 
 fn itself(patient: &Patient<'_>) -> Outcome {
-    within(patient, &OUT_SELF, FlowDirection::Outbound)
+    let filtered = within(patient, &OUT_SELF, FlowDirection::Outbound);
+    filtered.findings().iter().cloned().chain(led_away(patient)).collect::<Vec<_>>().into()
+}
+
+/// What a route takes out of the network between two machines of the subnet.
+fn led_away(patient: &Patient<'_>) -> Option<Finding> {
+    let ways = Ways::of(patient);
+    let stretches = patient.own_ranges().flat_map(|range| ways.stretches(range));
+    let astray: Vec<Stretch<'_>> = stretches.filter(|stretch| *stretch.hop() != Hop::VnetLocal).collect();
+    let way = &astray.first()?.way;
+    let subnet = patient.network.subnet(patient.place);
+    let what = format!("what its machines send to each other goes to {}", ways::hop_text(&way.route.next_hop));
+    let finding = Finding::new(&OUT_SELF, way.route.at, &subnet.name, what).because(ways::shown(way), way.route.at);
+    let finding = astray.iter().fold(finding, |it, stretch| it.covers(Coverage::Missing, stretch.range.to_string()));
+    Some(kept_inside(patient, &astray).into_iter().fold(finding, Finding::mend))
+}
+
+/// Routes as narrow as the subnet are taken out; others are beaten by one for the subnet.
+fn kept_inside(patient: &Patient<'_>, astray: &[Stretch<'_>]) -> Vec<Change> {
+    let is_narrow = |way: &Selection<'_>| patient.own_nets().any(|net| net.contains(&way.prefix));
+    let (narrow, wide): (Vec<_>, Vec<_>) = astray.iter().map(|stretch| &stretch.way).partition(|way| is_narrow(way));
+    let mut changes: Vec<Change> = Vec::new();
+    for removal in narrow.into_iter().filter_map(ways::remove_route) {
+        if !changes.contains(&removal) {
+            changes.push(removal);
+        }
+    }
+    let local = |net: IpNet| (format!("itself-{}", net.addr()), RouteDestination::Net(net), NextHop::VnetLocal);
+    let routes = if wide.is_empty() { Vec::new() } else { patient.own_nets().map(local).collect() };
+    changes.into_iter().chain(ways::add_routes(patient, routes)).collect()
 }
 
 /// A port, or a few, that have to be open.
@@ -107,6 +138,9 @@ impl Dependency<'_> {
         let packets = format!("{} {} ({name})", super::filter::name(*transport), listed(ports));
         let (what, severity) = match passage.coverage() {
             Coverage::Covered => return None,
+            Coverage::Partly if self.is_mostly_closed(patient) => {
+                (format!("{packets} is not let out to most of {whom}"), rule.severity)
+            }
             Coverage::Partly => {
                 (format!("{packets} is not let out to all of {whom}"), rule.severity.min(Severity::Unhealthy))
             }
@@ -114,6 +148,19 @@ impl Dependency<'_> {
         };
         let found = passage.explain(patient, finding(patient, rule, what)).graded(severity);
         Some(self.opening().numbered(nth).mend(patient, &passage.blocks, found))
+    }
+
+    /// One of the ports, to more than half of the Internet: as good as closed.
+    fn is_mostly_closed(&self, patient: &Patient<'_>) -> bool {
+        let Some(source) = own_address(patient).filter(|_| self.tag.is_none()) else { return false };
+        let asked: Vec<IpAddr> = anywhere().collect();
+        let is_open = |destination: IpAddr, destination_port: u16| {
+            let transport = self.transport;
+            let flow = NetFlow { transport, source, source_port: 49152, destination, destination_port };
+            patient.network.security(patient.place, FlowDirection::Outbound, &flow).is_allowed()
+        };
+        let open = |port: &PortRange| asked.iter().filter(|address| is_open(**address, port.first())).count();
+        self.ports.iter().any(|port| 2 * open(port) < asked.len())
     }
 
     fn opening(&self) -> Opening<'_> {
@@ -215,7 +262,7 @@ fn network_rule(patient: &Patient<'_>, dependency: &Dependency<'_>, port: u16) -
 }
 
 /// Public addresses that have nothing in common.
-fn anywhere() -> impl Iterator<Item = IpAddr> {
+pub(super) fn anywhere() -> impl Iterator<Item = IpAddr> {
     (3..=223_u8)
         .step_by(11)
         .map(|first| IpAddr::from([first, 77, first, 77]))

@@ -1,13 +1,18 @@
 //! Which way traffic leaves and comes back (`RT-…`).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use crate::flow::AddrClass;
+use crate::policy::AddressRange;
 use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selection};
 
 use super::Patient;
-use super::finding::{ANY, BEFORE_V3, Finding, Outcome, rules};
-use super::ways::{self, Ways, hop_text};
+use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, rules};
+use super::ways::{self, Stretch, Ways, hop_text};
 use super::words::{count, some};
 use super::{clients, endpoints, management, premises, singles};
 
@@ -17,8 +22,9 @@ rules! {
         "the default route leads nowhere",
         "What the platform needs is on the Internet, under addresses that nobody can list. So 0.0.0.0/0 has to lead to the \
          Internet, to an appliance that is there, or to a gateway that is there. It breaks with the next hop None, an \
-         appliance outside the network, an address of the firewall's subnet that the firewall does not have, or \
-         VirtualNetworkGateway without a gateway. Whether the other side lets through what has to pass is asked by RT-MGMT, \
+         appliance outside the network or in none of its subnets, an address of the firewall's subnet that the firewall does \
+         not have, or VirtualNetworkGateway without a gateway. It breaks as well where the firewall's own subnet has a route \
+         like that, or one back to itself, and where routes for a /16 or more of the Internet lead nowhere. Whether the other side lets through what has to pass is asked by RT-MGMT, \
          RT-SQL, RT-SE and FW-…; an appliance inside the environment's own subnet is RT-NVA-SUBNET's." => default_route, cuts Internet;
     MGMT = "RT-MGMT", Suspended, BEFORE_V3, [FIREWALL_2018, MANAGEMENT, FIREWALL],
         "replies to management leave by another address",
@@ -129,8 +135,78 @@ fn singles(patient: &Patient<'_>) -> Outcome {
 }
 
 fn default_route(patient: &Patient<'_>) -> Outcome {
+    dead_end(patient).or_else(|| behind(patient)).or_else(|| holes(patient)).into()
+}
+
+fn dead_end(patient: &Patient<'_>) -> Option<Finding> {
     let way = Ways::of(patient).outside();
-    let Some(why) = nowhere(patient, way.as_ref()) else { return Outcome::Passed };
+    let why = nowhere(patient, way.as_ref())?;
+    Some(blocked(patient, way, why, way_out(patient)))
+}
+
+/// The way on from the firewall that the default route leads to.
+fn behind(patient: &Patient<'_>) -> Option<Finding> {
+    let Hop::VirtualAppliance(address) = Ways::of(patient).outside()?.route.next_hop else { return None };
+    let firewall = patient.network.topology().firewall_at(address)?;
+    let place = patient.network.place(&firewall.virtual_network, &firewall.subnet)?;
+    let patient = &Patient { place, ..*patient };
+    let way = Ways::of(patient).outside();
+    let back = |way: &Selection<'_>| match way.route.next_hop {
+        Hop::VirtualAppliance(hop) if patient.network.subnet(place).contains(hop) => {
+            Some(format!("{} leads to {hop}, back into its own subnet", way.prefix))
+        }
+        _ => None,
+    };
+    let why = nowhere(patient, way.as_ref()).or_else(|| way.as_ref().and_then(back))?;
+    Some(blocked(patient, way, format!("behind the firewall {}, {why}", firewall.name), NextHop::Internet))
+}
+
+/// Routes for less are taken for wanted: somebody may drop what a list of bad addresses names.
+const WIDE: u8 = 16;
+
+/// Large parts of the Internet that routes of one's own lead nowhere.
+fn holes(patient: &Patient<'_>) -> Option<Finding> {
+    let ways = Ways::of(patient);
+    let is_wide = |net: &IpNet| net.addr().is_ipv4() && (1..=WIDE).contains(&net.prefix_len());
+    let routes = patient.network.effective_routes(patient.place).iter();
+    let dead = routes.filter(|route| route.route_table.is_some() && may_be_dead(&route.next_hop));
+    let nets = dead.flat_map(|route| &route.prefixes).filter(|net| is_wide(net));
+    let ranges = nets.filter_map(|net| AddressRange::between(net.network(), net.broadcast()));
+    let is_lost = |it: &Stretch<'_>| {
+        let own = it.way.route.route_table.is_some() && is_wide(&it.way.prefix) && may_be_dead(it.hop());
+        own && is_public(it.range) && nowhere(patient, Some(&it.way)).is_some()
+    };
+    let mut lost: Vec<Stretch<'_>> = ranges.flat_map(|range| ways.stretches(range)).filter(is_lost).collect();
+    lost.sort_by_key(|stretch| stretch.range.first());
+    lost.dedup_by_key(|stretch| stretch.range);
+    let way = &lost.first()?.way;
+    let prefixes: BTreeSet<IpNet> = lost.iter().map(|stretch| stretch.way.prefix).collect();
+    let what = format!("part of the Internet is not reached: {} leads nowhere", some(&prefixes));
+    let mut finding = Finding::new(&DEFAULT, way.route.at, subject(way, ""), what);
+    for stretch in &lost {
+        finding = finding.covers(Coverage::Missing, stretch.range.to_string());
+    }
+    for way in lost.iter().map(|stretch| &stretch.way) {
+        if let Some(change) = ways::remove_route(way).filter(|change| !finding.mend.contains(change)) {
+            finding = finding.because(ways::shown(way), way.route.at).mend(change);
+        }
+    }
+    Some(finding)
+}
+
+fn may_be_dead(hop: &Hop) -> bool {
+    matches!(hop, Hop::None | Hop::VirtualAppliance(_) | Hop::VirtualNetworkGateway)
+}
+
+/// Is anything of it on the Internet? What is set aside is told by the end of each /16.
+fn is_public(range: AddressRange) -> bool {
+    let (IpAddr::V4(first), IpAddr::V4(last)) = (range.first(), range.last()) else { return false };
+    let (first, last) = (u32::from(first), u32::from(last));
+    let mut ends = (first >> 16..=last >> 16).map(|high| (high << 16 | 0xffff).min(last));
+    ends.any(|end| AddrClass::of(IpAddr::V4(end.into())) == AddrClass::Global)
+}
+
+fn blocked(patient: &Patient<'_>, way: Option<Selection<'_>>, why: String, way_out: NextHop) -> Finding {
     let subnet = patient.network.subnet(patient.place);
     let (subject, at) =
         way.as_ref().map_or((subnet.name.clone(), subnet.at), |way| (subject(way, &subnet.name), way.route.at));
@@ -138,8 +214,8 @@ fn default_route(patient: &Patient<'_>) -> Outcome {
     let finding = way.iter().fold(finding, |finding, way| finding.because(ways::shown(way), way.route.at));
     let name = way.as_ref().filter(|way| way.route.route_table.is_some()).map_or("default", |way| &way.route.name);
     let everything = RouteDestination::Net("0.0.0.0/0".parse().expect("a literal prefix"));
-    let routes = vec![(name.to_owned(), everything, way_out(patient))];
-    Outcome::Found(vec![ways::add_routes(patient, routes).into_iter().fold(finding, Finding::mend)])
+    let routes = vec![(name.to_owned(), everything, way_out)];
+    ways::add_routes(patient, routes).into_iter().fold(finding, Finding::mend)
 }
 
 /// `ase-routes/default`
@@ -174,6 +250,11 @@ fn absent(patient: &Patient<'_>, address: IpAddr) -> Option<String> {
     let peers = network.peerings.iter().flat_map(|peering| patient.network.remote_space(peering));
     if !network.address_space.iter().copied().chain(peers).any(|net| net.contains(&address)) {
         return Some(format!("which is neither in {} nor in a network that it peers with", network.name));
+    }
+    let is_own = network.address_space.iter().any(|net| net.contains(&address));
+    let is_placed = network.subnets.iter().any(|subnet| subnet.contains(address));
+    if is_own && !is_placed && patient.network.topology().firewall_at(address).is_none() {
+        return Some(format!("which is in no subnet of {}", network.name));
     }
     let (place, firewall) = firewall_beside(patient, address)?;
     let real = firewall.private_address.filter(|real| *real != address)?;

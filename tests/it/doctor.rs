@@ -333,6 +333,48 @@ fn out_self() {
 }
 
 #[test]
+fn out_self_by_routes() {
+    let led = |prefix: &str, hop: &str| {
+        let default = "{ name = \"default\", prefix";
+        worked().network(default, &format!("{{ name = \"own\", prefix = \"{prefix}\", {hop} }},\n    {default}"))
+    };
+    let none = led("192.168.251.128/25", "next_hop = \"None\"").only("OUT-SELF");
+    assert_eq!((none.severity, none.subject.as_str()), (Severity::Suspended, "ase-subnet"));
+    says(&none, "what its machines send to each other goes to None");
+    assert_eq!(none.mend, [Change::RemoveRoute { table: "ase-routes".into(), route: "own".into() }]);
+    for prefix in ["192.168.251.128/25", "192.168.251.192/27", "192.168.0.0/16"] {
+        says(&led(prefix, DEFAULT).only("OUT-SELF"), "goes to VirtualAppliance 192.168.0.4");
+    }
+    assert_eq!(led("192.168.0.0/16", "next_hop = \"None\"").ids(), ["OUT-SELF", "RT-APP-REPLY"]);
+    led("192.168.251.128/25", "next_hop = \"VnetLocal\"").healthy();
+}
+
+#[test]
+fn out_web_is_closed_to_most() {
+    let web = |to: &str| {
+        let (from, rest) = (
+            "name = \"web\", priority = 120, direction = \"Outbound\", access = \"Allow\", protocol = \"Tcp\", source = \"192.168.251.128/25\", ",
+            "ports = [80, 443]",
+        );
+        worked().network(&format!("{from}{rest}"), &format!("{from}{to}"))
+    };
+    assert_eq!(web("ports = 80").only("OUT-WEB").severity, Severity::Suspended);
+    let pinned = web("ports = [80, 443], destination = [\"40.126.31.67\", \"20.190.159.4\"]");
+    let diagnosis = pinned.diagnosis();
+    let found: Vec<_> = diagnosis.findings().iter().map(|it| (it.rule.id, it.severity)).collect();
+    assert_eq!(found, [("OUT-WEB", Severity::Suspended), ("OUT-NSG-PIN", Severity::Advice)]);
+}
+
+#[test]
+fn what_is_suspended_is_not_healthy() {
+    let suspended = worked().ase("suspended = true");
+    let found = suspended.only("LIFE-RESTORE");
+    assert_eq!(found.severity, Severity::Suspended);
+    says(&found, "it is suspended");
+    assert_eq!(suspended.diagnosis().health(), Health::WouldBeSuspended);
+}
+
+#[test]
 fn out_dns() {
     let found = worked()
         .network(

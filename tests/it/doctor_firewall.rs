@@ -61,6 +61,33 @@ fn to_the_internet(set_up: SetUp) -> SetUp {
 }
 
 #[test]
+fn every_part_of_the_subnet_is_asked() {
+    let one = "{ name = \"d\", source_addresses = \"192.168.251.140\", target_fqdns = [\"login.live.com\"], protocols = [\"https:443\"] }";
+    assert_eq!(denying(worked(), 100, "application", one).only("FW-DENY-FIRST").severity, Severity::Suspended);
+    let own = "source_addresses = \"192.168.251.128/25\"";
+    let without_the_middle = "source_addresses = [\"192.168.251.128/27\", \"192.168.251.192/26\"]";
+    let narrowed = |rule: &str| worked().policy(&format!("{rule}, {own}"), &format!("{rule}, {without_the_middle}"));
+    assert_eq!(narrowed("name = \"ntp\"").only("OUT-NTP").severity, Severity::Suspended);
+    assert_eq!(narrowed("name = \"app-service-environment\"").ids(), ["FW-ASE", "FW-WILDCARD"]);
+}
+
+#[test]
+fn network_rules_deny_names_by_address() {
+    let deny = |to: &str| {
+        let rule = format!(
+            "{{ name = \"d\", source_addresses = \"*\", ip_protocols = \"TCP\", destination_addresses = {to}, destination_ports = 443 }}"
+        );
+        denying(worked(), 50, "network", &rule)
+    };
+    for to in ["[\"AzureActiveDirectory\"]", "[\"0.0.0.0/1\", \"128.0.0.0/1\"]", "\"*\""] {
+        let diagnosis = deny(to).diagnosis();
+        let found: Vec<_> = diagnosis.findings().iter().map(|it| (it.rule.id, it.severity)).collect();
+        assert_eq!(found, [("FW-DENY-FIRST", Severity::Suspended)], "{to}");
+    }
+    deny("\"198.51.100.0/24\"").healthy();
+}
+
+#[test]
 fn fw_ase() {
     let found = listed(&NEWEST, &["graph.microsoft.com:443"]).only("FW-ASE");
     assert_eq!((found.severity, found.subject.as_str()), (Severity::Suspended, "ase-egress"));

@@ -17,7 +17,9 @@ fn says(finding: &Finding, parts: &[&str]) {
 }
 
 fn servers(addresses: &str) -> SetUp {
-    worked().vnet(&format!("dns_servers = [{addresses}]"))
+    let first = "[[vnet.subnet]]\nname = \"ase-subnet\"";
+    let resolvers = format!("[[vnet.subnet]]\nname = \"resolvers\"\nprefix = \"192.168.3.0/24\"\n\n{first}");
+    worked().network(first, &resolvers).vnet(&format!("dns_servers = [{addresses}]"))
 }
 
 /// A security rule before the others.
@@ -196,4 +198,15 @@ fn doc_list_age() {
     worked().healthy();
     let endpoints = worked().network("Microsoft.EventHub", "Microsoft.KeyVault").only("DOC-LIST-AGE");
     says(&endpoints, &["Microsoft.KeyVault, where later ones have Microsoft.EventHub"]);
+}
+
+#[test]
+fn dns_servers_are_in_a_subnet() {
+    let found = servers("\"192.168.9.4\"").only("DNS-CUSTOM");
+    assert!(found.what.contains("it is in no subnet of the network"), "{}", found.what);
+}
+
+#[test]
+fn azure_dns_answers_for_linked_zones_alone() {
+    worked().network("vnets = [\"ase-vnet\"]", "vnets = []").only("DNS-ILB");
 }

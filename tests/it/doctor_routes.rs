@@ -60,8 +60,66 @@ fn rt_default() {
     says(&nowhere, &["there is no gateway"]);
     to_the_internet().healthy();
     forced_tunnel("routes = []").healthy();
-    // An appliance of somebody else's, elsewhere in the network.
-    default_to("next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.7.4\"").healthy();
+    // An appliance of somebody else's, elsewhere in the network; where nothing can be, there is none.
+    let elsewhere = default_to("next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.7.4\"");
+    says(&elsewhere.only("RT-DEFAULT"), &["192.168.7.4, which is in no subnet of ase-vnet"]);
+    subnet(elsewhere, "{ name = \"appliances\", prefix = \"192.168.7.0/24\" }").healthy();
+}
+
+/// One more subnet, `{ name = …, prefix = … }`.
+fn subnet(set_up: SetUp, keys: &str) -> SetUp {
+    let keys = keys.trim_matches(['{', '}', ' ']).replace(", ", "\n");
+    let first = "[[vnet.subnet]]\nname = \"ase-subnet\"";
+    set_up.network(first, &format!("[[vnet.subnet]]\n{keys}\n\n{first}"))
+}
+
+/// A route table on the firewall's subnet.
+fn behind_the_firewall(hop: &str) -> SetUp {
+    let table = format!(
+        "[[route_table]]\nname = \"beyond\"\nroute = [{{ name = \"on\", prefix = \"0.0.0.0/0\", {hop} }}]\n\n[[nsg]]\n"
+    );
+    worked()
+        .network("prefix = \"192.168.0.0/26\"\n", "prefix = \"192.168.0.0/26\"\nroute_table = \"beyond\"\n")
+        .network("[[nsg]]\n", &table)
+}
+
+#[test]
+fn rt_default_behind_the_firewall() {
+    let dropped = behind_the_firewall("next_hop = \"None\"").only("RT-DEFAULT");
+    assert_eq!((dropped.severity, dropped.subject.as_str()), (Severity::Suspended, "beyond/on"));
+    says(&dropped, &["behind the firewall firewall", "next hop None"]);
+    let back = "next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.0.4\"";
+    says(&behind_the_firewall(back).only("RT-DEFAULT"), &["back into its own subnet"]);
+    behind_the_firewall("next_hop = \"Internet\"").healthy();
+}
+
+#[test]
+fn rt_default_in_parts() {
+    let hole =
+        |prefix: &str| worked().routes(&format!("{{ name = \"hole\", prefix = \"{prefix}\", next_hop = \"None\" }},"));
+    for prefix in ["0.0.0.0/1", "64.0.0.0/2", "13.64.0.0/11"] {
+        let found = hole(prefix).only("RT-DEFAULT");
+        assert_eq!(found.severity, Severity::Suspended, "{prefix}");
+        says(&found, &["part of the Internet is not reached", prefix]);
+        assert!(covered(&found, Coverage::Missing) > 0, "{prefix}");
+    }
+    // What is private or set aside is not the Internet, and a little of it may be dropped on purpose.
+    for prefix in ["10.0.0.0/8", "240.0.0.0/4", "100.64.0.0/10", "45.80.0.0/24"] {
+        hole(prefix).healthy();
+    }
+}
+
+#[test]
+fn rt_app_reply_to_a_subnet_beside() {
+    let route = "{ name = \"clients\", prefix = \"192.168.5.0/24\", next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.0.4\" },";
+    let clients = |table: &str| {
+        let keys = format!("{{ name = \"clients\", prefix = \"192.168.5.0/24\"{table} }}");
+        subnet(worked().routes(route), &keys)
+    };
+    says(&clients("").only("RT-APP-REPLY"), &["do not go back the way they came"]);
+    // They come by the firewall too.
+    let there = "[[route_table]]\nname = \"there\"\nroute = [{ name = \"apps\", prefix = \"192.168.251.128/25\", next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.0.4\" }]\n\n[[nsg]]\n";
+    clients(", route_table = \"there\"").network("[[nsg]]\n", there).healthy();
 }
 
 #[test]
