@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::flow::{AddrClass, Host, Protocol};
 use crate::vnet::{
-    Because, Change, Cloud, DnsZone, FlowDirection, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision, Transport,
+    Because, Change, DnsZone, FlowDirection, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision, Transport,
 };
 
 use super::Patient;
@@ -159,7 +159,7 @@ fn ilb(patient: &Patient<'_>) -> Outcome {
     let Some(address) = environment.internal_address else {
         return Outcome::not_applicable("the address of the internal load balancer is not known");
     };
-    let suffix = suffix(patient);
+    let suffix = patient.environment.suffix(patient.network.tags().cloud());
     let zones = &patient.network.topology().dns_zones;
     if zones.is_empty() && servers(patient).next().is_some() {
         return Outcome::not_applicable("the network's own DNS servers answer, and what is not known");
@@ -216,18 +216,4 @@ fn resolves(patient: &Patient<'_>, zones: &[DnsZone], suffix: &str, record: &str
 fn is_linked(patient: &Patient<'_>, zone: &DnsZone) -> bool {
     let own = &patient.network.virtual_network(patient.place).name;
     zone.virtual_networks.is_empty() || zone.virtual_networks.iter().any(|network| network.eq_ignore_ascii_case(own))
-}
-
-/// Its own, or the usual one of its cloud (ILB-2024; of the other clouds the counterparts).
-fn suffix(patient: &Patient<'_>) -> String {
-    let environment = patient.environment;
-    if !environment.dns_suffix.is_empty() {
-        return environment.dns_suffix.to_ascii_lowercase();
-    }
-    let zone = match patient.network.tags().cloud() {
-        Cloud::Public => "appserviceenvironment.net",
-        Cloud::UsGov => "appserviceenvironment.us",
-        Cloud::China => "appserviceenvironment.cn",
-    };
-    format!("{}.{zone}", environment.name.to_ascii_lowercase())
 }

@@ -165,7 +165,7 @@ pub(super) fn decider(patient: &Patient<'_>, because: &Because<'_>) -> (String, 
     match because {
         Because::NoGroup => ("no security group".to_owned(), Spot::nowhere()),
         Because::Exempt => ("the platform's own exemption".to_owned(), Spot::nowhere()),
-        Because::Rule { group, rule, priority, is_default: true } => {
+        Because::Rule { group, rule, priority, is_default: true, .. } => {
             let at = patient.network.topology().security_group(group).map(|group| group.at).unwrap_or_default();
             (format!("Azure's default rule {rule} ({priority}) of {group}"), at)
         }

@@ -43,7 +43,7 @@ fn by(because: &Because<'_>) -> SecuredBy {
     match *because {
         Because::NoGroup => SecuredBy::Nobody,
         Because::Exempt => SecuredBy::Platform,
-        Because::Rule { group, rule, is_default, priority: _ } => {
+        Because::Rule { group, rule, is_default, priority: _, at: _ } => {
             let (group, rule): (Arc<str>, Arc<str>) = (group.into(), rule.into());
             SecuredBy::Rule(SecurityRuleName { group, rule, is_default })
         }

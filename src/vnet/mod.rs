@@ -30,8 +30,8 @@ pub use environment::{
 pub use network::{Network, Place};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why};
 pub use security::{
-    AppliedTo, Because, FlowDirection, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision, Transport,
-    default_security_rules,
+    AppliedTo, Because, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision,
+    Transport, default_security_rules,
 };
 pub use tags::Tags;
 pub use topology::{

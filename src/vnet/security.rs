@@ -14,7 +14,7 @@ mod walk;
 
 use std::net::IpAddr;
 
-use crate::policy::Action;
+use crate::policy::{Action, Spot};
 
 use super::network::{Network, Place};
 use super::topology::{NetworkSecurityGroup, SecurityProtocol, SecurityRule};
@@ -72,7 +72,16 @@ pub enum Because<'n> {
         rule: &'n str,
         priority: u16,
         is_default: bool,
+        /// Of a default rule: where its group is written.
+        at: Spot,
     },
+}
+
+/// What the group of a subnet or of an interface says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupDecision<'n> {
+    pub applied_to: AppliedTo<'n>,
+    pub decision: SecurityDecision<'n>,
 }
 
 impl SecurityDecision<'_> {
@@ -132,17 +141,34 @@ impl Network {
     /// Inbound the subnet's group is asked first, outbound the interface's; both have to allow. Between two addresses of
     /// one subnet it is the same: outbound is asked of the one, inbound of the other.
     pub fn security(&self, place: Place, direction: FlowDirection, flow: &NetFlow) -> SecurityDecision<'_> {
-        if let Some(service) = exempt::service(self, place, direction, flow) {
-            return self.exempt(place, direction, flow, service);
-        }
-        let mut last = UNFILTERED;
-        for (_, group, compiled) in self.groups_at(place, flow.local(direction), direction) {
-            last = decision(group, compiled.first(self, place, direction, flow).written(group));
-            if last.access == Action::Deny {
-                break;
-            }
-        }
-        last
+        let service = exempt::service(self, place, direction, flow);
+        let without = if service.is_some() { EXEMPT } else { UNFILTERED };
+        self.asked(place, direction, flow, service).last().map_or(without, |last| last.decision)
+    }
+
+    /// The same of each group that is asked, up to the first that denies; of none where no group has a say.
+    pub fn security_of_groups(&self, place: Place, direction: FlowDirection, flow: &NetFlow) -> Vec<GroupDecision<'_>> {
+        self.asked(place, direction, flow, exempt::service(self, place, direction, flow)).collect()
+    }
+
+    /// The platform's own traffic is filtered only by rules with the tag of that service.
+    fn asked<'n>(
+        &'n self,
+        place: Place,
+        direction: FlowDirection,
+        flow: &NetFlow,
+        service: Option<exempt::Service>,
+    ) -> impl Iterator<Item = GroupDecision<'n>> {
+        let groups = self.groups_at(place, flow.local(direction), direction);
+        let decisions = groups.filter_map(move |(applied_to, group, compiled)| {
+            let rule = match service {
+                Some(service) => compiled.first_of_platform(self, place, direction, flow, group, service)?,
+                None => compiled.first(self, place, direction, flow).written(group),
+            };
+            Some(GroupDecision { applied_to, decision: decision(group, rule) })
+        });
+        let mut is_denied = false;
+        decisions.take_while(move |it| !std::mem::replace(&mut is_denied, !it.decision.is_allowed()))
     }
 
     /// The groups on the way of a packet, in the order in which they are asked.
@@ -167,36 +193,21 @@ impl Network {
             .flatten()
             .filter_map(|(applied_to, name)| self.group(name).map(|(group, compiled)| (applied_to, group, compiled)))
     }
-
-    /// The platform's own traffic, which only rules with the tag of that service filter.
-    fn exempt(
-        &self,
-        place: Place,
-        direction: FlowDirection,
-        flow: &NetFlow,
-        service: exempt::Service,
-    ) -> SecurityDecision<'_> {
-        let mut last = SecurityDecision { access: Action::Allow, because: Because::Exempt };
-        for (_, group, compiled) in self.groups_at(place, flow.local(direction), direction) {
-            let Some(rule) = compiled.first_of_platform(self, place, direction, flow, group, service) else { continue };
-            last = decision(group, rule);
-            if last.access == Action::Deny {
-                break;
-            }
-        }
-        last
-    }
 }
 
 /// Without a group on the way.
 const UNFILTERED: SecurityDecision<'static> = SecurityDecision { access: Action::Allow, because: Because::NoGroup };
+/// Where no rule names the platform's service.
+const EXEMPT: SecurityDecision<'static> = SecurityDecision { access: Action::Allow, because: Because::Exempt };
 
 fn decision<'n>(group: &'n NetworkSecurityGroup, rule: &'n SecurityRule) -> SecurityDecision<'n> {
+    let is_default = rule.priority >= defaults::FIRST;
     let because = Because::Rule {
         group: &group.name,
         rule: &rule.name,
         priority: rule.priority,
-        is_default: rule.priority >= defaults::FIRST,
+        is_default,
+        at: if is_default { group.at } else { rule.at },
     };
     SecurityDecision { access: rule.access, because }
 }

@@ -402,15 +402,16 @@ fn what_az_prints() {
     assert_eq!(ase.sql_egress_ranges.len(), 1);
 }
 
-/// What Terraform will know only after it has applied is led to what it comes from.
-#[test]
-fn a_terraform_plan() {
-    let planned = |kind: &str, after: &str| {
-        format!(
-            r#"{{"address": "{kind}.x", "type": "{kind}", "name": "x", "mode": "managed",
-               "change": {{"actions": ["create"], "after": {after}, "after_unknown": {{}}}}}}"#
-        )
-    };
+/// One resource of a plan that is to be created.
+fn planned(kind: &str, after: &str) -> String {
+    format!(
+        r#"{{"address": "{kind}.x", "type": "{kind}", "name": "x", "mode": "managed",
+           "change": {{"actions": ["create"], "after": {after}, "after_unknown": {{}}}}}}"#
+    )
+}
+
+/// A network with an environment, peered with one of another region.
+fn plan_of_an_environment() -> String {
     let id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Network";
     let subnet = |name: &str| format!("{id}/virtualNetworks/net/subnets/{name}");
     let changes = [
@@ -473,10 +474,16 @@ fn a_terraform_plan() {
     ];
     let hub = r#"{"address": "azurerm_virtual_network.hub", "type": "azurerm_virtual_network", "name": "hub", "mode": "managed",
         "change": {"actions": ["create"], "after_unknown": {}, "after": {"name": "hub", "location": "northeurope", "address_space": ["10.9.0.0/16"]}}}"#;
-    let plan = format!(
+    format!(
         r#"{{"format_version": "1.2", "terraform_version": "1.9.0", "resource_changes": [{}, {hub}]}}"#,
         changes.join(",\n")
-    );
+    )
+}
+
+/// What Terraform will know only after it has applied is led to what it comes from.
+#[test]
+fn a_terraform_plan() {
+    let plan = plan_of_an_environment();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan.json");
     fs::write(&path, plan).unwrap();

@@ -290,6 +290,98 @@ fn text_is_as_wide_as_there_is_room() {
     }
 }
 
+/// `kind file:line:column` of every step that says where something is written, and what begins there.
+fn written(trace: &Value) -> Vec<String> {
+    let stations = trace["request"].as_array().unwrap().iter();
+    let steps = stations.flat_map(|it| it["steps"].as_array().unwrap());
+    let places = steps.flat_map(|it| match it["step"].as_str().unwrap() {
+        "route" => vec![("route", &it["route"]), ("beaten", &it["beaten"][0])],
+        kind => vec![(kind, it)],
+    });
+    places.filter_map(|(kind, it)| Some(format!("{kind} {}", pointed(it)?))).collect()
+}
+
+/// The file's name, and the text from its line and column up to the next comma.
+fn pointed(place: &Value) -> Option<String> {
+    let file = Path::new(place["file"].as_str()?);
+    let number = |member: &str| usize::try_from(place[member].as_u64().unwrap()).unwrap();
+    let text = fs::read_to_string(file).unwrap();
+    let line = text.lines().nth(number("line") - 1).unwrap();
+    let rest: String = line.chars().skip(number("column") - 1).collect();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    Some(format!("{name} {}", rest.split(',').next().unwrap()))
+}
+
+#[test]
+fn json_says_where_rules_and_routes_are_written() {
+    let (_, trace) = json_of(WORKED, &["ase", "https://login.windows.net"]);
+    assert_eq!(
+        written(&trace),
+        [
+            r#"security vnet.toml { name = "web""#,
+            r#"route vnet.toml { name = "default""#,
+            "beaten vnet.toml [[vnet]]",
+            r#"firewall policy.toml { name = "app-service-environment""#,
+            "route vnet.toml [[vnet]]",
+        ],
+        "a route of the system is where its network is"
+    );
+    let (_, trace) = json_of(WORKED, &["ase", "mssql://db.database.windows.net"]);
+    assert_eq!(
+        written(&trace),
+        [r#"security vnet.toml { name = "sql""#, r#"beaten vnet.toml { name = "default""#],
+        "the route of a service endpoint is in no file"
+    );
+    let (_, trace) = json_of(HUB, &["batch", "ase:8080"]);
+    assert_eq!(
+        written(&trace),
+        ["route hub.toml [[vnet]]", "security hub.toml [[nsg]]"],
+        "a default rule is where its group is"
+    );
+}
+
+#[test]
+fn groups_of_subnet_and_interface_are_both_shown_in_the_order_of_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.toml");
+    let text = fs::read_to_string(HUB).unwrap();
+    let both = text.replace(
+        r#"{ name = "web", prefix = "10.2.0.0/24", "#,
+        r#"{ name = "web", prefix = "10.2.0.0/24", nsg = "web-nsg", "#,
+    );
+    assert_ne!(both, text);
+    let group = r#"
+        [[nsg]]
+        name = "web-nsg"
+        rule = [
+            { name = "out", priority = 100, direction = "Outbound", access = "Allow" },
+            { name = "ssh", priority = 110, direction = "Inbound", access = "Allow", ports = 22 },
+            { name = "no-sql", priority = 120, direction = "Outbound", access = "Deny", ports = 1433 },
+        ]
+        "#;
+    fs::write(&path, both + group).unwrap();
+    fs::copy("tests/fixtures/trace/firewall.toml", folder.path().join("firewall.toml")).unwrap();
+    let asked = |args: &[&str]| -> Vec<String> {
+        let (_, trace) = json_of(path.to_str().unwrap(), args);
+        let stations = trace["request"].as_array().unwrap().iter();
+        let steps = stations.flat_map(|it| it["steps"].as_array().unwrap());
+        let told = steps.filter(|it| it["step"] == "security" && !it["group"].is_null());
+        told.map(|it| format!("{} {}", it["on"].as_str().unwrap(), it["text"].as_str().unwrap())).collect()
+    };
+    assert_eq!(
+        asked(&["vm1", "https://login.windows.net"]),
+        [
+            "interface vm-nsg/AllowInternetOutBound (65001, default) on the interface allows",
+            "subnet web-nsg/out (100) allows"
+        ]
+    );
+    assert_eq!(
+        asked(&["10.0.2.9", "vm1:22"]),
+        ["subnet web-nsg/ssh (110) allows", "interface vm-nsg/no-ssh (100) on the interface denies"]
+    );
+    assert_eq!(asked(&["10.0.2.9", "vm1:23"]).len(), 2);
+}
+
 /// Draws, and reads what was drawn with a real XML parser.
 fn picture(folder: &Path, topology: &str, args: &[&str]) -> String {
     let path = folder.join("trace.svg");

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::policy::Action;
+use crate::config::Texts;
+use crate::policy::{Action, Spot};
 use crate::vnet::trace::{
     Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, RouteLine, RouteStep, SecurityStep,
     Shown, Station, Step, Sweep, Trace, Translates, Translation,
@@ -24,7 +25,8 @@ pub(super) struct Report<'t> {
     notes: &'t [String],
 }
 
-pub(super) fn shown(trace: &Trace) -> Report<'_> {
+/// `texts` are the files in which rules and routes stand.
+pub(super) fn shown<'t>(trace: &'t Trace, texts: &Texts) -> Report<'t> {
     let Trace { from, to, service, request, reply, outcome: end, notes, sweep: swept } = trace;
     Report {
         from,
@@ -32,8 +34,8 @@ pub(super) fn shown(trace: &Trace) -> Report<'_> {
         service,
         delivered: trace.is_delivered(),
         outcome: outcome(end),
-        request: request.iter().map(station).collect(),
-        reply: reply.iter().map(station).collect(),
+        request: request.iter().map(|it| station(it, texts)).collect(),
+        reply: reply.iter().map(|it| station(it, texts)).collect(),
         prefixes: swept.as_ref().map(sweep),
         notes,
     }
@@ -58,23 +60,23 @@ fn address(shown: &Shown) -> Value {
     json!({ "address": shown.address, "name": name })
 }
 
-fn station(station: &Station) -> Value {
+fn station(station: &Station, texts: &Texts) -> Value {
     let Station { node, name, address: at, steps } = station;
     json!({
         "at": name,
         "kind": node.as_str(),
         "address": at.as_ref().map(address),
-        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+        "steps": steps.iter().map(|it| step(it, texts)).collect::<Vec<_>>(),
     })
 }
 
-fn step(step: &Step) -> Value {
+fn step(step: &Step, texts: &Texts) -> Value {
     let (kind, detail) = match step {
         Step::Dns(lookup) => ("dns", dns(lookup)),
-        Step::Security(security) => ("security", of_security(security)),
+        Step::Security(security) => ("security", of_security(security, texts)),
         Step::FlowRecord(direction) => ("flow-record", json!({ "direction": direction.as_str() })),
-        Step::Route(route) => ("route", of_route(route)),
-        Step::Firewall(firewall) => ("firewall", of_firewall(firewall)),
+        Step::Route(route) => ("route", of_route(route, texts)),
+        Step::Firewall(firewall) => ("firewall", of_firewall(firewall, texts)),
         Step::Translation(translation) => ("translation", of_translation(translation)),
         Step::Remark { .. } => ("remark", json!({})),
     };
@@ -83,11 +85,23 @@ fn step(step: &Step) -> Value {
         Mark::Stop => "stop",
         Mark::Info => "info",
     };
-    let mut all = json!({ "step": kind, "result": mark, "text": step.to_string() });
-    if let (Some(all), Value::Object(detail)) = (all.as_object_mut(), detail) {
-        all.extend(detail);
+    with(json!({ "step": kind, "result": mark, "text": step.to_string() }), detail)
+}
+
+/// The members of both.
+fn with(mut all: Value, more: Value) -> Value {
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+        all.extend(more);
     }
     all
+}
+
+/// Where it is written: nowhere for what is Azure's own.
+fn written(texts: &Texts, at: Spot) -> Value {
+    match texts.position(at) {
+        Some((file, line, column)) => json!({ "file": file, "line": line, "column": column }),
+        None => json!({ "file": null, "line": null, "column": null }),
+    }
 }
 
 fn dns(lookup: &Lookup) -> Value {
@@ -101,7 +115,7 @@ fn dns(lookup: &Lookup) -> Value {
     json!({ "name": name.as_str(), "resolver": resolver, "answer": kind, "addresses": addresses })
 }
 
-fn of_security(step: &SecurityStep) -> Value {
+fn of_security(step: &SecurityStep, texts: &Texts) -> Value {
     let SecurityStep { direction, access, because } = step;
     let access = match access {
         Action::Allow => "Allow",
@@ -111,14 +125,21 @@ fn of_security(step: &SecurityStep) -> Value {
     match because {
         Deciding::NoGroup => json!({ "direction": direction, "access": access, "group": null }),
         Deciding::Exempt => json!({ "direction": direction, "access": access, "group": null, "exempt": true }),
-        Deciding::Rule { group, rule, priority, is_default, on } => json!({
-            "direction": direction, "access": access, "group": group, "rule": rule, "priority": priority,
-            "default": is_default, "on": match on { Level::Subnet => "subnet", Level::Interface => "interface" },
-        }),
+        Deciding::Rule { group, rule, priority, is_default, on, at } => {
+            let on = match on {
+                Level::Subnet => "subnet",
+                Level::Interface => "interface",
+            };
+            let rule = json!({
+                "direction": direction, "access": access, "group": group, "rule": rule, "priority": priority,
+                "default": is_default, "on": on,
+            });
+            with(rule, written(texts, *at))
+        }
     }
 }
 
-fn of_route(step: &RouteStep) -> Value {
+fn of_route(step: &RouteStep, texts: &Texts) -> Value {
     let RouteStep { line: taken, why, beaten } = step;
     let why = match why {
         Why::Only => "only",
@@ -128,11 +149,12 @@ fn of_route(step: &RouteStep) -> Value {
         Why::SystemBeforeBgp => "system-before-bgp",
         Why::TagOrder => "tag-order",
     };
-    json!({ "route": line(taken), "why": why, "beaten": beaten.iter().map(line).collect::<Vec<_>>() })
+    let beaten: Vec<Value> = beaten.iter().map(|it| line(it, texts)).collect();
+    json!({ "route": line(taken, texts), "why": why, "beaten": beaten })
 }
 
-fn line(line: &RouteLine) -> Value {
-    let RouteLine { name, source, prefix, tag, next_hop, at: _ } = line;
+fn line(line: &RouteLine, texts: &Texts) -> Value {
+    let RouteLine { name, source, prefix, tag, next_hop, at } = line;
     let source = match source {
         RouteSource::Default => "Default",
         RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
@@ -142,17 +164,19 @@ fn line(line: &RouteLine) -> Value {
         Hop::VirtualAppliance(address) => Some(address),
         _ => None,
     };
-    json!({
+    let route = json!({
         "name": name, "source": source, "prefix": prefix, "tag": tag, "nextHopType": next_hop.as_str(),
         "nextHopIpAddress": address,
-    })
+    });
+    with(route, written(texts, *at))
 }
 
-fn of_firewall(step: &FirewallStep) -> Value {
-    let FirewallStep { firewall, verdict, reason, rule, hint } = step;
-    json!({
+fn of_firewall(step: &FirewallStep, texts: &Texts) -> Value {
+    let FirewallStep { firewall, verdict, reason, rule, at, hint } = step;
+    let decision = json!({
         "firewall": firewall, "verdict": verdict.as_str(), "reason": reason.as_str(), "rule": rule, "hint": hint,
-    })
+    });
+    with(decision, written(texts, *at))
 }
 
 fn of_translation(translation: &Translation) -> Value {

@@ -78,7 +78,7 @@ pub(super) fn without_arrow(args: Vec<OsString>) -> Vec<OsString> {
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Args { flow, format, svg, policy } = args;
     let (from, to) = endpoints(&flow).map_err(|error| UsageError(error.to_string()))?;
-    let Loaded { config, warnings, .. } = config::load(&policy.into_overrides(), true)?;
+    let Loaded { config, warnings, texts, .. } = config::load(&policy.into_overrides(), true)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let switches = config.switches();
     let Some(network) = config.network.as_deref() else {
@@ -97,7 +97,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let scene = Scene { network, policy: Some(&policy), given: &given };
     let trace = Trace::of(scene, from.as_ref(), &to).map_err(|error| UsageError(error.to_string()))?;
     match format {
-        Format::Json => printer.json(&json::shown(&trace))?,
+        Format::Json => printer.json(&json::shown(&trace, &texts))?,
         Format::Text => text::print(&trace, text::width(), printer)?,
     }
     if let Some(path) = svg.filter(|path| path != Path::new("")) {

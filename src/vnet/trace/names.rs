@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::flow::{HostName, Protocol};
+use crate::policy::Action;
 use crate::vnet::{AppServiceEnvironment, DnsZone, FlowDirection, LoadBalancing, NetFlow, Place, Transport};
 
 use super::Scene;
@@ -67,10 +68,10 @@ fn azure(scene: Scene<'_>, place: Place, from: IpAddr) -> Asked {
         destination: AZURE_DNS,
         destination_port: DNS,
     };
-    let decision = scene.network.security(place, FlowDirection::Outbound, &question);
-    match decision.is_allowed() {
-        true => Ok(resolver),
-        false => Err((resolver, format!("denied by {}", words::deciding(&walk::deciding(scene, from, &decision))))),
+    let steps = walk::security(scene, place, FlowDirection::Outbound, &question);
+    match steps.iter().find(|step| step.access == Action::Deny) {
+        None => Ok(resolver),
+        Some(denying) => Err((resolver, format!("denied by {}", words::deciding(&denying.because)))),
     }
 }
 
@@ -128,10 +129,7 @@ fn record(zone: &DnsZone, name: &HostName) -> Option<IpAddr> {
 fn of_environment(scene: Scene<'_>, book: &Book<'_>, name: &HostName) -> Option<(String, IpAddr)> {
     let external = |it: &&AppServiceEnvironment| it.load_balancing == LoadBalancing::External;
     scene.network.topology().environments.iter().filter(external).find_map(|environment| {
-        let suffix = match environment.dns_suffix.as_str() {
-            "" => format!("{}.p.azurewebsites.net", environment.name.to_lowercase()),
-            suffix => suffix.to_lowercase(),
-        };
+        let suffix = environment.suffix(scene.network.tags().cloud());
         is_below(name.as_str(), &suffix).then(|| (suffix, book.vip(environment)))
     })
 }

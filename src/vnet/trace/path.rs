@@ -96,7 +96,15 @@ pub struct SecurityStep {
 pub enum Deciding {
     NoGroup,
     Exempt,
-    Rule { group: String, rule: String, priority: u16, is_default: bool, on: Level },
+    Rule {
+        group: String,
+        rule: String,
+        priority: u16,
+        is_default: bool,
+        on: Level,
+        /// Of a default rule: where its group is written.
+        at: Spot,
+    },
 }
 
 /// What a security group is on.
@@ -134,6 +142,7 @@ pub struct FirewallStep {
     pub reason: Reason,
     /// `policy/group/collection/rule`
     pub rule: Option<String>,
+    pub at: Spot,
     /// What would have made the difference.
     pub hint: Option<String>,
 }

@@ -133,7 +133,7 @@ pub(super) fn deciding(because: &Deciding) -> String {
     match because {
         Deciding::NoGroup => "no security group".to_owned(),
         Deciding::Exempt => "traffic of the platform itself is exempt".to_owned(),
-        Deciding::Rule { group, rule, priority, is_default, on } => {
+        Deciding::Rule { group, rule, priority, is_default, on, at: _ } => {
             let default = if *is_default { ", default" } else { "" };
             let on = match on {
                 Level::Subnet => "",

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::flow::{AddrClass, Host, Protocol, Reason};
-use crate::policy::{Address, AddressRange, Decision, Direction, Policy, Query};
+use crate::policy::{Address, AddressRange, AnyRule, Decision, Direction, Policy, Query, RuleId, Spot, in_order};
 
 use super::super::outcome::{By, Leg, Outcome};
 use super::super::path::{FirewallStep, Mark, Node, Step, Translates, Translation};
@@ -103,6 +103,7 @@ impl Walk<'_, '_> {
             verdict: decision.verdict,
             reason: decision.reason,
             rule: decision.rule.map(|rule| policy.rule_name(rule).to_string()),
+            at: decision.rule.and_then(|rule| written(policy, rule)).unwrap_or_default(),
             hint: nearest.or(open),
         };
         (step, decision)
@@ -140,9 +141,19 @@ impl Walk<'_, '_> {
         match self.scene.network.place(&firewall.virtual_network, &firewall.subnet) {
             Some(place) => self.forward(place),
             None if AddrClass::of(self.packet.destination) == AddrClass::Global => Next::Go(At::Internet),
-            None => self.into_network(&firewall.virtual_network),
+            None => self.enter_network(&firewall.virtual_network),
         }
     }
+}
+
+fn written(policy: &Policy, rule: RuleId) -> Option<Spot> {
+    let rules = in_order(policy.rules());
+    let rule = rules.get(usize::try_from(rule.0).ok()?)?.rule;
+    Some(match rule {
+        AnyRule::Dnat(rule) => rule.about.at,
+        AnyRule::Network(_, rule) => rule.about.at,
+        AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
+    })
 }
 
 /// Destinations that see who really asks, of flows by network rules: what the policy says, else RFC 1918 and RFC 6598

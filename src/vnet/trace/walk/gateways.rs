@@ -10,7 +10,7 @@ use super::super::path::Step;
 use super::{At, Keeper, Next, Site, Walk};
 
 impl Walk<'_, '_> {
-    pub(super) fn to_gateway(&mut self, place: Place) -> Next {
+    pub(super) fn reach_gateway(&mut self, place: Place) -> Next {
         let Some(network) = self.gateway_of(place) else {
             let what = "there is no gateway that the next hop VirtualNetworkGateway could be";
             return Next::Stop(self.lost(BlackHole::NoGateway, what));
@@ -61,7 +61,7 @@ impl Walk<'_, '_> {
         by_name(&own.name).or(remote)
     }
 
-    pub(super) fn from_premises(&mut self, network: usize) -> Next {
+    pub(super) fn leave_premises(&mut self, network: usize) -> Next {
         self.at_gateway(network);
         let own = &self.scene.network.topology().virtual_networks[network];
         let subnet = own.subnets.iter().find(|it| it.name.eq_ignore_ascii_case("GatewaySubnet"));
@@ -69,16 +69,16 @@ impl Walk<'_, '_> {
         if let Some(place) = place {
             return self.forward(place);
         }
-        self.into_network(&own.name)
+        self.enter_network(&own.name)
     }
 
-    pub(super) fn from_peer(&mut self, network: usize) -> Next {
+    pub(super) fn leave_peer(&mut self, network: usize) -> Next {
         let own = &self.scene.network.topology().virtual_networks[network];
-        self.into_network(&own.name)
+        self.enter_network(&own.name)
     }
 
     /// Into a network from its edge, where nothing says that it is routed elsewhere.
-    pub(super) fn into_network(&mut self, name: &str) -> Next {
+    pub(super) fn enter_network(&mut self, name: &str) -> Next {
         let network = self.scene.network;
         let to = self.packet.destination;
         let own = network.topology().virtual_network(name);
@@ -93,7 +93,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    pub(super) fn from_platform(&mut self) -> Next {
+    pub(super) fn leave_platform(&mut self) -> Next {
         match self.scene.network.place_of(self.packet.destination) {
             Some(place) => self.arrive(place),
             None => Next::Stop(self.lost(BlackHole::NoSubnet, "the load balancer probes addresses of subnets only")),

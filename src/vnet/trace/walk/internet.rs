@@ -10,7 +10,7 @@ use super::super::path::Node;
 use super::{At, Keeper, MANAGEMENT, Next, Site, Walk};
 
 impl<'n> Walk<'n, '_> {
-    pub(super) fn to_internet(&mut self, place: Place) -> Next {
+    pub(super) fn reach_internet(&mut self, place: Place) -> Next {
         let to = self.packet.destination;
         if AddrClass::of(to) != AddrClass::Global {
             let what = format!("{} is no address of the Internet", self.shown(to));
@@ -54,14 +54,14 @@ impl<'n> Walk<'n, '_> {
             return self.back_from_the_internet();
         }
         if let Some((number, environment)) = self.book.environment_at(to) {
-            return self.to_vip(number, environment);
+            return self.reach_vip(number, environment);
         }
         if let Some(firewall) = self.book.public_firewall_at(to) {
             return Next::Go(At::Firewall(firewall));
         }
         let interfaces = &self.scene.network.topology().interfaces;
         if let Some(interface) = interfaces.iter().find(|it| it.public_addresses.contains(&to)) {
-            return self.to_interface(interface);
+            return self.reach_interface(interface);
         }
         if AddrClass::of(to) == AddrClass::Global {
             return Next::Arrived(Site::Internet);
@@ -99,7 +99,7 @@ impl<'n> Walk<'n, '_> {
     }
 
     /// The public load balancer of an environment. Inbound rules see the address of the subnet, and who really asks.
-    pub(super) fn to_vip(&mut self, number: usize, environment: &'n AppServiceEnvironment) -> Next {
+    pub(super) fn reach_vip(&mut self, number: usize, environment: &'n AppServiceEnvironment) -> Next {
         let network = self.scene.network;
         let vip = self.packet.destination;
         let name = self.book.shown(vip).name;
@@ -129,7 +129,7 @@ impl<'n> Walk<'n, '_> {
         self.arrive(place)
     }
 
-    pub(super) fn to_interface(&mut self, interface: &'n NetworkInterface) -> Next {
+    pub(super) fn reach_interface(&mut self, interface: &'n NetworkInterface) -> Next {
         let inside = interface.addresses.first().copied();
         let place = inside.and_then(|inside| self.scene.network.place_of(inside));
         let (Some(inside), Some(place)) = (inside, place) else {

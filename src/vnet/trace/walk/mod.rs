@@ -14,12 +14,14 @@ mod subnets;
 use std::net::IpAddr;
 
 use crate::flow::{AddrClass, HostName, Protocol};
-use crate::vnet::{Because, Gateway, NetFlow, Peering, Place, SecurityDecision, Transport};
+use crate::vnet::{
+    AppliedTo, Because, FlowDirection, Gateway, GroupDecision, NetFlow, Peering, Place, SecurityDecision, Transport,
+};
 
 use super::Scene;
 use super::book::Book;
 use super::outcome::{BlackHole, Leg, Outcome};
-use super::path::{Deciding, Level, Node, Station};
+use super::path::{Deciding, Level, Node, SecurityStep, Station};
 
 /// The port that a flow begins at, where nobody says which.
 pub(super) const EPHEMERAL: u16 = 50_000;
@@ -238,9 +240,9 @@ impl<'n> Walk<'n, '_> {
             At::Leaving(place) => self.leave(place),
             At::Firewall(firewall) => self.at_firewall(firewall),
             At::Internet => self.on_the_internet(),
-            At::Premises(network) => self.from_premises(network),
-            At::Peer(network) => self.from_peer(network),
-            At::Platform => self.from_platform(),
+            At::Premises(network) => self.leave_premises(network),
+            At::Peer(network) => self.leave_peer(network),
+            At::Platform => self.leave_platform(),
             At::Nowhere => Next::Stop(
                 self.lost(BlackHole::Unroutable, "it begins in no subnet, behind no gateway, and at no public address"),
             ),
@@ -248,19 +250,34 @@ impl<'n> Walk<'n, '_> {
     }
 }
 
-/// Which group decided, and what it is on.
-pub(super) fn deciding(scene: Scene<'_>, own: IpAddr, decision: &SecurityDecision<'_>) -> Deciding {
-    match decision.because {
+/// What every security group on the way of a packet says, in the order in which they are asked; one step where there is
+/// none, or none has a say.
+pub(super) fn security(scene: Scene<'_>, place: Place, direction: FlowDirection, flow: &NetFlow) -> Vec<SecurityStep> {
+    let told = |it: &GroupDecision<'_>| step(direction, &it.decision, it.applied_to.into());
+    let steps: Vec<SecurityStep> = scene.network.security_of_groups(place, direction, flow).iter().map(told).collect();
+    match steps.is_empty() {
+        true => vec![step(direction, &scene.network.security(place, direction, flow), Level::Subnet)],
+        false => steps,
+    }
+}
+
+fn step(direction: FlowDirection, decision: &SecurityDecision<'_>, on: Level) -> SecurityStep {
+    let because = match decision.because {
         Because::NoGroup => Deciding::NoGroup,
         Because::Exempt => Deciding::Exempt,
-        Because::Rule { group, rule, priority, is_default } => {
-            let interface = scene.network.interface_of(own).and_then(|it| it.security_group.as_deref());
-            let subnet = scene.network.place_of(own).and_then(|it| scene.network.security_group_of(it));
-            let of_subnet = subnet.is_some_and(|it| it.name.eq_ignore_ascii_case(group));
-            let of_interface = interface.is_some_and(|it| it.eq_ignore_ascii_case(group));
-            let on = if of_interface && !of_subnet { Level::Interface } else { Level::Subnet };
+        Because::Rule { group, rule, priority, is_default, at } => {
             let (group, rule) = (group.to_owned(), rule.to_owned());
-            Deciding::Rule { group, rule, priority, is_default, on }
+            Deciding::Rule { group, rule, priority, is_default, on, at }
+        }
+    };
+    SecurityStep { direction, access: decision.access, because }
+}
+
+impl From<AppliedTo<'_>> for Level {
+    fn from(applied_to: AppliedTo<'_>) -> Level {
+        match applied_to {
+            AppliedTo::Subnet(_) => Level::Subnet,
+            AppliedTo::NetworkInterface(_) => Level::Interface,
         }
     }
 }

@@ -7,9 +7,9 @@ use crate::policy::Action;
 use crate::vnet::{FlowDirection, Hop, Place, Selection};
 
 use super::super::outcome::{BlackHole, By, Leg, Outcome};
-use super::super::path::{Node, RouteStep, SecurityStep, Step};
+use super::super::path::{Node, RouteStep, Step};
 use super::super::words;
-use super::{At, Next, Site, Walk, deciding};
+use super::{At, Next, Site, Walk};
 
 impl<'n> Walk<'n, '_> {
     pub(super) fn leave(&mut self, place: Place) -> Next {
@@ -18,12 +18,12 @@ impl<'n> Walk<'n, '_> {
         }
         if AddrClass::of(self.packet.destination) == AddrClass::Metadata {
             self.tell(Step::info("the platform is reached on the host itself: no route leads there"));
-            return self.to_platform(place);
+            return self.reach_platform(place);
         }
         self.forward(place)
     }
 
-    pub(super) fn to_platform(&mut self, place: Place) -> Next {
+    pub(super) fn reach_platform(&mut self, place: Place) -> Next {
         self.at(Node::Platform, "Azure's host", Some(self.packet.destination));
         match self.leg {
             Leg::Request => Next::Arrived(Site::Behind(place)),
@@ -42,13 +42,13 @@ impl<'n> Walk<'n, '_> {
 
     pub(super) fn follow(&mut self, place: Place, selection: &Selection<'n>) -> Next {
         match &selection.route.next_hop {
-            Hop::VnetLocal => self.to_own_network(place),
-            Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.to_peer(place, remote),
-            Hop::InterfaceEndpoint => self.to_private_endpoint(place),
-            Hop::VirtualNetworkGateway => self.to_gateway(place),
-            Hop::VirtualNetworkServiceEndpoint(service) => self.to_service(place, service),
-            Hop::VirtualAppliance(address) => self.to_appliance(place, *address),
-            Hop::Internet => self.to_internet(place),
+            Hop::VnetLocal => self.reach_own_network(place),
+            Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.reach_peer(place, remote),
+            Hop::InterfaceEndpoint => self.reach_private_endpoint(place),
+            Hop::VirtualNetworkGateway => self.reach_gateway(place),
+            Hop::VirtualNetworkServiceEndpoint(service) => self.reach_service(place, service),
+            Hop::VirtualAppliance(address) => self.reach_appliance(place, *address),
+            Hop::Internet => self.reach_internet(place),
             Hop::None => {
                 let what = format!("{} drops it", words::route(&RouteStep::of(selection).line));
                 Next::Stop(self.lost(BlackHole::NoneRoute, what))
@@ -69,7 +69,7 @@ impl<'n> Walk<'n, '_> {
         network.places().find(|it| is_in(it) && network.subnet(*it).contains(address))
     }
 
-    pub(super) fn to_own_network(&mut self, place: Place) -> Next {
+    pub(super) fn reach_own_network(&mut self, place: Place) -> Next {
         match self.place_near(place, self.packet.destination) {
             Some(there) => self.arrive(there),
             None => {
@@ -80,7 +80,7 @@ impl<'n> Walk<'n, '_> {
     }
 
     /// A private endpoint of this network or a peered one, whatever routes say of the prefix around it.
-    fn to_private_endpoint(&mut self, place: Place) -> Next {
+    fn reach_private_endpoint(&mut self, place: Place) -> Next {
         let to = self.packet.destination;
         match self.place_near(place, to).or_else(|| self.scene.network.place_of(to)) {
             Some(there) => self.arrive(there),
@@ -88,7 +88,7 @@ impl<'n> Walk<'n, '_> {
         }
     }
 
-    pub(super) fn to_peer(&mut self, place: Place, remote: &str) -> Next {
+    pub(super) fn reach_peer(&mut self, place: Place, remote: &str) -> Next {
         if let Some(outcome) = self.cross(place, remote) {
             return Next::Stop(outcome);
         }
@@ -134,7 +134,7 @@ impl<'n> Walk<'n, '_> {
         None
     }
 
-    pub(super) fn to_service(&mut self, place: Place, service: &str) -> Next {
+    pub(super) fn reach_service(&mut self, place: Place, service: &str) -> Next {
         let source = self.shown(self.packet.source);
         self.tell(Step::info(format!("the firewall is passed by; {service} sees {source}, the private address")));
         self.at(Node::Service(service.to_owned()), service, Some(self.packet.destination));
@@ -144,7 +144,7 @@ impl<'n> Walk<'n, '_> {
         }
     }
 
-    pub(super) fn to_appliance(&mut self, place: Place, address: IpAddr) -> Next {
+    pub(super) fn reach_appliance(&mut self, place: Place, address: IpAddr) -> Next {
         let network = self.scene.network;
         if network.subnet(place).contains(address) {
             let what = format!(
@@ -205,14 +205,9 @@ impl<'n> Walk<'n, '_> {
             self.tell(Step::FlowRecord(direction));
             return None;
         }
-        let decision = self.scene.network.security(place, direction, &self.packet.flow());
-        let own = match direction {
-            FlowDirection::Inbound => self.packet.destination,
-            FlowDirection::Outbound => self.packet.source,
-        };
-        let because = deciding(self.scene, own, &decision);
-        let what = words::deciding(&because);
-        self.tell(Step::Security(SecurityStep { direction, access: decision.access, because }));
-        (decision.access == Action::Deny).then_some(Outcome::Denied { by: By::SecurityGroup, what })
+        let steps = super::security(self.scene, place, direction, &self.packet.flow());
+        let denial = steps.iter().find(|step| step.access == Action::Deny).map(|step| words::deciding(&step.because));
+        steps.into_iter().for_each(|step| self.tell(Step::Security(step)));
+        denial.map(|what| Outcome::Denied { by: By::SecurityGroup, what })
     }
 }
