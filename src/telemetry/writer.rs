@@ -57,6 +57,11 @@ impl Derivers {
         self.networks.iter_mut().for_each(|networks| networks.close(record));
     }
 
+    /// Writes what does not wait for its time.
+    fn batch_end(&mut self, sinks: &mut [Sink]) {
+        self.write_networks(Timestamp::now(), sinks, |networks, _| networks.take_denied());
+    }
+
     /// Writes what is due.
     fn tick(&mut self, now: Timestamp, sinks: &mut [Sink]) {
         self.tables.tick(now, derive(sinks));
@@ -185,6 +190,7 @@ impl Writer {
         }
         // Writing may take long, and `/v1/flows` need not wait for it.
         drop(recent);
+        self.derivers.batch_end(&mut self.sinks);
         self.flush();
     }
 

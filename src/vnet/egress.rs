@@ -116,7 +116,7 @@ impl<'a> Egress<'a> {
             let decision = Decision::deny(Reason::NsgDenied, None);
             return Ok(Crossing { decision, outbound, route: None, way: Way::Denied, inbound: None });
         }
-        let route = network.route(place, seen).map(|selected| (selected.route, selected.prefix));
+        let route = network.next_hop(place, seen);
         let way = way(network, route.map(|(route, _)| route));
         let decision = self.decide_along(network, way, query);
         let crossing = Crossing { decision, outbound, route, way, inbound: None };

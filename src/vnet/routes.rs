@@ -125,6 +125,11 @@ impl Network {
         self.routes(place).select(destination)
     }
 
+    /// The route and the prefix of it that [`Network::route`] selects, for whoever asks of every flow.
+    pub fn next_hop(&self, place: Place, destination: IpAddr) -> Option<(&EffectiveRoute, IpNet)> {
+        self.routes(place).first(destination)
+    }
+
     /// The routes that packets to the addresses of a range take: the range in parts, in order, each with what is selected
     /// for all of it, what it beat included. What no route leads to is in no part.
     ///

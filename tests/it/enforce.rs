@@ -476,6 +476,29 @@ fn flow_logs_of_the_network() {
     assert_eq!(ports, [u64::from(addrs[1].port()), u64::from(addrs[3].port())], "{azure}");
 }
 
+/// What was denied is written when any other log has it, though allowed flows wait for their minute.
+#[test]
+fn a_killed_process_loses_no_denied_flow() {
+    let sinks = "log.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }, \
+                 { target = \"nsg.log\", format = \"nsg-flow\" }]\n";
+    let lab = Lab::new("azure", sinks);
+    let (at_data, ..) = lab.connect(WEB, "127.0.2.7:22");
+    let (denied, ..) = lab.connect(WEB, "198.51.100.7:25");
+    let (vnet_log, nsg_log) = (lab.egret.path("vnet.log"), lab.egret.path("nsg.log"));
+    let is_written = |addr: SocketAddr| {
+        let tuple = format!(",{},{},", addr.port(), if addr == denied.addr() { 25 } else { 22 });
+        [&vnet_log, &nsg_log].iter().all(|log| fs::read_to_string(log).unwrap().contains(&tuple))
+    };
+    eventually("both are written", || (is_written(denied.addr()) && is_written(at_data.addr())).then_some(()));
+    let Lab { mut egret, .. } = lab;
+    egret.signal("KILL");
+    assert!(!egret.wait().success());
+    let tuples = read_vnet_flow(&vnet_log);
+    let rules: Vec<(&str, &str)> =
+        tuples.iter().flat_map(|(rule, all)| all.iter().map(|it| (rule.as_str(), it.state.as_str()))).collect();
+    assert_eq!(rules, [("data-nsg UserRule_closed", "D"), ("web-nsg UserRule_no-smtp", "D")]);
+}
+
 #[cfg(target_os = "linux")]
 mod behind_a_gateway {
     use std::net::UdpSocket;

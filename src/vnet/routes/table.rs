@@ -61,13 +61,40 @@ pub(super) fn preference(route: &EffectiveRoute) -> Preference {
 }
 
 fn written(tag: &str) -> Written {
-    let tag = tag.to_ascii_lowercase();
+    let is = |name: &str, other: &str| name.eq_ignore_ascii_case(other);
     match tag.split_once('.') {
-        None if tag == "azurecloud" => Written::AzureCloud,
-        Some(("azurecloud", _)) => Written::RegionalAzureCloud,
+        None if is(tag, "AzureCloud") => Written::AzureCloud,
+        Some((name, _)) if is(name, "AzureCloud") => Written::RegionalAzureCloud,
         // Its parts are services.
-        None | Some(("azurefrontdoor", _)) => Written::Tag,
+        Some((name, _)) if is(name, "AzureFrontDoor") => Written::Tag,
+        None => Written::Tag,
         Some(_) => Written::RegionalTag,
+    }
+}
+
+/// In which order routes take a packet: the greatest first, and of equal ones the first.
+type Rank = (bool, bool, u8, Preference);
+
+/// With `Shield::Up` a system route to the network or a peer holds the destination, and shuts those of BGP out.
+fn rank(route: &EffectiveRoute, net: IpNet, shield: Shield) -> Rank {
+    let preference = preference(route);
+    let is_endpoint = preference.class == Class::ServiceEndpoint;
+    (is_endpoint, !shield.shuts_out(route), net.prefix_len(), preference)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shield {
+    Up,
+    Down,
+}
+
+impl Shield {
+    fn raised_by(route: &EffectiveRoute) -> bool {
+        route.state == RouteState::Active && preference(route).class == Class::Connected
+    }
+
+    fn shuts_out(self, route: &EffectiveRoute) -> bool {
+        self == Shield::Up && preference(route).class == Class::Gateway
     }
 }
 
@@ -96,20 +123,16 @@ impl Routes {
 
     /// The route that takes a packet.
     pub(in super::super) fn select(&self, destination: IpAddr) -> Option<Selection<'_>> {
-        let mut holding = self.holding(destination);
-        let shields = |(route, _): &(&EffectiveRoute, IpNet)| {
-            route.state == RouteState::Active && preference(route).class == Class::Connected
-        };
-        let shielded = holding.iter().any(shields);
-        let is_shut_out = |route: &EffectiveRoute| shielded && preference(route).class == Class::Gateway;
-        holding.sort_by_key(|(route, net)| {
-            let preference = preference(route);
-            let is_endpoint = preference.class == Class::ServiceEndpoint;
-            Reverse((is_endpoint, !is_shut_out(route), net.prefix_len(), preference))
-        });
+        let mut holding = Vec::new();
+        self.see_holding(destination, |route, net| holding.push((route, net)));
+        let shield = self.shield(destination);
+        holding.sort_by_key(|(route, net)| Reverse(rank(route, *net, shield)));
         let first = holding.iter().position(|(route, _)| route.state == RouteState::Active)?;
         let (route, prefix) = holding.remove(first);
-        let shut_out = holding.iter().any(|(other, net)| is_shut_out(other) && net.prefix_len() >= prefix.prefix_len());
+        let shuts_out = |(other, net): &(&EffectiveRoute, IpNet)| {
+            shield.shuts_out(other) && net.prefix_len() >= prefix.prefix_len()
+        };
+        let shut_out = holding.iter().any(shuts_out);
         let why = match holding.first() {
             _ if shut_out && preference(route).class == Class::Connected => Why::SystemBeforeBgp,
             second => why((route, prefix), second),
@@ -117,12 +140,35 @@ impl Routes {
         Some(Selection { route, prefix, why, beaten: holding })
     }
 
-    /// The routes to an address, those of shorter prefixes first.
-    fn holding(&self, destination: IpAddr) -> Vec<(&EffectiveRoute, IpNet)> {
-        let of = |net: IpNet, numbers: &[usize]| numbers.iter().map(|at| (&self.routes[*at], net)).collect::<Vec<_>>();
+    /// The same without what was beaten. Nothing is allocated: every flow asks.
+    pub(in super::super) fn first(&self, destination: IpAddr) -> Option<(&EffectiveRoute, IpNet)> {
+        let shield = self.shield(destination);
+        let mut best: Option<(Rank, &EffectiveRoute, IpNet)> = None;
+        self.see_holding(destination, |route, net| {
+            let rank = rank(route, net, shield);
+            if route.state == RouteState::Active && best.is_none_or(|(held, ..)| held < rank) {
+                best = Some((rank, route, net));
+            }
+        });
+        best.map(|(_, route, net)| (route, net))
+    }
+
+    fn shield(&self, destination: IpAddr) -> Shield {
+        let mut shield = Shield::Down;
+        self.see_holding(destination, |route, _| {
+            if Shield::raised_by(route) {
+                shield = Shield::Up;
+            }
+        });
+        shield
+    }
+
+    /// Shows the routes to an address, those of shorter prefixes first.
+    fn see_holding<'r>(&'r self, destination: IpAddr, mut see: impl FnMut(&'r EffectiveRoute, IpNet)) {
+        let mut all = |net: IpNet, numbers: &[usize]| numbers.iter().for_each(|at| see(&self.routes[*at], net));
         match destination {
-            IpAddr::V4(v4) => self.v4.cover(&v4.into()).flat_map(|(net, all)| of((*net).into(), all)).collect(),
-            IpAddr::V6(v6) => self.v6.cover(&v6.into()).flat_map(|(net, all)| of((*net).into(), all)).collect(),
+            IpAddr::V4(v4) => self.v4.cover(&v4.into()).for_each(|(net, numbers)| all((*net).into(), numbers)),
+            IpAddr::V6(v6) => self.v6.cover(&v6.into()).for_each(|(net, numbers)| all((*net).into(), numbers)),
         }
     }
 

@@ -296,6 +296,14 @@ proptest! {
     }
 
     #[test]
+    fn the_next_hop_is_the_selected_route(topology in arbitrary::topology(), to in arbitrary::address()) {
+        let network = Network::new(topology, arbitrary::tags());
+        let place = network.place(arbitrary::VNET, arbitrary::SUBNET).unwrap();
+        let selected = network.route(place, to).map(|it| (it.route, it.prefix));
+        prop_assert_eq!(network.next_hop(place, to), selected);
+    }
+
+    #[test]
     fn the_longest_prefix_is_selected_among_routes_of_one_kind(topology in arbitrary::topology(), to in arbitrary::address()) {
         let network = Network::new(topology, arbitrary::tags());
         let place = network.place(arbitrary::VNET, arbitrary::SUBNET).unwrap();
