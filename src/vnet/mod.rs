@@ -12,12 +12,16 @@ mod egress;
 mod environment;
 mod index;
 mod network;
+mod onward;
+#[cfg(test)]
+mod parity;
 mod ranges;
 pub mod recipe;
 mod routes;
 #[cfg(test)]
 pub(crate) mod samples;
 mod security;
+mod snat;
 mod tags;
 mod topology;
 pub mod trace;
