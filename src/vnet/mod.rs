@@ -13,8 +13,6 @@ mod environment;
 mod index;
 mod network;
 mod onward;
-#[cfg(test)]
-mod parity;
 mod ranges;
 pub mod recipe;
 mod routes;
@@ -23,6 +21,8 @@ pub(crate) mod samples;
 mod security;
 mod snat;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod topology;
 pub mod trace;
 
