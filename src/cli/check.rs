@@ -175,7 +175,9 @@ fn print(answer: &Answer<'_>, printer: &mut Printer) -> Result<(), PrintError> {
         format!("threat intelligence, {action}: {indicator}, {description}")
     });
     let around = network.as_ref().map(ToString::to_string);
-    let unseen = answer.reason.is_before_firewall() || (answer.reason.is_past_firewall() && network.is_some());
+    let is_platform = network.as_ref().is_some_and(|network| network.is_platform);
+    let unseen =
+        is_platform || answer.reason.is_before_firewall() || (answer.reason.is_past_firewall() && network.is_some());
     let hints = [&known, nearest_miss, note].into_iter().flatten();
     if let Some(steps) = steps {
         printer.line(format_args!("{style}{verdict:<5}{style:#}  {STRONG}{target}{STRONG:#}  {reason}{rule}"))?;

@@ -13,7 +13,7 @@ use crate::policy::{
     Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
     Step, ThreatMode, in_order,
 };
-use crate::vnet::{Because, Crossing, Egress, Flows, Network, Secured};
+use crate::vnet::{Because, Crossing, Egress, Flows, Network, Secured, Way};
 
 /// Policies with more rules are walked only on demand, so that a thousand questions do not take minutes.
 const WALKED: usize = 2_000;
@@ -84,6 +84,9 @@ pub(crate) struct NetworkLine<'a> {
     pub(crate) prefix: Option<String>,
     pub(crate) route: Option<&'a str>,
     pub(crate) destination: Option<SecuredLine<'a>>,
+    /// It is for the platform of the host, which needs no route.
+    #[serde(skip)]
+    pub(crate) is_platform: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -104,6 +107,7 @@ impl<'a> NetworkLine<'a> {
             prefix: route.map(|(_, prefix)| prefix.to_string()),
             route: route.map(|(route, _)| route.name.as_str()).filter(|name| !name.is_empty()),
             destination: crossing.inbound.as_ref().map(|it| SecuredLine::of(network, it)),
+            is_platform: crossing.way == Way::Platform,
         }
     }
 }
@@ -127,10 +131,11 @@ impl<'a> SecuredLine<'a> {
 /// `subnet ase-subnet: NSG ase-nsg/web allows, 0.0.0.0/0 to VirtualAppliance by default`
 impl std::fmt::Display for NetworkLine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let NetworkLine { source, next_hop, prefix, route, destination } = self;
+        let NetworkLine { source, next_hop, prefix, route, destination, is_platform } = self;
         write!(f, "{source}")?;
         match (next_hop, prefix) {
             (Some(next_hop), Some(prefix)) => write!(f, ", {prefix} to {next_hop}")?,
+            _ if *is_platform => f.write_str(", to the platform without a route")?,
             _ if source.nsg_access == "allow" => f.write_str(", no route")?,
             _ => {}
         }
@@ -274,7 +279,9 @@ impl<'a> Oracle<'a> {
         let Decided { query, crossing, decision, address_open } = self.decide(query, &to);
         let asks_for_any = client.is_none() && self.tells_clients_apart;
         let hints = self.walkable && (decision.verdict == Verdict::Deny || asks_for_any);
-        let worth_walking = hints || detail == Detail::Steps || decision.reason == Reason::ServiceEndpoint;
+        let is_platform = crossing.as_ref().is_some_and(|crossing| crossing.way == Way::Platform);
+        let worth_walking =
+            !is_platform && (hints || detail == Detail::Steps || decision.reason == Reason::ServiceEndpoint);
         let walked = worth_walking.then(|| self.walk(&query, decision)).flatten();
         let in_subnet = query.address == Address::Unknown && self.is_in_a_subnet(client);
         let asked_nobody = client.is_none() && self.network.is_some();
@@ -299,6 +306,10 @@ impl<'a> Oracle<'a> {
                         "threat intelligence may know the address; give it with --resolve",
                     ),
                     (in_subnet, "security group and route look at the address; give it with --resolve"),
+                    (
+                        is_platform,
+                        "no route leads to the platform and no firewall sees it; Egret leads nobody to that of its own host, unless --resolve does",
+                    ),
                     (asked_nobody, "of the topology nothing was asked; say who asks with --from"),
                 ],
             ),

@@ -284,6 +284,7 @@ pub(super) fn name(transport: Transport) -> &'static str {
         Transport::Icmp => "ICMP",
         Transport::Esp => "ESP",
         Transport::Ah => "AH",
+        Transport::Other => "IP",
     }
 }
 

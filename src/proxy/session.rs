@@ -194,7 +194,8 @@ impl Session {
             (self.decide(&active, ask.via, &Query { direction: Direction::Inbound, ..query }), query.address)
         };
         let refused = |reason| Some(Err(Refused { reason, decision, protocol, dst: None, active: active.clone() }));
-        if matches!(decision.reason, Reason::DeniedByRule | Reason::ThreatIntel) {
+        let denied_on_the_way = decision.reason.is_before_firewall();
+        if denied_on_the_way || matches!(decision.reason, Reason::DeniedByRule | Reason::ThreatIntel) {
             return refused(decision.reason);
         }
         let Translated { host, port } = active.policy.translated(&decision)?.clone();

@@ -94,7 +94,15 @@ pub(crate) fn range() -> impl Strategy<Value = AddressRange> {
 }
 
 pub(crate) fn transport() -> impl Strategy<Value = Transport> {
-    let all = vec![Transport::Tcp, Transport::Tcp, Transport::Udp, Transport::Icmp, Transport::Esp, Transport::Ah];
+    let all = vec![
+        Transport::Tcp,
+        Transport::Tcp,
+        Transport::Udp,
+        Transport::Icmp,
+        Transport::Esp,
+        Transport::Ah,
+        Transport::Other,
+    ];
     select(all)
 }
 

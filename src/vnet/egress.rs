@@ -7,12 +7,15 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::flow::{Host, Protocol, Reason, Verdict};
+use crate::flow::{AddrClass, Host, Reason, Verdict};
 use crate::policy::{Address, Decision, Policy, Query};
 
 use super::network::{Network, Place};
+use super::onward::{Barred, Towards};
 use super::routes::{EffectiveRoute, Hop};
 use super::security::{FlowDirection, NetFlow, SecurityDecision, Transport};
+use super::snat::keeps_source;
+use super::topology::Topology;
 
 /// Everything that decides about a flow: the policy, and what is around the firewall where a topology says it.
 #[derive(Clone, Copy)]
@@ -58,8 +61,10 @@ pub struct Secured<'n> {
 pub enum Way {
     /// A security group at the client denies it.
     Denied,
-    /// No route, or one that drops it.
+    /// No route, or one that leads nowhere: it drops it, its peering is closed, nobody has the address of its next hop.
     Nowhere,
+    /// To the platform on the host itself, which no route leads to and no firewall sees.
+    Platform,
     Firewall,
     /// To the service itself, with the client's private address.
     ServiceEndpoint,
@@ -104,11 +109,11 @@ impl<'a> Egress<'a> {
         let Some(seen) = seen else {
             return Err(self.policy.decide_at_firewall(query));
         };
-        let has_ports = !matches!(query.protocol, Protocol::Icmp | Protocol::Other);
+        let transport = Transport::from(query.protocol);
         let flow = NetFlow {
-            transport: transport(query.protocol),
+            transport,
             source: client,
-            source_port: if has_ports { source_port } else { 0 },
+            source_port: if transport.has_ports() { source_port } else { 0 },
             destination: seen,
             destination_port: query.port,
         };
@@ -117,8 +122,9 @@ impl<'a> Egress<'a> {
             let decision = Decision::deny(Reason::NsgDenied, None);
             return Ok(Crossing { decision, outbound, route: None, way: Way::Denied, inbound: None });
         }
-        let route = network.next_hop(place, seen);
-        let way = way(network, route.map(|(route, _)| route));
+        let is_platform = AddrClass::of(seen) == AddrClass::Metadata;
+        let route = if is_platform { None } else { network.next_hop(place, seen) };
+        let way = if is_platform { Way::Platform } else { self.way(network, &outbound, route, query.address) };
         let decision = self.decide_along(network, way, query);
         let crossing = Crossing { decision, outbound, route, way, inbound: None };
         Ok(self.arrive(network, crossing, query))
@@ -133,6 +139,13 @@ impl<'a> Egress<'a> {
             Way::Denied => Decision::deny(Reason::NsgDenied, None),
             Way::Nowhere => Decision::deny(Reason::NoRoute, None),
             Way::Firewall => self.policy.decide_at_firewall(query),
+            // Egret's own host has a platform too, which is nobody's but by the user's own word: that, or a rule for it.
+            Way::Platform => match query.address {
+                Address::Given(_) if self.policy.decide_at_firewall(query).verdict == Verdict::Deny => {
+                    Decision::deny(Reason::InternalAddress, None)
+                }
+                _ => Decision::allow(Reason::RoutedPast),
+            },
             Way::ServiceEndpoint | Way::Past => match query.address {
                 // Whatever a route says, nobody gets at what is the machine's own; a network's own addresses are meant.
                 Address::Given(addr) if self.policy.guards(addr) && !network.is_own(addr) => {
@@ -144,15 +157,58 @@ impl<'a> Egress<'a> {
         }
     }
 
+    /// A gateway, an appliance that is no firewall of the topology and the Internet are not emulated any further: what
+    /// goes there leaves.
+    fn way(
+        &self,
+        network: &Network,
+        outbound: &Secured<'_>,
+        route: Option<(&EffectiveRoute, IpNet)>,
+        address: Address,
+    ) -> Way {
+        let Some((EffectiveRoute { next_hop, .. }, _)) = route else { return Way::Nowhere };
+        let Secured { place, flow: NetFlow { source, destination, .. }, .. } = *outbound;
+        match network.onward(place, next_hop, source, destination).map(|onward| onward.to) {
+            Ok(Towards::Appliance(address)) if network.is_firewall(address) => Way::Firewall,
+            Ok(Towards::Appliance(address)) if network.place_of(address).is_none() => Way::Nowhere,
+            Ok(Towards::Service(_)) => Way::ServiceEndpoint,
+            Ok(_) => Way::Past,
+            Err(Barred::Unroutable) if self.is_of_the_machine(destination, address) => Way::Past,
+            Err(_) => Way::Nowhere,
+        }
+    }
+
+    /// What the Internet has no way to, but the machine that Egret is on has: the guard speaks of it, the user has said
+    /// where a name is, or what was dialled only stands for a name.
+    fn is_of_the_machine(&self, dialled: IpAddr, address: Address) -> bool {
+        match address {
+            Address::Given(addr) => self.policy.guards(addr) || AddrClass::of(dialled) == AddrClass::Benchmark,
+            Address::Override(_) | Address::Unknown => true,
+        }
+    }
+
     /// Asks the groups at the destination.
     fn arrive(&self, network: &'a Network, crossing: Crossing<'a>, query: &Query<'_>) -> Crossing<'a> {
         let Some((address, port)) = self.arrives_at(&crossing, query) else { return crossing };
         let Some(place) = network.place_of(address) else { return crossing };
-        let source = seen_by_destination(&crossing);
+        let source = self.seen_by(network, &crossing, address);
         let flow = NetFlow { source, destination: address, destination_port: port, ..crossing.outbound.flow };
         let inbound = Secured { place, flow, decision: network.security(place, FlowDirection::Inbound, &flow) };
         let decision = if self.denies(&inbound) { Decision::deny(Reason::NsgDenied, None) } else { crossing.decision };
         Crossing { decision, inbound: Some(inbound), ..crossing }
+    }
+
+    /// The source that a destination sees. Of a firewall that is not in the topology, the address that the route names.
+    fn seen_by(&self, network: &Network, crossing: &Crossing<'_>, destination: IpAddr) -> IpAddr {
+        let client = crossing.outbound.flow.source;
+        let Some((EffectiveRoute { next_hop: Hop::VirtualAppliance(appliance), .. }, _)) = crossing.route else {
+            return client;
+        };
+        if crossing.way != Way::Firewall || keeps_source(self.policy, crossing.decision.reason, destination) {
+            return client;
+        }
+        let firewall = network.topology().firewall_at(*appliance);
+        firewall.and_then(|firewall| firewall.towards(destination)).unwrap_or(*appliance)
     }
 
     /// None where it does not get so far.
@@ -167,39 +223,6 @@ impl<'a> Egress<'a> {
             },
             None => Some((query.address.ip().or(query.dialled)?, query.port)),
         }
-    }
-}
-
-/// The firewall puts its own address in place of the client's where it ends the connection itself, and where it
-/// translates what comes in (azure-docs, snat-private-range.md). Of its instances' addresses the one is taken that
-/// routes name.
-fn seen_by_destination(crossing: &Crossing<'_>) -> IpAddr {
-    let reason = crossing.decision.reason;
-    let own = matches!(reason, Reason::ApplicationRule | Reason::Infrastructure | Reason::DnatRule);
-    match crossing.route {
-        Some((EffectiveRoute { next_hop: Hop::VirtualAppliance(address), .. }, _)) if own => *address,
-        _ => crossing.outbound.flow.source,
-    }
-}
-
-/// What a route's next hop means for whoever waits at the firewall. A gateway, an appliance that is no firewall of the
-/// topology and the Internet are not emulated any further: what goes there leaves.
-fn way(network: &Network, route: Option<&EffectiveRoute>) -> Way {
-    match route.map(|route| &route.next_hop) {
-        None | Some(Hop::None) => Way::Nowhere,
-        Some(Hop::VirtualAppliance(address)) if network.is_firewall(*address) => Way::Firewall,
-        Some(Hop::VirtualNetworkServiceEndpoint(_)) => Way::ServiceEndpoint,
-        Some(_) => Way::Past,
-    }
-}
-
-/// Security rules have no word for other protocols, such as GRE: only rules for any match them. ESP stands for them.
-fn transport(protocol: Protocol) -> Transport {
-    match protocol {
-        Protocol::Http | Protocol::Https | Protocol::Mssql | Protocol::Tcp => Transport::Tcp,
-        Protocol::Udp => Transport::Udp,
-        Protocol::Icmp => Transport::Icmp,
-        Protocol::Other => Transport::Esp,
     }
 }
 
@@ -220,10 +243,11 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::HostName;
+    use crate::flow::{HostName, PortSet, Protocol};
     use crate::policy::{
-        About, Action, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, PolicyRules, Priority, PrivateAddresses,
-        RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot,
+        About, Action, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, PolicyRules,
+        PolicySettings, Priority, PrivateAddresses, RuleCollection, RuleCollectionGroup, RuleSet, Rules, SnatSettings,
+        Spot,
     };
     use crate::vnet::samples::{self, GROUP, SUBNET, security_rule};
     use crate::vnet::{
@@ -242,12 +266,15 @@ mod tests {
             about: About::default(),
             ..ApplicationRule::default()
         };
+        compiled(Rules::Application(Action::Allow, vec![rule]), PolicySettings::default())
+    }
+
+    fn compiled(rules: Rules, settings: PolicySettings) -> Policy {
         let priority = Priority::try_from(100).unwrap();
-        let rules = Rules::Application(Action::Allow, vec![rule]);
         let collection = RuleCollection { name: "web".to_owned(), priority, rules, at: Spot::default() };
         let group =
             RuleCollectionGroup { name: "g".to_owned(), priority, collections: vec![collection], at: Spot::default() };
-        let policy = PolicyRules { name: "lab".to_owned(), groups: vec![group], ..PolicyRules::default() };
+        let policy = PolicyRules { name: "lab".to_owned(), groups: vec![group], settings, ..PolicyRules::default() };
         let set = RuleSet { policies: vec![policy], ..RuleSet::default() };
         Policy::compile(set.into(), PrivateAddresses::Allow)
     }
@@ -299,6 +326,44 @@ mod tests {
         check(true, Reason::ApplicationRule, "192.168.0.4");
         check(false, Reason::NsgDenied, CLIENT);
     }
+
+    /// A destination of a network rule sees the firewall, but where the policy has it private.
+    #[test]
+    fn who_the_destination_of_a_network_rule_sees() {
+        let address = Host::Addr("192.168.7.9".parse().unwrap());
+        let query = query(Protocol::Tcp, &address, 443);
+        let network = with_data(true);
+        let check = |ranges: Option<&str>, reason, source: &str| {
+            let policy = private(ranges);
+            let crossing = crossing(&network, &policy, &query);
+            let inbound = crossing.inbound.expect("it is in a subnet");
+            assert_eq!((crossing.decision.reason, inbound.flow.source), (reason, source.parse().unwrap()));
+        };
+        check(None, Reason::NsgDenied, CLIENT);
+        check(Some("192.168.0.0/16"), Reason::NsgDenied, CLIENT);
+        check(Some("10.0.0.0/8"), Reason::NetworkRule, "192.168.0.4");
+    }
+
+    /// By a network rule for all of TCP.
+    fn private(ranges: Option<&str>) -> Policy {
+        let rule = NetworkRule {
+            name: "tcp".to_owned(),
+            sources: AddressSet::any(),
+            protocols: IpProtocols::TCP,
+            destinations: AddressSet::any(),
+            ports: PortSet::any(),
+            ..NetworkRule::default()
+        };
+        let settings = PolicySettings {
+            snat: SnatSettings {
+                private_ranges: ranges.map(|range| vec![range.parse().unwrap()]),
+                ..SnatSettings::default()
+            },
+            ..PolicySettings::default()
+        };
+        compiled(Rules::Network(Action::Allow, vec![rule]), settings)
+    }
+
     #[test]
     fn protocols_without_a_word() {
         let host = Host::Addr("198.51.100.7".parse().unwrap());
@@ -314,7 +379,8 @@ mod tests {
             assert_eq!(crossing.decision.reason, expected, "{protocol:?}");
         };
         check(SecurityProtocol::Any, Reason::NsgDenied);
-        for other in [SecurityProtocol::Tcp, SecurityProtocol::Udp, SecurityProtocol::Icmp] {
+        let named = [SecurityProtocol::Tcp, SecurityProtocol::Udp, SecurityProtocol::Icmp, SecurityProtocol::Esp];
+        for other in named.into_iter().chain([SecurityProtocol::Ah]) {
             check(other, Reason::NotAllowed);
         }
     }

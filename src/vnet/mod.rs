@@ -13,13 +13,17 @@ mod egress;
 mod environment;
 mod index;
 mod network;
+mod onward;
 mod ranges;
 pub mod recipe;
 mod routes;
 #[cfg(test)]
 pub(crate) mod samples;
 mod security;
+mod snat;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod topology;
 pub mod trace;
 

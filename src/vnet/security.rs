@@ -14,6 +14,7 @@ mod walk;
 
 use std::net::IpAddr;
 
+use crate::flow::Protocol;
 use crate::policy::{Action, Spot};
 
 use super::network::{Network, Place};
@@ -38,6 +39,8 @@ pub enum Transport {
     Icmp,
     Esp,
     Ah,
+    /// Such as GRE: only rules for any protocol match it.
+    Other,
 }
 
 /// One packet that begins a flow, as a security group sees it: inbound after the translation of public to private
@@ -216,6 +219,18 @@ impl Transport {
     /// The others have none: a rule for them is one whatever its ports.
     pub fn has_ports(self) -> bool {
         matches!(self, Transport::Tcp | Transport::Udp)
+    }
+}
+
+/// What comes as IP without more is not told apart any further.
+impl From<Protocol> for Transport {
+    fn from(protocol: Protocol) -> Transport {
+        match protocol {
+            Protocol::Http | Protocol::Https | Protocol::Mssql | Protocol::Tcp => Transport::Tcp,
+            Protocol::Udp => Transport::Udp,
+            Protocol::Icmp => Transport::Icmp,
+            Protocol::Other => Transport::Other,
+        }
     }
 }
 

@@ -780,6 +780,30 @@ private_address = "192.0.2.132"
         assert!(origin.recv(&mut buffer).is_err(), "what was denied did not arrive");
     }
 
+    /// Where a group at its target denies it, nobody dials what was translated.
+    #[test]
+    fn a_dnat_rule_leads_to_a_group_that_denies() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = "[[vnet.subnet]]\nname = \"data\"\nprefix = \"198.51.100.64/26\"\nnsg = \"data-nsg\"\n\n\
+                    [[nsg]]\nname = \"data-nsg\"\nrule = [{ name = \"closed\", priority = 100, \
+                    direction = \"Inbound\", access = \"Deny\" }]\n\n[[nsg]]";
+        let around = AROUND.replacen("[[nsg]]", data, 1);
+        let around = around.replacen("\"192.0.2.0/24\"]", "\"192.0.2.0/24\", \"198.51.100.64/26\"]", 1);
+        let policy = "name = \"lab\"\nrule_collection_group = [{ name = \"g\", priority = 100, rule_collection = [\n\
+                      { name = \"in\", priority = 100, type = \"dnat\", rule = [{ name = \"lead\", \
+                      ip_protocols = \"TCP\", destination_addresses = [\"198.51.100.7\"], destination_ports = 2222, \
+                      translated_address = \"198.51.100.70\", translated_port = 22 }] }] }]\n";
+        let config = format!("{}{policy}", config(&folder, ""));
+        fs::write(folder.path().join("vnet.toml"), around).unwrap();
+        Gateway::both(&config, &["--allow=tcp://198.51.100.7:2222"], |gateway| {
+            let origin = gateway.net.origin("198.51.100.7:2222", greeter);
+            let mut client = gateway.net.connect("198.51.100.7:2222");
+            assert!(client.is_silent_for(Duration::from_millis(200)));
+            assert_eq!(flow(gateway, client.addr()).0, "deny nsg-denied");
+            assert_eq!(origin.connections(), 0);
+        });
+    }
+
     /// A command of `egret run` has an address of the subnet, and its report says what denied it.
     #[test]
     fn a_command_that_is_run() {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::allowlist::builtin;
-use crate::flow::HostName;
-use crate::policy::{Policy, PrivateAddresses, RuleSet, Spot};
+use crate::flow::{HostName, PortSet};
+use crate::policy::{Policy, PrivateAddresses, RuleSet, ServiceEndpoint, Spot};
 use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
 use crate::vnet::{
     DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Peering,
@@ -24,12 +24,15 @@ fn ase() -> Policy {
 }
 
 fn traced(topology: Topology, flow: &str) -> Trace {
+    traced_by(&ase(), topology, flow)
+}
+
+fn traced_by(policy: &Policy, topology: Topology, flow: &str) -> Trace {
     let network: Network = samples::built(topology);
-    let policy = ase();
     let given = |name: &HostName, _: u16| -> Vec<IpAddr> {
         if name.as_str() == "login.windows.net" { vec!["198.51.100.7".parse().unwrap()] } else { Vec::new() }
     };
-    let scene = Scene { network: &network, policy: Some(&policy), given: &given };
+    let scene = Scene { network: &network, policy: Some(policy), given: &given };
     let words: Vec<String> = flow.split(' ').map(str::to_owned).collect();
     let (from, to) = endpoints(&words).unwrap();
     Trace::of(scene, from.as_ref(), &to).unwrap()
@@ -484,4 +487,19 @@ fn what_is_not_there_is_said() {
     let trace = ask("ase https://login.windows.net").unwrap();
     assert!(matches!(trace.outcome, Outcome::Unknown(_)), "{}", all_of(&trace));
     assert!(!trace.is_delivered());
+}
+
+/// An endpoint is a route of a subnet: one of the policy's own takes nothing that has come to the firewall.
+#[test]
+fn endpoints_of_the_policy_are_no_way_round_the_firewall() {
+    let endpoint = ServiceEndpoint {
+        service: "Microsoft.Web".into(),
+        zones: Vec::new(),
+        ranges: ["198.51.100.0/24".parse().unwrap()].into(),
+        ports: PortSet::any(),
+    };
+    let set = RuleSet { service_endpoints: vec![endpoint], ..RuleSet::default() };
+    let policy = Policy::compile(Arc::new(set), PrivateAddresses::Allow);
+    let trace = traced_by(&policy, worked(), "ase tcp://198.51.100.7:443");
+    assert_eq!(shown(&trace), "denied | ase-subnet > firewall | ");
 }

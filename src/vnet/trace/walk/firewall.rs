@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::flow::{AddrClass, Host, Protocol, Reason};
-use crate::policy::{Address, AddressRange, AnyRule, Decision, Direction, Policy, Query, RuleId, Spot, in_order};
+use crate::policy::{Address, AnyRule, Decision, Direction, Policy, Query, RuleId, Spot, in_order};
+use crate::vnet::snat::keeps_source;
 
 use super::super::outcome::{By, Leg, Outcome};
 use super::super::path::{FirewallStep, Mark, Node, Step, Translates, Translation};
@@ -89,9 +90,9 @@ impl Walk<'_, '_> {
             resolved: &[],
             path: (self.packet.protocol == Protocol::Http).then_some("/"),
         };
-        let decision = policy.decide(&query);
+        let decision = policy.decide_at_firewall(&query);
         let is_denied = decision.permit().is_err();
-        let nearest = is_denied.then(|| policy.explain(&query)).and_then(|walked| {
+        let nearest = is_denied.then(|| policy.explain_at_firewall(&query)).and_then(|walked| {
             let (step, wish) = walked.nearest_miss()?;
             Some(format!("{} would allow it if {wish}", step.rule.rule.name()))
         });
@@ -123,11 +124,8 @@ impl Walk<'_, '_> {
             self.tell(Step::Translation(Translation { what: Translates::Destination, from, to }));
         }
         let to = self.packet.destination;
-        let is_private = AddrClass::of(to) != AddrClass::Global;
-        let keeps = decision.reason == Reason::NetworkRule && private_ranges(policy).iter().any(|it| it.contains(to));
-        if !keeps {
-            let private = firewall.private_address.filter(|_| is_private);
-            self.packet.source = private.unwrap_or_else(|| self.book.of_firewall(firewall));
+        if !keeps_source(policy, decision.reason, to) {
+            self.packet.source = firewall.towards(to).unwrap_or_else(|| self.book.of_firewall(firewall));
             let (from, to) = (self.shown(before.source), self.shown(self.packet.source));
             self.tell(Step::Translation(Translation { what: Translates::Source, from, to }));
         }
@@ -154,12 +152,4 @@ fn written(policy: &Policy, rule: RuleId) -> Option<Spot> {
         AnyRule::Network(_, rule) => rule.about.at,
         AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
     })
-}
-
-/// Destinations that see who really asks, of flows by network rules: what the policy says, else RFC 1918 and RFC 6598
-/// (azure-docs, snat-private-range.md, 2023).
-fn private_ranges(policy: &Policy) -> Vec<AddressRange> {
-    const USUAL: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
-    let said = policy.rules().policies.iter().find_map(|it| it.settings.snat.private_ranges.clone());
-    said.unwrap_or_else(|| USUAL.iter().filter_map(|text| text.parse().ok()).collect())
 }

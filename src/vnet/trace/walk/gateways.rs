@@ -2,38 +2,25 @@
 
 use std::net::IpAddr;
 
-use crate::flow::AddrClass;
-use crate::vnet::Place;
-
 use super::super::outcome::BlackHole;
 use super::super::path::Step;
 use super::{At, Keeper, Next, Site, Walk};
 
 impl Walk<'_, '_> {
-    pub(super) fn reach_gateway(&mut self, place: Place) -> Next {
-        let Some(network) = self.gateway_of(place) else {
-            let what = "there is no gateway that the next hop VirtualNetworkGateway could be";
-            return Next::Stop(self.lost(BlackHole::NoGateway, what));
-        };
+    pub(super) fn reach_premises(&mut self, network: usize) -> Next {
+        self.at_gateway(network);
+        self.at_premises(network, self.packet.destination);
+        Next::Arrived(Site::Premises(network))
+    }
+
+    pub(super) fn reach_forced(&mut self, network: usize) -> Next {
         self.at_gateway(network);
         let gateway = self.scene.network.topology().virtual_networks[network].gateway.as_ref();
-        let to = self.packet.destination;
-        let is_there = gateway.is_some_and(|it| it.routes.iter().any(|net| net.prefix_len() > 0 && net.contains(&to)));
-        if is_there {
-            self.at_premises(network, to);
-            return Next::Arrived(Site::Premises(network));
-        }
-        match gateway.filter(|_| AddrClass::of(to) == AddrClass::Global) {
-            Some(gateway) => {
-                let egress = self.book.egress_of(gateway);
-                let has_proxy = gateway.egress_proxy;
-                self.forced(network, egress, has_proxy)
-            }
-            None => {
-                let what = format!("nothing behind the gateway is known to have {}", self.shown(to));
-                Next::Stop(self.lost(BlackHole::NoGateway, what))
-            }
-        }
+        let Some(gateway) = gateway else {
+            return Next::Stop(self.lost(BlackHole::NoGateway, "there is no gateway"));
+        };
+        let (egress, has_proxy) = (self.book.egress_of(gateway), gateway.egress_proxy);
+        self.forced(network, egress, has_proxy)
     }
 
     /// To the Internet by way of one's own premises.
@@ -48,17 +35,6 @@ impl Walk<'_, '_> {
             self.translate_source(Keeper::Premises(network), egress);
         }
         Next::Go(At::Internet)
-    }
-
-    /// The network whose gateway a place uses: its own, or a peer's.
-    pub(super) fn gateway_of(&self, place: Place) -> Option<usize> {
-        let network = self.scene.network;
-        let networks = &network.topology().virtual_networks;
-        let by_name =
-            |name: &str| networks.iter().position(|it| it.name.eq_ignore_ascii_case(name) && it.gateway.is_some());
-        let own = network.virtual_network(place);
-        let remote = own.peerings.iter().filter(|it| it.use_remote_gateways).find_map(|it| by_name(&it.remote));
-        by_name(&own.name).or(remote)
     }
 
     pub(super) fn leave_premises(&mut self, network: usize) -> Next {
@@ -84,7 +60,7 @@ impl Walk<'_, '_> {
         let own = network.topology().virtual_network(name);
         let peers = own.into_iter().flat_map(|it| &it.peerings).map(|it| it.remote.as_str());
         let mut names = std::iter::once(name).chain(peers);
-        match names.find_map(|name| self.place_in(name, to)) {
+        match names.find_map(|name| network.place_in(name, to)) {
             Some(place) => self.arrive(place),
             None => {
                 let what = format!("{} is in no subnet there", self.shown(to));

@@ -11,11 +11,6 @@ use super::{At, Keeper, MANAGEMENT, Next, Site, Walk};
 
 impl<'n> Walk<'n, '_> {
     pub(super) fn reach_internet(&mut self, place: Place) -> Next {
-        let to = self.packet.destination;
-        if AddrClass::of(to) != AddrClass::Global {
-            let what = format!("{} is no address of the Internet", self.shown(to));
-            return Next::Stop(self.lost(BlackHole::Unroutable, what));
-        }
         if let Some(back) = self.take_record(Keeper::Edge(place)) {
             self.give_back(back);
             return Next::Go(At::Internet);

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use crate::flow::{AddrClass, HostName, Protocol};
 use crate::vnet::{
-    AppliedTo, Because, FlowDirection, Gateway, GroupDecision, NetFlow, Peering, Place, SecurityDecision, Transport,
+    AppliedTo, Because, FlowDirection, Gateway, GroupDecision, NetFlow, Peering, Place, SecurityDecision,
 };
 
 use super::Scene;
@@ -54,12 +54,7 @@ impl Packet {
 
     fn flow(self) -> NetFlow {
         NetFlow {
-            transport: match self.protocol {
-                Protocol::Udp => Transport::Udp,
-                Protocol::Icmp => Transport::Icmp,
-                Protocol::Other => Transport::Esp,
-                Protocol::Http | Protocol::Https | Protocol::Mssql | Protocol::Tcp => Transport::Tcp,
-            },
+            transport: self.protocol.into(),
             source: self.source,
             source_port: self.source_port,
             destination: self.destination,

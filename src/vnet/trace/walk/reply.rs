@@ -63,7 +63,8 @@ impl Walk<'_, '_> {
         let is_peer = matches!(node, Node::Peer(_));
         self.at(node, &name, Some(source));
         let to = self.packet.destination;
-        let there = self.place_near(place, to).or_else(|| self.scene.network.place_of(to)).unwrap_or(place);
+        let there =
+            self.scene.network.place_near(place, to).or_else(|| self.scene.network.place_of(to)).unwrap_or(place);
         let next = self.arrive(there);
         let skipped = self.records.iter().any(|it| matches!(it.keeper, Keeper::Firewall(_)) && !it.is_used);
         if is_peer && skipped && matches!(next, Next::Arrived(_)) {

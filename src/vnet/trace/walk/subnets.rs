@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::flow::AddrClass;
+use crate::flow::{AddrClass, Reason};
 use crate::policy::Action;
-use crate::vnet::{FlowDirection, Hop, Place, Selection};
+use crate::vnet::onward::{Barred, Onward, Towards};
+use crate::vnet::{FlowDirection, Place, Selection};
 
 use super::super::outcome::{BlackHole, By, Leg, Outcome};
 use super::super::path::{Node, RouteStep, Step};
@@ -25,6 +26,10 @@ impl<'n> Walk<'n, '_> {
 
     pub(super) fn reach_platform(&mut self, place: Place) -> Next {
         self.at(Node::Platform, "Azure's host", Some(self.packet.destination));
+        if self.leg == Leg::Request {
+            let word = Reason::InternalAddress.as_str();
+            self.tell(Step::info(format!("egret serve leads nobody to the platform of its own host: {word}")));
+        }
         match self.leg {
             Leg::Request => Next::Arrived(Site::Behind(place)),
             Leg::Reply => Next::Arrived(Site::Internet),
@@ -41,97 +46,85 @@ impl<'n> Walk<'n, '_> {
     }
 
     pub(super) fn follow(&mut self, place: Place, selection: &Selection<'n>) -> Next {
-        match &selection.route.next_hop {
-            Hop::VnetLocal => self.reach_own_network(place),
-            Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.reach_peer(place, remote),
-            Hop::InterfaceEndpoint => self.reach_private_endpoint(place),
-            Hop::VirtualNetworkGateway => self.reach_gateway(place),
-            Hop::VirtualNetworkServiceEndpoint(service) => self.reach_service(place, service),
-            Hop::VirtualAppliance(address) => self.reach_appliance(place, *address),
-            Hop::Internet => self.reach_internet(place),
-            Hop::None => {
+        let hop = &selection.route.next_hop;
+        match self.scene.network.onward(place, hop, self.packet.source, self.packet.destination) {
+            Ok(onward) => self.go_on(place, onward),
+            Err(Barred::Dropped) => {
                 let what = format!("{} drops it", words::route(&RouteStep::of(selection).line));
                 Next::Stop(self.lost(BlackHole::NoneRoute, what))
             }
+            Err(barred) => Next::Stop(self.barred(place, barred)),
         }
     }
 
-    /// A subnet of the network that a place is in.
-    pub(super) fn place_near(&self, place: Place, address: IpAddr) -> Option<Place> {
-        let network = self.scene.network;
-        let own = &network.virtual_network(place).name;
-        self.place_in(own, address)
+    fn go_on(&mut self, place: Place, onward: Onward<'n>) -> Next {
+        if let Some(remote) = onward.over {
+            self.tell(Step::info(format!("over the peering with {remote}")));
+        }
+        match onward.to {
+            Towards::Subnet(there) => self.arrive(there),
+            Towards::Peer(remote) => self.reach_peer(place, remote),
+            Towards::Service(service) => self.reach_service(place, service),
+            Towards::Premises(network) => self.reach_premises(network),
+            Towards::Forced(network) => self.reach_forced(network),
+            Towards::Appliance(address) => match self.book.private_firewall_at(address) {
+                Some(firewall) => Next::Go(At::Firewall(firewall)),
+                None => self.unknown_appliance(address),
+            },
+            Towards::Internet => self.reach_internet(place),
+        }
     }
 
-    pub(super) fn place_in(&self, name: &str, address: IpAddr) -> Option<Place> {
-        let network = self.scene.network;
-        let is_in = |it: &Place| network.virtual_network(*it).name.eq_ignore_ascii_case(name);
-        network.places().find(|it| is_in(it) && network.subnet(*it).contains(address))
-    }
-
-    pub(super) fn reach_own_network(&mut self, place: Place) -> Next {
-        match self.place_near(place, self.packet.destination) {
-            Some(there) => self.arrive(there),
-            None => {
-                let what = format!("{} is in no subnet of the network", self.shown(self.packet.destination));
-                Next::Stop(self.lost(BlackHole::NoSubnet, what))
+    fn barred(&mut self, place: Place, barred: Barred<'_>) -> Outcome {
+        let to = self.shown(self.packet.destination);
+        let own = &self.scene.network.virtual_network(place).name;
+        let (why, what) = match barred {
+            Barred::Dropped => (BlackHole::NoneRoute, "the route drops it".to_owned()),
+            Barred::NoSubnet => (BlackHole::NoSubnet, format!("{to} is in no subnet of the network")),
+            Barred::NoSubnetOf(remote) => {
+                self.tell(Step::info(format!("over the peering with {remote}")));
+                (BlackHole::NoSubnet, format!("{to} is in no subnet of {remote}"))
             }
-        }
-    }
-
-    /// A private endpoint of this network or a peered one, whatever routes say of the prefix around it.
-    fn reach_private_endpoint(&mut self, place: Place) -> Next {
-        let to = self.packet.destination;
-        match self.place_near(place, to).or_else(|| self.scene.network.place_of(to)) {
-            Some(there) => self.arrive(there),
-            None => Next::Stop(self.lost(BlackHole::NoSubnet, format!("{} is in no subnet", self.shown(to)))),
-        }
-    }
-
-    pub(super) fn reach_peer(&mut self, place: Place, remote: &str) -> Next {
-        if let Some(outcome) = self.cross(place, remote) {
-            return Next::Stop(outcome);
-        }
-        if self.scene.network.topology().virtual_network(remote).is_none() {
-            self.at(Node::Peer(remote.to_owned()), remote, Some(self.packet.destination));
-            self.tell(Step::info("the security groups and routes of this network are not known here"));
-            return match self.leg {
-                Leg::Request => Next::Arrived(Site::Behind(place)),
-                Leg::Reply => Next::Arrived(Site::Internet),
-            };
-        }
-        match self.place_in(remote, self.packet.destination) {
-            Some(there) => self.arrive(there),
-            None => {
-                let what = format!("{} is in no subnet of {remote}", self.shown(self.packet.destination));
-                Next::Stop(self.lost(BlackHole::NoSubnet, what))
+            Barred::Unconnected(remote) => {
+                let what = format!("the peering of {own} with {remote} has no other half: it is not connected");
+                (BlackHole::NoRoute, what)
             }
-        }
+            Barred::Closed(peering) => {
+                let what = format!("peering {} lets no traffic of the networks through", peering.name);
+                return self.denied(By::Peering, what);
+            }
+            Barred::NotForwarded(peering, remote) => {
+                let what = format!("peering {} of {remote} lets no forwarded traffic in", peering.name);
+                return self.denied(By::Peering, what);
+            }
+            Barred::Loop(address) => {
+                let what = "is in the very subnet that is routed to it: what it sends on comes back";
+                (BlackHole::Loop, format!("the next hop {address} {what}"))
+            }
+            Barred::NoAppliance(address) => {
+                let what = format!("the next hop {address} is neither in the network nor in a peered one");
+                (BlackHole::NoAppliance, what)
+            }
+            Barred::NoGateway => {
+                let what = "there is no gateway that the next hop VirtualNetworkGateway could be";
+                (BlackHole::NoGateway, what.to_owned())
+            }
+            Barred::NothingBehind(network) => {
+                self.at_gateway(network);
+                (BlackHole::NoGateway, format!("nothing behind the gateway is known to have {to}"))
+            }
+            Barred::Unroutable => (BlackHole::Unroutable, format!("{to} is no address of the Internet")),
+        };
+        self.lost(why, what)
     }
 
-    /// May the packet pass from the network of a place to a peered one? A peering has two halves, each with a word in it.
-    pub(super) fn cross(&mut self, place: Place, remote: &str) -> Option<Outcome> {
-        let network = self.scene.network;
-        let own = network.virtual_network(place);
-        let near = own.peerings.iter().find(|it| it.remote.eq_ignore_ascii_case(remote));
-        let far = network.topology().virtual_network(remote);
-        let back = far.and_then(|far| far.peerings.iter().find(|it| it.remote.eq_ignore_ascii_case(&own.name)));
-        if far.is_some() && back.is_none() {
-            let what = format!("the peering of {} with {remote} has no other half: it is not connected", own.name);
-            return Some(self.lost(BlackHole::NoRoute, what));
+    fn reach_peer(&mut self, place: Place, remote: &str) -> Next {
+        self.at(Node::Peer(remote.to_owned()), remote, Some(self.packet.destination));
+        self.tell(Step::info("the security groups and routes of this network are not known here"));
+        match self.leg {
+            Leg::Request => Next::Arrived(Site::Behind(place)),
+            Leg::Reply => Next::Arrived(Site::Internet),
         }
-        let closed = [near, back].into_iter().flatten().find(|it| !it.allow_virtual_network_access);
-        if let Some(peering) = closed {
-            let what = format!("peering {} lets no traffic of the networks through", peering.name);
-            return Some(self.denied(By::Peering, what));
-        }
-        let is_forwarded = !own.address_space.iter().any(|net| net.contains(&self.packet.source));
-        if let Some(peering) = back.filter(|it| is_forwarded && !it.allow_forwarded_traffic) {
-            let what = format!("peering {} of {remote} lets no forwarded traffic in", peering.name);
-            return Some(self.denied(By::Peering, what));
-        }
-        self.tell(Step::info(format!("over the peering with {remote}")));
-        None
     }
 
     pub(super) fn reach_service(&mut self, place: Place, service: &str) -> Next {
@@ -141,33 +134,6 @@ impl<'n> Walk<'n, '_> {
         match self.leg {
             Leg::Request => Next::Arrived(Site::Behind(place)),
             Leg::Reply => Next::Arrived(Site::Internet),
-        }
-    }
-
-    pub(super) fn reach_appliance(&mut self, place: Place, address: IpAddr) -> Next {
-        let network = self.scene.network;
-        if network.subnet(place).contains(address) {
-            let what = format!(
-                "the next hop {address} is in the very subnet that is routed to it: what it sends on comes back"
-            );
-            return Next::Stop(self.lost(BlackHole::Loop, what));
-        }
-        let way = network.route(place, address).map(|way| way.route.next_hop.clone());
-        match way {
-            Some(Hop::VnetLocal) => {}
-            Some(Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote)) => {
-                if let Some(outcome) = self.cross(place, &remote) {
-                    return Next::Stop(outcome);
-                }
-            }
-            _ => {
-                let what = format!("the next hop {address} is neither in the network nor in a peered one");
-                return Next::Stop(self.lost(BlackHole::NoAppliance, what));
-            }
-        }
-        match self.book.private_firewall_at(address) {
-            Some(firewall) => Next::Go(At::Firewall(firewall)),
-            None => self.unknown_appliance(address),
         }
     }
 
