@@ -99,7 +99,7 @@ impl Common {
         one(location).into_iter().for_each(|name| site.location = name);
         // The routes are whole: a table of that name is made where there is none. A template would make it anew, without
         // what else is in it, so there it is counted on.
-        if to != To::Arm {
+        if to.is_some_and(|to| to != To::Arm) {
             site.route_tables.clear();
         }
         let out = out.filter(|path| !path.as_os_str().is_empty());

@@ -445,7 +445,7 @@ fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, String> {
 /// A pipe that nobody writes to would be waited for without end. Its thread is left behind: it holds nothing that anybody
 /// else wants.
 fn read_patiently(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let (sender, read) = std::sync::mpsc::channel();
+    let (sender, read) = std::sync::mpsc::sync_channel(1);
     let own = path.to_owned();
     std::thread::spawn(move || sender.send(read_bytes(&own, most)));
     let late = |_| format!("nothing came of it within {} s: it is no file", PATIENCE.as_secs());

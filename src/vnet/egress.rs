@@ -15,7 +15,6 @@ use super::onward::{Barred, Towards};
 use super::routes::{EffectiveRoute, Hop};
 use super::security::{FlowDirection, NetFlow, SecurityDecision, Transport};
 use super::snat::keeps_source;
-use super::topology::Topology;
 
 /// Everything that decides about a flow: the policy, and what is around the firewall where a topology says it.
 #[derive(Clone, Copy)]

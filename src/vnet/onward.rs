@@ -69,7 +69,7 @@ impl Network {
             Hop::VnetLocal => {
                 self.place_near(place, to).map(|there| straight(Towards::Subnet(there))).ok_or(Barred::NoSubnet)
             }
-            Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.into_peer(place, remote, source, to),
+            Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => self.towards_peer(place, remote, source, to),
             // Of this network or a peered one, whatever routes say of the prefix around it.
             Hop::InterfaceEndpoint => {
                 let there = self.place_near(place, to).or_else(|| self.place_of(to));
@@ -84,7 +84,7 @@ impl Network {
         }
     }
 
-    fn into_peer<'n>(
+    fn towards_peer<'n>(
         &'n self,
         place: Place,
         remote: &'n str,

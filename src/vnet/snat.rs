@@ -20,10 +20,10 @@ pub(super) fn keeps_source(policy: &Policy, reason: Reason, destination: IpAddr)
 
 fn is_private(policy: &Policy, destination: IpAddr) -> bool {
     let said = policy.rules().policies.iter().find_map(|it| it.settings.snat.private_ranges.as_deref());
-    let usual = |text: &&str| text.parse::<AddressRange>().is_ok_and(|range| range.contains(destination));
+    let usual = |text: &str| text.parse::<AddressRange>().is_ok_and(|range| range.contains(destination));
     match said {
         Some(ranges) => ranges.iter().any(|range| range.contains(destination)),
-        None => USUAL.iter().any(|text| usual(&text)),
+        None => USUAL.iter().copied().any(usual),
     }
 }
 

@@ -255,7 +255,7 @@ fn the_platform_says_a_thing_once() {
     let messages = diagnosis.platform_messages("ase");
     let unreached: Vec<&str> =
         messages.iter().filter_map(|it| it.strip_prefix("the environment cannot reach ")).collect();
-    assert_eq!(unreached, ["its dependencies over HTTP and HTTPS", "Azure SQL"]);
+    assert_eq!(unreached, ["Azure SQL", "its dependencies over HTTP and HTTPS"]);
 }
 
 #[test]

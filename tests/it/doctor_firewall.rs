@@ -242,7 +242,8 @@ fn fw_deny_first() {
     // Of addresses only, it is no more than degraded.
     let monitor = "{ name = \"no-monitor\", ip_protocols = \"TCP\", destination_addresses = \"AzureMonitor\", destination_ports = 443 }";
     // The names of Azure Monitor are asked by name: their addresses are not known.
-    let degraded = denying(worked(), 110, "network", monitor).only("FW-DENY-FIRST");
+    let later = worked().policy("priority = 100\ntype = \"network\"", "priority = 120\ntype = \"network\"");
+    let degraded = denying(later, 110, "network", monitor).only("FW-DENY-FIRST");
     assert_eq!(degraded.severity, Severity::Degraded);
     says(&degraded, &["denials/no-monitor denies", "of AzureMonitor"]);
 }
