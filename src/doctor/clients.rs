@@ -56,12 +56,12 @@ fn outside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outco
                 .extend(range.nets().into_iter().map(|net| (name(net), RouteDestination::Net(net), NextHop::Internet)));
         }
     }
-    told(patient, finding, routes)
+    told(patient, finding, routes, Vec::new())
 }
 
 /// Clients of an internal load balancer are in the network, in a peer of it or behind a gateway.
 fn inside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcome {
-    let (mut finding, mut routes) = (None, Vec::new());
+    let (mut finding, mut routes, mut removed) = (None, Vec::new(), Vec::new());
     let cut_off = cut_off(patient);
     let private = |range: &&AddressRange| AddrClass::of(range.first()) == AddrClass::Private;
     for range in patient.environment.client_ranges.iter().filter(private) {
@@ -72,7 +72,9 @@ fn inside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcom
             continue;
         };
         finding = Some(add(finding, rule, patient, *range, &way));
-        if is_local(patient, *range) {
+        if let Some(change) = away(&way) {
+            removed.push(change);
+        } else if is_local(patient, *range) {
             routes.extend(
                 range.nets().into_iter().map(|net| (name(net), RouteDestination::Net(net), NextHop::VnetLocal)),
             );
@@ -81,7 +83,14 @@ fn inside(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outcom
             routes.extend(nets.map(|net| (name(net), RouteDestination::Net(net), NextHop::VirtualNetworkGateway)));
         }
     }
-    told(patient, finding, routes)
+    told(patient, finding, routes, removed)
+}
+
+/// A route of its own that leads clients of the network to an appliance is one too many.
+fn away(way: &Selection<'_>) -> Option<Change> {
+    let leads = matches!(way.route.next_hop, Hop::VirtualAppliance(_)) && way.prefix.prefix_len() > 0;
+    let table = way.route.route_table.clone().filter(|_| leads)?;
+    Some(Change::RemoveRoute { table, route: way.route.name.clone() })
 }
 
 fn is_local(patient: &Patient<'_>, range: AddressRange) -> bool {
@@ -131,15 +140,21 @@ fn add(
     finding.covers(Coverage::Missing, range.to_string()).because(ways::shown(way), way.route.at)
 }
 
-fn told(patient: &Patient<'_>, finding: Option<Finding>, routes: Vec<(String, RouteDestination, NextHop)>) -> Outcome {
+fn told(
+    patient: &Patient<'_>,
+    finding: Option<Finding>,
+    routes: Vec<(String, RouteDestination, NextHop)>,
+    removed: Vec<Change>,
+) -> Outcome {
     let Some(finding) = finding else { return Outcome::Passed };
     let ranges = finding.evidence.iter().filter(|it| it.coverage.is_some()).map(|it| it.what.as_str());
     let what = format!("replies to clients in {} do not go back the way they came", some(ranges));
     let finding = Finding { what, ..finding };
-    let finding = if routes.is_empty() {
+    let finding = if routes.is_empty() && removed.is_empty() {
         finding.by_hand("connect the network of the clients: a peering, or a gateway that knows the way to them")
     } else {
-        ways::add_routes(patient, routes).into_iter().fold(finding, Finding::mend)
+        let added = if routes.is_empty() { Vec::new() } else { ways::add_routes(patient, routes) };
+        removed.into_iter().chain(added).fold(finding, Finding::mend)
     };
     Outcome::Found(vec![finding])
 }

@@ -77,7 +77,8 @@ fn network_rules_deny_names_by_address() {
         let rule = format!(
             "{{ name = \"d\", source_addresses = \"*\", ip_protocols = \"TCP\", destination_addresses = {to}, destination_ports = 443 }}"
         );
-        denying(worked(), 50, "network", &rule)
+        let later = worked().policy("priority = 100\ntype = \"network\"", "priority = 120\ntype = \"network\"");
+        denying(later, 110, "network", &rule)
     };
     for to in ["[\"AzureActiveDirectory\"]", "[\"0.0.0.0/1\", \"128.0.0.0/1\"]", "\"*\""] {
         let diagnosis = deny(to).diagnosis();
