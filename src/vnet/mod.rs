@@ -34,7 +34,7 @@ pub use environment::{
     SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,
 };
 pub use network::{Network, Place};
-pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why};
+pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why, endpoint_tag};
 pub use security::{
     AppliedTo, Because, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision,
     Transport, default_security_rules,

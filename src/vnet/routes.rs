@@ -16,6 +16,7 @@ use crate::policy::{AddressRange, Spot};
 use super::network::{Network, Place};
 
 pub(super) use effective::effective;
+pub use effective::endpoint_tag;
 pub(super) use table::Routes;
 
 /// A route as it is in force, or is not, for one subnet.

@@ -90,6 +90,7 @@ fn every_option_is_read() {
     let expected = [
         "`10.1.5.0/16` has bits of the host set: it is taken as 10.1.0.0/16",
         // Of the US Government's tags few are built in.
+        "subnet `ase-subnet`: the prefixes of `Microsoft.Sql` are not known here, so that its flows go as any others",
         "the service tag `Sql` is not known here: it stands for no address",
     ];
     assert_eq!(warnings, expected);
@@ -225,6 +226,22 @@ fn what_is_too_much() {
     warned(table(routes), "`a` has 401 routes: 400 is the most");
     let tags = (0..26).map(|at| route(at, format!("Storage.Region{at}"))).collect();
     warned(table(tags), "`a` has 26 routes with service tags: 25 is the most");
+}
+
+/// Its flows would meet the firewall, in silence.
+#[test]
+fn endpoints_without_prefixes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vnet.toml");
+    let endpoints = "[\"Microsoft.Storage\", \"Microsoft.ServiceBus\", \"Microsoft.Foo\"]";
+    let subnet = format!("{{ name = \"a\", prefix = \"10.0.0.0/24\", service_endpoints = {endpoints} }}");
+    fs::write(&path, format!("{NETWORK}subnet = [{subnet}]\n")).unwrap();
+    let warnings = loaded(&[path.to_str().unwrap()]).warnings;
+    let told = |service: &str| {
+        format!("subnet `a`: the prefixes of `{service}` are not known here, so that its flows go as any others")
+    };
+    let whats: Vec<&str> = warnings.iter().map(|warning| warning.what.as_str()).collect();
+    assert_eq!(whats, [told("Microsoft.ServiceBus"), told("Microsoft.Foo")]);
 }
 
 /// A template as the quickstarts have it.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::error::{Findings, Place, Problem, Texts};
 use crate::flow::nearest;
 use crate::policy::Spot;
-use crate::vnet::{Tags, Topology, VirtualNetwork};
+use crate::vnet::{Subnet, Tags, Topology, VirtualNetwork, endpoint_tag};
 
 use super::limits;
 
@@ -97,6 +97,7 @@ pub(in crate::config) fn tell(topology: &Topology, tags: &Tags, texts: &Texts, w
             if let Some(name) = subnet.security_group.as_ref().filter(|name| !groups.have(name)) {
                 teller.unknown(subnet.at, "there is no network security group", name, &groups.written);
             }
+            endpoints(subnet, tags, &mut teller);
             if let Some(name) = subnet.route_table.as_ref().filter(|name| !tables.have(name)) {
                 teller.unknown(subnet.at, "there is no route table", name, &tables.written);
             }
@@ -175,6 +176,22 @@ fn nobodys(network: &VirtualNetwork, teller: &mut Teller<'_>) {
         } else if loopback.contains(space) {
             let what = format!("network `{}`: {text} is of loopback: good for a lab, refused by Azure", network.name);
             teller.warn(network.at, &text, Problem::new(what));
+        }
+    }
+}
+
+/// An endpoint without prefixes takes nothing past the firewall.
+fn endpoints(subnet: &Subnet, tags: &Tags, teller: &mut Teller<'_>) {
+    for service in &subnet.service_endpoints {
+        let what = format!("subnet `{}`: the prefixes of `{service}` are not known here", subnet.name);
+        let problem = Problem::new(format!("{what}, so that its flows go as any others"));
+        match endpoint_tag(service) {
+            Some(tag) if tags.published(tag).is_some() => {}
+            Some(tag) => {
+                let mend = format!("give a file with the service tag `{tag}`, by --service-tags");
+                teller.warn(subnet.at, service, problem.mend(mend));
+            }
+            None => teller.warn(subnet.at, service, problem),
         }
     }
 }

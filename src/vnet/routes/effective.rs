@@ -112,6 +112,11 @@ fn explicit(route: &Route) -> Option<IpNet> {
     }
 }
 
+/// The service tag whose prefixes the endpoint of a service leads to; None for a service that is not known here.
+pub fn endpoint_tag(service: &str) -> Option<&'static str> {
+    SERVICES.iter().find(|(name, _)| name.eq_ignore_ascii_case(service)).map(|(_, tag)| *tag)
+}
+
 fn endpoint(network: &Network, service: &str) -> Option<EffectiveRoute> {
     let (name, tag) = SERVICES.iter().find(|(name, _)| name.eq_ignore_ascii_case(service))?;
     let regional = Some(*name).filter(|name| OF_ONE_REGION.contains(name)).and_then(|_| of_region(network, tag));
