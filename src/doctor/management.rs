@@ -1,6 +1,5 @@
 //! The way of replies to the management that comes in (`RT-MGMT`, `RT-MGMT-STALE`).
 
-use crate::allowlist::find;
 use crate::policy::AddressRange;
 use crate::vnet::{Change, Cloud, Hop, NextHop, RouteDestination, RouteSource, Selection, Tags};
 
@@ -21,25 +20,19 @@ pub(super) const TAG: &str = "AppServiceManagement";
 
 impl Management {
     pub(super) fn of(tags: &Tags) -> Management {
-        let is_v4 = |range: &AddressRange| range.first().is_ipv4();
-        match tags.published(TAG) {
-            Some(ranges) => {
-                Management { name: TAG, ranges: ranges.iter().copied().filter(is_v4).collect(), is_tag: true }
-            }
-            None => documented(tags.cloud()),
-        }
+        let is_tag = tags.published(TAG).is_some();
+        let name = if is_tag { TAG } else { documented(tags.cloud()) };
+        Management { name, ranges: tags.management(), is_tag }
     }
 }
 
 /// The last list of addresses that was printed.
-fn documented(cloud: Cloud) -> Management {
-    let name = match cloud {
+fn documented(cloud: Cloud) -> &'static str {
+    match cloud {
         Cloud::Public => "management/public@2022-10-24",
         Cloud::UsGov => "management/usgov@2022-10-24",
         Cloud::China => "management/china@2022-10-24",
-    };
-    let lists = find(name).expect("a test finds the lists of all clouds");
-    Management { name, ranges: lists.iter().flat_map(|list| list.addresses()).collect(), is_tag: false }
+    }
 }
 
 /// How the replies to one prefix fare.

@@ -140,7 +140,8 @@ fn the_schema_takes_what_the_program_takes() {
     }
 }
 
-fn paths_in(table: &toml::Table, prefix: &str, found: &mut BTreeSet<String>) {
+/// Every key of a file, as tables of options name them.
+pub fn paths_in(table: &toml::Table, prefix: &str, found: &mut BTreeSet<String>) {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         let tables = match value {

@@ -22,12 +22,12 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// Laid out as the repository has them.
-struct Quickstart {
+pub struct Quickstart {
     folder: TempDir,
 }
 
 impl Quickstart {
-    fn new() -> Option<Quickstart> {
+    pub fn new() -> Option<Quickstart> {
         let Some(corpus) = std::env::var_os("EGRET_CORPUS") else {
             eprintln!("SKIPPED: EGRET_CORPUS names no folder of Azure's files");
             return None;
@@ -41,7 +41,7 @@ impl Quickstart {
         Some(Quickstart { folder })
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         let path: PathBuf = self.folder.path().join(name);
         path.to_str().unwrap().to_owned()
     }

@@ -59,24 +59,11 @@ fn invalid_files_say_what_is_wrong() {
     }
 }
 
-fn paths_in(table: &toml::Table, prefix: &str, found: &mut BTreeSet<String>) {
-    for (key, value) in table {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        let tables = match value {
-            toml::Value::Table(table) => vec![table],
-            toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_table).collect(),
-            _ => Vec::new(),
-        };
-        tables.into_iter().for_each(|table| paths_in(table, &path, found));
-        found.insert(path);
-    }
-}
-
 #[test]
 fn every_option_has_a_fixture() {
     let mut found = BTreeSet::new();
     for path in fixtures("valid") {
-        paths_in(&fs::read_to_string(path).unwrap().parse().unwrap(), "", &mut found);
+        crate::config::paths_in(&fs::read_to_string(path).unwrap().parse().unwrap(), "", &mut found);
     }
     let known: BTreeSet<String> = TOPOLOGY_OPTIONS.iter().map(|opt| opt.path.to_owned()).collect();
     assert_eq!(found, known);

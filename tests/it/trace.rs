@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::clients::is_here;
+use super::quickstart::Quickstart;
 use super::readme::{fences, page};
 use super::support::command::{Answer, BINARY, egret, finish, run};
 use super::support::run::undisturbed;
@@ -219,23 +220,9 @@ fn what_the_firewall_publishes() {
 /// Azure's own quickstart, from the folder that EGRET_CORPUS names: routes for single addresses, as the seed has them.
 #[test]
 fn the_quickstart_leaves_most_of_the_management_asymmetric() {
-    let Some(corpus) = std::env::var_os("EGRET_CORPUS") else {
-        eprintln!("SKIPPED: EGRET_CORPUS names no folder of Azure's files");
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("nestedtemplates")).unwrap();
-    let copies = [
-        ("ase-azfirewall.azuredeploy.json", "azuredeploy.json"),
-        ("ase-azfirewall.parameters.json", "parameters.json"),
-        ("ase-azfirewall.vnet.json", "nestedtemplates/vnet.json"),
-    ];
-    for (from, to) in copies {
-        let text = fs::read(Path::new(&corpus).join("ase").join(from)).unwrap();
-        fs::write(folder.path().join(to), text).unwrap();
-    }
-    let (template, parameters) = (folder.path().join("azuredeploy.json"), folder.path().join("parameters.json"));
-    let (template, parameters) = (template.to_str().unwrap(), parameters.to_str().unwrap());
+    let Some(quickstart) = Quickstart::new() else { return };
+    let (template, parameters) = (quickstart.path("azuredeploy.json"), quickstart.path("parameters.json"));
+    let (template, parameters) = (template.as_str(), parameters.as_str());
     let (code, management) = json_of(template, &["--parameters", parameters, "AppServiceManagement", "vip:454"]);
     let counted = |group: &Value| {
         let count = |list: &str| group[list].as_array().unwrap().len();
