@@ -188,6 +188,9 @@ impl<'a> Egress<'a> {
 
     /// Asks the groups at the destination.
     fn arrive(&self, network: &'a Network, crossing: Crossing<'a>, query: &Query<'_>) -> Crossing<'a> {
+        if crossing.leaves_by_gateway() {
+            return crossing;
+        }
         let Some((address, port)) = self.arrives_at(&crossing, query) else { return crossing };
         let Some(place) = network.place_of(address) else { return crossing };
         let source = self.seen_by(network, &crossing, address);
@@ -222,6 +225,13 @@ impl<'a> Egress<'a> {
             },
             None => Some((query.address.ip().or(query.dialled)?, query.port)),
         }
+    }
+}
+
+impl Crossing<'_> {
+    /// Then it arrives on the premises behind the gateway, even where a subnet holds its address too.
+    fn leaves_by_gateway(&self) -> bool {
+        matches!(self.route, Some((EffectiveRoute { next_hop: Hop::VirtualNetworkGateway, .. }, _)))
     }
 }
 

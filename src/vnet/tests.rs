@@ -7,13 +7,13 @@ use proptest::prelude::*;
 
 use crate::allowlist::builtin;
 use crate::flow::{Authority, Host, HostName, Protocol, Reason};
-use crate::policy::{Policy, PrivateAddresses, Query, RuleSet, Spot};
+use crate::policy::{Action, Policy, PrivateAddresses, Query, RuleSet, Spot};
 
 use super::samples::{self, VNET};
 use super::trace::{By, Leg, Node, Outcome, Scene, Target, Trace};
 use super::{
-    Egress, Firewall, Flows, Gateway, NextHop, Peering, Route, RouteDestination, Subnet, Topology, VirtualNetwork,
-    arbitrary,
+    Egress, Firewall, FlowDirection, Flows, Gateway, NextHop, Peering, Route, RouteDestination, SecurityProtocol,
+    SecurityRule, Subnet, Topology, VirtualNetwork, arbitrary,
 };
 
 const CLIENT: &str = "192.168.251.140";
@@ -156,6 +156,20 @@ fn peerings_that_let_nothing_through() {
     let mut half = with_peer(true, true);
     half.virtual_networks[1].peerings.clear();
     check(&half, "tcp://10.7.1.4:443", Fate::ByFirewall);
+}
+
+/// A subnet's own addresses, announced by the premises: what the gateway takes never comes to the subnet's group.
+#[test]
+fn addresses_that_the_premises_announce_too() {
+    let mut topology = samples::worked();
+    let closed = samples::security_rule("c", 100, FlowDirection::Inbound, SecurityProtocol::Any, "*", "*", "*");
+    topology.security_groups[0].rules.retain(|it| it.direction == FlowDirection::Outbound);
+    topology.security_groups[0].rules.push(SecurityRule { access: Action::Deny, ..closed });
+    let to = "tcp://192.168.251.150:443";
+    check(&topology, to, Fate::BySecurityGroup);
+    topology.virtual_networks[0].gateway =
+        Some(Gateway { routes: vec!["192.168.251.0/24".parse().unwrap()], ..Gateway::default() });
+    check(&with_route(topology, "192.168.251.144/28", NextHop::VirtualNetworkGateway), to, Fate::Through);
 }
 
 /// The guard keeps flows from the platform of the machine that Egret is on, and the policy is not to blame.
