@@ -15,7 +15,9 @@ use tokio::runtime::Runtime;
 use super::args::{PolicyArgs, ProxyArgs};
 use super::banner::{self, Listening};
 use super::handover::HandOver;
+use super::manager;
 use super::output::{self, Printer};
+use super::rights;
 use super::signals::{Signal, Signals};
 use super::{Exit, UsageError, portfile::PortFile};
 use crate::azure;
@@ -87,13 +89,17 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let start = start_record(&policy, &digest);
     let tries = banner::Tries::new(&policy);
     let admin = config.admin.clone().map(|admin| bind_admin(admin, admin_is_default, printer)).transpose()?;
+    let (listen, dns) = (&config.proxy.listen, &config.dns.proxy.listen);
+    let intake = Intake::bind(listen, &config.gateway, dns, config.proxy.workers).map_err(bind_error)?;
     let origin = Origin { overrides, cwd_default, config: config.clone(), files };
     let mut telemetry = telemetry_config(&config.log, start);
     if !quiet {
         telemetry.sinks.extend(for_whoever_watches(&config.log));
     }
+    // Before the first thread, and after what takes a privilege once.
+    rights::drop_unneeded(&config.gateway).context("cannot give up what is not needed")?;
     let telemetry = Telemetry::start(telemetry)?;
-    let service = Service { config, policy, admin, origin, port_file, admin_port_file, tries, quiet };
+    let service = Service { config, policy, admin, intake, origin, port_file, admin_port_file, tries, quiet };
     // The log gets its end, however the rest ended.
     let served = service.run(&runtime, signals, telemetry.log(), printer);
     runtime.shutdown_background();
@@ -109,6 +115,7 @@ struct Service {
     config: Config,
     policy: Policy,
     admin: Option<AdminListener>,
+    intake: Intake,
     origin: Origin,
     port_file: Option<PathBuf>,
     admin_port_file: Option<PathBuf>,
@@ -118,12 +125,10 @@ struct Service {
 
 impl Service {
     fn run(self, runtime: &Runtime, signals: Signals, log: &Log, printer: &mut Printer) -> anyhow::Result<()> {
-        let Service { config, policy, admin, origin, port_file, admin_port_file, tries, quiet } = self;
+        let Service { config, policy, admin, intake, origin, port_file, admin_port_file, tries, quiet } = self;
         let admin_addr = admin.as_ref().map(AdminListener::addr);
         let lifecycle = Lifecycle::default();
         let (dns, drain) = (config.dns.clone(), config.proxy.timeouts.drain);
-        let intake = Intake::bind(&config.proxy.listen, &config.gateway, &dns.proxy.listen, config.proxy.workers)
-            .map_err(bind_error)?;
         let addrs = Listening {
             explicit: intake.explicit().to_vec(),
             gateway: intake.gateway().to_vec(),
@@ -155,6 +160,7 @@ impl Service {
         if !quiet {
             banner::ready(&addrs, printer);
         }
+        manager::ready(&addrs);
         let running = Running { proxy, control: &control, log, lifecycle, drain, handover };
         runtime.block_on(running.until_stopped(signals, printer))
     }
@@ -189,6 +195,7 @@ impl Running<'_> {
                 },
             }
         }
+        manager::stopping();
         lifecycle.drain.cancel();
         let drained = tokio::select! {
             _ = &mut ended => true,

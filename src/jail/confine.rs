@@ -8,10 +8,9 @@ use std::process::Command;
 
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities, set_no_new_privs,
-};
+use rustix::thread::CapabilitySet;
+
+use crate::net::rights::keep_only;
 
 use super::refusal::StageError;
 use super::seccomp;
@@ -70,33 +69,7 @@ pub(super) fn is_in(search_path: &OsStr, program: &OsStr) -> bool {
 /// Root gains its capabilities anew with each exec, up to the bounding set. Nobody gains any by a program's set-user-ID
 /// bit or its file capabilities, with `no_new_privs`, which a filter takes: that is root's users as well.
 fn confine() -> io::Result<()> {
-    let is_root = geteuid().is_root();
-    let keeps: CapabilitySet = if is_root { ROOT_KEEPS.into_iter().collect() } else { CapabilitySet::empty() };
-    drop_from_bounding_set(keeps)?;
-    clear_ambient_capability_set()?;
-    let had = capabilities(None)?;
-    let kept = CapabilitySets {
-        effective: had.effective & keeps,
-        permitted: had.permitted & keeps,
-        inheritable: had.inheritable & keeps,
-    };
-    set_capabilities(None, kept)?;
-    set_no_new_privs(true)?;
+    let keeps = if geteuid().is_root() { ROOT_KEEPS.into_iter().collect() } else { CapabilitySet::empty() };
+    keep_only(keeps)?;
     seccomp::apply()
-}
-
-/// All but these, whether they have a name yet or not.
-fn drop_from_bounding_set(keeps: CapabilitySet) -> io::Result<()> {
-    for bit in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << bit);
-        if keeps.contains(capability) {
-            continue;
-        }
-        match remove_capability_from_bounding_set(capability) {
-            // Beyond the last one that this kernel knows.
-            Err(Errno::INVAL) => break,
-            done => done?,
-        }
-    }
-    Ok(())
 }

@@ -15,5 +15,7 @@ pub(crate) mod nft;
 pub(crate) mod origdst;
 pub(crate) mod relay;
 pub(crate) mod resolve;
+#[cfg(target_os = "linux")]
+pub(crate) mod rights;
 mod splice;
 pub(crate) mod udp;

@@ -61,6 +61,8 @@ mod positive;
 mod quickstart;
 mod readme;
 mod repository;
+#[cfg(target_os = "linux")]
+mod rights;
 mod run;
 #[cfg(target_os = "linux")]
 mod run_held;

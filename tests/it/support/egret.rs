@@ -23,6 +23,13 @@ pub struct Egret {
     folder: TempDir,
 }
 
+fn folder_for_anybody() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    folder
+}
+
 impl Egret {
     /// On ports of its choice, with two workers and an admin server where the flags do not say otherwise. The last
     /// takes `--admin=off`, in one word. It logs JSON to a file.
@@ -59,8 +66,14 @@ impl Egret {
         Egret::spawn(command, config, flags)
     }
 
+    /// The same by a command that ends in this program, and becomes it: whoever it is then may write into its folder.
+    #[cfg(target_os = "linux")]
+    pub fn by<S: AsRef<str>>(command: Command, flags: &[S]) -> Egret {
+        Egret::spawn(command, "", flags)
+    }
+
     fn spawn<S: AsRef<str>>(mut command: Command, config: &str, flags: &[S]) -> Egret {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder_for_anybody();
         if !config.is_empty() {
             fs::write(folder.path().join("egret.toml"), config).unwrap();
         }

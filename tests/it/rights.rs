@@ -1,0 +1,167 @@
+//! No more rights than needed: what the kernel says of a running Egret, and what systemd says of its units.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+
+use super::support::command::{BINARY, clean, finish};
+use super::support::egret::{Egret, NO_FLAGS};
+use super::support::gateway::Gateway;
+use super::support::netns::{HandOver, NetNs};
+use super::support::raw::{Client, connect};
+use super::support::{DEADLINE, skip};
+
+const NOBODY: &str = "65534";
+
+/// Bits of capability sets, as capabilities(7) numbers them.
+const DAC_OVERRIDE: u64 = 1 << 1;
+const NET_ADMIN: u64 = 1 << 12;
+const NET_RAW: u64 = 1 << 13;
+
+/// What `/proc/PID/task/TID/status` says of a thread.
+struct Thread {
+    name: String,
+    status: String,
+}
+
+impl Thread {
+    fn all_of(egret: &Egret) -> Vec<Thread> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", egret.pid())).unwrap();
+        let read = |path: &Path| fs::read_to_string(path.join("status")).unwrap();
+        let threads = tasks
+            .map(|task| read(&task.unwrap().path()))
+            .map(|status| Thread { name: status.lines().next().unwrap_or_default().to_owned(), status });
+        threads.collect()
+    }
+
+    fn field(&self, name: &str) -> &str {
+        let line = self.status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name} in {}", self.status)).trim()
+    }
+
+    fn set(&self, name: &str) -> u64 {
+        u64::from_str_radix(self.field(name), 16).unwrap()
+    }
+}
+
+/// By every thread: the process has what any of them has.
+#[track_caller]
+fn assert_has_only(egret: &Egret, capabilities: u64) {
+    let threads = Thread::all_of(egret);
+    assert!(threads.len() > 3, "workers, names and the log");
+    for thread in threads {
+        for set in ["CapEff", "CapPrm", "CapBnd"] {
+            assert_eq!(thread.set(set), capabilities, "{set} of {}", thread.name);
+        }
+        assert_eq!(thread.set("CapAmb"), 0, "{}", thread.name);
+        assert_eq!(thread.field("NoNewPrivs"), "1", "{}", thread.name);
+    }
+}
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip("only root has rights to give up");
+    }
+    root
+}
+
+#[test]
+fn root_keeps_its_way_to_files_and_nothing_else() {
+    if is_root() {
+        assert_has_only(&Egret::start(NO_FLAGS), DAC_OVERRIDE);
+    }
+}
+
+/// With its rules, its mark and ICMP it still works: the rules that it wrote are followed and taken away.
+#[test]
+fn a_gateway_keeps_what_its_sockets_and_rules_take() {
+    for how in [HandOver::Tproxy, HandOver::Redirect] {
+        let flags = ["--allow=https://ok.test"];
+        let Some(mut gateway) = Gateway::start(how, "", &flags) else { return };
+        assert_has_only(&gateway.egret, DAC_OVERRIDE | NET_ADMIN | NET_RAW);
+        let namespace = &gateway.net.gateway;
+        let tables = || finish(namespace.command("nft").args(["list", "tables"]), "").out;
+        assert!(tables().contains("egret"), "{}", tables());
+        gateway.egret.signal("TERM");
+        assert!(gateway.egret.wait().success());
+        assert_eq!(tables(), "");
+    }
+}
+
+/// A port below 1024 takes a capability once, and no longer than that.
+#[test]
+fn a_privileged_port_takes_its_capability_along_no_further() {
+    if !is_root() {
+        return;
+    }
+    let namespace = NetNs::new("rights");
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("egret");
+    for path in [folder.path(), program.as_path()] {
+        if path == program {
+            fs::copy(BINARY, path).unwrap();
+        }
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let mut command = namespace.command("setpriv");
+    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+    command.args(["--inh-caps", "-all,+net_bind_service", "--ambient-caps", "-all,+net_bind_service"]);
+    command.args(["--bounding-set", "-all,+net_bind_service"]).arg(&program);
+    let egret = Egret::by(command, &["--listen=127.0.0.1:443"]);
+    assert_eq!(egret.addr.port(), 443);
+    for thread in Thread::all_of(&egret) {
+        for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+            assert_eq!(thread.set(set), 0, "{set} of {}", thread.name);
+        }
+        assert_eq!(thread.field("NoNewPrivs"), "1");
+    }
+    let status = namespace.enter(|| Client::send_to(egret.addr, connect("denied.test:443")).status());
+    assert_eq!(status, 470);
+}
+
+#[test]
+fn a_service_manager_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let hears = || {
+        let mut buffer = [0; 1024];
+        let read = manager.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..read].to_vec()).unwrap()
+    };
+    let mut command = clean(BINARY);
+    command.env("NOTIFY_SOCKET", &socket);
+    let mut egret = Egret::by(command, NO_FLAGS);
+    assert_eq!(hears(), format!("READY=1\nSTATUS=listening on {}\n", egret.addr));
+    egret.signal("TERM");
+    assert_eq!(hears(), "STOPPING=1\nSTATUS=draining\n");
+    assert!(egret.wait().success());
+}
+
+/// The units, with this program in the place where they expect it: no mistake, and little left to take away.
+#[test]
+fn units_of_systemd() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        skip("systemd-analyze is not installed");
+        return;
+    }
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd");
+    // Tenths, as systemd-analyze-security(1) takes them; a service without directives has 9.6.
+    for (unit, exposure) in [("egret.service", "13"), ("egret-gateway.service", "19")] {
+        let text = fs::read_to_string(units.join(unit)).unwrap();
+        let here = text.replace("/usr/local/bin/egret", BINARY);
+        assert_ne!(text, here);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(unit);
+        fs::write(&path, here).unwrap();
+        let verified = finish(clean("systemd-analyze").arg("verify").arg(&path), "");
+        assert_eq!((verified.code, verified.err.as_str()), (0, ""), "{unit}: {}", verified.out);
+        let mut security = clean("systemd-analyze");
+        security.args(["security", "--offline=yes", "--no-pager", "--threshold", exposure]).arg(&path);
+        let secured = finish(&mut security, "");
+        assert_eq!(secured.code, 0, "{unit}: {}", secured.out);
+    }
+}
