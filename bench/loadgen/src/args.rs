@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::door::Door;
+use crate::instructions::Policies;
 use crate::proxies::{Floor as BareFloor, Peer, Subject};
 use crate::workload::{Limit, Plan, Workload};
 
@@ -24,6 +25,11 @@ pub enum Command {
     Load(Load),
     /// Run all workloads on several proxies in turns and print a table
     Compare(Compare),
+    /// Count instructions of flows and decisions with valgrind, and hold them to what was recorded
+    Instructions(Instructions),
+    /// What is counted of decisions
+    #[command(hide = true)]
+    Decide { policies: Policies, operations: u64 },
     /// The floor of a tunnel proxy: relays every CONNECT to one address
     Relay(Floor),
     /// The floor of an HTTP forward proxy
@@ -121,6 +127,22 @@ pub struct Compare {
 }
 
 #[derive(Debug, Args)]
+pub struct Instructions {
+    /// The egret binary, built for release
+    #[arg(long, value_name = "PATH", default_value = "target/release/egret")]
+    pub egret: PathBuf,
+    /// What was recorded
+    #[arg(long, value_name = "FILE", default_value = "bench/instructions.json")]
+    pub bounds: PathBuf,
+    /// Leave out the others
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Record what is counted
+    #[arg(long)]
+    pub write: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Floor {
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
@@ -143,6 +165,7 @@ impl Command {
         match self {
             Command::Load(load) => Door::of(load.gateway),
             Command::Compare(compare) => compare.door(),
+            Command::Instructions(_) => Door::Gateway,
             _ => Door::Explicit,
         }
     }

@@ -10,6 +10,7 @@ mod cpu;
 mod door;
 mod floor;
 mod hello;
+mod instructions;
 mod namespace;
 mod origin;
 mod proxies;
@@ -53,6 +54,11 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Load(load) => on_runtime(run_load(load)),
         Command::Compare(compare) => on_runtime(run_compare(compare)),
+        Command::Instructions(instructions) => on_runtime(instructions::run(instructions)),
+        Command::Decide { policies, operations } => {
+            instructions::decide(policies, operations);
+            Ok(())
+        }
         Command::Relay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, relay::serve, connect_to)
         }

@@ -189,7 +189,7 @@ fn cpu(tree: Option<ProcessTree>) -> Result<Option<Duration>> {
 }
 
 /// Runs the workload's workers side by side on this thread until the limit is reached.
-async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
+pub async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
     let meter = Rc::new(Meter::start(limit));
     let local = LocalSet::new();
     let mut workers = JoinSet::new();

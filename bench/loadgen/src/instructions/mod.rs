@@ -1,0 +1,96 @@
+//! What a flow and a decision cost in instructions, which no noisy neighbour changes: counted by valgrind's callgrind,
+//! and held to bounds that are kept in a file.
+//!
+//! Everything is counted twice, for N operations and for 2 N: the difference is N operations without start and end.
+//! System calls count as nothing, so it is user space that is guarded; a new system call is for `compare` to see.
+
+mod bounds;
+mod callgrind;
+mod decisions;
+mod flows;
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use crate::args::Instructions;
+use bounds::{Bounds, Judgement};
+
+pub use decisions::{Policies, decide};
+
+/// One kind of operation that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Flow(flows::Flow),
+    Decision(Policies),
+}
+
+impl Subject {
+    fn all() -> impl Iterator<Item = Subject> {
+        let flows = flows::ALL.into_iter().map(Subject::Flow);
+        flows.chain([Policies::BuiltIn, Policies::TenThousandRules].map(Subject::Decision))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Subject::Flow(flow) => flow.name(),
+            Subject::Decision(policies) => policies.name(),
+        }
+    }
+
+    /// How many are counted: enough that timers and flushes do not show.
+    fn operations(self) -> u64 {
+        match self {
+            Subject::Flow(_) => 400,
+            Subject::Decision(_) => 20_000,
+        }
+    }
+
+    async fn count(self, egret: &Path, operations: u64) -> Result<u64> {
+        match self {
+            Subject::Flow(flow) => flow.count(egret, operations).await,
+            Subject::Decision(policies) => decisions::count(policies, operations),
+        }
+    }
+
+    /// Instructions of one operation.
+    async fn cost(self, egret: &Path) -> Result<u64> {
+        let operations = self.operations();
+        let once = self.count(egret, operations).await?;
+        let twice = self.count(egret, 2 * operations).await?;
+        Ok(twice.saturating_sub(once) / operations)
+    }
+}
+
+/// Counts everything, prints it beside its bound, and fails where one is passed.
+pub async fn run(args: Instructions) -> Result<()> {
+    let Instructions { egret, bounds: path, only, write } = args;
+    let mut bounds = Bounds::read(&path)?;
+    let wanted = |subject: &Subject| only.is_empty() || only.iter().any(|name| name == subject.name());
+    let mut passed = Vec::new();
+    println!("{:<24}{:>14}{:>14}", "instructions", "counted", "recorded");
+    for subject in Subject::all().filter(wanted) {
+        let (name, cost) = (subject.name(), subject.cost(&egret).await?);
+        let recorded = bounds.of(name);
+        println!(
+            "{name:<24}{cost:>14}{:>14}  {}",
+            recorded.map_or("–".into(), |it| it.to_string()),
+            bounds.judge(name, cost)
+        );
+        if write {
+            bounds.record(name, cost);
+        } else if bounds.judge(name, cost) == Judgement::Dearer {
+            passed.push(name);
+        }
+    }
+    if write {
+        bounds.write(&path)?;
+    }
+    ensure!(
+        passed.is_empty(),
+        "dearer than recorded in {}: {}\n  = mend: callgrind_annotate shows where; --write records what is meant",
+        path.display(),
+        passed.join(", ")
+    );
+    Ok(())
+}
