@@ -170,7 +170,10 @@ impl Authority {
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Authority, NameError> {
         let colon_in_brackets = text.rfind(']').unwrap_or(0);
         let (host, port) = match text.rfind(':').filter(|at| *at >= colon_in_brackets) {
-            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            Some(at) => {
+                let (host, port) = text.split_at(at);
+                (host, port.strip_prefix(':'))
+            }
             None => (text, None),
         };
         let port = match port {

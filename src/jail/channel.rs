@@ -73,7 +73,7 @@ impl Channel {
         if received.bytes == 0 {
             return Ok(None);
         }
-        Ok(Some((serde_json::from_slice(&text[..received.bytes])?, descriptors(&mut beside))))
+        Ok(Some((serde_json::from_slice(text.get(..received.bytes).unwrap_or_default())?, descriptors(&mut beside))))
     }
 
     /// For both ends, also while one of them waits.

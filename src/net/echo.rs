@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::dial::set_mark;
-use super::icmp::checksum;
+use super::icmp::{checksum, write_checksum};
 use super::udp::Way;
 use crate::config::Interface;
 use crate::policy::Permit;
@@ -162,14 +162,14 @@ impl Requests {
         let (way, sequence, payload) = loop {
             let (length, from): (_, Option<LinkAddr>) = receive(&self.socket, buffer).await;
             if from.is_some_and(|from| self.takes_from(&from))
-                && let Some((way, echo)) = request(&buffer[..length])
+                && let Some((way, echo)) = request(buffer.get(..length).unwrap_or_default())
             {
                 // Both headers are behind it.
                 let end = if way.client.is_ipv4() { V4_HEADER } else { V6_HEADER } + ECHO_HEADER;
                 break (way, echo.sequence, end..end + echo.payload.len());
             }
         };
-        (way, Echo { sequence, payload: &buffer[payload] })
+        (way, Echo { sequence, payload: buffer.get(payload).unwrap_or_default() })
     }
 
     fn takes_from(&self, from: &LinkAddr) -> bool {
@@ -193,7 +193,7 @@ impl Replies {
                 break (from, identifier, echo.sequence, length - echo.payload.len()..length);
             }
         };
-        (from, identifier, Echo { sequence, payload: &buffer[payload] })
+        (from, identifier, Echo { sequence, payload: buffer.get(payload).unwrap_or_default() })
     }
 }
 
@@ -229,8 +229,7 @@ impl Senders {
         let mut message = message(kind, identifier, echo);
         // That of ICMPv6 is the kernel's to write.
         if to.is_ipv4() {
-            let sum = checksum(&message);
-            message[2..4].copy_from_slice(&sum);
+            write_checksum(&mut message, checksum);
         }
         self.origins.send_to(&message, &SocketAddr::new(to, 0).into()).map(drop)
     }
@@ -258,8 +257,7 @@ fn answer(way: Way, echo: Echo<'_>) -> Option<Vec<u8>> {
     match (way.asked.ip(), way.client.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let mut message = message(V4_REPLY, identifier, echo);
-            let sum = checksum(&message);
-            message[2..4].copy_from_slice(&sum);
+            write_checksum(&mut message, checksum);
             let length = u16::try_from(V4_HEADER + message.len()).ok()?;
             // Identification and checksum are the kernel's to write.
             let mut packet = vec![0x45, 0];
@@ -271,8 +269,7 @@ fn answer(way: Way, echo: Echo<'_>) -> Option<Vec<u8>> {
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             let mut message = message(V6_REPLY, identifier, echo);
-            let sum = v6_checksum(from, to, &message);
-            message[2..4].copy_from_slice(&sum);
+            write_checksum(&mut message, |message| v6_checksum(from, to, message));
             let mut packet = vec![0x60, 0, 0, 0];
             packet.extend(u16::try_from(message.len()).ok()?.to_be_bytes());
             packet.extend([ICMPV6, HOPS]);
@@ -317,7 +314,7 @@ fn v4_request(packet: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
         return None;
     }
     let message = packet.get(V4_HEADER..length)?;
-    let addr = |at| Some(IpAddr::V4(Ipv4Addr::from(*header[at..].first_chunk::<4>()?)));
+    let addr = |at| Some(IpAddr::V4(Ipv4Addr::from(*header.get(at..)?.first_chunk::<4>()?)));
     (checksum(message) == [0, 0]).then_some((addr(12)?, addr(16)?, message))
 }
 
@@ -329,7 +326,7 @@ fn v6_request(packet: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
         return None;
     }
     let message = packet.get(V6_HEADER..V6_HEADER + length)?;
-    let addr = |at| Some(Ipv6Addr::from(*header[at..].first_chunk::<16>()?));
+    let addr = |at| Some(Ipv6Addr::from(*header.get(at..)?.first_chunk::<16>()?));
     let (from, to): (Ipv6Addr, Ipv6Addr) = (addr(8)?, addr(24)?);
     (v6_checksum(from, to, message) == [0, 0]).then_some((from.into(), to.into(), message))
 }

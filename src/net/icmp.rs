@@ -84,8 +84,7 @@ fn port_unreachable(way: Way, length: usize) -> Vec<u8> {
     }
     // That of ICMPv6 covers addresses that only the kernel knows, and is the kernel's to write.
     if way.client.is_ipv4() {
-        let sum = checksum(&message);
-        message[2..4].copy_from_slice(&sum);
+        write_checksum(&mut message, checksum);
     }
     message
 }
@@ -119,9 +118,18 @@ fn v6_header(from: Ipv6Addr, to: Ipv6Addr, payload: u16) -> [u8; 40] {
     header
 }
 
+/// Into the place that ICMP has for it, which held zeros.
+pub(super) fn write_checksum(message: &mut [u8], of: impl Fn(&[u8]) -> [u8; 2]) {
+    let sum = of(message);
+    if let Some([_, _, high, low, ..]) = message.get_mut(..) {
+        [*high, *low] = sum;
+    }
+}
+
 /// RFC 1071.
 pub(super) fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let word = |pair: &[u8]| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+    let byte = |pair: &[u8], at| pair.get(at).copied().unwrap_or(0);
+    let word = |pair: &[u8]| u32::from(u16::from_be_bytes([byte(pair, 0), byte(pair, 1)]));
     let mut sum: u32 = bytes.chunks(2).map(word).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

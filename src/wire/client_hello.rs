@@ -86,7 +86,7 @@ fn reassemble(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, usize), ParseError<HelloEr
     loop {
         let start = at + RECORD_HEADER;
         let end = start + record_length(bytes, at)?;
-        let fragment = &bytes[start..end.min(bytes.len())];
+        let fragment = bytes.get(start..end.min(bytes.len())).unwrap_or_default();
         header.fill(fragment)?;
         received += end - start;
         if let Some(hello) = header.hello_length()? {
@@ -96,8 +96,8 @@ fn reassemble(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, usize), ParseError<HelloEr
             }
             if received == HANDSHAKE_HEADER + hello && bytes.len() >= end {
                 let message = match at {
-                    0 => Cow::Borrowed(&fragment[HANDSHAKE_HEADER..]),
-                    _ => Cow::Owned(join(&bytes[..end], hello)),
+                    0 => Cow::Borrowed(fragment.get(HANDSHAKE_HEADER..).unwrap_or_default()),
+                    _ => Cow::Owned(join(bytes.get(..end).unwrap_or(bytes), hello)),
                 };
                 return Ok((message, end));
             }
@@ -118,10 +118,12 @@ struct HandshakeHeader {
 
 impl HandshakeHeader {
     fn fill(&mut self, fragment: &[u8]) -> Result<(), HelloError> {
-        let take = fragment.len().min(HANDSHAKE_HEADER - self.have);
-        self.bytes[self.have..self.have + take].copy_from_slice(&fragment[..take]);
-        self.have += take;
-        if self.have > 0 && self.bytes[0] != TYPE_CLIENT_HELLO {
+        for (place, byte) in self.bytes.iter_mut().skip(self.have).zip(fragment) {
+            *place = *byte;
+            self.have += 1;
+        }
+        let [kind, ..] = self.bytes;
+        if self.have > 0 && kind != TYPE_CLIENT_HELLO {
             return Err(HelloError::NotTls);
         }
         Ok(())
@@ -142,7 +144,8 @@ impl HandshakeHeader {
 
 /// Reads the record header at `at`, byte by byte as they are there, so that what is not TLS is told early.
 fn record_length(bytes: &[u8], at: usize) -> Result<usize, ParseError<HelloError>> {
-    let header = &bytes[at..bytes.len().min(at + RECORD_HEADER)];
+    let rest = bytes.get(at..).unwrap_or_default();
+    let header = rest.get(..RECORD_HEADER).unwrap_or(rest);
     // A connection that started as TLS and goes on as something else is broken rather than not TLS.
     let foreign = if at == 0 { HelloError::NotTls } else { HelloError::Malformed };
     if header.first().is_some_and(|kind| *kind != CONTENT_HANDSHAKE) {
@@ -212,10 +215,10 @@ fn parse_extensions(mut extensions: Reader<'_>) -> Result<ClientHello, HelloErro
     while !extensions.is_empty() {
         let kind = extensions.u16()?;
         let body = extensions.vector16()?;
-        if count == MAX_EXTENSIONS || seen[..count].contains(&kind) {
+        if seen.iter().take(count).any(|earlier| *earlier == kind) {
             return Err(HelloError::Malformed);
         }
-        seen[count] = kind;
+        *seen.get_mut(count).ok_or(HelloError::Malformed)? = kind;
         count += 1;
         match kind {
             EXT_SERVER_NAME => hello.sni = Some(parse_server_name(body)?),

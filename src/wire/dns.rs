@@ -88,7 +88,7 @@ impl DnsQuery {
             return Err(refused(ResponseCode::NotImp));
         }
         // Before anything is reserved for as many questions as the message claims to have.
-        if message[4..6] != [0, 1] {
+        if message.get(4..6) != Some(&[0, 1]) {
             return Err(refused(ResponseCode::FormErr));
         }
         let message = Message::from_vec(message).map_err(|_| refused(ResponseCode::FormErr))?;

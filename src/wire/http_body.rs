@@ -114,24 +114,24 @@ impl BodyTracker {
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Progress, BodyError> {
         let mut at = 0;
         loop {
-            match &mut self.0 {
-                State::Done => return Ok(Progress::Done(at)),
-                State::Failed(error) => return Err(*error),
-                _ if at == bytes.len() => return Ok(Progress::More),
-                State::Length(left) => {
-                    at += take(left, bytes.len() - at);
+            match (&mut self.0, bytes.get(at..).unwrap_or_default()) {
+                (State::Done, _) => return Ok(Progress::Done(at)),
+                (State::Failed(error), _) => return Err(*error),
+                (_, []) => return Ok(Progress::More),
+                (State::Length(left), rest) => {
+                    at += take(left, rest.len());
                     if *left == 0 {
                         self.0 = State::Done;
                     }
                 }
-                State::ChunkData(left) => {
-                    at += take(left, bytes.len() - at);
+                (State::ChunkData(left), rest) => {
+                    at += take(left, rest.len());
                     if *left == 0 {
                         self.0 = State::ChunkDataCr;
                     }
                 }
-                state => {
-                    self.0 = state.step(bytes[at]).unwrap_or_else(State::Failed);
+                (state, [byte, ..]) => {
+                    self.0 = state.step(*byte).unwrap_or_else(State::Failed);
                     at += 1;
                 }
             }

@@ -108,7 +108,7 @@ impl HeadError {
 /// While the head is incomplete the request line, the line ends and their number are checked; header lines are
 /// once it is whole.
 pub fn parse(bytes: &[u8]) -> Result<(RequestHead<'_>, usize), ParseError<HeadError>> {
-    let window = &bytes[..bytes.len().min(MAX_HEAD)];
+    let window = first(bytes, MAX_HEAD);
     let text = match window {
         [b'\r'] => return Err(ParseError::Incomplete),
         [b'\r', b'\n', text @ ..] => text,
@@ -117,16 +117,16 @@ pub fn parse(bytes: &[u8]) -> Result<(RequestHead<'_>, usize), ParseError<HeadEr
     check_method(text)?;
     match scan_lines(text) {
         Lines::Whole(length) => {
-            let head = parse_whole(&text[..length])?;
+            let head = parse_whole(first(text, length))?;
             Ok((head, window.len() - text.len() + length))
         }
         // An error of an earlier byte comes first, or the verdict would depend on how much was there.
-        Lines::Broken(at) => Err(first_error(&text[..at]).unwrap_or(HeadError::Control).into()),
-        Lines::TooMany(end) => Err(first_error(&text[..end]).unwrap_or(HeadError::TooManyHeaders).into()),
+        Lines::Broken(at) => Err(first_error(first(text, at)).unwrap_or(HeadError::Control).into()),
+        Lines::TooMany(end) => Err(first_error(first(text, end)).unwrap_or(HeadError::TooManyHeaders).into()),
         Lines::Open(end) if window.len() == MAX_HEAD => {
-            Err(first_error(&text[..end]).unwrap_or(HeadError::TooLong).into())
+            Err(first_error(first(text, end)).unwrap_or(HeadError::TooLong).into())
         }
-        Lines::Open(end) => match first_error(first_line(&text[..end])) {
+        Lines::Open(end) => match first_error(first_line(first(text, end))) {
             Some(error) => Err(error.into()),
             None => Err(ParseError::Incomplete),
         },
@@ -135,9 +135,9 @@ pub fn parse(bytes: &[u8]) -> Result<(RequestHead<'_>, usize), ParseError<HeadEr
 
 /// A request starts with a token of bounded length and a space: anything else is told from its first bytes.
 fn check_method(text: &[u8]) -> Result<(), ParseError<HeadError>> {
-    let start = &text[..text.len().min(MAX_METHOD + 1)];
+    let start = first(text, MAX_METHOD + 1);
     match start.iter().position(|byte| !is_token(*byte)) {
-        Some(at) if at > 0 && start[at] == b' ' => Ok(()),
+        Some(at) if at > 0 && start.get(at) == Some(&b' ') => Ok(()),
         None if start.len() <= MAX_METHOD => Err(ParseError::Incomplete),
         _ => Err(HeadError::NotHttp.into()),
     }
@@ -169,9 +169,10 @@ fn scan_lines(text: &[u8]) -> Lines {
     let mut line = 0;
     let mut lines = 0;
     let mut at = 0;
-    while let Some(skipped) = next_control(&text[at..]) {
+    while let Some(skipped) = next_control(text.get(at..).unwrap_or_default()) {
         at += skipped;
-        match (text[at], text.get(at + 1)) {
+        let Some(control) = text.get(at) else { break };
+        match (control, text.get(at + 1)) {
             (b'\r', Some(b'\n')) if at == line => return Lines::Whole(at + 2),
             (b'\r', Some(b'\n')) if lines > MAX_HEADERS => return Lines::TooMany(at + 2),
             (b'\r', Some(b'\n')) => at += 2,
@@ -188,20 +189,25 @@ fn scan_lines(text: &[u8]) -> Lines {
 /// byte by byte is scanned again and again.
 fn next_control(text: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while let Some(block) = text[at..].first_chunk::<32>() {
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<32>) {
         if block.iter().fold(false, |found, byte| found | is_control(*byte)) {
             break;
         }
         at += block.len();
     }
-    text[at..].iter().position(|byte| is_control(*byte)).map(|found| at + found)
+    text.iter().skip(at).position(|byte| is_control(*byte)).map(|found| at + found)
 }
 
 fn first_line(text: &[u8]) -> &[u8] {
     match next_control(text) {
-        Some(at) => &text[..text.len().min(at + 2)],
+        Some(at) => first(text, at + 2),
         None => text,
     }
+}
+
+/// At most so many bytes.
+fn first(text: &[u8], count: usize) -> &[u8] {
+    text.get(..count).unwrap_or(text)
 }
 
 /// What is wrong with an incomplete head already.

@@ -6,6 +6,7 @@
 //!
 //! A verdict depends on the bytes alone, never on how they arrived: for every prefix of some input, a parser
 //! says *incomplete* or what it says of the whole input.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable, clippy::expect_used))]
 
 pub mod client_hello;
 pub mod dns;

@@ -114,7 +114,7 @@ pub fn request(bytes: &[u8]) -> Result<(SocksRequest<'_>, usize), ParseError<Soc
         },
         _ => return Err(SocksError::AddressType.into()),
     };
-    let port: &[u8; 2] = rest[length..].first_chunk().ok_or(ParseError::Incomplete)?;
+    let port: &[u8; 2] = rest.get(length..).unwrap_or_default().first_chunk().ok_or(ParseError::Incomplete)?;
     let port = u16::from_be_bytes(*port);
     if port == 0 {
         return Err(SocksError::Port.into());

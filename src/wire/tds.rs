@@ -93,7 +93,7 @@ fn read_pre_login(bytes: &[u8], kinds: &[u8]) -> Result<(PreLogin, usize), Parse
         }
         at = packet.end;
         if packet.ends_message {
-            return Ok((read_options(&bytes[..at], kinds)?, at));
+            return Ok((read_options(bytes.get(..at).unwrap_or(bytes), kinds)?, at));
         }
     }
 }
@@ -114,7 +114,8 @@ fn read_options(packets: &[u8], kinds: &[u8]) -> Result<PreLogin, TdsError> {
     let message = content(packets, kinds).bytes;
     let mut read =
         PreLogin { encryption: Encryption::NotSupported, mars: false, federated: false, encryption_at: None };
-    let mut seen = [false; 256];
+    // At most as many as there are tokens.
+    let mut seen = Vec::new();
     let mut table = &message[..];
     // The version comes first and has to be there.
     if table.first() != Some(&VERSION) {
@@ -123,13 +124,14 @@ fn read_options(packets: &[u8], kinds: &[u8]) -> Result<PreLogin, TdsError> {
     while table.first() != Some(&TERMINATOR) {
         let (entry, rest) = table.split_first_chunk::<ENTRY>().ok_or(TdsError::NotTds)?;
         table = rest;
-        let &[token, high, low, ..] = entry;
-        let at = usize::from(u16::from_be_bytes([high, low]));
-        let length = usize::from(u16::from_be_bytes([entry[3], entry[4]]));
+        let &[token, at_high, at_low, length_high, length_low] = entry;
+        let at = usize::from(u16::from_be_bytes([at_high, at_low]));
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
         let value = message.get(at..at + length).ok_or(TdsError::NotTds)?;
-        if std::mem::replace(&mut seen[usize::from(token)], true) {
+        if seen.contains(&token) {
             return Err(TdsError::NotTds);
         }
+        seen.push(token);
         match (token, value) {
             (ENCRYPTION, [value]) => {
                 read.encryption = encryption(*value)?;
@@ -170,6 +172,7 @@ impl PreLogin {
     /// A server's answer, by which everything is encrypted and what else the client asks for is granted.
     ///
     /// It has what a SQL Server of the client's own answers: clients look for more than the encryption.
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "what is written here is short, whatever was asked"))]
     pub fn answer(&self) -> Vec<u8> {
         let encryption = if self.encryption == Encryption::Off { 3 } else { 1 };
         let mars = [u8::from(self.mars)];
@@ -189,6 +192,7 @@ impl PreLogin {
 /// Azure SQL Database says 12.0.2000 of itself, whatever it is.
 const ANSWERED_VERSION: [u8; 6] = [12, 0, 0x07, 0xd0, 0, 0];
 
+#[cfg_attr(not(test), expect(clippy::expect_used, reason = "what is written here is short, whatever was asked"))]
 fn message(options: &[(u8, &[u8])]) -> Vec<u8> {
     let mut at = options.len() * ENTRY + 1;
     let (mut table, mut values) = (Vec::new(), Vec::new());
@@ -246,7 +250,7 @@ fn content<'a>(bytes: &'a [u8], kinds: &[u8]) -> Content<'a> {
             Ok(packet) => packet,
             Err(error) => return Content { bytes: joined, broken: error != ParseError::Incomplete },
         };
-        let part = &bytes[packet.start..packet.end.min(bytes.len())];
+        let part = bytes.get(packet.start..packet.end.min(bytes.len())).unwrap_or_default();
         match at {
             0 => joined = Cow::Borrowed(part),
             _ => joined.to_mut().extend_from_slice(part),
@@ -270,16 +274,14 @@ fn packet(bytes: &[u8], at: usize, kinds: &[u8]) -> Result<Packet, ParseError<Td
     if other_kind || header.get(1).is_some_and(|status| *status > END_OF_MESSAGE) {
         return Err(TdsError::NotTds.into());
     }
-    let Some(length) = header.get(2..4) else { return Err(ParseError::Incomplete) };
-    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+    let &[_, _, high, low, ..] = header else { return Err(ParseError::Incomplete) };
+    let length = usize::from(u16::from_be_bytes([high, low]));
     // An empty packet says nothing, and there would be no end of them.
     if !(HEADER + 1..=MAX_PACKET).contains(&length) {
         return Err(TdsError::NotTds.into());
     }
-    if header.len() < HEADER {
-        return Err(ParseError::Incomplete);
-    }
-    Ok(Packet { start: at + HEADER, end: at + length, ends_message: header[1] == END_OF_MESSAGE })
+    let &[_, status, _, _, _, _, _, _, ..] = header else { return Err(ParseError::Incomplete) };
+    Ok(Packet { start: at + HEADER, end: at + length, ends_message: status == END_OF_MESSAGE })
 }
 
 /// The packet that holds this byte of the content, and which of its bytes that is.

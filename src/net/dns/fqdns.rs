@@ -170,8 +170,9 @@ fn drop_oldest(kept: &mut HashMap<IpAddr, Instant>) {
     }
     let mut by_age: Vec<(Instant, IpAddr)> = kept.iter().map(|(addr, seen)| (*seen, *addr)).collect();
     by_age.sort_unstable();
-    for (_, addr) in &by_age[..by_age.len() - ADDRESSES] {
-        kept.remove(addr);
+    let too_many = by_age.len() - ADDRESSES;
+    for (_, addr) in by_age.into_iter().take(too_many) {
+        kept.remove(&addr);
     }
 }
 

@@ -205,7 +205,7 @@ impl Server {
                 socket.send(bytes).await?;
                 continue;
             };
-            if let Some(answer) = answer_to(query, &buffer[..received?])? {
+            if let Some(answer) = answer_to(query, buffer.get(..received?).unwrap_or_default())? {
                 return Ok(answer);
             }
         }
