@@ -52,7 +52,7 @@ impl Exhausted {
         }
         let said = "cannot accept connections for now";
         eventually("it has no descriptor left", || self.egret.stderr().contains(said).then_some(()));
-        assert_eq!(self.egret.descriptors(), 128);
+        assert!(self.egret.descriptors() >= 128, "{}", self.egret.descriptors());
     }
 }
 
