@@ -201,8 +201,9 @@ impl Current {
         }
         // Without it there is a policy as well: the built-in one.
         let main = Path::new(config::DEFAULT_FILE);
-        (self.filled.contains(main) && files.iter().all(|path| path != main))
-            .then(|| format!("`{}`: there is no such file any more\n  = mend: write it again, or restart", main.display()))
+        (self.filled.contains(main) && files.iter().all(|path| path != main)).then(|| {
+            format!("`{}`: there is no such file any more\n  = mend: write it again, or restart", main.display())
+        })
     }
 }
 

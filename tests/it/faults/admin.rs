@@ -47,7 +47,8 @@ impl Crowd {
         python.args(["-c", CROWD, &wanted.to_string(), &egret.admin().port().to_string(), says]);
         let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut through = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut through).unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut through)
+            .unwrap();
         assert!(through.trim().parse::<usize>().unwrap() > 500, "{through}");
         Crowd(child)
     }
@@ -94,7 +95,9 @@ fn serving() -> (Origin, Egret) {
 #[test]
 fn ten_thousand_connections() {
     // That say nothing, half a head, half a body.
-    for says in ["", "GET /metrics HTTP/1.1\\r\\nHost: 127", "POST /v1/check HTTP/1.1\\r\\nContent-Length: 60000\\r\\n\\r\\n{"] {
+    for says in
+        ["", "GET /metrics HTTP/1.1\\r\\nHost: 127", "POST /v1/check HTTP/1.1\\r\\nContent-Length: 60000\\r\\n\\r\\n{"]
+    {
         let (_origin, egret) = serving();
         assert_serves(&egret, "ok.test");
         let (descriptors, kib) = (egret.descriptors(), memory(&egret));
@@ -133,7 +136,8 @@ fn heads_and_bodies_that_are_too_large() {
     let kib = memory(&egret);
     let large = "a".repeat(1 << 20);
     let lines = "X: a\r\n".repeat(10_000);
-    let chunked = format!("POST /v1/check HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{large}");
+    let chunked =
+        format!("POST /v1/check HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{large}");
     let requests = [
         format!("GET /{large} HTTP/1.1\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nX: {large}\r\n\r\n"),

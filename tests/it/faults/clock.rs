@@ -18,7 +18,8 @@ use crate::support::{eventually, skip};
 
 /// Where Debian keeps it.
 fn library() -> Option<PathBuf> {
-    let found = fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
+    let found =
+        fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
     let found = found.filter(|path| path.exists()).next();
     if found.is_none() {
         skip("libfaketime is missing (faketime)");
@@ -45,7 +46,8 @@ const JUMPS: [i64; 6] = [DAY, -DAY, 30 * DAY, -30 * DAY, 3650 * DAY, 0];
 fn deadlines_times_to_live_and_the_log() {
     let Some(library) = library() else { return };
     let origin = Origin::http_ok();
-    let stalls = Origin::start(|mut stream, _| while matches!(std::io::Read::read(&mut stream, &mut [0; 1024]), Ok(1..)) {});
+    let stalls =
+        Origin::start(|mut stream, _| while matches!(std::io::Read::read(&mut stream, &mut [0; 1024]), Ok(1..)) {});
     let server = Upstream::start(|reply, _| Some(with_addresses(reply, &[[127, 0, 0, 1].into()], 3600)));
     let folder = tempfile::tempdir().unwrap();
     let moved = folder.path().join("moved");

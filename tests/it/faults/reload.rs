@@ -67,14 +67,13 @@ fn garbage() {
     let egret = egret();
     let mut kept = Kept::of(&egret);
     let binary: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    let json = r#"{"$schema": "x", "resources": [{"type": "Microsoft.Network/virtualNetworks", "name": "x"}]}"#;
     let mistakes = "[[rule_collection_group]]\n".repeat(10_000);
     let texts: &[(&str, &[u8], &str)] = &[
         ("binary", &binary, "line 2 is not UTF-8"),
         ("NULs, as a crash leaves them", &[0; 4096], ":1:"),
         ("half a line", b"allow = [\"https://ok.te", ":1:"),
         ("a word", b"nonsense", ":1:"),
-        ("JSON", json.as_bytes(), ""),
+        ("JSON of something else", br#"{"version": 1, "services": ["a", "b"]}"#, ""),
         ("an archive", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00", ""),
         ("a page", b"<!doctype html><title>404</title>", ":1:"),
         ("many mistakes", mistakes.as_bytes(), ":1:"),
@@ -99,14 +98,14 @@ fn what_is_no_file() {
         replace(&egret, file, |new| symlink(file, new).unwrap());
         kept.assert_refused("a link to itself", &[file]);
         replace(&egret, file, |new| fs::File::create(new).unwrap().set_len(1 << 40).unwrap());
-        kept.assert_refused("a terabyte", &[file, "it is larger than 16 MiB"]);
+        kept.assert_refused("a terabyte", &[file, "it is larger than "]);
         replace(&egret, file, |new| symlink("/dev/zero", new).unwrap());
-        kept.assert_refused("a device without end", &[file, "it is larger than 16 MiB"]);
+        kept.assert_refused("a device without end", &[file, "it is larger than "]);
         replace(&egret, file, |new| fs::write(new, if file == "egret.toml" { MAIN } else { CHILD }).unwrap());
         assert_eq!(egret.post("/v1/reload", "").status, 200);
     }
     fs::remove_file(egret.path("child.toml")).unwrap();
-    kept.assert_refused("removed", &["child.toml", "there is no such file"]);
+    kept.assert_refused("removed", &["`child.toml` is neither a built-in policy nor a file"]);
 }
 
 /// It takes ten seconds to find out, during which all else goes on.
@@ -129,7 +128,7 @@ fn a_pipe_that_nobody_writes() {
     let refused = egret.records(|it| it["kind"] == "reload").remove(0);
     assert!(refused["error"].as_str().unwrap().contains("nothing came of it within 10 s: it is no file"), "{refused}");
     fs::remove_file(egret.path("child.toml")).unwrap();
-    kept.assert_refused("removed", &["there is no such file"]);
+    kept.assert_refused("removed", &["`child.toml` is neither a built-in policy nor a file"]);
 }
 
 /// A disk that is full, or an editor that has only begun, leaves a file without a byte. To take that for a policy would

@@ -141,7 +141,9 @@ fn what_a_liar_may_say() {
         let asked = reply.queries[0].name().to_ascii();
         let own = |addr: [u8; 4]| Record::from_rdata(name(&asked), 60, RData::A(A(addr.into())));
         Some(match asked.as_str() {
-            "loop.ok.test." => only_v4(reply, |_| vec![alias("loop.ok.test.", "b.test."), alias("b.test.", "loop.ok.test.")]),
+            "loop.ok.test." => {
+                only_v4(reply, |_| vec![alias("loop.ok.test.", "b.test."), alias("b.test.", "loop.ok.test.")])
+            }
             "inside.ok.test." => only_v4(reply, |_| vec![own([127, 0, 0, 1])]),
             "metadata.ok.test." => only_v4(reply, |_| vec![own([169, 254, 169, 254])]),
             "private.ok.test." => only_v4(reply, |_| vec![own([10, 1, 2, 3])]),
@@ -157,7 +159,9 @@ fn what_a_liar_may_say() {
                 reply.metadata.truncation = true;
                 reply
             }
-            "many.ok.test." => only_v4(reply, |_| (0..4000_u16).map(|it| own([127, 1, (it >> 8) as u8, it as u8])).collect()),
+            "many.ok.test." => {
+                only_v4(reply, |_| (0..4000_u16).map(|it| own([127, 1, (it >> 8) as u8, it as u8])).collect())
+            }
             _ => loopback(reply, 60),
         })
     };
@@ -275,4 +279,3 @@ fn a_flood_of_forged_answers_ends_with_the_question() {
     let used = processor_time(&asking.egret) - used;
     assert!(used < since.elapsed() / 2, "{used:?} of {:?}: it goes on", since.elapsed());
 }
-
