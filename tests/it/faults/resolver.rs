@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,9 +69,8 @@ fn only_v4(reply: Message, answers: impl FnOnce(&Message) -> Vec<Record>) -> Mes
     with_soa(reply, ResponseCode::NoError, 60)
 }
 
-fn loopback(mut reply: Message, ttl: u32) -> Message {
-    reply = with_addresses(reply, &[Ipv4Addr::LOCALHOST.into()], ttl);
-    reply
+fn loopback(reply: Message, ttl: u32) -> Message {
+    with_addresses(reply, &[Ipv4Addr::LOCALHOST.into()], ttl)
 }
 
 #[test]
@@ -98,6 +97,23 @@ fn a_black_hole_takes_no_longer_than_it_may_and_no_place_of_another() {
         assert_eq!(client.status(), 500);
         asking.assert_closed_as_unresolvable(&client);
     }
+}
+
+/// What comes too late is no answer, to that question or another.
+#[test]
+fn an_answer_after_the_deadline() {
+    let is_slow = Arc::new(AtomicBool::new(true));
+    let slow = is_slow.clone();
+    let server = Upstream::start(move |reply, _| {
+        if slow.load(Ordering::Relaxed) {
+            thread::park_timeout(Duration::from_millis(1800));
+        }
+        Some(loopback(reply, 60))
+    });
+    let asking = Asking::by(&[server.addr]);
+    asking.assert_unresolvable("led.ok.test");
+    is_slow.store(false, Ordering::Relaxed);
+    eventually("it answers in time", || (asking.get("led.ok.test") == reached()).then_some(()));
 }
 
 /// Forged answers, more of them than true ones: none is believed, and the true one is waited for.
