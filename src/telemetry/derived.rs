@@ -154,7 +154,7 @@ impl Sums {
     /// was set back: who waited for it to catch up would write nothing for as long.
     fn is_over(&self, now: Timestamp) -> bool {
         let hours = hour(now) - self.hour;
-        !self.counts.is_empty() && (hours > 0 || hours < -1)
+        !self.counts.is_empty() && !(-1..=0).contains(&hours)
     }
 
     fn write(&mut self, now: Timestamp, mut write: impl FnMut(Derived<'_>)) {

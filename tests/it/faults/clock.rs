@@ -18,9 +18,8 @@ use crate::support::{eventually, skip};
 
 /// Where Debian keeps it.
 fn library() -> Option<PathBuf> {
-    let found =
-        fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
-    let found = found.filter(|path| path.exists()).next();
+    let folders = fs::read_dir("/usr/lib").unwrap().flatten();
+    let found = folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
     if found.is_none() {
         skip("libfaketime is missing (faketime)");
     }

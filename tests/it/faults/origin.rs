@@ -260,9 +260,9 @@ fn destinations_that_cannot_be_reached() {
         let mut client = ask(&egret, number);
         assert_eq!(client.status(), status);
         assert_eq!(reason(&egret.close(client.addr())), expected);
-        let name = format!("o{number}.test:443");
-        let mut tunnel = Client::tunnel(egret.addr, &name);
-        tunnel.try_send(&Hello::of(&format!("o{number}.test")).bytes());
+        let name = format!("o{number}.test");
+        let mut tunnel = Client::tunnel(egret.addr, &format!("{name}:443"));
+        tunnel.try_send(&Hello::of(&name).bytes());
         assert_ne!(tunnel.rest().1, End::Silent);
         assert_eq!(reason(&egret.close(tunnel.addr())), expected);
     }
