@@ -23,6 +23,7 @@ impl Signals {
     /// Inside of a runtime.
     pub(super) fn new() -> io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
+        outlive_limits_on_files()?;
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -37,6 +38,14 @@ impl Signals {
             _ = self.hang_up.recv() => Signal::Reload,
         }
     }
+}
+
+/// A file that may grow no more (`ulimit -f`) is an error of who writes it, and not the end of the process. Inside of a
+/// runtime, which keeps the signal caught; programs that are started from here have it as it was.
+#[cfg(unix)]
+pub(super) fn outlive_limits_on_files() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 #[cfg(not(unix))]

@@ -116,7 +116,7 @@ pub struct Loaded {
 }
 
 /// Read where no `--config` is given.
-const DEFAULT_FILE: &str = "egret.toml";
+pub const DEFAULT_FILE: &str = "egret.toml";
 /// A file larger than this is no configuration.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// A feed of threat intelligence has lines by the million.

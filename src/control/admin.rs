@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{CheckTarget, DnsConfig, PolicySource, SourceOrigin};
 use crate::flow::{Authority, Host, Reason, Verdict};
-use crate::net::listener;
+use crate::net::listener::{self, Spare};
 use crate::policy::in_order;
 use crate::proxy::{Shared, same_secret};
 use crate::telemetry::{self, Filter, RECENT_FLOWS};
@@ -117,15 +117,17 @@ impl Refusal {
 pub(super) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    let spare = Arc::new(Spare::default());
     loop {
+        spare.keep();
         let place = places.clone().acquire_owned().await.expect("nobody closes it");
-        let (stream, _) = listener::accept(&listener).await;
+        let (stream, lent) = listener::accept_in_need(&listener, &spare).await;
         while connections.try_join_next().is_some() {}
         let admin = admin.clone();
         connections.spawn(async move {
             // Too long or gone: either way it ends here.
             let _ = timeout(LONGEST, serve_one(stream, admin)).await;
-            drop(place);
+            drop((place, lent));
         });
     }
 }

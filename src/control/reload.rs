@@ -3,7 +3,7 @@
 //! Asked for by SIGHUP, by `POST /v1/reload` and by a change of any file that the configuration was read from.
 //! When anything is wrong the old policy stays, and the error is told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -38,6 +38,9 @@ pub(super) struct Reloader {
     overrides: Overrides,
     cwd_default: bool,
     current: Mutex<Current>,
+    /// Kept by a load until it ends, also where nobody waits for it any more: there is one at a time, however many ask
+    /// and leave.
+    turn: Arc<Mutex<()>>,
     sources: StdMutex<Arc<[PolicySource]>>,
     network: StdMutex<Option<Arc<Network>>>,
 }
@@ -46,6 +49,8 @@ struct Current {
     /// Without its rules. Its policy is in force; of the rest, what the process started with.
     config: Config,
     files: Stamps,
+    /// The files of the policy in force that held anything.
+    filled: HashSet<PathBuf>,
 }
 
 pub(super) struct Reloaded {
@@ -65,8 +70,8 @@ impl Reloader {
         let Origin { overrides, cwd_default, config, files } = origin;
         let sources = StdMutex::new(config.sources.clone().into());
         let network = StdMutex::new(config.network.clone());
-        let current = Mutex::new(Current { files: stamps(&files), config });
-        Reloader { shared, overrides, cwd_default, current, sources, network }
+        let current = Mutex::new(Current { files: stamps(&files), filled: filled(&files), config });
+        Reloader { shared, overrides, cwd_default, current, turn: Arc::default(), sources, network }
     }
 
     /// Where the policy in force comes from.
@@ -118,12 +123,19 @@ impl Reloader {
         let mut current = self.current.lock().await;
         // Looked at before the files are read, so that a change meanwhile is a change.
         let before = stamps(current.files.keys());
+        let emptied = current.emptied();
         let (overrides, cwd_default) = (self.overrides.clone(), self.cwd_default);
-        let loading = tokio::task::spawn_blocking(move || load(&overrides, cwd_default));
+        let turn = self.turn.clone().lock_owned().await;
+        let loading = tokio::task::spawn_blocking(move || {
+            let loaded = load(&overrides, cwd_default);
+            drop(turn);
+            loaded
+        });
         let (error, met) = match loading.await {
-            Ok(Ok((loaded, policy))) => {
-                return Ok(Box::pin(self.take_up(&mut current, &before, loaded, policy)).await);
-            }
+            Ok(Ok((loaded, policy))) => match current.lacks(emptied, &loaded.files) {
+                None => return Ok(Box::pin(self.take_up(&mut current, &before, loaded, policy)).await),
+                Some(lack) => (lack, loaded.files),
+            },
             Ok(Err(errors)) => (errors.to_string(), errors.files),
             Err(panic) => (format!("the configuration could not be read: {panic}"), Vec::new()),
         };
@@ -152,6 +164,7 @@ impl Reloader {
         }
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = config.sources.into();
         current.files = stamps(&files);
+        current.filled = filled(&files);
         current
             .files
             .extend(before.iter().filter(|(path, _)| files.contains(path)).map(|(path, was)| (path.clone(), *was)));
@@ -170,6 +183,37 @@ impl Reloader {
         let record = ReloadRecord { ts: Timestamp::now(), policy_hash: policy_hash.clone(), error };
         self.shared.log.record(Event::Reload(record)).await;
     }
+}
+
+impl Current {
+    /// Files of the policy in force without a byte in them by now. A full disk leaves such, and an editor that has only
+    /// begun: to take that for a policy would open, or shut, what nobody meant to.
+    fn emptied(&self) -> HashSet<PathBuf> {
+        self.filled.iter().filter(|path| size(path) == Some(0)).cloned().collect()
+    }
+
+    /// What is wrong with a configuration that was read of these files, though each of them is right by itself.
+    fn lacks(&self, mut emptied: HashSet<PathBuf>, files: &[PathBuf]) -> Option<String> {
+        emptied.extend(self.emptied());
+        if let Some(path) = files.iter().find(|path| emptied.contains(*path)) {
+            let mend = "write it again, or a comment into it where nothing is to be in it";
+            return Some(format!("`{}`: it is empty, and was not before\n  = mend: {mend}", path.display()));
+        }
+        // Without it there is a policy as well: the built-in one.
+        let main = Path::new(config::DEFAULT_FILE);
+        (self.filled.contains(main) && files.iter().all(|path| path != main)).then(|| {
+            format!("`{}`: there is no such file any more\n  = mend: write it again, or restart", main.display())
+        })
+    }
+}
+
+fn filled(files: &[PathBuf]) -> HashSet<PathBuf> {
+    files.iter().filter(|path| size(path).is_some_and(|size| size > 0)).cloned().collect()
+}
+
+/// Of a file; None of what is no file, such as a pipe, or cannot be seen.
+fn size(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
 /// The rules go into the policy; the rest is left.

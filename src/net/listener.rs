@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -91,6 +92,64 @@ pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// The next connection for whoever has something to tell while all descriptors are taken: then one that was kept back
+/// makes room for it. With what gives it back when the connection is gone.
+pub(crate) async fn accept_in_need(listener: &TcpListener, spare: &Arc<Spare>) -> (TcpStream, Lent) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, Lent(spare.clone())),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_lack(&error) && spare.give_up() => {}
+            Err(_) => {
+                tokio::time::sleep(BACK_OFF).await;
+                spare.keep();
+            }
+        }
+    }
+}
+
+/// A descriptor that nobody uses, so that there is one for who needs it.
+#[derive(Default)]
+pub(crate) struct Spare(Mutex<Option<Socket>>);
+
+impl Spare {
+    /// False where there is none.
+    fn give_up(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// Where none is left, not now.
+    pub(crate) fn keep(&self) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            *kept = Socket::new(Domain::IPV4, Type::DGRAM, None).ok();
+        }
+    }
+}
+
+/// Dropped after the connection that it came with, it keeps a descriptor back again.
+pub(crate) struct Lent(Arc<Spare>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.keep();
+    }
+}
+
+/// Of descriptors, or of the kernel's memory.
+pub(crate) fn is_lack(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        lacks.iter().any(|lack| error.raw_os_error() == Some(lack.raw_os_error()))
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::OutOfMemory
+    }
+}
+
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -109,9 +168,9 @@ fn is_of_this_machine(addr: IpAddr) -> bool {
     UdpSocket::bind((addr, 0)).is_ok()
 }
 
-/// Descriptors that connections leave alone: those of listeners, runtimes, logs and name servers.
+/// Descriptors that connections leave alone: those of listeners, runtimes, logs, name servers, and the admin server's.
 #[cfg(unix)]
-const RESERVE: u64 = 64;
+const RESERVE: u64 = 128;
 
 /// Connections that the descriptors of this process are enough for, once it has as many as it may: each takes two, the
 /// client's and the origin's.

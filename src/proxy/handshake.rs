@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::Timeouts;
 use crate::flow::Reason;
-use crate::net::relay::read_some;
+use crate::net::relay::{Side, read_some};
 use crate::wire::client_hello;
 use crate::wire::{ParseError, tds};
 
@@ -42,6 +42,8 @@ pub(super) struct Handshake<'a> {
     wire_limit: usize,
     up: usize,
     down: usize,
+    /// Who reset its connection. A socket says so once, and shows an end from then on: the relay would find no more.
+    reset: Option<Side>,
 }
 
 impl<'a> Handshake<'a> {
@@ -52,12 +54,27 @@ impl<'a> Handshake<'a> {
         named: &'a Named,
     ) -> Handshake<'a> {
         let &Timeouts { idle, hello, response, .. } = session.timeouts();
-        Handshake { client, origin, named, idle, hello, response, wire_limit: wire_limit(session), up: 0, down: 0 }
+        Handshake {
+            client,
+            origin,
+            named,
+            idle,
+            hello,
+            response,
+            wire_limit: wire_limit(session),
+            up: 0,
+            down: 0,
+            reset: None,
+        }
     }
 
     /// Bytes that were passed on, up and down.
     pub(super) fn moved(&self) -> [u64; 2] {
         [self.up as u64, self.down as u64]
+    }
+
+    pub(super) fn reset(&self) -> Option<Side> {
+        self.reset
     }
 
     /// Sends the hello on and waits for the answer. Returns what a relay has still to pass on: from the client, from
@@ -93,12 +110,14 @@ impl<'a> Handshake<'a> {
             tokio::select! {
                 biased;
                 read = read_some(self.origin, &mut answer, READ) => {
+                    self.reset = self.reset.or(read.is_err().then_some(Side::Origin));
                     if !matches!(read, Ok(1..)) || self.named.carrier.is_clear(&answer) {
                         return Ok((ahead, answer));
                     }
                 }
                 read = read_some(self.client, &mut ahead, READ), if open && ahead.len() < MAX_AHEAD => {
                     open = matches!(read, Ok(1..));
+                    self.reset = self.reset.or(read.is_err().then_some(Side::Client));
                     // What was sent ahead is still to be judged.
                     if !open && ahead.is_empty() {
                         return Ok((ahead, answer));

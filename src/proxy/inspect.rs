@@ -10,13 +10,14 @@ use tokio::net::TcpStream;
 
 use crate::config::EchMode;
 use crate::flow::{Host, HostName, Protocol, Reason};
+use crate::net::relay::{Side, reset_when_dropped};
 use crate::telemetry::{CloseWhy, ClosedBy};
 use crate::wire::client_hello::ClientHello;
 
 use super::handshake::Handshake;
 use super::http::{self, Form};
 use super::peek::{Carrier, First, Named, Peek, Speaks};
-use super::session::{Ask, Outcome, Permitted, Refused, Session, Tunnel, close_gently};
+use super::session::{Ask, Outcome, Permitted, Refused, Session, Tunnel, close_gently, closed_by};
 
 /// What may be served.
 enum Inside {
@@ -159,7 +160,13 @@ pub(super) async fn open(
         first = handshake.first_exchange(&held) => first.map_err(CloseWhy::Reason),
         why = session.cut(ask, &permitted) => Err(why),
     };
-    let moved = handshake.moved();
+    let (moved, reset) = (handshake.moved(), handshake.reset());
+    if let (Ok(_), Some(side)) = (&first, reset) {
+        session.close(opened, moved, closed_by(side), CloseWhy::Reset);
+        // The other side learns it as it would have from the relay.
+        reset_when_dropped(if side == Side::Origin { &stream } else { &origin });
+        return None;
+    }
     match first {
         Ok(early) => Some(Box::new(Tunnel { opened, via, to, path, permitted, client: stream, origin, early, moved })),
         Err(why) => {

@@ -512,7 +512,7 @@ fn measured(opened: &Opened, before: [u64; 2]) -> Option<Rc<Cell<[u64; 2]>>> {
     })
 }
 
-fn closed_by(side: Side) -> ClosedBy {
+pub(super) fn closed_by(side: Side) -> ClosedBy {
     match side {
         Side::Client => ClosedBy::Client,
         Side::Origin => ClosedBy::Origin,

@@ -150,9 +150,11 @@ impl Sums {
         *count = count.saturating_add(1);
     }
 
-    /// A record may come a little late: it is of the hour in which it comes.
+    /// A record may come a little late: it is of the hour in which it comes. Hours before that are those of a clock that
+    /// was set back: who waited for it to catch up would write nothing for as long.
     fn is_over(&self, now: Timestamp) -> bool {
-        !self.counts.is_empty() && hour(now) > self.hour
+        let hours = hour(now) - self.hour;
+        !self.counts.is_empty() && !(-1..=0).contains(&hours)
     }
 
     fn write(&mut self, now: Timestamp, mut write: impl FnMut(Derived<'_>)) {
@@ -262,6 +264,10 @@ mod tests {
         assert_eq!(written(&mut deriver, "2026-11-21T22:59:59Z"), [""; 0]);
         assert_eq!(written(&mut deriver, "2026-11-21T23:00:00Z"), ["AZFWApplicationRuleAggregation 2"]);
         assert_eq!(written(&mut deriver, "2026-11-22T01:00:00Z"), [""; 0]);
+        // The clock was wrong, and is set back.
+        deriver.flow(&at("2036-11-22T01:00:00Z", denied()), |_| panic!("nothing is over"));
+        assert_eq!(written(&mut deriver, "2036-11-22T00:59:59Z"), [""; 0]);
+        assert_eq!(written(&mut deriver, "2026-11-22T01:00:00Z"), ["AZFWApplicationRuleAggregation 1"]);
     }
 
     #[test]

@@ -132,7 +132,7 @@ enum Health {
 impl Sink {
     pub(super) fn open(spec: &SinkSpec, identity: &Identity) -> io::Result<Sink> {
         let mut backlog = Backlog::default();
-        let out = Output::open(&spec.target, spec.duty, &mut backlog)?;
+        let out = Output::open(&spec.target, spec.duty, Opening::First, &mut backlog)?;
         let render = Renderer::new(spec, identity);
         Ok(Sink { out, render, backlog, health: Health::Well, lost: 0 })
     }
@@ -175,8 +175,14 @@ impl Sink {
 
     /// Writes what is rendered, in one write(2) as a rule. What cannot be written stays for the next time.
     pub(super) fn flush(&mut self) {
+        if self.out.is_gone {
+            return self.failed(&io::Error::new(io::ErrorKind::NotFound, "its file was removed"));
+        }
         if self.backlog.is_empty() {
             return;
+        }
+        if self.is_failing() && self.out.was_emptied() {
+            self.backlog.rewind_to_line();
         }
         match self.backlog.write_to(&mut self.out.way) {
             Ok(()) => self.recovered(),
@@ -216,7 +222,11 @@ impl Sink {
 
     /// Opens the file again, if it is one.
     pub(super) fn reopen(&mut self) {
+        let was_gone = self.out.is_gone;
         self.out.reopen(&mut self.backlog);
+        if was_gone && !self.out.is_gone && self.backlog.is_empty() {
+            self.recovered();
+        }
     }
 
     /// Opens the file again if its path leads elsewhere by now: rotated, removed.
@@ -299,6 +309,8 @@ struct Output {
     file_id: Option<FileId>,
     /// That the file could not be opened again has been said.
     said_lost_path: bool,
+    /// No path leads to the file any more: what is written to it is gone with it.
+    is_gone: bool,
 }
 
 enum Way {
@@ -320,18 +332,18 @@ impl Write for Way {
 }
 
 impl Output {
-    fn open(target: &Target, duty: Duty, backlog: &mut Backlog) -> io::Result<Output> {
+    fn open(target: &Target, duty: Duty, how: Opening, backlog: &mut Backlog) -> io::Result<Output> {
         let file = match target {
             Target::Stdout => duplicate(&io::stdout())?,
             Target::Stderr => duplicate(&io::stderr())?,
-            Target::File(path) => open_file(path, backlog).map_err(|error| naming(path, &error))?,
+            Target::File(path) => open_file(path, how, backlog).map_err(|error| naming(path, &error))?,
         };
         let file_id = file.metadata().ok().as_ref().and_then(file_id);
         let way = match duty {
             Duty::Kept => Way::Direct(file),
             Duty::BestEffort => Way::Aside(Onlooker::start(file)?),
         };
-        Ok(Output { target: target.clone(), duty, way, file_id, said_lost_path: false })
+        Ok(Output { target: target.clone(), duty, way, file_id, said_lost_path: false, is_gone: false })
     }
 
     fn name(&self) -> String {
@@ -352,20 +364,36 @@ impl Output {
         }
     }
 
-    /// Where that fails, the old file is kept.
+    /// Where that fails, the old file is kept, as long as anybody can find it.
     fn reopen(&mut self, backlog: &mut Backlog) {
         let Target::File(path) = &self.target else { return };
-        match Output::open(&self.target, self.duty, backlog) {
+        match Output::open(&self.target, self.duty, Opening::Again, backlog) {
             Ok(opened) => {
                 backlog.rewind_to_line();
                 *self = opened;
             }
-            Err(error) if !self.said_lost_path => {
-                self.said_lost_path = true;
-                tracing::error!("{error}; still writing to what was `{}`", path.display());
+            Err(error) => {
+                self.is_gone = self.file().is_some_and(is_removed);
+                if !self.said_lost_path {
+                    self.said_lost_path = true;
+                    let kept = if self.is_gone { "records are kept for it" } else { "still writing to what was" };
+                    tracing::error!("{error}; {kept} `{}`", path.display());
+                }
             }
-            Err(_) => {}
         }
+    }
+
+    fn file(&self) -> Option<&File> {
+        match &self.way {
+            Way::Direct(file) => Some(file),
+            Way::Aside(_) => None,
+        }
+    }
+
+    /// Whoever wanted room took all that was in the file.
+    fn was_emptied(&self) -> bool {
+        let metadata = self.file().and_then(|file| file.metadata().ok());
+        metadata.is_some_and(|metadata| metadata.is_file() && metadata.len() == 0)
     }
 }
 
@@ -373,12 +401,51 @@ fn naming(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot open the flow log `{}`: {error}", path.display()))
 }
 
+/// Whether a pipe's reader is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// It is: nothing is served yet.
+    First,
+    /// It is not: flows would wait too. Without one there is an error.
+    Again,
+}
+
 /// Opens a log to append to it, and notes if another process left it within a line.
-fn open_file(path: &Path, backlog: &mut Backlog) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create(true).open(path)?;
+fn open_file(path: &Path, how: Opening, backlog: &mut Backlog) -> io::Result<File> {
+    let file = match how {
+        Opening::First => OpenOptions::new().append(true).create(true).open(path)?,
+        Opening::Again => open_at_once(path)?,
+    };
     let metadata = file.metadata()?;
     backlog.after_torn_line = metadata.is_file() && metadata.len() > 0 && !ends_with_line_feed(path);
     Ok(file)
+}
+
+#[cfg(unix)]
+fn open_at_once(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let file = open(path, flags | OFlags::NONBLOCK, Mode::from_raw_mode(0o666))?;
+    // From here on it is written as the first one was.
+    fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file.into())
+}
+
+#[cfg(not(unix))]
+fn open_at_once(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Its last name was removed, and it goes with whoever holds it.
+#[cfg(unix)]
+fn is_removed(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_removed(_: &File) -> bool {
+    false
 }
 
 /// A file that may be written and not read counts as whole.

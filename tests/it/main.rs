@@ -41,6 +41,8 @@ mod doctor_network;
 mod doctor_routes;
 mod doubts;
 mod enforce;
+#[cfg(target_os = "linux")]
+mod faults;
 mod fidelity;
 mod fuzz_corpus;
 #[cfg(target_os = "linux")]

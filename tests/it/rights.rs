@@ -1,9 +1,12 @@
 //! No more rights than needed: what the kernel says of a running Egret, and what systemd says of its units.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
+
+use tempfile::TempDir;
 
 use super::support::command::{BINARY, clean, finish};
 use super::support::egret::{Egret, NO_FLAGS};
@@ -59,6 +62,13 @@ fn assert_has_only(egret: &Egret, capabilities: u64) {
     }
 }
 
+/// Who writes into it may be anybody.
+fn folder_for_anybody() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    folder
+}
+
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -103,13 +113,13 @@ fn a_privileged_port_takes_its_capability_along_no_further() {
         if path == program {
             fs::copy(BINARY, path).unwrap();
         }
-        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
     let mut command = namespace.command("setpriv");
     command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
     command.args(["--inh-caps", "-all,+net_bind_service", "--ambient-caps", "-all,+net_bind_service"]);
     command.args(["--bounding-set", "-all,+net_bind_service"]).arg(&program);
-    let egret = Egret::by(command, &["--listen=127.0.0.1:443"]);
+    let egret = Egret::spawn_in(folder_for_anybody(), command, "", &["--listen=127.0.0.1:443"]);
     assert_eq!(egret.addr.port(), 443);
     for thread in Thread::all_of(&egret) {
         for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
@@ -134,7 +144,7 @@ fn a_service_manager_is_told() {
     };
     let mut command = clean(BINARY);
     command.env("NOTIFY_SOCKET", &socket);
-    let mut egret = Egret::by(command, NO_FLAGS);
+    let mut egret = Egret::spawn_in(folder_for_anybody(), command, "", NO_FLAGS);
     assert_eq!(hears(), format!("READY=1\nSTATUS=listening on {}\n", egret.addr));
     egret.signal("TERM");
     assert_eq!(hears(), "STOPPING=1\nSTATUS=draining\n");

@@ -29,6 +29,7 @@ impl Signals {
     pub(super) fn new() -> io::Result<Signals> {
         use rustix::process::Signal;
         use tokio::signal::unix::{SignalKind, signal};
+        crate::cli::signals::outlive_limits_on_files()?;
         let caught = [
             (Signal::INT, SignalKind::interrupt()),
             (Signal::QUIT, SignalKind::quit()),

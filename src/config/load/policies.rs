@@ -274,7 +274,8 @@ impl Loader {
             return;
         }
         let what = format!("there is no firewall policy: the files hold {}", held.as_deref().unwrap_or("nothing"));
-        match alone {
+        // A file that is something else altogether is a mistake wherever it stands.
+        match alone || held.is_none() {
             true => self.findings.error(place, Problem::new(what).mend("give the file with the policy too")),
             false => self.findings.warn(place, Problem::new(what)),
         }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Question, outcome};
 use crate::net::dial::set_mark;
+use crate::net::listener::is_lack;
 use crate::wire::dns::{MAX_UDP, ResponseCode};
 
 /// What one server may take while there is another to ask.
@@ -50,6 +51,13 @@ pub(crate) enum UpstreamError {
     /// Another server is asked, and this one stays healthy: the trouble may be the name's.
     #[error("it answered {0}")]
     Code(ResponseCode),
+}
+
+impl UpstreamError {
+    /// There was nothing left to ask with: that says nothing of the server.
+    fn is_of_this_process(&self) -> bool {
+        matches!(self, UpstreamError::Unreachable(error) if is_lack(error))
+    }
 }
 
 impl From<io::Error> for UpstreamError {
@@ -123,7 +131,9 @@ impl Upstream {
                 Ok(message) => return Ok((message, server.addr)),
                 Err(error) => {
                     (self.on_failure)(server.addr, &error);
-                    self.look_after(&server);
+                    if !error.is_of_this_process() {
+                        self.look_after(&server);
+                    }
                     last = last.or(Err(Unanswered { why: error, server: Some(server.addr) }));
                 }
             }

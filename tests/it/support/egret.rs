@@ -21,13 +21,8 @@ pub struct Egret {
     pub addr: SocketAddr,
     admin: Option<SocketAddr>,
     folder: TempDir,
-}
-
-fn folder_for_anybody() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    #[cfg(unix)]
-    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    folder
+    /// Those that came after the harness's own.
+    flags: Vec<String>,
 }
 
 impl Egret {
@@ -66,37 +61,54 @@ impl Egret {
         Egret::spawn(command, config, flags)
     }
 
-    /// The same by a command that ends in this program, and becomes it: whoever it is then may write into its folder.
-    #[cfg(target_os = "linux")]
-    pub fn by<S: AsRef<str>>(command: Command, flags: &[S]) -> Egret {
-        Egret::spawn(command, "", flags)
+    fn spawn<S: AsRef<str>>(command: Command, config: &str, flags: &[S]) -> Egret {
+        Egret::spawn_in(tempfile::tempdir().unwrap(), command, config, flags)
     }
 
-    fn spawn<S: AsRef<str>>(mut command: Command, config: &str, flags: &[S]) -> Egret {
-        let folder = folder_for_anybody();
+    /// In a folder that has something in it already. The command ends in the program: what it gets to do with it, such
+    /// as to run it elsewhere, comes before.
+    pub fn spawn_in<S: AsRef<str>>(folder: TempDir, mut command: Command, config: &str, flags: &[S]) -> Egret {
         if !config.is_empty() {
             fs::write(folder.path().join("egret.toml"), config).unwrap();
         }
-        let flags: Vec<&str> = flags.iter().map(AsRef::as_ref).collect();
-        command.current_dir(folder.path()).args(["serve", "--log", "log.json", "--log-format", "json"]);
-        command.args(["--port-file", "port"]).args(&flags);
+        let given: Vec<&str> = flags.iter().map(AsRef::as_ref).collect();
+        let mut flags: Vec<String> = given.iter().map(ToString::to_string).collect();
         for (name, value) in [("listen", "127.0.0.1:0"), ("admin", "127.0.0.1:0"), ("workers", "2")] {
             let flag = format!("--{name}");
-            if !config.contains(name) && flags.iter().all(|given| given.split('=').next() != Some(&flag)) {
-                command.args([&flag, value]);
+            if !config.contains(name) && given.iter().all(|given| given.split('=').next() != Some(&flag)) {
+                flags.extend([flag, value.to_owned()]);
             }
         }
-        let has_admin = !flags.contains(&"--admin=off");
-        if has_admin {
-            command.args(["--admin-port-file", "admin-port"]);
-        }
-        let said = fs::File::create(folder.path().join("stderr")).unwrap();
-        let child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
-        let mut egret = Egret { child, addr: ([127, 0, 0, 1], 0).into(), admin: None, folder };
-        // Written last.
-        egret.addr = egret.read_port("port");
-        egret.admin = has_admin.then(|| egret.read_port("admin-port"));
+        let child = serve(&mut command, &folder, &flags);
+        let mut egret = Egret { child, addr: ([127, 0, 0, 1], 0).into(), admin: None, folder, flags };
+        egret.wait_ready();
         egret
+    }
+
+    /// Ends it as nothing else does, without a chance to say good-bye, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts another in the same folder, at the same address, with the same log. The first has ended.
+    pub fn start_again(&mut self, mut command: Command) {
+        for file in ["port", "admin-port"] {
+            // A clean end has taken it away.
+            let _ = fs::remove_file(self.path(file));
+        }
+        let mut flags = self.flags.clone();
+        if let Some(at) = flags.iter().position(|flag| flag == "--listen") {
+            flags[at + 1] = self.addr.to_string();
+        }
+        self.child = serve(&mut command, &self.folder, &flags);
+        self.wait_ready();
+    }
+
+    fn wait_ready(&mut self) {
+        // Written last.
+        self.addr = self.read_port("port");
+        self.admin = has_admin(&self.flags).then(|| self.read_port("admin-port"));
     }
 
     fn read_port(&mut self, file: &str) -> SocketAddr {
@@ -209,6 +221,20 @@ impl Egret {
     pub fn ask(&self, head: &str, body: &str) -> HttpAnswer {
         exchange(self.admin(), format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
     }
+}
+
+fn serve(command: &mut Command, folder: &TempDir, flags: &[String]) -> Child {
+    command.current_dir(folder.path()).args(["serve", "--log", "log.json", "--log-format", "json"]);
+    command.args(["--port-file", "port"]).args(flags);
+    if has_admin(flags) {
+        command.args(["--admin-port-file", "admin-port"]);
+    }
+    let said = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("stderr")).unwrap();
+    command.stdout(Stdio::null()).stderr(said).spawn().unwrap()
+}
+
+fn has_admin(flags: &[String]) -> bool {
+    flags.iter().all(|flag| flag != "--admin=off")
 }
 
 fn verdict(record: &Value) -> String {
