@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::hello::client_hello;
+use crate::workload::HelloKind;
 
 /// Deadline of one exchange, from the first byte to the last.
 pub const EXCHANGE: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ pub struct Dial {
 
 impl Dial {
     /// `tunnel` and `http` are `host:port` as the proxy is to see them.
-    pub fn new(proxy: SocketAddr, tunnel: &str, http: &str) -> Dial {
+    pub fn new(proxy: SocketAddr, tunnel: &str, http: &str, hello: HelloKind) -> Dial {
         let http = http.strip_suffix(":80").unwrap_or(http);
         Dial {
             proxy,
@@ -40,14 +41,14 @@ impl Dial {
                 "GET http://{http}/ HTTP/1.1\r\nHost: {http}\r\nUser-Agent: egret-bench\r\nAccept: */*\r\n\r\n"
             )
             .into_bytes(),
-            hello: client_hello("ok.test"),
-            refused_hello: client_hello("denied.test"),
+            hello: client_hello(hello, "ok.test"),
+            refused_hello: client_hello(hello, "denied.test"),
         }
     }
 
     /// Connects to a destination that a gateway stands before: the ClientHello comes first.
-    pub fn handed_over(destination: SocketAddr) -> Dial {
-        Dial { connect: Vec::new(), ..Dial::new(destination, "ok.test:443", "ok.test:443") }
+    pub fn handed_over(destination: SocketAddr, hello: HelloKind) -> Dial {
+        Dial { connect: Vec::new(), ..Dial::new(destination, "ok.test:443", "ok.test:443", hello) }
     }
 
     pub async fn connect(&self) -> Result<TcpStream> {
@@ -75,8 +76,13 @@ impl Dial {
         Ok(())
     }
 
+    /// Asks for a name that no policy here allows, and reads the whole refusal.
+    pub async fn refused(&self) -> Result<()> {
+        if self.connect.is_empty() { self.refused_hello().await } else { self.refused_connect().await }
+    }
+
     /// Names in its hello what no policy here allows: closed or reset, without a byte.
-    pub async fn refused_hello(&self) -> Result<()> {
+    async fn refused_hello(&self) -> Result<()> {
         let mut stream = self.connect().await?;
         stream.write_all(&self.refused_hello).await?;
         match stream.read(&mut [0; 64]).await {
@@ -87,8 +93,7 @@ impl Dial {
         }
     }
 
-    /// Asks for a name that no policy here allows, and reads the whole refusal.
-    pub async fn refused(&self) -> Result<()> {
+    async fn refused_connect(&self) -> Result<()> {
         let mut stream = self.connect().await?;
         stream.write_all(&self.refused).await?;
         let mut buffer = Vec::with_capacity(4096);

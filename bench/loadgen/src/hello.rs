@@ -2,6 +2,8 @@
 //!
 //! Only the bytes: nobody answers with TLS, because the handshake passes a tunnel unread.
 
+use crate::workload::HelloKind;
+
 /// Length of the record with its header, bytes: the 512 of the padding rule and five of record header.
 pub const HELLO_LEN: usize = 517;
 
@@ -15,7 +17,7 @@ const PADDING: u16 = 21;
 
 /// The record for `name` as SNI. Names longer than about 200 bytes leave no room for the padding and give a
 /// longer record.
-pub fn client_hello(name: &str) -> Vec<u8> {
+pub fn client_hello(_kind: HelloKind, name: &str) -> Vec<u8> {
     let mut extensions = extensions(name);
     let before = record(&extensions).len();
     let padding = HELLO_LEN.saturating_sub(before + 4);
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn rustls_reads_the_hello() {
-        let bytes = client_hello("ok.test");
+        let bytes = client_hello(HelloKind::Classic, "ok.test");
         assert_eq!(bytes.len(), HELLO_LEN);
         let mut acceptor = rustls::server::Acceptor::default();
         acceptor.read_tls(&mut &bytes[..]).unwrap();
@@ -118,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_floor_reads_the_name() {
-        let bytes = client_hello("ok.test");
+        let bytes = client_hello(HelloKind::Classic, "ok.test");
         assert_eq!(server_name(&bytes), Some(&b"ok.test"[..]));
         assert_eq!(server_name(&bytes[..100]), None);
     }

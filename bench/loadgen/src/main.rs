@@ -106,15 +106,16 @@ async fn measure_running(load: &Load) -> Result<Row> {
     let proxy = load.subject.proxy.context("--proxy, --egret or --peer says what to measure")?;
     let Attach { pid, origin, target } = &load.attach;
     let plan = load.plan();
-    let origin = Origin::start(*origin, plan.workload.script())?;
+    let origin = Origin::start(*origin, plan.script())?;
     let target = target.clone().unwrap_or_else(|| origin.addr().to_string());
-    let dial = Rc::new(Dial::new(proxy, &target, &target));
+    let dial = Rc::new(Dial::new(proxy, &target, &target, plan.setting.hello));
     let measured = workload::run(plan, dial, pid.map(ProcessTree::of)).await?;
     Ok(Row {
         proxy: proxy.to_string(),
         version: "already running".into(),
         door: plan.door,
         workload: plan.workload,
+        setting: plan.setting,
         round: 1,
         concurrency: plan.concurrency,
         origin_connections: origin.accepted(),
@@ -126,7 +127,7 @@ async fn run_compare(compare: Compare) -> Result<()> {
     let (subjects, plans) = (compare.subjects(), compare.plans());
     for subject in &subjects {
         subject.version()?;
-        let can_any = plans.iter().any(|plan| subject.can(plan.door, plan.workload));
+        let can_any = plans.iter().any(|plan| subject.can(plan));
         ensure!(can_any, "{} can do nothing of this", subject.name());
     }
     let _bound = (compare.tune || compare.gateway).then(TimeWaitBound::set).transpose()?;

@@ -37,6 +37,10 @@ pub enum Script {
     Echo,
     /// Reads the hello, then writes until the peer closes.
     Stream,
+    /// Reads for as long as the peer writes.
+    Swallow,
+    /// Makes a TLS handshake, answers inside it, closes first.
+    Tls,
     /// HTTP/1.1 with keep-alive.
     Http,
 }
@@ -120,6 +124,8 @@ async fn play(mut stream: TcpStream, script: Script) -> std::io::Result<()> {
         Script::Hold => hold(&mut stream).await,
         Script::Echo => echo(&mut stream).await,
         Script::Stream => flood(&mut stream).await,
+        Script::Swallow => until_closed(&mut stream).await,
+        Script::Tls => answer(&mut stream).await,
         Script::Http => unreachable!("handled above, it has no hello"),
     }
 }

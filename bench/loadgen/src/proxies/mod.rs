@@ -1,5 +1,7 @@
 //! The proxies under test: how each is started, what it is asked for, and how it is stopped.
 
+mod stage;
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,25 +10,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
+use crate::client::Dial;
 use crate::cpu::ProcessTree;
 use crate::door::Door;
-use crate::workload::Workload;
+use crate::namespace;
+use crate::workload::{HelloKind, Plan, Workload};
+pub use stage::{Origins, Pattern, Policy, Stage};
 
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
-const SQUID_CONF: &str = include_str!("../../peers/squid.conf");
-const TINYPROXY_CONF: &str = include_str!("../../peers/tinyproxy.conf");
-const G3PROXY_CONF: &str = include_str!("../../peers/g3proxy.yaml");
-const NGINX_CONF: &str = include_str!("../../peers/nginx.conf");
-const HAPROXY_CONF: &str = include_str!("../../peers/haproxy.cfg");
-const SNIPROXY_CONF: &str = include_str!("../../peers/sniproxy.conf");
+const SQUID_CONF: &str = include_str!("../../../peers/squid.conf");
+const TINYPROXY_CONF: &str = include_str!("../../../peers/tinyproxy.conf");
+const G3PROXY_CONF: &str = include_str!("../../../peers/g3proxy.yaml");
+const NGINX_CONF: &str = include_str!("../../../peers/nginx.conf");
+const HAPROXY_CONF: &str = include_str!("../../../peers/haproxy.cfg");
+const SNIPROXY_CONF: &str = include_str!("../../../peers/sniproxy.conf");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Peer {
@@ -36,16 +43,52 @@ pub enum Peer {
     Nginx,
     Haproxy,
     Sniproxy,
-    /// The floor: a bare relay for tunnels and flows, a bare forward proxy for http
+}
+
+/// The least that a proxy can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Floor {
+    /// A bare relay for tunnels and flows, a bare forward proxy for http
     Relay,
-    /// The floor of bulk by a gateway: a relay with splice(2)
+    /// The same with splice(2), for bulk
     Splice,
 }
 
-#[derive(Debug, Clone)]
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     Egret(PathBuf),
     Peer(Peer),
+    Floor(Floor),
+    /// No proxy at all: clients ask the origin.
+    Direct,
+}
+
+/// Everything but Egret, by the name that the command line has for it.
+impl ValueEnum for Subject {
+    fn value_variants<'a>() -> &'a [Subject] {
+        const ALL: &[Subject] = &[
+            Subject::Peer(Peer::Squid),
+            Subject::Peer(Peer::Tinyproxy),
+            Subject::Peer(Peer::G3proxy),
+            Subject::Peer(Peer::Nginx),
+            Subject::Peer(Peer::Haproxy),
+            Subject::Peer(Peer::Sniproxy),
+            Subject::Floor(Floor::Relay),
+            Subject::Floor(Floor::Splice),
+            Subject::Direct,
+        ];
+        ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Subject::Egret(_) => None,
+            Subject::Peer(peer) => peer.to_possible_value(),
+            Subject::Floor(floor) => floor.to_possible_value(),
+            Subject::Direct => Some(PossibleValue::new("direct").help("No proxy at all")),
+        }
+    }
 }
 
 impl Subject {
@@ -58,28 +101,35 @@ impl Subject {
             Subject::Peer(Peer::Nginx) => "nginx",
             Subject::Peer(Peer::Haproxy) => "haproxy",
             Subject::Peer(Peer::Sniproxy) => "sniproxy",
-            Subject::Peer(Peer::Relay) => "floor",
-            Subject::Peer(Peer::Splice) => "floor, splice",
+            Subject::Floor(Floor::Relay) => "floor",
+            Subject::Floor(Floor::Splice) => "floor, splice",
+            Subject::Direct => "direct",
         }
     }
 
-    /// The explicit floor has no policy, so there is nothing that it refuses.
-    pub fn can(&self, door: Door, workload: Workload) -> bool {
-        let fits = workload == Workload::Crowd || Workload::of(door).contains(&workload);
-        let Subject::Peer(peer) = self else { return fits };
-        let can = match (peer, door) {
-            (Peer::Squid | Peer::Tinyproxy | Peer::G3proxy, Door::Explicit) => true,
-            (Peer::Nginx | Peer::Haproxy, Door::Gateway) => true,
+    /// Whether this plan makes sense for it. A floor has no policy, a direct connection no process, and a peer only
+    /// what it was made for.
+    pub fn can(&self, plan: &Plan) -> bool {
+        let Plan { door, workload, setting, .. } = *plan;
+        let bare = setting.policy == 0 && !setting.churn;
+        let can = match (self, door) {
+            (Subject::Egret(_), _) => true,
+            (Subject::Peer(Peer::Squid | Peer::Tinyproxy | Peer::G3proxy), Door::Explicit) => bare,
+            (Subject::Peer(Peer::Nginx | Peer::Haproxy), Door::Gateway) => bare,
             // It answers a denied name with an alert.
-            (Peer::Sniproxy, Door::Gateway) => workload != Workload::SniRefused,
-            (Peer::Relay, _) => workload != Workload::Refused,
-            (Peer::Splice, Door::Gateway) => workload == Workload::Bulk,
+            (Subject::Peer(Peer::Sniproxy), Door::Gateway) => bare && workload != Workload::Refused,
+            (Subject::Floor(Floor::Relay), Door::Explicit) => bare && workload != Workload::Refused,
+            (Subject::Floor(Floor::Relay), Door::Gateway) => bare,
+            (Subject::Floor(Floor::Splice), Door::Gateway) => bare && workload == Workload::Bulk,
+            (Subject::Direct, Door::Explicit | Door::Gateway) => {
+                bare && !matches!(workload, Workload::Refused | Workload::Idle | Workload::Crowd)
+            }
             _ => false,
         };
-        fits && can
+        workload.fits(door) && can
     }
 
-    /// The first line of what the program says of itself.
+    /// The first line of what the program says of itself. An error where it is not there.
     pub fn version(&self) -> Result<String> {
         let (program, flag) = match self {
             Subject::Egret(path) => (path.as_path(), "--version"),
@@ -89,7 +139,7 @@ impl Subject {
             Subject::Peer(Peer::Nginx) => (Path::new("nginx"), "-v"),
             Subject::Peer(Peer::Haproxy) => (Path::new("haproxy"), "-v"),
             Subject::Peer(Peer::Sniproxy) => (Path::new("sniproxy"), "-V"),
-            Subject::Peer(Peer::Relay | Peer::Splice) => {
+            Subject::Floor(_) | Subject::Direct => {
                 return Ok(concat!("egret-bench ", env!("CARGO_PKG_VERSION")).into());
             }
         };
@@ -100,34 +150,33 @@ impl Subject {
         Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned())
     }
 
-    /// Starts the proxy and waits until it accepts; it reaches `origin` and nothing else.
-    pub fn start(
-        &self,
-        door: Door,
-        workload: Workload,
-        origin: SocketAddr,
-        descriptors: Option<u32>,
-    ) -> Result<Running> {
-        let can = self.can(door, workload);
-        ensure!(can, "{} cannot run {} as {}", self.name(), workload.as_str(), door.what());
+    /// Starts the proxy and waits until it accepts; it reaches the stage's origins and nothing else.
+    pub async fn start(&self, stage: &Stage) -> Result<Running> {
+        let Stage { door, origins, descriptors, .. } = *stage;
+        if let Subject::Direct = self {
+            let Origins { tls, http, dns } = origins;
+            let addr = if door == Door::Dns { dns } else { tls };
+            return Ok(Running { door, addr, tunnel: tls.to_string(), http: http.to_string(), process: None });
+        }
         let dir = tempfile::Builder::new().prefix("egret-bench-").tempdir()?;
         // Squid changes to a user of its own and writes here.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
-        let Launch { command, ready, tunnel, http } = self.launch(door, workload, dir.path(), origin)?;
+        let Launch { command, ready, tunnel, http } = self.launch(stage, dir.path())?;
         let command = match descriptors {
             Some(most) => limited(&command, most),
             None => command,
         };
         let mut process = Process::spawn(command, dir)?;
-        let addr = process.wait_until(ready).with_context(|| format!("starting {}", self.name()))?;
-        Ok(Running { addr, tunnel, http, process })
+        let addr = process.wait_until(ready).await.with_context(|| format!("starting {}", self.name()))?;
+        Ok(Running { door, addr, tunnel, http, process: Some(process) })
     }
 
-    fn launch(&self, door: Door, workload: Workload, dir: &Path, origin: SocketAddr) -> Result<Launch> {
+    fn launch(&self, stage: &Stage, dir: &Path) -> Result<Launch> {
         let by_name = |port| format!("ok.test:{port}");
+        let (door, workload, origin) = (stage.door, stage.workload, stage.origins.tls);
         let command = match self {
             Subject::Egret(path) => egret(path, door, dir, origin),
-            Subject::Peer(peer @ (Peer::Relay | Peer::Splice)) => floor(*peer, door, workload, dir, origin)?,
+            Subject::Floor(kind) => floor(*kind, door, workload, dir, origin)?,
             Subject::Peer(peer) => {
                 let addr = free_address()?;
                 let target = match peer {
@@ -137,6 +186,7 @@ impl Subject {
                 let command = configured(*peer, dir, addr, origin)?;
                 return Ok(Launch { command, ready: Ready::At(addr), tunnel: target.clone(), http: target });
             }
+            Subject::Direct => bail!("there is nothing to launch"),
         };
         Ok(Launch { command, ready: Ready::PortFile, tunnel: by_name(443), http: by_name(80) })
     }
@@ -152,17 +202,33 @@ struct Launch {
 
 /// A started proxy. It is stopped when dropped.
 pub struct Running {
+    door: Door,
     pub addr: SocketAddr,
     /// `host:port` for CONNECT.
     pub tunnel: String,
     /// `host:port` for forwarded requests.
     pub http: String,
-    process: Process,
+    /// `None` where there is no proxy.
+    process: Option<Process>,
 }
 
 impl Running {
-    pub fn tree(&self) -> ProcessTree {
-        self.process.tree()
+    pub fn tree(&self) -> Option<ProcessTree> {
+        self.process.as_ref().map(Process::tree)
+    }
+
+    /// How clients come to it. Of several gateways only the last that was asked for this gets their connections.
+    pub fn dial(&self, hello: HelloKind) -> Result<Dial> {
+        match (self.door, &self.process) {
+            (_, None) => Ok(Dial::handed_over(self.addr, hello)),
+            (Door::Gateway, Some(_)) => {
+                namespace::hand_over_to(self.addr.port())?;
+                Ok(Dial::handed_over(namespace::DESTINATION, hello))
+            }
+            (Door::Explicit | Door::Socks5 | Door::Dns, Some(_)) => {
+                Ok(Dial::new(self.addr, &self.tunnel, &self.http, hello))
+            }
+        }
     }
 }
 
@@ -190,9 +256,9 @@ fn egret(path: &Path, door: Door, dir: &Path, origin: SocketAddr) -> Command {
     command
 }
 
-fn floor(peer: Peer, door: Door, workload: Workload, dir: &Path, origin: SocketAddr) -> Result<Command> {
-    let kind = match (peer, door, workload) {
-        (Peer::Splice, ..) => "splice-relay",
+fn floor(floor: Floor, door: Door, workload: Workload, dir: &Path, origin: SocketAddr) -> Result<Command> {
+    let kind = match (floor, door, workload) {
+        (Floor::Splice, ..) => "splice-relay",
         (_, Door::Gateway, _) => "sni-relay",
         (.., Workload::Http) => "forward-floor",
         _ => "relay",
@@ -220,7 +286,6 @@ fn configured(peer: Peer, dir: &Path, addr: SocketAddr, origin: SocketAddr) -> R
         Peer::Nginx => ("nginx", NGINX_CONF, &["-c"]),
         Peer::Haproxy => ("haproxy", HAPROXY_CONF, &["-q", "-f"]),
         Peer::Sniproxy => ("sniproxy", SNIPROXY_CONF, &["-f", "-c"]),
-        Peer::Relay | Peer::Splice => bail!("the floor has no configuration"),
     };
     fs::write(&file, fill(template))?;
     fs::write(dir.join("hosts"), "127.0.0.1 ok.test\n")?;
@@ -271,7 +336,7 @@ impl Process {
         ProcessTree::of(self.child.id())
     }
 
-    fn wait_until(&mut self, ready: Ready) -> Result<SocketAddr> {
+    async fn wait_until(&mut self, ready: Ready) -> Result<SocketAddr> {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
@@ -284,7 +349,7 @@ impl Process {
             if let Some(addr) = found {
                 return Ok(addr);
             }
-            std::thread::sleep(POLL);
+            sleep(POLL).await;
         }
         bail!("it does not listen after {} s: {}", START.as_secs(), self.output())
     }
