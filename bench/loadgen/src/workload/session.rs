@@ -23,7 +23,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
     let mut stream = timeout(EXCHANGE, dial.connect()).await??;
     let mut buffer = Vec::with_capacity(4096);
     let mut kept = false;
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         match timeout(EXCHANGE, dial.get(&mut stream, &mut buffer)).await.context("no answer within 10 s")?? {
             Some(Then::Keep) => meter.done(since),
             Some(Then::Close) => {
@@ -32,7 +32,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
             }
             // Some proxies close after an answer without having said so; the request is then asked anew.
             None if kept => {
-                meter.put_back();
+                meter.put_back(since);
                 return Ok(());
             }
             None => bail!("closed without an answer"),
@@ -45,7 +45,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
 pub async fn pingpong(dial: &Dial, meter: &Meter) -> Result<()> {
     let mut stream = timeout(EXCHANGE, dial.tunnel()).await??;
     let mut byte = [b'p'];
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         let round = async {
             stream.write_all(&byte).await?;
             stream.read_exact(&mut byte).await
