@@ -25,6 +25,7 @@ use crate::origin::Script;
 pub use crowd::Crowd;
 pub use measured::Measured;
 use meter::Meter;
+#[cfg(test)]
 pub use meter::Latency;
 pub use setting::{HelloKind, LogTo, Setting};
 

@@ -34,7 +34,7 @@ impl Pace {
         ensure!(per_second.is_finite() && per_second > 0.0, "a rate of {per_second} operations a second");
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
             .context("making a timer")?;
-        let turn = Mutex::new(Turn { begun: 0, timer: AsyncFd::new(timer)? });
+        let turn = Mutex::new(Turn { begun: 0, timer: AsyncFd::register(timer)? });
         Ok(Pace { per_second, started, end, turn })
     }
 
