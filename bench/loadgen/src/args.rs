@@ -30,7 +30,11 @@ pub enum Command {
     ForwardFloor(Floor),
     /// The floor of a gateway: relays what names ok.test in its ClientHello to one address
     SniRelay(Floor),
-    /// The same with splice(2)
+    /// The floor of SOCKS5: relays every CONNECT to one address
+    SocksRelay(Floor),
+    /// The floor of lookups: a cache before one name server
+    DnsFloor(Floor),
+    /// The gateway's floor with splice(2)
     SpliceRelay(Floor),
 }
 

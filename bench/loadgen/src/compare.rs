@@ -22,7 +22,10 @@ pub async fn measure(subject: &Subject, plan: Plan, round: usize, descriptors: O
     let stage = Stage { descriptors, ..Stage::of(&plan, Origins::all(origin.addr())) };
     let running = subject.start(&stage).await?;
     let dial = Rc::new(running.dial(setting.hello)?);
-    let measured = workload::run(plan, dial, running.tree()).await?;
+    let measured = tokio::select! {
+        measured = workload::run(plan, dial, running.tree()) => measured?,
+        ended = running.churn(), if setting.churn => match ended? {},
+    };
     Ok(Row {
         proxy: subject.name().into(),
         version,

@@ -121,13 +121,15 @@ impl Plan {
     /// What the origin does; a refused name never gets there.
     pub fn script(&self) -> Script {
         match self.workload {
-            Workload::Tunnel | Workload::Refused | Workload::Lookup => Script::Answer,
+            _ if self.door == Door::Dns => Script::Names,
+            Workload::Tunnel | Workload::Refused => Script::Answer,
             Workload::Handshake => Script::Tls,
             Workload::Http => Script::Http,
             Workload::Bulk => Script::Stream,
             Workload::BulkUp => Script::Swallow,
             Workload::Pingpong | Workload::Crowd => Script::Echo,
             Workload::Idle => Script::Hold,
+            Workload::Lookup => Script::Names,
         }
     }
 }
@@ -194,7 +196,7 @@ async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
     let local = LocalSet::new();
     let mut workers = JoinSet::new();
     for _ in 0..plan.concurrency {
-        workers.spawn_local_on(work(plan.workload, dial.clone(), meter.clone()), &local);
+        workers.spawn_local_on(work(plan, dial.clone(), meter.clone()), &local);
     }
     local
         .run_until(async {
@@ -208,14 +210,20 @@ async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
     Ok(meter)
 }
 
-async fn work(workload: Workload, dial: Rc<Dial>, meter: Rc<Meter>) {
-    match workload {
-        Workload::Tunnel | Workload::Handshake => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+async fn work(plan: Plan, dial: Rc<Dial>, meter: Rc<Meter>) {
+    match plan.workload {
+        Workload::Tunnel => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+        Workload::Handshake => session::repeat(&meter, || session::handshakes(&dial, &meter)).await,
+        Workload::Refused if plan.door == Door::Dns => {
+            session::repeat(&meter, || session::refused_lookups(&dial, &meter)).await;
+        }
         Workload::Refused => exchange::repeat(&meter, || dial.refused()).await,
         Workload::Http => session::repeat(&meter, || session::http(&dial, &meter)).await,
-        Workload::Bulk | Workload::BulkUp => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::Bulk => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::BulkUp => session::repeat(&meter, || session::bulk_up(&dial, &meter)).await,
         Workload::Pingpong => session::repeat(&meter, || session::pingpong(&dial, &meter)).await,
-        Workload::Idle | Workload::Crowd | Workload::Lookup => unreachable!("have runs of their own"),
+        Workload::Lookup => session::repeat(&meter, || session::lookups(&dial, &meter)).await,
+        Workload::Idle | Workload::Crowd => unreachable!("have runs of their own"),
     }
 }
 
