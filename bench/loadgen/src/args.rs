@@ -40,7 +40,13 @@ pub enum Command {
     /// The floor of a gateway: relays what names ok.test in its ClientHello to one address
     #[command(hide = true)]
     SniRelay(Floor),
-    /// The same with splice(2)
+    /// The floor of SOCKS5: relays every CONNECT to one address
+    #[command(hide = true)]
+    SocksRelay(Floor),
+    /// The floor of lookups: a cache before one name server
+    #[command(hide = true)]
+    DnsFloor(Floor),
+    /// The gateway's floor with splice(2)
     #[command(hide = true)]
     SpliceRelay(Floor),
 }

@@ -17,10 +17,6 @@ pub enum Door {
 }
 
 impl Door {
-    pub fn of(gateway: bool) -> Door {
-        if gateway { Door::Gateway } else { Door::Explicit }
-    }
-
     pub fn as_str(self) -> &'static str {
         match self {
             Door::Explicit => "explicit",

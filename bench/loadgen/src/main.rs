@@ -8,6 +8,7 @@ mod chart;
 mod client;
 mod compare;
 mod cpu;
+mod dns;
 mod door;
 mod floor;
 mod hello;
@@ -16,6 +17,7 @@ mod origin;
 mod proxies;
 mod report;
 mod suite;
+mod tls;
 mod tune;
 mod workload;
 
@@ -31,7 +33,7 @@ use args::{Attach, Cli, Command, Floor, Format, Load};
 use client::Dial;
 use cpu::ProcessTree;
 use door::Door;
-use floor::{forward, relay, serve_per_core, sni, splice};
+use floor::{forward, relay, serve_per_core, sni, socks, splice};
 use origin::Origin;
 use report::Row;
 use tune::TimeWaitBound;
@@ -66,6 +68,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::SniRelay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, sni::serve, connect_to)
         }
+        Command::SocksRelay(Floor { listen, port_file, connect_to }) => {
+            serve_per_core(listen, &port_file, socks::serve, connect_to)
+        }
+        Command::DnsFloor(Floor { listen, port_file, connect_to }) => floor::dns::serve(listen, &port_file, connect_to),
         Command::SpliceRelay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, splice::serve, connect_to)
         }
@@ -114,7 +120,7 @@ async fn measure_running(load: &Load) -> Result<Row> {
     ensure!(case.door == Door::Explicit, "a proxy that runs already is reached as an explicit one");
     let origin = Origin::start(*origin, plan.script())?;
     let target = target.clone().unwrap_or_else(|| origin.addr().to_string());
-    let dial = Rc::new(Dial::new(proxy, &target, &target, plan.setting.hello));
+    let dial = Rc::new(Dial::http(proxy, &target, &target, plan.setting.hello));
     let measured = workload::run(plan, dial, pid.map(ProcessTree::of)).await?;
     let origin_connections = origin.accepted();
     Ok(Row { proxy: proxy.to_string(), case, round: 1, rate: plan.rate, origin_connections, measured })

@@ -204,7 +204,10 @@ pub async fn measure(
     let stage = Stage { descriptors, ..Stage::of(&plan, Origins::all(origin.addr())) };
     let running = subject.start(&stage).await?;
     let dial = Rc::new(running.dial(plan.setting.hello)?);
-    let measured = workload::run(plan, dial, running.tree()).await?;
+    let measured = tokio::select! {
+        measured = workload::run(plan, dial, running.tree()) => measured?,
+        ended = running.churn(), if plan.setting.churn => match ended? {},
+    };
     let proxy = subject.name().into();
     let origin_connections = origin.accepted();
     Ok(Row { proxy, case: *case, round, rate: plan.rate, origin_connections, measured })

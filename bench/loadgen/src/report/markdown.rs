@@ -11,7 +11,7 @@ use super::{Comparison, Conditions, Environment};
 use crate::chart::figure;
 use crate::door::Door;
 use crate::suite::{Case, DOORS};
-use crate::workload::{HelloKind, LogTo, Setting};
+use crate::workload::Setting;
 
 /// `pictures` are linked as files in `folder`; without any it is for a terminal.
 pub fn markdown(comparison: &Comparison, pictures: &[Named], folder: &str) -> String {
@@ -89,22 +89,18 @@ fn work(comparison: &Comparison, case: &Case) -> String {
     let mut table = Table::new(head);
     for proxy in participants(comparison, case) {
         let mut cells = vec![proxy.to_owned()];
-        for figure in figures {
-            if *figure == Figure::Memory && case.has_open_loop() {
-                cells.push(comparison.rate(proxy, case).map_or("–".into(), chart_figure));
+        for kind in figures {
+            if *kind == Figure::Memory && case.has_open_loop() {
+                cells.push(comparison.rate(proxy, case).map_or("–".into(), figure));
             }
-            let rounds = comparison.rounds(proxy, case, *figure);
-            cells.push(rounds.map_or("–".into(), |rounds| shown(rounds, *figure == Figure::cost(case))));
+            let rounds = comparison.rounds(proxy, case, *kind);
+            cells.push(rounds.map_or("–".into(), |rounds| shown(rounds, *kind == Figure::cost(case))));
         }
         cells.push(comparison.errors(proxy, case).to_string());
         cells.push(ratio(comparison, proxy, case));
         table.push(cells);
     }
     table.markdown() + "\n"
-}
-
-fn chart_figure(value: f64) -> String {
-    figure(value)
 }
 
 /// Who has any figure here: the direct connection has throughput and latency, and no cost.
@@ -160,13 +156,11 @@ fn particular(case: &Case) -> String {
     if let Some(tunnels) = case.tunnels {
         parts.push(format!("{} of them", figure(tunnels as f64)));
     }
-    if hello == HelloKind::PostQuantum {
-        parts.push("post-quantum".into());
+    if hello != usual.setting.hello {
+        parts.push(hello.as_str().into());
     }
-    match log {
-        LogTo::Off => parts.push("no log".into()),
-        LogTo::SlowSink => parts.push("log to a slow sink".into()),
-        LogTo::File => {}
+    if log != usual.setting.log {
+        parts.push(format!("log {}", log.as_str()));
     }
     if churn {
         parts.push("reloads every second".into());

@@ -6,7 +6,7 @@ use super::query::EGRET;
 use crate::chart::{Bar, Curve, Curves, Panel, Picture, Role, Sheet, Spread};
 use crate::door::Door;
 use crate::suite::{Case, Suite};
-use crate::workload::{HelloKind, LogTo, Setting, Workload};
+use crate::workload::{Setting, Workload};
 
 /// A file name without its ending, and what is in it. Charts without figures are left out.
 pub struct Named {
@@ -228,7 +228,7 @@ fn settings(comparison: &Comparison) -> Sheet {
         (Suite::Churn, "reloads"),
     ];
     let panels = suites.into_iter().flat_map(|(suite, what)| {
-        works(suite).into_iter().filter_map(move |(work, cases)| variants(comparison, &work, &cases, what))
+        works(suite).into_iter().filter_map(move |(work, cases)| variants(comparison, &work, &cases, suite, what))
     });
     Sheet {
         title: "What settings cost Egret".into(),
@@ -237,12 +237,12 @@ fn settings(comparison: &Comparison) -> Sheet {
     }
 }
 
-fn variants(comparison: &Comparison, work: &Case, cases: &[Case], what: &str) -> Option<Panel> {
+fn variants(comparison: &Comparison, work: &Case, cases: &[Case], suite: Suite, what: &str) -> Option<Panel> {
     let bar = |case: &Case| {
         let rounds = comparison.rounds(EGRET, case, Figure::Cpu)?;
         let note = comparison.ratio_of_cases(EGRET, case, work, Figure::Cpu).filter(|_| case != work);
         Some(Bar {
-            name: variant(&case.setting, what),
+            name: variant(&case.setting, suite).into(),
             role: if case == work { Role::Egret } else { Role::Peer(0) },
             value: rounds.median,
             low: rounds.low,
@@ -258,25 +258,21 @@ fn variants(comparison: &Comparison, work: &Case, cases: &[Case], what: &str) ->
     })
 }
 
-/// What is particular in a setting.
-pub fn variant(setting: &Setting, what: &str) -> String {
-    let Setting { policy: _, hello, log, churn } = setting;
-    match (what, hello, log, churn) {
-        ("the ClientHello", HelloKind::Classic, ..) => "classic",
-        ("the ClientHello", HelloKind::PostQuantum, ..) => "post-quantum",
-        ("the flow log", _, LogTo::Off, _) => "off",
-        ("the flow log", _, LogTo::File, _) => "to a file",
-        ("the flow log", _, LogTo::SlowSink, _) => "slow sink",
-        (.., true) => "every second",
-        (.., false) => "none",
+/// What a suite varies in a setting.
+fn variant(setting: &Setting, suite: Suite) -> &'static str {
+    match suite {
+        Suite::Hello => setting.hello.as_str(),
+        Suite::Log => setting.log.as_str(),
+        _ if setting.churn => "every second",
+        _ => "none",
     }
-    .into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{comparison, tunnel};
     use super::*;
+    use crate::workload::LogTo;
 
     fn names(all: &Comparison) -> Vec<String> {
         pictures(all).into_iter().map(|picture| picture.name).collect()
@@ -293,7 +289,7 @@ mod tests {
     fn curves_are_drawn_of_the_suites() {
         let with = |concurrency| Case { concurrency, ..tunnel() };
         let all = comparison(&[("egret", with(1), &[10.0]), ("egret", with(4), &[8.0]), ("egret", with(64), &[9.0])]);
-        assert_eq!(names(&all), ["latency", "concurrency"].into_iter().filter(|name| *name != "latency").collect::<Vec<_>>());
+        assert_eq!(names(&all), ["concurrency"]);
         let log = |log| Case { setting: Setting { log, ..Setting::default() }, ..tunnel() };
         let all = comparison(&[("egret", log(LogTo::Off), &[10.0]), ("egret", log(LogTo::File), &[12.0])]);
         assert!(names(&all).contains(&"settings".into()));

@@ -117,22 +117,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The usual way of running a workload.
-    pub fn usual(door: Door, workload: Workload, limit: Limit) -> Plan {
-        let concurrency = workload.default_concurrency();
-        Plan { door, workload, concurrency, limit, setting: Setting::default(), rate: None }
-    }
-
     /// What the origin does; a refused name never gets there.
     pub fn script(&self) -> Script {
         match self.workload {
-            Workload::Tunnel | Workload::Refused | Workload::Lookup => Script::Answer,
+            _ if self.door == Door::Dns => Script::Names,
+            Workload::Tunnel | Workload::Refused => Script::Answer,
             Workload::Handshake => Script::Tls,
             Workload::Http => Script::Http,
             Workload::Bulk => Script::Stream,
             Workload::BulkUp => Script::Swallow,
             Workload::Pingpong | Workload::Crowd => Script::Echo,
             Workload::Idle => Script::Hold,
+            Workload::Lookup => Script::Names,
         }
     }
 }
@@ -171,7 +167,7 @@ async fn drive(plan: Plan, limit: Limit, rate: Option<f64>, dial: Rc<Dial>) -> R
     let local = LocalSet::new();
     let mut workers = JoinSet::new();
     for _ in 0..plan.concurrency {
-        workers.spawn_local_on(work(plan.workload, dial.clone(), meter.clone()), &local);
+        workers.spawn_local_on(work(plan, dial.clone(), meter.clone()), &local);
     }
     local
         .run_until(async {
@@ -185,13 +181,19 @@ async fn drive(plan: Plan, limit: Limit, rate: Option<f64>, dial: Rc<Dial>) -> R
     Ok(meter)
 }
 
-async fn work(workload: Workload, dial: Rc<Dial>, meter: Rc<Meter>) {
-    match workload {
-        Workload::Tunnel | Workload::Handshake => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+async fn work(plan: Plan, dial: Rc<Dial>, meter: Rc<Meter>) {
+    match plan.workload {
+        Workload::Tunnel => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+        Workload::Handshake => session::repeat(&meter, || session::handshakes(&dial, &meter)).await,
+        Workload::Refused if plan.door == Door::Dns => {
+            session::repeat(&meter, || session::refused_lookups(&dial, &meter)).await;
+        }
         Workload::Refused => exchange::repeat(&meter, || dial.refused()).await,
         Workload::Http => session::repeat(&meter, || session::http(&dial, &meter)).await,
-        Workload::Bulk | Workload::BulkUp => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::Bulk => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::BulkUp => session::repeat(&meter, || session::bulk_up(&dial, &meter)).await,
         Workload::Pingpong => session::repeat(&meter, || session::pingpong(&dial, &meter)).await,
-        Workload::Idle | Workload::Crowd | Workload::Lookup => unreachable!("have runs of their own"),
+        Workload::Lookup => session::repeat(&meter, || session::lookups(&dial, &meter)).await,
+        Workload::Idle | Workload::Crowd => unreachable!("have runs of their own"),
     }
 }

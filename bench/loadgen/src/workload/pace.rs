@@ -34,8 +34,9 @@ impl Pace {
         ensure!(per_second.is_finite() && per_second > 0.0, "a rate of {per_second} operations a second");
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
             .context("making a timer")?;
-        let turn = Mutex::new(Turn { begun: 0, timer: AsyncFd::register(timer)? });
-        Ok(Pace { per_second, started, end, turn })
+        #[allow(deprecated, reason = "it is for what may change its descriptor; an OwnedFd does not")]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Pace { per_second, started, end, turn: Mutex::new(Turn { begun: 0, timer }) })
     }
 
     /// Waits for the next operation's turn and yields its intended start, which may long have passed. `None` once
