@@ -29,8 +29,8 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', Helvetica
 .p5 { fill: #57606a; stroke: #57606a }
 .curve.egret, .curve.floor, .curve.p0, .curve.p1, .curve.p2, .curve.p3, .curve.p4, .curve.p5 { fill: none }
 .mark { stroke-width: 1.5 }
-.mark.floor { stroke-dasharray: none }
-.hollow { fill: #ffffff }
+.mark.floor { stroke-dasharray: none; fill: #818b98 }
+.mark.hollow { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc }
 .faint, .tick { fill: #9198a1 }
@@ -47,7 +47,8 @@ text { fill: #f0f6fc }
 .p3 { fill: #e6b84a; stroke: #e6b84a }
 .p4 { fill: #8fb8ff; stroke: #8fb8ff }
 .p5 { fill: #b1bac4; stroke: #b1bac4 }
-.hollow { fill: #0d1117 }
+.mark.floor { fill: #9198a1 }
+.mark.hollow { fill: #0d1117 }
 .curve.egret, .curve.floor, .curve.p0, .curve.p1, .curve.p2, .curve.p3, .curve.p4, .curve.p5 { fill: none }
 }
 ";

@@ -94,9 +94,8 @@ fn field(compare: &Compare, egret: PathBuf, cases: Vec<Case>, mut missing: Vec<M
 }
 
 fn others(compare: &Compare) -> Vec<Subject> {
-    let floors = [Subject::Floor(Floor::Relay), Subject::Floor(Floor::Splice), Subject::Direct];
     match &compare.peers[..] {
-        [] if compare.quick => floors.into(),
+        [] if compare.quick => vec![Subject::Floor(Floor::Relay)],
         [] => Subject::value_variants().to_vec(),
         named => named.to_vec(),
     }

@@ -33,7 +33,7 @@ impl Progress {
     pub fn start(steps: &[Step], seconds: Duration, present: &[Participant], missing: &[Missing]) -> Progress {
         let guess = steps.iter().map(|step| guess(step, seconds)).sum();
         let names: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
-        eprintln!("{} measurements of {}, about {}", steps.len(), names.join(", "), duration(guess));
+        eprintln!("{} measurements of {}, about {}", steps.len(), names.join(" · "), duration(guess));
         for Missing { what, why } in missing {
             eprintln!("without {what}: {why}");
         }
@@ -61,7 +61,7 @@ impl Progress {
         }
         self.last = place;
         let (of, left) = (format!("{}/{}", self.done, self.steps), duration(self.remaining()));
-        let what = format!("round {} · {} by {}", step.round, step.case.title(), step.case.door.what());
+        let what = format!("round {} · {} · {}", step.round, step.case.door.as_str(), step.case.title());
         let kind = if step.kind == Loop::Open { " at a rate" } else { "" };
         match self.line {
             Line::Coloured => eprint!("\r\x1b[2K\x1b[1m{of}\x1b[0m  \x1b[36m{left} left\x1b[0m  {what} · \x1b[1m{name}\x1b[0m{kind}"),

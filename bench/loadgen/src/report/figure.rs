@@ -34,6 +34,19 @@ impl Figure {
         }
     }
 
+    /// For a chart, where it stands alone.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Figure::Cpu => "CPU µs each",
+            Figure::CpuPerGb => "CPU ms per GB",
+            Figure::PerSecond => "operations a second",
+            Figure::GbPerSecond => "GB a second",
+            Figure::P50 | Figure::P99 | Figure::P999 => "µs",
+            Figure::Memory => "MiB (PSS)",
+            Figure::PerTunnel => "KiB (PSS) each",
+        }
+    }
+
     /// Costs and throughput are of proxies that work as fast as they can, latencies of an open loop.
     pub fn of(self, row: &Row) -> Option<f64> {
         let measured = &row.measured;

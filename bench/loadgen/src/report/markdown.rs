@@ -68,10 +68,10 @@ fn conditions(comparison: &Comparison) -> String {
         "{date}, kernel {kernel}, {cores} cores of {cpu_model}, {memory_mib} MiB; load before it {load_average}; \
          tcp_max_tw_buckets {tcp_max_tw_buckets}.\n\
          {}.\n\
-         `egret-bench {}`: {rounds} rounds, {seconds} s each, in turns. Policy: {policy}.\n\n\
+         `egret-bench {}`: rounds: {rounds}, of {seconds} s for each measurement, in turns. Policy: {policy}.\n\n\
          Figures are medians of the rounds, with their range in brackets; ratios are medians of the rounds' ratios. \
-         CPU is of the whole process tree of a proxy that works as fast as it can, latency of operations that begin at \
-         the fixed rate beside it and count from when they should have begun.\n",
+         CPU is of the whole process tree of a proxy that works as fast as it can, latency of operations that begin \
+         at a fixed rate (open loop, so many a second) and counts from when they should have begun.\n",
         distinct.join("; "),
         command.join(" "),
     )
@@ -81,16 +81,16 @@ fn conditions(comparison: &Comparison) -> String {
 fn work(comparison: &Comparison, case: &Case) -> String {
     let figures = Figure::all(case);
     let mut head = vec![case.title()];
-    head.extend(figures.iter().map(|figure| figure.title().to_owned()));
-    if case.has_open_loop() {
-        head.insert(head.len() - 1, "at so many a second".into());
+    for figure in figures {
+        head.extend((*figure == Figure::P50).then(|| "open loop".to_owned()));
+        head.push(figure.title().to_owned());
     }
     head.extend(["errors".into(), "egret ÷".into()]);
     let mut table = Table::new(head);
     for proxy in participants(comparison, case) {
         let mut cells = vec![proxy.to_owned()];
         for kind in figures {
-            if *kind == Figure::Memory && case.has_open_loop() {
+            if *kind == Figure::P50 {
                 cells.push(comparison.rate(proxy, case).map_or("–".into(), figure));
             }
             let rounds = comparison.rounds(proxy, case, *kind);
@@ -136,7 +136,7 @@ fn variations(comparison: &Comparison, cases: &[Case]) -> String {
     for case in cases {
         let median = |name: &&str| comparison.rounds(name, case, Figure::cost(case)).map(|rounds| rounds.median);
         let cells = names.iter().map(|name| median(name).map_or("–".into(), figure));
-        let what = vec![format!("{}, {}", case.title(), particular(case)), Figure::cost(case).title().into()];
+        let what = vec![format!("{}, {}", case.full_title(), particular(case)), Figure::cost(case).title().into()];
         table.push(what.into_iter().chain(cells));
     }
     table.markdown() + "\n"
@@ -180,25 +180,14 @@ fn ratios(comparison: &Comparison) -> String {
     let mut table = Table::new([vec!["egret ÷", "figure"], names.clone()].concat());
     for case in &cases {
         let cells = names.iter().map(|name| ratio(comparison, name, case));
-        let what = vec![format!("{}{}", case.title(), at(case)), Figure::cost(case).title().into()];
+        let what = vec![case.full_title(), Figure::cost(case).title().into()];
         table.push(what.into_iter().chain(cells));
     }
     format!("## Ratios\n\nEgret's cost divided by the other's: below 1, Egret takes less.\n\n{}\n", table.markdown())
 }
 
-/// The same work may be done by several doors.
-fn at(case: &Case) -> &'static str {
-    match case.door {
-        Door::Gateway if !case.title().contains("gateway") => ", gateway",
-        Door::Explicit if Case::usual(Door::Gateway, case.workload).title() == Case::usual(Door::Explicit, case.workload).title() => {
-            ", CONNECT"
-        }
-        _ => "",
-    }
-}
-
 fn outcomes(outcomes: &[Outcome]) -> String {
-    let mut table = Table::new(["work", "goal", "reached", "", "beside"]);
+    let mut table = Table::new(["work", "goal", "reached", "", "best peer, or where"]);
     for Outcome { work, goal, reached, verdict, note } in outcomes {
         let reached = reached.map_or("–".into(), |reached| format!("{reached:.2}"));
         table.push([
@@ -250,7 +239,7 @@ mod tests {
 
     /// A row by its first cell and some of the others.
     fn check(text: &str, first: &str, cells: &[&str]) {
-        let row = text.lines().find(|line| line.trim_start_matches("| ").starts_with(first));
+        let row = text.lines().find(|line| line.strip_prefix("| ").is_some_and(|line| line.starts_with(first)));
         let row = row.unwrap_or_else(|| panic!("no row of {first}:\n{text}"));
         for cell in cells {
             assert!(row.split('|').any(|found| found.trim() == *cell), "{cell} is not in {row}");
@@ -260,7 +249,7 @@ mod tests {
     #[test]
     fn every_participant_has_its_figures() {
         let text = markdown(&sample(), &[], "");
-        check(&text, "new tunnel by CONNECT", &["CPU µs", "a second", "p99.9 µs", "at so many a second", "errors", "egret ÷"]);
+        check(&text, "new tunnel by CONNECT", &["CPU µs", "a second", "p99.9 µs", "open loop", "errors", "egret ÷"]);
         check(&text, "egret ", &["12.0 (10.0–14.0)", "24.0", "120", "600", "5000", "4.00", "0"]);
         check(&text, "squid ", &["24.0 (20.0–28.0)", "0.50"]);
         check(&text, "direct ", &["–", "1\u{a0}000\u{a0}000"]);

@@ -3,7 +3,7 @@
 use super::Comparison;
 use super::figure::Figure;
 use super::query::EGRET;
-use crate::chart::{Bar, Curve, Curves, Panel, Picture, Role, Sheet, Spread};
+use crate::chart::{self, Bar, Curve, Curves, Panel, Picture, Role, Sheet, Spread};
 use crate::door::Door;
 use crate::suite::{Case, Suite};
 use crate::workload::{Setting, Workload};
@@ -92,23 +92,12 @@ fn bars(comparison: &Comparison, case: &Case, figure: Figure) -> Option<Panel> {
         });
     }
     bars.sort_by(|a, b| a.value.total_cmp(&b.value));
-    let door = if case.is_bulk() || matches!(case.workload, Workload::Pingpong | Workload::Idle) { place(case.door) } else { "" };
     let panel = Panel {
-        title: capital(&(case.title() + door)),
-        caption: format!("{} · × is Egret's", figure.title()),
+        title: capital(&case.full_title()),
+        caption: format!("{}, and times Egret's", figure.unit()),
         picture: Picture::Bars(bars),
     };
     Some(panel).filter(|panel| matches!(&panel.picture, Picture::Bars(bars) if bars.len() > 1))
-}
-
-/// For titles that do not say it themselves.
-fn place(door: Door) -> &'static str {
-    match door {
-        Door::Explicit => ", by CONNECT",
-        Door::Socks5 => ", by SOCKS5",
-        Door::Gateway => ", through the gateway",
-        Door::Dns => "",
-    }
 }
 
 fn capital(text: &str) -> String {
@@ -119,7 +108,7 @@ fn capital(text: &str) -> String {
 fn latencies(comparison: &Comparison, cases: &[Case]) -> Sheet {
     Sheet {
         title: "Latency at a fixed rate".into(),
-        caption: "Dot: half are faster. Tick: 99 in 100. Ring: 999 in 1000. From the intended start, so that nothing is omitted.".into(),
+        caption: format!("Dot: half are faster; tick: 99 of 100; ring: 999 of 1000. {}", caption(comparison)),
         panels: cases.iter().filter_map(|case| latency(comparison, case)).collect(),
     }
 }
@@ -132,11 +121,10 @@ fn latency(comparison: &Comparison, case: &Case) -> Option<Panel> {
         spreads.push(Spread { name: name.into(), role: comparison.role(name), p50, p99, p999 });
     }
     spreads.sort_by(|a, b| a.p99.total_cmp(&b.p99));
-    let door = if case.workload == Workload::Pingpong { place(case.door) } else { "" };
-    let rate = comparison.rate(&spreads.first()?.name, case)?;
+    let rate = comparison.rate(EGRET, case).or(comparison.rate(&spreads.first()?.name, case))?;
     Some(Panel {
-        title: capital(&(case.title() + door)),
-        caption: format!("{rate:.0} begin each second"),
+        title: capital(&case.full_title()),
+        caption: format!("{} begin each second", chart::figure(rate)),
         picture: Picture::Spreads(spreads),
     })
 }
@@ -178,7 +166,7 @@ fn concurrency(comparison: &Comparison) -> Sheet {
     let panel = |(work, cases): (Case, Vec<Case>)| {
         let x = |case: &Case| case.concurrency as f64;
         let curves = curves(comparison, &cases, Figure::Cpu, x, "connections at a time")?;
-        let caption = "CPU µs each".into();
+        let caption = Figure::Cpu.unit().into();
         Some(Panel { title: capital(&work.title()), caption, picture: Picture::Curves(curves) })
     };
     Sheet {
@@ -208,7 +196,7 @@ fn connections(comparison: &Comparison) -> Sheet {
         let x = |case: &Case| case.tunnels.unwrap_or_default() as f64;
         let curves = curves(comparison, &cases, Figure::PerTunnel, x, "idle tunnels")?;
         Some(Panel {
-            title: capital(&(work.title() + place(work.door))),
+            title: capital(&work.full_title()),
             caption: "KiB (PSS) each".into(),
             picture: Picture::Curves(curves),
         })
@@ -253,7 +241,7 @@ fn variants(comparison: &Comparison, work: &Case, cases: &[Case], suite: Suite, 
     let bars: Vec<Bar> = cases.iter().filter_map(bar).collect();
     (bars.len() > 1).then(|| Panel {
         title: format!("{}: {what}", capital(&work.title())),
-        caption: "CPU µs each · × is as usual".into(),
+        caption: "CPU µs each, and times the usual".into(),
         picture: Picture::Bars(bars),
     })
 }

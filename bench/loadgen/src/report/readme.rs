@@ -87,20 +87,12 @@ fn row(comparison: &Comparison, case: &Case) -> Option<Vec<String>> {
     let peers: Vec<String> = peers.into_iter().map(|(value, name)| format!("{name} {}", figure(value))).collect();
     let floor = median("floor").map_or("–".into(), figure);
     let peers = if peers.is_empty() { "–".into() } else { peers.join(", ") };
-    Some(vec![format!("{}{}, {}", case.title(), place(case), unit(cost)), format!("**{}**", figure(egret)), floor, peers])
+    let work = format!("{}, {}", case.full_title(), unit(cost));
+    Some(vec![work, format!("**{}**", figure(egret)), floor, peers])
 }
 
 fn unit(cost: Figure) -> &'static str {
     if cost == Figure::PerTunnel { "KiB" } else { cost.title() }
-}
-
-/// Where a title does not say the door.
-fn place(case: &Case) -> &'static str {
-    match (case.door, case.workload) {
-        (Door::Explicit, Workload::Bulk) => ", CONNECT",
-        (Door::Gateway, Workload::Bulk | Workload::Pingpong | Workload::Idle) => ", gateway",
-        _ => "",
-    }
 }
 
 #[cfg(test)]

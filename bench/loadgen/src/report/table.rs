@@ -1,6 +1,6 @@
 //! Markdown tables that are as easy to read as they stand.
 
-/// The first column holds names, the others figures.
+/// Columns of figures are aligned on the right, those of words on the left.
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -18,33 +18,46 @@ impl Table {
         let columns = self.rows[0].len();
         let width = |column: usize| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(|column| width(column).max(3)).collect();
+        let figures: Vec<bool> = (0..columns).map(|column| self.has_figures(column)).collect();
+        let columns: Vec<Column> = widths.into_iter().zip(figures).map(|(width, figures)| Column { width, figures }).collect();
         let mut out = String::new();
         for (row, number) in self.rows.iter().zip(0..) {
-            out.push_str(&line(row, &widths));
+            out.push_str(&line(row, &columns));
             if number == 0 {
-                out.push_str(&rule(&widths));
+                out.push_str(&rule(&columns));
             }
         }
         out
     }
+
+    /// Or nothing but dashes for what has none.
+    fn has_figures(&self, column: usize) -> bool {
+        let is_figure = |text: &str| text.trim_matches('*').starts_with(|c: char| c.is_ascii_digit() || c == '–' || c == '-');
+        column > 0 && self.rows.iter().skip(1).all(|row| cell(row, column).is_empty() || is_figure(cell(row, column)))
+    }
+}
+
+struct Column {
+    width: usize,
+    figures: bool,
 }
 
 fn cell(row: &[String], column: usize) -> &str {
     row.get(column).map_or("", String::as_str)
 }
 
-fn line(row: &[String], widths: &[usize]) -> String {
-    let cells = widths.iter().enumerate().map(|(column, &width)| match column {
-        0 => format!("{:<width$}", cell(row, column)),
-        _ => format!("{:>width$}", cell(row, column)),
+fn line(row: &[String], columns: &[Column]) -> String {
+    let cells = columns.iter().enumerate().map(|(at, &Column { width, figures })| match figures {
+        true => format!("{:>width$}", cell(row, at)),
+        false => format!("{:<width$}", cell(row, at)),
     });
     format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
-fn rule(widths: &[usize]) -> String {
-    let dashes = widths.iter().enumerate().map(|(column, &width)| match column {
-        0 => "-".repeat(width + 2),
-        _ => "-".repeat(width + 1) + ":",
+fn rule(columns: &[Column]) -> String {
+    let dashes = columns.iter().map(|&Column { width, figures }| match figures {
+        true => "-".repeat(width + 1) + ":",
+        false => "-".repeat(width + 2),
     });
     format!("|{}|\n", dashes.collect::<Vec<_>>().join("|"))
 }
@@ -54,13 +67,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_stand_below_each_other() {
-        let mut table = Table::new(["proxy", "CPU µs"]);
-        table.push(["egret".into(), "27".into()]);
-        table.push(["a".into(), String::new()]);
-        assert_eq!(
-            table.markdown(),
-            "| proxy | CPU µs |\n|-------|-------:|\n| egret |     27 |\n| a     |        |\n"
-        );
+    fn figures_stand_below_each_other_and_words_begin_together() {
+        let mut table = Table::new(["proxy", "CPU µs", "peers"]);
+        table.push(["egret".into(), "**27**".into(), "squid 3".into()]);
+        table.push(["a".into(), "–".into(), String::new()]);
+        let expected = "\
+| proxy | CPU µs | peers   |
+|-------|-------:|---------|
+| egret | **27** | squid 3 |
+| a     |      – |         |
+";
+        assert_eq!(table.markdown(), expected);
     }
 }

@@ -45,8 +45,9 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Measured {
-    /// `spent` is the CPU time of the proxy.
+    /// `spent` is the CPU time of the proxy. Less than the clock can tell is no figure.
     pub fn of(workload: Workload, meter: &Meter, spent: Option<Duration>) -> Measured {
+        let spent = spent.filter(|spent| !spent.is_zero());
         let seconds = meter.elapsed().as_secs_f64();
         let common = Measured {
             errors: meter.errors(),

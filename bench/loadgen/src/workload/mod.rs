@@ -29,7 +29,7 @@ use meter::Meter;
 pub use meter::Latency;
 pub use setting::{HelloKind, LogTo, Setting};
 
-/// Load before the measurement, so that threads, caches and allocators are warm.
+/// Load before the measurement, if that is not shorter itself, so that threads, caches and allocators are warm.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Time for a proxy to finish closing what the last operations opened.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -146,7 +146,8 @@ pub async fn run(plan: Plan, dial: Rc<Dial>, tree: Option<ProcessTree>) -> Resul
         Workload::Crowd => return crowd::run(plan, dial).await,
         _ => {}
     }
-    let warm = drive(plan, Limit::Time(WARM_UP), None, dial.clone()).await?;
+    let warm_up = if let Limit::Time(time) = plan.limit { WARM_UP.min(time) } else { WARM_UP };
+    let warm = drive(plan, Limit::Time(warm_up), None, dial.clone()).await?;
     ensure!(warm.operations() > 0, "nothing came through: {}", warm.first_error().unwrap_or_default());
     sleep(SETTLE).await;
     let before = cpu(tree)?;
