@@ -48,6 +48,26 @@ pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
     file.write_all(text.as_bytes()).context("writing the hosts file")
 }
 
+/// Whether [`enter`] can work, tried in a child.
+pub fn probe() -> Result<()> {
+    if env::var_os(OUTSIDE).is_some() {
+        return Ok(());
+    }
+    let mut command = unshare();
+    command.args(["sh", "-c", "ip link set lo up && nft list tables"]);
+    run(&mut command, "")
+}
+
+/// Without root, a user namespace lends the rights.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--net", "--mount", "--"]);
+    command
+}
+
 /// Returns inside the namespace. Outside it, this program is replaced by itself inside.
 pub fn enter() -> Result<()> {
     let here = fs::read_link("/proc/self/ns/net").context("asking for the network namespace")?;
@@ -59,13 +79,10 @@ pub fn enter() -> Result<()> {
     prepare()
 }
 
-/// Returns only if that failed. Without root, a user namespace lends the rights.
+/// Returns only if that failed.
 fn restart_inside(here: OsString) -> Result<io::Error> {
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.arg("--map-root-user");
-    }
-    command.args(["--net", "--mount", "--"]).arg(env::current_exe().context("finding this program")?);
+    let mut command = unshare();
+    command.arg(env::current_exe().context("finding this program")?);
     Ok(command.args(env::args_os().skip(1)).env(OUTSIDE, here).exec())
 }
 

@@ -80,11 +80,10 @@ impl Row {
 
     fn figures(&self) -> impl Iterator<Item = (&'static str, String)> {
         let measured = &self.measured;
-        let latency = measured.latency_p50_us.zip(measured.latency_p99_us);
         [
             ("per second", measured.per_second.map(|value| format!("{value:.0}"))),
             ("CPU µs per operation", measured.cpu_us_per_operation.map(|value| format!("{value:.1}"))),
-            ("latency p50, p99", latency.map(|(p50, p99)| format!("{p50} µs, {p99} µs"))),
+            ("latency p50, p99", measured.latency.map(|latency| format!("{} µs, {} µs", latency.p50, latency.p99))),
             ("GB per second", measured.gb_per_second.map(|value| format!("{value:.2}"))),
             ("CPU ms per GB", measured.cpu_ms_per_gb.map(|value| format!("{value:.0}"))),
             ("KiB per tunnel (PSS)", measured.kib_per_tunnel.map(|value| format!("{value:.1}"))),

@@ -44,6 +44,7 @@ pub async fn run(plan: Plan, dial: &Dial, tree: Option<ProcessTree>) -> Result<M
         operations: tunnels,
         seconds: started.elapsed().as_secs_f64(),
         kib_per_tunnel: Some(kib / tunnels as f64),
+        pss_kib: Some(after),
         ..Measured::default()
     })
 }

@@ -24,7 +24,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
     let mut stream = timeout(EXCHANGE, dial.connect()).await??;
     let mut buffer = Vec::with_capacity(4096);
     let mut kept = false;
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         match timeout(EXCHANGE, dial.get(&mut stream, &mut buffer)).await.context("no answer within 10 s")?? {
             Some(Then::Keep) => meter.done(since),
             Some(Then::Close) => {
@@ -33,7 +33,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
             }
             // Some proxies close after an answer without having said so; the request is then asked anew.
             None if kept => {
-                meter.put_back();
+                meter.put_back(since);
                 return Ok(());
             }
             None => bail!("closed without an answer"),
@@ -46,7 +46,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
 pub async fn pingpong(dial: &Dial, meter: &Meter) -> Result<()> {
     let mut stream = timeout(EXCHANGE, dial.tunnel()).await??;
     let mut byte = [b'p'];
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         let round = async {
             stream.write_all(&byte).await?;
             stream.read_exact(&mut byte).await
@@ -90,7 +90,7 @@ pub async fn handshakes(dial: &Dial, meter: &Meter) -> Result<()> {
 /// Questions from one socket, one after the other.
 pub async fn lookups(dial: &Dial, meter: &Meter) -> Result<()> {
     let mut asker = dial.asker().await?;
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         timeout(EXCHANGE, asker.lookup()).await.context("no answer within 10 s")??;
         meter.done(since);
     }
@@ -99,7 +99,7 @@ pub async fn lookups(dial: &Dial, meter: &Meter) -> Result<()> {
 
 pub async fn refused_lookups(dial: &Dial, meter: &Meter) -> Result<()> {
     let mut asker = dial.asker().await?;
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         timeout(EXCHANGE, asker.refused()).await.context("no answer within 10 s")??;
         meter.done(since);
     }
