@@ -42,10 +42,10 @@ pub enum Script {
     Stream,
     /// Reads for as long as the peer writes.
     Swallow,
-    /// Makes a TLS handshake, answers inside it, closes first.
-    Tls,
     /// HTTP/1.1 with keep-alive.
     Http,
+    /// The same inside TLS.
+    Tls,
     /// A name server over UDP, that answers every question.
     Names,
 }
@@ -183,7 +183,7 @@ async fn play(mut stream: TcpStream, part: Part) -> std::io::Result<()> {
         }
         Part::Tls(acceptor) => {
             let mut inside = timeout(PATIENCE, acceptor.accept(stream)).await??;
-            answer(&mut inside).await
+            http(&mut inside).await
         }
     }
 }
@@ -209,7 +209,7 @@ async fn read_hello(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 /// Closing first leaves the time-wait socket on this side, where it is in nobody's way.
-async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
+async fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.write_all(&[b'a'; ANSWER_LEN]).await?;
     stream.shutdown().await?;
     timeout(PATIENCE, until_closed(stream)).await?
@@ -220,7 +220,7 @@ async fn hold(stream: &mut TcpStream) -> std::io::Result<()> {
     until_closed(stream).await
 }
 
-async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+async fn until_closed(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut rest = [0; 64];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
@@ -252,7 +252,7 @@ async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {
 
 /// Answers each request head; requests have no body here. `Connection: close` is honoured, since a proxy that
 /// asks for it waits for the end of the stream.
-async fn http(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn http(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
     let kept = http_answer("");
     let last = http_answer("Connection: close\r\n");
     let mut buffer = Vec::with_capacity(4096);

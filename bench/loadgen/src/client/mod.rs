@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::hello::client_hello;
@@ -35,6 +34,7 @@ pub struct Dial {
     opening: Opening,
     refused: Opening,
     get: Vec<u8>,
+    single: Vec<u8>,
     hello: Vec<u8>,
     refused_hello: Vec<u8>,
     tls: HelloKind,
@@ -76,6 +76,7 @@ impl Dial {
             opening: Opening::Nothing,
             refused: Opening::Nothing,
             get: http::origin_request(OK),
+            single: http::single_request(OK),
             hello: client_hello(hello, OK),
             refused_hello: client_hello(hello, DENIED),
             tls: hello,
@@ -119,11 +120,16 @@ impl Dial {
         Identity::get()?.connector(self.tls)
     }
 
-    /// A tunnel through which a whole handshake has gone.
-    pub async fn handshake(&self, connector: &TlsConnector) -> Result<TlsStream<TcpStream>> {
+    /// A tunnel with a whole handshake and one request in it. The origin closes first, or whoever ends TLS here.
+    pub async fn handshake(&self, connector: &TlsConnector) -> Result<()> {
         let stream = self.opened().await?;
         let name = ServerName::try_from(OK).expect("it is a name");
-        Ok(connector.connect(name, stream).await?)
+        let mut inside = connector.connect(name, stream).await.context("the handshake")?;
+        let mut buffer = Vec::with_capacity(1024);
+        let then = http::get(&mut inside, &self.single, &mut buffer).await?;
+        ensure!(then.is_some(), "closed without an answer");
+        let (mut stream, _) = inside.into_inner();
+        drain(&mut stream).await
     }
 
     /// Asks for a name that no policy here allows, and waits for the whole refusal.

@@ -15,6 +15,7 @@ use super::stage::Pattern;
 use crate::door::Door;
 use crate::namespace;
 use crate::tls::Identity;
+use crate::workload::Workload;
 
 const CONF: &str = include_str!("../../../peers/squid.conf");
 const SPLICE_CONF: &str = include_str!("../../../peers/squid-splice.conf");
@@ -29,8 +30,13 @@ pub const PLAIN: Spec = Spec {
     launch: |site| launch(site, &Spec::on_path("squid")?, CONF),
 };
 
-pub const SPLICE: Spec =
-    Spec { program: with_openssl, launch: |site| launch(site, &with_openssl()?, SPLICE_CONF), ..PLAIN };
+/// It consents to a denied CONNECT and tells the refusal inside TLS of its own, so there is no figure for that.
+pub const SPLICE: Spec = Spec {
+    program: with_openssl,
+    serves: |door, workload| door == Door::Explicit && workload != Workload::Refused,
+    launch: |site| launch(site, &with_openssl()?, SPLICE_CONF),
+    ..PLAIN
+};
 
 fn with_openssl() -> Result<PathBuf> {
     if let Some(program) = std::env::var_os(WITH_OPENSSL) {

@@ -38,7 +38,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub enum Workload {
     /// A new tunnel or flow: a ClientHello, 128 bytes back, close
     Tunnel,
-    /// The same with a whole TLS handshake carried through it
+    /// The same with a whole TLS handshake and one request in it
     Handshake,
     /// A tunnel, flow or lookup for a name that is not allowed
     Refused,

@@ -80,10 +80,10 @@ pub async fn bulk_up(dial: &Dial, meter: &Meter) -> Result<()> {
     reset(stream)
 }
 
-/// One handshake after the other, each on a connection of its own.
+/// One handshake and request after the other, each on a connection of its own.
 pub async fn handshakes(dial: &Dial, meter: &Meter) -> Result<()> {
     let connector = dial.connector()?;
-    exchange::repeat(meter, || exchange::handshake(dial, &connector)).await;
+    exchange::repeat(meter, || dial.handshake(&connector)).await;
     Ok(())
 }
 
