@@ -36,11 +36,11 @@ pub enum Script {
     Answer,
     /// Reads the hello, answers, waits for the peer to close.
     Hold,
-    /// Reads the hello, then returns every byte.
+    /// Reads the hello, answers, then returns every byte.
     Echo,
     /// Reads the hello, then writes until the peer closes.
     Stream,
-    /// Reads for as long as the peer writes.
+    /// Reads the hello, answers, then reads for as long as the peer writes.
     Swallow,
     /// HTTP/1.1 with keep-alive.
     Http,
@@ -189,9 +189,12 @@ async fn play(mut stream: TcpStream, part: Part) -> std::io::Result<()> {
 }
 
 async fn after_hello(stream: &mut TcpStream, script: Script) -> std::io::Result<()> {
+    if script != Script::Stream {
+        stream.write_all(&[b'a'; ANSWER_LEN]).await?;
+    }
     match script {
-        Script::Answer => answer(stream).await,
-        Script::Hold => hold(stream).await,
+        Script::Answer => close(stream).await,
+        Script::Hold => until_closed(stream).await,
         Script::Echo => echo(stream).await,
         Script::Stream => flood(stream).await,
         Script::Swallow => swallow(stream).await,
@@ -209,15 +212,9 @@ async fn read_hello(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 /// Closing first leaves the time-wait socket on this side, where it is in nobody's way.
-async fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(&[b'a'; ANSWER_LEN]).await?;
+async fn close(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.shutdown().await?;
     timeout(PATIENCE, until_closed(stream)).await?
-}
-
-async fn hold(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(&[b'a'; ANSWER_LEN]).await?;
-    until_closed(stream).await
 }
 
 async fn until_closed(stream: &mut TcpStream) -> std::io::Result<()> {

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::hello::client_hello;
+use crate::origin::ANSWER_LEN;
 use crate::tls::Identity;
 use crate::workload::HelloKind;
 pub use dns::Asker;
@@ -102,6 +103,13 @@ impl Dial {
     pub async fn tunnel(&self) -> Result<TcpStream> {
         let mut stream = self.opened().await?;
         stream.write_all(&self.hello).await?;
+        Ok(stream)
+    }
+
+    /// The same once the origin has answered, as a client waits for the server's part of a handshake.
+    pub async fn answered(&self) -> Result<TcpStream> {
+        let mut stream = self.tunnel().await?;
+        stream.read_exact(&mut [0; ANSWER_LEN]).await?;
         Ok(stream)
     }
 

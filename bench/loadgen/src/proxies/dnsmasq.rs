@@ -29,7 +29,8 @@ fn launch(site: &Site) -> Result<Launch> {
     })?;
     let file = site.configure("dnsmasq.conf", CONF, &[])?;
     let mut command = Command::new((SPEC.program)()?);
-    command.arg("--keep-in-foreground").arg("--conf-file").arg(file);
+    // It takes the file only in the same word.
+    command.args(["--keep-in-foreground", "--log-facility=-", &format!("--conf-file={}", file.display())]);
     let launch = site.by_name(command, Ready::At(site.addr));
     Ok(launch.reloads(Signal::HUP, servers, &format!("server=/churn.test/{server}")))
 }
