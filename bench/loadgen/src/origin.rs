@@ -36,16 +36,16 @@ pub enum Script {
     Answer,
     /// Reads the hello, answers, waits for the peer to close.
     Hold,
-    /// Reads the hello, then returns every byte.
+    /// Reads the hello, answers, then returns every byte.
     Echo,
     /// Reads the hello, then writes until the peer closes.
     Stream,
-    /// Reads for as long as the peer writes.
+    /// Reads the hello, answers, then reads for as long as the peer writes.
     Swallow,
-    /// Makes a TLS handshake, answers inside it, closes first.
-    Tls,
     /// HTTP/1.1 with keep-alive.
     Http,
+    /// The same inside TLS.
+    Tls,
     /// A name server over UDP, that answers every question.
     Names,
 }
@@ -183,15 +183,18 @@ async fn play(mut stream: TcpStream, part: Part) -> std::io::Result<()> {
         }
         Part::Tls(acceptor) => {
             let mut inside = timeout(PATIENCE, acceptor.accept(stream)).await??;
-            answer(&mut inside).await
+            http(&mut inside).await
         }
     }
 }
 
 async fn after_hello(stream: &mut TcpStream, script: Script) -> std::io::Result<()> {
+    if script != Script::Stream {
+        stream.write_all(&[b'a'; ANSWER_LEN]).await?;
+    }
     match script {
-        Script::Answer => answer(stream).await,
-        Script::Hold => hold(stream).await,
+        Script::Answer => close(stream).await,
+        Script::Hold => until_closed(stream).await,
         Script::Echo => echo(stream).await,
         Script::Stream => flood(stream).await,
         Script::Swallow => swallow(stream).await,
@@ -209,18 +212,12 @@ async fn read_hello(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 /// Closing first leaves the time-wait socket on this side, where it is in nobody's way.
-async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
-    stream.write_all(&[b'a'; ANSWER_LEN]).await?;
+async fn close(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.shutdown().await?;
     timeout(PATIENCE, until_closed(stream)).await?
 }
 
-async fn hold(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(&[b'a'; ANSWER_LEN]).await?;
-    until_closed(stream).await
-}
-
-async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+async fn until_closed(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut rest = [0; 64];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
@@ -252,7 +249,7 @@ async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {
 
 /// Answers each request head; requests have no body here. `Connection: close` is honoured, since a proxy that
 /// asks for it waits for the end of the stream.
-async fn http(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn http(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
     let kept = http_answer("");
     let last = http_answer("Connection: close\r\n");
     let mut buffer = Vec::with_capacity(4096);

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{drain, reset};
@@ -19,16 +19,22 @@ pub fn connect_request(authority: &str) -> Vec<u8> {
 /// In absolute form, as proxies are asked.
 pub fn proxy_request(authority: &str) -> Vec<u8> {
     let authority = authority.strip_suffix(":80").unwrap_or(authority);
-    get_request(&format!("http://{authority}/"), authority)
+    get_request(&format!("http://{authority}/"), authority, "")
 }
 
 /// As origins are asked.
 pub fn origin_request(authority: &str) -> Vec<u8> {
-    get_request("/", authority)
+    get_request("/", authority, "")
 }
 
-fn get_request(target: &str, host: &str) -> Vec<u8> {
-    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: egret-bench\r\nAccept: */*\r\n\r\n").into_bytes()
+/// The only one on its connection.
+pub fn single_request(authority: &str) -> Vec<u8> {
+    get_request("/", authority, "Connection: close\r\n")
+}
+
+fn get_request(target: &str, host: &str, extra: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: egret-bench\r\nAccept: */*\r\n{extra}\r\n")
+        .into_bytes()
 }
 
 /// Asks for a tunnel and reads the consent.
@@ -55,7 +61,11 @@ pub async fn be_refused(mut stream: TcpStream, request: &[u8]) -> Result<()> {
 
 /// One request on a connection that may be kept; `buffer` is only room to work in. `None` if the proxy closed the
 /// connection without a byte of answer, as it may between requests.
-pub async fn get(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Result<Option<Then>> {
+pub async fn get(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<Option<Then>> {
     buffer.clear();
     let exchange = async {
         stream.write_all(request).await?;
@@ -98,7 +108,7 @@ struct Head {
     size: usize,
 }
 
-async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Head> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<Head> {
     loop {
         if stream.read_buf(buffer).await? == 0 {
             return Err(anyhow::Error::new(std::io::Error::from(ErrorKind::UnexpectedEof)))
@@ -111,7 +121,7 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Head>
     }
 }
 
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Answer> {
+async fn read_answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<Answer> {
     let head = read_head(stream, buffer).await?;
     let end = head.length.map(|length| head.size + length.min(MAX_BODY));
     while end.is_none_or(|end| buffer.len() < end) && buffer.len() < MAX_BODY {

@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::hello::client_hello;
+use crate::origin::ANSWER_LEN;
 use crate::tls::Identity;
 use crate::workload::HelloKind;
 pub use dns::Asker;
@@ -35,6 +35,7 @@ pub struct Dial {
     opening: Opening,
     refused: Opening,
     get: Vec<u8>,
+    single: Vec<u8>,
     hello: Vec<u8>,
     refused_hello: Vec<u8>,
     tls: HelloKind,
@@ -76,6 +77,7 @@ impl Dial {
             opening: Opening::Nothing,
             refused: Opening::Nothing,
             get: http::origin_request(OK),
+            single: http::single_request(OK),
             hello: client_hello(hello, OK),
             refused_hello: client_hello(hello, DENIED),
             tls: hello,
@@ -104,6 +106,13 @@ impl Dial {
         Ok(stream)
     }
 
+    /// The same once the origin has answered, as a client waits for the server's part of a handshake.
+    pub async fn answered(&self) -> Result<TcpStream> {
+        let mut stream = self.tunnel().await?;
+        stream.read_exact(&mut [0; ANSWER_LEN]).await?;
+        Ok(stream)
+    }
+
     async fn opened(&self) -> Result<TcpStream> {
         let mut stream = self.connect().await?;
         match &self.opening {
@@ -119,11 +128,16 @@ impl Dial {
         Identity::get()?.connector(self.tls)
     }
 
-    /// A tunnel through which a whole handshake has gone.
-    pub async fn handshake(&self, connector: &TlsConnector) -> Result<TlsStream<TcpStream>> {
+    /// A tunnel with a whole handshake and one request in it. The origin closes first, or whoever ends TLS here.
+    pub async fn handshake(&self, connector: &TlsConnector) -> Result<()> {
         let stream = self.opened().await?;
         let name = ServerName::try_from(OK).expect("it is a name");
-        Ok(connector.connect(name, stream).await?)
+        let mut inside = connector.connect(name, stream).await.context("the handshake")?;
+        let mut buffer = Vec::with_capacity(1024);
+        let then = http::get(&mut inside, &self.single, &mut buffer).await?;
+        ensure!(then.is_some(), "closed without an answer");
+        let (mut stream, _) = inside.into_inner();
+        drain(&mut stream).await
     }
 
     /// Asks for a name that no policy here allows, and waits for the whole refusal.
@@ -171,4 +185,87 @@ pub async fn drain(stream: &mut TcpStream) -> Result<()> {
     let mut rest = [0; 1024];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floor;
+    use crate::origin::{Origin, Script};
+    use tokio::net::TcpListener;
+
+    fn origin(script: Script) -> Origin {
+        Origin::start("127.0.0.1:0".parse().unwrap(), script).unwrap()
+    }
+
+    async fn closes(mut stream: TcpStream) -> usize {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_origin_answers_a_hello_of_each_kind() {
+        let origin = origin(Script::Answer);
+        for kind in [HelloKind::Classic, HelloKind::PostQuantum] {
+            let stream = Dial::origin(origin.addr(), kind).tunnel().await.unwrap();
+            assert_eq!(closes(stream).await, ANSWER_LEN);
+        }
+        assert_eq!(origin.accepted(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_origin_makes_handshakes() {
+        let origin = origin(Script::Tls);
+        for kind in [HelloKind::Classic, HelloKind::PostQuantum] {
+            let dial = Dial::origin(origin.addr(), kind);
+            dial.handshake(&dial.connector().unwrap()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_origin_returns_bytes_only_after_its_answer() {
+        let origin = origin(Script::Echo);
+        let mut stream = Dial::origin(origin.addr(), HelloKind::Classic).answered().await.unwrap();
+        stream.write_all(b"p").await.unwrap();
+        let mut echo = [0];
+        stream.read_exact(&mut echo).await.unwrap();
+        assert_eq!(&echo, b"p");
+    }
+
+    #[tokio::test]
+    async fn the_origin_is_a_name_server() {
+        let origin = origin(Script::Names);
+        let mut asker = Dial::resolver(origin.addr()).asker().await.unwrap();
+        asker.lookup().await.unwrap();
+        asker.lookup().await.unwrap();
+        assert_eq!(origin.accepted(), 2);
+        let refused = asker.refused().await.unwrap_err();
+        assert_eq!(refused.to_string(), "a denied name was not refused");
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_clear_to_a_denied_name_is_no_refusal() {
+        let origin = origin(Script::Answer);
+        let refused = Dial::origin(origin.addr(), HelloKind::Classic).refused().await.unwrap_err();
+        assert_eq!(refused.to_string(), "a denied name was answered with 64 bytes");
+    }
+
+    /// The floor for one connection; what is asked for does not matter to it.
+    #[tokio::test]
+    async fn through_the_floors() {
+        let origin = origin(Script::Answer);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let explicit = Dial::http(addr, "ok.test:443", "ok.test:80", HelloKind::Classic);
+        let relay = async { floor::relay::serve(listener.accept().await.unwrap().0, origin.addr()).await };
+        let (served, received) = tokio::join!(relay, async { closes(explicit.tunnel().await.unwrap()).await });
+        served.unwrap();
+        assert_eq!(received, ANSWER_LEN);
+
+        let socks = Dial::socks(addr, "ok.test:443", HelloKind::PostQuantum).unwrap();
+        let relay = async { floor::socks::serve(listener.accept().await.unwrap().0, origin.addr()).await };
+        let (served, received) = tokio::join!(relay, async { closes(socks.tunnel().await.unwrap()).await });
+        served.unwrap();
+        assert_eq!(received, ANSWER_LEN);
+    }
 }

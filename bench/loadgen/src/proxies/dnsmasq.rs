@@ -16,20 +16,20 @@ pub const SPEC: Spec = Spec {
     program: || Spec::on_path("dnsmasq"),
     version: "--version",
     serves: |door, _| door == Door::Dns,
-    most_names: 100_000,
+    most_names: 10_000,
     reloads: true,
     launch,
 };
 
 /// Its word for a name means what is below it too.
-fn launch(site: &Site) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command) -> Result<Launch> {
     let server = format!("127.0.0.1#{}", site.stage.origins.dns.port());
     let servers = site.write_list("servers", |pattern| match pattern {
         Pattern::Name(name) | Pattern::Below(name) => format!("server=/{name}/{server}"),
     })?;
     let file = site.configure("dnsmasq.conf", CONF, &[])?;
-    let mut command = Command::new((SPEC.program)()?);
-    command.arg("--keep-in-foreground").arg("--conf-file").arg(file);
+    // It takes the file only in the same word.
+    command.args(["--keep-in-foreground", "--log-facility=-", &format!("--conf-file={}", file.display())]);
     let launch = site.by_name(command, Ready::At(site.addr));
     Ok(launch.reloads(Signal::HUP, servers, &format!("server=/churn.test/{server}")))
 }

@@ -82,3 +82,38 @@ fn write_rule(file: &Path, names: std::ops::Range<usize>) -> Result<()> {
     out.write_all(b"]\n")?;
     Ok(out.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxies::stage::{Origins, Stage};
+    use crate::workload::{Limit, Plan, Setting, Workload};
+
+    fn arguments(plan: &Plan, dir: &Path) -> Vec<String> {
+        let stage = Stage::of(plan, Origins::all("127.0.0.1:4433".parse().unwrap()));
+        let launch = launch(Path::new("egret"), &Site::new(&stage, dir).unwrap()).unwrap();
+        launch.command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_long_policy_is_in_files_that_egret_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let usual = Plan::usual(Door::Explicit, Workload::Tunnel, Limit::Count(1));
+        let plan = Plan { setting: Setting { policy: NAMES_A_FILE + 1, ..usual.setting }, ..usual };
+        let arguments = arguments(&plan, dir.path());
+        assert_eq!(arguments.iter().filter(|argument| *argument == "--policy").count(), 4);
+        let text = std::fs::read_to_string(dir.path().join("beside500000.toml")).unwrap();
+        assert!(text.ends_with("\"500000.b.test\",\n]\n"), "{text}");
+        assert!(std::fs::metadata(dir.path().join("beside0.toml")).unwrap().len() < 16 << 20);
+    }
+
+    #[test]
+    fn each_door_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |door, workload| arguments(&Plan::usual(door, workload, Limit::Count(1)), dir.path()).join(" ");
+        assert!(of(Door::Gateway, Workload::Tunnel).contains("--gateway 127.0.0.1:0 --gateway-mode redirect"));
+        let dns = of(Door::Dns, Workload::Lookup);
+        assert!(dns.contains("--dns-server 127.0.0.1:4433") && dns.contains("--allow https://*.ok.test:443"), "{dns}");
+        assert!(of(Door::Socks5, Workload::Tunnel).contains("--connect-to :443:127.0.0.1:4433"));
+    }
+}

@@ -25,7 +25,7 @@ pub const SPEC: Spec = Spec {
     launch,
 };
 
-fn launch(site: &Site) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command) -> Result<Launch> {
     let kind = if site.stage.door == Door::Socks5 { "socks_proxy" } else { "http_proxy" };
     let names = site.stage.policy.patterns().filter_map(|pattern| match pattern {
         Pattern::Name(name) => Some(format!("        - {name}\n")),
@@ -33,7 +33,6 @@ fn launch(site: &Site) -> Result<Launch> {
     });
     let extra = [("{server}", kind.to_owned()), ("{names}", names.collect())];
     let file = site.configure("g3proxy.yaml", CONF, &extra)?;
-    let mut command = Command::new((SPEC.program)()?);
     command.args(["-G", "egretbench", "-c"]).arg(file);
     Ok(site.at_origins(command, "127.0.0.1"))
 }

@@ -14,7 +14,7 @@ const CONF: &str = include_str!("../../../peers/haproxy.cfg");
 
 pub const SPEC: Spec = Spec { program: || Spec::on_path("haproxy"), version: "-v", launch, ..nginx::SPEC };
 
-fn launch(site: &Site) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command) -> Result<Launch> {
     let names = site.write_list("names", |pattern| match pattern {
         Pattern::Name(name) => name.clone(),
         Pattern::Below(_) => String::new(),
@@ -24,7 +24,6 @@ fn launch(site: &Site) -> Result<Launch> {
         Pattern::Below(name) => format!(".{name}"),
     })?;
     let file = site.configure("haproxy.cfg", CONF, &[])?;
-    let mut command = Command::new((SPEC.program)()?);
     command.args(["-W", "-db", "-q", "-f"]).arg(file);
     Ok(site.by_name(command, Ready::At(site.heard_at())).reloads(Signal::USR2, names, "churn.test"))
 }

@@ -23,7 +23,7 @@ pub const INSPECT: Spec = Spec {
             && matches!(workload, Workload::Handshake | Workload::Refused | Workload::Http)
             && workload.fits(door)
     },
-    launch: |site| launch(site, "inspect"),
+    launch: |site, command| launch(site, command, "inspect"),
     ..PASSTHROUGH
 };
 
@@ -33,16 +33,15 @@ pub const PASSTHROUGH: Spec = Spec {
     serves: |door, workload| matches!(door, Door::Explicit | Door::Socks5) && workload != Workload::Crowd,
     most_names: 1_000_000,
     reloads: false,
-    launch: |site| launch(site, "passthrough"),
+    launch: |site, command| launch(site, command, "passthrough"),
 };
 
-fn launch(site: &Site, tls: &str) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command, tls: &str) -> Result<Launch> {
     let addon = site.write("mitmproxy.py", ADDON)?;
     let names = site.write_list_with_host("names", Pattern::dotted)?;
     let identity = Identity::get()?;
     site.write("mitmproxy-ca.pem", &identity.ca_pem())?;
     let ca = site.write("ca-certificates.pem", &identity.ca_certificate_pem())?;
-    let mut command = Command::new((PASSTHROUGH.program)()?);
     command.args(["--quiet", "--listen-host", "127.0.0.1", "--listen-port", &site.addr.port().to_string()]);
     if site.stage.door == Door::Socks5 {
         command.args(["--mode", "socks5"]);

@@ -152,7 +152,7 @@ impl Subject {
     fn launch(&self, site: &Site) -> Result<Launch> {
         match self {
             Subject::Egret(path) => egret::launch(path, site),
-            Subject::Peer(peer) => (peer.spec().launch)(site),
+            Subject::Peer(peer) => peer.spec().start(site),
             Subject::Floor(floor) => floor.launch(site),
             Subject::Direct => bail!("there is nothing to launch"),
         }

@@ -26,7 +26,7 @@ pub const SPEC: Spec = Spec {
     launch,
 };
 
-fn launch(site: &Site) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command) -> Result<Launch> {
     let origin = site.stage.origins.tls;
     let names = site.write_list("names", |pattern| match pattern {
         Pattern::Name(name) => format!("{name} {origin};"),
@@ -34,7 +34,6 @@ fn launch(site: &Site) -> Result<Launch> {
     })?;
     let buckets = (site.stage.policy.beside * 2).next_power_of_two().max(2048);
     let file = site.configure("nginx.conf", CONF, &[("{buckets}", buckets.to_string())])?;
-    let mut command = Command::new((SPEC.program)()?);
     command.arg("-c").arg(file);
     let launch = site.by_name(command, Ready::At(site.heard_at()));
     Ok(launch.reloads(Signal::HUP, names, &format!("churn.test {origin};")))

@@ -21,12 +21,11 @@ pub const SPEC: Spec = Spec {
     launch,
 };
 
-fn launch(site: &Site) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command) -> Result<Launch> {
     let origin = site.stage.origins.tls;
     let line = |pattern: Pattern| format!("    {} {origin}\n", pattern.regex().replace("[.]", r"\."));
     let names = site.stage.policy.patterns().map(line).collect();
     let file = site.configure("sniproxy.conf", CONF, &[("{names}", names)])?;
-    let mut command = Command::new((SPEC.program)()?);
     command.args(["-f", "-c"]).arg(file);
     Ok(site.by_name(command, Ready::At(site.addr)))
 }

@@ -15,6 +15,7 @@ use super::stage::Pattern;
 use crate::door::Door;
 use crate::namespace;
 use crate::tls::Identity;
+use crate::workload::Workload;
 
 const CONF: &str = include_str!("../../../peers/squid.conf");
 const SPLICE_CONF: &str = include_str!("../../../peers/squid-splice.conf");
@@ -24,13 +25,18 @@ pub const PLAIN: Spec = Spec {
     program: || Spec::on_path("squid"),
     version: "-v",
     serves: |door, _| door == Door::Explicit,
-    most_names: 1_000_000,
+    most_names: 100_000,
     reloads: true,
-    launch: |site| launch(site, &Spec::on_path("squid")?, CONF),
+    launch: |site, command| launch(site, command, CONF),
 };
 
-pub const SPLICE: Spec =
-    Spec { program: with_openssl, launch: |site| launch(site, &with_openssl()?, SPLICE_CONF), ..PLAIN };
+/// It consents to a denied CONNECT and tells the refusal inside TLS of its own, so there is no figure for that.
+pub const SPLICE: Spec = Spec {
+    program: with_openssl,
+    serves: |door, workload| door == Door::Explicit && workload != Workload::Refused,
+    launch: |site, command| launch(site, command, SPLICE_CONF),
+    ..PLAIN
+};
 
 fn with_openssl() -> Result<PathBuf> {
     if let Some(program) = std::env::var_os(WITH_OPENSSL) {
@@ -45,7 +51,7 @@ fn with_openssl() -> Result<PathBuf> {
     }
 }
 
-fn launch(site: &Site, program: &Path, template: &str) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command, template: &str) -> Result<Launch> {
     let names = site.write_list("names", Pattern::dotted)?;
     let hosts = if namespace::is_inside() { "/etc/hosts".into() } else { site.write("hosts", "127.0.0.1 ok.test\n")? };
     site.write("ca.pem", &Identity::get()?.ca_pem())?;
@@ -53,7 +59,6 @@ fn launch(site: &Site, program: &Path, template: &str) -> Result<Launch> {
     let workers = if rustix::process::geteuid().is_root() { cores() } else { 1 };
     let extra = [("{workers}", workers.to_string()), ("{hosts}", hosts.display().to_string())];
     let file = site.configure("squid.conf", template, &extra)?;
-    let mut command = Command::new(program);
     command.args(["--foreground", "-n", "egretbench", "-f"]).arg(file);
     Ok(site.at_origins(command, "ok.test").reloads(Signal::HUP, names, "churn.test"))
 }

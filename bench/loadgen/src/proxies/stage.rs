@@ -110,3 +110,23 @@ impl Stage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_the_words_of_each() {
+        let name = Pattern::Name("ok.test".into());
+        let below = Pattern::Below("ok.test".into());
+        assert_eq!([name.starred(), name.dotted(), name.regex()], ["ok.test", "ok.test", "^ok[.]test$"]);
+        assert_eq!([below.starred(), below.dotted(), below.regex()], ["*.ok.test", ".ok.test", "[.]ok[.]test$"]);
+    }
+
+    #[test]
+    fn names_beside_come_first() {
+        let policy = Policy { names: vec![Pattern::Name("ok.test".into())], beside: 2 };
+        let names: Vec<String> = policy.patterns().map(|pattern| pattern.dotted()).collect();
+        assert_eq!(names, ["0.b.test", "1.b.test", "ok.test"]);
+    }
+}

@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use anyhow::Result;
-use rustix::process::Signal;
 
 use super::launch::{Launch, Site};
 use super::peer::Spec;
@@ -17,14 +16,14 @@ pub const SPEC: Spec = Spec {
     version: "-v",
     serves: |door, _| door == Door::Explicit,
     most_names: 10_000,
-    reloads: true,
+    // While it loads its list again it denies what is on it.
+    reloads: false,
     launch,
 };
 
-fn launch(site: &Site) -> Result<Launch> {
-    let filter = site.write_list_with_host("filter", Pattern::regex)?;
+fn launch(site: &Site, mut command: Command) -> Result<Launch> {
+    site.write_list_with_host("filter", Pattern::regex)?;
     let file = site.configure("tinyproxy.conf", CONF, &[])?;
-    let mut command = Command::new((SPEC.program)()?);
     command.args(["-d", "-c"]).arg(file);
-    Ok(site.at_origins(command, site.host()).reloads(Signal::HUP, filter, "^churn[.]test$"))
+    Ok(site.at_origins(command, site.host()))
 }

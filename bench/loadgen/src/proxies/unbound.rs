@@ -22,12 +22,11 @@ pub const SPEC: Spec = Spec {
 };
 
 /// Its word for a name means what is below it too.
-fn launch(site: &Site) -> Result<Launch> {
+fn launch(site: &Site, mut command: Command) -> Result<Launch> {
     let zones = site.write_list("zones", |pattern| match pattern {
         Pattern::Name(name) | Pattern::Below(name) => format!("local-zone: \"{name}.\" transparent"),
     })?;
     let file = site.configure("unbound.conf", CONF, &[])?;
-    let mut command = Command::new((SPEC.program)()?);
     command.args(["-d", "-p", "-c"]).arg(file);
     let launch = site.by_name(command, Ready::At(site.addr));
     Ok(launch.reloads(Signal::HUP, zones, "local-zone: \"churn.test.\" transparent"))

@@ -24,9 +24,9 @@ use crate::door::Door;
 use crate::origin::Script;
 pub use crowd::Crowd;
 pub use measured::Measured;
-use meter::Meter;
 #[cfg(test)]
 pub use meter::Latency;
+use meter::Meter;
 pub use setting::{HelloKind, LogTo, Setting};
 
 /// Load before the measurement, if that is not shorter itself, so that threads, caches and allocators are warm.
@@ -39,7 +39,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub enum Workload {
     /// A new tunnel or flow: a ClientHello, 128 bytes back, close
     Tunnel,
-    /// The same with a whole TLS handshake carried through it
+    /// The same with a whole TLS handshake and one request in it
     Handshake,
     /// A tunnel, flow or lookup for a name that is not allowed
     Refused,

@@ -44,7 +44,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
 }
 
 pub async fn pingpong(dial: &Dial, meter: &Meter) -> Result<()> {
-    let mut stream = timeout(EXCHANGE, dial.tunnel()).await??;
+    let mut stream = timeout(EXCHANGE, dial.answered()).await??;
     let mut byte = [b'p'];
     while let Some(since) = meter.take().await {
         let round = async {
@@ -71,7 +71,7 @@ pub async fn bulk(dial: &Dial, meter: &Meter) -> Result<()> {
 
 /// What the kernel has taken counts: what it still holds at the end is little beside the rest.
 pub async fn bulk_up(dial: &Dial, meter: &Meter) -> Result<()> {
-    let mut stream = timeout(EXCHANGE, dial.tunnel()).await??;
+    let mut stream = timeout(EXCHANGE, dial.answered()).await??;
     let chunk = vec![b'u'; BULK_BUFFER];
     while meter.has_more() {
         let Ok(written) = timeout_at(meter.deadline().into(), stream.write(&chunk)).await else { break };
@@ -80,10 +80,10 @@ pub async fn bulk_up(dial: &Dial, meter: &Meter) -> Result<()> {
     reset(stream)
 }
 
-/// One handshake after the other, each on a connection of its own.
+/// One handshake and request after the other, each on a connection of its own.
 pub async fn handshakes(dial: &Dial, meter: &Meter) -> Result<()> {
     let connector = dial.connector()?;
-    exchange::repeat(meter, || exchange::handshake(dial, &connector)).await;
+    exchange::repeat(meter, || dial.handshake(&connector)).await;
     Ok(())
 }
 

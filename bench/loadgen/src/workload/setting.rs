@@ -25,7 +25,7 @@ impl Default for Setting {
 pub enum HelloKind {
     /// One record of 517 bytes, as browsers sent it for years
     Classic,
-    /// With a key share of X25519MLKEM768: about 1.8 KB, more than one segment on most networks
+    /// With a key share of X25519MLKEM768: 1695 bytes, more than one segment on most networks
     PostQuantum,
 }
 
