@@ -117,6 +117,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The usual way of running a workload.
+    #[cfg(test)]
+    pub fn usual(door: Door, workload: Workload, limit: Limit) -> Plan {
+        crate::suite::Case::usual(door, workload).plan(limit, None)
+    }
+
     /// What the origin does; a refused name never gets there.
     pub fn script(&self) -> Script {
         match self.workload {
