@@ -77,6 +77,13 @@ struct Frame {
     height: f64,
 }
 
+/// Room for names before a bar: letters are no wider than this as a rule, whatever the font.
+fn names_width<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
+    const LETTER: f64 = 7.6;
+    let longest = names.map(|name| name.chars().count()).max().unwrap_or_default();
+    (longest as f64 * LETTER + 14.0).clamp(76.0, 184.0)
+}
+
 impl Picture {
     fn height(&self) -> f64 {
         match self {
@@ -134,7 +141,8 @@ mod tests {
     use super::*;
 
     fn sheet() -> Sheet {
-        let bar = |name: &str, role, value| Bar { name: name.into(), role, value, low: value, high: value, note: "".into() };
+        let bar =
+            |name: &str, role, value| Bar { name: name.into(), role, value, low: value, high: value, note: "".into() };
         let bars = vec![bar("egret", Role::Egret, 10.0), bar("a<b&c", Role::Peer(0), 20.0)];
         let curve = Curve { name: "egret".into(), role: Role::Egret, points: vec![(1.0, 3.0), (10.0, 2.0)] };
         let curves = Curves { x_title: "at a time".into(), curves: vec![curve] };
