@@ -1,9 +1,9 @@
 //! How clients come to a proxy.
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {
     /// They know it and ask it over HTTP: CONNECT, or a request in absolute form
@@ -17,10 +17,6 @@ pub enum Door {
 }
 
 impl Door {
-    pub fn of(gateway: bool) -> Door {
-        if gateway { Door::Gateway } else { Door::Explicit }
-    }
-
     pub fn as_str(self) -> &'static str {
         match self {
             Door::Explicit => "explicit",

@@ -4,9 +4,11 @@
 //! in a network namespace that ends with this process.
 
 mod args;
+mod chart;
 mod client;
 mod compare;
 mod cpu;
+mod dns;
 mod door;
 mod floor;
 mod hello;
@@ -15,10 +17,11 @@ mod namespace;
 mod origin;
 mod proxies;
 mod report;
+mod suite;
+mod tls;
 mod tune;
 mod workload;
 
-use std::fs;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -27,11 +30,11 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Attach, Cli, Command, Compare, Floor, Format, Load};
+use args::{Attach, Cli, Command, Floor, Format, Load};
 use client::Dial;
 use cpu::ProcessTree;
 use door::Door;
-use floor::{forward, relay, serve_per_core, sni, splice};
+use floor::{forward, relay, serve_per_core, sni, socks, splice};
 use origin::Origin;
 use report::Row;
 use tune::TimeWaitBound;
@@ -47,14 +50,20 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
-    if cli.command.door() == Door::Gateway {
-        namespace::enter()?;
-    }
     raise_descriptor_limit()?;
     match cli.command {
-        Command::Load(load) => on_runtime(run_load(load)),
-        Command::Compare(compare) => on_runtime(run_compare(compare)),
-        Command::Instructions(instructions) => on_runtime(instructions::run(instructions)),
+        Command::Load(load) => {
+            if load.door == Door::Gateway {
+                namespace::enter()?;
+            }
+            on_runtime(run_load(load))
+        }
+        Command::Compare(compare) => compare::run(&compare),
+        Command::Report(redraw) => compare::redraw(&redraw),
+        Command::Instructions(instructions) => {
+            namespace::enter()?;
+            on_runtime(instructions::run(instructions))
+        }
         Command::Decide { policies, operations } => {
             instructions::decide(policies, operations);
             Ok(())
@@ -68,6 +77,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::SniRelay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, sni::serve, connect_to)
         }
+        Command::SocksRelay(Floor { listen, port_file, connect_to }) => {
+            serve_per_core(listen, &port_file, socks::serve, connect_to)
+        }
+        Command::DnsFloor(Floor { listen, port_file, connect_to }) => floor::dns::serve(listen, &port_file, connect_to),
         Command::SpliceRelay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, splice::serve, connect_to)
         }
@@ -95,54 +108,29 @@ fn on_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 async fn run_load(load: Load) -> Result<()> {
-    let _bound = (load.tune || load.gateway).then(TimeWaitBound::set).transpose()?;
+    let _bound = (load.tune || load.door == Door::Gateway).then(TimeWaitBound::set).transpose()?;
     let row = match load.subject.to_start() {
-        Some(subject) => compare::measure(&subject, load.plan(), 1, load.descriptors).await?,
+        Some(subject) => compare::measure(&subject, &load.case(), load.plan(), 1, load.descriptors).await?,
         None => measure_running(&load).await?,
     };
     match load.format {
-        Format::Text => print!("{}", row.text()),
+        Format::Text => print!("{}", report::text(&row)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&row)?),
     }
-    ensure!(row.measured.errors == 0, "{} operations failed", row.measured.errors);
+    let (errors, never_begun) = (row.measured.errors, row.measured.never_begun);
+    ensure!(errors == 0 && never_begun == 0, "{errors} operations failed, {never_begun} never began");
     Ok(())
 }
 
 async fn measure_running(load: &Load) -> Result<Row> {
     let proxy = load.subject.proxy.context("--proxy, --egret or --peer says what to measure")?;
     let Attach { pid, origin, target } = &load.attach;
-    let plan = load.plan();
+    let (case, plan) = (load.case(), load.plan());
+    ensure!(case.door == Door::Explicit, "a proxy that runs already is reached as an explicit one");
     let origin = Origin::start(*origin, plan.script())?;
     let target = target.clone().unwrap_or_else(|| origin.addr().to_string());
-    let dial = Rc::new(Dial::new(proxy, &target, &target, plan.setting.hello));
+    let dial = Rc::new(Dial::http(proxy, &target, &target, plan.setting.hello));
     let measured = workload::run(plan, dial, pid.map(ProcessTree::of)).await?;
-    Ok(Row {
-        proxy: proxy.to_string(),
-        version: "already running".into(),
-        door: plan.door,
-        workload: plan.workload,
-        setting: plan.setting,
-        round: 1,
-        concurrency: plan.concurrency,
-        origin_connections: origin.accepted(),
-        measured,
-    })
-}
-
-async fn run_compare(compare: Compare) -> Result<()> {
-    let (subjects, plans) = (compare.subjects(), compare.plans());
-    for subject in &subjects {
-        subject.version()?;
-        let can_any = plans.iter().any(|plan| subject.can(plan));
-        ensure!(can_any, "{} can do nothing of this", subject.name());
-    }
-    let _bound = (compare.tune || compare.gateway).then(TimeWaitBound::set).transpose()?;
-    let comparison = compare::compare(&subjects, &plans, compare.rounds.into()).await;
-    print!("{}", comparison.markdown());
-    if let Some(path) = &compare.json {
-        let json = serde_json::to_string_pretty(&comparison)? + "\n";
-        fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
-    }
-    ensure!(comparison.failures.is_empty(), "{} measurements failed", comparison.failures.len());
-    Ok(())
+    let origin_connections = origin.accepted();
+    Ok(Row { proxy: proxy.to_string(), case, round: 1, rate: plan.rate, origin_connections, measured })
 }

@@ -1,14 +1,15 @@
 //! Flows through a running Egret that callgrind counts, one after the other.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
 
-use crate::compare::LOOPBACK;
 use crate::door::Door;
 use crate::origin::Origin;
 use crate::proxies::{Origins, Stage, Subject};
+use crate::suite::Case;
 use crate::workload::{self, Limit, Plan, Workload};
 
 use super::callgrind::Counted;
@@ -38,13 +39,13 @@ impl Flow {
     /// Instructions of a process that carried so many of these flows.
     pub(super) async fn count(self, egret: &Path, operations: u64) -> Result<u64> {
         let limit = Limit::Count(operations);
-        let plan = Plan { concurrency: 1, ..Plan::usual(self.door, self.workload, limit) };
+        let plan = Plan { concurrency: 1, ..Case::usual(self.door, self.workload).plan(limit, None) };
         let counted = Counted::new(egret)?;
-        let origin = Origin::start(LOOPBACK, plan.script())?;
+        let origin = Origin::start((Ipv4Addr::LOCALHOST, 0).into(), plan.script())?;
         let stage = Stage::of(&plan, Origins::all(origin.addr()));
         let running = Subject::Egret(counted.program()).start(&stage).await?;
         let dial = Rc::new(running.dial(plan.setting.hello)?);
-        let meter = workload::drive(plan, limit, dial).await?;
+        let meter = workload::drive(plan, limit, None, dial).await?;
         let done = meter.operations();
         ensure!(
             done == operations,

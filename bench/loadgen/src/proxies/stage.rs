@@ -37,6 +37,46 @@ pub enum Pattern {
     Below(String),
 }
 
+impl Policy {
+    /// All of them, those that are asked for last.
+    pub fn patterns(&self) -> impl Iterator<Item = Pattern> {
+        let beside = (0..self.beside).map(|at| Pattern::Name(Policy::beside_name(at)));
+        beside.chain(self.names.iter().cloned())
+    }
+
+    /// Short, so that a million of them fit into what proxies take as a file.
+    pub fn beside_name(at: usize) -> String {
+        format!("{at}.b.test")
+    }
+}
+
+impl Pattern {
+    /// As `*.x` where it is what is below `x`.
+    pub fn starred(&self) -> String {
+        match self {
+            Pattern::Name(name) => name.clone(),
+            Pattern::Below(name) => format!("*.{name}"),
+        }
+    }
+
+    /// As `.x` where it is what is below `x`. Most proxies mean `x` itself by that too.
+    pub fn dotted(&self) -> String {
+        match self {
+            Pattern::Name(name) => name.clone(),
+            Pattern::Below(name) => format!(".{name}"),
+        }
+    }
+
+    /// As an anchored regular expression that basic, extended and Perl's dialects read alike.
+    pub fn regex(&self) -> String {
+        let escaped = |name: &str| name.replace('.', "[.]");
+        match self {
+            Pattern::Name(name) => format!("^{}$", escaped(name)),
+            Pattern::Below(name) => format!("[.]{}$", escaped(name)),
+        }
+    }
+}
+
 /// Where allowed traffic leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origins {
@@ -56,9 +96,10 @@ impl Origins {
 }
 
 impl Stage {
-    /// The name `ok.test` is allowed, and as many others as the plan says.
+    /// The name `ok.test` is allowed, for lookups all names below it, and as many others as the plan says.
     pub fn of(plan: &Plan, origins: Origins) -> Stage {
-        let names = vec![Pattern::Name("ok.test".into())];
+        let ok = "ok.test".to_owned();
+        let names = vec![if plan.door == Door::Dns { Pattern::Below(ok) } else { Pattern::Name(ok) }];
         Stage {
             door: plan.door,
             workload: plan.workload,
@@ -67,5 +108,25 @@ impl Stage {
             origins,
             descriptors: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_the_words_of_each() {
+        let name = Pattern::Name("ok.test".into());
+        let below = Pattern::Below("ok.test".into());
+        assert_eq!([name.starred(), name.dotted(), name.regex()], ["ok.test", "ok.test", "^ok[.]test$"]);
+        assert_eq!([below.starred(), below.dotted(), below.regex()], ["*.ok.test", ".ok.test", "[.]ok[.]test$"]);
+    }
+
+    #[test]
+    fn names_beside_come_first() {
+        let policy = Policy { names: vec![Pattern::Name("ok.test".into())], beside: 2 };
+        let names: Vec<String> = policy.patterns().map(|pattern| pattern.dotted()).collect();
+        assert_eq!(names, ["0.b.test", "1.b.test", "ok.test"]);
     }
 }

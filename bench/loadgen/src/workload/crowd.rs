@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
@@ -13,25 +13,26 @@ use tokio::time::timeout;
 use super::idle::descriptors;
 use super::{Limit, Measured, Plan};
 use crate::client::{Dial, reset};
+use crate::origin::ANSWER_LEN;
 
 /// Tunnels when no count is given.
 const TUNNELS: u64 = 12_000;
-/// A tunnel without an echo for so long is one that waits.
+/// A tunnel without an answer for so long is one that waits.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long those that waited may take once there is room.
 const LATER: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy, Serialize, Default)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, Default)]
 pub struct Crowd {
-    /// Tunnels that returned a byte.
+    /// Tunnels that were answered.
     pub held: u64,
-    /// Of them those that did so again when all the others had come.
+    /// Of them those that returned a byte when all the others had come.
     pub answering: u64,
     /// Those that got neither a byte nor an end.
     pub waiting: u64,
     /// Those that were closed or reset without a byte.
     pub refused: u64,
-    /// Of those that waited, those that returned a byte when half of the held ones had gone.
+    /// Of those that waited, those that were answered when half of the held ones had gone.
     pub served_later: u64,
 }
 
@@ -105,8 +106,8 @@ async fn open(dial: Rc<Dial>) -> Fate {
         Ok(Err(_)) => return Fate::Refused,
         Err(_) => return Fate::Queued,
     };
-    match timeout(PATIENCE, echo(&mut stream)).await {
-        Ok(Ok(())) => Fate::Held(stream),
+    match timeout(PATIENCE, stream.read_exact(&mut [0; ANSWER_LEN])).await {
+        Ok(Ok(_)) => Fate::Held(stream),
         Ok(Err(_)) => Fate::Refused,
         Err(_) => Fate::Waiting(stream),
     }
@@ -118,12 +119,12 @@ async fn echo(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// What each of them has sent is still on its way: only the answer is awaited.
+/// What each of them has sent is still on its way.
 async fn served(waiting: Vec<TcpStream>) -> Result<u64> {
     let deadline = tokio::time::Instant::now() + LATER;
     let mut served = 0;
     for mut stream in waiting {
-        let answer = tokio::time::timeout_at(deadline, stream.read_exact(&mut [0])).await;
+        let answer = tokio::time::timeout_at(deadline, stream.read_exact(&mut [0; ANSWER_LEN])).await;
         if matches!(answer, Ok(Ok(_))) {
             served += 1;
         }

@@ -10,7 +10,7 @@ use crate::origin::ANSWER_LEN;
 
 /// One exchange after the other, each with a deadline, until the limit is reached.
 pub async fn repeat<F: Future<Output = Result<()>>>(meter: &Meter, exchange: impl Fn() -> F) {
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         match timeout(EXCHANGE, exchange()).await.unwrap_or_else(|_| bail!("no end within 10 s")) {
             Ok(()) => meter.done(since),
             Err(error) => meter.failed(&error),

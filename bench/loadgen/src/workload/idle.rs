@@ -3,14 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::{Limit, Measured, Plan};
 use crate::client::{Dial, EXCHANGE, reset};
 use crate::cpu::ProcessTree;
-use crate::origin::ANSWER_LEN;
 
 /// Tunnels when no count is given.
 const TUNNELS: u64 = 4000;
@@ -44,18 +42,14 @@ pub async fn run(plan: Plan, dial: &Dial, tree: Option<ProcessTree>) -> Result<M
         operations: tunnels,
         seconds: started.elapsed().as_secs_f64(),
         kib_per_tunnel: Some(kib / tunnels as f64),
+        pss_kib: Some(after),
         ..Measured::default()
     })
 }
 
 /// A tunnel through which a hello and its answer have passed, so that its buffers have been in use.
 async fn open(dial: &Dial) -> Result<TcpStream> {
-    let exchange = async {
-        let mut stream = dial.tunnel().await?;
-        stream.read_exact(&mut [0; ANSWER_LEN]).await?;
-        anyhow::Ok(stream)
-    };
-    timeout(EXCHANGE, exchange).await.context("no answer within 10 s")?
+    timeout(EXCHANGE, dial.answered()).await.context("no answer within 10 s")?
 }
 
 pub fn descriptors() -> u64 {

@@ -3,7 +3,9 @@
 mod crowd;
 mod exchange;
 mod idle;
+mod measured;
 mod meter;
+mod pace;
 mod session;
 mod setting;
 
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
 
@@ -21,20 +23,23 @@ use crate::cpu::ProcessTree;
 use crate::door::Door;
 use crate::origin::Script;
 pub use crowd::Crowd;
+pub use measured::Measured;
+#[cfg(test)]
+pub use meter::Latency;
 use meter::Meter;
 pub use setting::{HelloKind, LogTo, Setting};
 
-/// Load before the measurement, so that threads, caches and allocators are warm.
+/// Load before the measurement, if that is not shorter itself, so that threads, caches and allocators are warm.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Time for a proxy to finish closing what the last operations opened.
 const SETTLE: Duration = Duration::from_millis(100);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// A new tunnel or flow: a ClientHello, 128 bytes back, close
     Tunnel,
-    /// The same with a whole TLS handshake carried through it
+    /// The same with a whole TLS handshake and one request in it
     Handshake,
     /// A tunnel, flow or lookup for a name that is not allowed
     Refused,
@@ -113,21 +118,23 @@ pub struct Plan {
 
 impl Plan {
     /// The usual way of running a workload.
+    #[cfg(test)]
     pub fn usual(door: Door, workload: Workload, limit: Limit) -> Plan {
-        let concurrency = workload.default_concurrency();
-        Plan { door, workload, concurrency, limit, setting: Setting::default(), rate: None }
+        crate::suite::Case::usual(door, workload).plan(limit, None)
     }
 
     /// What the origin does; a refused name never gets there.
     pub fn script(&self) -> Script {
         match self.workload {
-            Workload::Tunnel | Workload::Refused | Workload::Lookup => Script::Answer,
+            _ if self.door == Door::Dns => Script::Names,
+            Workload::Tunnel | Workload::Refused => Script::Answer,
             Workload::Handshake => Script::Tls,
             Workload::Http => Script::Http,
             Workload::Bulk => Script::Stream,
             Workload::BulkUp => Script::Swallow,
             Workload::Pingpong | Workload::Crowd => Script::Echo,
             Workload::Idle => Script::Hold,
+            Workload::Lookup => Script::Names,
         }
     }
 }
@@ -139,49 +146,22 @@ pub enum Limit {
     Count(u64),
 }
 
-/// What was measured. CPU is absent when the proxy's process is not known.
-#[derive(Debug, Clone, Serialize, Default)]
-pub struct Measured {
-    /// Operations that succeeded; tunnels held for `idle`, MiB received for `bulk`.
-    pub operations: u64,
-    pub errors: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_error: Option<String>,
-    pub seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub per_second: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_us_per_operation: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latency_p50_us: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latency_p99_us: Option<u32>,
-    /// 10^9 bytes a second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gb_per_second: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_ms_per_gb: Option<f64>,
-    /// Proportional set size that each idle tunnel added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kib_per_tunnel: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub crowd: Option<Crowd>,
-}
-
 pub async fn run(plan: Plan, dial: Rc<Dial>, tree: Option<ProcessTree>) -> Result<Measured> {
     match plan.workload {
         Workload::Idle => return idle::run(plan, &dial, tree).await,
         Workload::Crowd => return crowd::run(plan, dial).await,
         _ => {}
     }
-    let warm = drive(plan, Limit::Time(WARM_UP), dial.clone()).await?;
+    let warm_up = if let Limit::Time(time) = plan.limit { WARM_UP.min(time) } else { WARM_UP };
+    let warm = drive(plan, Limit::Time(warm_up), None, dial.clone()).await?;
     ensure!(warm.operations() > 0, "nothing came through: {}", warm.first_error().unwrap_or_default());
     sleep(SETTLE).await;
     let before = cpu(tree)?;
-    let meter = drive(plan, plan.limit, dial).await?;
+    let meter = drive(plan, plan.limit, plan.rate, dial).await?;
     sleep(SETTLE).await;
     let spent = cpu(tree)?.zip(before).map(|(after, before)| after.saturating_sub(before));
-    Ok(measured(plan.workload, &meter, spent))
+    let pss_kib = tree.map(|tree| tree.pss_kib()).transpose()?;
+    Ok(Measured { pss_kib, ..Measured::of(plan.workload, &meter, spent) })
 }
 
 fn cpu(tree: Option<ProcessTree>) -> Result<Option<Duration>> {
@@ -189,12 +169,12 @@ fn cpu(tree: Option<ProcessTree>) -> Result<Option<Duration>> {
 }
 
 /// Runs the workload's workers side by side on this thread until the limit is reached.
-pub async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
-    let meter = Rc::new(Meter::start(limit));
+pub async fn drive(plan: Plan, limit: Limit, rate: Option<f64>, dial: Rc<Dial>) -> Result<Rc<Meter>> {
+    let meter = Rc::new(Meter::start(limit, rate)?);
     let local = LocalSet::new();
     let mut workers = JoinSet::new();
     for _ in 0..plan.concurrency {
-        workers.spawn_local_on(work(plan.workload, dial.clone(), meter.clone()), &local);
+        workers.spawn_local_on(work(plan, dial.clone(), meter.clone()), &local);
     }
     local
         .run_until(async {
@@ -208,37 +188,19 @@ pub async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>
     Ok(meter)
 }
 
-async fn work(workload: Workload, dial: Rc<Dial>, meter: Rc<Meter>) {
-    match workload {
-        Workload::Tunnel | Workload::Handshake => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+async fn work(plan: Plan, dial: Rc<Dial>, meter: Rc<Meter>) {
+    match plan.workload {
+        Workload::Tunnel => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+        Workload::Handshake => session::repeat(&meter, || session::handshakes(&dial, &meter)).await,
+        Workload::Refused if plan.door == Door::Dns => {
+            session::repeat(&meter, || session::refused_lookups(&dial, &meter)).await;
+        }
         Workload::Refused => exchange::repeat(&meter, || dial.refused()).await,
         Workload::Http => session::repeat(&meter, || session::http(&dial, &meter)).await,
-        Workload::Bulk | Workload::BulkUp => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::Bulk => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::BulkUp => session::repeat(&meter, || session::bulk_up(&dial, &meter)).await,
         Workload::Pingpong => session::repeat(&meter, || session::pingpong(&dial, &meter)).await,
-        Workload::Idle | Workload::Crowd | Workload::Lookup => unreachable!("have runs of their own"),
-    }
-}
-
-fn measured(workload: Workload, meter: &Meter, spent: Option<Duration>) -> Measured {
-    let seconds = meter.elapsed().as_secs_f64();
-    let common = Measured { errors: meter.errors(), first_error: meter.first_error(), seconds, ..Measured::default() };
-    if matches!(workload, Workload::Bulk | Workload::BulkUp) {
-        let gb = meter.bytes() as f64 / 1e9;
-        return Measured {
-            operations: meter.bytes() >> 20,
-            gb_per_second: Some(gb / seconds),
-            cpu_ms_per_gb: spent.map(|spent| spent.as_secs_f64() * 1e3 / gb),
-            ..common
-        };
-    }
-    let operations = meter.operations();
-    let (p50, p99) = meter.percentiles().unzip();
-    Measured {
-        operations,
-        per_second: Some(operations as f64 / seconds),
-        cpu_us_per_operation: spent.map(|spent| spent.as_secs_f64() * 1e6 / operations.max(1) as f64),
-        latency_p50_us: p50,
-        latency_p99_us: p99,
-        ..common
+        Workload::Lookup => session::repeat(&meter, || session::lookups(&dial, &meter)).await,
+        Workload::Idle | Workload::Crowd => unreachable!("have runs of their own"),
     }
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{timeout, timeout_at};
 
+use super::exchange;
 use super::meter::Meter;
 use crate::client::{Dial, EXCHANGE, Then, drain, reset};
 
@@ -23,7 +24,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
     let mut stream = timeout(EXCHANGE, dial.connect()).await??;
     let mut buffer = Vec::with_capacity(4096);
     let mut kept = false;
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         match timeout(EXCHANGE, dial.get(&mut stream, &mut buffer)).await.context("no answer within 10 s")?? {
             Some(Then::Keep) => meter.done(since),
             Some(Then::Close) => {
@@ -32,7 +33,7 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
             }
             // Some proxies close after an answer without having said so; the request is then asked anew.
             None if kept => {
-                meter.put_back();
+                meter.put_back(since);
                 return Ok(());
             }
             None => bail!("closed without an answer"),
@@ -43,9 +44,9 @@ pub async fn http(dial: &Dial, meter: &Meter) -> Result<()> {
 }
 
 pub async fn pingpong(dial: &Dial, meter: &Meter) -> Result<()> {
-    let mut stream = timeout(EXCHANGE, dial.tunnel()).await??;
+    let mut stream = timeout(EXCHANGE, dial.answered()).await??;
     let mut byte = [b'p'];
-    while let Some(since) = meter.take() {
+    while let Some(since) = meter.take().await {
         let round = async {
             stream.write_all(&byte).await?;
             stream.read_exact(&mut byte).await
@@ -66,4 +67,41 @@ pub async fn bulk(dial: &Dial, meter: &Meter) -> Result<()> {
         meter.received(n);
     }
     reset(stream)
+}
+
+/// What the kernel has taken counts: what it still holds at the end is little beside the rest.
+pub async fn bulk_up(dial: &Dial, meter: &Meter) -> Result<()> {
+    let mut stream = timeout(EXCHANGE, dial.answered()).await??;
+    let chunk = vec![b'u'; BULK_BUFFER];
+    while meter.has_more() {
+        let Ok(written) = timeout_at(meter.deadline().into(), stream.write(&chunk)).await else { break };
+        meter.received(written?);
+    }
+    reset(stream)
+}
+
+/// One handshake and request after the other, each on a connection of its own.
+pub async fn handshakes(dial: &Dial, meter: &Meter) -> Result<()> {
+    let connector = dial.connector()?;
+    exchange::repeat(meter, || dial.handshake(&connector)).await;
+    Ok(())
+}
+
+/// Questions from one socket, one after the other.
+pub async fn lookups(dial: &Dial, meter: &Meter) -> Result<()> {
+    let mut asker = dial.asker().await?;
+    while let Some(since) = meter.take().await {
+        timeout(EXCHANGE, asker.lookup()).await.context("no answer within 10 s")??;
+        meter.done(since);
+    }
+    Ok(())
+}
+
+pub async fn refused_lookups(dial: &Dial, meter: &Meter) -> Result<()> {
+    let mut asker = dial.asker().await?;
+    while let Some(since) = meter.take().await {
+        timeout(EXCHANGE, asker.refused()).await.context("no answer within 10 s")??;
+        meter.done(since);
+    }
+    Ok(())
 }

@@ -1,10 +1,10 @@
 //! How a proxy runs and what its clients send, beside the workload itself.
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The usual setting is [`Setting::default`]; a curve varies one field of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// Entries of the allowlist beside the names that are used. Of Egret also beside its built-in policy.
     pub policy: usize,
@@ -20,17 +20,17 @@ impl Default for Setting {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HelloKind {
     /// One record of 517 bytes, as browsers sent it for years
     Classic,
-    /// With a key share of X25519MLKEM768: about 1.8 KB, more than one segment on most networks
+    /// With a key share of X25519MLKEM768: 1695 bytes, more than one segment on most networks
     PostQuantum,
 }
 
 /// Where Egret's flow log goes. The peers write none, whatever this says: that is in their favour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogTo {
     /// Nowhere

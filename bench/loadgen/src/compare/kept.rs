@@ -1,0 +1,118 @@
+//! The files of a comparison: figures, report and charts.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::args::Redraw;
+use crate::report::{Comparison, markdown, pictures, renew_readme};
+
+/// Ends the part of a report that is drawn. What somebody has written below it is kept when it is drawn anew.
+const DRAWN: &str = "\n<!-- drawn to here by egret-bench; what follows is kept -->\n";
+
+/// `STEM.json`, `STEM.md` and a folder `STEM` of charts.
+pub struct Kept {
+    json: PathBuf,
+    report: PathBuf,
+    charts: PathBuf,
+}
+
+impl Kept {
+    pub fn at(stem: &Path) -> Kept {
+        let with = |ending: &str| {
+            let mut path = stem.as_os_str().to_owned();
+            path.push(ending);
+            PathBuf::from(path)
+        };
+        Kept { json: with(".json"), report: with(".md"), charts: stem.to_owned() }
+    }
+
+    pub fn write(&self, comparison: &mut Comparison) -> Result<()> {
+        if let Some(folder) = self.json.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        }
+        write(&self.json, &comparison.json()?)?;
+        draw(comparison, Some(&self.report), Some(&self.charts))
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kept: {}, {}, {}", self.json.display(), self.report.display(), self.charts.display())
+    }
+}
+
+/// `egret-bench report`: without a file to write, the report goes to standard output.
+pub fn redraw(redraw: &Redraw) -> Result<()> {
+    let Redraw { json, markdown: report, svg, readme } = redraw;
+    let comparison = Comparison::load(json)?;
+    draw(&comparison, report.as_deref(), svg.as_deref())?;
+    if let Some(readme) = readme {
+        renew_readme(readme, json, &comparison)?;
+    }
+    if report.is_none() && svg.is_none() && readme.is_none() {
+        print!("{}", markdown(&comparison, &[], ""));
+    }
+    Ok(())
+}
+
+/// A report without charts links none.
+fn draw(comparison: &Comparison, report: Option<&Path>, charts: Option<&Path>) -> Result<()> {
+    let drawn = if charts.is_some() { pictures(comparison) } else { Vec::new() };
+    if let Some(folder) = charts {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        for picture in &drawn {
+            write(&folder.join(format!("{}.svg", picture.name)), &picture.svg)?;
+        }
+    }
+    if let Some(report) = report {
+        let text = markdown(comparison, &drawn, &link(report, charts)) + DRAWN + &written_below(report);
+        write(report, &text)?;
+    }
+    Ok(())
+}
+
+/// How the report links the folder of charts.
+fn link(report: &Path, charts: Option<&Path>) -> String {
+    let Some(charts) = charts else { return String::new() };
+    let below = report.parent().and_then(|folder| charts.strip_prefix(folder).ok());
+    format!("{}/", below.unwrap_or(charts).display())
+}
+
+fn written_below(report: &Path) -> String {
+    let text = fs::read_to_string(report).unwrap_or_default();
+    text.split_once(DRAWN).map(|(_, below)| below.to_owned()).unwrap_or_default()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{comparison, tunnel};
+
+    #[test]
+    fn what_somebody_wrote_below_a_report_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::at(&folder.path().join("today-compare"));
+        let mut all = comparison(&[("egret", tunnel(), &[10.0]), ("squid", tunnel(), &[20.0])]);
+        kept.write(&mut all).unwrap();
+        let report = fs::read_to_string(&kept.report).unwrap();
+        fs::write(&kept.report, report.clone() + "\n## Where the time goes\n").unwrap();
+        let again = Redraw {
+            json: kept.json.clone(),
+            markdown: Some(kept.report.clone()),
+            svg: Some(kept.charts.clone()),
+            readme: None,
+        };
+        redraw(&again).unwrap();
+        let redrawn = fs::read_to_string(&kept.report).unwrap();
+        assert_eq!(redrawn, report + "\n## Where the time goes\n");
+        assert!(redrawn.contains("](today-compare/summary.svg)"), "{redrawn}");
+        assert!(kept.charts.join("summary.svg").exists());
+    }
+}

@@ -1,0 +1,190 @@
+//! A comparison as it is kept, and what is shown of it.
+//!
+//! Everything shown, tables, charts and goals, is drawn from the JSON alone, so that it can be drawn again.
+
+mod environment;
+mod figure;
+mod goals;
+mod markdown;
+mod pictures;
+mod query;
+mod readme;
+mod table;
+mod text;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::suite::Case;
+use crate::workload::Measured;
+
+pub use environment::Environment;
+pub use goals::Outcome;
+pub use markdown::markdown;
+pub use pictures::pictures;
+pub use query::median;
+pub use readme::renew as renew_readme;
+pub use text::text;
+
+/// Counts up when what is kept comes to mean something else.
+const SCHEMA: u32 = 1;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Comparison {
+    pub schema: u32,
+    pub environment: Environment,
+    pub conditions: Conditions,
+    /// Who took part, in the order of the tables.
+    pub subjects: Vec<Participant>,
+    /// What could not be measured here at all, and why.
+    pub missing: Vec<Missing>,
+    /// Somebody ended it before its time; what there was is kept.
+    pub interrupted: bool,
+    pub rows: Vec<Row>,
+    /// Measurements that came to no end or had errors.
+    pub failures: Vec<String>,
+    /// As they were met by these rows.
+    pub goals: Vec<Outcome>,
+}
+
+/// How it was measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Conditions {
+    /// The command line, without the program.
+    pub command: Vec<String>,
+    pub rounds: usize,
+    /// Of each measurement.
+    pub seconds: f64,
+    /// What the proxies allow and deny.
+    pub policy: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Participant {
+    pub name: String,
+    pub version: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Missing {
+    pub what: String,
+    pub why: String,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Row {
+    pub proxy: String,
+    #[serde(flatten)]
+    pub case: Case,
+    pub round: usize,
+    /// Operations that began each second, in an open loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Connections that the origin saw, the warm-up's included.
+    pub origin_connections: u64,
+    #[serde(flatten)]
+    pub measured: Measured,
+}
+
+impl Comparison {
+    pub fn new(conditions: Conditions, subjects: Vec<Participant>, missing: Vec<Missing>) -> Comparison {
+        Comparison {
+            schema: SCHEMA,
+            environment: Environment::here(),
+            conditions,
+            subjects,
+            missing,
+            interrupted: false,
+            rows: Vec::new(),
+            failures: Vec::new(),
+            goals: Vec::new(),
+        }
+    }
+
+    pub fn load(path: &Path) -> Result<Comparison> {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        Comparison::parse(&text).with_context(|| format!("{} is no comparison", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Comparison> {
+        let comparison: Comparison = serde_json::from_str(text)?;
+        let Comparison { schema, .. } = comparison;
+        ensure!(schema == SCHEMA, "it is of schema {schema}, and this program reads {SCHEMA}");
+        Ok(comparison)
+    }
+
+    /// With the goals as these rows meet them. One row a line: a run has hundreds of them.
+    pub fn json(&mut self) -> Result<String> {
+        self.goals = goals::outcomes(self);
+        let mut head = serde_json::to_value(&*self)?;
+        let rows = self.rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        head["rows"] = serde_json::Value::Array(Vec::new());
+        let rows = format!("\"rows\": [\n    {}\n  ]", rows.join(",\n    "));
+        Ok(serde_json::to_string_pretty(&head)?.replace("\"rows\": []", &rows) + "\n")
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::door::Door;
+    use crate::workload::{Latency, Workload};
+
+    /// A comparison with these figures of CPU, microseconds: the rounds of each proxy and case.
+    pub fn comparison(figures: &[(&str, Case, &[f64])]) -> Comparison {
+        let conditions =
+            Conditions { command: vec!["compare".into()], rounds: 2, seconds: 1.0, policy: "one name".into() };
+        let mut names: Vec<&str> = figures.iter().map(|(name, ..)| *name).collect();
+        names.dedup();
+        let subjects = names.iter().map(|name| Participant { name: (*name).into(), version: format!("{name} 1.0") });
+        let mut comparison = Comparison::new(conditions, subjects.collect(), Vec::new());
+        for (proxy, case, rounds) in figures {
+            for (cpu, round) in rounds.iter().zip(1..) {
+                comparison
+                    .rows
+                    .extend([row(proxy, *case, round, *cpu, None), row(proxy, *case, round, *cpu, Some(5_000.0))]);
+            }
+        }
+        comparison
+    }
+
+    fn row(proxy: &str, case: Case, round: usize, cpu: f64, rate: Option<f64>) -> Row {
+        let latency = Latency { p50: 2.0 * cpu, p99: 10.0 * cpu, p999: 50.0 * cpu, max: 99.0 * cpu };
+        let measured = Measured {
+            operations: 1000,
+            seconds: 1.0,
+            per_second: Some(rate.unwrap_or(1e6 / cpu)),
+            cpu_us_per_operation: (proxy != "direct").then_some(cpu),
+            latency: Some(latency),
+            pss_kib: Some(4096),
+            ..Measured::default()
+        };
+        Row { proxy: proxy.into(), case, round, rate, origin_connections: 1000, measured }
+    }
+
+    pub fn tunnel() -> Case {
+        Case::usual(Door::Explicit, Workload::Tunnel)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut written = comparison(&[("egret", tunnel(), &[27.0, 30.0]), ("floor", tunnel(), &[25.0])]);
+        let json = written.json().unwrap();
+        let mut read = Comparison::parse(&json).unwrap();
+        assert_eq!(read.json().unwrap(), json);
+        assert_eq!(read.rows.len(), 6);
+        assert_eq!(read.rows[1].measured.latency, written.rows[1].measured.latency);
+        assert!(json.lines().filter(|line| line.contains("\"proxy\":\"egret\"")).count() == 4, "{json}");
+    }
+
+    #[test]
+    fn another_schema_is_refused() {
+        let json = comparison(&[]).json().unwrap().replace("\"schema\": 1", "\"schema\": 99");
+        let error = Comparison::parse(&json).unwrap_err();
+        assert_eq!(error.to_string(), "it is of schema 99, and this program reads 1");
+    }
+}
