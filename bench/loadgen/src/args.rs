@@ -352,7 +352,8 @@ mod tests {
         let mut examples = 0;
         for line in [COMPARE_HELP, LOAD_HELP].iter().flat_map(|help| help.lines()) {
             let Some(example) = line.trim().strip_prefix("egret-bench ") else { continue };
-            let words = example.split("   ").next().unwrap().split('|').next().unwrap().replace("$(pgrep -o squid)", "7");
+            let words =
+                example.split("   ").next().unwrap().split('|').next().unwrap().replace("$(pgrep -o squid)", "7");
             let parsed = Cli::try_parse_from(["egret-bench"].into_iter().chain(words.split_whitespace()));
             parsed.unwrap_or_else(|error| panic!("{example}: {error}"));
             examples += 1;

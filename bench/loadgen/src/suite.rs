@@ -126,17 +126,14 @@ impl Suite {
                 let cases = [Door::Explicit, Door::Gateway].map(|door| Case::usual(door, Workload::Idle));
                 cases.into_iter().flat_map(|case| CONNECTIONS.map(|n| Case { tunnels: Some(n), ..case })).collect()
             }
-            Suite::Hello => variants(&TUNNELS, &[HelloKind::Classic, HelloKind::PostQuantum], |hello| Setting {
-                hello,
-                ..default
-            }),
+            Suite::Hello => {
+                variants(&TUNNELS, &[HelloKind::Classic, HelloKind::PostQuantum], |hello| Setting { hello, ..default })
+            }
             Suite::Log => variants(&TUNNELS_AND_HTTP, &[LogTo::Off, LogTo::File, LogTo::SlowSink], |log| Setting {
                 log,
                 ..default
             }),
-            Suite::Churn => {
-                variants(&TUNNELS_AND_HTTP, &[false, true], |churn| Setting { churn, ..default })
-            }
+            Suite::Churn => variants(&TUNNELS_AND_HTTP, &[false, true], |churn| Setting { churn, ..default }),
         }
     }
 

@@ -134,7 +134,8 @@ mod tests {
     use super::*;
 
     fn sheet() -> Sheet {
-        let bar = |name: &str, role, value| Bar { name: name.into(), role, value, low: value, high: value, note: "".into() };
+        let bar =
+            |name: &str, role, value| Bar { name: name.into(), role, value, low: value, high: value, note: "".into() };
         let bars = vec![bar("egret", Role::Egret, 10.0), bar("a<b&c", Role::Peer(0), 20.0)];
         let curve = Curve { name: "egret".into(), role: Role::Egret, points: vec![(1.0, 3.0), (10.0, 2.0)] };
         let curves = Curves { x_title: "at a time".into(), curves: vec![curve] };

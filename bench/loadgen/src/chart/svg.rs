@@ -74,7 +74,9 @@ impl Svg {
             escaped(description)
         ));
         let (width, height) = (width - 1.0, height - 1.0);
-        svg.push(format_args!("<rect class=\"ground\" x=\".5\" y=\".5\" width=\"{width}\" height=\"{height}\" rx=\"8\"/>"));
+        svg.push(format_args!(
+            "<rect class=\"ground\" x=\".5\" y=\".5\" width=\"{width}\" height=\"{height}\" rx=\"8\"/>"
+        ));
         svg
     }
 
@@ -85,7 +87,9 @@ impl Svg {
             Anchor::End => "end",
         };
         let text = escaped(text);
-        self.push(format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\" text-anchor=\"{anchor}\">{text}</text>"));
+        self.push(format_args!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\" text-anchor=\"{anchor}\">{text}</text>"
+        ));
     }
 
     pub fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, class: &str) {

@@ -86,7 +86,9 @@ fn field(compare: &Compare, egret: PathBuf, cases: Vec<Case>, mut missing: Vec<M
             }
             Ok(_) if compare.peers.contains(&subject) => bail!("{name} can do nothing of this"),
             Ok(_) => {}
-            Err(error) if matches!(subject, Subject::Egret(_)) || compare.peers.contains(&subject) => return Err(error),
+            Err(error) if matches!(subject, Subject::Egret(_)) || compare.peers.contains(&subject) => {
+                return Err(error);
+            }
             Err(error) => missing.push(Missing { what: name, why: format!("{error:#}") }),
         }
     }

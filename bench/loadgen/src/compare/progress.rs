@@ -64,7 +64,9 @@ impl Progress {
         let what = format!("round {} · {} · {}", step.round, step.case.door.as_str(), step.case.title());
         let kind = if step.kind == Loop::Open { " at a rate" } else { "" };
         match self.line {
-            Line::Coloured => eprint!("\r\x1b[2K\x1b[1m{of}\x1b[0m  \x1b[36m{left} left\x1b[0m  {what} · \x1b[1m{name}\x1b[0m{kind}"),
+            Line::Coloured => {
+                eprint!("\r\x1b[2K\x1b[1m{of}\x1b[0m  \x1b[36m{left} left\x1b[0m  {what} · \x1b[1m{name}\x1b[0m{kind}")
+            }
             Line::Changing => eprint!("\r\x1b[2K{of}  {left} left  {what} · {name}{kind}"),
             Line::Plain => eprintln!("{of}, {left} left: {what}"),
         }
@@ -134,6 +136,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        assert_eq!((duration(Duration::from_secs(99)), duration(Duration::from_secs(121))), ("99 s".into(), "3 min".into()));
+        assert_eq!(
+            (duration(Duration::from_secs(99)), duration(Duration::from_secs(121))),
+            ("99 s".into(), "3 min".into())
+        );
     }
 }

@@ -54,7 +54,10 @@ enum Bound {
     /// The figure itself.
     Below(f64),
     /// The figure with so many entries, divided by that with so few.
-    Growth { entries: (usize, usize), most: f64 },
+    Growth {
+        entries: (usize, usize),
+        most: f64,
+    },
 }
 
 #[derive(Clone, Copy)]

@@ -63,7 +63,11 @@ fn conditions(comparison: &Comparison) -> String {
     let Conditions { command, rounds, seconds, policy } = &comparison.conditions;
     let versions: Vec<&str> = comparison.subjects.iter().map(|subject| subject.version.as_str()).collect();
     let mut distinct: Vec<&str> = Vec::new();
-    versions.into_iter().for_each(|version| if !distinct.contains(&version) { distinct.push(version) });
+    versions.into_iter().for_each(|version| {
+        if !distinct.contains(&version) {
+            distinct.push(version)
+        }
+    });
     format!(
         "{date}, kernel {kernel}, {cores} cores of {cpu_model}, {memory_mib} MiB; load before it {load_average}; \
          tcp_max_tw_buckets {tcp_max_tw_buckets}.\n\
@@ -190,13 +194,7 @@ fn outcomes(outcomes: &[Outcome]) -> String {
     let mut table = Table::new(["work", "goal", "reached", "", "best peer, or where"]);
     for Outcome { work, goal, reached, verdict, note } in outcomes {
         let reached = reached.map_or("–".into(), |reached| format!("{reached:.2}"));
-        table.push([
-            work.clone(),
-            goal.clone(),
-            reached,
-            verdict.as_str().into(),
-            note.clone().unwrap_or_default(),
-        ]);
+        table.push([work.clone(), goal.clone(), reached, verdict.as_str().into(), note.clone().unwrap_or_default()]);
     }
     format!("## The goals\n\n{}", table.markdown())
 }

@@ -136,14 +136,17 @@ pub mod tests {
 
     /// A comparison with these figures of CPU, microseconds: the rounds of each proxy and case.
     pub fn comparison(figures: &[(&str, Case, &[f64])]) -> Comparison {
-        let conditions = Conditions { command: vec!["compare".into()], rounds: 2, seconds: 1.0, policy: "one name".into() };
+        let conditions =
+            Conditions { command: vec!["compare".into()], rounds: 2, seconds: 1.0, policy: "one name".into() };
         let mut names: Vec<&str> = figures.iter().map(|(name, ..)| *name).collect();
         names.dedup();
         let subjects = names.iter().map(|name| Participant { name: (*name).into(), version: format!("{name} 1.0") });
         let mut comparison = Comparison::new(conditions, subjects.collect(), Vec::new());
         for (proxy, case, rounds) in figures {
             for (cpu, round) in rounds.iter().zip(1..) {
-                comparison.rows.extend([row(proxy, *case, round, *cpu, None), row(proxy, *case, round, *cpu, Some(5_000.0))]);
+                comparison
+                    .rows
+                    .extend([row(proxy, *case, round, *cpu, None), row(proxy, *case, round, *cpu, Some(5_000.0))]);
             }
         }
         comparison

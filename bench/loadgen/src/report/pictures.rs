@@ -183,7 +183,8 @@ fn policy(comparison: &Comparison) -> Sheet {
         Some(Panel { title: capital(&work.title()), caption: what.into(), picture: Picture::Curves(curves) })
     };
     let cost = works(Suite::Policy).into_iter().filter_map(|work| panel(work, Figure::Cpu, "CPU µs each"));
-    let memory = works(Suite::Policy).into_iter().filter_map(|work| panel(work, Figure::Memory, "PSS of the proxy, MiB"));
+    let memory =
+        works(Suite::Policy).into_iter().filter_map(|work| panel(work, Figure::Memory, "PSS of the proxy, MiB"));
     Sheet {
         title: "Cost against policy size".into(),
         caption: format!("Lower is better. {}", caption(comparison)),
@@ -210,11 +211,7 @@ fn connections(comparison: &Comparison) -> Sheet {
 
 /// Egret alone, in one setting beside the other.
 fn settings(comparison: &Comparison) -> Sheet {
-    let suites = [
-        (Suite::Hello, "the ClientHello"),
-        (Suite::Log, "the flow log"),
-        (Suite::Churn, "reloads"),
-    ];
+    let suites = [(Suite::Hello, "the ClientHello"), (Suite::Log, "the flow log"), (Suite::Churn, "reloads")];
     let panels = suites.into_iter().flat_map(|(suite, what)| {
         works(suite).into_iter().filter_map(move |(work, cases)| variants(comparison, &work, &cases, suite, what))
     });
@@ -285,7 +282,8 @@ mod tests {
 
     #[test]
     fn bars_stand_in_the_order_of_their_length() {
-        let all = comparison(&[("egret", tunnel(), &[10.0]), ("squid", tunnel(), &[20.0]), ("floor", tunnel(), &[8.0])]);
+        let all =
+            comparison(&[("egret", tunnel(), &[10.0]), ("squid", tunnel(), &[20.0]), ("floor", tunnel(), &[8.0])]);
         let panel = bars(&all, &tunnel(), Figure::Cpu).unwrap();
         let Picture::Bars(bars) = panel.picture else { panic!("bars") };
         let shown: Vec<(&str, &str)> = bars.iter().map(|bar| (bar.name.as_str(), bar.note.as_str())).collect();

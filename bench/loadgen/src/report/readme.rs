@@ -119,7 +119,11 @@ mod tests {
         let readme = root().join("README.md");
         let text = fs::read_to_string(&readme).unwrap();
         let expected = renewed(&text, &beside(&readme, &newest()).unwrap(), &comparison).unwrap();
-        assert!(text == expected, "README.md is out of date: egret-bench report {} --readme README.md", newest().display());
+        assert!(
+            text == expected,
+            "README.md is out of date: egret-bench report {} --readme README.md",
+            newest().display()
+        );
     }
 
     #[test]

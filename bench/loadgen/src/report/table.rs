@@ -19,7 +19,8 @@ impl Table {
         let width = |column: usize| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(|column| width(column).max(3)).collect();
         let figures: Vec<bool> = (0..columns).map(|column| self.has_figures(column)).collect();
-        let columns: Vec<Column> = widths.into_iter().zip(figures).map(|(width, figures)| Column { width, figures }).collect();
+        let columns: Vec<Column> =
+            widths.into_iter().zip(figures).map(|(width, figures)| Column { width, figures }).collect();
         let mut out = String::new();
         for (row, number) in self.rows.iter().zip(0..) {
             out.push_str(&line(row, &columns));
@@ -32,7 +33,8 @@ impl Table {
 
     /// Or nothing but dashes for what has none.
     fn has_figures(&self, column: usize) -> bool {
-        let is_figure = |text: &str| text.trim_matches('*').starts_with(|c: char| c.is_ascii_digit() || c == '–' || c == '-');
+        let is_figure =
+            |text: &str| text.trim_matches('*').starts_with(|c: char| c.is_ascii_digit() || c == '–' || c == '-');
         column > 0 && self.rows.iter().skip(1).all(|row| cell(row, column).is_empty() || is_figure(cell(row, column)))
     }
 }
