@@ -219,6 +219,6 @@ pub async fn measure(
 fn overhead(case: &Case) -> Duration {
     match case.workload {
         Workload::Idle => Duration::from_secs(7) + Duration::from_millis(case.tunnels.unwrap_or(4_000) / 3),
-        _ => Duration::from_millis(1_400),
+        _ => Duration::from_millis(1_200),
     }
 }
