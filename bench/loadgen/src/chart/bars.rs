@@ -1,8 +1,9 @@
-//! Bars from nothing to a value, one below the other, with the range of the rounds as a whisker.
+//! Bars from nothing to a value, one below the other, with the range of the rounds as a whisker. One that would leave the
+//! others no length to tell them apart by is broken off, and looks it.
 
 use super::scale::figure;
 use super::svg::{Anchor, Svg};
-use super::{Frame, Role};
+use super::{Frame, Role, names_width};
 
 pub struct Bar {
     pub name: String,
@@ -16,24 +17,28 @@ pub struct Bar {
 
 const ROW: f64 = 26.0;
 const THICK: f64 = 16.0;
-const NAMES: f64 = 104.0;
 const VALUES: f64 = 112.0;
+/// Beyond so many times the median a bar is broken.
+const FAR: f64 = 4.0;
 
 pub fn height(bars: &[Bar]) -> f64 {
     ROW * bars.len() as f64
 }
 
 pub fn draw(svg: &mut Svg, frame: Frame, bars: &[Bar]) {
-    let from = frame.x + NAMES;
-    let most = bars.iter().map(|bar| bar.high.max(bar.value)).fold(f64::MIN_POSITIVE, f64::max);
-    let to = from + (frame.width - NAMES - VALUES);
+    let names = names_width(bars.iter().map(|bar| bar.name.as_str()));
+    let from = frame.x + names;
+    let most = longest(bars);
+    let to = from + (frame.width - names - VALUES);
     let long = |value: f64| (to - from) * (value / most).clamp(0.0, 1.0);
     for (bar, at) in bars.iter().zip(0u32..) {
         let y = frame.y + ROW * f64::from(at);
         let base = y + ROW / 2.0 + 4.5;
         svg.text(from - 10.0, base, bar.role.name_class(), Anchor::End, &bar.name);
         svg.rect(from, y + (ROW - THICK) / 2.0, long(bar.value), THICK, &format!("bar {}", class(bar.role)));
-        if bar.high > bar.low {
+        if bar.value > most {
+            draw_break(svg, from + long(most) - 18.0, y);
+        } else if bar.high > bar.low {
             let middle = y + ROW / 2.0;
             svg.line((from + long(bar.low), middle), (from + long(bar.high), middle), "whisker");
         }
@@ -43,6 +48,22 @@ pub fn draw(svg: &mut Svg, frame: Frame, bars: &[Bar]) {
     }
     let bottom = frame.y + height(bars);
     svg.line((from, frame.y), (from, bottom), "axis");
+}
+
+/// What the longest whole bar shows.
+fn longest(bars: &[Bar]) -> f64 {
+    let mut values: Vec<f64> = bars.iter().map(|bar| bar.value).collect();
+    values.sort_by(f64::total_cmp);
+    let median = values.get(values.len() / 2).copied().unwrap_or_default();
+    let whole = bars.iter().filter(|bar| bar.value <= FAR * median);
+    whole.map(|bar| bar.high.max(bar.value)).fold(f64::MIN_POSITIVE, f64::max)
+}
+
+/// Two slanting gaps in the colour of the ground.
+fn draw_break(svg: &mut Svg, x: f64, y: f64) {
+    for x in [x, x + 7.0] {
+        svg.line((x, y + ROW - 3.0), (x + 5.0, y + 3.0), "gap");
+    }
 }
 
 /// Beside Egret and the floor the others are all alike: their names stand before them.
@@ -64,5 +85,25 @@ mod tests {
         let mut svg = Svg::new(900.0, 100.0, "", "");
         draw(&mut svg, Frame { x: 0.0, y: 0.0, width: 400.0, height: 26.0 }, &[bar]);
         assert!(svg.finish().contains("width=\"0.0\""), "nothing is drawn as nothing");
+    }
+
+    #[test]
+    fn an_outlier_does_not_flatten_the_others() {
+        let bars = |values: &[f64]| -> Vec<Bar> {
+            let bar = |value: &f64| Bar {
+                name: String::new(),
+                role: Role::Floor,
+                value: *value,
+                low: *value,
+                high: *value,
+                note: String::new(),
+            };
+            values.iter().map(bar).collect()
+        };
+        assert_eq!(longest(&bars(&[10.0, 20.0, 30.0])), 30.0);
+        assert_eq!(longest(&bars(&[10.0, 20.0, 30.0, 900.0])), 30.0);
+        let mut svg = Svg::new(900.0, 100.0, "", "");
+        draw(&mut svg, Frame { x: 0.0, y: 0.0, width: 400.0, height: 26.0 }, &bars(&[10.0, 20.0, 30.0, 900.0]));
+        assert_eq!(svg.finish().matches("class=\"gap\"").count(), 2);
     }
 }

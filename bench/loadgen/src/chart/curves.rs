@@ -50,7 +50,7 @@ pub fn draw(svg: &mut Svg, frame: Frame, curves: &Curves) {
     for curve in in_drawing_order(&curves.curves) {
         draw_curve(svg, curve, x, y);
     }
-    draw_names(svg, &curves.curves, right, y, (top, bottom));
+    draw_names(svg, &curves.curves, right, (x, y), (top, bottom));
 }
 
 /// Egret's lies on top.
@@ -77,13 +77,14 @@ fn draw_curve(svg: &mut Svg, curve: &Curve, x: Scale, y: Scale) {
 }
 
 /// At the ends of the curves, pushed apart where they would cover each other.
-fn draw_names(svg: &mut Svg, curves: &[Curve], right: f64, y: Scale, within: (f64, f64)) {
-    let mut ends: Vec<(f64, &Curve)> =
-        curves.iter().filter_map(|curve| Some((y.at(curve.points.last()?.1), curve))).collect();
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let places = spaced(&ends.iter().map(|(end, _)| *end).collect::<Vec<_>>(), NAME, within);
+fn draw_names(svg: &mut Svg, curves: &[Curve], right: f64, (x, y): (Scale, Scale), within: (f64, f64)) {
+    let end = |curve: &Curve| curve.points.last().map(|point| (x.at(point.0), y.at(point.1)));
+    let mut ends: Vec<((f64, f64), &Curve)> = curves.iter().filter_map(|curve| Some((end(curve)?, curve))).collect();
+    ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+    let places = spaced(&ends.iter().map(|(end, _)| end.1).collect::<Vec<_>>(), NAME, within);
     for ((end, curve), place) in ends.into_iter().zip(places) {
-        svg.line((right + 6.0, end), (right + 14.0, place), &format!("curve {}", curve.role.class()));
+        svg.line((end.0 + 6.0, end.1), (right + 6.0, end.1), "leader");
+        svg.line((right + 6.0, end.1), (right + 14.0, place), &format!("curve {}", curve.role.class()));
         svg.text(right + 18.0, place + 4.5, curve.role.name_class(), Anchor::Start, &curve.name);
     }
 }

@@ -15,6 +15,8 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', Helvetica
 .axis { stroke: #818b98 }
 .grid { stroke: #e6eaef }
 .whisker { stroke: #1f2328; stroke-opacity: .55 }
+.gap { stroke: #ffffff; stroke-width: 3 }
+.leader { stroke: #818b98; stroke-width: 1; stroke-dasharray: 1 3 }
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round }
 .curve.egret { stroke-width: 3.5 }
 .bar { stroke-width: 1 }
@@ -38,6 +40,8 @@ text { fill: #f0f6fc }
 .axis { stroke: #656c76 }
 .grid { stroke: #262c36 }
 .whisker { stroke: #f0f6fc }
+.gap { stroke: #0d1117 }
+.leader { stroke: #9198a1 }
 .egret { fill: #56b4e9; stroke: #56b4e9 }
 .floor { fill: #0d1117; stroke: #9198a1 }
 .peer { fill: #4d5661; stroke: #4d5661 }

@@ -168,7 +168,8 @@ fn note(comparison: &mut Comparison, step: &Step, name: &str, measured: Result<R
             }
             comparison.rows.push(row);
         }
-        Err(error) => comparison.failures.push(format!("{what}: {error:#}")),
+        // What a proxy has written may be of several lines, and each failure is a line of a list.
+        Err(error) => comparison.failures.push(format!("{what}: {error:#}").replace('\n', " / ")),
     }
 }
 

@@ -88,7 +88,7 @@ fn bars(comparison: &Comparison, case: &Case, figure: Figure) -> Option<Panel> {
             value: rounds.median,
             low: rounds.low,
             high: rounds.high,
-            note: ratio.map(|ratio| format!("{ratio:.2} ×")).unwrap_or_default(),
+            note: ratio.map(|ratio| format!("{} ×", chart::figure(ratio))).unwrap_or_default(),
         });
     }
     bars.sort_by(|a, b| a.value.total_cmp(&b.value));
@@ -232,7 +232,7 @@ fn variants(comparison: &Comparison, work: &Case, cases: &[Case], suite: Suite, 
             value: rounds.median,
             low: rounds.low,
             high: rounds.high,
-            note: note.map(|ratio| format!("{ratio:.2} ×")).unwrap_or_default(),
+            note: note.map(|ratio| format!("{} ×", chart::figure(ratio))).unwrap_or_default(),
         })
     };
     let bars: Vec<Bar> = cases.iter().filter_map(bar).collect();
