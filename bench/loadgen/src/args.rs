@@ -58,34 +58,39 @@ pub enum Command {
 }
 
 const COMPARE_HELP: &str = "\
-Without arguments everything is measured, three rounds of one second each, which takes about 40 minutes with ten
-peers. What is on the PATH joins in; what is not is named. The report goes to standard output, progress to standard error; JSON, report and charts are kept.
-Ctrl-C stops it and keeps what there is.
+Without arguments everything is measured, three rounds of one second each, which takes about 40
+minutes with ten peers. What is on the PATH joins in; what is not is named. The report goes to
+standard output, progress to standard error; JSON, report and charts are kept. Ctrl-C stops it and
+keeps what there is.
 
 Examples:
-  egret-bench compare                                     everything
-  egret-bench compare --quick                             a smoke: Egret and the floor, every workload once
-  egret-bench compare --doors gateway --peers nginx       new flows, bulk and so on, beside nginx alone
-  egret-bench compare --suite concurrency,policy          curves alone
+  egret-bench compare                                everything
+  egret-bench compare --quick                        a smoke: Egret and the floor, once
+  egret-bench compare --doors gateway --peers nginx  the gateway beside nginx alone
+  egret-bench compare --suite concurrency,policy     curves alone
   egret-bench compare --full --out bench/results/2026-11-22-compare
   egret-bench report bench/results/2026-11-22-compare.json --readme README.md
 
 The exit code is 1 if a measurement failed or was interrupted.";
 
 const LOAD_HELP: &str = "\
-The origin is part of this program: the proxy has to allow it and reach it. --target says by which name.
+The origin is part of this program: the proxy has to allow it and reach it. --target says by
+which name.
 
 Examples:
   egret-bench load --proxy 127.0.0.1:3128 --workload tunnel
       CONNECT to the origin's own address, as many as the proxy takes
-  egret-bench load --proxy 127.0.0.1:3128 --workload http --origin 127.0.0.1:8080 --target ok.test:8080
+  egret-bench load --proxy 127.0.0.1:3128 --workload http \\
+      --origin 127.0.0.1:8080 --target ok.test:8080
       requests for a name that the proxy resolves to 127.0.0.1
   egret-bench load --proxy 127.0.0.1:3128 --pid $(pgrep -o squid) --workload tunnel --rate 2000
-      2000 tunnels begin each second, whatever the proxy does; latency counts from when they should have begun
+      2000 tunnels begin each second, whatever the proxy does; latency counts from when they
+      should have begun
   egret-bench load --peer squid --workload bulk --seconds 10 --format json | jq .cpu_ms_per_gb
   egret-bench load --egret target/release/egret --door gateway --workload idle --count 9900
 
-The exit code is 0 if every operation succeeded, 1 if one failed or never began, 2 for a wrong command line.";
+The exit code is 0 if every operation succeeded, 1 if one failed or never began, 2 for a wrong
+command line.";
 
 #[derive(Debug, Args)]
 pub struct Load {
@@ -372,10 +377,11 @@ mod tests {
     #[test]
     fn examples_can_be_run() {
         let mut examples = 0;
-        for line in [COMPARE_HELP, LOAD_HELP].iter().flat_map(|help| help.lines()) {
+        let help = format!("{COMPARE_HELP}\n{LOAD_HELP}").replace("\\\n     ", "");
+        for line in help.lines() {
             let Some(example) = line.trim().strip_prefix("egret-bench ") else { continue };
             let words =
-                example.split("   ").next().unwrap().split('|').next().unwrap().replace("$(pgrep -o squid)", "7");
+                example.split("  ").next().unwrap().split('|').next().unwrap().replace("$(pgrep -o squid)", "7");
             let parsed = Cli::try_parse_from(["egret-bench"].into_iter().chain(words.split_whitespace()));
             parsed.unwrap_or_else(|error| panic!("{example}: {error}"));
             examples += 1;

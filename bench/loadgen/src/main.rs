@@ -53,7 +53,7 @@ fn run(cli: Cli) -> Result<()> {
     raise_descriptor_limit()?;
     match cli.command {
         Command::Load(load) => {
-            if load.door == Door::Gateway {
+            if load.door == Door::Gateway && load.subject.to_start().is_some() {
                 namespace::enter()?;
             }
             on_runtime(run_load(load))
@@ -108,7 +108,7 @@ fn on_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 async fn run_load(load: Load) -> Result<()> {
-    let _bound = (load.tune || load.door == Door::Gateway).then(TimeWaitBound::set).transpose()?;
+    let _bound = (load.tune || namespace::is_inside()).then(TimeWaitBound::set).transpose()?;
     let row = match load.subject.to_start() {
         Some(subject) => compare::measure(&subject, &load.case(), load.plan(), 1, load.descriptors).await?,
         None => measure_running(&load).await?,
@@ -126,11 +126,15 @@ async fn measure_running(load: &Load) -> Result<Row> {
     let proxy = load.subject.proxy.context("--proxy, --egret or --peer says what to measure")?;
     let Attach { pid, origin, target } = &load.attach;
     let (case, plan) = (load.case(), load.plan());
-    ensure!(case.door == Door::Explicit, "a proxy that runs already is reached as an explicit one");
     let origin = Origin::start(*origin, plan.script())?;
     let target = target.clone().unwrap_or_else(|| origin.addr().to_string());
-    let dial = Rc::new(Dial::http(proxy, &target, &target, plan.setting.hello));
-    let measured = workload::run(plan, dial, pid.map(ProcessTree::of)).await?;
+    let dial = match case.door {
+        Door::Explicit => Dial::http(proxy, &target, &target, case.setting.hello),
+        Door::Socks5 => Dial::socks(proxy, &target, case.setting.hello)?,
+        Door::Dns => Dial::resolver(proxy),
+        Door::Gateway => bail!("a gateway that runs already is not reached from here: start it with --egret or --peer"),
+    };
+    let measured = workload::run(plan, Rc::new(dial), pid.map(ProcessTree::of)).await?;
     let origin_connections = origin.accepted();
     Ok(Row { proxy: proxy.to_string(), case, round: 1, rate: plan.rate, origin_connections, measured })
 }

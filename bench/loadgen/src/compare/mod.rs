@@ -168,7 +168,8 @@ fn note(comparison: &mut Comparison, step: &Step, name: &str, measured: Result<R
             }
             comparison.rows.push(row);
         }
-        Err(error) => comparison.failures.push(format!("{what}: {error:#}")),
+        // What a proxy has written may be of several lines, and each failure is a line of a list.
+        Err(error) => comparison.failures.push(format!("{what}: {error:#}").replace('\n', " / ")),
     }
 }
 
@@ -218,6 +219,6 @@ pub async fn measure(
 fn overhead(case: &Case) -> Duration {
     match case.workload {
         Workload::Idle => Duration::from_secs(7) + Duration::from_millis(case.tunnels.unwrap_or(4_000) / 3),
-        _ => Duration::from_millis(1_400),
+        _ => Duration::from_millis(1_200),
     }
 }

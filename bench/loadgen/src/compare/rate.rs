@@ -9,9 +9,13 @@ use crate::suite::Case;
 const SHARE: f64 = 0.5;
 const FAR_BEHIND: f64 = 0.25;
 
-/// `None` where there is no throughput to go by. A setting that is not usual is given the rate of the usual one, so that
+/// `None` where there is no throughput to go by. Later rounds have the rate of the first, so that they can be put
+/// together. A setting that is not usual is given the rate of the usual one, so that
 /// it can be compared with that.
 pub fn of(comparison: &Comparison, case: &Case, proxy: &str) -> Option<f64> {
+    if let Some(rate) = comparison.rate(proxy, case) {
+        return Some(rate);
+    }
     let usual = Case::usual(case.door, case.workload);
     let throughputs = throughputs(comparison, &usual);
     let throughputs = if throughputs.is_empty() { self::throughputs(comparison, case) } else { throughputs };
@@ -47,6 +51,8 @@ fn rounded(rate: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::tests::{comparison, tunnel};
+    use crate::workload::Setting;
 
     fn check(proxy: &str, expected: f64) {
         let throughputs = [("egret", 23_000.0), ("squid", 14_900.0), ("mitmproxy", 310.0)];
@@ -64,6 +70,17 @@ mod tests {
     fn who_is_far_behind_has_half_of_its_own() {
         check("mitmproxy", 150.0);
         assert_eq!(rate(&[], "egret"), None);
+    }
+
+    #[test]
+    fn later_rounds_have_the_rate_of_the_first() {
+        let mut all = comparison(&[("egret", tunnel(), &[100.0])]);
+        assert_eq!(of(&all, &tunnel(), "egret"), Some(5_000.0));
+        all.rows.retain(|row| row.rate.is_none());
+        all.rows[0].measured.per_second = Some(800.0);
+        assert_eq!(of(&all, &tunnel(), "egret"), Some(400.0));
+        let churn = Case { setting: Setting { churn: true, ..Setting::default() }, ..tunnel() };
+        assert_eq!(of(&all, &churn, "egret"), Some(400.0));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use floor::Floor;
 use launch::{Launch, Reload, Site};
 pub use peer::Peer;
 use process::{Output, Process};
-pub use stage::{Origins, Pattern, Policy, Stage};
+pub use stage::{Origins, Stage};
 
 /// Between two reloads of a churn.
 const CHURN: Duration = Duration::from_secs(1);

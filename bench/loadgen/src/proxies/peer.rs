@@ -117,13 +117,11 @@ mod tests {
 
     /// What a template leaves to be filled in, as opposed to the braces of a configuration.
     fn placeholder(text: &str) -> Option<&str> {
-        let inside = |rest: &str| rest.split_once('}').map(|(name, _)| name.len());
-        let at = text.match_indices('{').find_map(|(at, _)| {
-            let length = inside(&text[at + 1..]).filter(|length| *length > 0)?;
-            let name = &text[at + 1..at + 1 + length];
-            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(name)
-        });
-        at
+        text.match_indices('{').find_map(|(at, _)| {
+            let (name, _) = text[at + 1..].split_once('}')?;
+            let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            named.then_some(name)
+        })
     }
 
     fn plans() -> impl Iterator<Item = Plan> {

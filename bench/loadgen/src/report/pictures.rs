@@ -108,20 +108,24 @@ fn capital(text: &str) -> String {
 fn latencies(comparison: &Comparison, cases: &[Case]) -> Sheet {
     Sheet {
         title: "Latency at a fixed rate".into(),
-        caption: format!("Dot: half are faster; tick: 99 of 100; ring: 999 of 1000. {}", caption(comparison)),
+        caption: format!(
+            "Dot: half are faster; tick: 99 of 100; ring: 999 of 1000. With *: at half of its own pace. {}",
+            caption(comparison)
+        ),
         panels: cases.iter().filter_map(|case| latency(comparison, case)).collect(),
     }
 }
 
 fn latency(comparison: &Comparison, case: &Case) -> Option<Panel> {
     let mut spreads = Vec::new();
+    let rate = comparison.rate(EGRET, case)?;
     for name in comparison.with(case, Figure::P99) {
         let median = |figure| Some(comparison.rounds(name, case, figure)?.median);
         let (p50, p99, p999) = (median(Figure::P50)?, median(Figure::P99)?, median(Figure::P999)?);
-        spreads.push(Spread { name: name.into(), role: comparison.role(name), p50, p99, p999 });
+        let own = if comparison.rate(name, case) == Some(rate) { "" } else { " *" };
+        spreads.push(Spread { name: format!("{name}{own}"), role: comparison.role(name), p50, p99, p999 });
     }
     spreads.sort_by(|a, b| a.p99.total_cmp(&b.p99));
-    let rate = comparison.rate(EGRET, case).or(comparison.rate(&spreads.first()?.name, case))?;
     Some(Panel {
         title: capital(&case.full_title()),
         caption: format!("{} begin each second", chart::figure(rate)),

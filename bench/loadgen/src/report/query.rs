@@ -1,9 +1,11 @@
 //! Questions to a comparison.
 
+use clap::ValueEnum;
+
 use super::figure::Figure;
 use super::{Comparison, Row};
 use crate::chart::Role;
-use crate::suite::Case;
+use crate::suite::{Case, Suite};
 
 pub const EGRET: &str = "egret";
 /// No proxy, or one that does nothing.
@@ -55,7 +57,7 @@ impl Comparison {
         peers.min_by(|a, b| key(a).total_cmp(&key(b)))
     }
 
-    /// In the order in which they were first measured.
+    /// In the order of the suites, whatever that of the measurements was.
     pub fn cases(&self) -> Vec<Case> {
         let mut cases = Vec::new();
         for row in &self.rows {
@@ -63,6 +65,8 @@ impl Comparison {
                 cases.push(row.case);
             }
         }
+        let order: Vec<Case> = Suite::value_variants().iter().flat_map(|suite| suite.cases()).collect();
+        cases.sort_by_key(|case| order.iter().position(|of| of == case));
         cases
     }
 
@@ -120,6 +124,8 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 mod tests {
     use super::super::tests::{comparison, tunnel};
     use super::*;
+    use crate::door::Door;
+    use crate::workload::Workload;
 
     #[test]
     fn medians() {
@@ -136,6 +142,14 @@ mod tests {
         assert_eq!(rounds, Some(Rounds { low: 10.0, median: 25.0, high: 40.0 }));
         let missed = comparison(&[("egret", tunnel(), &[10.0]), ("squid", tunnel(), &[])]);
         assert_eq!(missed.ratio("egret", "squid", &tunnel(), Figure::Cpu), None);
+    }
+
+    #[test]
+    fn cases_stand_in_the_order_of_the_suites() {
+        let refused = Case::usual(Door::Explicit, Workload::Refused);
+        let curve = Case { concurrency: 64, ..tunnel() };
+        let all = comparison(&[("egret", curve, &[1.0]), ("egret", refused, &[1.0]), ("egret", tunnel(), &[1.0])]);
+        assert_eq!(all.cases(), [tunnel(), refused, curve]);
     }
 
     #[test]

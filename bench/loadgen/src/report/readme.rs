@@ -64,9 +64,9 @@ fn section(path: &str, comparison: &Comparison) -> String {
     }
     format!(
         "![CPU time and memory of Egret beside its peers]({path}/summary.svg)\n\n{}\n\
-         {day}, {} cores of {}, kernel {}. The floor is a bare relay without policy or log; Egret looks into every \
-         hello and logs every flow, the peers log nothing. [The whole report]({path}.md) has latencies, throughput, \
-         curves and the goals.\n",
+         {day}, {} cores of {}, kernel {}; medians, each in turn with the others. The floor is a bare\n\
+         relay without policy or log. Egret looks into every hello and logs every flow; the peers log nothing.\n\
+         [The whole report]({path}.md) has latencies, throughput, curves, and which goals are met.\n",
         table.markdown(),
         environment.cores,
         environment.cpu_model,

@@ -13,7 +13,7 @@ use crate::cpu::ProcessTree;
 /// Tunnels when no count is given.
 const TUNNELS: u64 = 4000;
 /// Two descriptors of this process belong to a tunnel, the client's and the origin's; these are for the rest.
-const RESERVED_DESCRIPTORS: u64 = 128;
+const RESERVED_DESCRIPTORS: u64 = 256;
 /// A proxy may give buffers back only after a while.
 const SETTLE: Duration = Duration::from_secs(3);
 
