@@ -20,7 +20,7 @@ use crate::support::origin::{GREETING, Origin, greeter};
 use crate::support::raw::{Client, End, connect};
 
 /// A record waits 2 ms for others. The rest is for a machine that does other work.
-const FLUSHED_AFTER: Duration = Duration::from_millis(500);
+const FLUSHED_AFTER: Duration = Duration::from_secs(1);
 
 /// Names that were denied, each with the time of the answer.
 fn load(egret: &Egret, number: usize, stop: &AtomicBool) -> Vec<(String, Instant)> {
@@ -65,7 +65,7 @@ fn no_denied_flow_is_missing_and_the_next_start_is_clean() {
                 })
             })
             .collect();
-        thread::park_timeout(Duration::from_millis(1500));
+        thread::park_timeout(Duration::from_millis(2500));
         let killed = Instant::now();
         crate::support::command::signal(egret.pid(), "KILL");
         // A client whose connection outlives the process would go on for ever.
@@ -85,7 +85,7 @@ fn no_denied_flow_is_missing_and_the_next_start_is_clean() {
     let missing: Vec<&String> =
         old.clone().map(|(name, _)| name).filter(|name| !logged.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "{} of {}: {missing:?}", missing.len(), denied_flows.len());
-    assert!(old.count() > 100, "under load: {}", denied_flows.len());
+    assert!(old.count() > 50, "under load: {}", denied_flows.len());
 
     // As where it was killed within a write.
     let mut log = OpenOptions::new().append(true).open(egret.path("log.json")).unwrap();
