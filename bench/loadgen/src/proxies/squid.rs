@@ -59,8 +59,6 @@ fn launch(site: &Site, mut command: Command, template: &str) -> Result<Launch> {
     let workers = if rustix::process::geteuid().is_root() { cores() } else { 1 };
     let extra = [("{workers}", workers.to_string()), ("{hosts}", hosts.display().to_string())];
     let file = site.configure("squid.conf", template, &extra)?;
-    // The name is of what its processes share, machine-wide; another of this program may run.
-    let name = format!("egretbench{}x{}", std::process::id(), site.addr.port());
-    command.args(["--foreground", "-n", &name, "-f"]).arg(file);
+    command.args(["--foreground", "-n", "egretbench", "-f"]).arg(file);
     Ok(site.at_origins(command, "ok.test").reloads(Signal::HUP, names, "churn.test"))
 }
