@@ -1,5 +1,6 @@
 //! The same verdict, whatever segments and records it comes in: of readers, and of Egret itself by real sockets.
 
+use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseError, TestRunner};
+use serde_json::Value;
 
 use super::support::hello::{Hello, alpn, ech, server_names};
 use super::support::lab::Lab;
 use super::support::origin::Origin;
+use super::support::poll;
 use super::support::raw::{Client, End, connect, get, socks_request};
 
 const NAMES: [&str; 6] = ["ok.test", "evil.test", "OK.test.", "a.wild.test", "192.0.2.7", "x..test"];
@@ -128,21 +131,35 @@ fn send_cut(client: &mut Client, bytes: &[u8], cuts: &[Index]) {
     }
 }
 
-/// What the log says of a connection, and how much of it there is has to be the same.
-fn verdicts(lab: &Lab, mut client: Client) -> Vec<String> {
+/// Waits for the end of a connection that says no more.
+fn ended(mut client: Client) -> SocketAddr {
     let addr = client.addr();
-    let _ = client.stream.shutdown(std::net::Shutdown::Write);
+    // It may be closed already.
+    let _ = client.stream.shutdown(Shutdown::Write);
     // Whether the end is seen as one or as a reset is a race with what was sent behind a refusal.
-    let (_, end) = client.rest();
-    assert_ne!(end, End::Silent);
-    let text = |record: &serde_json::Value| {
-        ["verdict", "reason", "via", "protocol", "host", "port", "sni", "rule"]
-            .map(|key| record[key].to_string())
-            .join(" ")
-    };
-    let mine = |record: &serde_json::Value| record["kind"] == "flow" && record["client"] == addr.to_string();
-    let found = super::support::poll(|| Some(lab.egret.records(mine)).filter(|found| !found.is_empty()));
-    found.unwrap_or_default().iter().map(text).collect()
+    assert_ne!(client.rest().1, End::Silent);
+    addr
+}
+
+/// What the log says of a connection, by now.
+fn verdicts(lab: &Lab, addr: SocketAddr) -> Vec<String> {
+    let keys = ["verdict", "reason", "via", "protocol", "host", "port", "sni", "rule"];
+    let text = |record: &Value| keys.map(|key| record[key].to_string()).join(" ");
+    lab.egret
+        .records(|record| record["kind"] == "flow" && record["client"] == addr.to_string())
+        .iter()
+        .map(text)
+        .collect()
+}
+
+/// The same when nothing was added for a while.
+fn settled(lab: &Lab, addr: SocketAddr) -> Vec<String> {
+    poll(|| {
+        let before = verdicts(lab, addr);
+        thread::park_timeout(Duration::from_millis(50));
+        Some(before).filter(|before| !before.is_empty() && verdicts(lab, addr) == *before)
+    })
+    .unwrap_or_default()
 }
 
 /// Each case whole and cut, by every door that takes it.
@@ -155,10 +172,12 @@ fn check_cut<T: std::fmt::Debug>(
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let cuts = vec(any::<Index>(), 1..6);
     let checked = TestRunner::new(config).run(&(what, cuts), |(what, cuts)| {
-        let whole = verdicts(lab, send(&what, &[]));
-        let cut = verdicts(lab, send(&what, &cuts));
+        let whole = settled(lab, ended(send(&what, &[])));
         prop_assert!(!whole.is_empty(), "nothing is logged of {:?}", what);
-        prop_assert_eq!(cut, whole);
+        let addr = ended(send(&what, &cuts));
+        // Nothing tells the end of what is logged of a connection.
+        poll(|| (verdicts(lab, addr) == whole).then_some(()));
+        prop_assert_eq!(verdicts(lab, addr), whole);
         Ok(())
     });
     checked.unwrap_or_else(|error| panic!("{error}"));
