@@ -79,7 +79,7 @@ pub(crate) async fn dial(
 
 #[expect(clippy::disallowed_methods, reason = "whoever calls it holds a permit for the address")]
 async fn connect(addr: SocketAddr, source: Source<'_>) -> io::Result<TcpStream> {
-    #[cfg(any(test, fuzzing))]
+    #[cfg(all(unix, any(test, fuzzing)))]
     if let Some(rehearsed) = super::rehearsal::connect(addr) {
         return rehearsed;
     }

@@ -13,7 +13,7 @@ pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 pub(crate) mod nft;
 pub(crate) mod origdst;
-#[cfg(any(test, fuzzing))]
+#[cfg(all(unix, any(test, fuzzing)))]
 pub(crate) mod rehearsal;
 pub(crate) mod relay;
 pub(crate) mod resolve;

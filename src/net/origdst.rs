@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 /// # Errors
 /// Those of asking for the socket's own address: it is gone.
 pub(crate) fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
-    #[cfg(any(test, fuzzing))]
+    #[cfg(all(unix, any(test, fuzzing)))]
     if let Some(rehearsed) = super::rehearsal::meant_for() {
         return Ok(rehearsed);
     }

@@ -113,7 +113,7 @@ impl Log {
     }
 
     /// A log without a writer: its batches are for whoever asked for it.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(all(unix, any(test, fuzzing)))]
     pub(crate) fn rehearsed() -> (Log, tokio::sync::mpsc::Receiver<Batch>) {
         let (queue, batches) = tokio::sync::mpsc::channel(super::QUEUE);
         let shared = Shared::new(RunId::from_bits(0), Watch::default());
