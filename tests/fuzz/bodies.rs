@@ -26,6 +26,7 @@ use egret::wire::http_head::{Framing, parse_target};
 use egret::wire::{client_hello as hello, http_head as head, socks5, tds as packets};
 use serde::de::DeserializeOwned;
 
+use hyper::Uri;
 use hyper_reads::{Read, hyper_reads};
 
 /// The input is read as the bytes of a connection, and once more as a message that is cut into records.
@@ -297,12 +298,14 @@ fn our_reading(mut bytes: &[u8]) -> Reading {
         if request.upgrade || request.method == "CONNECT" || parse_target(request.method, request.target).is_err() {
             return Reading { requests, end: End::Refused };
         }
+        // What is no URI is let through nowhere; hyper shows one with the slash that may be left out.
+        let Ok(target) = request.target.parse::<Uri>() else { return Reading { requests, end: End::Refused } };
         let done = BodyTracker::new(request.framing).advance(&bytes[length..]);
         let body = match done {
             Ok(Progress::Done(end)) => Some(content(request.framing, &bytes[length..length + end])),
             Ok(Progress::More) | Err(_) => None,
         };
-        let (method, target) = (request.method.to_owned(), request.target.to_owned());
+        let (method, target) = (request.method.to_owned(), target.to_string());
         requests.push(Read { method, target, host: request.host.map(str::to_owned), body });
         match done {
             Ok(Progress::Done(end)) if request.keep_alive => bytes = &bytes[length + end..],
