@@ -38,7 +38,7 @@ use super::worker;
 
 use peers::{Client, Origin, pair};
 use quiet::{Stirred, keep_time};
-use rules::{assert_rules, decisions};
+use rules::{assert_decided_alike, assert_rules};
 use script::{Cuts, script};
 
 /// No play lasts longer than this, on its own clock.
@@ -53,7 +53,7 @@ pub fn session(bytes: &[u8]) {
     if cuts.are_quick() {
         let whole = run(&play, &Cuts::none());
         assert_rules(&whole);
-        assert_eq!(decisions(&cut), decisions(&whole), "cut as {cuts:?} and uncut: {play:?}");
+        assert_decided_alike(&cut, &whole);
     }
 }
 
