@@ -64,6 +64,31 @@ pub mod lint;
 mod net;
 pub mod policy;
 mod proxy;
+/// What fuzz targets call of modules that nobody else may: bodies like those of `tests/fuzz`, replayed beside them.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod rehearsal {
+    pub use crate::control::rehearse_paths as arm_path;
+    pub use crate::net::dns::rehearse_reply as dns_reply;
+    #[cfg(target_os = "linux")]
+    pub use crate::net::echo::rehearse as echo;
+    #[cfg(unix)]
+    pub use crate::proxy::rehearsal::session;
+
+    /// Every input of a target's corpus.
+    #[cfg(test)]
+    pub(crate) fn replay(target: &str, body: fn(&[u8])) {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+        let mut found = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            body(&std::fs::read(&path).unwrap());
+            found += 1;
+        }
+        assert!(found > 0, "{} is empty", folder.display());
+    }
+}
 pub mod telemetry;
 pub mod vnet;
 pub mod wire;

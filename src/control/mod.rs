@@ -10,6 +10,8 @@ mod question;
 mod reload;
 mod wards;
 
+#[cfg(any(test, fuzzing))]
+pub use arm::rehearse_paths;
 pub(crate) use question::{Answer, Detail, Oracle, RulePlace, StepLine, ThreatLine};
 pub(crate) use reload::Origin;
 

@@ -79,6 +79,10 @@ pub(crate) async fn dial(
 
 #[expect(clippy::disallowed_methods, reason = "whoever calls it holds a permit for the address")]
 async fn connect(addr: SocketAddr, source: Source<'_>) -> io::Result<TcpStream> {
+    #[cfg(all(unix, any(test, fuzzing)))]
+    if let Some(rehearsed) = super::rehearsal::connect(addr) {
+        return rehearsed;
+    }
     let Some(mark) = source.mark else { return TcpStream::connect(addr).await };
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     set_mark(&SockRef::from(&socket), mark)?;

@@ -366,9 +366,28 @@ pub(crate) fn is_elsewhere(addr: IpAddr) -> bool {
     StdUdpSocket::bind((addr, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
+/// The body of a fuzz target: a packet that is read as a request, and its payload as a reply. What is answered is a
+/// packet that says what the request said.
+#[cfg(any(test, fuzzing))]
+pub fn rehearse(packet: &[u8]) {
+    let _ = reply(Ipv4Addr::LOCALHOST.into(), packet);
+    let _ = reply(Ipv6Addr::LOCALHOST.into(), packet);
+    let Some((way, asked)) = request(packet) else { return };
+    assert!(asked.payload.len() < packet.len() && is_forwarded(way.client.ip()) && is_forwarded(way.asked.ip()));
+    let Some(answer) = answer(way, asked) else { return };
+    let header = if way.client.is_ipv4() { V4_HEADER } else { V6_HEADER };
+    let (identifier, said) = reply(way.asked.ip(), &answer[header..]).expect("an answer is a reply");
+    assert_eq!((identifier, said.sequence, said.payload), (way.client.port(), asked.sequence, asked.payload));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus() {
+        crate::rehearsal::replay("echo", rehearse);
+    }
 
     fn way(client: &str, asked: &str) -> Way {
         Way { client: client.parse().unwrap(), asked: asked.parse().unwrap() }

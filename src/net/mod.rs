@@ -13,6 +13,8 @@ pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 pub(crate) mod nft;
 pub(crate) mod origdst;
+#[cfg(all(unix, any(test, fuzzing)))]
+pub(crate) mod rehearsal;
 pub(crate) mod relay;
 pub(crate) mod resolve;
 #[cfg(target_os = "linux")]

@@ -30,6 +30,8 @@ mod probe;
 mod pulse;
 mod rates;
 mod records;
+#[cfg(all(unix, any(test, fuzzing)))]
+pub(crate) mod rehearsal;
 mod session;
 mod shared;
 mod socks5;

@@ -125,7 +125,7 @@ async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connect
     }
 }
 
-async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: ClientAddr, place: Place) {
+pub(super) async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: ClientAddr, place: Place) {
     let counted = Counted::new(core.clone(), |counters| &counters.connections);
     let session = Rc::new(Session { core: core.clone(), client });
     match core.shared.limiter.client_place(client.ip()) {

@@ -112,6 +112,14 @@ impl Log {
         Log { queue, shared }
     }
 
+    /// A log without a writer: its batches are for whoever asked for it.
+    #[cfg(all(unix, any(test, fuzzing)))]
+    pub(crate) fn rehearsed() -> (Log, tokio::sync::mpsc::Receiver<Batch>) {
+        let (queue, batches) = tokio::sync::mpsc::channel(super::QUEUE);
+        let shared = Shared::new(RunId::from_bits(0), Watch::default());
+        (Log::new(queue, Arc::new(shared)), batches)
+    }
+
     pub fn run(&self) -> &RunId {
         &self.shared.run
     }

@@ -4,6 +4,7 @@
 //! Nothing behind the hello is read: from there on it is TLS. TDS 8.0 begins with TLS and never comes here.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::ParseError;
 use super::client_hello::{self, ClientHello, HelloError};
@@ -114,28 +115,11 @@ fn read_options(packets: &[u8], kinds: &[u8]) -> Result<PreLogin, TdsError> {
     let message = content(packets, kinds).bytes;
     let mut read =
         PreLogin { encryption: Encryption::NotSupported, mars: false, federated: false, encryption_at: None };
-    // At most as many as there are tokens.
-    let mut seen = Vec::new();
-    let mut table = &message[..];
-    // The version comes first and has to be there.
-    if table.first() != Some(&VERSION) {
-        return Err(TdsError::NotTds);
-    }
-    while table.first() != Some(&TERMINATOR) {
-        let (entry, rest) = table.split_first_chunk::<ENTRY>().ok_or(TdsError::NotTds)?;
-        table = rest;
-        let &[token, at_high, at_low, length_high, length_low] = entry;
-        let at = usize::from(u16::from_be_bytes([at_high, at_low]));
-        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-        let value = message.get(at..at + length).ok_or(TdsError::NotTds)?;
-        if seen.contains(&token) {
-            return Err(TdsError::NotTds);
-        }
-        seen.push(token);
-        match (token, value) {
+    for (token, place) in options(&message)? {
+        match (token, message.get(place.clone()).unwrap_or_default()) {
             (ENCRYPTION, [value]) => {
                 read.encryption = encryption(*value)?;
-                read.encryption_at = holder(packets, kinds, at).map(|(packet, at)| packet.start + at);
+                read.encryption_at = holder(packets, kinds, place.start).map(|(packet, at)| packet.start + at);
             }
             (ENCRYPTION, _) => return Err(TdsError::NotTds),
             (MARS, [value, ..]) => read.mars = *value != 0,
@@ -144,6 +128,36 @@ fn read_options(packets: &[u8], kinds: &[u8]) -> Result<PreLogin, TdsError> {
         }
     }
     Ok(read)
+}
+
+/// The table of a pre-login: tokens, and where their values are in the message. Each value has its bytes for itself, behind
+/// the table: the encryption's is written anew, and nothing else may be read in it.
+fn options(message: &[u8]) -> Result<Vec<(u8, Range<usize>)>, TdsError> {
+    let mut options: Vec<(u8, Range<usize>)> = Vec::with_capacity(8);
+    let mut table = message;
+    // The version comes first and has to be there.
+    if table.first() != Some(&VERSION) {
+        return Err(TdsError::NotTds);
+    }
+    while table.first() != Some(&TERMINATOR) {
+        let (&[token, high, low, length_high, length_low], rest) =
+            table.split_first_chunk::<ENTRY>().ok_or(TdsError::NotTds)?;
+        table = rest;
+        let at = usize::from(u16::from_be_bytes([high, low]));
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        if options.iter().any(|(known, _)| *known == token) || at + length > message.len() {
+            return Err(TdsError::NotTds);
+        }
+        options.push((token, at..at + length));
+    }
+    let table_end = message.len() - table.len() + 1;
+    let mut places: Vec<&Range<usize>> = options.iter().map(|(_, place)| place).filter(|it| !it.is_empty()).collect();
+    places.sort_unstable_by_key(|place| place.start);
+    let apart = places.is_sorted_by(|one, other| one.end <= other.start);
+    if !apart || places.first().is_some_and(|first| first.start < table_end) {
+        return Err(TdsError::NotTds);
+    }
+    Ok(options)
 }
 
 /// The highest bit is of a login by certificate, which changes nothing about the rest.
@@ -413,6 +427,17 @@ mod tests {
         check_refused(&packets(PRE_LOGIN, &[0, 0, 0, 0, 0, 1, 0], 4096), NotTds);
         let long = packets(PRE_LOGIN, &[0; 40_000], 4096);
         check_refused(&long, TooLarge);
+    }
+
+    /// Demanding encryption would change what else those bytes say, and leave the server to read another wish.
+    #[test]
+    fn an_encryption_that_is_something_else_as_well() {
+        let apart = [0, 0, 11, 0, 1, 1, 0, 12, 0, 1, 0xff, 5, 0];
+        assert!(pre_login(&packets(PRE_LOGIN, &apart, 4096)).is_ok());
+        let in_the_table = [0, 0, 11, 0, 1, 1, 0, 1, 0, 1, 0xff, 5];
+        check_refused(&packets(PRE_LOGIN, &in_the_table, 4096), NotTds);
+        let in_the_version = [0, 0, 11, 0, 2, 1, 0, 12, 0, 1, 0xff, 5, 0];
+        check_refused(&packets(PRE_LOGIN, &in_the_version, 4096), NotTds);
     }
 
     #[test]

@@ -3,21 +3,31 @@
 //! `cargo +nightly fuzz run --fuzz-dir tests/fuzz client_hello`; a stable toolchain will do with
 //! `RUSTC_BOOTSTRAP=1` set.
 
-use std::fmt::Debug;
+mod hyper_reads;
 
-use egret::allowlist::Catalogue;
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use egret::allowlist::{Catalogue, Endpoint, Member};
 use egret::azure::note::Severity;
 use egret::azure::service_tags as tags;
-use egret::azure::{json, read, shape, template};
-use egret::config::network_of;
-use egret::flow::{Authority, HostName};
-use egret::policy::Sign;
+use egret::azure::{json, read, shape, template, watcher};
+use egret::config::{CheckTarget, Loaded, Overrides, TargetRule, load, network_of, subnet_address, to_toml};
+use egret::flow::{Authority, Host, HostName, PortRange, Protocol};
+use egret::policy::{AddressRange, AddressSet, FqdnPattern, Policy, Query, Sign, UrlPattern};
+use egret::vnet::trace::endpoints;
 use egret::vnet::{FlowDirection, NetFlow, Network, Tags, Transport};
 use egret::wire::ParseError;
 use egret::wire::dns::{DnsQuery, DnsReply, Misasked, ResponseCode};
 use egret::wire::http_body::{BodyError, BodyTracker, Progress};
 use egret::wire::http_head::{Framing, parse_target};
 use egret::wire::{client_hello as hello, http_head as head, socks5, tds as packets};
+use serde::de::DeserializeOwned;
+
+use hyper::Uri;
+use hyper_reads::{Read, hyper_reads};
 
 /// The input is read as the bytes of a connection, and once more as a message that is cut into records.
 pub fn client_hello(bytes: &[u8]) {
@@ -249,4 +259,220 @@ pub fn dns_query(bytes: &[u8]) {
     };
     assert_eq!(answer[..2], bytes[..2]);
     assert_eq!(DnsQuery::read(&answer), Err(Misasked::Noise));
+}
+
+/// hyper reads the same requests up to where ours are refused, each with the same end. It may refuse one that is not
+/// refused here: then it reads none behind it either.
+pub fn http_hyper(bytes: &[u8]) {
+    let ours = our_reading(bytes);
+    let hypers = hyper_reads(bytes);
+    for (number, theirs) in hypers.iter().enumerate() {
+        match ours.requests.get(number) {
+            Some(own) => assert_eq!((number, own), (number, theirs), "{:?}", String::from_utf8_lossy(bytes)),
+            None => assert_eq!(ours.end, End::Refused, "hyper alone reads {theirs:?} in {bytes:?}"),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// There is no more, or not enough of it.
+    Bytes,
+    /// What comes next is no request that is let through, or one after which nothing is read.
+    Refused,
+}
+
+struct Reading {
+    requests: Vec<Read>,
+    end: End,
+}
+
+fn our_reading(mut bytes: &[u8]) -> Reading {
+    let mut requests = Vec::new();
+    loop {
+        let (request, length) = match head::parse(bytes) {
+            Ok(read) => read,
+            Err(ParseError::Incomplete) => return Reading { requests, end: End::Bytes },
+            Err(ParseError::Invalid(_)) => return Reading { requests, end: End::Refused },
+        };
+        if request.upgrade || request.method == "CONNECT" || parse_target(request.method, request.target).is_err() {
+            return Reading { requests, end: End::Refused };
+        }
+        // What is no URI is let through nowhere; hyper shows one with the slash that may be left out.
+        let Ok(target) = request.target.parse::<Uri>() else { return Reading { requests, end: End::Refused } };
+        let done = BodyTracker::new(request.framing).advance(&bytes[length..]);
+        let body = match done {
+            Ok(Progress::Done(end)) => Some(content(request.framing, &bytes[length..length + end])),
+            Ok(Progress::More) | Err(_) => None,
+        };
+        let (method, target) = (request.method.to_owned(), target.to_string());
+        requests.push(Read { method, target, host: request.host.map(str::to_owned), body });
+        match done {
+            Ok(Progress::Done(end)) if request.keep_alive => bytes = &bytes[length + end..],
+            Ok(Progress::Done(_) | Progress::More) => return Reading { requests, end: End::Bytes },
+            Err(_) => return Reading { requests, end: End::Refused },
+        }
+    }
+}
+
+/// A body that was found to be whole, without its chunks.
+fn content(framing: Framing, body: &[u8]) -> Vec<u8> {
+    if framing != Framing::Chunked {
+        return body.to_vec();
+    }
+    let (mut content, mut rest) = (Vec::new(), body);
+    loop {
+        let line = rest.iter().position(|byte| *byte == b'\n').expect("a chunk begins with a line");
+        let digits = rest[..line].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let digits = std::str::from_utf8(&rest[..digits]).expect("they are digits");
+        let size = usize::from_str_radix(digits, 16).expect("a chunk has a size");
+        if size == 0 {
+            return content;
+        }
+        content.extend_from_slice(&rest[line + 1..line + 1 + size]);
+        rest = &rest[line + 1 + size + 2..];
+    }
+}
+
+/// What people type: targets, patterns, ports, addresses, ends of a trace. What is shown is read as the same again.
+pub fn words(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for word in text.lines().take(8) {
+        reads_again::<PortRange, _>(word, |text| text.parse());
+        reads_again::<AddressRange, _>(word, |text| text.parse());
+        reads_again(word, FqdnPattern::parse);
+        reads_again(word, UrlPattern::parse);
+        let _ = AddressSet::default().insert_text(word);
+        let _ = word.parse::<Endpoint>();
+        let _ = word.parse::<Member>();
+        let _ = subnet_address(Some(&WORKED), word);
+        if let Ok(target) = CheckTarget::parse(word) {
+            assert_eq!(CheckTarget::parse(&target.text), Ok(target));
+        }
+        if let Err(error) = TargetRule::parse(word) {
+            assert!(error.to_string().len() < 2_000, "{error}");
+        }
+    }
+    let words: Vec<String> = text.lines().take(8).map(str::to_owned).collect();
+    let _ = endpoints(&words);
+}
+
+fn reads_again<T: ToString + PartialEq + Debug, E: Debug>(word: &str, parse: impl Fn(&str) -> Result<T, E>) {
+    if let Ok(read) = parse(word) {
+        let shown = read.to_string();
+        assert_eq!(parse(&shown).ok().as_ref(), Some(&read), "`{word}` is shown as `{shown}`");
+    }
+}
+
+/// The network of the manual.
+static WORKED: LazyLock<Network> = LazyLock::new(|| {
+    let read = network_of("vnet.toml", include_str!("../../docs/ase/vnet.toml"));
+    read.unwrap_or_else(|errors| panic!("{errors}")).0
+});
+
+/// The input is effective routes of some machine. What is taken can be shown, and asked.
+pub fn effective_routes(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(routes) = watcher::read_effective_routes(text) else { return };
+    assert!(watcher::table(&routes).lines().count() > routes.len());
+    let place = WORKED.places().next().expect("it has subnets");
+    let network = network_of("vnet.toml", include_str!("../../docs/ase/vnet.toml"));
+    let network = network.unwrap_or_else(|errors| panic!("{errors}")).0.with_effective_routes(place, routes);
+    asked(&network);
+}
+
+/// The input is what Network Watcher is asked, of each kind. Whatever is answered can be written.
+pub fn network_watcher(bytes: &[u8]) {
+    let ids = watcher::Ids::of(WORKED.topology());
+    answered(bytes, |asked| watcher::next_hop(&WORKED, ids, &asked));
+    answered(bytes, |asked| watcher::ip_flow_verify(&WORKED, &asked));
+    answered(bytes, |asked| watcher::nsg_diagnostics(&WORKED, ids, &asked));
+}
+
+fn answered<A: DeserializeOwned, R: serde::Serialize>(
+    bytes: &[u8],
+    answer: impl Fn(A) -> Result<R, watcher::WatcherError>,
+) {
+    let Ok(asked) = serde_json::from_slice(bytes) else { return };
+    if let Ok(answer) = answer(asked) {
+        assert!(serde_json::to_string(&answer).is_ok());
+    }
+}
+
+/// The input is an `egret.toml`.
+pub fn config(bytes: &[u8]) {
+    let file = Scratch::holding("egret.toml", bytes);
+    loaded(&Overrides { config: Some(file.path()), ..Overrides::default() });
+}
+
+/// The input is another file, of a kind that its first byte chooses.
+pub fn files(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let file = Scratch::holding(if kind & 8 == 0 { "file.json" } else { "file.toml" }, bytes);
+    let path = file.path().to_string_lossy().into_owned();
+    let template = file.beside("template.json", TEMPLATE);
+    let flags = Overrides { allow: vec!["https://ok.test".to_owned()], ..Overrides::default() };
+    loaded(&match kind % 8 {
+        0 => Overrides { policy: vec![path], ..Overrides::default() },
+        1 => Overrides { parameters: vec![path], policy: vec![template], ..flags },
+        2 => Overrides { topology: vec![path], ..flags },
+        3 => Overrides { service_tags: Some(file.path()), ..flags },
+        4 => Overrides { tags: vec![format!("Tag={path}")], ..flags },
+        5 => Overrides { threat_feed: vec![path], ..flags },
+        6 => Overrides { policy: vec![path.clone()], topology: vec![path], ..flags },
+        _ => Overrides { policy: vec![path.clone()], parameters: vec![path], ..flags },
+    });
+}
+
+/// Its parameters are the input.
+const TEMPLATE: &[u8] = include_bytes!("template.json");
+
+/// Loads it, as `egret serve` would. What is wrong can be told; what is right decides, and can be written down.
+fn loaded(flags: &Overrides) {
+    let Loaded { config, warnings, .. } = match load(flags, false) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            assert!(!errors.to_string().is_empty());
+            return;
+        }
+    };
+    for warning in warnings.iter().take(100) {
+        let _ = (warning.one_line(), warning.to_string());
+    }
+    let policy = Policy::compile(Arc::new(config.rules.clone()), config.switches());
+    let host = Host::Name(HostName::parse("ok.test").expect("it is a name"));
+    let query = Query::new(None, Protocol::Https, &host, 443);
+    let decision = policy.decide(&query);
+    assert_eq!(decision, egret::policy::walk(&config.rules, config.switches(), &query).decision);
+    let _ = to_toml(&config.rules);
+}
+
+/// A file for as long as it is needed, one at a time for each thread.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn holding(name: &str, bytes: &[u8]) -> Scratch {
+        let thread = format!("{:?}", std::thread::current().id()).replace(|c: char| !c.is_ascii_digit(), "");
+        let folder = std::env::temp_dir().join(format!("egret-fuzz-{}-{thread}", std::process::id()));
+        fs::create_dir_all(&folder).expect("there is room for a folder");
+        fs::write(folder.join(name), bytes).expect("there is room for a file");
+        Scratch(folder.join(name))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.clone()
+    }
+
+    fn beside(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.with_file_name(name);
+        fs::write(&path, bytes).expect("there is room for a file");
+        path.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // The next one makes it anew.
+        let _ = fs::remove_dir_all(self.0.parent().unwrap_or(Path::new("")));
+    }
 }

@@ -1,13 +1,19 @@
-//! The corpus of every fuzz target, without a fuzzer.
+//! The corpus of every fuzz target, without a fuzzer. Targets of what only the library itself may call are replayed
+//! beside what they call.
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
 
 fn replay(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+    let folder = here("tests/fuzz/corpus").join(target);
     let mut found = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -16,6 +22,39 @@ fn replay(target: &str, body: fn(&[u8])) {
         found += 1;
     }
     assert!(found > 0, "{} is empty", folder.display());
+}
+
+/// What stands between these two, wherever it does.
+fn between<'t>(text: &'t str, before: &str, after: &str) -> BTreeSet<&'t str> {
+    text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
+}
+
+#[test]
+fn every_target_has_a_body_and_a_corpus_that_is_replayed() {
+    let manifest = fs::read_to_string(here("tests/fuzz/Cargo.toml")).unwrap();
+    let targets = between(&manifest, "path = \"fuzz_targets/", ".rs\"");
+    let names = |folder: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(here(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    };
+    let targets: BTreeSet<String> = targets.into_iter().map(str::to_owned).collect();
+    assert!(targets.len() > 20, "{targets:?}");
+    assert_eq!(names("tests/fuzz/fuzz_targets"), targets);
+    assert_eq!(names("tests/fuzz/corpus"), targets);
+    let replays = [
+        include_str!("fuzz_corpus.rs"),
+        include_str!("../../src/control/arm/path.rs"),
+        include_str!("../../src/net/dns/upstream.rs"),
+        include_str!("../../src/net/echo.rs"),
+        include_str!("../../src/proxy/rehearsal/tests.rs"),
+    ];
+    let call = concat!("replay", "(\"");
+    let replayed: BTreeSet<String> =
+        replays.iter().flat_map(|text| between(text, call, "\",")).map(str::to_owned).collect();
+    assert_eq!(replayed, targets, "a target that nobody replays, or a replay of none");
+    let manual = fs::read_to_string(here("tests/fuzz/README.md")).unwrap();
+    let told: BTreeSet<String> = between(&manual, "\n| `", "` |").into_iter().map(str::to_owned).collect();
+    assert_eq!(told, targets, "tests/fuzz/README.md tells of other targets");
 }
 
 #[test]
@@ -86,4 +125,34 @@ fn terraform() {
 #[test]
 fn topology() {
     replay("topology", bodies::topology);
+}
+
+#[test]
+fn config() {
+    replay("config", bodies::config);
+}
+
+#[test]
+fn effective_routes() {
+    replay("effective_routes", bodies::effective_routes);
+}
+
+#[test]
+fn files() {
+    replay("files", bodies::files);
+}
+
+#[test]
+fn http_hyper() {
+    replay("http_hyper", bodies::http_hyper);
+}
+
+#[test]
+fn network_watcher() {
+    replay("network_watcher", bodies::network_watcher);
+}
+
+#[test]
+fn words() {
+    replay("words", bodies::words);
 }

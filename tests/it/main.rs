@@ -26,6 +26,7 @@ mod azure_logs;
 mod azure_page;
 #[cfg(target_os = "linux")]
 mod bulk;
+mod captures;
 mod cases;
 mod catalogue;
 mod cli;
@@ -34,6 +35,7 @@ mod config;
 mod convert;
 mod corpus;
 mod diff;
+mod differential;
 mod dns;
 mod doctor;
 mod doctor_firewall;
@@ -69,6 +71,7 @@ mod run;
 #[cfg(target_os = "linux")]
 mod run_held;
 mod scripts;
+mod segments;
 mod soak;
 mod support;
 mod threat;

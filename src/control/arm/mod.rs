@@ -39,6 +39,8 @@ use path::{Part, Resource, Scope};
 use sweep::{Freshness, Sweeps};
 
 pub(super) use path::is_arm;
+#[cfg(any(test, fuzzing))]
+pub use path::rehearse as rehearse_paths;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");

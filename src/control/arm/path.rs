@@ -178,9 +178,26 @@ impl Scope {
     }
 }
 
+/// The body of a fuzz target: letter case never matters, and whatever is found has its methods.
+#[cfg(any(test, fuzzing))]
+pub fn rehearse(bytes: &[u8]) {
+    let Ok(path) = std::str::from_utf8(bytes) else { return };
+    let found = parse(path);
+    assert_eq!(parse(&path.to_ascii_uppercase()).is_some(), found.is_some());
+    let Some((scope, resource)) = found else { return };
+    assert!(is_arm(path) || path.contains('%'), "{path}");
+    assert!(!resource.methods().is_empty());
+    assert!(scope.group.is_some() || resource == Resource::Environments);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus() {
+        crate::rehearsal::replay("arm_path", rehearse);
+    }
 
     fn environment(path: &str) -> Option<(String, Part)> {
         match parse(path)? {

@@ -15,6 +15,8 @@ pub(crate) use asker::{AskError, Asker, Request, Requests, Resolved, Unresolved}
 pub(crate) use fqdns::{Directory, FqdnTable, REFRESH_EVERY};
 pub(crate) use lookup::Lookup;
 pub(crate) use synthetic::{SYNTHETIC_TTL, Synthetic};
+#[cfg(any(test, fuzzing))]
+pub use upstream::rehearse_reply;
 pub(crate) use upstream::{Upstream, UpstreamError, system_servers};
 
 use hickory_resolver::proto::rr::{Name, RecordType};

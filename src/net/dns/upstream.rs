@@ -283,3 +283,35 @@ fn answer_to(query: &Message, bytes: &[u8]) -> Result<Option<Message>, UpstreamE
         answer.queries == query.queries || answer.queries.is_empty() && is_failure(answer.metadata.response_code);
     Ok((is_answer && repeats).then_some(answer))
 }
+
+/// The body of a fuzz target: the input is what a name server answers to a question for addresses. What is taken is kept,
+/// and given to a client, in as many bytes as that one takes, with its own question.
+#[cfg(any(test, fuzzing))]
+pub fn rehearse_reply(bytes: &[u8]) {
+    use super::cache::Answer;
+    use crate::wire::dns::DnsQuery;
+
+    let name = Name::from_ascii("ok.test.").expect("it is a name");
+    let mut query = query(&Question::new(&name, RecordType::A), true);
+    query.metadata.id = 0x0707;
+    let Ok(Some(message)) = answer_to(&query, bytes) else { return };
+    assert!(bytes.starts_with(&[7, 7]) && message.metadata.message_type == MessageType::Response);
+    let answer = Answer::of(message, RecordType::A, Instant::now());
+    let asked = DnsQuery::read(&query.to_vec().expect("it was made here")).expect("a query can be read");
+    for limit in [usize::from(u16::MAX), asked.udp_limit(), 512] {
+        let written = asked.write(&answer.aged(Instant::now()), limit);
+        assert!(written.bytes.len() <= limit, "{} of {limit}", written.bytes.len());
+        let read = Message::from_vec(&written.bytes).expect("what was written can be read");
+        assert_eq!((read.metadata.id, &read.queries), (0x0707, &query.queries));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_corpus() {
+        crate::rehearsal::replay("dns_reply", rehearse_reply);
+    }
+}

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 /// A TLS 1.3 hello in the making.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Hello {
     extensions: Vec<(u16, Vec<u8>)>,
     record: usize,
