@@ -3,12 +3,13 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Builder;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::DnsConfig;
@@ -36,7 +37,31 @@ pub(super) fn start(
     dns: &DnsConfig,
     asker: Asker,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (tell, told) = sync_channel(1);
+    let dns = dns.clone();
+    let worker = std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
+        let opened = open(doors, &shared, &dns, asker);
+        let (runtime, resolver, served) = match opened {
+            Ok(opened) => opened,
+            // Whoever started this thread waits for it.
+            Err(error) => return drop(tell.send(Err(error))),
+        };
+        drop(tell.send(Ok(())));
+        runtime.block_on(serve(Rc::new(Core::new(shared, number, resolver)), served));
+        runtime.shutdown_timeout(SHUTDOWN);
+    })?;
+    told.recv().unwrap_or_else(|_| Err(io::Error::other("a worker ended before it began")))?;
+    Ok(worker)
+}
+
+/// A runtime whose tasks never leave this thread, and all that is registered with it.
+fn open(
+    doors: Doors,
+    shared: &Arc<Shared>,
+    dns: &DnsConfig,
+    asker: Asker,
+) -> io::Result<(LocalRuntime, Resolver, Served)> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let inside = runtime.enter();
     let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
     let Doors { listeners, datagrams, replies, unreachable, .. } = doors;
@@ -46,17 +71,10 @@ pub(super) fn start(
         listeners,
         datagrams: udp::Door::new(datagrams, replies, unreachable)?,
         #[cfg(target_os = "linux")]
-        echoes: icmp::Door::new(doors.echoes, &shared)?,
+        echoes: icmp::Door::new(doors.echoes, shared)?,
     };
     drop(inside);
-    std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
-        let local = LocalSet::new();
-        local.block_on(&runtime, async {
-            serve(Rc::new(Core::new(shared, number, resolver)), served).await;
-        });
-        drop(local);
-        runtime.shutdown_timeout(SHUTDOWN);
-    })
+    Ok((runtime, resolver, served))
 }
 
 /// Everything that one worker serves, inside its runtime.
