@@ -133,11 +133,18 @@ impl Host {
             let addr = inner.parse().map_err(|_| NameError::Brackets)?;
             return Ok(Host::Addr(IpAddr::V6(addr)));
         }
-        if let Ok(addr) = text.parse::<IpAddr>() {
+        if may_be_addr(text)
+            && let Ok(addr) = text.parse::<IpAddr>()
+        {
             return Ok(Host::Addr(addr));
         }
         Ok(Host::Name(HostName::parse(text)?))
     }
+}
+
+/// An IPv4 address begins with a digit, and there is a colon in any IPv6 address.
+fn may_be_addr(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit()) || text.contains(':')
 }
 
 impl fmt::Display for Host {
