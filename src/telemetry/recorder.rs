@@ -230,6 +230,11 @@ impl Recorder {
         self.log.refusing()
     }
 
+    /// False where [`Recorder::record`] would wait.
+    pub fn has_room(&self) -> bool {
+        !self.is_full() || self.flush()
+    }
+
     fn is_full(&self) -> bool {
         self.batch.borrow().len() >= BATCH
     }
