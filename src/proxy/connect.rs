@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
 
 use crate::flow::{Authority, Reason, Via};
-use crate::wire::http_head::RequestHead;
+use crate::wire::http_head;
 
 use super::answer::Answer;
 use super::auth;
@@ -26,13 +26,9 @@ pub(super) enum After {
     Done(Outcome),
 }
 
-/// Serves one `CONNECT`; `held` came behind its head.
-pub(super) async fn serve(
-    session: &Rc<Session>,
-    stream: TcpStream,
-    held: BytesMut,
-    asked: Result<Asked, Malformed>,
-) -> After {
+/// Serves one `CONNECT`, whose whole head is held.
+pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: BytesMut) -> After {
+    let asked = asked(session, &mut held);
     let Asked { to, keep_alive } = match asked {
         Ok(asked) => asked,
         Err(Malformed { reason, target, keep_alive }) => {
@@ -51,31 +47,32 @@ pub(super) async fn serve(
     }
 }
 
-pub(super) struct Asked {
+struct Asked {
     to: Authority,
     /// The client means to use the connection again if it is refused.
     keep_alive: bool,
 }
 
-pub(super) struct Malformed {
+struct Malformed {
     reason: Reason,
     /// As it was sent.
     target: Option<Vec<u8>>,
     keep_alive: bool,
 }
 
-/// What the head of a `CONNECT` asks for.
-pub(super) fn asked(session: &Session, head: &RequestHead<'_>) -> Result<Asked, Malformed> {
+/// Takes the head off what is held and reads it.
+fn asked(session: &Session, held: &mut BytesMut) -> Result<Asked, Malformed> {
+    let unclear = |reason, keep_alive| Malformed { reason, target: None, keep_alive };
+    let (head, length) = http_head::parse(held).map_err(|_| unclear(Reason::BadRequest, false))?;
+    let known = auth::is_basic(session.core.shared.config.credentials.as_ref(), head.proxy_authorization);
+    let target = head.target.as_bytes().to_vec();
+    let to = Authority::parse(head.target, None);
     let keep_alive = head.keep_alive;
-    if !auth::is_basic(session.core.shared.config.credentials.as_ref(), head.proxy_authorization) {
-        return Err(Malformed { reason: Reason::AuthRequired, target: None, keep_alive });
-    }
-    match Authority::parse(head.target, None) {
+    held.advance(length);
+    match to {
+        _ if !known => Err(unclear(Reason::AuthRequired, keep_alive)),
         Ok(to) => Ok(Asked { to, keep_alive }),
-        Err(_) => {
-            let target = Some(head.target.as_bytes().to_vec());
-            Err(Malformed { reason: Reason::BadName, target, keep_alive })
-        }
+        Err(_) => Err(Malformed { reason: Reason::BadName, target: Some(target), keep_alive }),
     }
 }
 

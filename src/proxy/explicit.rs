@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,21 +28,14 @@ pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) -> Outcom
         if held.first() == Some(&socks5::VERSION) {
             return socks::serve(session, stream, held).await;
         }
-        let connect = match http_head::parse(&held) {
+        (stream, held) = match http_head::parse(&held) {
             Ok((head, length)) if head.method == "CONNECT" && length <= session.max_head() => {
-                Some((connect::asked(&session, &head), length))
-            }
-            _ => None,
-        };
-        (stream, held) = match connect {
-            Some((asked, length)) => {
-                held.advance(length);
-                match connect::serve(&session, stream, held, asked).await {
+                match connect::serve(&session, stream, held).await {
                     connect::After::Again(reusable) => reusable,
                     connect::After::Done(outcome) => return outcome,
                 }
             }
-            None => match http::serve(session.clone(), stream, held, Form::Proxy).await {
+            _ => match http::serve(session.clone(), stream, held, Form::Proxy).await {
                 http::After::Connect(stream, held) => (stream, held),
                 http::After::Switched(tunnel) => return Some(tunnel),
                 http::After::Closed => return None,
