@@ -4,7 +4,7 @@
 //! `docs/fidelity.md`), 504 where the network around the firewall drops it. `strict`: 403, 502 and 504 with one line of text. What is malformed gets 400 in both.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::cell::RefCell;
 
 use hyper::ext::ReasonPhrase;
 use hyper::header::{HeaderName, HeaderValue};
@@ -54,46 +54,69 @@ impl Answer {
 
     /// As bytes for a connection that hyper does not serve.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, self.phrase);
-        for (name, value) in self.headers() {
-            write!(head, "{name}: {value}\r\n").expect("writing to a String cannot fail");
-        }
-        head.push_str("\r\n");
-        head.push_str(&self.body);
-        head.into_bytes()
+        let mut text = String::with_capacity(HEAD + self.body.len());
+        let mut digits = itoa::Buffer::new();
+        push(&mut text, ["HTTP/1.1 ", digits.format(self.status), " ", self.phrase, "\r\n"]);
+        self.each_header(|name, value| push(&mut text, [name, ": ", value, "\r\n"]));
+        push(&mut text, ["\r\n", &self.body]);
+        text.into_bytes()
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(self.status).expect("every status here has three digits");
         response.extensions_mut().insert(ReasonPhrase::from_static(self.phrase.as_bytes()));
-        let headers = self.headers().into_iter().filter_map(|(name, value)| {
-            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(&value).ok()?))
+        self.each_header(|name, value| {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+                response.headers_mut().append(name, value);
+            }
         });
-        response.headers_mut().extend(headers);
         response.map(|()| Body::whole(self.body))
     }
 
     /// The first three in the order that was observed of Azure Firewall.
-    fn headers(&self) -> Vec<(&'static str, Cow<'_, str>)> {
-        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let mut headers: Vec<(&str, Cow<'_, str>)> = vec![
-            ("Date", date.into()),
-            ("Content-Length", self.body.len().to_string().into()),
-            ("Content-Type", "text/plain; charset=utf-8".into()),
-        ];
+    fn each_header(&self, mut put: impl FnMut(&'static str, &str)) {
+        DATE.with_borrow_mut(|date| put("Date", date.at(Timestamp::now())));
+        put("Content-Length", itoa::Buffer::new().format(self.body.len()));
+        put("Content-Type", "text/plain; charset=utf-8");
         if self.authenticate {
-            headers.push(("Proxy-Authenticate", "Basic realm=\"egret\"".into()));
+            put("Proxy-Authenticate", "Basic realm=\"egret\"");
         }
         if let Some((reason, rule)) = &self.reason {
-            headers.push(("X-Egret-Reason", reason.as_str().into()));
+            put("X-Egret-Reason", reason.as_str());
             let rule = rule.as_deref().filter(|rule| HeaderValue::from_str(rule).is_ok());
-            headers.extend(rule.map(|rule| ("X-Egret-Rule", rule.into())));
+            rule.into_iter().for_each(|rule| put("X-Egret-Rule", rule));
         }
         if self.closes() {
-            headers.push(("Connection", "close".into()));
+            put("Connection", "close");
         }
-        headers
+    }
+}
+
+/// Room for a head, as a rule.
+const HEAD: usize = 256;
+
+fn push<const N: usize>(text: &mut String, parts: [&str; N]) {
+    parts.iter().for_each(|part| text.push_str(part));
+}
+
+thread_local! {
+    static DATE: RefCell<Date> = const { RefCell::new(Date { second: i64::MIN, text: String::new() }) };
+}
+
+/// The Date header of one second (RFC 9110 section 5.6.7), which costs more to write than all the others.
+struct Date {
+    second: i64,
+    text: String,
+}
+
+impl Date {
+    fn at(&mut self, now: Timestamp) -> &str {
+        if self.second != now.as_second() {
+            let text = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            *self = Date { second: now.as_second(), text };
+        }
+        &self.text
     }
 }
 
@@ -165,6 +188,15 @@ mod tests {
             "HTTP/1.1 500 Internal Server Error|Content-Length: 48\r\nContent-Type: text/plain; \
              charset=utf-8\r\n\r\nAction: Deny. Reason: Failed to resolve address."
         );
+    }
+
+    #[test]
+    fn the_date_is_that_of_the_second() {
+        let mut date = Date { second: 0, text: String::new() };
+        let mut at = |text: &str| date.at(text.parse().unwrap()).to_owned();
+        assert_eq!(at("2026-11-22T09:59:59.9Z"), "Sun, 22 Nov 2026 09:59:59 GMT");
+        assert_eq!(at("2026-11-22T10:00:00Z"), "Sun, 22 Nov 2026 10:00:00 GMT");
+        assert_eq!(at("2026-11-22T10:00:00.5Z"), "Sun, 22 Nov 2026 10:00:00 GMT");
     }
 
     #[test]

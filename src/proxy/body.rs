@@ -94,6 +94,15 @@ impl Body {
     pub(super) fn empty() -> Body {
         Body::Whole(None)
     }
+
+    /// Of a request, which goes on.
+    pub(super) fn upward(body: Incoming, limit: Duration, meter: &Rc<Meter>) -> Body {
+        if body.is_end_stream() {
+            meter.done_at.set(Some(Instant::now()));
+            return Body::empty();
+        }
+        Body::Streamed(Streamed::new(body, limit, meter.clone()))
+    }
 }
 
 impl Streamed {

@@ -22,7 +22,7 @@ use crate::flow::{Authority, Reason};
 use crate::net::deadline::Deadline;
 use crate::wire::ParseError;
 use crate::wire::http_body::{BodyTracker, Progress};
-use crate::wire::http_head::{self, Framing, RequestHead, Target};
+use crate::wire::http_head::{self, Framing, RequestHead, Scheme, Target};
 
 /// Why the guard stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +158,12 @@ impl Guard {
     /// Looks at what is held for the next head. Pending where there is none yet.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            if self.held.is_empty() && ready!(self.poll_more(cx))? == 0 {
+                self.stop(Stop::Eof);
+            }
+            if matches!(self.state, State::Stopped) {
+                return Poll::Ready(Ok(()));
+            }
             match http_head::parse(&self.held) {
                 Ok((head, length)) if length <= self.max_head => {
                     if head.method == "CONNECT" {
@@ -297,9 +303,22 @@ fn refused_target(head: &RequestHead<'_>) -> Option<Reason> {
         Err(error) => return Some(error.reason()),
     };
     match target {
-        _ if Uri::try_from(head.target).is_ok() => None,
+        _ if is_plain(target) || Uri::try_from(head.target).is_ok() => None,
         Target::Absolute { authority, .. } if Authority::parse(authority, Some(80)).is_err() => Some(Reason::BadName),
         _ => Some(Reason::BadRequest),
+    }
+}
+
+/// Is it one of which every reader makes the same? No URI is built then only to see whether it can be.
+fn is_plain(target: Target<'_>) -> bool {
+    let in_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~?=&%+,:;".contains(&byte);
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
+    match target {
+        Target::Origin(path) => path.bytes().all(in_path),
+        Target::Absolute { scheme: Scheme::Http, authority, path } => {
+            authority.bytes().all(in_name) && path.bytes().all(in_path)
+        }
+        Target::Absolute { scheme: Scheme::Https, .. } | Target::Authority(_) | Target::Asterisk => false,
     }
 }
 
@@ -396,5 +415,39 @@ impl AsyncWrite for Guard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plain(target: &str) -> bool {
+        is_plain(http_head::parse_target("GET", target).unwrap())
+    }
+
+    #[test]
+    fn what_is_plain() {
+        for target in ["/", "/a?b=c%20d&e", "//a", "/a:1,2;3", "http://ok.test", "http://ok.test/a?b", "http://a?b"] {
+            assert!(plain(target), "{target}");
+        }
+        for target in ["http://ok.test:80/", "http://[::1]/", "https://ok.test/", "/\u{e9}", "/a|b", "/a\"b", "/a^b"] {
+            assert!(!plain(target), "{target}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_plain_is_a_uri_to_hyper(
+            authority in "(http://[a-zA-Z0-9.-]{1,9})?",
+            path in "[a-z0-9/._~?=&%+,:;-]{0,20}",
+        ) {
+            let target = format!("{authority}/{path}");
+            prop_assert!(plain(&target));
+            let uri = Uri::try_from(target.as_str());
+            prop_assert!(uri.is_ok(), "{:?}", uri);
+        }
     }
 }

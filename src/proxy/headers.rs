@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    CONNECTION, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Request, Uri, Version};
 
 use crate::config::ForwardedFor;
-use crate::flow::Authority;
+use crate::flow::{Authority, Host};
 use crate::policy::HeaderInsertion;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -18,18 +18,46 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+/// About one connection, whichever side wrote them.
+static HOP_BY_HOP: [HeaderName; 6] = [CONNECTION, PROXY_CONNECTION, KEEP_ALIVE, HTTP2_SETTINGS, TE, UPGRADE];
+
+/// For the proxy, in a request.
+static OF_REQUESTS: [HeaderName; 2] = [EXPECT, PROXY_AUTHORIZATION];
+
+/// The same in an answer. The framing is the connection's too; for a request the guard has seen to it.
+static OF_ANSWERS: [HeaderName; 2] = [TRANSFER_ENCODING, PROXY_AUTHENTICATE];
+
 /// Turns a request to the proxy into one to the origin. Returns the protocol that the client offers to change
 /// to, where it does.
 pub(super) fn for_upstream(
     request: &mut Request<Incoming>,
     to: &Authority,
-    client: IpAddr,
+    client: &HeaderValue,
     kept: ForwardedFor,
 ) -> Option<HeaderValue> {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
+    // Most requests have none of these.
+    let upgrade = if has_any(headers, &OF_REQUESTS) { without_own_hop(headers) } else { None };
+    if !headers.get(HOST).is_some_and(|host| is_normal(host, to)) {
+        headers.insert(HOST, host_value(to));
+    }
+    if kept == ForwardedFor::Replace {
+        headers.remove(X_FORWARDED_FOR);
+    }
+    forwarded_for(headers, client);
+    upgrade
+}
+
+/// Is there anything to take off: what is about the connection, or one of these?
+fn has_any(headers: &HeaderMap, others: &[HeaderName]) -> bool {
+    headers.keys().any(|name| HOP_BY_HOP.contains(name) || others.contains(name))
+}
+
+/// Takes off a request what it says to the proxy, and puts on what the proxy says instead.
+fn without_own_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let upgrade = offered_upgrade(headers);
     let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     take_off_hop_by_hop(headers);
@@ -44,11 +72,6 @@ pub(super) fn for_upstream(
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    headers.insert(HOST, host_value(to));
-    if kept == ForwardedFor::Replace {
-        headers.remove(X_FORWARDED_FOR);
-    }
-    forwarded_for(headers, client);
     upgrade
 }
 
@@ -65,9 +88,10 @@ pub(super) fn insert(headers: &mut HeaderMap, insertions: &[HeaderInsertion]) {
 
 /// Takes off an origin's answer what was meant for the proxy.
 pub(super) fn for_client(headers: &mut HeaderMap) {
-    take_off_hop_by_hop(headers);
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(PROXY_AUTHENTICATE);
+    if has_any(headers, &OF_ANSWERS) {
+        take_off_hop_by_hop(headers);
+        OF_ANSWERS.iter().for_each(|name| drop(headers.remove(name)));
+    }
 }
 
 /// An upgrade to HTTP/2 would take the requests behind it out of sight, and is not passed on.
@@ -86,13 +110,18 @@ fn take_off_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .filter(|name| *name != TRANSFER_ENCODING)
         .collect();
-    for name in named.iter().chain(&[CONNECTION, PROXY_CONNECTION, KEEP_ALIVE, HTTP2_SETTINGS, TE, UPGRADE]) {
+    for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }
 
 fn names(value: &HeaderValue) -> impl Iterator<Item = String> + '_ {
     value.to_str().unwrap_or("").split(',').map(|name| name.trim().to_ascii_lowercase())
+}
+
+/// Does it say so already, as [`host_value`] would?
+fn is_normal(host: &HeaderValue, to: &Authority) -> bool {
+    matches!(&to.host, Host::Name(name) if to.port == 80 && host.as_bytes() == name.as_str().as_bytes())
 }
 
 fn host_value(to: &Authority) -> HeaderValue {
@@ -104,9 +133,20 @@ fn host_value(to: &Authority) -> HeaderValue {
 }
 
 /// What is there is kept, and the client's address is added (azure-docs, firewall known issues, 2025).
-fn forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
-    let before = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let all: Vec<String> = before.map(str::to_owned).chain([client.to_string()]).collect();
+fn forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
+    let mut before = match headers.entry(X_FORWARDED_FOR) {
+        Entry::Vacant(absent) => {
+            absent.insert(client.clone());
+            return;
+        }
+        Entry::Occupied(before) => before,
+    };
+    let all: Vec<&str> = before.iter().chain([client]).filter_map(|value| value.to_str().ok()).collect();
     let value = HeaderValue::from_str(&all.join(", ")).expect("it is made of header values");
-    headers.insert(X_FORWARDED_FOR, value);
+    before.insert(value);
+}
+
+/// The client's address, as [`for_upstream`] wants it.
+pub(super) fn client_value(client: IpAddr) -> HeaderValue {
+    HeaderValue::from_str(&client.to_string()).expect("an address is visible ASCII")
 }

@@ -18,7 +18,6 @@ use tokio::net::TcpStream;
 use crate::config::HostWithoutPort;
 use crate::flow::{Authority, Protocol, Reason, Via};
 use crate::telemetry::{CloseWhy, ClosedBy};
-use crate::wire::http_head::MAX_HEADERS;
 
 use super::answer::Answer;
 use super::body::{Body, BodyEnd, Meter, Streamed};
@@ -77,6 +76,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         link: guard.link(),
         upstream: Upstream::new(session.clone()),
         session: session.clone(),
+        forwarded_for: headers::client_value(session.client.ip()),
         form,
         switch: RefCell::default(),
     });
@@ -84,11 +84,8 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         let connection = connection.clone();
         Box::pin(async move { connection.answer(request).await })
     });
-    let mut served = http1::Builder::new()
-        .half_close(true)
-        .title_case_headers(true)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(guard), service);
+    let mut served =
+        http1::Builder::new().half_close(true).title_case_headers(true).serve_connection(TokioIo::new(guard), service);
     let mut drained = pin!(drain.cancelled());
     let mut draining = false;
     let ended = poll_fn(|cx| {
@@ -109,6 +106,8 @@ struct Connection {
     form: Form,
     link: Rc<Link>,
     upstream: Upstream,
+    /// The client's address.
+    forwarded_for: HeaderValue,
     /// Set when the origin agreed to another protocol.
     switch: RefCell<Option<Switch>>,
 }
@@ -204,8 +203,7 @@ impl Connection {
             }
         };
         let http = self.session.core.shared.config.http;
-        let client = self.session.client.ip();
-        let upgrade = headers::for_upstream(&mut request, &asked.to, client, http.forwarded_for);
+        let upgrade = headers::for_upstream(&mut request, &asked.to, &self.forwarded_for, http.forwarded_for);
         headers::insert(request.headers_mut(), permitted.headers_to_insert());
         let packing = imitate::request(&mut request, http.rewrite);
         let opened = self.session.record_allowed(asked.ask(), &permitted, None).await;
@@ -233,9 +231,11 @@ impl Connection {
         let uri = request.uri();
         let host = request.headers().get(HOST).map(|host| host.to_str().map_err(|_| Reason::BadHost)).transpose()?;
         let usual = self.port_of_host();
-        let host = host.map(|host| Authority::parse(host, Some(usual)).map_err(|_| Reason::BadHost)).transpose()?;
+        let in_host = host.map(|host| Authority::parse(host, Some(usual)).map_err(|_| Reason::BadHost)).transpose()?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let in_uri = match (uri.scheme_str(), uri.authority()) {
+            // As a rule they agree to the letter.
+            (Some("http"), Some(authority)) if usual == 80 && host == Some(authority.as_str()) => in_host.clone(),
             (Some("http"), Some(authority)) if !authority.as_str().contains('@') => {
                 Some(Authority::parse(authority.as_str(), Some(80)).map_err(|_| Reason::BadName)?)
             }
@@ -250,11 +250,11 @@ impl Connection {
             }
             (Form::Tunnel(via, to), _) => (*via, to.clone()),
             (Form::Gateway(_), in_uri) => {
-                let host = host.clone().ok_or(Reason::BadHost)?;
+                let host = in_host.clone().ok_or(Reason::BadHost)?;
                 (Via::Gateway, in_uri.unwrap_or(host))
             }
         };
-        if host.is_some_and(|host| host != to) {
+        if in_host.is_some_and(|host| host != to) {
             return Err(Unclear { reason: Reason::HostUriMismatch, to: Some(to) });
         }
         if let Form::Gateway(dialled) = &self.form

@@ -67,6 +67,13 @@ fn known_threat(policy: &Policy, threat: ThreatId) -> Option<Box<KnownThreat>> {
     Some(Box::new(KnownThreat { indicator: sign.into(), description }))
 }
 
+fn url(host: &Host, path: &str) -> Escaped {
+    match host {
+        Host::Name(name) => Escaped::url(&[name.as_str(), path].concat()),
+        Host::Addr(addr) => Escaped::url(&format!("{addr}{path}")),
+    }
+}
+
 /// What a malformed request was about, as far as that can be told.
 #[derive(Clone, Copy)]
 pub(super) enum About<'a> {
@@ -205,7 +212,7 @@ impl Session {
             rule: decision.rule.map(|rule| active.policy.rule_name(rule).clone()),
             profile: active.profile,
             policy_hash: active.policy.hash().clone(),
-            url: ask.path.map(|path| Escaped::url(&format!("{}{path}", ask.to.host))),
+            url: ask.path.map(|path| url(&ask.to.host, path)),
             threat: decision.threat.and_then(|threat| known_threat(&active.policy, threat)),
             network: None,
         }

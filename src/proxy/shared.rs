@@ -183,6 +183,11 @@ impl Shared {
         self.active.load_full()
     }
 
+    /// Of the policy in force; it grows with each.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Acquire)
+    }
+
     /// Threads that count and number flows: the workers, and `egret-dns` as the last.
     pub(super) fn cores(&self) -> usize {
         cores(&self.config)

@@ -1,18 +1,23 @@
 //! Connections to origins for plain HTTP, kept as long as the client's own connection.
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, Response};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::flow::{Authority, Reason};
+use crate::net::deadline::Timer;
 
-use super::body::{Body, Meter, Streamed};
+use super::body::{Body, Meter};
 use super::session::{Permitted, Session};
 
 /// Connections that one client connection keeps open to origins.
@@ -24,6 +29,8 @@ pub(super) struct Upstream {
     kept: RefCell<Vec<Kept>>,
     /// Drive the connections; they end with this.
     drivers: RefCell<JoinSet<()>>,
+    /// For the answer that is awaited: there is one at a time.
+    late: Timer,
 }
 
 struct Kept {
@@ -35,7 +42,7 @@ struct Kept {
 
 impl Upstream {
     pub(super) fn new(session: Rc<Session>) -> Upstream {
-        Upstream { session, kept: RefCell::default(), drivers: RefCell::default() }
+        Upstream { session, kept: RefCell::default(), drivers: RefCell::default(), late: Timer::default() }
     }
 
     /// Sends a request on a kept connection or on a new one, and waits for the head of the answer. `meter` shows how
@@ -50,14 +57,14 @@ impl Upstream {
         let limit = self.session.timeouts().idle;
         let generation = permitted.active.generation();
         let kept = self.take_kept(to, generation).await;
-        let repeat = kept.as_ref().and_then(|_| repeatable(&request));
-        let mut request = request.map(|body| Body::Streamed(Streamed::new(body, limit, meter.clone())));
+        let repeat = kept.as_ref().and_then(|_| Repeat::of(&request));
+        let mut request = request.map(|body| Body::upward(body, limit, meter));
         if let Some(mut kept) = kept {
             match (self.answer_within(kept.sender.try_send_request(request), meter).await, repeat) {
                 (Ok(response), _) => return Ok(self.keep(kept, response)),
                 // The origin closed the kept connection before it took the request, or as it did.
                 (Err(Failed::Unsent(unsent)), _) => request = *unsent,
-                (Err(Failed::Reason(Reason::UpstreamUnreachable)), Some(repeat)) => request = repeat,
+                (Err(Failed::Reason(Reason::UpstreamUnreachable)), Some(repeat)) => request = repeat.into_request(),
                 (Err(Failed::Reason(reason)), _) => return Err(reason),
             }
         }
@@ -78,6 +85,9 @@ impl Upstream {
             let at = all.iter().position(|kept| kept.to == *to)?;
             all.swap_remove(at)
         };
+        if kept.sender.is_ready() {
+            return Some(kept);
+        }
         let limit = self.session.timeouts().connect;
         matches!(timeout(limit, kept.sender.ready()).await, Ok(Ok(()))).then_some(kept)
     }
@@ -111,28 +121,26 @@ impl Upstream {
     where
         F: Future<Output = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<Body>>>>,
     {
-        let (response, idle) = (self.session.timeouts().response, self.session.timeouts().idle);
         let since = Instant::now();
-        let late = async {
-            loop {
-                let until = match meter.done_at() {
-                    Some(done) => done.max(since) + response,
-                    None => meter.moved_at().unwrap_or(since) + idle,
-                };
-                if until <= Instant::now() {
-                    return;
-                }
-                sleep_until(until).await;
-            }
+        let mut sending = pin!(sending);
+        let answer = poll_fn(|cx| match sending.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => self.poll_late(cx, since, meter).map(|()| None),
+        });
+        answer.await.ok_or(Failed::Reason(Reason::UpstreamTimeout))?.map_err(|mut error| match error.take_message() {
+            Some(request) => Failed::Unsent(Box::new(request)),
+            None => Failed::Reason(reason_of(error.error())),
+        })
+    }
+
+    /// Ready when the answer to what was sent then is late.
+    fn poll_late(&self, cx: &mut Context<'_>, since: Instant, meter: &Meter) -> Poll<()> {
+        let timeouts = self.session.timeouts();
+        let until = match meter.done_at() {
+            Some(done) => done.max(since) + timeouts.response,
+            None => meter.moved_at().unwrap_or(since) + timeouts.idle,
         };
-        tokio::select! {
-            biased;
-            answer = sending => answer.map_err(|mut error| match error.take_message() {
-                Some(request) => Failed::Unsent(Box::new(request)),
-                None => Failed::Reason(reason_of(error.error())),
-            }),
-            () = late => Err(Failed::Reason(Reason::UpstreamTimeout)),
-        }
+        self.late.poll(cx, until)
     }
 }
 
@@ -142,16 +150,30 @@ enum Failed {
     Reason(Reason),
 }
 
-/// The same request again, where it may be sent twice (RFC 9110 section 9.2.2) and there is no body to keep for that.
-fn repeatable(request: &Request<Incoming>) -> Option<Request<Body>> {
-    if !request.method().is_idempotent() || !request.body().is_end_stream() {
-        return None;
+/// What it takes to send a request again: less than the request, since it is rarely done.
+struct Repeat {
+    method: Method,
+    uri: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Repeat {
+    /// Where it may be sent twice (RFC 9110 section 9.2.2) and there is no body to keep for that.
+    fn of(request: &Request<Incoming>) -> Option<Repeat> {
+        if !request.method().is_idempotent() || !request.body().is_end_stream() {
+            return None;
+        }
+        let headers = request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        Some(Repeat { method: request.method().clone(), uri: request.uri().clone(), headers })
     }
-    let mut repeat = Request::new(Body::empty());
-    *repeat.method_mut() = request.method().clone();
-    *repeat.uri_mut() = request.uri().clone();
-    *repeat.headers_mut() = request.headers().clone();
-    Some(repeat)
+
+    fn into_request(self) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        self.headers.into_iter().for_each(|(name, value)| _ = request.headers_mut().append(name, value));
+        request
+    }
 }
 
 fn reason_of(error: &hyper::Error) -> Reason {

@@ -1,5 +1,6 @@
 //! What is recorded: one struct a kind of record, plain data, already safe to print.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +54,13 @@ impl Escaped {
     fn up_to(raw: &[u8], limit: usize) -> Escaped {
         use fmt::Write;
         let kept = &raw[..raw.len().min(limit)];
+        let is_plain = |byte: &u8| matches!(byte, 0x21..=0x7e) && *byte != b'\\';
+        if let Ok(plain) = str::from_utf8(raw)
+            && raw.len() <= limit
+            && raw.iter().all(is_plain)
+        {
+            return Escaped(plain.into());
+        }
         let mut text = String::with_capacity(kept.len());
         for byte in kept {
             match byte {
@@ -376,9 +384,9 @@ pub struct DnsRecord {
     /// With its trailing dot, in the case in which it was asked.
     pub name: Escaped,
     /// `AAAA`
-    pub kind: Box<str>,
+    pub kind: Cow<'static, str>,
     /// `IN`
-    pub class: Box<str>,
+    pub class: Cow<'static, str>,
     pub request_bytes: usize,
     pub dnssec_ok: bool,
     /// Bytes that the client can take in a datagram.
@@ -386,7 +394,7 @@ pub struct DnsRecord {
     /// `NOERROR`
     pub code: &'static str,
     /// `qr,rd,ra`
-    pub flags: Box<str>,
+    pub flags: Cow<'static, str>,
     pub response_bytes: usize,
     pub duration: Duration,
     /// Why there is no answer of a server.

@@ -238,6 +238,11 @@ impl Recorder {
         self.log.refusing()
     }
 
+    /// False where [`Recorder::record`] would wait.
+    pub fn has_room(&self) -> bool {
+        !self.is_full() || self.flush()
+    }
+
     /// The next batch is likely to be as large, and has room for that.
     fn take_batch(&self) -> Batch {
         let mut batch = self.batch.borrow_mut();

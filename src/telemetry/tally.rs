@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn names_that_were_looked_up_are_counted() {
-        let question = |name: &[u8], kind: &str, code| DnsRecord {
+        let question = |name: &[u8], kind: &'static str, code| DnsRecord {
             name: Escaped::name(name),
             kind: kind.into(),
             code,

@@ -3,6 +3,8 @@
 //! Messages are read and written by `hickory-proto`; what stands here is which of them are answered at all, and how
 //! large an answer may be. Zone transfers, updates and notifications are deliberately absent.
 
+use std::borrow::Cow;
+
 use hickory_resolver::proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query};
 use hickory_resolver::proto::rr::{DNSClass, Name, Record, RecordType};
 
@@ -76,7 +78,7 @@ pub struct WrittenReply {
     pub bytes: Vec<u8>,
     pub code: ResponseCode,
     /// `qr,rd,ra`, as CoreDNS and Azure's log write them.
-    pub flags: String,
+    pub flags: Cow<'static, str>,
 }
 
 impl DnsQuery {
@@ -207,7 +209,7 @@ fn written(message: &Message, bytes: Vec<u8>) -> WrittenReply {
     WrittenReply { bytes, code: message.metadata.response_code, flags: flags_of(&message.metadata) }
 }
 
-fn flags_of(head: &Metadata) -> String {
+fn flags_of(head: &Metadata) -> Cow<'static, str> {
     let flags = [
         (head.message_type == MessageType::Response, "qr"),
         (head.authoritative, "aa"),
@@ -217,7 +219,26 @@ fn flags_of(head: &Metadata) -> String {
         (head.authentic_data, "ad"),
         (head.checking_disabled, "cd"),
     ];
-    flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect::<Vec<_>>().join(",")
+    match flags.map(|(is_set, _)| is_set) {
+        [true, false, false, true, true, false, false] => Cow::Borrowed("qr,rd,ra"),
+        _ => flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect::<Vec<_>>().join(",").into(),
+    }
+}
+
+/// `AAAA`
+pub fn kind_name(kind: RecordType) -> Cow<'static, str> {
+    match kind {
+        RecordType::Unknown(_) => kind.to_string().into(),
+        kind => <&'static str>::from(kind).into(),
+    }
+}
+
+/// `IN`
+pub fn class_name(class: DNSClass) -> Cow<'static, str> {
+    match class {
+        DNSClass::IN => "IN".into(),
+        class => class.to_string().into(),
+    }
 }
 
 /// `NOERROR`, as other name servers' logs write it.
@@ -282,7 +303,7 @@ mod tests {
     fn the_answer_spells_the_name_as_the_question_did() {
         let query = DnsQuery::read(&asked("oK.tEsT.", RecordType::A).to_vec().unwrap()).unwrap();
         let written = query.write(&addresses("ok.test.", 1), 512);
-        assert_eq!((written.code, written.flags.as_str()), (ResponseCode::NoError, "qr,rd,ra"));
+        assert_eq!((written.code, &*written.flags), (ResponseCode::NoError, "qr,rd,ra"));
         let answer = Message::from_vec(&written.bytes).unwrap();
         assert_eq!((answer.metadata.id, answer.edns), (0xbeef, None));
         for name in [&answer.queries[0].name, &answer.answers[0].name] {

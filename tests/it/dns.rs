@@ -106,6 +106,34 @@ fn a_server_is_asked_once_for_as_long_as_its_answer_holds() {
 }
 
 #[test]
+fn what_is_asked_again_in_the_same_words_is_answered_and_logged_as_any_other() {
+    let upstream = Upstream::with(&["192.0.2.7"], 60);
+    let dns = Dns::behind(&[&upstream]);
+    let mut asked = question("ok.test.", RecordType::A);
+    let ids: Vec<u16> = (0..6).map(|number| 0x1200 + number).collect();
+    let mut least = 60;
+    for id in &ids {
+        asked.metadata.id = *id;
+        let answer = ask(dns.addr, &asked);
+        assert_eq!((answer.metadata.id, shown(&answer)), (*id, "NoError 192.0.2.7".to_owned()));
+        assert!(answer.answers[0].ttl <= least);
+        least = answer.answers[0].ttl;
+        // Its time to live runs down all the same.
+        std::thread::sleep(std::time::Duration::from_millis(250));
+    }
+    assert!(least <= 59, "{least}");
+    assert_eq!(upstream.asked(), ["ok.test. A"]);
+    let logged = dns.questions("ok.test.", ids.len());
+    assert_eq!(
+        logged.iter().map(|record| record["id"].as_u64().unwrap()).collect::<Vec<_>>(),
+        ids.iter().copied().map(u64::from).collect::<Vec<_>>()
+    );
+    assert!(logged.iter().all(|record| record["rcode"] == "NOERROR" && record["response_bytes"] == 41));
+    assert_eq!(dns.metric("egret_dns_cache_hits_total "), 5);
+    assert_eq!(dns.metric(r#"egret_dns_queries_total{rcode="NOERROR"} "#), 6);
+}
+
+#[test]
 fn what_is_not_there_is_remembered_too() {
     let upstream = Upstream::start(|reply, _| Some(with_soa(reply, ResponseCode::NXDomain, 60)));
     let dns = Dns::behind(&[&upstream]);

@@ -81,6 +81,12 @@ impl Answer {
         self.until
     }
 
+    /// Until when [`Answer::aged`] says what it says now.
+    pub(crate) fn unchanged_until(&self, now: Instant) -> Instant {
+        let age = now.saturating_duration_since(self.got).as_secs();
+        self.until.min(self.got + Duration::from_secs(age + 1))
+    }
+
     /// As it stands now: what was waited is taken off the times to live.
     pub(crate) fn aged(&self, now: Instant) -> DnsReply {
         let age = u32::try_from(now.saturating_duration_since(self.got).as_secs()).unwrap_or(u32::MAX);

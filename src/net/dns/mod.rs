@@ -12,6 +12,7 @@ mod synthetic;
 mod upstream;
 
 pub(crate) use asker::{AskError, Asker, Request, Requests, Resolved, Unresolved};
+pub(crate) use cache::Answer;
 pub(crate) use fqdns::{Directory, FqdnTable, REFRESH_EVERY};
 pub(crate) use lookup::Lookup;
 pub(crate) use synthetic::{SYNTHETIC_TTL, Synthetic};

@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use crate::config::DnsMode;
 use crate::flow::{ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::net::dns::{Question, SYNTHETIC_TTL, Synthetic, absolute, host_name};
+use crate::net::dns::{Answer, Question, SYNTHETIC_TTL, Synthetic, absolute, host_name};
 use crate::telemetry::{DnsOutcome, DnsRecord, Escaped, Event, FlowRecord, Seen, Transport};
-use crate::wire::dns::{DnsQuery, DnsReply, ResponseCode, WrittenReply, code_name};
+use crate::wire::dns::{DnsQuery, DnsReply, ResponseCode, WrittenReply, class_name, code_name, kind_name};
 
 use super::Dns;
+use super::ready::{Holds, Kept};
 
 /// How long a client may keep the answer to a question for everything (RFC 8482 section 4.2).
 const ANY_TTL: u32 = 3600;
@@ -34,31 +35,66 @@ pub(super) struct Asked {
 struct Outcome {
     reply: DnsReply,
     error: Option<String>,
+    /// Until when the same may be said again; None where that is to be asked each time.
+    until: Option<Instant>,
 }
 
 impl From<DnsReply> for Outcome {
     fn from(reply: DnsReply) -> Outcome {
-        Outcome { reply, error: None }
+        Outcome { reply, error: None, until: None }
     }
 }
 
 impl Outcome {
     fn refused(code: ResponseCode, why: &str) -> Outcome {
-        Outcome { reply: DnsReply::empty(code), error: Some(why.to_owned()) }
+        Outcome { reply: DnsReply::empty(code), error: Some(why.to_owned()), until: None }
     }
+}
+
+/// An answer that has been written down.
+pub(super) struct Answered {
+    pub(super) bytes: Vec<u8>,
+    /// To be given again, where it may be.
+    pub(super) again: Option<Kept>,
 }
 
 impl Dns {
     /// The answer in at most `limit` bytes; it is written down by then.
-    pub(super) async fn answer(&self, query: &DnsQuery, asked: Asked, limit: usize) -> Vec<u8> {
+    pub(super) async fn answer(&self, query: &DnsQuery, asked: Asked, limit: usize) -> Answered {
         let since = Instant::now();
-        let Outcome { reply, error } = self.outcome(query, asked).await;
+        // Before anything is asked of the policy: what another one says has another number.
+        let generation = self.shared.generation();
+        let Outcome { reply, error, until } = self.outcome(query, asked).await;
         let written = query.write(&reply, limit);
         // The log may keep this one waiting.
         drop(reply);
         self.count(written.code);
-        self.record(query, asked, &written, since.elapsed(), error).await;
-        written.bytes
+        let record = record_of(query, asked, &written, since.elapsed(), error);
+        let keep = |until| {
+            let (written, record) = (written.clone(), record.clone());
+            Kept { written, record, holds: Holds { until, generation } }
+        };
+        let again = until.map(keep);
+        self.recorder.record(Event::Dns(record)).await;
+        Answered { bytes: written.bytes, again }
+    }
+
+    /// Has `send` give the answer that the same client got to the same question just now. False where there is none, or
+    /// the log has no room: then it has to be looked for.
+    pub(super) fn answer_again(&self, client: ClientAddr, message: &[u8], send: impl FnOnce(&[u8])) -> bool {
+        if self.recorder.refusing() || !self.recorder.has_room() {
+            return false;
+        }
+        let since = Instant::now();
+        let given = self.ready.give(client.ip(), message, self.shared.generation(), since, |id, bytes, kept| {
+            self.counters().cache_hits.add(1);
+            self.count(kept.written.code);
+            let (ts, duration) = (Timestamp::now(), since.elapsed());
+            let record = DnsRecord { ts, client, id, duration, ..kept.record.clone() };
+            self.recorder.record_at_once(Event::Dns(record));
+            send(bytes);
+        });
+        given.is_some()
     }
 
     pub(super) fn count(&self, code: ResponseCode) {
@@ -154,52 +190,26 @@ impl Dns {
             checking_disabled: query.checking_disabled(),
             ..Question::new(query.name(), query.kind())
         };
-        let answer = if let Some(known) = self.lookup.known(&question).await {
+        if let Some(known) = self.lookup.known(&question).await {
             self.counters().cache_hits.add(1);
-            known
-        } else {
-            let Ok(_asking) = self.asking.try_acquire() else {
-                return Outcome::refused(ResponseCode::ServFail, "too many questions wait for name servers");
-            };
-            match self.lookup.answer(&question).await {
-                Ok(answer) => answer,
-                Err(error) => return Outcome::refused(ResponseCode::ServFail, &error.to_string()),
-            }
+            let now = Instant::now();
+            return Outcome { until: Some(known.unchanged_until(now)), ..self.reply(&known, now).into() };
+        }
+        let Ok(_asking) = self.asking.try_acquire() else {
+            return Outcome::refused(ResponseCode::ServFail, "too many questions wait for name servers");
         };
-        let mut reply = answer.aged(Instant::now());
+        match self.lookup.answer(&question).await {
+            Ok(answer) => self.reply(&answer, Instant::now()).into(),
+            Err(error) => Outcome::refused(ResponseCode::ServFail, &error.to_string()),
+        }
+    }
+
+    fn reply(&self, answer: &Answer, now: Instant) -> DnsReply {
+        let mut reply = answer.aged(now);
         if self.config.proxy.mode == DnsMode::Strict {
             without_bindings(&mut reply);
         }
-        reply.into()
-    }
-
-    async fn record(
-        &self,
-        query: &DnsQuery,
-        asked: Asked,
-        written: &WrittenReply,
-        duration: Duration,
-        error: Option<String>,
-    ) {
-        let Asked { client, transport, request_bytes } = asked;
-        let record = DnsRecord {
-            ts: Timestamp::now(),
-            client,
-            transport,
-            id: query.id(),
-            name: Escaped::name(query.name().to_ascii().as_bytes()),
-            kind: query.kind().to_string().into(),
-            class: query.class().to_string().into(),
-            request_bytes,
-            dnssec_ok: query.dnssec_ok(),
-            buffer_bytes: query.buffer_size(),
-            code: code_name(written.code),
-            flags: written.flags.as_str().into(),
-            response_bytes: written.bytes.len(),
-            duration,
-            error: error.map(Into::into),
-        };
-        self.recorder.record(Event::Dns(record)).await;
+        reply
     }
 
     async fn record_denied(&self, query: &DnsQuery, asked: Asked) {
@@ -243,6 +253,33 @@ impl Dns {
         };
         self.shared.dns_counters().flow(record.via, record.verdict, record.reason);
         self.recorder.record(Event::Flow(record)).await;
+    }
+}
+
+fn record_of(
+    query: &DnsQuery,
+    asked: Asked,
+    written: &WrittenReply,
+    duration: Duration,
+    error: Option<String>,
+) -> DnsRecord {
+    let Asked { client, transport, request_bytes } = asked;
+    DnsRecord {
+        ts: Timestamp::now(),
+        client,
+        transport,
+        id: query.id(),
+        name: Escaped::name(query.name().to_ascii().as_bytes()),
+        kind: kind_name(query.kind()),
+        class: class_name(query.class()),
+        request_bytes,
+        dnssec_ok: query.dnssec_ok(),
+        buffer_bytes: query.buffer_size(),
+        code: code_name(written.code),
+        flags: written.flags.clone(),
+        response_bytes: written.bytes.len(),
+        duration,
+        error: error.map(Into::into),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Dns;
-use super::answer::Asked;
+use super::answer::{Answered, Asked};
 use crate::flow::{ClientAddr, Reason};
 use crate::net::dns::outcome;
 use crate::net::listener;
@@ -94,10 +94,15 @@ async fn serve_datagrams(dns: Rc<Dns>, socket: Rc<UdpSocket>) {
             dns.counters().dropped.add(1);
             continue;
         }
-        match DnsQuery::read(&buffer[..length]) {
+        let message = &buffer[..length];
+        if dns.answer_again(ClientAddr::new(from), message, |answer| send(&dns, &socket, answer, from)) {
+            continue;
+        }
+        match DnsQuery::read(message) {
             Ok(query) => match dns.places.clone().try_acquire_owned() {
                 Ok(place) => {
-                    answering.spawn_local(answer_datagram(dns.clone(), socket.clone(), query, length, from, place));
+                    let datagram = Datagram { query, message: message.into(), from };
+                    answering.spawn_local(answer_datagram(dns.clone(), socket.clone(), datagram, place));
                 }
                 Err(_) => dns.counters().dropped.add(1),
             },
@@ -110,18 +115,23 @@ async fn serve_datagrams(dns: Rc<Dns>, socket: Rc<UdpSocket>) {
     }
 }
 
-async fn answer_datagram(
-    dns: Rc<Dns>,
-    socket: Rc<UdpSocket>,
+/// A question that has to be worked on.
+struct Datagram {
     query: DnsQuery,
-    request_bytes: usize,
+    /// As it came.
+    message: Box<[u8]>,
     from: SocketAddr,
-    place: OwnedSemaphorePermit,
-) {
-    let asked = Asked { client: ClientAddr::new(from), transport: Transport::Udp, request_bytes };
-    let limit = query.udp_limit();
-    let answer = dns.answer(&query, asked, limit).await;
-    send(&dns, &socket, &answer, from);
+}
+
+async fn answer_datagram(dns: Rc<Dns>, socket: Rc<UdpSocket>, datagram: Datagram, place: OwnedSemaphorePermit) {
+    let Datagram { query, message, from } = datagram;
+    let client = ClientAddr::new(from);
+    let asked = Asked { client, transport: Transport::Udp, request_bytes: message.len() };
+    let Answered { bytes, again } = dns.answer(&query, asked, query.udp_limit()).await;
+    if let Some(again) = again {
+        dns.ready.keep(client.ip(), &message, again);
+    }
+    send(&dns, &socket, &bytes, from);
     drop(place);
 }
 
@@ -208,7 +218,7 @@ impl Connection {
                     let asked = Asked { client, transport: Transport::Tcp, request_bytes };
                     let answer = dns.answer(&query, asked, usize::from(u16::MAX)).await;
                     drop(place);
-                    answer
+                    answer.bytes
                 });
                 true
             }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod listen;
+mod ready;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -32,6 +33,7 @@ use crate::policy::Policy;
 use crate::telemetry::{DnsCounters, Event, FqdnFailureRecord, Recorder};
 
 use super::shared::Shared;
+use ready::Ready;
 
 /// Questions of clients that are worked on at once. Beyond it a datagram is *dropped and counted*, which costs less
 /// than any answer; a question that came by TCP *waits*.
@@ -94,6 +96,7 @@ struct Dns {
     shared: Arc<Shared>,
     config: DnsConfig,
     lookup: Lookup,
+    ready: Ready,
     recorder: Recorder,
     next_flow: Cell<u64>,
     places: Arc<Semaphore>,
@@ -145,6 +148,7 @@ impl Dns {
         let lookup = Lookup::new(overrides.clone(), upstream, shared.directory.clone(), deadline);
         Dns {
             lookup,
+            ready: Ready::default(),
             recorder: shared.log.recorder(),
             // The last of the cores, as far as flows are numbered.
             next_flow: Cell::new(shared.cores() as u64 - 1),
