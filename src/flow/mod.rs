@@ -133,13 +133,18 @@ impl Host {
             let addr = inner.parse().map_err(|_| NameError::Brackets)?;
             return Ok(Host::Addr(IpAddr::V6(addr)));
         }
-        // Names end in a letter as a rule, and hold no colon.
-        let may_be_addr = text.ends_with(|last: char| last.is_ascii_digit()) || text.bytes().any(|byte| byte == b':');
-        if may_be_addr && let Ok(addr) = text.parse() {
+        if may_be_addr(text)
+            && let Ok(addr) = text.parse::<IpAddr>()
+        {
             return Ok(Host::Addr(addr));
         }
         Ok(Host::Name(HostName::parse(text)?))
     }
+}
+
+/// An IPv4 address begins with a digit, and there is a colon in any IPv6 address.
+fn may_be_addr(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit()) || text.contains(':')
 }
 
 impl fmt::Display for Host {
@@ -170,10 +175,8 @@ impl fmt::Display for Authority {
 impl Authority {
     /// Splits `host:port` or `[v6]:port`; without a port, `default_port` is taken.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Authority, NameError> {
-        // By bytes: what is looked for is in ASCII, and what is searched is short.
-        let last = |wanted: u8| text.bytes().rposition(|byte| byte == wanted);
-        let colon_in_brackets = last(b']').unwrap_or(0);
-        let (host, port) = match last(b':').filter(|at| *at >= colon_in_brackets) {
+        let colon_in_brackets = text.rfind(']').unwrap_or(0);
+        let (host, port) = match text.rfind(':').filter(|at| *at >= colon_in_brackets) {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
         };
@@ -181,7 +184,7 @@ impl Authority {
             Some(digits) => parse_port(digits).ok_or(NameError::Port)?,
             None => default_port.ok_or(NameError::Port)?,
         };
-        if host.bytes().any(|byte| byte == b':') && !host.starts_with('[') {
+        if host.contains(':') && !host.starts_with('[') {
             return Err(NameError::Brackets);
         }
         Ok(Authority { host: Host::parse(host)?, port })

@@ -4,13 +4,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::{
+    io::Errno,
+    net::{SendFlags, send},
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
-use tokio::time::timeout;
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::flow::Reason;
 use crate::policy::{AddressRange, Permit};
 
+use super::deadline::{Late, Timer};
+#[cfg(target_os = "linux")]
 use super::listener::set_transparent;
 
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +57,17 @@ impl Source<'_> {
 /// Addresses that are tried at most: how many there are is for DNS to say, how long it takes is not.
 const MAX_ADDRS: usize = 4;
 
-/// Connects to the first of the judged addresses that answers, `each` allowed for every one of the first four. Tells
-/// which one it was. The sockets are bound and marked as `source` says.
+/// A connection to a judged address.
+pub(crate) struct Dialled {
+    pub(crate) stream: TcpStream,
+    pub(crate) addr: SocketAddr,
+    /// How many of the first bytes went with it.
+    pub(crate) sent: usize,
+}
+
+/// Connects to the first of the judged addresses that answers, `each` allowed for every one of the first four. The
+/// sockets are bound and marked as `source` says. Where a connection stands at once, `first` or a part of it goes with
+/// it: who dials need not be woken for that.
 ///
 /// # Errors
 ///
@@ -62,31 +77,66 @@ pub(crate) async fn dial(
     addrs: impl Iterator<Item = SocketAddr>,
     each: Duration,
     source: Source<'_>,
-) -> Result<(TcpStream, SocketAddr), DialError> {
+    timer: &Timer,
+    first: &[u8],
+) -> Result<Dialled, DialError> {
     let mut last = DialError::NoAddress;
     for addr in addrs.take(MAX_ADDRS) {
-        match timeout(each, connect(addr, source)).await {
-            Ok(Ok(stream)) => {
-                no_delay(&stream);
-                return Ok((stream, addr));
-            }
+        match timer.within(each, connect(addr, source, first)).await {
+            Ok(Ok((stream, sent))) => return Ok(Dialled { stream, addr, sent }),
             Ok(Err(error)) => last = DialError::Refused(addr, error),
-            Err(_) => last = DialError::Timeout(addr),
+            Err(Late) => last = DialError::Timeout(addr),
         }
     }
     Err(last)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever calls it holds a permit for the address")]
-async fn connect(addr: SocketAddr, source: Source<'_>) -> io::Result<TcpStream> {
-    let Some(mark) = source.mark else { return TcpStream::connect(addr).await };
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    set_mark(&SockRef::from(&socket), mark)?;
-    if let Some(client) = source.addr_towards(addr) {
-        set_transparent(&SockRef::from(&socket), client)?;
-        socket.bind(client)?;
+/// On this machine the handshake is over when connect(2) returns, though it says that it is not. What is sent tells:
+/// there is no connection yet where it is not taken.
+#[cfg(target_os = "linux")]
+async fn connect(addr: SocketAddr, source: Source<'_>, first: &[u8]) -> io::Result<(TcpStream, usize)> {
+    let socket = unconnected(addr, source)?;
+    match socket.connect(&addr.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+        other => other?,
     }
-    socket.connect(addr).await
+    let sent = if first.is_empty() { 0 } else { or_nothing(send(&socket, first, SendFlags::NOSIGNAL))? };
+    let stream = TcpStream::from_std(socket.into())?;
+    if sent == 0 {
+        stream.writable().await?;
+        stream.take_error()?.map_or(Ok(()), Err)?;
+    }
+    Ok((stream, sent))
+}
+
+#[cfg(target_os = "linux")]
+fn unconnected(addr: SocketAddr, source: Source<'_>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    no_delay(SockRef::from(&socket));
+    let Some(mark) = source.mark else { return Ok(socket) };
+    set_mark(&socket, mark)?;
+    if let Some(client) = source.addr_towards(addr) {
+        set_transparent(&socket, client)?;
+        socket.bind(&client.into())?;
+    }
+    Ok(socket)
+}
+
+#[cfg(target_os = "linux")]
+fn or_nothing(sent: rustix::io::Result<usize>) -> io::Result<usize> {
+    match sent {
+        Err(Errno::AGAIN) => Ok(0),
+        other => Ok(other?),
+    }
+}
+
+/// Elsewhere there is nothing to bind and no mark.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "whoever calls it holds a permit for the address")]
+async fn connect(addr: SocketAddr, _source: Source<'_>, _first: &[u8]) -> io::Result<(TcpStream, usize)> {
+    let stream = TcpStream::connect(addr).await?;
+    no_delay(SockRef::from(&stream));
+    Ok((stream, 0))
 }
 
 /// A socket of its own for a UDP flow: it sends to the judged address and takes from there only. Nothing is sent yet.
@@ -123,6 +173,6 @@ pub(crate) fn set_mark(_: &Socket, _: u32) -> io::Result<()> {
 }
 
 /// A relay must not hold back small writes. A socket that refuses the option still works.
-pub(crate) fn no_delay(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_tcp_nodelay(true);
+pub(crate) fn no_delay(socket: SockRef<'_>) {
+    let _ = socket.set_tcp_nodelay(true);
 }

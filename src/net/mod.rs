@@ -2,7 +2,6 @@
 //!
 //! Nothing here decides. Only the owner of a [`Permit`](crate::policy::Permit) can dial.
 
-mod apart;
 pub(crate) mod deadline;
 pub(crate) mod dial;
 pub(crate) mod dns;

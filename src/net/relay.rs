@@ -17,9 +17,9 @@ use bytes::BufMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use super::apart::Apart;
-use super::deadline::Deadline;
+use super::deadline::Timer;
 use super::splice::Pipe;
 
 /// What one read takes at most.
@@ -65,50 +65,62 @@ pub(crate) enum End<C> {
     Cut(C),
 }
 
+/// How long nothing may move.
+pub(crate) struct Idle<'a> {
+    pub(crate) limit: Duration,
+    /// Of the task that relays.
+    pub(crate) timer: &'a Timer,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
     Origin,
 }
 
-/// Relays until both sides have closed, one fails, nothing moved for `idle`, or `cut` completes. `early` was read
-/// already, from the client and from the origin. `progress` has what was moved so far, where somebody wants to know.
+/// Relays until both sides have closed, one fails, nothing moved for too long, or `cut` completes, which is polled for
+/// every byte that passes. `early` was read already, from the client and from the origin. `progress` has what was moved
+/// so far, where somebody wants to know.
+///
+/// The end of the side that closes first is passed on; that of the other by whoever drops both.
 pub(crate) async fn relay<C>(
     client: &TcpStream,
     origin: &TcpStream,
-    idle: Duration,
+    idle: Idle<'_>,
     early: [Vec<u8>; 2],
     progress: Option<&Cell<[u64; 2]>>,
-    cut: Pin<&mut impl Future<Output = C>>,
+    mut cut: Pin<&mut impl Future<Output = C>>,
 ) -> Relayed<C> {
     let [from_client, from_origin] = early;
     let mut up = Direction::new(client, origin, Side::Client, from_client);
     let mut down = Direction::new(origin, client, Side::Origin, from_origin);
     let mut first_eof = None;
-    let mut still = Deadline::default();
-    let mut cut = Apart::new(cut);
+    let mut until = None;
     let end = poll_fn(|cx| {
-        if let Poll::Ready(why) = cut.poll(cx) {
+        if let Poll::Ready(why) = cut.as_mut().poll(cx) {
             return Poll::Ready(End::Cut(why));
         }
         let before = up.moved + down.moved;
         for direction in [&mut up, &mut down] {
             match direction.poll(cx) {
                 Poll::Ready(Err(side)) => return Poll::Ready(End::Reset(side)),
-                Poll::Ready(Ok(())) => {
-                    first_eof.get_or_insert(direction.from);
+                Poll::Ready(Ok(())) if first_eof.is_none() => {
+                    first_eof = Some(direction.from);
+                    // The sink may be gone already; what it did not read it did not want.
+                    let _ = SockRef::from(direction.sink).shutdown(Shutdown::Write);
                 }
-                Poll::Pending => {}
+                Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
         if let (true, true, Some(side)) = (up.done, down.done, first_eof) {
             return Poll::Ready(End::Eof(side));
         }
         if up.moved + down.moved > before {
-            still.passed();
+            until = None;
             progress.inspect(|progress| progress.set([up.moved, down.moved]));
         }
-        still.poll(cx, idle).map(|()| End::Idle)
+        let until = *until.get_or_insert_with(|| Instant::now() + idle.limit);
+        idle.timer.poll(cx, until).map(|()| End::Idle)
     })
     .await;
     Relayed { up: up.moved, down: down.moved, end }
@@ -139,7 +151,7 @@ impl<'a> Direction<'a> {
         Direction { source, sink, from, held, pace: Pace::default(), moved: 0, eof: false, done: false }
     }
 
-    /// Ready when the source's end has been passed on; the error names the side that failed.
+    /// Ready when all has been passed on but the source's end; the error names the side that failed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Side>> {
         let other = if self.from == Side::Client { Side::Origin } else { Side::Client };
         let turn_ends = self.moved + TURN;
@@ -151,8 +163,6 @@ impl<'a> Direction<'a> {
             if !matches!(self.held, Held::Nothing) {
                 ready!(self.poll_flush(cx)).map_err(|_| other)?;
             } else if self.eof {
-                // The sink may be gone already; what it did not read it did not want.
-                let _ = SockRef::from(self.sink).shutdown(Shutdown::Write);
                 self.done = true;
             } else {
                 ready!(self.source.poll_read_ready(cx)).map_err(|_| self.from)?;

@@ -26,9 +26,13 @@ pub(super) enum After {
     Done(Outcome),
 }
 
-/// Serves one `CONNECT`, whose whole head is held.
-pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: BytesMut) -> After {
-    let asked = asked(session, &mut held);
+/// Serves one `CONNECT`, whose head was taken off what is held.
+pub(super) async fn serve(
+    session: &Rc<Session>,
+    stream: TcpStream,
+    held: BytesMut,
+    asked: Result<Asked, Malformed>,
+) -> After {
     let Asked { to, keep_alive } = match asked {
         Ok(asked) => asked,
         Err(Malformed { reason, target, keep_alive }) => {
@@ -47,33 +51,36 @@ pub(super) async fn serve(session: &Rc<Session>, stream: TcpStream, mut held: By
     }
 }
 
-struct Asked {
+/// What a `CONNECT` asks for.
+pub(super) struct Asked {
     to: Authority,
     /// The client means to use the connection again if it is refused.
     keep_alive: bool,
 }
 
-struct Malformed {
+/// One that cannot be read, or that may not ask.
+pub(super) struct Malformed {
     reason: Reason,
     /// As it was sent.
     target: Option<Vec<u8>>,
     keep_alive: bool,
 }
 
-/// Takes the head off what is held and reads it.
-fn asked(session: &Session, held: &mut BytesMut) -> Result<Asked, Malformed> {
-    let unclear = |reason, keep_alive| Malformed { reason, target: None, keep_alive };
-    let (head, length) = http_head::parse(held).map_err(|_| unclear(Reason::BadRequest, false))?;
+/// Takes the head off what is held and reads it. None where that is not the whole head of a `CONNECT`.
+pub(super) fn asked(session: &Session, held: &mut BytesMut) -> Option<Result<Asked, Malformed>> {
+    let (head, length) = http_head::parse(held).ok()?;
+    if head.method != "CONNECT" || length > session.max_head() {
+        return None;
+    }
     let known = auth::is_basic(session.core.shared.config.credentials.as_ref(), head.proxy_authorization);
-    let target = head.target.as_bytes().to_vec();
-    let to = Authority::parse(head.target, None);
+    let to = Authority::parse(head.target, None).map_err(|_| head.target.as_bytes().to_vec());
     let keep_alive = head.keep_alive;
     held.advance(length);
-    match to {
-        _ if !known => Err(unclear(Reason::AuthRequired, keep_alive)),
+    Some(match to {
+        _ if !known => Err(Malformed { reason: Reason::AuthRequired, target: None, keep_alive }),
         Ok(to) => Ok(Asked { to, keep_alive }),
-        Err(_) => Err(Malformed { reason: Reason::BadName, target: Some(target), keep_alive }),
-    }
+        Err(target) => Err(Malformed { reason: Reason::BadName, target: Some(target), keep_alive }),
+    })
 }
 
 async fn refuse(session: &Session, stream: TcpStream, held: BytesMut, answer: &Answer, keep_alive: bool) -> After {

@@ -1,14 +1,15 @@
 //! The explicit proxy: one port that speaks HTTP, `CONNECT` and SOCKS5, told apart by the first bytes.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::wire::{http_head, socks5};
+use crate::wire::socks5;
 
 use super::http::{self, Form};
 use super::session::{Outcome, Session};
@@ -28,14 +29,12 @@ pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) -> Outcom
         if held.first() == Some(&socks5::VERSION) {
             return socks::serve(session, stream, held).await;
         }
-        (stream, held) = match http_head::parse(&held) {
-            Ok((head, length)) if head.method == "CONNECT" && length <= session.max_head() => {
-                match connect::serve(&session, stream, held).await {
-                    connect::After::Again(reusable) => reusable,
-                    connect::After::Done(outcome) => return outcome,
-                }
-            }
-            _ => match http::serve(session.clone(), stream, held, Form::Proxy).await {
+        (stream, held) = match connect::asked(&session, &mut held) {
+            Some(asked) => match connect::serve(&session, stream, held, asked).await {
+                connect::After::Again(reusable) => reusable,
+                connect::After::Done(outcome) => return outcome,
+            },
+            None => match http::serve(session.clone(), stream, held, Form::Proxy).await {
                 http::After::Connect(stream, held) => (stream, held),
                 http::After::Switched(tunnel) => return Some(tunnel),
                 http::After::Closed => return None,
@@ -47,10 +46,16 @@ pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) -> Outcom
 /// Reads what there is. False at the end of the stream, at the deadline, on an error and when Egret goes down.
 pub(super) async fn read_some(session: &Session, stream: &mut TcpStream, held: &mut BytesMut, limit: Duration) -> bool {
     held.reserve(FIRST_READ);
-    let drain = &session.core.shared.lifecycle.drain;
+    let (is_fresh, alarm) = (held.is_empty(), &session.core.alarm);
+    let mut listener = alarm.listen();
+    let draining = poll_fn(|cx| {
+        // It may ring for something else.
+        let _ = listener.poll(cx);
+        if is_fresh && alarm.is_draining() { Poll::Ready(()) } else { Poll::Pending }
+    });
     tokio::select! {
         biased;
-        read = timeout(limit, stream.read_buf(held)) => matches!(read, Ok(Ok(1..))),
-        () = drain.cancelled(), if held.is_empty() => false,
+        read = session.timer.within(limit, stream.read_buf(held)) => matches!(read, Ok(Ok(1..))),
+        () = draining => false,
     }
 }

@@ -26,7 +26,7 @@ use super::session::{Ask, Outcome, Permitted, Refused, Session, Tunnel, close_ge
 
 /// Serves one connection to its end, or to where it becomes a tunnel.
 pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
-    let Ok(dst) = original_destination(&stream) else {
+    let Ok(dst) = original_destination(&stream, session.client.ip()) else {
         session.record_malformed(Via::Gateway, About::Nothing, Reason::ClientGone).await;
         return None;
     };
@@ -41,7 +41,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
 
 /// Refuses a connection whatever it was meant for.
 pub(super) async fn refuse(session: &Session, stream: TcpStream, reason: Reason) {
-    let to = original_destination(&stream).map(|dst| session.core.shared.meant_by(dst));
+    let to = original_destination(&stream, session.client.ip()).map(|dst| session.core.shared.meant_by(dst));
     let about = to.as_ref().map_or(About::Nothing, About::To);
     session.record_malformed(Via::Gateway, about, reason).await;
     reset(stream);

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::config::Timeouts;
 use crate::flow::Reason;
+use crate::net::deadline::{Late, Timer};
 use crate::net::relay::read_some;
 use crate::wire::client_hello;
 use crate::wire::{ParseError, tds};
@@ -32,10 +33,17 @@ const READ: usize = 4 * 1024;
 /// What a client may send ahead of the server's answer before it has to wait.
 const MAX_AHEAD: usize = 64 * 1024;
 
+/// From which side something came: bytes, or else its end.
+enum Came {
+    Answer(bool),
+    Ahead(bool),
+}
+
 pub(super) struct Handshake<'a> {
     client: &'a mut TcpStream,
     origin: &'a mut TcpStream,
     named: &'a Named,
+    timer: &'a Timer,
     idle: Duration,
     hello: Duration,
     response: Duration,
@@ -45,14 +53,17 @@ pub(super) struct Handshake<'a> {
 }
 
 impl<'a> Handshake<'a> {
+    /// So much of [`Carrier::opening`] was sent to the origin already.
     pub(super) fn new(
-        session: &Session,
+        session: &'a Session,
         client: &'a mut TcpStream,
         origin: &'a mut TcpStream,
         named: &'a Named,
+        sent: usize,
     ) -> Handshake<'a> {
         let &Timeouts { idle, hello, response, .. } = session.timeouts();
-        Handshake { client, origin, named, idle, hello, response, wire_limit: wire_limit(session), up: 0, down: 0 }
+        let (timer, wire_limit) = (&session.timer, wire_limit(session));
+        Handshake { client, origin, named, timer, idle, hello, response, wire_limit, up: sent, down: 0 }
     }
 
     /// Bytes that were passed on, up and down.
@@ -63,16 +74,17 @@ impl<'a> Handshake<'a> {
     /// Sends the hello on and waits for the answer. Returns what a relay has still to pass on: from the client, from
     /// the origin. `held` begins with the hello; what came behind it may be another one.
     pub(super) async fn first_exchange(&mut self, held: &[u8]) -> Result<[Vec<u8>; 2], Reason> {
+        let sent = self.up;
         if let Carrier::Tds(login) = &self.named.carrier {
-            self.up += login.repeat(self.origin, self.response).await?;
+            self.up += login.repeat(self.origin, self.response, self.timer).await?;
         }
         let (hello, behind) = held.split_at(self.named.carrier.hello_length(held).unwrap_or(held.len()));
-        self.send_on(hello).await?;
+        self.send_on(&hello[sent..]).await?;
         let (ahead, answer) = self.answer(behind.to_vec()).await?;
         if !is_hello_retry(&self.named.carrier.records(&answer)) {
             return Ok([ahead, answer]);
         }
-        let sent = timeout(self.idle, self.client.write_all(&answer)).await;
+        let sent = self.timer.within(self.idle, self.client.write_all(&answer)).await;
         flat(sent).map_err(|_| Reason::ClientGone)?;
         self.down += answer.len();
         let second = self.second_hello(ahead).await?;
@@ -90,27 +102,30 @@ impl<'a> Handshake<'a> {
                 let pass: Vec<u8> = ahead.drain(..passable).collect();
                 self.send_on(&pass).await?;
             }
-            tokio::select! {
-                biased;
-                read = read_some(self.origin, &mut answer, READ) => {
-                    if !matches!(read, Ok(1..)) || self.named.carrier.is_clear(&answer) {
-                        return Ok((ahead, answer));
+            let is_read = open && ahead.len() < MAX_AHEAD;
+            let came = async {
+                tokio::select! {
+                    biased;
+                    read = read_some(self.origin, &mut answer, READ) => Came::Answer(read.is_ok_and(|read| read > 0)),
+                    read = read_some(self.client, &mut ahead, READ), if is_read => {
+                        Came::Ahead(read.is_ok_and(|read| read > 0))
                     }
                 }
-                read = read_some(self.client, &mut ahead, READ), if open && ahead.len() < MAX_AHEAD => {
-                    open = matches!(read, Ok(1..));
-                    // What was sent ahead is still to be judged.
-                    if !open && ahead.is_empty() {
-                        return Ok((ahead, answer));
-                    }
-                }
-                () = sleep(self.idle) => return Err(Reason::UpstreamTimeout),
+            };
+            match self.timer.within(self.idle, came).await.map_err(|Late| Reason::UpstreamTimeout)? {
+                Came::Answer(true) if !self.named.carrier.is_clear(&answer) => {}
+                Came::Answer(_) => return Ok((ahead, answer)),
+                Came::Ahead(more) => open = more,
+            }
+            // What was sent ahead is still to be judged.
+            if !open && ahead.is_empty() {
+                return Ok((ahead, answer));
             }
         }
     }
 
     async fn send_on(&mut self, bytes: &[u8]) -> Result<(), Reason> {
-        let sent = timeout(self.idle, self.origin.write_all(bytes)).await;
+        let sent = self.timer.within(self.idle, self.origin.write_all(bytes)).await;
         flat(sent).map_err(|_| Reason::UpstreamUnreachable)?;
         self.up += bytes.len();
         Ok(())
@@ -127,7 +142,7 @@ impl<'a> Handshake<'a> {
                 _ if bytes.len() > self.wire_limit => return Err(Reason::HelloTooLarge),
                 Some(Err(ParseError::Incomplete)) | None => {}
             }
-            match timeout_at(deadline, self.client.read_buf(&mut bytes)).await {
+            match self.timer.by(deadline, self.client.read_buf(&mut bytes)).await {
                 Err(_) => return Err(Reason::HelloTimeout),
                 Ok(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
                 Ok(Ok(_)) => {}
@@ -137,6 +152,14 @@ impl<'a> Handshake<'a> {
 }
 
 impl Carrier {
+    /// What the origin may be sent of this before it has said anything: the hello, if there is nothing before it.
+    pub(super) fn opening<'b>(&self, held: &'b [u8]) -> &'b [u8] {
+        match self {
+            Carrier::Bare => &held[..self.hello_length(held).unwrap_or(held.len())],
+            Carrier::Tds(_) => &[],
+        }
+    }
+
     fn hello_length(&self, held: &[u8]) -> Option<usize> {
         match self {
             Carrier::Bare => client_hello::wire_length(held),
@@ -173,7 +196,7 @@ impl Carrier {
     }
 }
 
-fn flat<T>(sent: Result<io::Result<T>, tokio::time::error::Elapsed>) -> io::Result<T> {
+fn flat<T>(sent: Result<io::Result<T>, Late>) -> io::Result<T> {
     sent.unwrap_or_else(|late| Err(late.into()))
 }
 

@@ -144,8 +144,8 @@ pub(super) async fn open(
     named: Named,
 ) -> Outcome {
     let opened = session.record_allowed(ask, &permitted, Some(named.sni.clone().into())).await;
-    let mut origin = match session.dial(&mut permitted).await {
-        Ok(origin) => origin,
+    let (mut origin, sent) = match session.dial_with(&mut permitted, named.carrier.opening(&held)).await {
+        Ok(dialled) => dialled,
         Err(reason) => {
             session.close_failed(opened, [0, 0], reason);
             close_gently(stream).await;
@@ -153,7 +153,7 @@ pub(super) async fn open(
         }
     };
     let (via, to, path) = (ask.via, ask.to.clone(), None);
-    let mut handshake = Handshake::new(session, &mut stream, &mut origin, &named);
+    let mut handshake = Handshake::new(session, &mut stream, &mut origin, &named, sent);
     let first = tokio::select! {
         biased;
         first = handshake.first_exchange(&held) => first.map_err(CloseWhy::Reason),

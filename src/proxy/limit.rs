@@ -54,16 +54,20 @@ impl Limiter {
     /// A place among all connections. `Err` where none became free in [`PATIENCE`]; from then on, until there is one
     /// again, nobody waits.
     pub(super) async fn place(&self) -> Result<Place, ()> {
-        let all = self.all.clone();
-        let held = match self.full.load(Relaxed) {
-            true => all.try_acquire_owned().map_err(|_| ()),
-            false => timeout(PATIENCE, all.acquire_owned()).await.map_err(|_| ()).and_then(|held| held.map_err(|_| ())),
+        let held = match self.all.clone().try_acquire_owned() {
+            Err(_) if !self.full.load(Relaxed) => self.wait().await,
+            held => held.map_err(|_| ()),
         };
         // Read by every core for every connection: written only where it changes.
         if self.full.load(Relaxed) != held.is_err() {
             self.full.store(held.is_err(), Relaxed);
         }
         held.map(|held| Place { _held: held })
+    }
+
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, ()> {
+        let held = timeout(PATIENCE, self.all.clone().acquire_owned()).await;
+        held.map_err(|_| ())?.map_err(|_| ())
     }
 
     /// A place for one more connection, or UDP flow, of this client; `Err` where it has as many as it may. `Ok(None)` where

@@ -4,6 +4,7 @@
 //! relays and records. Nothing here knows of the command line or of the admin server: they are given a
 //! [`Proxy`] and its [`Shared`].
 
+mod alarm;
 mod answer;
 mod auth;
 mod body;

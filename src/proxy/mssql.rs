@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Buf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::flow::Reason;
+use crate::net::deadline::Timer;
 use crate::wire::ParseError;
 use crate::wire::client_hello::ClientHello;
 use crate::wire::tds::{self, Encryption, PreLogin, TdsError};
@@ -56,9 +57,14 @@ async fn read_login(peek: &mut Peek<'_>) -> Result<Login, Reason> {
 impl Login {
     /// Sends the pre-login to the server and takes its answer, which has to be what the client was told already.
     /// Returns how many bytes were sent.
-    pub(super) async fn repeat(&self, origin: &mut TcpStream, within: Duration) -> Result<usize, Reason> {
+    pub(super) async fn repeat(
+        &self,
+        origin: &mut TcpStream,
+        within: Duration,
+        timer: &Timer,
+    ) -> Result<usize, Reason> {
         let deadline = Instant::now() + within;
-        let sent = timeout(within, origin.write_all(&self.packets)).await;
+        let sent = timer.within(within, origin.write_all(&self.packets)).await;
         sent.map_err(|_| Reason::UpstreamTimeout)?.map_err(|_| Reason::UpstreamUnreachable)?;
         let mut answer = Vec::with_capacity(256);
         loop {
@@ -69,7 +75,7 @@ impl Login {
                 Ok(_) | Err(ParseError::Invalid(_)) => return Err(Reason::UpstreamInvalid),
                 Err(ParseError::Incomplete) => {}
             }
-            match timeout_at(deadline, origin.read_buf(&mut answer)).await {
+            match timer.by(deadline, origin.read_buf(&mut answer)).await {
                 Err(_) => return Err(Reason::UpstreamTimeout),
                 Ok(Ok(0) | Err(_)) => return Err(Reason::UpstreamInvalid),
                 Ok(Ok(_)) => {}

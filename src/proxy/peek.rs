@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::flow::{HostName, Reason};
 use crate::net::relay::read_some;
@@ -113,7 +113,7 @@ impl<'a> Peek<'a> {
     }
 
     pub(super) async fn more(&mut self) -> Result<(), Reason> {
-        match timeout_at(self.deadline, read_some(self.stream, self.held, READ)).await {
+        match self.session.timer.by(self.deadline, read_some(self.stream, self.held, READ)).await {
             Err(_) => Err(Reason::HelloTimeout),
             Ok(Ok(0) | Err(_)) => Err(Reason::ClientGone),
             Ok(Ok(_)) => Ok(()),

@@ -98,7 +98,7 @@ pub(super) async fn serve(core: Rc<Core>, Requests(mut requests): Requests) {
         let core = core.clone();
         reap(&mut running, "a probe");
         running.spawn_local(async move {
-            let session = Session { core, client: ClientAddr::new(SocketAddr::new(probe.client, 0)) };
+            let session = Session::new(core, ClientAddr::new(SocketAddr::new(probe.client, 0)));
             tokio::select! {
                 probed = Box::pin(session.probe(&probe)) => {
                     // Who asked may have gone meanwhile.

@@ -4,6 +4,7 @@
 //! flow is decided here.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,9 +14,10 @@ use tokio::net::{TcpStream, UdpSocket};
 
 use crate::config::{GatewayConfig, HandOver};
 use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::net::dial::{Source, dial, dial_udp};
+use crate::net::deadline::Timer;
+use crate::net::dial::{Dialled, Source, dial, dial_udp};
 use crate::net::dns::FqdnTable;
-use crate::net::relay::{End, Relayed, Side, relay, reset_when_dropped};
+use crate::net::relay::{End, Idle, Relayed, Side, relay, reset_when_dropped};
 use crate::policy::{Address, AddressRange, Decision, Direction, HeaderInsertion, Permit, Query, Translated};
 use crate::telemetry::{CloseWhy, ClosedBy};
 
@@ -27,6 +29,8 @@ use super::shared::{Active, Core, InForce};
 pub(super) struct Session {
     pub(super) core: Rc<Core>,
     pub(super) client: ClientAddr,
+    /// Of the one task that serves the connection.
+    pub(super) timer: Timer,
 }
 
 /// Where a flow wants to go, and what it may turn out to be.
@@ -109,6 +113,10 @@ impl Refused {
 }
 
 impl Session {
+    pub(super) fn new(core: Rc<Core>, client: ClientAddr) -> Session {
+        Session { core, client, timer: Timer::default() }
+    }
+
     /// Decides by name, resolves what may be allowed, decides again for each address. The addresses that are
     /// returned are those that were judged.
     pub(super) async fn authorize(&self, ask: Ask<'_>) -> Result<Permitted, Refused> {
@@ -298,11 +306,15 @@ impl Session {
         })
     }
 
-    /// Decides again, for a protocol that has shown itself.
+    /// Decides again, for a protocol that has shown itself. The one that was decided about needs no second decision: a
+    /// policy says the same of the same.
     pub(super) fn reauthorize(&self, ask: Ask<'_>, permitted: Permitted) -> Result<Permitted, Refused> {
+        let protocol = ask.protocols[0];
+        if protocol == permitted.protocol {
+            return Ok(permitted);
+        }
         let address = permitted.judged();
         let Permitted { routes, known_as, dialled, active, .. } = permitted;
-        let protocol = ask.protocols[0];
         let query = self.query(ask, protocol, &known_as).with_address(address);
         let decision = self.decide(&active, ask.via, &query);
         match decision.permit() {
@@ -320,7 +332,17 @@ impl Session {
 
     /// Connects, and remembers which address it was: that one is judged again when the policy changes.
     pub(super) async fn dial(&self, permitted: &mut Permitted) -> Result<TcpStream, Reason> {
-        self.dial_from(permitted, None).await
+        Ok(self.dial_from(permitted, None, &[]).await?.stream)
+    }
+
+    /// The same with the first bytes: how many of them were sent is told.
+    pub(super) async fn dial_with(
+        &self,
+        permitted: &mut Permitted,
+        first: &[u8],
+    ) -> Result<(TcpStream, usize), Reason> {
+        let Dialled { stream, sent, addr: _ } = self.dial_from(permitted, None, first).await?;
+        Ok((stream, sent))
     }
 
     /// The same for a flow that was handed over whole: private destinations see the client's own address, where the
@@ -328,24 +350,26 @@ impl Session {
     pub(super) async fn dial_as_client(&self, permitted: &mut Permitted) -> Result<TcpStream, Reason> {
         let GatewayConfig { keeps_client, mode, .. } = &self.core.shared.gateway;
         let keeps = permitted.permit.is_network_rule() && *mode == HandOver::Tproxy && !keeps_client.is_empty();
-        self.dial_from(permitted, keeps.then_some((self.client.ip(), keeps_client.as_slice()))).await
+        let client = keeps.then_some((self.client.ip(), keeps_client.as_slice()));
+        Ok(self.dial_from(permitted, client, &[]).await?.stream)
     }
 
     async fn dial_from(
         &self,
         permitted: &mut Permitted,
         client: Option<(IpAddr, &[AddressRange])>,
-    ) -> Result<TcpStream, Reason> {
+        first: &[u8],
+    ) -> Result<Dialled, Reason> {
         let each = self.core.shared.config.timeouts.connect;
         let addrs = permitted.routes.iter().map(|route| route.addr);
         let source = Source { mark: self.core.shared.mark, client };
-        let (stream, dialled) = dial(&permitted.permit, addrs, each, source).await.map_err(|error| {
+        let dialled = dial(&permitted.permit, addrs, each, source, &self.timer, first).await.map_err(|error| {
             self.core.counters.connect_failures.add(1);
             tracing::info!(%error, "a permitted destination was not reached");
             error.reason()
         })?;
-        permitted.routes.retain(|route| route.addr == dialled);
-        Ok(stream)
+        permitted.routes.retain(|route| route.addr == dialled.addr);
+        Ok(dialled)
     }
 
     /// A socket for a UDP flow, to the address that was judged.
@@ -370,7 +394,7 @@ impl Session {
         let idle = self.core.shared.config.timeouts.idle;
         let relayed = {
             let cut = pin!(self.cut(ask, permitted));
-            relay(client, origin, idle, early, progress.as_deref(), cut).await
+            relay(client, origin, Idle { limit: idle, timer: &self.timer }, early, progress.as_deref(), cut).await
         };
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
@@ -394,21 +418,16 @@ impl Session {
 
     /// Completes when the tunnel has to end: Egret goes down, or a new policy denies it.
     pub(super) async fn cut(&self, ask: Ask<'_>, permitted: &Permitted) -> CloseWhy {
-        let mut changes = self.core.policy_changes();
-        // A change while the origin was dialled is one as well.
-        if !self.still_allowed(ask, permitted) {
-            return CloseWhy::Reason(Reason::PolicyChanged);
-        }
-        let kill = &self.core.shared.lifecycle.kill;
+        let mut alarm = self.core.alarm.listen();
         loop {
-            tokio::select! {
-                () = kill.cancelled() => return CloseWhy::Shutdown,
-                changed = changes.changed() => {
-                    if changed.is_err() || !self.still_allowed(ask, permitted) {
-                        return CloseWhy::Reason(Reason::PolicyChanged);
-                    }
-                }
+            // A change while the origin was dialled is one as well.
+            if !self.still_allowed(ask, permitted) {
+                return CloseWhy::Reason(Reason::PolicyChanged);
             }
+            if self.core.alarm.is_killed() {
+                return CloseWhy::Shutdown;
+            }
+            poll_fn(|cx| alarm.poll(cx)).await;
         }
     }
 
@@ -459,7 +478,7 @@ impl Session {
             }
             Ok(())
         };
-        matches!(tokio::time::timeout(self.timeouts().head, all).await, Ok(Ok(())))
+        matches!(self.timer.within(self.timeouts().head, all).await, Ok(Ok(())))
     }
 
     pub(super) fn max_head(&self) -> usize {

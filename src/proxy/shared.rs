@@ -21,6 +21,7 @@ use crate::telemetry::{CoreCounters, Gauge, Log, Metrics, Recorder, RuleHits};
 use crate::vnet::{Egress, Flows, Network};
 
 use super::Setup;
+use super::alarm::Alarm;
 use super::limit::Limiter;
 use super::probe::{Prober, Requests};
 use super::rates::Rates;
@@ -275,6 +276,7 @@ pub(super) struct Core {
     pub(super) resolver: Resolver,
     pub(super) recorder: Recorder,
     pub(super) counters: Arc<CoreCounters>,
+    pub(super) alarm: Alarm,
     /// Of flows that run, where somebody asks for them.
     pub(super) rates: Option<Rates>,
     active: RefCell<InForce>,
@@ -287,7 +289,8 @@ impl Core {
         let recorder = shared.log.recorder();
         let counters = shared.metrics.cores()[number].clone();
         let rates = Rates::new(shared.log.watch());
-        Core { shared, resolver, recorder, counters, rates, active, next_flow: Cell::new(number as u64) }
+        let (alarm, next_flow) = (Alarm::default(), Cell::new(number as u64));
+        Core { shared, resolver, recorder, counters, alarm, rates, active, next_flow }
     }
 
     /// The policy in force; one atomic load where it has not changed.
@@ -304,9 +307,5 @@ impl Core {
         let flow = self.next_flow.get();
         self.next_flow.set(flow + self.shared.cores() as u64);
         flow
-    }
-
-    pub(super) fn policy_changes(&self) -> watch::Receiver<u64> {
-        self.shared.policy_changes()
     }
 }

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::flow::{Authority, Host, Profile, Reason, Via};
+use crate::net::deadline::Timer;
 use crate::wire::ParseError;
 use crate::wire::socks5::{self, Command, Destination, NO_AUTH, SocksError, USER_PASSWORD, VERSION};
 
@@ -94,6 +95,7 @@ impl Client {
     /// The next message, taken off what is held; more is read as long as it is incomplete.
     async fn next<T>(
         &mut self,
+        timer: &Timer,
         parse: impl Fn(&[u8]) -> Result<(T, usize), ParseError<SocksError>>,
     ) -> Result<T, Refusal> {
         loop {
@@ -108,7 +110,7 @@ impl Client {
                 Err(ParseError::Incomplete) => {}
             }
             self.held.reserve(512);
-            match timeout_at(self.deadline, self.stream.read_buf(&mut self.held)).await {
+            match timer.by(self.deadline, self.stream.read_buf(&mut self.held)).await {
                 Err(_) => return Err(Refusal::new(Reason::HeadTimeout, &[])),
                 Ok(Ok(0) | Err(_)) => return Err(Refusal::new(Reason::ClientGone, &[])),
                 Ok(Ok(_)) => {}
@@ -119,9 +121,10 @@ impl Client {
 
 /// Greeting, credentials where they are wanted, request: where the client wants to go.
 async fn negotiate(session: &Session, client: &mut Client) -> Result<Authority, Refusal> {
+    let timer = &session.timer;
     let wanted = session.core.shared.config.credentials.as_ref();
     let method = if wanted.is_some() { USER_PASSWORD } else { NO_AUTH };
-    let offered = client.next(|bytes| socks5::greeting(bytes).map(|(m, n)| (m.contains(&method), n))).await?;
+    let offered = client.next(timer, |bytes| socks5::greeting(bytes).map(|(m, n)| (m.contains(&method), n))).await?;
     if !offered {
         let reason = if wanted.is_some() { Reason::AuthRequired } else { Reason::BadRequest };
         return Err(Refusal::new(reason, &[VERSION, NO_METHOD]));
@@ -132,12 +135,12 @@ async fn negotiate(session: &Session, client: &mut Client) -> Result<Authority, 
             let (user, length) = socks5::user_password(bytes)?;
             Ok((auth::is_user(wanted, user.user, user.password), length))
         };
-        if !client.next(is_user).await? {
+        if !client.next(timer, is_user).await? {
             return Err(Refusal::new(Reason::AuthRequired, &[1, 1]));
         }
         session.write(&client.stream, &[1, 0]).await;
     }
-    let (command, host, port) = client.next(request).await?;
+    let (command, host, port) = client.next(timer, request).await?;
     if command != Command::Connect {
         return Err(Refusal::new(Reason::BadRequest, &reply(COMMAND_NOT_SUPPORTED)));
     }

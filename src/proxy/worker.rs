@@ -3,13 +3,16 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Builder;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 
 use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason, Via};
@@ -23,7 +26,7 @@ use super::intake::{Doors, Front};
 use super::limit::Place;
 use super::records::About;
 use super::session::Session;
-use super::shared::{Core, Counted, Shared, reap};
+use super::shared::{Core, Counted, Shared};
 use super::{explicit, gateway, probe, rates, udp};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
@@ -36,7 +39,33 @@ pub(super) fn start(
     dns: &DnsConfig,
     asker: Asker,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (tell, told) = sync_channel(1);
+    let dns = dns.clone();
+    let worker = std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
+        let (runtime, resolver, served) = match open(doors, &shared, &dns, asker) {
+            Ok(opened) => opened,
+            // Whoever started this thread waits for it.
+            Err(error) => {
+                let _ = tell.send(Err(error));
+                return;
+            }
+        };
+        let _ = tell.send(Ok(()));
+        runtime.block_on(serve(Rc::new(Core::new(shared, number, resolver)), served));
+        runtime.shutdown_timeout(SHUTDOWN);
+    })?;
+    told.recv().unwrap_or_else(|_| Err(io::Error::other("a worker ended before it began")))?;
+    Ok(worker)
+}
+
+/// A runtime whose tasks never leave this thread, and all that is registered with it.
+fn open(
+    doors: Doors,
+    shared: &Arc<Shared>,
+    dns: &DnsConfig,
+    asker: Asker,
+) -> io::Result<(LocalRuntime, Resolver, Served)> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let inside = runtime.enter();
     let resolver = Resolver::new(dns, asker, shared.config.timeouts.resolve);
     let Doors { listeners, datagrams, replies, unreachable, .. } = doors;
@@ -46,17 +75,10 @@ pub(super) fn start(
         listeners,
         datagrams: udp::Door::new(datagrams, replies, unreachable)?,
         #[cfg(target_os = "linux")]
-        echoes: icmp::Door::new(doors.echoes, &shared)?,
+        echoes: icmp::Door::new(doors.echoes, shared)?,
     };
     drop(inside);
-    std::thread::Builder::new().name(format!("egret-{number}")).spawn(move || {
-        let local = LocalSet::new();
-        local.block_on(&runtime, async {
-            serve(Rc::new(Core::new(shared, number, resolver)), served).await;
-        });
-        drop(local);
-        runtime.shutdown_timeout(SHUTDOWN);
-    })
+    Ok((runtime, resolver, served))
 }
 
 /// Everything that one worker serves, inside its runtime.
@@ -70,13 +92,15 @@ struct Served {
 /// Accepts until Egret drains, then waits for the connections until its deadline.
 async fn serve(core: Rc<Core>, served: Served) {
     let mut accepting = JoinSet::new();
-    let connections = Rc::new(std::cell::RefCell::new(JoinSet::new()));
+    let mut ringing = JoinSet::new();
+    ringing.spawn_local(keep_ringing(core.clone()));
+    let connections = TaskTracker::new();
     if !served.datagrams.is_shut() {
-        connections.borrow_mut().spawn_local(udp::serve(core.clone(), served.datagrams));
+        connections.spawn_local(udp::serve(core.clone(), served.datagrams));
     }
     #[cfg(target_os = "linux")]
     if !served.echoes.is_shut() {
-        connections.borrow_mut().spawn_local(icmp::serve(core.clone(), served.echoes));
+        connections.spawn_local(icmp::serve(core.clone(), served.echoes));
     }
     for (front, listener) in served.listeners {
         accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
@@ -91,43 +115,42 @@ async fn serve(core: Rc<Core>, served: Served) {
         () = core.recorder.keep_flushing() => {}
     }
     drop(accepting);
-    let mut connections = connections.take();
+    connections.close();
     tokio::select! {
         () = core.recorder.keep_flushing() => {}
         () = lifecycle.kill.cancelled() => {
             // Tunnels see the same signal and write down how they end; the rest is cut.
             sleep(Duration::from_millis(50)).await;
         }
-        () = async { while connections.join_next().await.is_some() {} } => {}
+        () = connections.wait() => {}
     }
-    drop(connections);
 }
 
-/// The connections of one core: they end with it.
-type Connections = Rc<std::cell::RefCell<JoinSet<()>>>;
+async fn keep_ringing(core: Rc<Core>) {
+    core.alarm.keep_ringing(core.shared.policy_changes(), &core.shared.lifecycle).await;
+}
 
-async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connections: Connections) {
+/// `connections` end with their runtime.
+async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connections: TaskTracker) {
     loop {
         // Waiting before there is a connection would keep its place from another listener.
         let (stream, client) = listener::accept(&listener).await;
         let Ok(place) = core.shared.limiter.place().await else {
-            let session = Session { core: core.clone(), client: ClientAddr::new(client) };
+            let session = Session::new(core.clone(), ClientAddr::new(client));
             Box::pin(refuse(&session, front, stream, Reason::LimitConnections)).await;
             continue;
         };
         if !cfg!(target_os = "linux") {
-            dial::no_delay(&stream);
+            dial::no_delay(SockRef::from(&stream));
         }
-        let connection = serve_one(core.clone(), front, stream, ClientAddr::new(client), place);
-        let mut connections = connections.borrow_mut();
-        reap(&mut connections, "a connection");
-        connections.spawn_local(connection);
+        connections.spawn_local(serve_one(core.clone(), front, stream, ClientAddr::new(client), place));
     }
 }
 
 async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: ClientAddr, place: Place) {
+    let _told = PanicTold;
     let counted = Counted::new(core.clone(), |counters| &counters.connections);
-    let session = Rc::new(Session { core: core.clone(), client });
+    let session = Rc::new(Session::new(core.clone(), client));
     match core.shared.limiter.client_place(client.ip()) {
         Ok(client_place) => {
             let outcome = match front {
@@ -143,6 +166,17 @@ async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: Clie
     }
     drop(counted);
     drop(place);
+}
+
+/// Nobody waits for a connection's task: so it tells itself.
+struct PanicTold;
+
+impl Drop for PanicTold {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a connection ended in a panic; please report it");
+        }
+    }
 }
 
 /// Refuses a connection of which nothing was read.

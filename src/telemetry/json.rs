@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::clock::{Clock, Precision};
-use super::object::{Object, Value};
+use super::object::{Object, Plain, Value, field};
 use super::record::{
     CloseRecord, Counts, DnsRecord, EnvironmentRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ReloadRecord, RunId,
     Secured, SecuredBy, Seen, StartRecord, Surroundings,
@@ -20,11 +20,11 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// Appends one line, with its line feed.
 pub(super) fn write_line(out: &mut Vec<u8>, clock: &mut Clock, run: &RunId, seq: u64, entry: &Entry<'_>) {
     let mut line = Object::begin(out);
-    line.field("v", SCHEMA_VERSION);
-    line.field("kind", kind(entry));
-    line.field("seq", seq);
-    line.field("ts", clock.show(entry.ts(), Precision::Micros));
-    line.field("run", run.as_str());
+    field!(line, "v", SCHEMA_VERSION);
+    field!(line, "kind", Plain(kind(entry)));
+    field!(line, "seq", seq);
+    field!(line, "ts", Plain(clock.show(entry.ts(), Precision::Micros)));
+    field!(line, "run", Plain(run.as_str()));
     match *entry {
         Entry::Start(record) => start(&mut line, record),
         Entry::Flow(record) => flow(&mut line, record),
@@ -33,7 +33,7 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &mut Clock, run: &RunId, seq:
         Entry::Environment(record) => environment(&mut line, record),
         Entry::FqdnFailure(record) => fqdn_failure(&mut line, record),
         Entry::Reload(record) => reload(&mut line, record),
-        Entry::End(_, counts) => line.field("counts", counts),
+        Entry::End(_, counts) => field!(line, "counts", counts),
     }
     line.end();
     out.push(b'\n');
@@ -67,29 +67,29 @@ fn kind(entry: &Entry<'_>) -> &'static str {
 
 fn start(line: &mut Object<'_>, record: &StartRecord) {
     let StartRecord { ts: _, version, policies, policy_hash, config_digest } = record;
-    line.field("version", *version);
-    line.field("policy", policies.as_slice());
-    line.field("policy_hash", &**policy_hash);
-    line.field("config_digest", &**config_digest);
+    field!(line, "version", *version);
+    field!(line, "policy", policies.as_slice());
+    field!(line, "policy_hash", &**policy_hash);
+    field!(line, "config_digest", &**config_digest);
 }
 
 /// A decision as the log and `/v1/flows` show it.
 fn flow(line: &mut Object<'_>, record: &FlowRecord) {
-    line.field("flow", record.flow);
-    line.field("via", record.via.as_str());
-    line.field("client", record.client.addr());
-    line.field("proto", record.protocol.as_str());
-    line.field("host", record.host.as_ref());
-    line.field("port", Some(record.port).filter(|port| *port != 0));
-    line.field("sni", record.sni.as_ref());
-    line.field("dst", record.dst);
-    line.field("verdict", record.verdict.as_str());
-    line.field("reason", record.reason.as_str());
-    line.field("rule", record.rule.as_deref());
-    line.field("profile", record.profile.as_str());
-    line.field("policy_hash", &*record.policy_hash);
-    line.field("threat_intel", record.threat.as_deref().map(|threat| (record.threat_action(), threat)));
-    line.field("network", record.network.as_deref());
+    field!(line, "flow", record.flow);
+    field!(line, "via", Plain(record.via.as_str()));
+    field!(line, "client", record.client.addr());
+    field!(line, "proto", Plain(record.protocol.as_str()));
+    field!(line, "host", record.host.as_ref());
+    field!(line, "port", Some(record.port).filter(|port| *port != 0));
+    field!(line, "sni", record.sni.as_ref());
+    field!(line, "dst", record.dst);
+    field!(line, "verdict", Plain(record.verdict.as_str()));
+    field!(line, "reason", Plain(record.reason.as_str()));
+    field!(line, "rule", record.rule.as_deref());
+    field!(line, "profile", Plain(record.profile.as_str()));
+    field!(line, "policy_hash", &*record.policy_hash);
+    field!(line, "threat_intel", record.threat.as_deref().map(|threat| (record.threat_action(), threat)));
+    field!(line, "network", record.network.as_deref());
 }
 
 impl Value for &Surroundings {
@@ -97,10 +97,10 @@ impl Value for &Surroundings {
         let Surroundings { scope: _, location: _, outbound, route, inbound } = self;
         let mut network = Object::begin(out);
         outbound.write_fields(&mut network);
-        network.field("next_hop", route.as_ref().map(|route| route.next_hop));
-        network.field("prefix", route.as_ref().map(|route| route.prefix));
-        network.field("route", route.as_ref().map(|route| &*route.name).filter(|name| !name.is_empty()));
-        network.field("destination", inbound.as_ref());
+        field!(network, "next_hop", route.as_ref().map(|route| route.next_hop));
+        field!(network, "prefix", route.as_ref().map(|route| route.prefix));
+        field!(network, "route", route.as_ref().map(|route| &*route.name).filter(|name| !name.is_empty()));
+        field!(network, "destination", inbound.as_ref());
         network.end();
     }
 }
@@ -119,11 +119,11 @@ impl Secured {
             SecuredBy::Rule(rule) => Some(rule),
             SecuredBy::Nobody | SecuredBy::Platform => None,
         };
-        network.field("virtual_network", &*self.virtual_network);
-        network.field("subnet", &*self.subnet);
-        network.field("nsg", rule.map(|rule| &*rule.group));
-        network.field("nsg_rule", rule.map(|rule| &*rule.rule));
-        network.field("nsg_access", self.access.as_str());
+        field!(network, "virtual_network", &*self.virtual_network);
+        field!(network, "subnet", &*self.subnet);
+        field!(network, "nsg", rule.map(|rule| &*rule.group));
+        field!(network, "nsg_rule", rule.map(|rule| &*rule.rule));
+        field!(network, "nsg_access", Plain(self.access.as_str()));
     }
 }
 
@@ -131,9 +131,9 @@ impl Value for (&'static str, &KnownThreat) {
     fn write(self, out: &mut Vec<u8>) {
         let (action, KnownThreat { indicator, description }) = self;
         let mut known = Object::begin(out);
-        known.field("action", action);
-        known.field("indicator", &**indicator);
-        known.field("description", &**description);
+        field!(known, "action", action);
+        field!(known, "indicator", &**indicator);
+        field!(known, "description", &**description);
         known.end();
     }
 }
@@ -141,7 +141,7 @@ impl Value for (&'static str, &KnownThreat) {
 impl Value for &Seen<Host> {
     fn write(self, out: &mut Vec<u8>) {
         match self {
-            Seen::Valid(Host::Name(name)) => name.as_str().write(out),
+            Seen::Valid(Host::Name(name)) => Plain(name.as_str()).write(out),
             Seen::Valid(Host::Addr(addr)) => addr.write(out),
             Seen::Raw(raw) => raw.as_str().write(out),
         }
@@ -151,7 +151,7 @@ impl Value for &Seen<Host> {
 impl Value for &Seen<HostName> {
     fn write(self, out: &mut Vec<u8>) {
         match self {
-            Seen::Valid(name) => name.as_str().write(out),
+            Seen::Valid(name) => Plain(name.as_str()).write(out),
             Seen::Raw(raw) => raw.as_str().write(out),
         }
     }
@@ -161,74 +161,74 @@ impl Value for &RuleName {
     fn write(self, out: &mut Vec<u8>) {
         let RuleName { policy, group, collection, rule, kind: _, categories: _ } = self;
         let mut names = Object::begin(out);
-        names.field("policy", &**policy);
-        names.field("group", &**group);
-        names.field("collection", &**collection);
-        names.field("rule", &**rule);
+        field!(names, "policy", &**policy);
+        field!(names, "group", &**group);
+        field!(names, "collection", &**collection);
+        field!(names, "rule", &**rule);
         names.end();
     }
 }
 
 fn close(line: &mut Object<'_>, record: &CloseRecord) {
     let CloseRecord { ts: _, flow, bytes_up, bytes_down, duration, closed_by, why } = *record;
-    line.field("flow", flow);
-    line.field("bytes_up", bytes_up);
-    line.field("bytes_down", bytes_down);
-    line.field("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    line.field("closed_by", closed_by.as_str());
-    line.field("reason", why.as_str());
+    field!(line, "flow", flow);
+    field!(line, "bytes_up", bytes_up);
+    field!(line, "bytes_down", bytes_down);
+    field!(line, "duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    field!(line, "closed_by", Plain(closed_by.as_str()));
+    field!(line, "reason", Plain(why.as_str()));
 }
 
 fn dns(line: &mut Object<'_>, record: &DnsRecord) {
-    line.field("client", record.client.addr());
-    line.field("proto", record.transport.as_str());
-    line.field("id", record.id);
-    line.field("name", record.name.as_str());
-    line.field("type", &*record.kind);
-    line.field("class", &*record.class);
-    line.field("request_bytes", record.request_bytes);
-    line.field("dnssec_ok", record.dnssec_ok);
-    line.field("edns_bytes", record.buffer_bytes);
-    line.field("rcode", record.code);
-    line.field("flags", &*record.flags);
-    line.field("response_bytes", record.response_bytes);
-    line.field("duration_us", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
-    line.field("error", record.error.as_deref());
+    field!(line, "client", record.client.addr());
+    field!(line, "proto", Plain(record.transport.as_str()));
+    field!(line, "id", record.id);
+    field!(line, "name", record.name.as_str());
+    field!(line, "type", &*record.kind);
+    field!(line, "class", &*record.class);
+    field!(line, "request_bytes", record.request_bytes);
+    field!(line, "dnssec_ok", record.dnssec_ok);
+    field!(line, "edns_bytes", record.buffer_bytes);
+    field!(line, "rcode", record.code);
+    field!(line, "flags", &*record.flags);
+    field!(line, "response_bytes", record.response_bytes);
+    field!(line, "duration_us", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
+    field!(line, "error", record.error.as_deref());
 }
 
 fn environment(line: &mut Object<'_>, record: &EnvironmentRecord) {
     let EnvironmentRecord { ts: _, name, id: _, state, why, unreachable } = record;
-    line.field("environment", &**name);
-    line.field("state", state.as_str());
-    line.field("why", why.as_str());
-    line.field("unreachable", unreachable.as_slice());
+    field!(line, "environment", &**name);
+    field!(line, "state", Plain(state.as_str()));
+    field!(line, "why", Plain(why.as_str()));
+    field!(line, "unreachable", unreachable.as_slice());
 }
 
 fn fqdn_failure(line: &mut Object<'_>, record: &FqdnFailureRecord) {
     let FqdnFailureRecord { ts: _, fqdn, server, error, rules } = record;
-    line.field("fqdn", fqdn.as_str());
-    line.field("server", *server);
-    line.field("error", &**error);
-    line.field("rules", rules.as_slice());
+    field!(line, "fqdn", Plain(fqdn.as_str()));
+    field!(line, "server", *server);
+    field!(line, "error", &**error);
+    field!(line, "rules", rules.as_slice());
 }
 
 fn reload(line: &mut Object<'_>, record: &ReloadRecord) {
     let ReloadRecord { ts: _, policy_hash, error } = record;
-    line.field("ok", error.is_none());
-    line.field("policy_hash", &**policy_hash);
-    line.field("error", error.as_deref());
+    field!(line, "ok", error.is_none());
+    field!(line, "policy_hash", &**policy_hash);
+    field!(line, "error", error.as_deref());
 }
 
 impl Value for Counts {
     fn write(self, out: &mut Vec<u8>) {
         let Counts { allowed, denied, bypassed, closed, reloads, lost } = self;
         let mut counts = Object::begin(out);
-        counts.field("allowed", allowed);
-        counts.field("denied", denied);
-        counts.field("bypassed", bypassed);
-        counts.field("closed", closed);
-        counts.field("reloads", reloads);
-        counts.field("lost", lost);
+        field!(counts, "allowed", allowed);
+        field!(counts, "denied", denied);
+        field!(counts, "bypassed", bypassed);
+        field!(counts, "closed", closed);
+        field!(counts, "reloads", reloads);
+        field!(counts, "lost", lost);
         counts.end();
     }
 }

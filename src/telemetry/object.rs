@@ -12,30 +12,37 @@ use ipnet::IpNet;
 /// An object that was begun; [`Object::end`] makes it whole.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
-    /// What comes before the next field.
-    before: u8,
+    start: usize,
 }
 
 impl<'a> Object<'a> {
     pub(super) fn begin(out: &'a mut Vec<u8>) -> Object<'a> {
-        Object { out, before: b'{' }
+        let start = out.len();
+        Object { out, start }
     }
 
-    /// The name stands as it is: it needs no escaping. Inlined, it and what is around it are a few plain stores.
+    /// For [`field`], which knows what `name` has to look like.
     #[inline(always)]
-    pub(super) fn field(&mut self, name: &'static str, value: impl Value) {
-        self.out.extend_from_slice(&[self.before, b'"']);
+    pub(super) fn named(&mut self, name: &'static str, value: impl Value) {
         self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-        self.before = b',';
         value.write(self.out);
     }
 
     /// Of an object with a field at least.
     pub(super) fn end(self) {
+        // Every field begins with a comma: so what comes before a value is one piece, known when this is compiled.
+        self.out[self.start] = b'{';
         self.out.push(b'}');
     }
 }
+
+/// `field!(object, "name", value)`. The name stands as it is: it needs no escaping.
+macro_rules! field {
+    ($object:expr, $name:literal, $value:expr) => {
+        $object.named(concat!(",\"", $name, "\":"), $value)
+    };
+}
+pub(super) use field;
 
 /// What a field may hold.
 pub(super) trait Value {
@@ -49,6 +56,17 @@ impl Value for &str {
         } else {
             serde_json::to_writer(out, self).expect("text to a Vec cannot fail");
         }
+    }
+}
+
+/// Text that stands in JSON as it is, as can be told by where it comes from: nobody looks at it again.
+pub(super) struct Plain<'a>(pub(super) &'a str);
+
+impl Value for Plain<'_> {
+    fn write(self, out: &mut Vec<u8>) {
+        debug_assert!(is_plain(self.0), "{:?} has to be escaped", self.0);
+        out.reserve(self.0.len() + 2);
+        quoted(out, |out| out.extend_from_slice(self.0.as_bytes()));
     }
 }
 
@@ -178,10 +196,14 @@ mod tests {
     fn an_object() {
         let mut out = Vec::new();
         let mut object = Object::begin(&mut out);
-        object.field("known", Some(true));
-        object.field("unknown", None::<u64>);
-        object.field("list", &[Arc::<str>::from("a"), "b\"".into()][..]);
+        field!(object, "known", Some(true));
+        field!(object, "unknown", None::<u64>);
+        field!(object, "word", Plain("it is"));
+        field!(object, "list", &[Arc::<str>::from("a"), "b\"".into()][..]);
         object.end();
-        assert_eq!(String::from_utf8(out).unwrap(), r#"{"known":true,"unknown":null,"list":["a","b\""]}"#);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"known":true,"unknown":null,"word":"it is","list":["a","b\""]}"#
+        );
     }
 }

@@ -20,8 +20,8 @@ pub(super) type Batch = Vec<Event>;
 /// Records that a core hands over at once.
 pub(super) const BATCH: usize = 256;
 
-/// How long a record waits for others to join it.
-const FLUSH_AFTER: Duration = Duration::from_millis(2);
+/// How long a record waits for others to join it. Each batch wakes the writer's thread and is one write(2).
+const FLUSH_AFTER: Duration = Duration::from_millis(10);
 
 /// What the writer's thread shares with the rest.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ impl Log {
 
 /// One core's way into the log.
 ///
-/// It gathers records and hands them over when there are [`BATCH`] of them, or 2 ms after the first, which
+/// It gathers records and hands them over when there are [`BATCH`] of them, or 10 ms after the first, which
 /// [`Recorder::keep_flushing`] sees to. Dropped, it leaves what it holds to the writer.
 #[derive(Debug)]
 pub struct Recorder {
@@ -206,14 +206,14 @@ impl Recorder {
             return true;
         }
         match self.log.queue.try_reserve() {
-            Ok(permit) => permit.send(self.batch.take()),
+            Ok(permit) => permit.send(self.take_batch()),
             Err(TrySendError::Full(())) => return false,
             Err(TrySendError::Closed(())) => self.log.shared.leave(self.batch.take()),
         }
         true
     }
 
-    /// Hands over a batch that does not fill, 2 ms after its first record. To be run once on each core, for
+    /// Hands over a batch that does not fill, 10 ms after its first record. To be run once on each core, for
     /// as long as the core runs.
     pub async fn keep_flushing(&self) {
         loop {
@@ -235,6 +235,13 @@ impl Recorder {
         !self.is_full() || self.flush()
     }
 
+    /// The next batch is likely to be as large, and has room for that.
+    fn take_batch(&self) -> Batch {
+        let mut batch = self.batch.borrow_mut();
+        let next = Batch::with_capacity(batch.len());
+        mem::replace(&mut batch, next)
+    }
+
     fn is_full(&self) -> bool {
         self.batch.borrow().len() >= BATCH
     }
@@ -243,7 +250,7 @@ impl Recorder {
         while self.is_full() {
             match self.log.queue.reserve().await {
                 // Another flow of this core may have handed the batch over meanwhile.
-                Ok(permit) if self.is_full() => permit.send(self.batch.take()),
+                Ok(permit) if self.is_full() => permit.send(self.take_batch()),
                 Ok(_) => {}
                 Err(_) => self.log.shared.leave(self.batch.take()),
             }

@@ -54,7 +54,8 @@ impl Lab {
 }
 
 async fn relayed(inner: [TcpStream; 2], early: [Vec<u8>; 2]) -> Relayed<()> {
-    relay(&inner[0], &inner[1], IDLE, early, None, pin!(pending())).await
+    let timer = Timer::default();
+    relay(&inner[0], &inner[1], Idle { limit: IDLE, timer: &timer }, early, None, pin!(pending())).await
 }
 
 struct Random(u64);

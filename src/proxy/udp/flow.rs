@@ -140,7 +140,7 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
     let _listed = Listed { table: table.clone(), way };
     let to = table.core.shared.meant_by(way.asked);
     let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None, dialled: None };
-    let session = Session { core: table.core.clone(), client: ClientAddr::new(way.client) };
+    let session = Session::new(table.core.clone(), ClientAddr::new(way.client));
     let denial = match decide(&session, ask).await {
         Ok((permitted, places)) => {
             let served = serve(&table, &flow, &session, ask, permitted, undecided).await;
