@@ -175,10 +175,8 @@ impl fmt::Display for Authority {
 impl Authority {
     /// Splits `host:port` or `[v6]:port`; without a port, `default_port` is taken.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Authority, NameError> {
-        // By bytes: what is looked for is in ASCII, and what is searched is short.
-        let last = |wanted: u8| text.bytes().rposition(|byte| byte == wanted);
-        let colon_in_brackets = last(b']').unwrap_or(0);
-        let (host, port) = match last(b':').filter(|at| *at >= colon_in_brackets) {
+        let colon_in_brackets = text.rfind(']').unwrap_or(0);
+        let (host, port) = match text.rfind(':').filter(|at| *at >= colon_in_brackets) {
             Some(at) => {
                 let (host, port) = text.split_at(at);
                 (host, port.strip_prefix(':'))
@@ -189,7 +187,7 @@ impl Authority {
             Some(digits) => parse_port(digits).ok_or(NameError::Port)?,
             None => default_port.ok_or(NameError::Port)?,
         };
-        if host.bytes().any(|byte| byte == b':') && !host.starts_with('[') {
+        if host.contains(':') && !host.starts_with('[') {
             return Err(NameError::Brackets);
         }
         Ok(Authority { host: Host::parse(host)?, port })

@@ -55,7 +55,7 @@ impl HostName {
             Arc::from(text)
         };
         let name = HostName(lower);
-        if labels(&name.0).any(|label| label.starts_with(b"xn--")) {
+        if name.0.split('.').any(|label| label.starts_with("xn--")) {
             name.check_idna()?;
         }
         Ok(name)
@@ -118,36 +118,32 @@ fn check_labels(text: &str) -> Result<(), NameError> {
     if text.len() > MAX_NAME {
         return Err(NameError::TooLong);
     }
-    let mut last: &[u8] = b"";
-    for label in labels(text) {
+    let mut last = "";
+    for label in text.split('.') {
         if label.is_empty() {
             return Err(NameError::EmptyLabel);
         }
         if label.len() > MAX_LABEL {
             return Err(NameError::LabelTooLong);
         }
-        if !label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+        if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
             return Err(NameError::Character);
         }
-        if label.starts_with(b"-") || label.ends_with(b"-") {
+        if label.starts_with('-') || label.ends_with('-') {
             return Err(NameError::Hyphen);
         }
         last = label;
     }
     // A resolver that reads "0177.1" or "2130706433" as an address would be a way round the policy.
-    if last.iter().all(u8::is_ascii_digit) || is_hex_number(last) {
+    if last.bytes().all(|b| b.is_ascii_digit()) || is_hex_number(last) {
         return Err(NameError::Numeric);
     }
     Ok(())
 }
 
-fn labels(text: &str) -> impl Iterator<Item = &[u8]> {
-    text.as_bytes().split(|byte| *byte == b'.')
-}
-
-fn is_hex_number(label: &[u8]) -> bool {
-    let digits = label.strip_prefix(b"0x").or_else(|| label.strip_prefix(b"0X"));
-    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+fn is_hex_number(label: &str) -> bool {
+    let digits = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+    digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 impl fmt::Display for HostName {

@@ -65,19 +65,7 @@ impl<'a> Handshake<'a> {
     ) -> Handshake<'a> {
         let &Timeouts { idle, hello, response, .. } = session.timeouts();
         let (timer, wire_limit) = (&session.timer, wire_limit(session));
-        Handshake {
-            client,
-            origin,
-            named,
-            timer,
-            idle,
-            hello,
-            response,
-            wire_limit,
-            up: sent,
-            down: 0,
-            reset: None,
-        }
+        Handshake { client, origin, named, timer, idle, hello, response, wire_limit, up: sent, down: 0, reset: None }
     }
 
     /// Bytes that were passed on, up and down.

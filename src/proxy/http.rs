@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::BytesMut;
@@ -70,7 +70,6 @@ pub(super) enum After {
 /// Serves requests until the connection closes or turns into something else.
 pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMut, form: Form) -> After {
     let config = &session.core.shared.config;
-    let drain = session.core.shared.lifecycle.drain.clone();
     let guard = Guard::new(stream, held, &config.timeouts, session.max_head());
     let connection = Rc::new(Connection {
         link: guard.link(),
@@ -86,10 +85,12 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
     });
     let mut served =
         http1::Builder::new().half_close(true).title_case_headers(true).serve_connection(TokioIo::new(guard), service);
-    let mut drained = pin!(drain.cancelled());
-    let mut draining = false;
+    let alarm = &session.core.alarm;
+    let (mut listener, mut draining) = (alarm.listen(), false);
     let ended = poll_fn(|cx| {
-        if !draining && drained.as_mut().poll(cx).is_ready() {
+        // It may ring for something else.
+        let _ = listener.poll(cx);
+        if !draining && alarm.is_draining() {
             draining = true;
             Pin::new(&mut served).graceful_shutdown();
         }
@@ -322,11 +323,11 @@ impl Connection {
             opened.moves(move || [sent.bytes(), received.bytes()]);
         }
         let body = Streamed::new(body, limit, received.clone()).on_end(move |end| {
-            let killed = session.core.shared.lifecycle.kill.is_cancelled();
+            let killed = || session.core.shared.lifecycle.kill.is_cancelled();
             let (by, why) = match end {
                 BodyEnd::Complete => (ClosedBy::Origin, CloseWhy::Eof),
                 BodyEnd::Failed => (ClosedBy::Origin, CloseWhy::Reset),
-                BodyEnd::Dropped if killed => (ClosedBy::Egret, CloseWhy::Shutdown),
+                BodyEnd::Dropped if killed() => (ClosedBy::Egret, CloseWhy::Shutdown),
                 BodyEnd::Dropped if !link.is_stuck() => (ClosedBy::Client, CloseWhy::Reset),
                 BodyEnd::Idle | BodyEnd::Dropped => (ClosedBy::Egret, CloseWhy::IdleTimeout),
             };

@@ -12,10 +12,9 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::flow::{Authority, Reason};
-use crate::net::deadline::Timer;
 
 use super::body::{Body, Meter};
 use super::session::{Permitted, Session};
@@ -29,8 +28,6 @@ pub(super) struct Upstream {
     kept: RefCell<Vec<Kept>>,
     /// Drive the connections; they end with this.
     drivers: RefCell<JoinSet<()>>,
-    /// For the answer that is awaited: there is one at a time.
-    late: Timer,
 }
 
 struct Kept {
@@ -42,7 +39,7 @@ struct Kept {
 
 impl Upstream {
     pub(super) fn new(session: Rc<Session>) -> Upstream {
-        Upstream { session, kept: RefCell::default(), drivers: RefCell::default(), late: Timer::default() }
+        Upstream { session, kept: RefCell::default(), drivers: RefCell::default() }
     }
 
     /// Sends a request on a kept connection or on a new one, and waits for the head of the answer. `meter` shows how
@@ -89,7 +86,7 @@ impl Upstream {
             return Some(kept);
         }
         let limit = self.session.timeouts().connect;
-        matches!(timeout(limit, kept.sender.ready()).await, Ok(Ok(()))).then_some(kept)
+        matches!(self.session.timer.within(limit, kept.sender.ready()).await, Ok(Ok(()))).then_some(kept)
     }
 
     fn keep(&self, kept: Kept, response: Response<Incoming>) -> Response<Incoming> {
@@ -140,7 +137,7 @@ impl Upstream {
             Some(done) => done.max(since) + timeouts.response,
             None => meter.moved_at().unwrap_or(since) + timeouts.idle,
         };
-        self.late.poll(cx, until)
+        self.session.timer.poll(cx, until)
     }
 }
 
