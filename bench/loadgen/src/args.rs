@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::door::Door;
-use crate::proxies::{Peer, Subject};
+use crate::proxies::{Floor as BareFloor, Peer, Subject};
 use crate::workload::{Limit, Plan, Workload};
 
 /// Load generator and origin for proxies and gateways, on loopback: CPU per operation, latency, memory.
@@ -30,7 +30,11 @@ pub enum Command {
     ForwardFloor(Floor),
     /// The floor of a gateway: relays what names ok.test in its ClientHello to one address
     SniRelay(Floor),
-    /// The same with splice(2)
+    /// The floor of SOCKS5: relays every CONNECT to one address
+    SocksRelay(Floor),
+    /// The floor of lookups: a cache before one name server
+    DnsFloor(Floor),
+    /// The gateway's floor with splice(2)
     SpliceRelay(Floor),
 }
 
@@ -76,7 +80,7 @@ pub struct SubjectArgs {
     pub egret: Option<PathBuf>,
     /// A peer to start
     #[arg(long)]
-    pub peer: Option<Peer>,
+    pub peer: Option<Subject>,
 }
 
 /// What is needed to know of a proxy that runs already.
@@ -103,7 +107,7 @@ pub struct Compare {
     pub gateway: bool,
     /// The others [default: squid,tinyproxy,relay; with --gateway nginx,haproxy,relay,splice]
     #[arg(long, value_delimiter = ',')]
-    pub peers: Vec<Peer>,
+    pub peers: Vec<Subject>,
     /// Leave out the others
     #[arg(long, value_delimiter = ',')]
     pub workloads: Vec<Workload>,
@@ -151,32 +155,39 @@ impl Command {
 impl Load {
     pub fn plan(&self) -> Plan {
         let seconds = Duration::from_secs(self.seconds.unwrap_or(5));
-        Plan {
-            door: Door::of(self.gateway),
-            workload: self.workload,
-            concurrency: self.concurrency.map_or(self.workload.default_concurrency(), usize::from),
-            limit: self.count.map_or(Limit::Time(seconds), Limit::Count),
-        }
+        let limit = self.count.map_or(Limit::Time(seconds), Limit::Count);
+        let usual = Plan::usual(Door::of(self.gateway), self.workload, limit);
+        Plan { concurrency: self.concurrency.map_or(usual.concurrency, usize::from), ..usual }
     }
 }
 
 impl SubjectArgs {
     /// `None` for a proxy that runs already.
     pub fn to_start(&self) -> Option<Subject> {
-        self.egret.clone().map(Subject::Egret).or(self.peer.map(Subject::Peer))
+        self.egret.clone().map(Subject::Egret).or(self.peer.clone())
     }
 }
 
 impl Compare {
     /// Egret first: the ratios are its figures divided by the others'.
     pub fn subjects(&self) -> Vec<Subject> {
-        let usual: &[Peer] = match self.door() {
-            Door::Explicit => &[Peer::Squid, Peer::Tinyproxy, Peer::Relay],
-            Door::Gateway => &[Peer::Nginx, Peer::Haproxy, Peer::Relay, Peer::Splice],
+        let usual = match self.door() {
+            Door::Gateway => vec![
+                Subject::Peer(Peer::Nginx),
+                Subject::Peer(Peer::Haproxy),
+                Subject::Floor(BareFloor::Relay),
+                Subject::Floor(BareFloor::Splice),
+                Subject::Direct,
+            ],
+            _ => vec![
+                Subject::Peer(Peer::Squid),
+                Subject::Peer(Peer::Tinyproxy),
+                Subject::Floor(BareFloor::Relay),
+                Subject::Direct,
+            ],
         };
-        let peers = if self.peers.is_empty() { usual } else { &self.peers };
-        let egret = self.egret.clone().map(Subject::Egret);
-        egret.into_iter().chain(peers.iter().copied().map(Subject::Peer)).collect()
+        let peers = if self.peers.is_empty() { usual } else { self.peers.clone() };
+        self.egret.clone().map(Subject::Egret).into_iter().chain(peers).collect()
     }
 
     pub fn door(&self) -> Door {
@@ -187,7 +198,7 @@ impl Compare {
         let limit = Limit::Time(Duration::from_secs(self.seconds));
         let wanted = |workload: &Workload| self.workloads.is_empty() || self.workloads.contains(workload);
         let door = self.door();
-        let plan = |workload: Workload| Plan { door, workload, concurrency: workload.default_concurrency(), limit };
+        let plan = |workload| Plan::usual(door, workload, limit);
         Workload::of(door).iter().copied().filter(wanted).map(plan).collect()
     }
 }

@@ -3,13 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::client::Dial;
-use crate::door::Door;
-use crate::namespace;
 use crate::origin::Origin;
-use crate::proxies::Subject;
+use crate::proxies::{Origins, Stage, Subject};
 use crate::report::{Comparison, Environment, Row};
 use crate::workload::{self, Plan};
 
@@ -18,24 +15,23 @@ pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::
 /// One workload on a proxy and an origin started for it alone.
 /// `descriptors` is the proxy's limit, where it is not this process's.
 pub async fn measure(subject: &Subject, plan: Plan, round: usize, descriptors: Option<u32>) -> Result<Row> {
-    let Plan { door, workload, concurrency, .. } = plan;
-    let origin = Origin::start(LOOPBACK, workload.script())?;
+    let Plan { door, workload, concurrency, setting, .. } = plan;
+    let origin = Origin::start(LOOPBACK, plan.script())?;
     let version = subject.version()?;
-    let running = subject.start(door, workload, origin.addr(), descriptors)?;
-    let dial = match door {
-        Door::Explicit => Dial::new(running.addr, &running.tunnel, &running.http),
-        Door::Gateway => {
-            namespace::hand_over_to(running.addr.port())?;
-            Dial::handed_over(namespace::DESTINATION)
-        }
+    ensure!(subject.can(&plan), "{} cannot run {} as {}", subject.name(), workload.as_str(), door.what());
+    let stage = Stage { descriptors, ..Stage::of(&plan, Origins::all(origin.addr())) };
+    let running = subject.start(&stage).await?;
+    let dial = Rc::new(running.dial(setting.hello)?);
+    let measured = tokio::select! {
+        measured = workload::run(plan, dial, running.tree()) => measured?,
+        ended = running.churn(), if setting.churn => match ended? {},
     };
-    let dial = Rc::new(dial);
-    let measured = workload::run(plan, dial, Some(running.tree())).await?;
     Ok(Row {
         proxy: subject.name().into(),
         version,
         door,
         workload,
+        setting,
         round,
         concurrency,
         origin_connections: origin.accepted(),
@@ -48,7 +44,7 @@ pub async fn compare(subjects: &[Subject], plans: &[Plan], rounds: usize) -> Com
     let mut comparison = Comparison { environment: Environment::here(), rows: Vec::new(), failures: Vec::new() };
     for round in 1..=rounds {
         for &plan in plans {
-            for subject in subjects.iter().filter(|subject| subject.can(plan.door, plan.workload)) {
+            for subject in subjects.iter().filter(|subject| subject.can(&plan)) {
                 let what = format!("{} {}, round {round}", subject.name(), plan.workload.as_str());
                 eprintln!("{what}");
                 match measure(subject, plan, round, None).await {

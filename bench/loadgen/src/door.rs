@@ -1,14 +1,19 @@
 //! How clients come to a proxy.
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {
-    /// They know it and ask it.
+    /// They know it and ask it over HTTP: CONNECT, or a request in absolute form
     Explicit,
-    /// They do not: the kernel hands their connections over.
+    /// They know it and ask it by SOCKS5
+    Socks5,
+    /// They do not know it: the kernel hands their connections over
     Gateway,
+    /// They ask it for addresses
+    Dns,
 }
 
 impl Door {
@@ -16,10 +21,21 @@ impl Door {
         if gateway { Door::Gateway } else { Door::Explicit }
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Door::Explicit => "explicit",
+            Door::Socks5 => "socks5",
+            Door::Gateway => "gateway",
+            Door::Dns => "dns",
+        }
+    }
+
     pub fn what(self) -> &'static str {
         match self {
             Door::Explicit => "an explicit proxy",
+            Door::Socks5 => "a SOCKS5 proxy",
             Door::Gateway => "a gateway",
+            Door::Dns => "a DNS proxy",
         }
     }
 }

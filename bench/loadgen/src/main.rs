@@ -7,6 +7,7 @@ mod args;
 mod client;
 mod compare;
 mod cpu;
+mod dns;
 mod door;
 mod floor;
 mod hello;
@@ -14,6 +15,7 @@ mod namespace;
 mod origin;
 mod proxies;
 mod report;
+mod tls;
 mod tune;
 mod workload;
 
@@ -30,7 +32,7 @@ use args::{Attach, Cli, Command, Compare, Floor, Format, Load};
 use client::Dial;
 use cpu::ProcessTree;
 use door::Door;
-use floor::{forward, relay, serve_per_core, sni, splice};
+use floor::{forward, relay, serve_per_core, sni, socks, splice};
 use origin::Origin;
 use report::Row;
 use tune::TimeWaitBound;
@@ -62,6 +64,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::SniRelay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, sni::serve, connect_to)
         }
+        Command::SocksRelay(Floor { listen, port_file, connect_to }) => {
+            serve_per_core(listen, &port_file, socks::serve, connect_to)
+        }
+        Command::DnsFloor(Floor { listen, port_file, connect_to }) => floor::dns::serve(listen, &port_file, connect_to),
         Command::SpliceRelay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, splice::serve, connect_to)
         }
@@ -106,15 +112,16 @@ async fn measure_running(load: &Load) -> Result<Row> {
     let proxy = load.subject.proxy.context("--proxy, --egret or --peer says what to measure")?;
     let Attach { pid, origin, target } = &load.attach;
     let plan = load.plan();
-    let origin = Origin::start(*origin, plan.workload.script())?;
+    let origin = Origin::start(*origin, plan.script())?;
     let target = target.clone().unwrap_or_else(|| origin.addr().to_string());
-    let dial = Rc::new(Dial::new(proxy, &target, &target));
+    let dial = Rc::new(Dial::http(proxy, &target, &target, plan.setting.hello));
     let measured = workload::run(plan, dial, pid.map(ProcessTree::of)).await?;
     Ok(Row {
         proxy: proxy.to_string(),
         version: "already running".into(),
         door: plan.door,
         workload: plan.workload,
+        setting: plan.setting,
         round: 1,
         concurrency: plan.concurrency,
         origin_connections: origin.accepted(),
@@ -126,7 +133,7 @@ async fn run_compare(compare: Compare) -> Result<()> {
     let (subjects, plans) = (compare.subjects(), compare.plans());
     for subject in &subjects {
         subject.version()?;
-        let can_any = plans.iter().any(|plan| subject.can(plan.door, plan.workload));
+        let can_any = plans.iter().any(|plan| subject.can(plan));
         ensure!(can_any, "{} can do nothing of this", subject.name());
     }
     let _bound = (compare.tune || compare.gateway).then(TimeWaitBound::set).transpose()?;

@@ -1,15 +1,18 @@
-//! Surroundings of a gateway: a network namespace of this process alone, in which connections to one address are handed
-//! over to the proxy under test by REDIRECT, whichever proxy it is.
+//! Surroundings of a measurement: a network namespace of this process alone, in which connections to one address are
+//! handed over to the gateway under test by REDIRECT, whichever it is, and a hosts file of its own, so that every proxy
+//! looks up the same names. There is nothing beyond loopback in it that anybody could reach.
 //!
 //! The namespace is made before anything else runs, by starting this program anew inside it, and ends with it. Nothing
 //! of the machine outside is read or changed.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock};
 use std::{env, io};
 
 use anyhow::{Context, Result, ensure};
@@ -17,12 +20,33 @@ use anyhow::{Context, Result, ensure};
 /// Where clients believe that they connect to.
 pub const DESTINATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 443);
 
+/// What leads to loopback, where nobody says otherwise.
+const NAMES: [&str; 2] = ["ok.test", "denied.test"];
+
 /// Holds the namespace that this program came from, once it runs in its own.
 const OUTSIDE: &str = "EGRET_BENCH_OUTSIDE";
 
 /// Connection tracking keeps closed connections for two minutes, and so many are closed here that its table would be
 /// full within seconds.
 const TRACKED: [&str; 3] = ["time_wait", "close", "last_ack"];
+
+/// The hosts file of the namespace, which lies over the machine's.
+static HOSTS: OnceLock<Mutex<File>> = OnceLock::new();
+
+/// Whether this process runs in surroundings of its own.
+pub fn is_inside() -> bool {
+    HOSTS.get().is_some()
+}
+
+/// Has these names lead to loopback, and no others. Does nothing outside.
+pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let Some(hosts) = HOSTS.get() else { return Ok(()) };
+    let mut file = hosts.lock().expect("nobody panics while writing a file");
+    let text: String = names.into_iter().map(|name| format!("127.0.0.1 {name}\n")).collect();
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes()).context("writing the hosts file")
+}
 
 /// Returns inside the namespace. Outside it, this program is replaced by itself inside.
 pub fn enter() -> Result<()> {
@@ -41,7 +65,7 @@ fn restart_inside(here: OsString) -> Result<io::Error> {
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
     }
-    command.arg("--net").arg("--").arg(env::current_exe().context("finding this program")?);
+    command.args(["--net", "--mount", "--"]).arg(env::current_exe().context("finding this program")?);
     Ok(command.args(env::args_os().skip(1)).env(OUTSIDE, here).exec())
 }
 
@@ -53,6 +77,17 @@ fn prepare() -> Result<()> {
         let path = format!("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{state}");
         fs::write(&path, "1").with_context(|| format!("writing {path}"))?;
     }
+    cover_hosts()?;
+    resolve(NAMES)
+}
+
+/// The file that lies over the machine's is written by its handle: the machine's own is never opened.
+fn cover_hosts() -> Result<()> {
+    let file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile()?;
+    run(Command::new("mount").arg("--bind").arg(file.path()).arg("/etc/hosts"), "")?;
+    // Its name goes here, and itself with the mount.
+    let hosts = HOSTS.set(Mutex::new(file.into_file()));
+    ensure!(hosts.is_ok(), "a process enters its namespace once");
     Ok(())
 }
 

@@ -7,13 +7,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
-use crate::hello::HELLO_LEN;
+use crate::dns;
+use crate::hello::{HELLO_LEN, RECORD_HEADER};
+use crate::tls::Identity;
 
 /// What the origin answers with, bytes: the body of an HTTP answer, and all of a tunnel's.
 pub const ANSWER_LEN: usize = 128;
@@ -37,8 +40,14 @@ pub enum Script {
     Echo,
     /// Reads the hello, then writes until the peer closes.
     Stream,
+    /// Reads for as long as the peer writes.
+    Swallow,
+    /// Makes a TLS handshake, answers inside it, closes first.
+    Tls,
     /// HTTP/1.1 with keep-alive.
     Http,
+    /// A name server over UDP, that answers every question.
+    Names,
 }
 
 /// Stops, with all its connections, when dropped.
@@ -51,9 +60,8 @@ pub struct Origin {
 
 impl Origin {
     pub fn start(bind: SocketAddr, script: Script) -> Result<Origin> {
-        let listener = std::net::TcpListener::bind(bind).with_context(|| format!("listening on {bind}"))?;
-        listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
+        let listener = Listener::bind(bind, script).with_context(|| format!("listening on {bind}"))?;
+        let addr = listener.addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let accepted = Arc::new(AtomicU64::new(0));
         let (stop, stopped) = oneshot::channel();
@@ -62,7 +70,7 @@ impl Origin {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    () = serve(listener, script, &counter) => {}
+                    () = serve(listener, &counter) => {}
                 }
             });
         })?;
@@ -73,7 +81,7 @@ impl Origin {
         self.addr
     }
 
-    /// Connections so far: proof that the traffic came through rather than being answered by the proxy.
+    /// Connections or questions so far: proof that the traffic came through rather than being answered by the proxy.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
@@ -89,8 +97,52 @@ impl Drop for Origin {
     }
 }
 
+/// What an origin hears with, and what it does then.
+enum Listener {
+    Streams(std::net::TcpListener, Part),
+    Datagrams(std::net::UdpSocket),
+}
+
+/// What it does with a connection.
+#[derive(Clone)]
+enum Part {
+    Plain(Script),
+    Tls(TlsAcceptor),
+}
+
+impl Listener {
+    fn bind(addr: SocketAddr, script: Script) -> Result<Listener> {
+        if script == Script::Names {
+            let socket = std::net::UdpSocket::bind(addr)?;
+            socket.set_nonblocking(true)?;
+            return Ok(Listener::Datagrams(socket));
+        }
+        let listener = std::net::TcpListener::bind(addr)?;
+        listener.set_nonblocking(true)?;
+        let part = match script {
+            Script::Tls => Part::Tls(Identity::get()?.acceptor()?),
+            plain => Part::Plain(plain),
+        };
+        Ok(Listener::Streams(listener, part))
+    }
+
+    fn addr(&self) -> std::io::Result<SocketAddr> {
+        match self {
+            Listener::Streams(listener, _) => listener.local_addr(),
+            Listener::Datagrams(socket) => socket.local_addr(),
+        }
+    }
+}
+
+async fn serve(listener: Listener, count: &AtomicU64) {
+    match listener {
+        Listener::Streams(listener, part) => accept(listener, part, count).await,
+        Listener::Datagrams(socket) => answer_questions(socket, count).await,
+    }
+}
+
 /// Connections are bounded by the descriptor limit: at the limit, accepting pauses and the backlog fills.
-async fn serve(listener: std::net::TcpListener, script: Script, accepted: &AtomicU64) {
+async fn accept(listener: std::net::TcpListener, part: Part, accepted: &AtomicU64) {
     let listener = TcpListener::from_std(listener).expect("runs inside a runtime with I/O enabled");
     let mut connections = JoinSet::new();
     loop {
@@ -98,7 +150,7 @@ async fn serve(listener: std::net::TcpListener, script: Script, accepted: &Atomi
             incoming = listener.accept() => match incoming {
                 Ok((stream, _)) => {
                     accepted.fetch_add(1, Ordering::Relaxed);
-                    connections.spawn(timeout(SESSION, play(stream, script)));
+                    connections.spawn(timeout(SESSION, play(stream, part.clone())));
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
@@ -107,25 +159,57 @@ async fn serve(listener: std::net::TcpListener, script: Script, accepted: &Atomi
     }
 }
 
-/// A peer that leaves early is the end of a session, not an error: the client's own count shows what failed.
-async fn play(mut stream: TcpStream, script: Script) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    if script == Script::Http {
-        return http(&mut stream).await;
-    }
-    let mut hello = [0; HELLO_LEN];
-    timeout(PATIENCE, stream.read_exact(&mut hello)).await??;
-    match script {
-        Script::Answer => answer(&mut stream).await,
-        Script::Hold => hold(&mut stream).await,
-        Script::Echo => echo(&mut stream).await,
-        Script::Stream => flood(&mut stream).await,
-        Script::Http => unreachable!("handled above, it has no hello"),
+/// What is no question is left alone. An answer that cannot be sent is for somebody who has gone.
+async fn answer_questions(socket: std::net::UdpSocket, asked: &AtomicU64) {
+    let socket = UdpSocket::from_std(socket).expect("runs inside a runtime with I/O enabled");
+    let mut buffer = [0; dns::MAX_MESSAGE];
+    loop {
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
+        if let Some(answer) = dns::answer(&buffer[..length]) {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let _ = socket.send_to(&answer, client).await;
+        }
     }
 }
 
+/// A peer that leaves early is the end of a session, not an error: the client's own count shows what failed.
+async fn play(mut stream: TcpStream, part: Part) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    match part {
+        Part::Plain(Script::Http) => http(&mut stream).await,
+        Part::Plain(script) => {
+            timeout(PATIENCE, read_hello(&mut stream)).await??;
+            after_hello(&mut stream, script).await
+        }
+        Part::Tls(acceptor) => {
+            let mut inside = timeout(PATIENCE, acceptor.accept(stream)).await??;
+            answer(&mut inside).await
+        }
+    }
+}
+
+async fn after_hello(stream: &mut TcpStream, script: Script) -> std::io::Result<()> {
+    match script {
+        Script::Answer => answer(stream).await,
+        Script::Hold => hold(stream).await,
+        Script::Echo => echo(stream).await,
+        Script::Stream => flood(stream).await,
+        Script::Swallow => swallow(stream).await,
+        Script::Http | Script::Tls | Script::Names => unreachable!("have no hello to be read"),
+    }
+}
+
+/// Exactly the hello's record: more may follow. The shorter of the two kinds takes one read.
+async fn read_hello(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut first = [0; HELLO_LEN];
+    stream.read_exact(&mut first).await?;
+    let whole = RECORD_HEADER + usize::from(u16::from_be_bytes([first[3], first[4]]));
+    let mut rest = vec![0; whole.saturating_sub(HELLO_LEN)];
+    stream.read_exact(&mut rest).await.map(drop)
+}
+
 /// Closing first leaves the time-wait socket on this side, where it is in nobody's way.
-async fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
     stream.write_all(&[b'a'; ANSWER_LEN]).await?;
     stream.shutdown().await?;
     timeout(PATIENCE, until_closed(stream)).await?
@@ -136,7 +220,7 @@ async fn hold(stream: &mut TcpStream) -> std::io::Result<()> {
     until_closed(stream).await
 }
 
-async fn until_closed(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
     let mut rest = [0; 64];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
@@ -151,6 +235,12 @@ async fn echo(stream: &mut TcpStream) -> std::io::Result<()> {
         }
         stream.write_all(&buffer[..n]).await?;
     }
+}
+
+async fn swallow(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut buffer = vec![0; STREAM_CHUNK];
+    while stream.read(&mut buffer).await? > 0 {}
+    Ok(())
 }
 
 async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {

@@ -6,7 +6,7 @@ use std::fs;
 use serde::Serialize;
 
 use crate::door::Door;
-use crate::workload::{Crowd, Measured, Workload};
+use crate::workload::{Crowd, Measured, Setting, Workload};
 
 /// Where and when the numbers were taken; they mean little without it.
 #[derive(Debug, Serialize)]
@@ -46,6 +46,7 @@ pub struct Row {
     pub version: String,
     pub door: Door,
     pub workload: Workload,
+    pub setting: Setting,
     pub round: usize,
     pub concurrency: usize,
     /// Connections that the origin saw, the warm-up's included.
@@ -101,11 +102,10 @@ struct Column {
     decimals: usize,
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 7] = [
     Column {
-        title: "new tunnel, CPU µs", workload: Workload::Tunnel, figure: |m| m.cpu_us_per_operation, decimals: 0
+        title: "new tunnel, CPU µs", workload: Workload::Tunnel, figure: |m| m.cpu_us_per_operation, decimals: 1
     },
-    Column { title: "new flow, CPU µs", workload: Workload::Sni, figure: |m| m.cpu_us_per_operation, decimals: 1 },
     Column { title: "bulk, CPU ms per GB", workload: Workload::Bulk, figure: |m| m.cpu_ms_per_gb, decimals: 0 },
     Column { title: "bulk GB/s", workload: Workload::Bulk, figure: |m| m.gb_per_second, decimals: 1 },
     Column {
@@ -117,18 +117,7 @@ const COLUMNS: [Column; 9] = [
     Column {
         title: "HTTP forward, CPU µs", workload: Workload::Http, figure: |m| m.cpu_us_per_operation, decimals: 1
     },
-    Column {
-        title: "refused CONNECT, CPU µs",
-        workload: Workload::Refused,
-        figure: |m| m.cpu_us_per_operation,
-        decimals: 1,
-    },
-    Column {
-        title: "refused flow, CPU µs",
-        workload: Workload::SniRefused,
-        figure: |m| m.cpu_us_per_operation,
-        decimals: 1,
-    },
+    Column { title: "refused, CPU µs", workload: Workload::Refused, figure: |m| m.cpu_us_per_operation, decimals: 1 },
     Column { title: "idle tunnel, KiB (PSS)", workload: Workload::Idle, figure: |m| m.kib_per_tunnel, decimals: 1 },
 ];
 

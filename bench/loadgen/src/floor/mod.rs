@@ -2,9 +2,11 @@
 //!
 //! No policy, no log, no deadlines: they are a measure, not a proxy to use.
 
+pub mod dns;
 pub mod forward;
 pub mod relay;
 pub mod sni;
+pub mod socks;
 pub mod splice;
 
 use std::fs;
@@ -31,8 +33,7 @@ pub fn serve_per_core<F>(
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    // A floor must not outlive the tool that started it, however that ended.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    end_with_parent()?;
     let first = reuse_port(listen)?;
     let addr = first.local_addr()?;
     let mut listeners = vec![first];
@@ -46,6 +47,11 @@ where
         core.join().expect("a core's thread does not panic")?;
     }
     Ok(())
+}
+
+/// A floor must not outlive the tool that started it, however that ended.
+fn end_with_parent() -> Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?)
 }
 
 fn reuse_port(addr: SocketAddr) -> Result<std::net::TcpListener> {

@@ -8,11 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::relay;
-use crate::hello::server_name;
+use crate::hello::{RECORD_HEADER, server_name};
 
 const ALLOWED: &[u8] = b"ok.test";
 const MAX_HELLO: usize = 16 * 1024;
-const RECORD_HEADER: usize = 5;
 
 pub async fn serve(mut client: TcpStream, origin: SocketAddr) -> Result<()> {
     let Some(mut upstream) = upstream(&mut client, origin).await? else { return Ok(()) };

@@ -1,8 +1,9 @@
 //! Workloads whose operation is a connection of its own.
 
 use anyhow::{Result, bail, ensure};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::meter::Meter;
 use crate::client::{Dial, EXCHANGE};
@@ -21,6 +22,16 @@ pub async fn repeat<F: Future<Output = Result<()>>>(meter: &Meter, exchange: imp
 /// The origin closes first, so that time-wait sockets gather on the servers' side of each connection.
 pub async fn tunnel(dial: &Dial) -> Result<()> {
     let mut stream = dial.tunnel().await?;
+    until_answered(&mut stream).await
+}
+
+/// The same with TLS inside.
+pub async fn handshake(dial: &Dial, connector: &TlsConnector) -> Result<()> {
+    let mut stream = dial.handshake(connector).await?;
+    until_answered(&mut stream).await
+}
+
+async fn until_answered(stream: &mut (impl AsyncRead + Unpin)) -> Result<()> {
     let mut answer = [0; 2 * ANSWER_LEN];
     let mut received = 0;
     loop {

@@ -5,6 +5,7 @@ mod exchange;
 mod idle;
 mod meter;
 mod session;
+mod setting;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::door::Door;
 use crate::origin::Script;
 pub use crowd::Crowd;
 use meter::Meter;
+pub use setting::{HelloKind, LogTo, Setting};
 
 /// Load before the measurement, so that threads, caches and allocators are warm.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -30,64 +32,67 @@ const SETTLE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
-    /// CONNECT, a ClientHello, 128 bytes back, close
+    /// A new tunnel or flow: a ClientHello, 128 bytes back, close
     Tunnel,
-    /// Connect, a ClientHello, 128 bytes back, close: by a gateway
-    Sni,
-    /// CONNECT to a name that is not allowed
+    /// The same with a whole TLS handshake carried through it
+    Handshake,
+    /// A tunnel, flow or lookup for a name that is not allowed
     Refused,
-    /// A ClientHello with a name that is not allowed, by a gateway
-    SniRefused,
     /// GET in absolute form on kept connections, 128 bytes back
     Http,
     /// Tunnels that the origin fills as fast as they take it
     Bulk,
+    /// Tunnels that the client fills as fast as they take it
+    BulkUp,
     /// One byte there and back in a tunnel
     Pingpong,
     /// Tunnels that do nothing, for their memory
     Idle,
     /// More tunnels at once than the proxy may hold
     Crowd,
+    /// The address of a name, which is in the cache
+    Lookup,
 }
 
 impl Workload {
     /// Those that a comparison is made of.
     pub fn of(door: Door) -> &'static [Workload] {
-        use Workload::{Bulk, Http, Idle, Pingpong, Refused, Sni, SniRefused, Tunnel};
+        use Workload::{Bulk, BulkUp, Handshake, Http, Idle, Lookup, Pingpong, Refused, Tunnel};
         match door {
-            Door::Explicit => &[Tunnel, Bulk, Pingpong, Http, Refused, Idle],
-            Door::Gateway => &[Sni, Bulk, Pingpong, SniRefused, Idle],
+            Door::Explicit => &[Tunnel, Handshake, Refused, Http, Bulk, BulkUp, Pingpong, Idle],
+            Door::Socks5 => &[Tunnel, Refused],
+            Door::Gateway => &[Tunnel, Handshake, Refused, Bulk, BulkUp, Pingpong, Idle],
+            Door::Dns => &[Lookup, Refused],
+        }
+    }
+
+    /// What can be asked for by a door, compared or not.
+    pub fn fits(self, door: Door) -> bool {
+        match door {
+            Door::Explicit => self != Workload::Lookup,
+            Door::Socks5 | Door::Gateway => !matches!(self, Workload::Lookup | Workload::Http),
+            Door::Dns => matches!(self, Workload::Lookup | Workload::Refused),
         }
     }
 
     pub fn as_str(self) -> &'static str {
         match self {
             Workload::Tunnel => "tunnel",
-            Workload::Sni => "sni",
+            Workload::Handshake => "handshake",
             Workload::Refused => "refused",
-            Workload::SniRefused => "sni-refused",
             Workload::Http => "http",
             Workload::Bulk => "bulk",
+            Workload::BulkUp => "bulk-up",
             Workload::Pingpong => "pingpong",
             Workload::Idle => "idle",
             Workload::Crowd => "crowd",
-        }
-    }
-
-    /// What the origin does; a refused name never gets there.
-    pub fn script(self) -> Script {
-        match self {
-            Workload::Tunnel | Workload::Sni | Workload::Refused | Workload::SniRefused => Script::Answer,
-            Workload::Http => Script::Http,
-            Workload::Bulk => Script::Stream,
-            Workload::Pingpong | Workload::Crowd => Script::Echo,
-            Workload::Idle => Script::Hold,
+            Workload::Lookup => "lookup",
         }
     }
 
     pub fn default_concurrency(self) -> usize {
         match self {
-            Workload::Bulk => 4,
+            Workload::Bulk | Workload::BulkUp => 4,
             Workload::Crowd => 256,
             _ => 16,
         }
@@ -95,15 +100,41 @@ impl Workload {
 }
 
 /// How much of a workload is run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
     pub door: Door,
     pub workload: Workload,
     pub concurrency: usize,
     pub limit: Limit,
+    pub setting: Setting,
+    /// Operations a second that are begun whether or not earlier ones have ended; `None`: one after the other.
+    pub rate: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy)]
+impl Plan {
+    /// The usual way of running a workload.
+    pub fn usual(door: Door, workload: Workload, limit: Limit) -> Plan {
+        let concurrency = workload.default_concurrency();
+        Plan { door, workload, concurrency, limit, setting: Setting::default(), rate: None }
+    }
+
+    /// What the origin does; a refused name never gets there.
+    pub fn script(&self) -> Script {
+        match self.workload {
+            _ if self.door == Door::Dns => Script::Names,
+            Workload::Tunnel | Workload::Refused => Script::Answer,
+            Workload::Handshake => Script::Tls,
+            Workload::Http => Script::Http,
+            Workload::Bulk => Script::Stream,
+            Workload::BulkUp => Script::Swallow,
+            Workload::Pingpong | Workload::Crowd => Script::Echo,
+            Workload::Idle => Script::Hold,
+            Workload::Lookup => Script::Names,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     Time(Duration),
     /// Operations; tunnels for `idle` and `crowd`, MiB for `bulk`.
@@ -165,7 +196,7 @@ async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
     let local = LocalSet::new();
     let mut workers = JoinSet::new();
     for _ in 0..plan.concurrency {
-        workers.spawn_local_on(work(plan.workload, dial.clone(), meter.clone()), &local);
+        workers.spawn_local_on(work(plan, dial.clone(), meter.clone()), &local);
     }
     local
         .run_until(async {
@@ -179,14 +210,19 @@ async fn drive(plan: Plan, limit: Limit, dial: Rc<Dial>) -> Result<Rc<Meter>> {
     Ok(meter)
 }
 
-async fn work(workload: Workload, dial: Rc<Dial>, meter: Rc<Meter>) {
-    match workload {
-        Workload::Tunnel | Workload::Sni => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+async fn work(plan: Plan, dial: Rc<Dial>, meter: Rc<Meter>) {
+    match plan.workload {
+        Workload::Tunnel => exchange::repeat(&meter, || exchange::tunnel(&dial)).await,
+        Workload::Handshake => session::repeat(&meter, || session::handshakes(&dial, &meter)).await,
+        Workload::Refused if plan.door == Door::Dns => {
+            session::repeat(&meter, || session::refused_lookups(&dial, &meter)).await;
+        }
         Workload::Refused => exchange::repeat(&meter, || dial.refused()).await,
-        Workload::SniRefused => exchange::repeat(&meter, || dial.refused_hello()).await,
         Workload::Http => session::repeat(&meter, || session::http(&dial, &meter)).await,
         Workload::Bulk => session::repeat(&meter, || session::bulk(&dial, &meter)).await,
+        Workload::BulkUp => session::repeat(&meter, || session::bulk_up(&dial, &meter)).await,
         Workload::Pingpong => session::repeat(&meter, || session::pingpong(&dial, &meter)).await,
+        Workload::Lookup => session::repeat(&meter, || session::lookups(&dial, &meter)).await,
         Workload::Idle | Workload::Crowd => unreachable!("have runs of their own"),
     }
 }
@@ -194,7 +230,7 @@ async fn work(workload: Workload, dial: Rc<Dial>, meter: Rc<Meter>) {
 fn measured(workload: Workload, meter: &Meter, spent: Option<Duration>) -> Measured {
     let seconds = meter.elapsed().as_secs_f64();
     let common = Measured { errors: meter.errors(), first_error: meter.first_error(), seconds, ..Measured::default() };
-    if workload == Workload::Bulk {
+    if matches!(workload, Workload::Bulk | Workload::BulkUp) {
         let gb = meter.bytes() as f64 / 1e9;
         return Measured {
             operations: meter.bytes() >> 20,

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{timeout, timeout_at};
 
+use super::exchange;
 use super::meter::Meter;
 use crate::client::{Dial, EXCHANGE, Then, drain, reset};
 
@@ -66,4 +67,41 @@ pub async fn bulk(dial: &Dial, meter: &Meter) -> Result<()> {
         meter.received(n);
     }
     reset(stream)
+}
+
+/// What the kernel has taken counts: what it still holds at the end is little beside the rest.
+pub async fn bulk_up(dial: &Dial, meter: &Meter) -> Result<()> {
+    let mut stream = timeout(EXCHANGE, dial.tunnel()).await??;
+    let chunk = vec![b'u'; BULK_BUFFER];
+    while meter.has_more() {
+        let Ok(written) = timeout_at(meter.deadline().into(), stream.write(&chunk)).await else { break };
+        meter.received(written?);
+    }
+    reset(stream)
+}
+
+/// One handshake after the other, each on a connection of its own.
+pub async fn handshakes(dial: &Dial, meter: &Meter) -> Result<()> {
+    let connector = dial.connector()?;
+    exchange::repeat(meter, || exchange::handshake(dial, &connector)).await;
+    Ok(())
+}
+
+/// Questions from one socket, one after the other.
+pub async fn lookups(dial: &Dial, meter: &Meter) -> Result<()> {
+    let mut asker = dial.asker().await?;
+    while let Some(since) = meter.take() {
+        timeout(EXCHANGE, asker.lookup()).await.context("no answer within 10 s")??;
+        meter.done(since);
+    }
+    Ok(())
+}
+
+pub async fn refused_lookups(dial: &Dial, meter: &Meter) -> Result<()> {
+    let mut asker = dial.asker().await?;
+    while let Some(since) = meter.take() {
+        timeout(EXCHANGE, asker.refused()).await.context("no answer within 10 s")??;
+        meter.done(since);
+    }
+    Ok(())
 }
