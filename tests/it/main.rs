@@ -11,6 +11,7 @@
 )]
 
 // Tests begin in the order of their names, and this one takes two minutes, in which the others are to run: it is first.
+#[cfg(target_os = "linux")]
 #[path = "soak/mod.rs"]
 mod a_soak;
 mod admin;
@@ -58,6 +59,7 @@ mod lint;
 mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;
+mod overload;
 #[cfg(target_os = "linux")]
 mod parity;
 mod positive;

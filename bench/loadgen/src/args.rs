@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::door::Door;
+use crate::overload::Hold;
 use crate::proxies::{Floor as BareFloor, Peer, Subject};
 use crate::workload::{Limit, Plan, Workload};
 
@@ -24,6 +25,11 @@ pub enum Command {
     Load(Load),
     /// Run all workloads on several proxies in turns and print a table
     Compare(Compare),
+    /// Attack an egret binary while others work
+    Overload(Overload),
+    /// The attackers of overload
+    #[command(hide = true)]
+    Hold(Hold),
     /// The floor of a tunnel proxy: relays every CONNECT to one address
     Relay(Floor),
     /// The floor of an HTTP forward proxy
@@ -122,6 +128,19 @@ pub struct Compare {
     /// Bound the machine's time-wait sockets while running (root)
     #[arg(long)]
     pub tune: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Overload {
+    /// The egret binary
+    #[arg(long, value_name = "PATH")]
+    pub egret: PathBuf,
+    /// How long the others work in each of the stages, seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=600))]
+    pub seconds: u64,
+    /// Write everything as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

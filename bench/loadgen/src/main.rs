@@ -13,6 +13,7 @@ mod floor;
 mod hello;
 mod namespace;
 mod origin;
+mod overload;
 mod proxies;
 mod report;
 mod tls;
@@ -55,6 +56,8 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Load(load) => on_runtime(run_load(load)),
         Command::Compare(compare) => on_runtime(run_compare(compare)),
+        Command::Overload(overload) => on_runtime(async move { overload::run(&overload).await }),
+        Command::Hold(hold) => on_runtime(overload::hold(hold)),
         Command::Relay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, relay::serve, connect_to)
         }

@@ -56,8 +56,11 @@ impl Origin {
         self.life = None;
     }
 
-    /// Where it was before.
+    /// Where it was before. One that lives lives on.
     pub fn restart(&mut self) {
+        if self.life.is_some() {
+            return;
+        }
         let listener = eventually("the port is free again", || TcpListener::bind(self.addr).ok());
         self.life = Some(Life::begin(listener, self.answer));
     }

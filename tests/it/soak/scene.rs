@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::clock::{Clock, MORTAL, Rules};
 use super::origin::Origin;
 use crate::support::egret::Egret;
-#[cfg(target_os = "linux")]
 use crate::support::gateway::Gateway;
-#[cfg(target_os = "linux")]
 use crate::support::netns::{HandOver, Net};
 use crate::support::upstream::Upstream;
 
@@ -22,9 +20,24 @@ pub struct Scene {
     /// Those that are never killed.
     _steady: [Origin; 2],
     mortal: Mutex<[Origin; 2]>,
-    _upstream: Upstream,
-    #[cfg(target_os = "linux")]
-    net: Option<Net>,
+    _names: Names,
+    net: Option<Arc<Net>>,
+}
+
+/// A name server, which ends where it was begun: by a connection to it.
+struct Names {
+    upstream: Option<Upstream>,
+    net: Option<Arc<Net>>,
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        let upstream = self.upstream.take();
+        match &self.net {
+            Some(net) => net.gateway.enter(|| drop(upstream)),
+            None => drop(upstream),
+        }
+    }
 }
 
 /// What Egret reaches.
@@ -58,7 +71,6 @@ fn dns_address() -> SocketAddr {
 }
 
 impl Scene {
-    #[cfg(target_os = "linux")]
     pub fn new() -> Scene {
         let dns = dns_address();
         let config = Rules::FIRST.config();
@@ -66,20 +78,15 @@ impl Scene {
         let behind = net.gateway.enter(Behind::start);
         let flags = behind.flags(dns);
         let Gateway { egret, net, .. } = Gateway::of(net, HandOver::Tproxy, &config, &flags);
-        Scene { net: Some(net), ..Scene::of(egret, behind, dns) }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub fn new() -> Scene {
-        Scene::on_loopback(dns_address())
+        Scene::of(egret, behind, dns, Some(Arc::new(net)))
     }
 
     fn on_loopback(dns: SocketAddr) -> Scene {
         let behind = Behind::start();
-        Scene::of(Egret::with_config(&Rules::FIRST.config(), &behind.flags(dns)), behind, dns)
+        Scene::of(Egret::with_config(&Rules::FIRST.config(), &behind.flags(dns)), behind, dns, None)
     }
 
-    fn of(egret: Egret, behind: Behind, dns: SocketAddr) -> Scene {
+    fn of(egret: Egret, behind: Behind, dns: SocketAddr, net: Option<Arc<Net>>) -> Scene {
         let Behind { steady, mortal, upstream } = behind;
         Scene {
             egret,
@@ -87,36 +94,24 @@ impl Scene {
             dns,
             _steady: steady,
             mortal: Mutex::new(mortal),
-            _upstream: upstream,
-            #[cfg(target_os = "linux")]
-            net: None,
+            _names: Names { upstream: Some(upstream), net: net.clone() },
+            net,
         }
     }
 
     /// Does the work where Egret is.
     pub fn beside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        #[cfg(target_os = "linux")]
-        if let Some(net) = &self.net {
-            return net.gateway.enter(work);
+        match &self.net {
+            Some(net) => net.gateway.enter(work),
+            None => work(),
         }
-        work()
     }
 
     /// Does the work where clients of the gateway are, if there is one.
     pub fn before(&self, work: impl FnOnce() + Send) {
-        #[cfg(target_os = "linux")]
         if let Some(net) = &self.net {
             net.client.enter(work);
         }
-        #[cfg(not(target_os = "linux"))]
-        drop(work);
-    }
-
-    pub fn has_gateway(&self) -> bool {
-        #[cfg(target_os = "linux")]
-        return self.net.is_some();
-        #[cfg(not(target_os = "linux"))]
-        false
     }
 
     /// Puts the other policy in force and tells how long that took. To be called beside Egret.
