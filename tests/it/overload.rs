@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use super::support::egret::Egret;
 use super::support::eventually;
+#[cfg(target_os = "linux")]
+use super::support::gateway::{Gateway, NOBODY};
 use super::support::hello::Hello;
 use super::support::lab::Lab;
+#[cfg(target_os = "linux")]
+use super::support::netns::HandOver;
 use super::support::origin::{GREETING, Origin};
-use super::support::raw::{Client, End, connect, get};
+use super::support::raw::{Client, connect, get};
 
 /// Of this machine too, and not that of the others.
 const ATTACKER: &str = "127.0.0.2";
@@ -65,17 +69,19 @@ fn whoever_takes_all_places_leaves_a_tenth_to_others() {
 }
 
 /// As the gateway too, where there is no word for it but a reset.
+#[cfg(target_os = "linux")]
 #[test]
 fn whoever_takes_all_places_of_a_gateway() {
     let config = "[limits]\nconnections = 20\n";
-    let Some(lab) = Lab::gateway("strict", Origin::http_ok, config) else { return };
-    let held: Vec<Client> = (0..18).map(|_| lab.send("GET / HT")).collect();
-    let mut more = lab.tunnel(":80");
-    assert_eq!(more.rest().1, End::Reset);
-    assert_eq!(lab.egret.verdict(more.addr()), "deny limit-client");
-    // Those who come another way are others.
-    let mut other = Client::send_to(lab.addr(), "");
-    assert!(other.is_silent_for(Duration::from_millis(100)));
+    let Some(Gateway { egret, net, .. }) = Gateway::start(HandOver::Tproxy, config, &["--allow=ok.test"]) else {
+        return;
+    };
+    let to = format!("{NOBODY}:80");
+    let held: Vec<Client> = (0..18).map(|_| net.send(&to, "GET / HT")).collect();
+    // Two cores accept, in no order.
+    let all = || egret.get("/metrics").body.contains("egret_connections 18\n").then_some(());
+    net.gateway.enter(|| eventually("all have their places", all));
+    assert_eq!(egret.verdict(net.assert_reset(&to, "")), "deny limit-client");
     drop(held);
 }
 
@@ -162,12 +168,13 @@ fn slow_clients_take_no_more_than_the_configuration_allows() {
     let head = format!("GET http://ok.test/ HTTP/1.1\r\nX: {}", "a".repeat(16_000));
     let body = "POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 9\r\n\r\nhalf";
     let hello = Hello::of("ok.test").padded(16_000).records_of(6).bytes();
+    let (whole, request) = (Hello::of("ok.test").bytes(), get("http://ok.test/", "ok.test"));
     let kinds: [(&str, Option<&str>, &[u8]); 5] = [
         ("heads", None, head.as_bytes()),
         ("hellos", Some("ok.test:443"), &hello[..hello.len() - 3000]),
         ("bodies", None, body.as_bytes()),
-        ("tunnels that are not read", Some("ok.test:443"), &Hello::of("ok.test").bytes()),
-        ("answers that are not read", None, get("http://ok.test/", "ok.test").as_bytes()),
+        ("tunnels that are not read", Some("ok.test:443"), &whole),
+        ("answers that are not read", None, request.as_bytes()),
     ];
     for (what, tunnel, bytes) in kinds {
         let lab = Lab::with_config("strict", generous(), SLOW);

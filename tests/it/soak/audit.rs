@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::clock::{ALWAYS, EVEN, GONE, GONE_NEVER, MORTAL, ODD, Rules};
 use super::ledger::{Known, Ledger};
 use crate::support::eventually;
+use crate::support::gateway::NOBODY;
 
 /// More of them say nothing new.
 const MOST_FINDINGS: usize = 20;
@@ -180,7 +181,7 @@ impl<'a> Audit<'a> {
             Some(rules) if is_allowed => rules.allows(host),
             Some(rules) if by_policy => !rules.allows(host),
             Some(_) if reason == "sni-connect-mismatch" => host == ALWAYS && text(record, "sni") != ALWAYS,
-            Some(_) => ["", GONE, GONE_NEVER].contains(&host),
+            Some(_) => is_of_the_vanished(host),
             None => false,
         }
     }
@@ -189,7 +190,7 @@ impl<'a> Audit<'a> {
         let Ok(client) = text(record, "client").parse::<SocketAddr>() else {
             return self.find(format!("no client: {record}"));
         };
-        if !["", GONE, GONE_NEVER].contains(&host) {
+        if !is_of_the_vanished(host) {
             self.ledger.logged(client, host, known);
         }
     }
@@ -202,8 +203,7 @@ impl<'a> Audit<'a> {
         let is_right = match record["reason"].as_str() {
             Some("eof" | "reset" | "shutdown") => true,
             Some("policy-changed") => [ODD, EVEN].contains(&&*host),
-            Some("client-gone") => host == GONE,
-            _ => host == MORTAL,
+            _ => [MORTAL, GONE].contains(&&*host),
         };
         if !is_right {
             self.find(format!("a flow to {host} ended so: {record}"));
@@ -216,6 +216,11 @@ impl<'a> Audit<'a> {
         let known = if record["rcode"] == "REFUSED" { Known::Denied } else { Known::Allowed };
         self.balance(record, &text(record, "name"), known);
     }
+}
+
+/// Of those who said where they wanted to go some never said it to a gateway.
+fn is_of_the_vanished(host: &str) -> bool {
+    ["", GONE, GONE_NEVER, NOBODY].contains(&host)
 }
 
 fn text(record: &Value, field: &str) -> String {

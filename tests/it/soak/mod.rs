@@ -44,7 +44,7 @@ const WARM_UP: f64 = 0.25;
 /// What memory may seem to have grown by, over all that is looked at: the noise of an allocator.
 const GROWTH_KIB: f64 = 4.0 * 1024.0;
 /// The same of descriptors, of which there are some in use at any moment.
-const GROWTH_DESCRIPTORS: f64 = 12.0;
+const GROWTH_DESCRIPTORS: f64 = 30.0;
 
 /// What is opened once and kept: four pipes of two ends on each of two cores, and what resolves names.
 const KEPT_OPEN: usize = 24;

@@ -29,6 +29,11 @@ const SENDING: Duration = Duration::from_secs(2);
 /// Of a head or a hello that has no end: just less than is refused.
 const MUCH: usize = 65_000;
 
+/// More of them than their answers find room in the kernel that [`LITTLE`] leaves.
+const REQUESTS: usize = 3_000;
+/// What the kernel may keep of what an attacker does not read, bytes.
+const LITTLE: u32 = 4_096;
+
 /// States that a connection can be kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
@@ -67,11 +72,12 @@ impl Kind {
             Kind::Hellos => (Some("ok.test"), hello[..hello.len() / 2].to_vec()),
             Kind::Heads => (None, format!("GET http://ok.test/ HTTP/1.1\r\nX: {}", "a".repeat(MUCH)).into_bytes()),
             Kind::LargeHellos => (Some("ok.test"), large_hello()),
-            Kind::Bodies => {
-                (None, b"POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 1000\r\n\r\nhalf".to_vec())
-            }
+            Kind::Bodies => (
+                None,
+                b"POST http://slow.test/ HTTP/1.1\r\nHost: slow.test\r\nContent-Length: 1000\r\n\r\nhalf".to_vec(),
+            ),
             Kind::Tunnels => (Some("flood.test"), hello_of("flood.test")),
-            Kind::Answers => (None, b"GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n".repeat(MUCH)),
+            Kind::Answers => (None, b"GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n".repeat(REQUESTS)),
         }
     }
 }
@@ -223,8 +229,11 @@ async fn one(proxy: SocketAddr, kind: Kind, counts: &Counts, at_a_time: &Semapho
 
 async fn open(proxy: SocketAddr, kind: Kind) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    // So that many of them find a port; and little is kept on this side of what is not read.
+    // So that many of them find a port.
     socket.set_reuseaddr(true)?;
+    if matches!(kind, Kind::Tunnels | Kind::Answers) {
+        socket.set_recv_buffer_size(LITTLE)?;
+    }
     socket.bind((FROM, 0).into())?;
     let mut stream = socket.connect(proxy).await?;
     let (tunnel, bytes) = kind.script();

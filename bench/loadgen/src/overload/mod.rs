@@ -42,7 +42,7 @@ struct Scene {
     dial: Arc<Dial>,
     time: Duration,
     /// They end after Egret does.
-    _origins: [Origin; 3],
+    _origins: [Origin; 4],
 }
 
 pub async fn run(overload: &Overload) -> Result<()> {
@@ -60,9 +60,10 @@ pub async fn run(overload: &Overload) -> Result<()> {
 impl Scene {
     fn new(egret: &Path, time: Duration) -> Result<Scene> {
         let origin = |script| Origin::start(([127, 0, 0, 1], 0).into(), script);
-        let origins = [origin(Script::Answer)?, origin(Script::Stream)?, origin(Script::Http)?];
-        let [answers, floods, http] = [0, 1, 2].map(|number| origins[number].addr());
-        let subject = Subject::start(egret, answers, floods, http)?;
+        let origins = [origin(Script::Answer)?, origin(Script::Stream)?, origin(Script::Http)?, origin(Script::Hold)?];
+        let named = ["ok.test:443", "flood.test:443", "ok.test:80", "slow.test:80"];
+        let destinations: Vec<_> = named.into_iter().zip(origins.iter().map(Origin::addr)).collect();
+        let subject = Subject::start(egret, &destinations)?;
         let dial = Arc::new(Dial::http(subject.addr, "ok.test:443", "ok.test:80", HelloKind::Classic));
         Ok(Scene { subject, dial, time, _origins: origins })
     }

@@ -12,11 +12,14 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use crate::cpu::ProcessTree;
 
 const START: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
+/// For what is counted to be in the log.
+const LOGGED: Duration = Duration::from_secs(5);
 
 /// Reasons of refusals that are no matter of policy.
 const REASONS: [&str; 6] =
@@ -54,15 +57,15 @@ impl Refusals {
 }
 
 impl Subject {
-    /// Names lead to these: `ok.test` to one that answers, by HTTP on port 80, `flood.test` to one that never ends.
-    pub fn start(egret: &Path, answers: SocketAddr, floods: SocketAddr, http: SocketAddr) -> Result<Subject> {
+    /// With these destinations, each with where it is led to, as `--connect-to` has it.
+    pub fn start(egret: &Path, destinations: &[(&str, SocketAddr)]) -> Result<Subject> {
         let dir = tempfile::Builder::new().prefix("egret-bench-").tempdir()?;
         let mut command = Command::new(egret);
         command.current_dir(dir.path()).args(["serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0"]);
         command.args(["--port-file=port", "--admin-port-file=admin-port", "--log=flows.log", "--log-format=json"]);
-        command.args(["--allow=ok.test", "--allow=https://flood.test"]);
-        command.arg(format!("--connect-to=ok.test:443:{answers}")).arg(format!("--connect-to=ok.test:80:{http}"));
-        command.arg(format!("--connect-to=flood.test:443:{floods}"));
+        for (destination, addr) in destinations {
+            command.arg(format!("--allow={destination}")).arg(format!("--connect-to={destination}:{addr}"));
+        }
         let output = fs::File::create(dir.path().join("output"))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("running {}", egret.display()))?;
@@ -99,9 +102,19 @@ impl Subject {
         line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).context("a process has a peak")
     }
 
+    /// Once the log has what is counted, which it has soon after; or what both have when it has not.
     pub async fn refusals(&self) -> Result<Refusals> {
-        // A record waits for others for 2 ms.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let deadline = Instant::now() + LOGGED;
+        loop {
+            let refusals = self.refusals_now().await?;
+            if refusals.counted == refusals.logged || Instant::now() > deadline {
+                return Ok(refusals);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn refusals_now(&self) -> Result<Refusals> {
         let metrics = self.metrics().await?;
         let log = fs::read_to_string(self.dir.path().join("flows.log"))?;
         let counted = |reason: &str| {
