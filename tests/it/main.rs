@@ -59,6 +59,7 @@ mod lint;
 mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;
+#[cfg(target_os = "linux")]
 mod overload;
 #[cfg(target_os = "linux")]
 mod parity;
