@@ -252,7 +252,7 @@ impl Clients<'_> {
             for (number, tunnel) in tunnels.iter_mut().enumerate() {
                 *tunnel = match tunnel.take() {
                     Some(tunnel) => self.ping(tunnel)?,
-                    None => self.begin(*[ALWAYS, ALWAYS, ODD, EVEN].get(number % 4).expect("one of four"))?,
+                    None => self.begin([ALWAYS, ALWAYS, ODD, EVEN][number % 4])?,
                 };
             }
             Ok(())

@@ -72,8 +72,8 @@ impl Clock {
     }
 
     pub fn expected(&self, since: u64, host: &str) -> Expected {
-        let first = if since / 2 % 2 == 0 { Rules::FIRST } else { Rules::FIRST.other() };
-        let is_settled = since % 2 == 0 && since == self.now();
+        let first = if (since / 2).is_multiple_of(2) { Rules::FIRST } else { Rules::FIRST.other() };
+        let is_settled = since.is_multiple_of(2) && since == self.now();
         match (first.allows(host), first.other().allows(host) || is_settled) {
             (true, true) => Expected::Allow,
             (false, _) if is_settled || !first.other().allows(host) => Expected::Deny,

@@ -29,8 +29,6 @@ const SENDING: Duration = Duration::from_secs(2);
 /// Of a head or a hello that has no end: just less than is refused.
 const MUCH: usize = 65_000;
 
-/// More of them than their answers find room in the kernel that [`LITTLE`] leaves.
-const REQUESTS: usize = 3_000;
 /// What the kernel may keep of what an attacker does not read, bytes.
 const LITTLE: u32 = 4_096;
 
@@ -47,7 +45,7 @@ pub enum Kind {
     Bodies,
     /// A tunnel of which nothing is read, from an origin that sends and sends
     Tunnels,
-    /// Requests, one behind the other, whose answers are not read
+    /// A request for a page without end, which is not read
     Answers,
 }
 
@@ -77,7 +75,7 @@ impl Kind {
                 b"POST http://slow.test/ HTTP/1.1\r\nHost: slow.test\r\nContent-Length: 1000\r\n\r\nhalf".to_vec(),
             ),
             Kind::Tunnels => (Some("flood.test"), hello_of("flood.test")),
-            Kind::Answers => (None, b"GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n".repeat(REQUESTS)),
+            Kind::Answers => (None, b"GET http://flood.test/ HTTP/1.1\r\nHost: flood.test\r\n\r\n".to_vec()),
         }
     }
 }

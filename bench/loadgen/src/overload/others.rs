@@ -98,7 +98,7 @@ struct Seen {
 
 impl Seen {
     fn add(&mut self, ended: Result<Result<Duration>, tokio::task::JoinError>) {
-        match ended.context("it ended in a panic").flatten() {
+        match ended.context("it ended in a panic").and_then(|ended| ended) {
             Ok(latency) => self.latencies_us.push(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)),
             Err(error) => {
                 self.failed += 1;
