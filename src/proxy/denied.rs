@@ -74,7 +74,7 @@ impl Denial {
         let another_policy = core.active().generation() != self.generation;
         let passed = match self.reason {
             Reason::LimitFlows => core.shared.udp_flows.available_permits() > 0,
-            Reason::LimitClient => core.shared.limiter.has_client_place(ClientAddr::new(way.client).ip()),
+            Reason::LimitClient => core.shared.limiter.has_flow_place(ClientAddr::new(way.client).ip()),
             Reason::LogUnavailable => !core.recorder.refusing(),
             _ => false,
         };

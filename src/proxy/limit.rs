@@ -1,12 +1,14 @@
 //! Caps on connections: in all, where new ones *wait* for a while (one with each listener, the rest in the kernel's
-//! queue) and are then *refused*, and from one address, where new ones are *refused*.
+//! queue) and are then *refused*, and from one address, where new ones are *refused*. Unless told otherwise, no address
+//! gets them all, so that whoever takes as many as there are leaves others some to work with.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use std::collections::HashMap;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -16,13 +18,20 @@ use crate::net::listener::room_for_connections;
 /// How long a connection waits for a place: a crowd that comes and goes is served, one that stays is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The share of all connections that one address leaves to the others where nothing else is set: one in so many.
+const LEFT_TO_OTHERS: usize = 10;
+
+/// Connections by address, and UDP flows where they are capped together.
+type Clients = Arc<Mutex<HashMap<IpAddr, usize, RandomState>>>;
+
 pub(super) struct Limiter {
     all: Arc<Semaphore>,
     /// The last who wanted a place got none.
     full: AtomicBool,
-    /// 0: no cap.
     per_client: usize,
-    clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// The cap was set, and is one on UDP flows too.
+    is_set: bool,
+    clients: Clients,
 }
 
 /// A place among all connections, to be had before a connection is served.
@@ -32,7 +41,7 @@ pub(super) struct Place {
 
 /// A place among the connections and UDP flows of one client.
 pub(super) struct ClientPlace {
-    clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    clients: Clients,
     client: IpAddr,
 }
 
@@ -43,10 +52,13 @@ impl Limiter {
         if room < limits.connections {
             tracing::info!("descriptors are enough for {room} connections at once, not for {}", limits.connections);
         }
+        let all = limits.connections.min(room).min(Semaphore::MAX_PERMITS);
+        let is_set = limits.connections_per_client > 0;
         Limiter {
-            all: Arc::new(Semaphore::new(limits.connections.min(room).min(Semaphore::MAX_PERMITS))),
+            all: Arc::new(Semaphore::new(all)),
             full: AtomicBool::new(false),
-            per_client: limits.connections_per_client,
+            per_client: if is_set { limits.connections_per_client } else { all - all / LEFT_TO_OTHERS },
+            is_set,
             clients: Arc::default(),
         }
     }
@@ -70,25 +82,26 @@ impl Limiter {
         held.map_err(|_| ())?.map_err(|_| ())
     }
 
-    /// A place for one more connection, or UDP flow, of this client; `Err` where it has as many as it may. `Ok(None)` where
-    /// there is no cap.
-    pub(super) fn client_place(&self, client: IpAddr) -> Result<Option<ClientPlace>, ()> {
-        if self.per_client == 0 {
-            return Ok(None);
-        }
+    /// A place for one more connection of this client; `Err` where it has as many as it may.
+    pub(super) fn client_place(&self, client: IpAddr) -> Result<ClientPlace, ()> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_insert(0);
         if *count >= self.per_client {
             return Err(());
         }
         *count += 1;
-        Ok(Some(ClientPlace { clients: self.clients.clone(), client }))
+        Ok(ClientPlace { clients: self.clients.clone(), client })
+    }
+
+    /// The same for a UDP flow. `Ok(None)` where there is no cap on them.
+    pub(super) fn flow_place(&self, client: IpAddr) -> Result<Option<ClientPlace>, ()> {
+        self.is_set.then(|| self.client_place(client)).transpose()
     }
 
     /// Would there be one?
-    pub(super) fn has_client_place(&self, client: IpAddr) -> bool {
+    pub(super) fn has_flow_place(&self, client: IpAddr) -> bool {
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        self.per_client == 0 || clients.get(&client).is_none_or(|count| *count < self.per_client)
+        !self.is_set || clients.get(&client).is_none_or(|count| *count < self.per_client)
     }
 }
 

@@ -10,6 +10,10 @@
     reason = "a test says what went wrong by panicking and why it skips by printing, and tests are clients: they dial"
 )]
 
+// Tests begin in the order of their names, and this one takes two minutes, in which the others are to run: it is first.
+#[cfg(target_os = "linux")]
+#[path = "soak/mod.rs"]
+mod a_soak;
 mod admin;
 mod adversarial_addr;
 #[cfg(target_os = "linux")]
@@ -60,6 +64,8 @@ mod mssql;
 #[cfg(target_os = "linux")]
 mod nft;
 #[cfg(target_os = "linux")]
+mod overload;
+#[cfg(target_os = "linux")]
 mod parity;
 mod positive;
 mod quickstart;
@@ -72,7 +78,6 @@ mod run;
 mod run_held;
 mod scripts;
 mod segments;
-mod soak;
 mod support;
 mod threat;
 mod topology;

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::door::Door;
 use crate::instructions::Policies;
+use crate::overload::Hold;
 use crate::proxies::Subject;
 use crate::suite::{Case, Suite};
 use crate::workload::{HelloKind, Limit, LogTo, Plan, Setting, Workload};
@@ -37,6 +38,11 @@ pub enum Command {
     /// What is counted of decisions
     #[command(hide = true)]
     Decide { policies: Policies, operations: u64 },
+    /// Attack an egret binary while others work
+    Overload(Overload),
+    /// The attackers of overload
+    #[command(hide = true)]
+    Hold(Hold),
     /// The floor of a tunnel proxy: relays every CONNECT to one address
     #[command(hide = true)]
     Relay(Floor),
@@ -232,6 +238,19 @@ pub struct Redraw {
     /// Renew the section of this README, which has to be above the JSON
     #[arg(long, value_name = "FILE")]
     pub readme: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Overload {
+    /// The egret binary
+    #[arg(long, value_name = "PATH")]
+    pub egret: PathBuf,
+    /// How long the others work in each of the stages, seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=600))]
+    pub seconds: u64,
+    /// Write everything as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

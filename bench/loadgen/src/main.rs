@@ -15,6 +15,7 @@ mod hello;
 mod instructions;
 mod namespace;
 mod origin;
+mod overload;
 mod proxies;
 mod report;
 mod suite;
@@ -68,6 +69,8 @@ fn run(cli: Cli) -> Result<()> {
             instructions::decide(policies, operations);
             Ok(())
         }
+        Command::Overload(overload) => on_runtime(async move { overload::run(&overload).await }),
+        Command::Hold(hold) => on_runtime(overload::hold(hold)),
         Command::Relay(Floor { listen, port_file, connect_to }) => {
             serve_per_core(listen, &port_file, relay::serve, connect_to)
         }

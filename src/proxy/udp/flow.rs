@@ -128,7 +128,7 @@ struct Places {
 impl Places {
     fn of(session: &Session) -> Result<Places, Reason> {
         let shared = &session.core.shared;
-        let of_client = shared.limiter.client_place(session.client.ip()).map_err(|()| Reason::LimitClient)?;
+        let of_client = shared.limiter.flow_place(session.client.ip()).map_err(|()| Reason::LimitClient)?;
         let of_all = shared.udp_flows.clone().try_acquire_owned().map_err(|_| Reason::LimitFlows)?;
         Ok(Places { _of_client: of_client, _of_all: of_all })
     }

@@ -1,27 +1,15 @@
-//! Many requests and many tunnels leave memory and descriptors where they were.
-//!
-//! A short run by default; `EGRET_SOAK=full` makes it a million requests over one kept-alive connection and 100 000
-//! tunnels, best with `--release`.
+//! Many requests on one connection, and many tunnels, leave memory and descriptors where they were.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use super::support::egret::Egret;
-use super::support::hello::Hello;
-use super::support::{DEADLINE, poll};
+use crate::support::egret::Egret;
+use crate::support::hello::Hello;
+use crate::support::{DEADLINE, poll};
 
-struct Size {
-    requests: usize,
-    tunnels: usize,
-}
-
-fn size() -> Size {
-    match std::env::var("EGRET_SOAK").as_deref() {
-        Ok("full") => Size { requests: 1_000_000, tunnels: 100_000 },
-        _ => Size { requests: 100_000, tunnels: 5_000 },
-    }
-}
+const REQUESTS: usize = 100_000;
+const TUNNELS: usize = 5_000;
 
 /// Requests that are on their way at once: pipelined, which every one of them has to survive.
 const BATCH: usize = 100;
@@ -121,12 +109,11 @@ fn requests_and_tunnels_leave_nothing_behind() {
         "--workers=2".to_owned(),
     ]);
     let idle = egret.descriptors();
-    let Size { requests: request_count, tunnels: tunnel_count } = size();
-    requests(&egret, request_count / 10);
-    tunnels(&egret, tunnel_count / 10);
+    requests(&egret, REQUESTS / 10);
+    tunnels(&egret, TUNNELS / 10);
     let before = poll(|| Some(weight(&egret)).filter(|now| now.1 <= idle)).expect("connections close");
-    requests(&egret, request_count);
+    requests(&egret, REQUESTS);
     assert_same_weight(&egret, before, "requests");
-    tunnels(&egret, tunnel_count);
+    tunnels(&egret, TUNNELS);
     assert_same_weight(&egret, before, "tunnels");
 }

@@ -1,0 +1,119 @@
+//! Overload: more than Egret can take, clients that are slow on purpose, and ten thousand half-open hellos from one
+//! address, while others work. What the others see of it, what it weighs, and whether each refusal is counted and logged.
+//!
+//! The attackers are a process of their own, so that their descriptors are nobody else's, and come from 127.0.0.2; the
+//! others come from 127.0.0.1.
+
+mod flood;
+mod hold;
+mod others;
+mod report;
+mod subject;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::sleep;
+
+use crate::args::Overload;
+use crate::client::Dial;
+use crate::origin::{Origin, Script};
+use crate::workload::HelloKind;
+use flood::Flood;
+use hold::Attackers;
+pub use hold::{Hold, Kind, hold};
+use others::{closed_loop, open_loop};
+use report::{Report, Stage};
+use subject::{Refusals, Subject};
+
+/// What the others ask for a second, unless more is asked of Egret than it can take.
+const RATE: f64 = 100.0;
+/// Connections at a time while capacity is measured.
+const CONCURRENCY: usize = 32;
+/// Of each kind of slow client, 65 000 bytes of a head and the like each.
+const SLOW: u32 = 1_000;
+const HALF_OPEN: u32 = 10_000;
+/// Until what has ended is closed and given back.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Everything that is reached, and Egret.
+struct Scene {
+    subject: Subject,
+    dial: Arc<Dial>,
+    time: Duration,
+    /// They end after Egret does.
+    _origins: [Origin; 3],
+    _flood: Flood,
+}
+
+pub async fn run(overload: &Overload) -> Result<()> {
+    let scene = Scene::new(&overload.egret, Duration::from_secs(overload.seconds)).await?;
+    let report = scene.run().await?;
+    print!("{}", report.markdown());
+    if let Some(path) = &overload.json {
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+    }
+    ensure!(report.shortcomings().is_empty(), "{}", report.shortcomings().join("; "));
+    Ok(())
+}
+
+impl Scene {
+    async fn new(egret: &Path, time: Duration) -> Result<Scene> {
+        let origin = |script| Origin::start(([127, 0, 0, 1], 0).into(), script);
+        let origins = [origin(Script::Answer)?, origin(Script::Stream)?, origin(Script::Hold)?];
+        let flood = Flood::start().await?;
+        let named = ["ok.test:443", "flood.test:443", "slow.test:80"];
+        let mut destinations: Vec<_> = named.into_iter().zip(origins.iter().map(Origin::addr)).collect();
+        destinations.push(("flood.test:80", flood.addr));
+        let subject = Subject::start(egret, &destinations)?;
+        let dial = Arc::new(Dial::http(subject.addr, "ok.test:443", "ok.test:80", HelloKind::Classic));
+        Ok(Scene { subject, dial, time, _origins: origins, _flood: flood })
+    }
+
+    async fn run(&self) -> Result<Report> {
+        let mut stages = Vec::new();
+        open_loop(&self.dial, RATE, Duration::from_secs(2)).await;
+        let calm = self.alone("unloaded", RATE).await?;
+        stages.push(calm);
+        let capacity = closed_loop(&self.dial, CONCURRENCY, self.time / 2).await;
+        sleep(SETTLE).await;
+        stages.push(self.alone("twice its capacity", 2.0 * capacity).await?);
+        sleep(SETTLE).await;
+        stages.push(self.alone("after that", RATE).await?);
+        for kind in Kind::SLOW {
+            stages.push(self.under(*kind, SLOW).await?);
+        }
+        stages.push(self.under(Kind::Hellos, HALF_OPEN).await?);
+        stages.push(self.alone("after all", RATE).await?);
+        let peak_kib = self.subject.peak_kib()?;
+        Ok(Report::new(capacity, stages, peak_kib))
+    }
+
+    /// The others' work while these are held.
+    async fn under(&self, kind: Kind, count: u32) -> Result<Stage> {
+        let before = self.subject.refusals().await?;
+        let attackers = Attackers::start(self.subject.addr, kind, count)?;
+        attackers.wait_until_all_came().await?;
+        let stage = self.stage(&format!("{count} {}", kind.what()), RATE, Some(attackers), &before).await?;
+        sleep(SETTLE).await;
+        Ok(stage)
+    }
+
+    async fn alone(&self, name: &str, rate: f64) -> Result<Stage> {
+        let before = self.subject.refusals().await?;
+        self.stage(name, rate, None, &before).await
+    }
+
+    /// `before` is of when there were no attackers.
+    async fn stage(&self, name: &str, rate: f64, attackers: Option<Attackers>, before: &Refusals) -> Result<Stage> {
+        eprintln!("{name}");
+        let observed = open_loop(&self.dial, rate, self.time).await;
+        let weight = self.subject.weigh()?;
+        let held = attackers.map(Attackers::stop).transpose()?;
+        let after = self.subject.refusals().await?;
+        Ok(Stage { name: name.to_owned(), rate, observed, weight, held, refused: after.since(before) })
+    }
+}

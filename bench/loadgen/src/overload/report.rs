@@ -1,0 +1,103 @@
+//! The figures of an overload, as a table and as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::hold::Held;
+use super::others::Observed;
+use super::subject::{Refusals, Weight};
+use crate::report::Environment;
+
+/// What the others' 99th percentile may become, of what it is without load.
+const WORST: f64 = 3.0;
+
+#[derive(Debug, Serialize)]
+pub struct Stage {
+    pub name: String,
+    /// What the others ask for a second.
+    pub rate: f64,
+    pub observed: Observed,
+    pub weight: Weight,
+    pub held: Option<Held>,
+    pub refused: Refusals,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    environment: Environment,
+    /// Tunnels a second that were served in a closed loop.
+    capacity: f64,
+    stages: Vec<Stage>,
+    peak_kib: u64,
+}
+
+impl Report {
+    pub fn new(capacity: f64, stages: Vec<Stage>, peak_kib: u64) -> Report {
+        Report { environment: Environment::here(), capacity, stages, peak_kib }
+    }
+
+    fn calm(&self) -> Option<&Stage> {
+        self.stages.first()
+    }
+
+    fn ratio(&self, stage: &Stage) -> f64 {
+        let calm = self.calm().map_or(1, |calm| calm.observed.p99_us.max(1));
+        stage.observed.p99_us as f64 / calm as f64
+    }
+
+    /// What is not as it should be.
+    pub fn shortcomings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for stage in &self.stages {
+            let Stage { name, observed, refused, .. } = stage;
+            if refused.counted != refused.logged {
+                found.push(format!("{name}: {:?} were counted and {:?} logged", refused.counted, refused.logged));
+            }
+            if stage.held.is_none() {
+                continue;
+            }
+            if observed.failed + observed.not_begun > 0 {
+                found.push(format!("{name}: {} of the others failed", observed.failed + observed.not_begun));
+            }
+            if self.ratio(stage) > WORST {
+                found.push(format!("{name}: the others' p99 is {:.1} times what it was", self.ratio(stage)));
+            }
+        }
+        found
+    }
+
+    pub fn markdown(&self) -> String {
+        let Environment { date, kernel, cores, .. } = &self.environment;
+        let mut text = format!(
+            "{date}, kernel {kernel}, {cores} cores. Capacity {:.0} tunnels/s; memory at its peak {:.1} MiB.\n\n\
+             | while | asked/s | served/s | failed | p50 ms | p99 ms | × unloaded | p99.9 ms | PSS MiB | descriptors | held | refused (counted = logged) |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|\n",
+            self.capacity,
+            self.peak_kib as f64 / 1024.0,
+        );
+        for stage in &self.stages {
+            let Stage { name, rate, observed, weight, held, refused } = stage;
+            let ms = |us: u64| us as f64 / 1e3;
+            let held = held.as_ref().map_or("–".to_owned(), |held| held.held.to_string());
+            let by_reason = refused.counted.iter().map(|(reason, count)| format!("{reason} {count}"));
+            let mut refusals = by_reason.collect::<Vec<_>>().join(", ");
+            if refused.counted != refused.logged {
+                let _ = write!(refusals, " (logged {:?})", refused.logged);
+            }
+            let _ = writeln!(
+                text,
+                "| {name} | {rate:.0} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {} | {held} | {refusals} |",
+                observed.served_per_second,
+                observed.failed + observed.not_begun,
+                ms(observed.p50_us),
+                ms(observed.p99_us),
+                self.ratio(stage),
+                ms(observed.p999_us),
+                weight.pss_kib as f64 / 1024.0,
+                weight.descriptors,
+            );
+        }
+        text
+    }
+}
