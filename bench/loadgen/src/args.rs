@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::attack::Attack;
 use crate::door::Door;
 use crate::proxies::{Peer, Subject};
 use crate::workload::{Limit, Plan, Workload};
@@ -24,6 +25,8 @@ pub enum Command {
     Load(Load),
     /// Run all workloads on several proxies in turns and print a table
     Compare(Compare),
+    /// Send adversarial cases to proxies and print what each takes wrongly
+    Attack(Box<Attack>),
     /// The floor of a tunnel proxy: relays every CONNECT to one address
     Relay(Floor),
     /// The floor of an HTTP forward proxy

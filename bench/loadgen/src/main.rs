@@ -4,6 +4,7 @@
 //! in a network namespace that ends with this process.
 
 mod args;
+mod attack;
 mod client;
 mod compare;
 mod cpu;
@@ -36,11 +37,28 @@ use report::Row;
 use tune::TimeWaitBound;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    if let Command::Attack(attack) = &cli.command {
+        return attacked(attack);
+    }
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("egret-bench: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Its exit code tells a wrong verdict from a wrong use.
+fn attacked(attack: &attack::Attack) -> ExitCode {
+    let entered = if attack.starts_subjects() { attack::enter() } else { Ok(()) };
+    match entered.and_then(|()| attack::attack(attack)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("egret-bench: {error:#}");
+            ExitCode::from(2)
         }
     }
 }
@@ -51,6 +69,8 @@ fn run(cli: Cli) -> Result<()> {
     }
     raise_descriptor_limit()?;
     match cli.command {
+        // `main` has taken it already.
+        Command::Attack(_) => Ok(()),
         Command::Load(load) => on_runtime(run_load(load)),
         Command::Compare(compare) => on_runtime(run_compare(compare)),
         Command::Relay(Floor { listen, port_file, connect_to }) => {
