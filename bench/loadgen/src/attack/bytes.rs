@@ -15,9 +15,16 @@ const RANDOM_LEN: usize = 32;
 pub enum Piece {
     /// `{m}` is the marker; `{url:HOST}` is `http://HOST` to a proxy and nothing elsewhere.
     Text(String),
-    Hex { hex: String },
-    Repeat { repeat: String, times: usize },
-    Hello { hello: Box<Hello> },
+    Hex {
+        hex: String,
+    },
+    Repeat {
+        repeat: String,
+        times: usize,
+    },
+    Hello {
+        hello: Box<Hello>,
+    },
 }
 
 /// What the pieces of one run are filled with.

@@ -265,10 +265,18 @@ pub enum Step {
     Wait(u64),
     /// The client half-closes.
     Finish,
-    /// So many more connections by the same door, which stay open.
-    Hold { count: usize, send: Vec<Piece> },
+    /// So many more connections by the same door, which are opened before and stay open.
+    Hold {
+        count: usize,
+        send: Vec<Piece>,
+    },
     /// A real TLS client from here on: its name, its protocols, and what it says inside.
-    Tls { name: String, #[serde(default)] alpn: Vec<String>, send: Vec<Piece> },
+    Tls {
+        name: String,
+        #[serde(default)]
+        alpn: Vec<String>,
+        send: Vec<Piece>,
+    },
     Query(Query),
 }
 
@@ -429,8 +437,7 @@ mod tests {
         let kept = include_str!("../../../attacks/ids.txt");
         let kept: BTreeMap<&str, &str> = kept.lines().filter_map(|line| line.split_once(' ')).collect();
         let corpus = Corpus::embedded().unwrap();
-        let now: BTreeMap<String, String> =
-            corpus.cases().map(|(_, case)| (case.id.clone(), digest(case))).collect();
+        let now: BTreeMap<String, String> = corpus.cases().map(|(_, case)| (case.id.clone(), digest(case))).collect();
         let lines: Vec<String> = now.iter().map(|(id, digest)| format!("{id} {digest}")).collect();
         if std::env::var_os("EGRET_BENCH_ADD_IDS").is_some() {
             let changed = kept.iter().filter(|(id, digest)| now.get(**id).is_none_or(|it| it != *digest));
@@ -454,9 +461,10 @@ mod tests {
             fields.remove(wording);
         }
         // FNV-1a: a change by accident is what it has to see.
-        let hash = meaning.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = meaning
+            .to_string()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         format!("{hash:016x}")
     }
 

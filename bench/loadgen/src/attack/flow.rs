@@ -67,7 +67,8 @@ pub struct Flow {
     pub unmet: Option<String>,
     /// Until when the steps may take.
     until: Instant,
-    held: Vec<TcpStream>,
+    /// What TLS is spoken on, which stays open for as long as the flow.
+    secure: Option<TcpStream>,
 }
 
 impl Flow {
@@ -93,7 +94,7 @@ impl Flow {
             answered: false,
             unmet: None,
             until: Instant::now() + patience,
-            held: Vec::new(),
+            secure: None,
         }
     }
 
@@ -152,18 +153,18 @@ impl Flow {
         self.refused.is_some() || Instant::now() >= self.until
     }
 
-    pub fn play(&mut self, case: &Case, ways: &Ways, fill: &Fill, patience: Duration) -> Result<()> {
+    pub fn play(&mut self, case: &Case, fill: &Fill, patience: Duration) -> Result<()> {
         for step in &case.steps {
             if self.refused.is_some() || self.unmet.is_some() {
                 return Ok(());
             }
             self.until = Instant::now() + patience;
-            self.step(step, case, ways, fill, patience)?;
+            self.step(step, fill)?;
         }
         Ok(())
     }
 
-    fn step(&mut self, step: &Step, case: &Case, ways: &Ways, fill: &Fill, patience: Duration) -> Result<()> {
+    fn step(&mut self, step: &Step, fill: &Fill) -> Result<()> {
         match step {
             Step::Send(pieces) => self.send(&fill.bytes(pieces)),
             Step::Segments(segments) => self.trickle(segments, fill),
@@ -176,7 +177,8 @@ impl Flow {
             }
             // A connection that is closed already needs no more.
             Step::Finish => drop(self.stream.shutdown(Shutdown::Write)),
-            Step::Hold { count, send } => self.hold(*count, send, case, ways, fill, patience)?,
+            // They have come before.
+            Step::Hold { .. } => {}
             Step::Tls { name, alpn, send } => self.secure(&fill.text(name), alpn, send, fill)?,
             Step::Query(_) => bail!("a question is for the dns door"),
         }
@@ -263,23 +265,6 @@ impl Flow {
         }
     }
 
-    fn hold(
-        &mut self,
-        count: usize,
-        send: &[Piece],
-        case: &Case,
-        ways: &Ways,
-        fill: &Fill,
-        patience: Duration,
-    ) -> Result<()> {
-        for _ in 0..count {
-            let mut other = Flow::open(ways, case, fill, patience)?;
-            other.send(&fill.bytes(send));
-            self.held.push(other.stream);
-        }
-        Ok(())
-    }
-
     /// A protocol that nobody knows carries the marker, so that the origin knows whose hello it is.
     fn secure(&mut self, name: &str, alpn: &[String], send: &[Piece], fill: &Fill) -> Result<()> {
         let protocols = alpn.iter().map(|name| name.as_bytes().to_vec());
@@ -298,7 +283,7 @@ impl Flow {
             Err(_) => self.refused = Some(Refusal::Closed),
         }
         self.stream.set_read_timeout(Some(TICK))?;
-        self.held.push(secure.sock);
+        self.secure = Some(secure.sock);
         Ok(())
     }
 
@@ -337,6 +322,20 @@ impl Flow {
         }
         Some(status)
     }
+}
+
+/// The other connections that a case holds open, which come before its own.
+pub fn crowd(ways: &Ways, case: &Case, fill: &Fill, patience: Duration) -> Result<Vec<Flow>> {
+    let mut held = Vec::new();
+    for step in &case.steps {
+        let Step::Hold { count, send } = step else { continue };
+        for _ in 0..*count {
+            let mut other = Flow::open(ways, case, fill, patience)?;
+            other.send(&fill.bytes(send));
+            held.push(other);
+        }
+    }
+    Ok(held)
 }
 
 enum Met {

@@ -291,12 +291,7 @@ fn take<'a>(next: &AtomicUsize, flows: &[(&'a Case, Door)]) -> Option<(usize, (&
     flows.get(number).map(|flow| (number, *flow))
 }
 
-fn lines(
-    flows: &[(&Case, Door)],
-    traces: &[(usize, Trace)],
-    running: &Running,
-    profile: Profile,
-) -> Result<Vec<Line>> {
+fn lines(flows: &[(&Case, Door)], traces: &[(usize, Trace)], running: &Running, profile: Profile) -> Result<Vec<Line>> {
     let reasons = running.log.as_ref().map(log::Log::reasons).transpose()?;
     let line = |(number, (case, door)): (usize, &(&Case, Door))| {
         let trace = traces.iter().find(|(of, _)| *of == number).map(|(_, trace)| trace);

@@ -15,6 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: usize = 4096;
 
 const A: u16 = 1;
+const NS: u16 = 2;
+const CNAME: u16 = 5;
+const NULL: u16 = 10;
+const MX: u16 = 15;
+const TXT: u16 = 16;
 const AAAA: u16 = 28;
 const HTTPS: u16 = 65;
 
@@ -75,15 +80,29 @@ fn records(name: &str, kind: u16, witness: &Witness) -> Vec<Vec<u8>> {
         // Priority 1, the name itself, and an `ech` parameter.
         return vec![record(kind, &[0, 1, 0, 0, 5, 0, 4, 0xfe, 0x0d, 0, 0])];
     }
-    if kind != A && kind != AAAA {
-        return Vec::new();
+    if let Some(data) = other(kind) {
+        return vec![record(kind, data)];
     }
     let known = witness.addresses(name, kind == A).unwrap_or_else(|| witness.public().to_vec());
-    known.iter().filter_map(|addr| match addr {
-        IpAddr::V4(addr) if kind == A => Some(record(kind, &addr.octets())),
-        IpAddr::V6(addr) if kind == AAAA => Some(record(kind, &addr.octets())),
+    known
+        .iter()
+        .filter_map(|addr| match addr {
+            IpAddr::V4(addr) if kind == A => Some(record(kind, &addr.octets())),
+            IpAddr::V6(addr) if kind == AAAA => Some(record(kind, &addr.octets())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Something of every type that data could be hidden in.
+fn other(kind: u16) -> Option<&'static [u8]> {
+    match kind {
+        NS | CNAME => Some(&[0]),
+        NULL => Some(b"leak"),
+        MX => Some(&[0, 10, 0]),
+        TXT => Some(b"\x04leak"),
         _ => None,
-    }).collect()
+    }
 }
 
 fn record(kind: u16, data: &[u8]) -> Vec<u8> {

@@ -37,7 +37,15 @@ impl Line {
         let family = case.id.split('-').next().unwrap_or_default().to_owned();
         let assumed = case.assumed && profile == Profile::Azure;
         let expected = case.expected(profile);
-        Line { case: case.id.clone(), family, door, expected, assumed, seen: trace.map_or_else(String::new, seen), came }
+        Line {
+            case: case.id.clone(),
+            family,
+            door,
+            expected,
+            assumed,
+            seen: trace.map_or_else(String::new, seen),
+            came,
+        }
     }
 }
 
@@ -116,7 +124,11 @@ impl Report {
         let mut out = String::new();
         for subject in &self.subjects {
             let _ = writeln!(out, "{} ({}), expected: {}", subject.name, subject.version, subject.profile.as_str());
-            let _ = writeln!(out, "{:<10} {:>6} {:>12} {:>6} {:>15}", "family", "flows", "as expected", "wrong", "not applicable");
+            let _ = writeln!(
+                out,
+                "{:<10} {:>6} {:>12} {:>6} {:>15}",
+                "family", "flows", "as expected", "wrong", "not applicable"
+            );
             for (family, _) in &self.families {
                 row(&mut out, family, Counts::of(subject.of(family)), &colours);
             }
@@ -125,7 +137,12 @@ impl Report {
                 if let Result::Wrong(why) = &line.came {
                     let Colours { wrong, plain, .. } = &colours;
                     let expected = line.expected.as_str();
-                    let _ = writeln!(out, "{wrong}wrong{plain} {} by {}: expected {expected}: {why}", line.case, line.door.as_str());
+                    let _ = writeln!(
+                        out,
+                        "{wrong}wrong{plain} {} by {}: expected {expected}: {why}",
+                        line.case,
+                        line.door.as_str()
+                    );
                 }
             }
             out.push('\n');
@@ -243,7 +260,14 @@ pub fn list(corpus: &Corpus) -> String {
         let doors: Vec<&str> = case.doors.iter().map(|door| door.as_str()).collect();
         let (strict, azure) = (case.strict.as_str(), case.azure.as_str());
         let unknown = if case.assumed { "?" } else { "" };
-        let _ = writeln!(out, "{:<52} {strict:<9} {:<10} {:<32} {}", case.id, format!("{azure}{unknown}"), doors.join(","), case.title);
+        let _ = writeln!(
+            out,
+            "{:<52} {strict:<9} {:<10} {:<32} {}",
+            case.id,
+            format!("{azure}{unknown}"),
+            doors.join(","),
+            case.title
+        );
     }
     out
 }

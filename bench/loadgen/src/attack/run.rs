@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::bytes::Fill;
 use super::corpus::{Case, Door, Mended, Profile, Step, Verdict, Where};
-use super::flow::{Flow, Refusal, Ways};
+use super::flow::{self, Flow, Refusal, Ways};
 use super::query;
 use super::witness::{Arrival, Script, Witness};
 
@@ -51,6 +51,13 @@ pub struct Trace {
     pub client: Option<SocketAddr>,
     proof: String,
     control: Option<String>,
+    since: usize,
+}
+
+impl Trace {
+    fn arrival(&self, place: Where, witness: &Witness) -> Option<Arrival> {
+        witness.arrival(&self.proof, place, self.since)
+    }
 }
 
 pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Arc<Witness>, patience: Patience) -> Trace {
@@ -65,6 +72,7 @@ pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Arc<Witness>, patien
         client: None,
         proof: fill.text(&case.proof),
         control: case.control.as_deref().map(|control| fill.text(control)),
+        since: witness.now(),
     };
     let outcome = match fill.door {
         Door::Dns => ask(case, ways, fill, witness, patience, &mut trace),
@@ -94,7 +102,7 @@ fn ask(
             None => {}
         }
     }
-    Ok(if witness.arrival(&trace.proof, case.proof_in).is_some() { Outcome::Allowed } else { Outcome::Silent })
+    Ok(if trace.arrival(case.proof_in, witness).is_some() { Outcome::Allowed } else { Outcome::Silent })
 }
 
 fn talk(
@@ -106,19 +114,20 @@ fn talk(
     trace: &mut Trace,
 ) -> Result<Outcome> {
     let limit = if case.waits { patience.deadline } else { patience.step };
+    let _crowd = flow::crowd(ways, case, fill, patience.step)?;
     let mut flow = match Flow::open(ways, case, fill, patience.step) {
         // It may come before the news that the handshake is over.
         Err(error) if is_reset(&error) => return Ok(Outcome::Refused(Refusal::Reset)),
         opened => opened?,
     };
     trace.client = flow.client();
-    flow.play(case, ways, fill, patience.step)?;
+    flow.play(case, fill, patience.step)?;
     let until = Instant::now() + limit;
     loop {
-        if let Some(arrival) = witness.arrival(&trace.proof, case.proof_in) {
+        if let Some(arrival) = trace.arrival(case.proof_in, witness) {
             return Ok(arrived(case, &mut flow, witness, &arrival, trace));
         }
-        if case.proof_in == Where::Inside && witness.arrival(&trace.proof, Where::Public).is_some() {
+        if case.proof_in == Where::Inside && trace.arrival(Where::Public, witness).is_some() {
             return Ok(Outcome::Mended);
         }
         if let Some(outcome) = settled(&mut flow) {
@@ -157,7 +166,7 @@ fn said_something(flow: &Flow) -> Outcome {
 /// It came to the origin. Whether the client got an answer makes it an allowed flow.
 fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, trace: &mut Trace) -> Outcome {
     trace.arrived_at = Some(arrival.at.clone());
-    if case.mended.as_ref().is_some_and(|mended| is_mended(mended, &trace.proof, witness)) {
+    if case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness)) {
         return Outcome::Mended;
     }
     let until = Instant::now() + Duration::from_secs(2);
@@ -180,8 +189,8 @@ fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, t
     }
 }
 
-fn is_mended(mended: &Mended, marker: &str, witness: &Witness) -> bool {
-    let arrival = witness.wait_for(marker, Where::Request, Instant::now() + READING);
+fn is_mended(mended: &Mended, trace: &Trace, witness: &Witness) -> bool {
+    let arrival = witness.wait_for(&trace.proof, Where::Request, trace.since, Instant::now() + READING);
     let Some(head) = arrival.and_then(|arrival| arrival.head) else { return false };
     let lower = head.to_ascii_lowercase();
     let hosts: Vec<&str> = lower.lines().filter_map(|line| line.strip_prefix("host:")).map(str::trim).collect();
@@ -194,7 +203,7 @@ fn is_mended(mended: &Mended, marker: &str, witness: &Witness) -> bool {
 
 /// Late arrivals count: once all is over, what was refused is looked at again.
 pub fn look_again(case: &Case, witness: &Witness, trace: &mut Trace) {
-    let lacks = |marker: &String| witness.arrival(marker, Where::Bytes).is_none();
+    let lacks = |marker: &String| witness.arrival(marker, Where::Bytes, trace.since).is_none();
     if trace.control.as_ref().is_some_and(lacks) && !matches!(trace.outcome, Outcome::Error(_)) {
         trace.outcome = Outcome::ControlLost;
         return;
@@ -202,8 +211,8 @@ pub fn look_again(case: &Case, witness: &Witness, trace: &mut Trace) {
     if !matches!(trace.outcome, Outcome::Refused(_) | Outcome::Silent) {
         return;
     }
-    let Some(arrival) = witness.arrival(&trace.proof, case.proof_in) else { return };
-    let harmless = case.mended.as_ref().is_some_and(|mended| is_mended(mended, &trace.proof, witness));
+    let Some(arrival) = trace.arrival(case.proof_in, witness) else { return };
+    let harmless = case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness));
     trace.outcome = if harmless { Outcome::Mended } else { Outcome::Arrived };
     trace.arrived_at = Some(arrival.at);
 }

@@ -134,7 +134,12 @@ impl Witness {
         list
     }
 
-    pub fn arrival(&self, marker: &str, place: Where) -> Option<Arrival> {
+    /// How many connections came so far: what is looked for after this needs no search before it.
+    pub fn now(&self) -> usize {
+        self.state().sightings.len()
+    }
+
+    pub fn arrival(&self, marker: &str, place: Where, since: usize) -> Option<Arrival> {
         let state = self.state();
         if place == Where::Names {
             let marker = marker.to_ascii_lowercase();
@@ -149,7 +154,7 @@ impl Witness {
             };
             fits && it.holds(marker, place)
         };
-        state.sightings.iter().find(found).map(|sighting| sighting.arrival(marker))
+        state.sightings.iter().skip(since).find(found).map(|sighting| sighting.arrival(marker))
     }
 
     fn is_inside(&self, sighting: &Sighting) -> bool {
@@ -163,9 +168,9 @@ impl Witness {
         drop(self.changed.wait_timeout(state, limit));
     }
 
-    pub fn wait_for(&self, marker: &str, place: Where, until: Instant) -> Option<Arrival> {
+    pub fn wait_for(&self, marker: &str, place: Where, since: usize, until: Instant) -> Option<Arrival> {
         loop {
-            if let Some(arrival) = self.arrival(marker, place) {
+            if let Some(arrival) = self.arrival(marker, place, since) {
                 return Some(arrival);
             }
             let left = until.checked_duration_since(Instant::now())?;
