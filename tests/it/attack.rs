@@ -105,20 +105,3 @@ fn make_executable(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
-
-#[test]
-fn what_is_used_wrongly_ends_with_2() {
-    for args in [&[][..], &["--family", "none"], &["--egret", "/nonexistent"], &["--proxy", "nowhere"]] {
-        let (said, code) = attack(args, DEADLINE * 4);
-        assert_eq!(code, Some(2), "{args:?}: {said}");
-    }
-}
-
-#[test]
-fn cases_and_what_to_configure_are_told_without_sending_anything() {
-    let (list, code) = attack(&["--list"], DEADLINE * 4);
-    assert_eq!((code, list.lines().count() > 800), (Some(0), true), "{list}");
-    let (setup, code) = attack(&["--setup"], DEADLINE * 4);
-    assert_eq!(code, Some(0));
-    assert!(setup.contains("allow https://ok.test:443") && setup.contains("127.0.0.1 evil.test"), "{setup}");
-}

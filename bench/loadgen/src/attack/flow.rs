@@ -324,6 +324,26 @@ impl Flow {
     }
 }
 
+/// Whether tunnels for plain HTTP to what is permitted are opened by this door.
+pub fn tunnels_http(ways: &Ways, door: Door) -> bool {
+    let way = if door == Door::Socks5 { ways.socks } else { ways.proxy };
+    let Some(stream) = way.and_then(|to| connect(to, false).ok()) else { return false };
+    let mut flow = Flow::over(stream, CONNECT);
+    match door {
+        Door::Socks5 => drop(flow.ask_socks("ok.test:80")),
+        _ => flow.ask_http("ok.test:80"),
+    }
+    // Some refuse only what is inside.
+    flow.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    while !flow.is_over() {
+        if let Some(status) = flow.next_status() {
+            return status < 400;
+        }
+        flow.pump();
+    }
+    false
+}
+
 /// The other connections that a case holds open, which come before its own.
 pub fn crowd(ways: &Ways, case: &Case, fill: &Fill, patience: Duration) -> Result<Vec<Flow>> {
     let mut held = Vec::new();

@@ -81,8 +81,8 @@ pub struct Attack {
     /// Seconds that an answer may take
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
     patience: u64,
-    /// Seconds that the proxy's own deadlines may take, for a head or a hello that never ends [default: 15; 8 for what
-    /// is started here]
+    /// Seconds that the proxy's own deadlines may take, for a head or a hello that never ends [default: 15; 12 for
+    /// what is started here]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
     deadline: Option<u64>,
     /// Print the cases, and send nothing
@@ -221,7 +221,7 @@ fn started(args: &Attack, corpus: &Corpus) -> Result<Vec<Attacked>> {
         let version = subject.version()?;
         eprintln!("{}: {version}", subject.name());
         let running = subject.start()?;
-        let came = all(corpus, &running, subject.profile(), &witness, args.patience(8), args.jobs)?;
+        let came = all(corpus, &running, subject.profile(), &witness, args.patience(12), args.jobs)?;
         attacked.push(Attacked { name: subject.name(), version, profile: subject.profile(), came });
     }
     Ok(attacked)
@@ -236,7 +236,7 @@ fn attached(args: &Attack, corpus: &Corpus) -> Result<Attacked> {
         "--proxy, --socks, --gateway, --dns, --egret or --peer says who is attacked"
     );
     let Place { origin_http, origin_tls, names } = &args.place;
-    let witness = Arc::new(Witness::of(vec![origin_http.ip(), origin_tls.ip()]));
+    let witness = Arc::new(Witness::of(vec![origin_http.ip(), origin_tls.ip()], marker_prefix()));
     let origin = origin::Origin::new(witness.clone())?;
     origin.listen(*origin_http)?;
     origin.listen(*origin_tls)?;
@@ -261,6 +261,9 @@ fn all(
     patience: Patience,
     jobs: u16,
 ) -> Result<Vec<Line>> {
+    let http_tunnels =
+        [Door::Connect, Door::Socks5].into_iter().filter(|door| flow::tunnels_http(&running.ways, *door));
+    let abilities = Abilities { running, http_tunnels: http_tunnels.collect() };
     let flows: Vec<(&Case, Door)> =
         corpus.cases().flat_map(|(_, case)| case.doors.iter().map(move |door| (case, *door))).collect();
     let next = AtomicUsize::new(0);
@@ -269,7 +272,7 @@ fn all(
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some((number, (case, door))) = take(&next, &flows) {
-                    if lacking(case, door, running).is_none() {
+                    if abilities.lacking(case, door).is_none() {
                         let fill = Fill { marker: marker(), door };
                         let trace = run::run(case, &running.ways, &fill, witness, patience);
                         traces.lock().unwrap_or_else(PoisonError::into_inner).push((number, trace));
@@ -283,7 +286,7 @@ fn all(
     for (number, trace) in &mut traces {
         run::look_again(flows[*number].0, witness, trace);
     }
-    lines(&flows, &traces, running, profile)
+    lines(&flows, &traces, &abilities, profile)
 }
 
 fn take<'a>(next: &AtomicUsize, flows: &[(&'a Case, Door)]) -> Option<(usize, (&'a Case, Door))> {
@@ -291,12 +294,18 @@ fn take<'a>(next: &AtomicUsize, flows: &[(&'a Case, Door)]) -> Option<(usize, (&
     flows.get(number).map(|flow| (number, *flow))
 }
 
-fn lines(flows: &[(&Case, Door)], traces: &[(usize, Trace)], running: &Running, profile: Profile) -> Result<Vec<Line>> {
+fn lines(
+    flows: &[(&Case, Door)],
+    traces: &[(usize, Trace)],
+    abilities: &Abilities<'_>,
+    profile: Profile,
+) -> Result<Vec<Line>> {
+    let running = abilities.running;
     let reasons = running.log.as_ref().map(log::Log::reasons).transpose()?;
     let line = |(number, (case, door)): (usize, &(&Case, Door))| {
         let trace = traces.iter().find(|(of, _)| *of == number).map(|(_, trace)| trace);
         let came = match trace {
-            None => Came::NotApplicable(lacking(case, *door, running).unwrap_or_default()),
+            None => Came::NotApplicable(abilities.lacking(case, *door).unwrap_or_default()),
             Some(trace) => judged(case, *door, profile, trace, running.sees_all, reasons.as_ref()),
         };
         Line::of(case, *door, profile, trace, came)
@@ -312,6 +321,9 @@ fn judged(
     sees_all: bool,
     reasons: Option<&log::ReasonsOf>,
 ) -> Came {
+    if trace.outcome == run::Outcome::ControlLost {
+        return Came::NotApplicable("what the case builds on does not pass");
+    }
     if let Some(why) = run::wrong(case, profile, trace, sees_all) {
         return Came::Wrong(why);
     }
@@ -329,30 +341,52 @@ fn judged(
     Came::Wrong(format!("refused, but logged as {logged:?} instead of {expected}"))
 }
 
-/// Why this case cannot be sent by this door here.
-fn lacking(case: &Case, door: Door, running: &Running) -> Option<&'static str> {
-    let Ways { proxy, socks, gateway, dns } = &running.ways;
-    let is_http = case.target.ends_with(":80");
-    let lacks = match door {
-        Door::Http | Door::Connect if proxy.is_none() => Some("it is no proxy of HTTP"),
-        Door::Socks5 if socks.is_none() => Some("it does not speak SOCKS5"),
-        Door::Gateway => match gateway {
-            None => Some("it is no gateway"),
-            Some(Gateway::At { http: None, .. }) if is_http => Some("it is no gateway for plain HTTP"),
-            Some(_) => None,
-        },
-        Door::Dns if dns.is_none() => Some("it is no DNS proxy"),
-        _ => None,
-    };
-    lacks.or_else(|| case.needs.iter().find(|need| !running.can.contains(need)).map(|need| need.lacking()))
+/// What can be asked of a subject.
+struct Abilities<'a> {
+    running: &'a Running,
+    /// Doors by which it opens tunnels for plain HTTP: a proxy that cannot look into them had better not.
+    http_tunnels: Vec<Door>,
+}
+
+impl Abilities<'_> {
+    /// Why this case cannot be sent by this door.
+    fn lacking(&self, case: &Case, door: Door) -> Option<&'static str> {
+        let Ways { proxy, socks, gateway, dns } = &self.running.ways;
+        let port = case.target.rsplit_once(':').map_or("", |(_, port)| port);
+        let lacks = match door {
+            Door::Http | Door::Connect if proxy.is_none() => Some("it is no proxy of HTTP"),
+            Door::Socks5 if socks.is_none() => Some("it does not speak SOCKS5"),
+            Door::Connect | Door::Socks5 if port == "80" && !self.http_tunnels.contains(&door) => {
+                Some("it opens no tunnels to port 80")
+            }
+            Door::Gateway => at_the_gateway(*gateway, port),
+            Door::Dns if dns.is_none() => Some("it is no DNS proxy"),
+            _ => None,
+        };
+        lacks.or_else(|| case.needs.iter().find(|need| !self.running.can.contains(need)).map(|need| need.lacking()))
+    }
+}
+
+fn at_the_gateway(gateway: Option<Gateway>, port: &str) -> Option<&'static str> {
+    match (gateway, port) {
+        (None, _) => Some("it is no gateway"),
+        (Some(Gateway::At { http: None, .. }), "80") => Some("it is no gateway for plain HTTP"),
+        (Some(Gateway::HandedOver), _) | (_, "80" | "443") => None,
+        (Some(Gateway::At { .. }), _) => Some("the gateway is not told which port clients believe to connect to"),
+    }
 }
 
 /// A label of its own for each run: a letter and hexadecimal digits.
 fn marker() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(1);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let salt = std::process::id();
-    format!("m{salt:07x}{count:0width$x}", width = MARKER_LEN - 8).chars().take(MARKER_LEN).collect()
+    let prefix = marker_prefix();
+    format!("{prefix}{count:0width$x}", width = MARKER_LEN - prefix.len())
+}
+
+/// How all markers of this process begin.
+fn marker_prefix() -> String {
+    format!("m{:07x}", std::process::id() & 0x0fff_ffff)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub enum Outcome {
     Silent,
     /// Something that had to come back did not.
     Unmet(String),
-    /// What is permitted in it did not come to the origin.
+    /// Nor did what is permitted in it come to the origin.
     ControlLost,
     Error(String),
 }
@@ -51,12 +51,11 @@ pub struct Trace {
     pub client: Option<SocketAddr>,
     proof: String,
     control: Option<String>,
-    since: usize,
 }
 
 impl Trace {
     fn arrival(&self, place: Where, witness: &Witness) -> Option<Arrival> {
-        witness.arrival(&self.proof, place, self.since)
+        witness.arrival(&self.proof, place)
     }
 }
 
@@ -72,7 +71,6 @@ pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Arc<Witness>, patien
         client: None,
         proof: fill.text(&case.proof),
         control: case.control.as_deref().map(|control| fill.text(control)),
-        since: witness.now(),
     };
     let outcome = match fill.door {
         Door::Dns => ask(case, ways, fill, witness, patience, &mut trace),
@@ -190,7 +188,7 @@ fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, t
 }
 
 fn is_mended(mended: &Mended, trace: &Trace, witness: &Witness) -> bool {
-    let arrival = witness.wait_for(&trace.proof, Where::Request, trace.since, Instant::now() + READING);
+    let arrival = witness.wait_for(&trace.proof, Where::Request, Instant::now() + READING);
     let Some(head) = arrival.and_then(|arrival| arrival.head) else { return false };
     let lower = head.to_ascii_lowercase();
     let hosts: Vec<&str> = lower.lines().filter_map(|line| line.strip_prefix("host:")).map(str::trim).collect();
@@ -203,15 +201,20 @@ fn is_mended(mended: &Mended, trace: &Trace, witness: &Witness) -> bool {
 
 /// Late arrivals count: once all is over, what was refused is looked at again.
 pub fn look_again(case: &Case, witness: &Witness, trace: &mut Trace) {
-    let lacks = |marker: &String| witness.arrival(marker, Where::Bytes, trace.since).is_none();
-    if trace.control.as_ref().is_some_and(lacks) && !matches!(trace.outcome, Outcome::Error(_)) {
-        trace.outcome = Outcome::ControlLost;
+    let lacks = |marker: &String| witness.arrival(marker, Where::Bytes).is_none();
+    let control_is_lost = trace.control.as_ref().is_some_and(lacks);
+    if !matches!(trace.outcome, Outcome::Refused(_) | Outcome::Silent | Outcome::Unmet(_)) {
         return;
     }
-    if !matches!(trace.outcome, Outcome::Refused(_) | Outcome::Silent) {
+    let Some(arrival) = trace.arrival(case.proof_in, witness) else {
+        if control_is_lost {
+            trace.outcome = Outcome::ControlLost;
+        }
+        return;
+    };
+    if matches!(trace.outcome, Outcome::Unmet(_)) {
         return;
     }
-    let Some(arrival) = trace.arrival(case.proof_in, witness) else { return };
     let harmless = case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness));
     trace.outcome = if harmless { Outcome::Mended } else { Outcome::Arrived };
     trace.arrived_at = Some(arrival.at);
@@ -223,7 +226,7 @@ pub fn wrong(case: &Case, profile: Profile, trace: &Trace, sees_all: bool) -> Op
     let refused = case.expected(profile) != Verdict::Allow;
     match &trace.outcome {
         Outcome::Error(error) => Some(error.clone()),
-        Outcome::ControlLost => Some("what is permitted in it did not reach the origin".into()),
+        Outcome::ControlLost => None,
         Outcome::Allowed if !refused => None,
         Outcome::Allowed => Some(format!("it reached {at}, and the answer came back")),
         Outcome::Arrived if refused => Some(format!("it reached {at}")),

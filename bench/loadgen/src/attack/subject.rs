@@ -25,8 +25,8 @@ const POLL: Duration = Duration::from_millis(20);
 /// Deadlines as short as a case that waits for one wants them.
 const EGRET_CONFIG: &str = "\
 [timeouts]
-hello = \"1500ms\"
-head = \"1500ms\"
+hello = \"4s\"
+head = \"4s\"
 connect = \"2s\"
 idle_client = \"20s\"
 ";
@@ -53,7 +53,7 @@ impl Subject {
     pub fn name(&self) -> String {
         match self {
             Subject::Egret(_, profile) => format!("egret, {}", profile.as_str()),
-            Subject::Peer(Peer::SquidPeek) => "squid, peek and splice".into(),
+            Subject::Peer(Peer::SquidPeek) => "squid, peeking".into(),
             Subject::Peer(peer) => peer.to_possible_value().map_or_else(String::new, |it| it.get_name().to_owned()),
         }
     }

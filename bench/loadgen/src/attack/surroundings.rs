@@ -91,7 +91,7 @@ fn own_resolver(folder: &Path) -> Result<()> {
 /// The origin on every port, and the name server. They run until this program ends.
 pub fn prepare(folder: &Path) -> Result<Arc<Witness>> {
     own_resolver(folder)?;
-    let witness = Arc::new(Witness::of(PUBLIC.to_vec()));
+    let witness = Arc::new(Witness::of(PUBLIC.to_vec(), super::marker_prefix()));
     let origin = Origin::new(witness.clone())?;
     for port in PORTS {
         // One listener for both families: the kernel shows IPv4 addresses as mapped ones.
@@ -124,7 +124,7 @@ mod tests {
     fn every_port_of_the_corpus_has_an_origin() {
         for (_, case) in Corpus::embedded().unwrap().cases() {
             let port = case.target.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-            let listens = port.is_none_or(|port| port == 0 || PORTS.contains(&port));
+            let listens = port.is_none_or(|port| [0, super::super::PROXY].contains(&port) || PORTS.contains(&port));
             assert!(listens || case.strict == Verdict::Malformed, "{}: {}", case.id, case.target);
         }
     }

@@ -6,21 +6,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bytes::without_record_headers;
+use super::bytes::{MARKER_LEN, without_record_headers};
 use super::corpus::{Tls, Where};
 
-/// Bytes that are kept of a connection. What comes after them is read and forgotten.
+/// Bytes of a connection that begins with TLS that are kept, to find what is cut between records.
 const KEPT: usize = 128 * 1024;
+/// Bytes that a marker and what is appended to it take at most.
+const LONGEST: usize = MARKER_LEN + 8;
 
-#[derive(Debug, Clone, Default)]
-pub struct Sighting {
+#[derive(Debug, Default)]
+struct Sighting {
     /// The address that was dialled.
-    pub to: Option<SocketAddr>,
-    pub bytes: Vec<u8>,
-    /// What was inside TLS records.
-    payload: Vec<u8>,
-    /// Heads of requests that were read.
-    pub heads: Vec<String>,
+    to: Option<SocketAddr>,
+    /// The last bytes, in which a marker may have begun.
+    tail: Vec<u8>,
+    /// The first bytes, where they are TLS.
+    tls: Option<Vec<u8>>,
 }
 
 /// How the origin serves the run that a marker belongs to.
@@ -35,6 +36,8 @@ pub struct Script {
 pub struct Witness {
     state: Mutex<State>,
     changed: Condvar,
+    /// How every marker begins.
+    prefix: String,
     /// The address of the origin that permitted names lead to.
     public: Vec<IpAddr>,
 }
@@ -42,6 +45,10 @@ pub struct Witness {
 #[derive(Debug, Default)]
 struct State {
     sightings: Vec<Sighting>,
+    /// Connections that a marker came on.
+    found: HashMap<String, Vec<usize>>,
+    /// Heads of requests that a marker was in.
+    heads: HashMap<String, Vec<(usize, String)>>,
     asked: Vec<String>,
     scripts: HashMap<String, Script>,
     names: HashMap<String, Answers>,
@@ -62,8 +69,8 @@ pub struct Arrival {
 }
 
 impl Witness {
-    pub fn of(public: Vec<IpAddr>) -> Witness {
-        Witness { public, ..Witness::default() }
+    pub fn of(public: Vec<IpAddr>, prefix: String) -> Witness {
+        Witness { public, prefix, ..Witness::default() }
     }
 
     pub fn public(&self) -> &[IpAddr] {
@@ -78,6 +85,7 @@ impl Witness {
     /// Begins to note a connection.
     pub fn accepted(&self, to: Option<SocketAddr>) -> usize {
         let mut state = self.state();
+        let to = to.map(|to| SocketAddr::new(to.ip().to_canonical(), to.port()));
         state.sightings.push(Sighting { to, ..Sighting::default() });
         state.sightings.len() - 1
     }
@@ -85,17 +93,21 @@ impl Witness {
     pub fn came(&self, connection: usize, bytes: &[u8]) {
         let mut state = self.state();
         let Some(sighting) = state.sightings.get_mut(connection) else { return };
-        let room = KEPT.saturating_sub(sighting.bytes.len());
-        sighting.bytes.extend(&bytes[..bytes.len().min(room)]);
-        if room > 0 && sighting.bytes.first().is_some_and(|first| (20..=23).contains(first)) {
-            sighting.payload = without_record_headers(&sighting.bytes);
+        let mut markers = sighting.take(bytes, &self.prefix);
+        markers.dedup();
+        for marker in markers {
+            let connections = state.found.entry(marker).or_default();
+            if connections.last() != Some(&connection) {
+                connections.push(connection);
+            }
         }
         self.changed.notify_all();
     }
 
     pub fn requested(&self, connection: usize, head: &str) {
-        if let Some(sighting) = self.state().sightings.get_mut(connection) {
-            sighting.heads.push(head.to_owned());
+        let mut state = self.state();
+        for marker in markers(head.as_bytes(), &self.prefix) {
+            state.heads.entry(marker).or_default().push((connection, head.to_owned()));
         }
         self.changed.notify_all();
     }
@@ -119,10 +131,9 @@ impl Witness {
 
     /// The script of the run whose marker is in there.
     pub fn script(&self, bytes: &[u8]) -> Option<Script> {
-        let payload = without_record_headers(bytes);
+        let found = [markers(bytes, &self.prefix), markers(&without_record_headers(bytes), &self.prefix)].concat();
         let state = self.state();
-        let found = |(marker, _): &(&String, &Script)| contains(bytes, marker) || contains(&payload, marker);
-        state.scripts.iter().find(found).map(|(_, script)| script.clone())
+        found.iter().find_map(|marker| state.scripts.get(marker)).cloned()
     }
 
     /// The addresses of a name that a case has given some. Each question by IPv4 moves on to its next list.
@@ -134,31 +145,29 @@ impl Witness {
         list
     }
 
-    /// How many connections came so far: what is looked for after this needs no search before it.
-    pub fn now(&self) -> usize {
-        self.state().sightings.len()
-    }
-
-    pub fn arrival(&self, marker: &str, place: Where, since: usize) -> Option<Arrival> {
+    pub fn arrival(&self, marker: &str, place: Where) -> Option<Arrival> {
         let state = self.state();
         if place == Where::Names {
             let marker = marker.to_ascii_lowercase();
-            let asked = state.asked.iter().find(|name| name.contains(&marker))?;
+            let asked = state.asked.iter().rev().find(|name| name.contains(&marker))?;
             return Some(Arrival { at: format!("a name server, as {asked}"), head: None });
         }
-        let found = |it: &&Sighting| {
-            let fits = match place {
-                Where::Inside => self.is_inside(it),
-                Where::Public => !self.is_inside(it),
-                Where::Bytes | Where::Request | Where::Names => true,
-            };
-            fits && it.holds(marker, place)
-        };
-        state.sightings.iter().skip(since).find(found).map(|sighting| sighting.arrival(marker))
+        let heads = state.heads.get(marker).map_or(&[][..], Vec::as_slice);
+        let head = |connection| heads.iter().find(|(of, _)| *of == connection).map(|(_, head)| head.clone());
+        let found = state.found.get(marker).map_or(&[][..], Vec::as_slice);
+        let connection = found.iter().copied().find(|connection| match place {
+            Where::Inside => self.is_inside(&state.sightings[*connection]),
+            Where::Public => !self.is_inside(&state.sightings[*connection]),
+            Where::Request => head(*connection).is_some(),
+            Where::Bytes | Where::Names => true,
+        })?;
+        let to = state.sightings[connection].to;
+        let at = to.map_or_else(|| "the origin".into(), |to| to.to_string());
+        Some(Arrival { at, head: head(connection) })
     }
 
     fn is_inside(&self, sighting: &Sighting) -> bool {
-        sighting.to.is_some_and(|to| !self.public.contains(&to.ip().to_canonical()))
+        sighting.to.is_some_and(|to| !self.public.contains(&to.ip()))
     }
 
     /// Waits for something to come, at most so long.
@@ -168,9 +177,9 @@ impl Witness {
         drop(self.changed.wait_timeout(state, limit));
     }
 
-    pub fn wait_for(&self, marker: &str, place: Where, since: usize, until: Instant) -> Option<Arrival> {
+    pub fn wait_for(&self, marker: &str, place: Where, until: Instant) -> Option<Arrival> {
         loop {
-            if let Some(arrival) = self.arrival(marker, place, since) {
+            if let Some(arrival) = self.arrival(marker, place) {
                 return Some(arrival);
             }
             let left = until.checked_duration_since(Instant::now())?;
@@ -180,20 +189,94 @@ impl Witness {
 }
 
 impl Sighting {
-    fn holds(&self, marker: &str, place: Where) -> bool {
-        let heads = || self.heads.iter().any(|head| head.contains(marker));
-        if place == Where::Request {
-            return heads();
+    /// Takes more bytes, and says which markers are in them.
+    fn take(&mut self, bytes: &[u8], prefix: &str) -> Vec<String> {
+        let first = self.tail.is_empty() && self.tls.is_none();
+        self.tail.extend(bytes);
+        let mut found = markers(&self.tail, prefix);
+        if first && bytes.first().is_some_and(|first| (20..=23).contains(first)) {
+            self.tls = Some(Vec::new());
         }
-        contains(&self.bytes, marker) || contains(&self.payload, marker) || heads()
-    }
-
-    fn arrival(&self, marker: &str) -> Arrival {
-        let at = self.to.map_or_else(|| "the origin".into(), |to| to.to_string());
-        Arrival { at, head: self.heads.iter().find(|head| head.contains(marker)).cloned() }
+        if let Some(tls) = self.tls.as_mut().filter(|tls| tls.len() < KEPT) {
+            tls.extend(bytes);
+            found.extend(markers(&without_record_headers(tls), prefix));
+        }
+        self.tail.drain(..self.tail.len().saturating_sub(LONGEST));
+        found
     }
 }
 
-pub fn contains(bytes: &[u8], text: &str) -> bool {
-    !text.is_empty() && bytes.windows(text.len()).any(|window| window == text.as_bytes())
+/// Markers in there, each alone and with what is appended to it by a hyphen.
+fn markers(bytes: &[u8], prefix: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(next) = find(&bytes[at..], prefix.as_bytes()) {
+        at += next;
+        let word: Vec<u8> = bytes[at..]
+            .iter()
+            .copied()
+            .take(LONGEST)
+            .take_while(|it| it.is_ascii_alphanumeric() || *it == b'-')
+            .collect();
+        let word = String::from_utf8_lossy(&word).into_owned();
+        if let Some(marker) = word.get(..MARKER_LEN) {
+            found.push(marker.to_owned());
+            let suffix = word[MARKER_LEN..].strip_prefix('-').and_then(|rest| rest.chars().next());
+            found.extend(suffix.map(|suffix| format!("{marker}-{suffix}")));
+        }
+        at += prefix.len();
+    }
+    found
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    let first = *what.first()?;
+    let mut at = 0;
+    // By its first byte: bodies of megabytes are looked through.
+    while let Some(next) = bytes[at..].iter().position(|byte| *byte == first) {
+        at += next;
+        if bytes[at..].starts_with(what) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKER: &str = "m12345670000000f";
+
+    fn witness() -> Witness {
+        Witness::of(vec!["192.0.2.7".parse().unwrap()], MARKER[..8].to_owned())
+    }
+
+    #[test]
+    fn a_marker_is_found_however_it_is_cut() {
+        for size in [1, 3, 100] {
+            let witness = witness();
+            let connection = witness.accepted(Some("192.0.2.7:80".parse().unwrap()));
+            let text = format!("GET /{MARKER}-2 HTTP/1.1");
+            text.as_bytes().chunks(size).for_each(|bytes| witness.came(connection, bytes));
+            for (marker, found) in
+                [(MARKER.to_owned(), true), (format!("{MARKER}-2"), true), (format!("{MARKER}-1"), false)]
+            {
+                assert_eq!(witness.arrival(&marker, Where::Bytes).is_some(), found, "{marker} {size}");
+                assert_eq!(witness.arrival(&marker, Where::Public).is_some(), found, "{marker} {size}");
+                assert!(witness.arrival(&marker, Where::Inside).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_marker_is_found_between_records() {
+        let witness = witness();
+        let connection = witness.accepted(None);
+        for byte in MARKER.bytes() {
+            witness.came(connection, &[22, 3, 1, 0, 1, byte]);
+        }
+        assert!(witness.arrival(MARKER, Where::Bytes).is_some());
+    }
 }
