@@ -25,6 +25,8 @@ mod answers;
 mod ase_api;
 #[cfg(target_os = "linux")]
 mod ase_page;
+#[cfg(target_os = "linux")]
+mod attack;
 mod azure_logs;
 #[cfg(target_os = "linux")]
 mod azure_page;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::attack::Attack;
 use crate::door::Door;
 use crate::instructions::Policies;
 use crate::overload::Hold;
@@ -43,6 +44,8 @@ pub enum Command {
     /// The attackers of overload
     #[command(hide = true)]
     Hold(Hold),
+    /// Send adversarial cases to proxies and print what each takes wrongly
+    Attack(Box<Attack>),
     /// The floor of a tunnel proxy: relays every CONNECT to one address
     #[command(hide = true)]
     Relay(Floor),

@@ -4,6 +4,7 @@
 //! in a network namespace that ends with this process.
 
 mod args;
+mod attack;
 mod chart;
 mod client;
 mod compare;
@@ -41,7 +42,11 @@ use report::Row;
 use tune::TimeWaitBound;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    if let Command::Attack(attack) = &cli.command {
+        return attacked(attack);
+    }
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("egret-bench: {error:#}");
@@ -50,9 +55,24 @@ fn main() -> ExitCode {
     }
 }
 
+/// Its exit code tells a wrong verdict from a wrong use.
+fn attacked(attack: &attack::Attack) -> ExitCode {
+    let entered = if attack.starts_subjects() { attack::enter() } else { Ok(()) };
+    match entered.and_then(|()| attack::attack(attack)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("egret-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 fn run(cli: Cli) -> Result<()> {
     raise_descriptor_limit()?;
     match cli.command {
+        // `main` has taken it already.
+        Command::Attack(_) => Ok(()),
         Command::Load(load) => {
             if load.door == Door::Gateway && load.subject.to_start().is_some() {
                 namespace::enter()?;

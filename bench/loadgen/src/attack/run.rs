@@ -1,0 +1,258 @@
+//! One case by one door, and what came of it.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::bytes::Fill;
+use super::corpus::{Case, Door, Mended, Profile, Step, Verdict, Where};
+use super::flow::{self, Flow, Refusal, Ways};
+use super::query;
+use super::witness::{Arrival, Script, Witness};
+
+/// How long the origin may take to read what it got, once the client knows how it ended.
+const READING: Duration = Duration::from_millis(300);
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// A step of a case.
+    pub step: Duration,
+    /// A deadline of the proxy's own.
+    pub deadline: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It came to the origin, and something came back.
+    Allowed,
+    /// It came to the origin in a form that does no harm.
+    Mended,
+    /// It came there, and nothing came back.
+    Arrived,
+    Refused(Refusal),
+    /// Neither an answer nor an end, and nothing came to the origin.
+    Silent,
+    /// Something that had to come back did not.
+    Unmet(String),
+    /// Nor did what is permitted in it come to the origin.
+    ControlLost,
+    Error(String),
+}
+
+/// What a run left behind, for who judges it.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    pub outcome: Outcome,
+    pub arrived_at: Option<String>,
+    pub client: Option<SocketAddr>,
+    proof: String,
+    control: Option<String>,
+}
+
+impl Trace {
+    fn arrival(&self, place: Where, witness: &Witness) -> Option<Arrival> {
+        witness.arrival(&self.proof, place)
+    }
+}
+
+pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Arc<Witness>, patience: Patience) -> Trace {
+    let answers = case.answers.iter().map(|answer| fill.text(answer)).collect();
+    witness.register(&fill.marker, Script { answers, tls: case.tls });
+    for (name, lists) in &case.names {
+        witness.name(&fill.text(name), lists.clone());
+    }
+    let mut trace = Trace {
+        outcome: Outcome::Silent,
+        arrived_at: None,
+        client: None,
+        proof: fill.text(&case.proof),
+        control: case.control.as_deref().map(|control| fill.text(control)),
+    };
+    let outcome = match fill.door {
+        Door::Dns => ask(case, ways, fill, witness, patience, &mut trace),
+        _ => talk(case, ways, fill, witness, patience, &mut trace),
+    };
+    trace.outcome = outcome.unwrap_or_else(|error| Outcome::Error(format!("{error:#}")));
+    witness.forget(&fill.marker);
+    trace
+}
+
+fn ask(
+    case: &Case,
+    ways: &Ways,
+    fill: &Fill,
+    witness: &Witness,
+    patience: Patience,
+    trace: &mut Trace,
+) -> Result<Outcome> {
+    let server = ways.dns.context("there is no DNS proxy here")?;
+    for step in &case.steps {
+        let Step::Query(question) = step else { continue };
+        let reply = query::ask(server, question, fill, patience.step)?;
+        trace.client = reply.client;
+        match reply.refusal {
+            Some(Refusal::Dropped) if !case.silence => return Ok(Outcome::Silent),
+            Some(refusal) => return Ok(Outcome::Refused(refusal)),
+            None => {}
+        }
+    }
+    Ok(if trace.arrival(case.proof_in, witness).is_some() { Outcome::Allowed } else { Outcome::Silent })
+}
+
+fn talk(
+    case: &Case,
+    ways: &Ways,
+    fill: &Fill,
+    witness: &Witness,
+    patience: Patience,
+    trace: &mut Trace,
+) -> Result<Outcome> {
+    let limit = if case.waits { patience.deadline } else { patience.step };
+    let _crowd = flow::crowd(ways, case, fill, patience.step)?;
+    let mut flow = match Flow::open(ways, case, fill, patience.step) {
+        // It may come before the news that the handshake is over.
+        Err(error) if is_reset(&error) => return Ok(Outcome::Refused(Refusal::Reset)),
+        opened => opened?,
+    };
+    trace.client = flow.client();
+    flow.play(case, fill, patience.step)?;
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(arrival) = trace.arrival(case.proof_in, witness) {
+            return Ok(arrived(case, &mut flow, witness, &arrival, trace));
+        }
+        if case.proof_in == Where::Inside && trace.arrival(Where::Public, witness).is_some() {
+            return Ok(Outcome::Mended);
+        }
+        if let Some(outcome) = settled(&mut flow) {
+            return Ok(outcome);
+        }
+        if Instant::now() >= until {
+            return Ok(if flow.answered || !flow.seen.is_empty() { said_something(&flow) } else { Outcome::Silent });
+        }
+        flow.pump();
+    }
+}
+
+fn is_reset(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(ErrorKind::ConnectionReset)
+}
+
+/// What the client alone can know.
+fn settled(flow: &mut Flow) -> Option<Outcome> {
+    if let Some(what) = flow.unmet.take() {
+        return Some(Outcome::Unmet(what));
+    }
+    while let Some(status) = flow.next_status() {
+        if status >= 400 {
+            return Some(Outcome::Refused(Refusal::Status(status)));
+        }
+    }
+    flow.refused.map(Outcome::Refused)
+}
+
+fn said_something(flow: &Flow) -> Outcome {
+    let shown: String = String::from_utf8_lossy(&flow.seen).escape_debug().take(60).collect();
+    if shown.is_empty() { Outcome::Silent } else { Outcome::Unmet(format!("an end, after {shown:?}")) }
+}
+
+/// It came to the origin. Whether the client got an answer makes it an allowed flow.
+fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, trace: &mut Trace) -> Outcome {
+    trace.arrived_at = Some(arrival.at.clone());
+    if case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness)) {
+        return Outcome::Mended;
+    }
+    let until = Instant::now() + Duration::from_secs(2);
+    while !flow.answered && flow.unmet.is_none() && Instant::now() < until {
+        match flow.next_status() {
+            Some(400..) => return Outcome::Arrived,
+            Some(_) => flow.answered = true,
+            None if flow.seen.is_empty() => flow.pump(),
+            None if flow.seen.starts_with(b"HTTP/") => flow.pump(),
+            None => flow.answered = true,
+        }
+        if flow.refused.is_some() && flow.seen.is_empty() {
+            break;
+        }
+    }
+    match flow.unmet.take() {
+        Some(what) => Outcome::Unmet(what),
+        None if flow.answered => Outcome::Allowed,
+        None => Outcome::Arrived,
+    }
+}
+
+fn is_mended(mended: &Mended, trace: &Trace, witness: &Witness) -> bool {
+    let arrival = witness.wait_for(&trace.proof, Where::Request, Instant::now() + READING);
+    let Some(head) = arrival.and_then(|arrival| arrival.head) else { return false };
+    let lower = head.to_ascii_lowercase();
+    let hosts: Vec<&str> = lower.lines().filter_map(|line| line.strip_prefix("host:")).map(str::trim).collect();
+    let clean = !head.replace("\r\n", "").contains(['\r', '\n', '\0'])
+        && !head.lines().any(|line| line.starts_with([' ', '\t']));
+    mended.host.as_deref().is_none_or(|host| hosts == [host])
+        && mended.lacks.iter().all(|text| !lower.contains(text.as_str()))
+        && (!mended.clean_lines || clean)
+}
+
+/// Late arrivals count: once all is over, what was refused is looked at again.
+pub fn look_again(case: &Case, witness: &Witness, trace: &mut Trace) {
+    let lacks = |marker: &String| witness.arrival(marker, Where::Bytes).is_none();
+    let control_is_lost = trace.control.as_ref().is_some_and(lacks);
+    if !matches!(trace.outcome, Outcome::Refused(_) | Outcome::Silent | Outcome::Unmet(_)) {
+        return;
+    }
+    let Some(arrival) = trace.arrival(case.proof_in, witness) else {
+        if control_is_lost {
+            trace.outcome = Outcome::ControlLost;
+        }
+        return;
+    };
+    if matches!(trace.outcome, Outcome::Unmet(_)) {
+        return;
+    }
+    let harmless = case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness));
+    trace.outcome = if harmless { Outcome::Mended } else { Outcome::Arrived };
+    trace.arrived_at = Some(arrival.at);
+}
+
+/// Why this is not what was expected. `sees_all` says that whatever the proxy dials comes to the runner.
+pub fn wrong(case: &Case, profile: Profile, trace: &Trace, sees_all: bool) -> Option<String> {
+    let at = trace.arrived_at.as_deref().unwrap_or("the origin");
+    let refused = case.expected(profile) != Verdict::Allow;
+    match &trace.outcome {
+        Outcome::Error(error) => Some(error.clone()),
+        Outcome::ControlLost => None,
+        Outcome::Allowed if !refused => None,
+        Outcome::Allowed => Some(format!("it reached {at}, and the answer came back")),
+        Outcome::Arrived if refused => Some(format!("it reached {at}")),
+        Outcome::Arrived => Some(format!("it reached {at}, and no answer came back")),
+        Outcome::Mended if refused => None,
+        Outcome::Mended => Some("it was changed on the way".into()),
+        Outcome::Refused(Refusal::Status(502..=504)) if refused && !sees_all => {
+            Some("it was tried, and failed: nothing refused it".into())
+        }
+        Outcome::Refused(_) if refused => None,
+        Outcome::Refused(how) => Some(format!("it was refused: {}", shown(*how))),
+        Outcome::Silent if refused && case.silence => None,
+        Outcome::Silent => Some("neither an answer nor an end".into()),
+        Outcome::Unmet(what) if refused => Some(format!("neither refused nor passed: {what}")),
+        Outcome::Unmet(what) => Some(what.clone()),
+    }
+}
+
+pub fn shown(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Status(status) => format!("{status}"),
+        Refusal::Socks(0xff) => "no method of SOCKS5".into(),
+        Refusal::Socks(reply) => format!("SOCKS5 reply {reply}"),
+        Refusal::Closed => "closed".into(),
+        Refusal::Reset => "reset".into(),
+        Refusal::Rcode(code) => format!("rcode {code}"),
+        Refusal::Dropped => "dropped".into(),
+    }
+}

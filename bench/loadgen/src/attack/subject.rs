@@ -1,0 +1,285 @@
+//! Who is attacked: Egret and installed peers, each started with the policy of the cases, or whatever runs already.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::corpus::{Need, Profile};
+use super::flow::{Gateway, Ways};
+use super::log::Log;
+use super::{DNS, GATEWAY, GATEWAY_HTTP, NAMES, PROXY};
+
+const START: Duration = Duration::from_secs(15);
+const STOP: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Deadlines as short as a case that waits for one wants them.
+const EGRET_CONFIG: &str = "\
+[timeouts]
+hello = \"4s\"
+head = \"4s\"
+connect = \"2s\"
+idle_client = \"20s\"
+";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    Squid,
+    /// squid with peek and splice: a build with OpenSSL (EGRET_BENCH_SQUID, or squid-openssl)
+    SquidPeek,
+    Tinyproxy,
+    Nginx,
+    Haproxy,
+    Sniproxy,
+    Dnsmasq,
+}
+
+#[derive(Debug, Clone)]
+pub enum Subject {
+    Egret(PathBuf, Profile),
+    Peer(Peer),
+}
+
+impl Subject {
+    pub fn name(&self) -> String {
+        match self {
+            Subject::Egret(_, profile) => format!("egret, {}", profile.as_str()),
+            Subject::Peer(Peer::SquidPeek) => "squid, peeking".into(),
+            Subject::Peer(peer) => peer.to_possible_value().map_or_else(String::new, |it| it.get_name().to_owned()),
+        }
+    }
+
+    /// Peers have no profiles: what is safe is what is asked of them.
+    pub fn profile(&self) -> Profile {
+        match self {
+            Subject::Egret(_, profile) => *profile,
+            Subject::Peer(_) => Profile::Strict,
+        }
+    }
+
+    /// The first line of what the program says of itself.
+    pub fn version(&self) -> Result<String> {
+        let flag = match self {
+            Subject::Egret(..) | Subject::Peer(Peer::Dnsmasq) => "--version",
+            Subject::Peer(Peer::Sniproxy) => "-V",
+            Subject::Peer(_) => "-v",
+        };
+        let program = self.program();
+        let output = Command::new(&program).arg(flag).output();
+        let output = output.with_context(|| format!("running {} (is it installed?)", program.display()))?;
+        // nginx says it on standard error.
+        let said = [output.stdout, output.stderr].concat();
+        Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned())
+    }
+
+    fn program(&self) -> PathBuf {
+        let name = match self {
+            Subject::Egret(path, _) => return path.clone(),
+            Subject::Peer(Peer::SquidPeek) => {
+                return std::env::var_os("EGRET_BENCH_SQUID").map_or_else(|| "squid-openssl".into(), PathBuf::from);
+            }
+            Subject::Peer(Peer::Squid) => "squid",
+            Subject::Peer(Peer::Tinyproxy) => "tinyproxy",
+            Subject::Peer(Peer::Nginx) => "nginx",
+            Subject::Peer(Peer::Haproxy) => "haproxy",
+            Subject::Peer(Peer::Sniproxy) => "sniproxy",
+            Subject::Peer(Peer::Dnsmasq) => "dnsmasq",
+        };
+        name.into()
+    }
+
+    fn ways(&self) -> Ways {
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let gateway = Gateway::At { tls: at(GATEWAY), http: Some(at(GATEWAY_HTTP)) };
+        match self {
+            Subject::Egret(..) => Ways {
+                proxy: Some(at(PROXY)),
+                socks: Some(at(PROXY)),
+                gateway: Some(Gateway::HandedOver),
+                dns: Some(at(DNS)),
+            },
+            Subject::Peer(Peer::Squid | Peer::SquidPeek | Peer::Tinyproxy) => {
+                Ways { proxy: Some(at(PROXY)), ..Ways::default() }
+            }
+            Subject::Peer(Peer::Nginx | Peer::Haproxy | Peer::Sniproxy) => {
+                Ways { gateway: Some(gateway), ..Ways::default() }
+            }
+            Subject::Peer(Peer::Dnsmasq) => Ways { dns: Some(at(DNS)), ..Ways::default() },
+        }
+    }
+
+    fn can(&self) -> Vec<Need> {
+        match self {
+            Subject::Egret(..) => vec![Need::Names, Need::HandOver, Need::Opaque],
+            Subject::Peer(_) => vec![Need::Names, Need::Opaque],
+        }
+    }
+
+    pub fn start(&self) -> Result<Running> {
+        let dir = tempfile::Builder::new().prefix("egret-bench-").tempdir()?;
+        // Squid changes to a user of its own and writes here.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
+        let mut command = Command::new(self.program());
+        match self {
+            Subject::Egret(_, profile) => egret(&mut command, dir.path(), *profile)?,
+            Subject::Peer(peer) => configured(&mut command, *peer, dir.path())?,
+        }
+        let ways = self.ways();
+        let mut process = Process::spawn(command, dir)?;
+        process.wait_until_ready(&ways).with_context(|| format!("starting {}", self.name()))?;
+        let log = matches!(self, Subject::Egret(..)).then(|| Log::of(process.dir.path().join("flows.log")));
+        Ok(Running { ways, can: self.can(), log, sees_all: true, _process: Some(process) })
+    }
+}
+
+/// Something that can be attacked now. What was started for it is stopped when dropped.
+pub struct Running {
+    pub ways: Ways,
+    pub can: Vec<Need>,
+    /// Egret's own, for the reasons.
+    pub log: Option<Log>,
+    /// Whatever it dials comes to the runner.
+    pub sees_all: bool,
+    _process: Option<Process>,
+}
+
+impl Running {
+    pub fn attached(ways: Ways, can: Vec<Need>, log: Option<Log>) -> Running {
+        Running { ways, can, log, sees_all: false, _process: None }
+    }
+}
+
+fn egret(command: &mut Command, dir: &Path, profile: Profile) -> Result<()> {
+    fs::write(dir.join("egret.toml"), EGRET_CONFIG)?;
+    command.current_dir(dir).args(["serve", "--admin", "off", "--quiet", "--log", "flows.log", "--log-format", "json"]);
+    for (flag, port) in [("--listen", PROXY), ("--gateway", GATEWAY), ("--dns", DNS)] {
+        command.args([flag, &format!("127.0.0.1:{port}")]);
+    }
+    command.args(["--gateway", &format!("[::1]:{GATEWAY}")]);
+    command.args(["--gateway", &format!("127.0.0.1:{GATEWAY_HTTP}"), "--gateway", &format!("[::1]:{GATEWAY_HTTP}")]);
+    command.args(["--gateway-mode", "redirect", "--gateway-rules", "leave", "--profile", profile.as_str()]);
+    command.args(["--dns-server", &NAMES.to_string()]);
+    for target in ["https://ok.test", "http://ok.test", "https://*.wild.test", "http://*.wild.test"] {
+        command.args(["--allow", target]);
+    }
+    Ok(())
+}
+
+/// A peer with its file from `bench/peers/attack`, the placeholders filled in.
+fn configured(command: &mut Command, peer: Peer, dir: &Path) -> Result<()> {
+    let (template, args): (_, &[&str]) = match peer {
+        Peer::Squid => (include_str!("../../../peers/attack/squid.conf"), &["--foreground", "-n", "egretattack", "-f"]),
+        Peer::SquidPeek => {
+            fs::write(dir.join("own.pem"), certificate()?)?;
+            (include_str!("../../../peers/attack/squid-peek.conf"), &["--foreground", "-n", "egretattack", "-f"])
+        }
+        Peer::Tinyproxy => (include_str!("../../../peers/attack/tinyproxy.conf"), &["-d", "-c"]),
+        Peer::Nginx => (include_str!("../../../peers/attack/nginx.conf"), &["-c"]),
+        Peer::Haproxy => (include_str!("../../../peers/attack/haproxy.cfg"), &["-q", "-f"]),
+        Peer::Sniproxy => (include_str!("../../../peers/attack/sniproxy.conf"), &["-f", "-c"]),
+        Peer::Dnsmasq => (include_str!("../../../peers/attack/dnsmasq.conf"), &["--keep-in-foreground", "-C"]),
+    };
+    fs::write(dir.join("filter"), include_str!("../../../peers/attack/tinyproxy.filter"))?;
+    let file = dir.join("proxy.conf");
+    let ports = [("{proxy}", PROXY), ("{gateway}", GATEWAY), ("{gateway_http}", GATEWAY_HTTP), ("{dns}", DNS)];
+    let text = ports.iter().fold(template.to_owned(), |text, (name, port)| text.replace(name, &port.to_string()));
+    fs::write(&file, text.replace("{dir}", &dir.display().to_string()))?;
+    command.args(args).arg(file);
+    Ok(())
+}
+
+/// Squid wants one to speak TLS with, which it never does here.
+fn certificate() -> Result<String> {
+    let certified = rcgen::generate_simple_self_signed(["proxy.test".to_owned()]).context("making a certificate")?;
+    Ok(certified.cert.pem() + &certified.signing_key.serialize_pem())
+}
+
+/// A child with its directory; both go when dropped.
+struct Process {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Process {
+    fn spawn(mut command: Command, dir: TempDir) -> Result<Process> {
+        let output = File::create(dir.path().join("output"))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let program = command.get_program().to_owned();
+        let child = command.spawn().with_context(|| format!("running {}", program.display()))?;
+        Ok(Process { child, dir })
+    }
+
+    fn wait_until_ready(&mut self, ways: &Ways) -> Result<()> {
+        let gateway = ways.gateway.map(|gateway| match gateway {
+            Gateway::HandedOver => SocketAddr::from((Ipv4Addr::LOCALHOST, GATEWAY)),
+            Gateway::At { tls, .. } => tls,
+        });
+        let doors = [ways.proxy, gateway, ways.dns];
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status}: {}", self.output());
+            }
+            if doors.iter().flatten().all(|addr| TcpStream::connect_timeout(addr, POLL).is_ok()) {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
+        bail!("it does not listen after {} s: {}", START.as_secs(), self.output())
+    }
+
+    /// The end of what it wrote, for error messages.
+    fn output(&self) -> String {
+        let mut text = String::new();
+        for name in ["output", "cache.log", "error.log"] {
+            let _ = write!(text, "{}", fs::read_to_string(self.dir.path().join(name)).unwrap_or_default());
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
+    }
+
+    fn ends_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            std::thread::sleep(POLL);
+        }
+        false
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Listed before the signal, while every member can still be traced to this child.
+        let members = crate::cpu::ProcessTree::of(self.child.id()).pids().unwrap_or_default();
+        signal(self.child.id(), Signal::TERM);
+        if !self.ends_within(STOP) {
+            members.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+            self.ends_within(STOP);
+        }
+    }
+}
+
+/// A process that has ended meanwhile needs no signal.
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Those of which a program is on the PATH.
+pub fn installed() -> Vec<Peer> {
+    let found = |peer: &Peer| Subject::Peer(*peer).version().is_ok();
+    Peer::value_variants().iter().copied().filter(found).collect()
+}

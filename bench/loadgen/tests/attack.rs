@@ -1,0 +1,28 @@
+//! The command line of `egret-bench attack`. Because of these tests a test of the workspace builds the program, which
+//! the tests of Egret run.
+
+use std::process::{Command, Output};
+
+fn attack(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_egret-bench")).arg("attack").args(args).output().unwrap()
+}
+
+#[test]
+fn what_is_used_wrongly_ends_with_2() {
+    for args in
+        [&[][..], &["--family", "none"], &["--case", "none"], &["--proxy", "nowhere"], &["--corpus", "/nowhere"]]
+    {
+        let ended = attack(args);
+        assert_eq!(ended.status.code(), Some(2), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn cases_and_what_to_configure_are_told_without_sending_anything() {
+    let listed = attack(&["--list"]);
+    let list = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.status.success() && list.lines().count() > 800, "{list}");
+    let told = attack(&["--setup"]);
+    let setup = String::from_utf8(told.stdout).unwrap();
+    assert!(setup.contains("allow https://ok.test:443") && setup.contains("127.0.0.1 evil.test"), "{setup}");
+}
