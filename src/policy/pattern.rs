@@ -147,7 +147,7 @@ pub enum PathPattern {
 }
 
 impl UrlPattern {
-    /// Reads a target URL: no scheme, no port, no query, `*` left-most or right-most.
+    /// Reads a target URL: no scheme, no port, no query, no blank, `*` left-most or right-most.
     pub fn parse(text: &str) -> Result<UrlPattern, PatternError> {
         let text = text.trim();
         let part = |what| PatternError::UrlPart { text: text.to_owned(), what };
@@ -156,6 +156,9 @@ impl UrlPattern {
         }
         if text.contains('?') {
             return Err(part("no query"));
+        }
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(part("no blank"));
         }
         let (host, path) = match text.find('/') {
             Some(at) => (&text[..at], &text[at..]),
@@ -301,5 +304,15 @@ mod tests {
         {
             assert!(UrlPattern::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    /// No request has one, and at the end of a pattern it would be lost where the pattern is shown and read again.
+    #[test]
+    fn a_url_has_no_blank() {
+        for bad in ["a.test/x y", "a.test/x\u{c}/", "a.test/\0", "a.test/\u{a0}x"] {
+            let error = UrlPattern::parse(bad).unwrap_err();
+            assert!(matches!(error, PatternError::UrlPart { what: "no blank", .. }), "{bad}: {error}");
+        }
+        assert!(UrlPattern::parse(" a.test/x ").is_ok());
     }
 }

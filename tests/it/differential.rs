@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use rustls::server::Acceptor;
 
+use super::fuzz_corpus::bodies;
 use super::support::hello::{Hello, alpn, ech, server_names};
 
 /// What rustls makes of a hello that is all there: its SNI, or that it refuses.
@@ -117,6 +118,59 @@ proptest! {
     fn hellos_cut_off(hello in hello(), at in any::<Index>()) {
         let bytes = hello.bytes();
         check_hello(&bytes[..at.index(bytes.len())])?;
+    }
+}
+
+/// One request, or what looks like one, with what may be read as its body.
+fn request() -> impl Strategy<Value = String> {
+    let line = select(vec![
+        "GET / HTTP/1.1",
+        "POST /x?y HTTP/1.1",
+        "POST http://a.test/ HTTP/1.1",
+        "PUT http://a.test:8080 HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "HEAD / HTTP/1.0",
+        "POST / HTTP/1.0",
+        "CONNECT a.test:443 HTTP/1.1",
+    ]);
+    let field = select(vec![
+        "Host: a.test",
+        "Content-Length: 3",
+        "Content-Length: 03",
+        "Content-Length: 3, 3",
+        "Content-Length: +3",
+        "Content-Length: 0",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "transfer-encoding:\tChunked",
+        "Transfer-Encoding: identity",
+        "Connection: close",
+        "Connection: keep-alive",
+        "Expect: 100-continue",
+        "X-Empty:",
+        "X: \u{e4}",
+    ]);
+    let body = select(vec![
+        "",
+        "abc",
+        "0\r\n\r\n",
+        "3\r\nabc\r\n0\r\n\r\n",
+        "03;x=\"y\"\r\nabc\r\n0\r\nT: u\r\n\r\n",
+        "3\nabc\n0\n\n",
+        "-1\r\n",
+        "ffffffffffffffffff\r\n",
+    ]);
+    (line, vec(field, 0..4), body)
+        .prop_map(|(line, fields, body)| format!("{line}\r\n{}{body}", fields.join("\r\n") + "\r\n\r\n"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What may differ is with the body of that fuzz target.
+    #[test]
+    fn requests_are_read_as_hyper_reads_them(requests in vec(request(), 1..4)) {
+        bodies::http_hyper(requests.concat().as_bytes());
     }
 }
 

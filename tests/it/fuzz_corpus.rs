@@ -2,7 +2,7 @@
 //! beside what they call.
 
 #[path = "../fuzz/bodies.rs"]
-mod bodies;
+pub mod bodies;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Edns, Message, MessageType, Query};
+use hickory_resolver::proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -277,7 +277,9 @@ fn answer_to(query: &Message, bytes: &[u8]) -> Result<Option<Message>, UpstreamE
         return Ok(None);
     }
     let answer = Message::from_vec(bytes).map_err(|_| UpstreamError::Malformed)?;
-    let is_answer = answer.metadata.message_type == MessageType::Response;
+    // An update has records that no answer may have.
+    let Metadata { message_type, op_code, .. } = answer.metadata;
+    let is_answer = message_type == MessageType::Response && op_code == OpCode::Query;
     // Who cannot read a question cannot repeat it.
     let repeats =
         answer.queries == query.queries || answer.queries.is_empty() && is_failure(answer.metadata.response_code);
@@ -313,5 +315,17 @@ mod tests {
     #[test]
     fn the_corpus() {
         crate::rehearsal::replay("dns_reply", rehearse_reply);
+    }
+
+    /// It may have records without data, which no client could read in an answer.
+    #[test]
+    fn an_update_is_no_answer() {
+        let query = query(&Question::new(&Name::from_ascii("ok.test.").unwrap(), RecordType::A), true);
+        let mut answer = query.clone();
+        answer.metadata.message_type = MessageType::Response;
+        let read = |answer: &Message| answer_to(&query, &answer.to_vec().unwrap()).unwrap().is_some();
+        assert!(read(&answer));
+        answer.metadata.op_code = OpCode::Update;
+        assert!(!read(&answer));
     }
 }
