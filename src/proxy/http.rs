@@ -28,7 +28,7 @@ use super::headers;
 use super::imitate::{self, Packing};
 use super::records::{About, Opened};
 use super::session::{Ask, Permitted, Session, Tunnel, close_gently};
-use super::upstream::Upstream;
+use super::upstream::{self, Upstream};
 use super::{auth, pac};
 
 /// How requests on this connection say where they go.
@@ -88,6 +88,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         .half_close(true)
         .title_case_headers(true)
         .max_headers(MAX_HEADERS)
+        .max_buf_size(upstream::BUFFER)
         .serve_connection(TokioIo::new(guard), service);
     let mut drained = pin!(drain.cancelled());
     let mut draining = false;
