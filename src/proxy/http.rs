@@ -27,7 +27,7 @@ use super::headers;
 use super::imitate::{self, Packing};
 use super::records::{About, Opened};
 use super::session::{Ask, Permitted, Session, Tunnel, close_gently};
-use super::upstream::Upstream;
+use super::upstream::{self, Upstream};
 use super::{auth, pac};
 
 /// How requests on this connection say where they go.
@@ -83,8 +83,12 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         let connection = connection.clone();
         Box::pin(async move { connection.answer(request).await })
     });
-    let mut served =
-        http1::Builder::new().half_close(true).title_case_headers(true).serve_connection(TokioIo::new(guard), service);
+    let mut served = http1::Builder::new()
+        .half_close(true)
+        .title_case_headers(true)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(upstream::BUFFER)
+        .serve_connection(TokioIo::new(guard), service);
     let alarm = &session.core.alarm;
     let (mut listener, mut draining) = (alarm.listen(), false);
     let ended = poll_fn(|cx| {

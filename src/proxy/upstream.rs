@@ -19,6 +19,9 @@ use crate::flow::{Authority, Reason};
 use super::body::{Body, Meter};
 use super::session::{Permitted, Session};
 
+/// What is read ahead of a client that does not read, and kept for one, at most, bytes: a request's head has to fit.
+pub(super) const BUFFER: usize = 128 * 1024;
+
 /// Connections that one client connection keeps open to origins.
 const KEPT: usize = 4;
 
@@ -101,7 +104,7 @@ impl Upstream {
     async fn connect(&self, permitted: &mut Permitted) -> Result<SendRequest<Body>, Reason> {
         let stream = self.session.dial(permitted).await?;
         let mut http = http1::Builder::new();
-        let handshake = http.title_case_headers(true).handshake(TokioIo::new(stream)).await;
+        let handshake = http.title_case_headers(true).max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|_| Reason::UpstreamUnreachable)?;
         let mut drivers = self.drivers.borrow_mut();
         while drivers.try_join_next().is_some() {}

@@ -129,7 +129,7 @@ const MANY: usize = 100;
 const HEAD: usize = 3 * 16;
 const HELLO: usize = 6 * 16;
 const TUNNEL: usize = 2 * 128;
-const HTTP: usize = 6 * 408;
+const HTTP: usize = 6 * 128;
 /// In whatever phase.
 const STATE: usize = 32;
 
@@ -139,7 +139,7 @@ fn generous() -> Origin {
         let mut first = [0; 1024];
         match stream.read(&mut first) {
             Ok(read @ 1..) if first[..read].starts_with(b"GET") => {
-                let body = vec![b'x'; 1 << 20];
+                let body = vec![b'x'; 16 << 20];
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
                 // Nobody reads it all.
                 let _ = stream.write_all(&[head.as_bytes(), &body].concat());

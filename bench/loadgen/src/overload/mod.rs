@@ -37,6 +37,8 @@ const SLOW: u32 = 1_000;
 const HALF_OPEN: u32 = 10_000;
 /// Until what has ended is closed and given back.
 const SETTLE: Duration = Duration::from_secs(3);
+/// Until what is not read has filled the kernel's buffers, some gigabytes of it.
+const FILLED: Duration = Duration::from_secs(10);
 
 /// Everything that is reached, and Egret.
 struct Scene {
@@ -97,6 +99,7 @@ impl Scene {
         let before = self.subject.refusals().await?;
         let attackers = Attackers::start(self.subject.addr, kind, count)?;
         attackers.wait_until_all_came().await?;
+        sleep(FILLED).await;
         let stage = self.stage(&format!("{count} {}", kind.what()), RATE, Some(attackers), &before).await?;
         sleep(SETTLE).await;
         Ok(stage)
