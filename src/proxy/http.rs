@@ -86,7 +86,6 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
     let mut served = http1::Builder::new()
         .half_close(true)
         .title_case_headers(true)
-        .max_headers(MAX_HEADERS)
         .max_buf_size(upstream::BUFFER)
         .serve_connection(TokioIo::new(guard), service);
     let alarm = &session.core.alarm;
