@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
@@ -107,6 +108,8 @@ fn run(play: &Play, cuts: &Cuts) -> Seen {
 }
 
 async fn perform(play: &Play, cuts: &Cuts, notes: Notes) {
+    // What Rust's own start does, and a fuzzer's does not: a write to who is gone is an error, not the end.
+    let _handled = signal(SignalKind::pipe()).expect("no handler forbids another");
     let (log, batches) = Log::rehearsed();
     let shared = Arc::new(Shared::new(world::setup(play.profile, log)));
     shared.set_own_addresses(vec![world::OWN]);
