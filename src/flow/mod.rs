@@ -2,6 +2,7 @@
 //!
 //! Everything here is plain data with no I/O and no clock. Names, addresses and ports are normalised by
 //! their constructors, so the rest of the program compares bytes.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable))]
 
 mod addr;
 mod name;

@@ -30,12 +30,10 @@ pub(crate) fn bind(addr: SocketAddr, workers: usize, accepts: Accepts) -> io::Re
     unbound(addr)?.bind(&addr.into())?;
     let first = bind_one(addr, accepts)?;
     let addr = first.local_addr()?;
-    let mut sockets = vec![first];
-    for _ in 1..workers {
-        let next = if cfg!(target_os = "linux") { bind_one(addr, accepts)? } else { sockets[0].try_clone()? };
-        sockets.push(next);
-    }
-    Ok(sockets)
+    let more =
+        (1..workers).map(|_| if cfg!(target_os = "linux") { bind_one(addr, accepts) } else { first.try_clone() });
+    let more = more.collect::<io::Result<Vec<_>>>()?;
+    Ok([vec![first], more].into_iter().flatten().collect())
 }
 
 fn bind_one(addr: SocketAddr, accepts: Accepts) -> io::Result<StdListener> {

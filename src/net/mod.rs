@@ -1,6 +1,7 @@
 //! Mechanism without policy: sockets in, sockets out, bytes between them.
 //!
 //! Nothing here decides. Only the owner of a [`Permit`](crate::policy::Permit) can dial.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable))]
 
 pub(crate) mod deadline;
 pub(crate) mod dial;

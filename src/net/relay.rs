@@ -36,7 +36,7 @@ thread_local! {
 pub(crate) async fn read_some(stream: &mut TcpStream, to: &mut impl BufMut, most: usize) -> io::Result<usize> {
     poll_fn(|cx| {
         BUFFER.with_borrow_mut(|buffer| {
-            let mut room = ReadBuf::new(&mut buffer[..most.min(SCRATCH)]);
+            let mut room = ReadBuf::new(buffer.get_mut(..most.min(SCRATCH)).unwrap_or_default());
             ready!(Pin::new(&mut *stream).poll_read(cx, &mut room))?;
             to.put_slice(room.filled());
             Poll::Ready(Ok(room.filled().len()))
@@ -226,9 +226,10 @@ impl<'a> Direction<'a> {
                 Err(_) => return Err(Failed::Source),
             };
             self.pace.saw(read);
-            let written = or_nothing(self.sink.try_write(&buffer[..read])).map_err(|_| Failed::Sink)?;
+            let came = buffer.get(..read).unwrap_or_default();
+            let written = or_nothing(self.sink.try_write(came)).map_err(|_| Failed::Sink)?;
             self.moved += written as u64;
-            self.held = Held::of(buffer[written..read].to_vec());
+            self.held = Held::of(came.get(written..).unwrap_or_default().to_vec());
             Ok(())
         })
     }

@@ -78,9 +78,8 @@ impl Listener<'_> {
 
     fn remember(&mut self, waker: &Waker) {
         let mut listeners = self.alarm.listeners.borrow_mut();
-        match self.key {
-            Some(key) if listeners[key].will_wake(waker) => {}
-            Some(key) => listeners[key] = waker.clone(),
+        match self.key.and_then(|key| listeners.get_mut(key)) {
+            Some(known) => known.clone_from(waker),
             None => self.key = Some(listeners.insert(waker.clone())),
         }
     }

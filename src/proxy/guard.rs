@@ -237,8 +237,8 @@ impl Guard {
         let State::Body(tracker) = &mut self.state else { return Poll::Ready(Ok(())) };
         if !self.held.is_empty() {
             let take = self.held.len().min(out.remaining());
-            let (passed, state) = follow(tracker, &self.held[..take]);
-            out.put_slice(&self.held[..passed]);
+            let (passed, state) = follow(tracker, self.held.get(..take).unwrap_or_default());
+            out.put_slice(self.held.get(..passed).unwrap_or_default());
             self.held.advance(passed);
             self.turn(state);
             return Poll::Ready(Ok(()));
@@ -253,13 +253,13 @@ impl Guard {
             }
         }
         self.deadline.passed();
-        let read = &out.filled()[start..];
+        let read = out.filled().get(start..).unwrap_or_default();
         if read.is_empty() {
             self.stop(Stop::Eof);
             return Poll::Ready(Ok(()));
         }
         let (passed, state) = follow(tracker, read);
-        self.held.extend_from_slice(&read[passed..]);
+        self.held.extend_from_slice(read.get(passed..).unwrap_or_default());
         out.set_filled(start + passed);
         self.turn(state);
         Poll::Ready(Ok(()))
@@ -349,7 +349,7 @@ impl AsyncRead for Guard {
                 State::Pass(left, _) => {
                     let take = (*left).min(out.remaining());
                     *left -= take;
-                    out.put_slice(&this.held[..take]);
+                    out.put_slice(this.held.get(..take).unwrap_or_default());
                     this.held.advance(take);
                     if let State::Pass(0, _) = this.state {
                         let State::Pass(_, body) = std::mem::replace(&mut this.state, State::Stopped) else { continue };

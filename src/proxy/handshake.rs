@@ -85,7 +85,7 @@ impl<'a> Handshake<'a> {
             self.up += login.repeat(self.origin, self.response, self.timer).await?;
         }
         let (hello, behind) = held.split_at(self.named.carrier.hello_length(held).unwrap_or(held.len()));
-        self.send_on(&hello[sent..]).await?;
+        self.send_on(hello.get(sent..).unwrap_or_default()).await?;
         let (ahead, answer) = self.answer(behind.to_vec()).await?;
         if !is_hello_retry(&self.named.carrier.records(&answer)) {
             return Ok([ahead, answer]);
@@ -166,7 +166,7 @@ impl Carrier {
     /// What the origin may be sent of this before it has said anything: the hello, if there is nothing before it.
     pub(super) fn opening<'b>(&self, held: &'b [u8]) -> &'b [u8] {
         match self {
-            Carrier::Bare => &held[..self.hello_length(held).unwrap_or(held.len())],
+            Carrier::Bare => self.hello_length(held).and_then(|length| held.get(..length)).unwrap_or(held),
             Carrier::Tds(_) => &[],
         }
     }
@@ -232,7 +232,7 @@ fn is_clear(answer: &[u8]) -> bool {
 fn passable(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        match bytes[at..] {
+        match *bytes.get(at..).unwrap_or_default() {
             [] | [HANDSHAKE, ..] => return Some(at),
             [kind, ..] if !CONTENT_TYPES.contains(&kind) => return None,
             [_, _, _, high, low, ..] => {
@@ -249,7 +249,7 @@ fn passable(bytes: &[u8]) -> Option<usize> {
 
 /// What follows whole records that are no handshake; None where there is nothing yet.
 fn behind_other_records(bytes: &[u8]) -> Option<&[u8]> {
-    let rest = passable(bytes).map_or(bytes, |at| &bytes[at..]);
+    let rest = passable(bytes).and_then(|at| bytes.get(at..)).unwrap_or(bytes);
     match rest.first() {
         None => None,
         Some(kind) if *kind != HANDSHAKE && CONTENT_TYPES.contains(kind) => None,

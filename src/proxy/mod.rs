@@ -3,6 +3,7 @@
 //! Front-ends ([`explicit`] and what it calls) learn where a flow wants to go; [`session`] decides, dials,
 //! relays and records. Nothing here knows of the command line or of the admin server: they are given a
 //! [`Proxy`] and its [`Shared`].
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable))]
 
 mod alarm;
 mod answer;

@@ -43,8 +43,7 @@ async fn read_login(peek: &mut Peek<'_>) -> Result<Login, Reason> {
     loop {
         match tds::pre_login(peek.held) {
             Ok((asked, length)) => {
-                let mut packets = peek.held[..length].to_vec();
-                peek.held.advance(length);
+                let mut packets = peek.held.split_to(length).to_vec();
                 asked.demand_encryption(&mut packets);
                 return Ok(Login { packets, asked });
             }

@@ -413,7 +413,8 @@ impl Session {
             End::Cut(why) => (ClosedBy::Egret, why),
         };
         let Tunnel { opened, moved, .. } = *tunnel;
-        self.close(opened, [moved[0] + up, moved[1] + down], by, why);
+        let [before_up, before_down] = moved;
+        self.close(opened, [before_up + up, before_down + down], by, why);
     }
 
     /// Completes when the tunnel has to end: Egret goes down, or a new policy denies it.
@@ -471,7 +472,7 @@ impl Session {
             while !bytes.is_empty() {
                 stream.writable().await?;
                 match stream.try_write(bytes) {
-                    Ok(written) => bytes = &bytes[written..],
+                    Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
                 }
@@ -519,13 +520,13 @@ fn names_of<'a>(fqdns: &'a FqdnTable, ask: Ask<'_>) -> &'a [HostName] {
 }
 
 /// Where to write down how far a flow is, if that matters.
-fn measured(opened: &Opened, before: [u64; 2]) -> Option<Rc<Cell<[u64; 2]>>> {
+fn measured(opened: &Opened, [before_up, before_down]: [u64; 2]) -> Option<Rc<Cell<[u64; 2]>>> {
     opened.is_measured().then(|| {
         let progress = Rc::new(Cell::new([0, 0]));
         let shared = progress.clone();
         opened.moves(move || {
             let [up, down] = shared.get();
-            [before[0] + up, before[1] + down]
+            [before_up + up, before_down + down]
         });
         progress
     })

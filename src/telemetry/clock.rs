@@ -34,7 +34,8 @@ impl Clock {
         self.text.clear();
         self.text.push_str(&self.prefix);
         self.text.push('.');
-        self.text.push_str(&itoa::Buffer::new().format(digits)[1..]);
+        // The first digit is there for the zeros behind it.
+        self.text.extend(itoa::Buffer::new().format(digits).chars().skip(1));
         self.text.push('Z');
         &self.text
     }

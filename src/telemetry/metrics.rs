@@ -217,7 +217,7 @@ impl RuleHits {
 
     /// Every rule with its hits, in the order of evaluation.
     pub fn totals(&self) -> impl Iterator<Item = (&RuleName, u64)> {
-        let total = |at: usize| self.by_core.iter().map(|rules| rules[at].get()).sum();
+        let total = |at: usize| self.by_core.iter().filter_map(|rules| rules.get(at)).map(Counter::get).sum();
         self.rules.iter().enumerate().map(move |(at, name)| (&**name, total(at)))
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! May use [`flow`](crate::flow), [`policy`](crate::policy) and the log shapes of [`azure`](crate::azure).
 //! Knows nothing of proxies and admin servers: they call it.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable))]
 
 mod azure;
 mod clock;

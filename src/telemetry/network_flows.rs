@@ -111,8 +111,9 @@ impl NetworkFlows {
 impl Followed {
     /// Since the last tuple.
     fn moved(&mut self, now: [u64; 2]) -> Moved {
-        let [up, down] = std::mem::replace(&mut self.told, now);
-        Moved { sent: now[0].saturating_sub(up), received: now[1].saturating_sub(down) }
+        let [told_up, told_down] = std::mem::replace(&mut self.told, now);
+        let [up, down] = now;
+        Moved { sent: up.saturating_sub(told_up), received: down.saturating_sub(told_down) }
     }
 }
 

@@ -31,7 +31,9 @@ impl<'a> Object<'a> {
     /// Of an object with a field at least.
     pub(super) fn end(self) {
         // Every field begins with a comma: so what comes before a value is one piece, known when this is compiled.
-        self.out[self.start] = b'{';
+        if let Some(comma) = self.out.get_mut(self.start) {
+            *comma = b'{';
+        }
         self.out.push(b'}');
     }
 }

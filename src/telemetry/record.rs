@@ -47,13 +47,13 @@ impl Escaped {
 
     /// Host and path of a URL, cut at the query (which may hold secrets) or after 2048 bytes.
     pub fn url(host_and_path: &str) -> Escaped {
-        let end = host_and_path.find(['?', '#']).unwrap_or(host_and_path.len());
-        Escaped::up_to(&host_and_path.as_bytes()[..end], 2048)
+        let before_query = host_and_path.split(['?', '#']).next().unwrap_or_default();
+        Escaped::up_to(before_query.as_bytes(), 2048)
     }
 
     fn up_to(raw: &[u8], limit: usize) -> Escaped {
         use fmt::Write;
-        let kept = &raw[..raw.len().min(limit)];
+        let kept = raw.get(..limit).unwrap_or(raw);
         let is_plain = |byte: &u8| matches!(byte, 0x21..=0x7e) && *byte != b'\\';
         if let Ok(plain) = str::from_utf8(raw)
             && raw.len() <= limit

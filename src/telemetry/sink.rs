@@ -269,8 +269,12 @@ impl Backlog {
         self.done = 0;
     }
 
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.done..).unwrap_or_default()
+    }
+
     fn records(&self) -> u64 {
-        self.bytes[self.done..].iter().filter(|b| **b == b'\n').count() as u64
+        self.rest().iter().filter(|b| **b == b'\n').count() as u64
     }
 
     /// On an error, continues where it stopped when called again.
@@ -279,8 +283,8 @@ impl Backlog {
             out.write_all(b"\n")?;
             self.after_torn_line = false;
         }
-        while self.done < self.bytes.len() {
-            match out.write(&self.bytes[self.done..]) {
+        while !self.rest().is_empty() {
+            match out.write(self.rest()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => self.done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -295,7 +299,7 @@ impl Backlog {
 
     /// Another file comes next: the line that was begun is written whole again.
     fn rewind_to_line(&mut self) {
-        let line = self.bytes[..self.done].iter().rposition(|b| *b == b'\n');
+        let line = self.bytes.iter().take(self.done).rposition(|b| *b == b'\n');
         self.done = line.map_or(0, |at| at + 1);
     }
 }
@@ -455,7 +459,8 @@ fn ends_with_line_feed(path: &Path) -> bool {
         file.seek(SeekFrom::End(-1))?;
         let mut last = [0];
         file.read_exact(&mut last)?;
-        Ok(last[0])
+        let [last] = last;
+        Ok(last)
     };
     last_byte().map_or(true, |last| last == b'\n')
 }

@@ -94,7 +94,7 @@ async fn serve_datagrams(dns: Rc<Dns>, socket: Rc<UdpSocket>) {
             dns.counters().dropped.add(1);
             continue;
         }
-        let message = &buffer[..length];
+        let message = buffer.get(..length).unwrap_or_default();
         if dns.answer_again(ClientAddr::new(from), message, |answer| send(&dns, &socket, answer, from)) {
             continue;
         }

@@ -88,13 +88,13 @@ impl Key {
         let asked = message.get(ID..)?;
         let length = Key::ADDR + asked.len();
         let mut bytes = [0; Key::ADDR + LONGEST];
-        bytes[..Key::ADDR].copy_from_slice(&client.octets());
+        *bytes.first_chunk_mut()? = client.octets();
         bytes.get_mut(Key::ADDR..length)?.copy_from_slice(asked);
         Some(Key { bytes, length })
     }
 
     fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        self.bytes.get(..self.length).unwrap_or(&self.bytes)
     }
 }
 

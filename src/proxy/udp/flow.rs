@@ -100,7 +100,7 @@ impl Flow {
             Err(_) => return Ok(()),
         };
         self.pulse.beat();
-        match reply.try_send_to(&buffer[..length], self.way.client) {
+        match reply.try_send_to(buffer.get(..length).unwrap_or_default(), self.way.client) {
             Ok(sent) => self.pulse.moved_down(sent),
             Err(_) => core.counters.udp_dropped.add(1),
         }

@@ -81,8 +81,9 @@ async fn receive_all(table: Rc<Table>, mut receiver: Receiver, tasks: Tasks) {
     let mut buffer = vec![0; LARGEST].into_boxed_slice();
     loop {
         let (way, length) = receiver.receive(&mut buffer).await;
-        if !table.passes(way, &buffer[..length]) {
-            table.admit(way, &buffer[..length], &tasks);
+        let datagram = buffer.get(..length).unwrap_or_default();
+        if !table.passes(way, datagram) {
+            table.admit(way, datagram, &tasks);
         }
     }
 }
