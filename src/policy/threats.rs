@@ -97,6 +97,7 @@ impl Indicator {
 impl Sign {
     /// Reads a name, an address, a CIDR, a range or a URL, the last with or without `http://` or `https://`.
     pub fn parse(text: &str) -> Result<Sign, SignError> {
+        let text = text.trim();
         if is_numeric(text) {
             return parse_addresses(text);
         }
