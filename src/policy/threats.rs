@@ -243,6 +243,7 @@ mod tests {
         check("https://evil.test/kit/*", "url evil.test/kit/*");
         check("evil.test/a.exe", "url evil.test/a.exe");
         check("203.0.113.7", "addresses 203.0.113.7");
+        check(" 203.0.113.7\n", "addresses 203.0.113.7");
         check("203.0.113.0/24", "addresses 203.0.113.0/24");
         check("203.0.113.7-203.0.113.9", "addresses 203.0.113.7-203.0.113.9");
         check("2001:db8::/32", "addresses 2001:db8::/32");
