@@ -97,6 +97,7 @@ impl Indicator {
 impl Sign {
     /// Reads a name, an address, a CIDR, a range or a URL, the last with or without `http://` or `https://`.
     pub fn parse(text: &str) -> Result<Sign, SignError> {
+        let text = text.trim();
         if is_numeric(text) {
             return parse_addresses(text);
         }
@@ -242,6 +243,7 @@ mod tests {
         check("https://evil.test/kit/*", "url evil.test/kit/*");
         check("evil.test/a.exe", "url evil.test/a.exe");
         check("203.0.113.7", "addresses 203.0.113.7");
+        check(" 203.0.113.7\n", "addresses 203.0.113.7");
         check("203.0.113.0/24", "addresses 203.0.113.0/24");
         check("203.0.113.7-203.0.113.9", "addresses 203.0.113.7-203.0.113.9");
         check("2001:db8::/32", "addresses 2001:db8::/32");
