@@ -479,7 +479,7 @@ mod tests {
             let prefix = format!("{name}-");
             assert!(ids.iter().all(|id| id.starts_with(&prefix)), "an id of {name} does not begin with it");
             let number = |id: &&str| id[prefix.len()..].split('-').next().is_some_and(|it| it.parse::<u8>().is_ok());
-            assert!(ids.iter().all(|id| number(&id)), "an id of {name} has no number of peers.md");
+            assert!(ids.iter().all(number), "an id of {name} has no number of peers.md");
         }
     }
 

@@ -233,7 +233,8 @@ pub fn wrong(case: &Case, profile: Profile, trace: &Trace, sees_all: bool) -> Op
         Outcome::Arrived => Some(format!("it reached {at}, and no answer came back")),
         Outcome::Mended if refused => None,
         Outcome::Mended => Some("it was changed on the way".into()),
-        Outcome::Refused(Refusal::Status(502..=504)) if refused && !sees_all => {
+        // Where something permitted came to the origin before, what failed may be its answer.
+        Outcome::Refused(Refusal::Status(502..=504)) if refused && !sees_all && case.control.is_none() => {
             Some("it was tried, and failed: nothing refused it".into())
         }
         Outcome::Refused(_) if refused => None,

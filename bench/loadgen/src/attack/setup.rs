@@ -14,7 +14,8 @@ pub fn text(corpus: &Corpus, http: &SocketAddr, tls: &SocketAddr) -> String {
          allow http://ok.test:80\n\
          allow https://*.wild.test:443   (names below wild.test at any depth, not wild.test itself)\n\
          allow http://*.wild.test:80\n\
-         deny, after resolution: loopback, link-local, metadata and other internal addresses\n\n\
+         deny, after resolution: loopback, link-local, metadata and other internal addresses\n\
+         A request head and a ClientHello have to be whole within 5 seconds.\n\n\
          # Names, in /etc/hosts of the proxy's machine or wherever it looks: those that are denied lead to the runner\n\
          # too, so that it sees what gets through. Without the ports 80 and 443 of that address (--origin-http,\n\
          # --origin-tls) the proxy has to map ports as well.\n",
@@ -25,7 +26,7 @@ pub fn text(corpus: &Corpus, http: &SocketAddr, tls: &SocketAddr) -> String {
     }
     let _ = write!(
         out,
-        "\n# The same for Egret:\n\
+        "\n# The same for Egret, with `timeouts.head = \"4s\"` and `timeouts.hello = \"4s\"` in its egret.toml:\n\
          egret serve --profile strict --allow https://ok.test --allow http://ok.test \\\n    \
          --allow 'https://*.wild.test' --allow 'http://*.wild.test' \\\n    \
          --connect-to :80:{http} --connect-to ::{tls} --log flows.log --log-format json\n\
