@@ -118,6 +118,8 @@ mod tests {
         };
         policy.send_replace(1);
         tokio::select! {
+            // Who listens does so before it rings.
+            biased;
             () = heard => {}
             () = alarm.keep_ringing(changes, &lifecycle) => unreachable!("it rings for as long as somebody may"),
         }
