@@ -258,7 +258,7 @@ fn bind_error(error: BindError) -> anyhow::Error {
         BindError::Gateway(error) => (
             error,
             "--gateway 0.0.0.0:PORT",
-            "TPROXY takes CAP_NET_ADMIN: be root, or give it (setcap cap_net_admin,cap_net_raw+ep), or take \
+            "TPROXY takes CAP_NET_ADMIN: be root, or give it (setcap cap_net_admin,cap_net_bind_service,cap_net_raw+ep), or take \
              --gateway-mode redirect",
         ),
     };

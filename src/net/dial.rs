@@ -40,12 +40,14 @@ impl DialError {
 
 /// What a socket that dials looks like.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere there is nothing to bind and no mark"))]
 pub(crate) struct Source<'a> {
     pub(crate) mark: Option<u32>,
     /// The address that these destinations are to see instead of this machine's own, and the destinations.
     pub(crate) client: Option<(IpAddr, &'a [AddressRange])>,
 }
 
+#[cfg(target_os = "linux")]
 impl Source<'_> {
     fn addr_towards(&self, to: SocketAddr) -> Option<SocketAddr> {
         let (client, ranges) = self.client?;
@@ -81,7 +83,9 @@ pub(crate) async fn dial(
     first: &[u8],
 ) -> Result<Dialled, DialError> {
     let mut last = DialError::NoAddress;
-    for addr in addrs.take(MAX_ADDRS) {
+    for (tried, addr) in addrs.take(MAX_ADDRS).enumerate() {
+        // Whoever waited for another address looks at the policy again before anything is sent.
+        let first = if tried == 0 { first } else { &[] };
         match timer.within(each, connect(addr, source, first)).await {
             Ok(Ok((stream, sent))) => return Ok(Dialled { stream, addr, sent }),
             Ok(Err(error)) => last = DialError::Refused(addr, error),

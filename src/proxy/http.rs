@@ -212,7 +212,7 @@ impl Connection {
         let packing = imitate::request(&mut request, http.rewrite);
         let opened = self.session.record_allowed(asked.ask(), &permitted, None).await;
         let meter = Rc::new(Meter::default());
-        match self.upstream.send(request, &asked.to, &mut permitted, &meter).await {
+        match self.upstream.send(request, asked.ask(), &mut permitted, &meter).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Ok(self.switch(response, upgrade, opened, permitted, asked).await?)
             }

@@ -145,6 +145,12 @@ pub(super) async fn open(
     named: Named,
 ) -> Outcome {
     let opened = session.record_allowed(ask, &permitted, Some(named.sni.clone().into())).await;
+    // The log may have taken its time.
+    if !session.still_allowed(ask, &permitted) {
+        session.close(opened, [0, 0], ClosedBy::Egret, CloseWhy::Reason(Reason::PolicyChanged));
+        close_gently(stream).await;
+        return None;
+    }
     let (mut origin, sent) = match session.dial_with(&mut permitted, named.carrier.opening(&held)).await {
         Ok(dialled) => dialled,
         Err(reason) => {
@@ -157,8 +163,9 @@ pub(super) async fn open(
     let mut handshake = Handshake::new(session, &mut stream, &mut origin, &named, sent);
     let first = tokio::select! {
         biased;
-        first = handshake.first_exchange(&held) => first.map_err(CloseWhy::Reason),
+        // The policy may have changed while the origin was dialled: whom it denies by now is sent nothing more.
         why = session.cut(ask, &permitted) => Err(why),
+        first = handshake.first_exchange(&held) => first.map_err(CloseWhy::Reason),
     };
     let (moved, reset) = (handshake.moved(), handshake.reset());
     if let (Ok(_), Some(side)) = (&first, reset) {

@@ -120,8 +120,11 @@ impl Intake {
         workers: usize,
     ) -> Intake {
         let mut of_worker: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
-        let each = sockets.into_iter().enumerate();
-        each.for_each(|(number, socket)| of_worker[number % workers].push(socket));
+        for (number, socket) in sockets.into_iter().enumerate() {
+            if let Some(of_one) = of_worker.get_mut(number % workers.max(1)) {
+                of_one.push(socket);
+            }
+        }
         Intake { datagrams: Datagrams { of_worker, replies, unreachable: unreachable.map(Arc::new) }, ..self }
     }
 

@@ -100,8 +100,11 @@ impl Limiter {
 
     /// Would there be one?
     pub(super) fn has_flow_place(&self, client: IpAddr) -> bool {
+        if !self.is_set {
+            return true;
+        }
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.is_set || clients.get(&client).is_none_or(|count| *count < self.per_client)
+        clients.get(&client).is_none_or(|count| *count < self.per_client)
     }
 }
 

@@ -195,7 +195,7 @@ impl Session {
         if !active.policy.translates() {
             return None;
         }
-        let protocol = ask.protocols[0];
+        let protocol = *ask.protocols.first()?;
         let (decision, judged) = {
             let fqdns = self.core.shared.directory.fqdns();
             let query = self.query(ask, protocol, names_of(&fqdns, ask));
@@ -309,7 +309,7 @@ impl Session {
     /// Decides again, for a protocol that has shown itself. The one that was decided about needs no second decision: a
     /// policy says the same of the same.
     pub(super) fn reauthorize(&self, ask: Ask<'_>, permitted: Permitted) -> Result<Permitted, Refused> {
-        let protocol = ask.protocols[0];
+        let protocol = ask.protocols.first().copied().unwrap_or(permitted.protocol);
         if protocol == permitted.protocol {
             return Ok(permitted);
         }
@@ -432,7 +432,7 @@ impl Session {
         }
     }
 
-    fn still_allowed(&self, ask: Ask<'_>, permitted: &Permitted) -> bool {
+    pub(super) fn still_allowed(&self, ask: Ask<'_>, permitted: &Permitted) -> bool {
         let active = self.core.active();
         if Rc::ptr_eq(&active, &permitted.active) {
             return true;

@@ -194,6 +194,7 @@ impl Shared {
     }
 
     /// The counters of flows of the thread `egret-dns`.
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "there is a place for each worker and one more"))]
     pub(super) fn dns_counters(&self) -> &CoreCounters {
         &self.metrics.cores()[self.config.workers]
     }
@@ -284,6 +285,7 @@ pub(super) struct Core {
 }
 
 impl Core {
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "there is a place for each worker and one more"))]
     pub(super) fn new(shared: Arc<Shared>, number: usize, resolver: Resolver) -> Core {
         let active = RefCell::new(Rc::new(Held(shared.active())));
         let recorder = shared.log.recorder();

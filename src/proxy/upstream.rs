@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::flow::{Authority, Reason};
 
 use super::body::{Body, Meter};
-use super::session::{Permitted, Session};
+use super::session::{Ask, Permitted, Session};
 
 /// What is read ahead of a client that does not read, and kept for one, at most, bytes: a request's head has to fit.
 pub(super) const BUFFER: usize = 128 * 1024;
@@ -50,13 +50,13 @@ impl Upstream {
     pub(super) async fn send(
         &self,
         request: Request<Incoming>,
-        to: &Authority,
+        ask: Ask<'_>,
         permitted: &mut Permitted,
         meter: &Rc<Meter>,
     ) -> Result<Response<Incoming>, Reason> {
         let limit = self.session.timeouts().idle;
         let generation = permitted.active.generation();
-        let kept = self.take_kept(to, generation).await;
+        let kept = self.take_kept(ask.to, generation).await;
         let repeat = kept.as_ref().and_then(|_| Repeat::of(&request));
         let mut request = request.map(|body| Body::upward(body, limit, meter));
         if let Some(mut kept) = kept {
@@ -69,7 +69,11 @@ impl Upstream {
             }
         }
         let sender = self.connect(permitted).await?;
-        let mut kept = Kept { to: to.clone(), generation, sender };
+        // The policy may have changed meanwhile.
+        if !self.session.still_allowed(ask, permitted) {
+            return Err(Reason::PolicyChanged);
+        }
+        let mut kept = Kept { to: ask.to.clone(), generation, sender };
         match self.answer_within(kept.sender.try_send_request(request), meter).await {
             Ok(response) => Ok(self.keep(kept, response)),
             Err(Failed::Unsent(_)) => Err(Reason::UpstreamUnreachable),

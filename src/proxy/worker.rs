@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::config::DnsConfig;
@@ -31,6 +31,8 @@ use super::{explicit, gateway, probe, rates, udp};
 
 /// What a runtime may take to end the tasks of others, such as DNS look-ups.
 const SHUTDOWN: Duration = Duration::from_secs(1);
+/// What tunnels may take, all of a core, to write down how they were cut.
+const LAST_RECORDS: Duration = Duration::from_millis(250);
 
 pub(super) fn start(
     number: usize,
@@ -96,14 +98,14 @@ async fn serve(core: Rc<Core>, served: Served) {
     ringing.spawn_local(keep_ringing(core.clone()));
     let connections = TaskTracker::new();
     if !served.datagrams.is_shut() {
-        connections.spawn_local(udp::serve(core.clone(), served.datagrams));
+        connections.spawn_local(told("the gateway's UDP", udp::serve(core.clone(), served.datagrams)));
     }
     #[cfg(target_os = "linux")]
     if !served.echoes.is_shut() {
-        connections.spawn_local(icmp::serve(core.clone(), served.echoes));
+        connections.spawn_local(told("the gateway's ICMP", icmp::serve(core.clone(), served.echoes)));
     }
     for (front, listener) in served.listeners {
-        accepting.spawn_local(accept_all(core.clone(), front, listener, connections.clone()));
+        accepting.spawn_local(told("a listener", accept_all(core.clone(), front, listener, connections.clone())));
     }
     accepting.spawn_local(rates::keep_looking(core.clone()));
     if let Some(probes) = core.shared.take_probes() {
@@ -113,17 +115,24 @@ async fn serve(core: Rc<Core>, served: Served) {
     tokio::select! {
         () = lifecycle.drain.cancelled() => {}
         () = core.recorder.keep_flushing() => {}
+        _ = ringing.join_next() => return deaf(),
     }
     drop(accepting);
     connections.close();
     tokio::select! {
         () = core.recorder.keep_flushing() => {}
         () = lifecycle.kill.cancelled() => {
-            // Tunnels see the same signal and write down how they end; the rest is cut.
-            sleep(Duration::from_millis(50)).await;
+            // Tunnels hear of it and write down how they end; what has not ended by then is cut. HTTP does not hear of it.
+            let _ = timeout(LAST_RECORDS, connections.wait()).await;
         }
+        _ = ringing.join_next() => deaf(),
         () = connections.wait() => {}
     }
+}
+
+/// A core that hears of policies no more would let go on what they deny: it ends instead.
+fn deaf() {
+    tracing::error!("a core no longer hears of policies, and ends; please report it");
 }
 
 async fn keep_ringing(core: Rc<Core>) {
@@ -148,7 +157,7 @@ async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connect
 }
 
 pub(super) async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, client: ClientAddr, place: Place) {
-    let _told = PanicTold;
+    let _told = PanicTold("a connection");
     let counted = Counted::new(core.clone(), |counters| &counters.connections);
     let session = Rc::new(Session::new(core.clone(), client));
     match core.shared.limiter.client_place(client.ip()) {
@@ -168,13 +177,18 @@ pub(super) async fn serve_one(core: Rc<Core>, front: Front, stream: TcpStream, c
     drop(place);
 }
 
-/// Nobody waits for a connection's task: so it tells itself.
-struct PanicTold;
+async fn told(what: &'static str, work: impl Future<Output = ()>) {
+    let _told = PanicTold(what);
+    work.await;
+}
+
+/// Nobody waits for the task that holds this: so it tells itself.
+struct PanicTold(&'static str);
 
 impl Drop for PanicTold {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("a connection ended in a panic; please report it");
+            tracing::error!("{} ended in a panic; please report it", self.0);
         }
     }
 }

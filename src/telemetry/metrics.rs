@@ -117,6 +117,10 @@ impl Default for FlowCounters {
 }
 
 impl FlowCounters {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::indexing_slicing, reason = "there is a place for each via, verdict and reason")
+    )]
     fn of(&self, via: Via, verdict: Verdict, reason: Reason) -> &Counter {
         let via = match via {
             Via::Http => 0,
@@ -152,6 +156,7 @@ pub struct DnsCounters {
 }
 
 impl DnsCounters {
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "there is a place for each outcome"))]
     pub fn answered(&self, outcome: DnsOutcome) {
         self.outcomes[outcome as usize].add(1);
     }

@@ -225,11 +225,12 @@ impl Recorder {
     /// as long as the core runs.
     pub async fn keep_flushing(&self) {
         loop {
-            self.armed.notified().await;
+            // First what is there: whoever did this before may have been dropped while it waited.
             while !self.batch.borrow().is_empty() {
                 tokio::time::sleep(FLUSH_AFTER).await;
                 self.flush();
             }
+            self.armed.notified().await;
         }
     }
 

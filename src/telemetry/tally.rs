@@ -144,8 +144,8 @@ impl Kind {
 impl Table {
     fn add(&mut self, record: &FlowRecord) {
         let kind = Kind::of(record);
-        if let Some(place) = self.places.get(&kind) {
-            self.rows[*place].count += u64::from(!kind.of_dns);
+        if let Some(row) = self.places.get(&kind).and_then(|place| self.rows.get_mut(*place)) {
+            row.count += u64::from(!kind.of_dns);
         } else if self.rows.len() < KINDS {
             self.places.insert(kind, self.rows.len());
             self.rows.push(Row { count: 1, first: record.clone() });

@@ -366,6 +366,32 @@ mod tests {
         });
     }
 
+    /// A core drains: who flushed until then was waiting, and is gone.
+    #[test]
+    fn a_batch_is_written_by_whoever_flushes_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let telemetry = Telemetry::start(config(vec![file(&path, Format::Json)])).unwrap();
+        let recorder = telemetry.recorder();
+        block_on(async {
+            recorder.record(flow(1)).await;
+            tokio::select! {
+                biased;
+                () = recorder.keep_flushing() => unreachable!("it never ends"),
+                () = std::future::ready(()) => {}
+            }
+            let written = async {
+                while sequence(&path).len() < 2 {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            tokio::select! {
+                () = recorder.keep_flushing() => unreachable!("it never ends"),
+                done = tokio::time::timeout(LIMIT, written) => done.expect("written by the second"),
+            }
+        });
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_rotated_file_is_noticed_without_a_signal() {

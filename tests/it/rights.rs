@@ -19,6 +19,7 @@ const NOBODY: &str = "65534";
 
 /// Bits of capability sets, as capabilities(7) numbers them.
 const DAC_OVERRIDE: u64 = 1 << 1;
+const NET_BIND_SERVICE: u64 = 1 << 10;
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
 
@@ -90,7 +91,7 @@ fn a_gateway_keeps_what_its_sockets_and_rules_take() {
     for how in [HandOver::Tproxy, HandOver::Redirect] {
         let flags = ["--allow=https://ok.test"];
         let Some(mut gateway) = Gateway::start(how, "", &flags) else { return };
-        assert_has_only(&gateway.egret, DAC_OVERRIDE | NET_ADMIN | NET_RAW);
+        assert_has_only(&gateway.egret, DAC_OVERRIDE | NET_BIND_SERVICE | NET_ADMIN | NET_RAW);
         let namespace = &gateway.net.gateway;
         let tables = || finish(namespace.command("nft").args(["list", "tables"]), "").out;
         assert!(tables().contains("egret"), "{}", tables());

@@ -179,7 +179,13 @@ impl Table {
     /// What lacks here is lacking for many flows: once is enough.
     fn tell_once(&self, asked: SocketAddr, error: &io::Error) {
         if !self.told.replace(true) {
-            tracing::warn!(%error, "cannot answer in the name of {asked}: does another service have its port?");
+            let why = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "a gateway takes CAP_NET_ADMIN, and CAP_NET_BIND_SERVICE below port 1024"
+                }
+                _ => "does another service have its port?",
+            };
+            tracing::warn!(%error, "cannot answer in the name of {asked}: {why}");
         }
     }
 
