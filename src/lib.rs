@@ -50,6 +50,7 @@
 //! answers to its names and a batch of the log; the policy is one `Arc` behind one atomic load. Beside them a
 //! thread for names (`egret-dns`: name servers, their cache, DNS clients), one that writes the log and one for
 //! the admin server and reloads.
+#![forbid(unsafe_code)]
 
 pub mod allowlist;
 pub mod azure;
