@@ -85,8 +85,11 @@ fn assert_hellos(heard: &[u8], said: &[u8], reached: &Reached) {
     }
 }
 
+/// The random of a HelloRetryRequest, RFC 8446 section 4.1.3.
+const RETRY: &[u8] = b"\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb8\x91\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c";
+
 fn is_retry(said: &[u8]) -> bool {
-    said.first() == Some(&22) && said.get(5) == Some(&2) && said.get(11..15) == Some(&[0xcf, 0x21, 0xad, 0x74])
+    said.first() == Some(&22) && said.get(5) == Some(&2) && said.get(11..43) == Some(RETRY)
 }
 
 /// What follows records of other kinds.
