@@ -86,10 +86,13 @@ fn assert_hellos(heard: &[u8], said: &[u8], reached: &Reached) {
 }
 
 /// The random of a HelloRetryRequest, RFC 8446 section 4.1.3.
-const RETRY: &[u8] = b"\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb8\x91\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c";
+const RETRY: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
+    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
 
 fn is_retry(said: &[u8]) -> bool {
-    said.first() == Some(&22) && said.get(5) == Some(&2) && said.get(11..43) == Some(RETRY)
+    said.first() == Some(&22) && said.get(5) == Some(&2) && said.get(11..43) == Some(&RETRY)
 }
 
 /// What follows records of other kinds.
