@@ -2,6 +2,8 @@
 
 FROM docker.io/library/rust:1.90-alpine3.22 AS build
 WORKDIR /build
+# Line tables are for those who profile: the image does without.
+ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 
 # Dependencies first, with sources that say nothing: this layer stays until a manifest changes.
 COPY Cargo.toml Cargo.lock ./
