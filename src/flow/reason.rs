@@ -169,12 +169,22 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
 
     #[test]
     fn codes_are_unique_and_kebab_case() {
         let codes: HashSet<&str> = Reason::ALL.iter().map(|r| r.as_str()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
         assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+
+    #[test]
+    fn the_manual_lists_every_code_and_no_other() {
+        let text = include_str!("../../docs/log.md");
+        let section = text.split("#### Reasons\n").nth(1).unwrap().split("\n#").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: BTreeSet<&str> = rows.filter_map(|row| row.split_once('`')).map(|(code, _)| code).collect();
+        let codes: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(documented, codes);
     }
 }
