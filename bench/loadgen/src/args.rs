@@ -75,8 +75,8 @@ const COMPARE_HELP: &str = "\
 Without arguments everything is measured, three rounds of one second each, which takes about 40
 minutes with ten peers. What is on the PATH joins in; what is not is named. The direct
 connection and a bare relay are always in the table. By `cargo run`, Egret is built first,
-unless --egret says which one is measured. The report goes to standard output, progress to standard error; JSON, report and charts are kept. Ctrl-C stops it and
-keeps what there is.
+unless --egret says which one is measured. The report goes to standard output, progress to
+standard error; JSON, report and charts are kept. Ctrl-C stops it and keeps what there is.
 
 Examples:
   egret-bench compare                                everything
@@ -121,7 +121,8 @@ Examples:
   egret-bench overload --egret target/release/egret --seconds 2 --json overload.json
 
 The exit code is 1 if one of the others failed while there were attackers, if their 99th percentile
-was then more than three times what it is without, or if the refusals in the metrics are not those in the log.";
+was then more than three times what it is without, or if the refusals in the metrics are not
+those in the log.";
 
 #[derive(Debug, Args)]
 pub struct Load {
@@ -243,7 +244,8 @@ pub struct Instructions {
     #[arg(long, value_name = "FILE", default_value = "bench/instructions.json")]
     pub bounds: PathBuf,
     /// Leave out the others
-    #[arg(long, value_delimiter = ',', value_name = "NAME", value_parser = PossibleValuesParser::new(instructions::names()))]
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    #[arg(value_parser = PossibleValuesParser::new(instructions::names()))]
     pub only: Vec<String>,
     /// Record what is counted
     #[arg(long)]
