@@ -1,15 +1,19 @@
 //! The command line.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::attack::Attack;
 use crate::door::Door;
-use crate::instructions::Policies;
+use crate::instructions::{self, Policies};
+use crate::namespace;
 use crate::overload::Hold;
 use crate::proxies::Subject;
 use crate::suite::{Case, Suite};
@@ -40,6 +44,7 @@ pub enum Command {
     #[command(hide = true)]
     Decide { policies: Policies, operations: u64 },
     /// Attack an egret binary while others work
+    #[command(after_help = OVERLOAD_HELP)]
     Overload(Overload),
     /// The attackers of overload
     #[command(hide = true)]
@@ -68,14 +73,15 @@ pub enum Command {
 
 const COMPARE_HELP: &str = "\
 Without arguments everything is measured, three rounds of one second each, which takes about 40
-minutes with ten peers. What is on the PATH joins in; what is not is named. The report goes to
-standard output, progress to standard error; JSON, report and charts are kept. Ctrl-C stops it and
-keeps what there is.
+minutes with ten peers. What is on the PATH joins in; what is not is named. The direct
+connection and a bare relay are always in the table. By `cargo run`, Egret is built first,
+unless --egret says which one is measured. The report goes to standard output, progress to
+standard error; JSON, report and charts are kept. Ctrl-C stops it and keeps what there is.
 
 Examples:
   egret-bench compare                                everything
-  egret-bench compare --quick                        a smoke: Egret and the floor, once
-  egret-bench compare --doors gateway --peers nginx  the gateway beside nginx alone
+  egret-bench compare --quick                        a smoke: Egret, the relay and no proxy, once
+  egret-bench compare --doors gateway --peers nginx  the gateway, of the peers nginx alone
   egret-bench compare --suite concurrency,policy     curves alone
   egret-bench compare --full --out bench/results/2026-11-22-compare
   egret-bench report bench/results/2026-11-22-compare.json --readme README.md
@@ -100,6 +106,23 @@ Examples:
 
 The exit code is 0 if every operation succeeded, 1 if one failed or never began, 2 for a wrong
 command line.";
+
+const OVERLOAD_HELP: &str = "\
+Starts Egret and origins of its own, all on loopback. Others work from 127.0.0.1, 100 new tunnels
+a second: alone, at twice what Egret can take, while attackers hold slow heads, slow hellos, half
+bodies, tunnels and answers that nobody reads (1 000 of each in turn) and 10 000 half-open hellos
+from 127.0.0.2, and alone again. Each kind takes half a minute, the whole about five minutes.
+
+It needs no root, and 20 000 descriptors (ulimit -Hn). The report goes to standard output, the
+stages to standard error as they begin.
+
+Examples:
+  egret-bench overload --egret target/release/egret
+  egret-bench overload --egret target/release/egret --seconds 2 --json overload.json
+
+The exit code is 1 if one of the others failed while there were attackers, if their 99th percentile
+was then more than three times what it is without, or if the refusals in the metrics are not
+those in the log.";
 
 #[derive(Debug, Args)]
 pub struct Load {
@@ -177,10 +200,10 @@ pub struct Attach {
 
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// The egret binary [default: beside this program]
+    /// The egret binary [default: beside this program; by `cargo run`, built first from what is in the workspace]
     #[arg(long, value_name = "PATH")]
     pub egret: Option<PathBuf>,
-    /// Who takes part beside Egret [default: whoever is installed]
+    /// Who takes part beside Egret, the relay and the direct connection [default: whoever is installed]
     #[arg(long, value_delimiter = ',')]
     pub peers: Vec<Subject>,
     /// Which questions are asked [default: all; with --quick the doors]
@@ -192,7 +215,7 @@ pub struct Compare {
     /// Leave out the other workloads
     #[arg(long, value_delimiter = ',')]
     pub workloads: Vec<Workload>,
-    /// A smoke of a minute: short, once, beside the floor alone
+    /// A smoke of a minute or two: short, once, and without --peers beside the relay and the direct connection alone
     #[arg(long, conflicts_with = "full")]
     pub quick: bool,
     /// Five rounds of two seconds each, about two hours: for figures to keep
@@ -222,6 +245,7 @@ pub struct Instructions {
     pub bounds: PathBuf,
     /// Leave out the others
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    #[arg(value_parser = PossibleValuesParser::new(instructions::names()))]
     pub only: Vec<String>,
     /// Record what is counted
     #[arg(long)]
@@ -310,7 +334,7 @@ impl Compare {
     pub fn egret(&self) -> Result<PathBuf> {
         let path = match &self.egret {
             Some(path) => path.clone(),
-            None => std::env::current_exe().context("finding this program")?.with_file_name("egret"),
+            None => own_egret(&std::env::current_exe().context("finding this program")?)?,
         };
         let mend = "build it with `cargo build --release`, or say where it is with --egret PATH";
         ensure!(path.is_file(), "there is no {}: {mend}", path.display());
@@ -373,10 +397,38 @@ impl Compare {
     }
 }
 
+/// The one beside this program, or that of the workspace as it is now where cargo runs this.
+fn own_egret(program: &Path) -> Result<PathBuf> {
+    let (Some(cargo), Some(target)) = (std::env::var_os("CARGO"), cargo_target(program)) else {
+        return Ok(program.with_file_name("egret"));
+    };
+    // Anew in the namespace, this program has built it already.
+    if !namespace::is_entered() {
+        build_egret(&cargo, target)?;
+    }
+    Ok(target.join("release/egret"))
+}
+
+/// By the same cargo, and to where that has put this program, whichever way it was told.
+fn build_egret(cargo: &OsStr, target: &Path) -> Result<()> {
+    let mut command = std::process::Command::new(cargo);
+    command.args(["build", "--release", "--package", "egret", "--target-dir"]).arg(target);
+    if let Some(workspace) = std::env::var_os("CARGO_MANIFEST_DIR") {
+        command.current_dir(workspace);
+    }
+    let status = command.stdout(Stdio::null()).status().context("running cargo")?;
+    ensure!(status.success(), "building egret ended with {status}: --egret PATH measures another one");
+    Ok(())
+}
+
 /// Where cargo has put this program, or the present folder.
 fn target_folder(program: &Path) -> PathBuf {
+    cargo_target(program).map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+fn cargo_target(program: &Path) -> Option<&Path> {
     let profile = program.parent().filter(|folder| folder.ends_with("release") || folder.ends_with("debug"));
-    profile.and_then(Path::parent).map_or_else(|| PathBuf::from("."), Path::to_owned)
+    profile.and_then(Path::parent)
 }
 
 #[cfg(test)]
@@ -399,7 +451,7 @@ mod tests {
     #[test]
     fn examples_can_be_run() {
         let mut examples = 0;
-        let help = format!("{COMPARE_HELP}\n{LOAD_HELP}").replace("\\\n     ", "");
+        let help = format!("{COMPARE_HELP}\n{LOAD_HELP}\n{OVERLOAD_HELP}").replace("\\\n     ", "");
         for line in help.lines() {
             let Some(example) = line.trim().strip_prefix("egret-bench ") else { continue };
             let words =
@@ -445,5 +497,13 @@ mod tests {
     fn it_is_kept_where_cargo_builds() {
         assert_eq!(target_folder(Path::new("/src/target/release/egret-bench")), Path::new("/src/target"));
         assert_eq!(target_folder(Path::new("/usr/bin/egret-bench")), Path::new("."));
+    }
+
+    #[test]
+    fn what_is_counted_goes_by_its_name() {
+        let only = |name: &str| Cli::try_parse_from(["egret-bench", "instructions", "--only", name]);
+        only("tunnel,decision-built-in").unwrap();
+        let error = only("tunel").unwrap_err().to_string();
+        assert!(error.contains("gateway-flow-refused") && error.contains("decision-10000-rules"), "{error}");
     }
 }

@@ -16,6 +16,7 @@ mod hello;
 mod instructions;
 mod namespace;
 mod origin;
+mod output;
 mod overload;
 mod proxies;
 mod report;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("egret-bench: {error:#}");
+            output::tell(format_args!("egret-bench: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -62,7 +63,7 @@ fn attacked(attack: &attack::Attack) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("egret-bench: {error:#}");
+            output::tell(format_args!("egret-bench: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -137,8 +138,8 @@ async fn run_load(load: Load) -> Result<()> {
         None => measure_running(&load).await?,
     };
     match load.format {
-        Format::Text => print!("{}", report::text(&row)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&row)?),
+        Format::Text => output::print(report::text(&row))?,
+        Format::Json => output::print(serde_json::to_string_pretty(&row)? + "\n")?,
     }
     let (errors, never_begun) = (row.measured.errors, row.measured.never_begun);
     ensure!(errors == 0 && never_begun == 0, "{errors} operations failed, {never_begun} never began");

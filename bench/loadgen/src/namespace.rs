@@ -36,6 +36,11 @@ const TRACKED: [&str; 3] = ["time_wait", "close", "last_ack"];
 /// The hosts file of the namespace, which lies over the machine's.
 static HOSTS: OnceLock<Mutex<File>> = OnceLock::new();
 
+/// Whether this program has started itself anew in the namespace, whether or not that is ready.
+pub fn is_entered() -> bool {
+    env::var_os(OUTSIDE).is_some()
+}
+
 /// Whether this process runs in surroundings of its own.
 pub fn is_inside() -> bool {
     HOSTS.get().is_some()
@@ -53,7 +58,7 @@ pub fn resolve<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
 
 /// Whether [`enter`] can work, tried in a child.
 pub fn probe() -> Result<()> {
-    if env::var_os(OUTSIDE).is_some() {
+    if is_entered() {
         return Ok(());
     }
     let mut command = unshare();
@@ -132,7 +137,8 @@ pub fn hand_over_to(port: u16) -> Result<()> {
     run(Command::new("nft").args(["-f", "-"]), &rules)
 }
 
-fn run(command: &mut Command, input: &str) -> Result<()> {
+/// Runs it to its end with this input; what it says is the error's.
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("running {program} (is it installed?)"))?;

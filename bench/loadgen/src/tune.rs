@@ -4,6 +4,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+use crate::output;
+
 const TIME_WAIT_BUCKETS: &str = "/proc/sys/net/ipv4/tcp_max_tw_buckets";
 /// Time-wait sockets beyond this many are dropped at once by the kernel.
 const FEW: &str = "500";
@@ -24,7 +26,8 @@ impl TimeWaitBound {
 impl Drop for TimeWaitBound {
     fn drop(&mut self) {
         if let Err(error) = fs::write(TIME_WAIT_BUCKETS, &self.former) {
-            eprintln!("egret-bench: {TIME_WAIT_BUCKETS} stays at {FEW}, it was {}: {error}", self.former.trim());
+            let former = self.former.trim();
+            output::tell(format_args!("egret-bench: {TIME_WAIT_BUCKETS} stays at {FEW}, it was {former}: {error}"));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The command line of `egret-bench attack`. Because of these tests a test of the workspace builds the program, which
 //! the tests of Egret run.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn attack(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_egret-bench")).arg("attack").args(args).output().unwrap()
@@ -25,4 +25,18 @@ fn cases_and_what_to_configure_are_told_without_sending_anything() {
     let told = attack(&["--setup"]);
     let setup = String::from_utf8(told.stdout).unwrap();
     assert!(setup.contains("allow https://ok.test:443") && setup.contains("127.0.0.1 evil.test"), "{setup}");
+}
+
+/// As `egret-bench attack --list | head` has it.
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    for args in [["--list"], ["--setup"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret-bench"));
+        let ended = command.arg("attack").args(args).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let ended = ended.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && !said.contains("panicked"), "{args:?}: {}: {said}", ended.status);
+    }
 }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::output;
 use bytes::{Fill, MARKER_LEN};
 use corpus::{Case, Corpus, Door, Need, Profile};
 use flow::{Gateway, Ways};
@@ -191,11 +192,11 @@ pub fn enter() -> Result<()> {
 pub fn attack(args: &Attack) -> Result<bool> {
     let corpus = args.corpus()?;
     if args.setup {
-        print!("{}", setup::text(&corpus, &args.place.origin_http, &args.place.origin_tls));
+        output::print(setup::text(&corpus, &args.place.origin_http, &args.place.origin_tls))?;
         return Ok(true);
     }
     if args.list {
-        print!("{}", report::list(&corpus));
+        output::print(report::list(&corpus))?;
         return Ok(true);
     }
     let attacked = if args.starts_subjects() { started(args, &corpus)? } else { vec![attached(args, &corpus)?] };
@@ -206,9 +207,9 @@ pub fn attack(args: &Attack) -> Result<bool> {
         }
     }
     match args.format {
-        Format::Text => print!("{}", report.text()),
-        Format::Json => print!("{}", report.json()?),
-        Format::Markdown => print!("{}", report.markdown()),
+        Format::Text => output::print(report.text())?,
+        Format::Json => output::print(report.json()?)?,
+        Format::Markdown => output::print(report.markdown())?,
     }
     Ok(report.is_clean())
 }
@@ -219,7 +220,7 @@ fn started(args: &Attack, corpus: &Corpus) -> Result<Vec<Attacked>> {
     let mut attacked = Vec::new();
     for subject in args.subjects()? {
         let version = subject.version()?;
-        eprintln!("{}: {version}", subject.name());
+        output::tell(format_args!("{}: {version}", subject.name()));
         let running = subject.start()?;
         let came = all(corpus, &running, subject.profile(), &witness, args.patience(12), args.jobs)?;
         attacked.push(Attacked { name: subject.name(), version, profile: subject.profile(), came });

@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::corpus::{Need, Profile};
 use super::flow::{Gateway, Ways};
 use super::log::Log;
 use super::{DNS, GATEWAY, GATEWAY_HTTP, NAMES, PROXY};
+use crate::proxies::stop;
 
 const START: Duration = Duration::from_secs(15);
-const STOP: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Deadlines as short as a case that waits for one wants them.
@@ -246,35 +245,11 @@ impl Process {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(8)..].join("\n")
     }
-
-    fn ends_within(&mut self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return true;
-            }
-            std::thread::sleep(POLL);
-        }
-        false
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Listed before the signal, while every member can still be traced to this child.
-        let members = crate::cpu::ProcessTree::of(self.child.id()).pids().unwrap_or_default();
-        signal(self.child.id(), Signal::TERM);
-        if !self.ends_within(STOP) {
-            members.into_iter().for_each(|pid| signal(pid, Signal::KILL));
-            self.ends_within(STOP);
-        }
-    }
-}
-
-/// A process that has ended meanwhile needs no signal.
-fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal);
+        stop(&mut self.child);
     }
 }
 

@@ -5,11 +5,11 @@
 //! read or changed.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::{env, fs};
 
@@ -19,6 +19,7 @@ use super::flow::MARK;
 use super::origin::Origin;
 use super::witness::Witness;
 use super::{GATEWAY, GATEWAY_HTTP, NAMES};
+use crate::namespace::run;
 
 /// Where permitted names lead to.
 const PUBLIC: [IpAddr; 2] =
@@ -99,19 +100,6 @@ pub fn prepare(folder: &Path) -> Result<Arc<Witness>> {
     }
     super::names::listen(NAMES, &witness)?;
     Ok(witness)
-}
-
-fn run(command: &mut Command, input: &str) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-    let mut child = child.with_context(|| format!("running {program} (is it installed?)"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that wants no input may have ended.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::args::Redraw;
+use crate::output;
 use crate::report::{Comparison, markdown, pictures, renew_readme};
 
 /// Ends the part of a report that is drawn. What somebody has written below it is kept when it is drawn anew.
@@ -53,7 +54,7 @@ pub fn redraw(redraw: &Redraw) -> Result<()> {
         renew_readme(readme, json, &comparison)?;
     }
     if report.is_none() && svg.is_none() && readme.is_none() {
-        print!("{}", markdown(&comparison, &[], ""));
+        output::print(markdown(&comparison, &[], ""))?;
     }
     Ok(())
 }

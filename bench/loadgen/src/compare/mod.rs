@@ -18,6 +18,7 @@ use crate::args::Compare;
 use crate::door::Door;
 use crate::namespace;
 use crate::origin::Origin;
+use crate::output;
 use crate::proxies::{Floor, Origins, Stage, Subject};
 use crate::report::{Comparison, Conditions, Missing, Participant, Row, markdown};
 use crate::suite::Case;
@@ -61,8 +62,8 @@ pub fn run(compare: &Compare) -> Result<()> {
     let mut comparison = runtime.block_on(measure_all(compare, field))?;
     let kept = Kept::at(&compare.out()?);
     kept.write(&mut comparison)?;
-    print!("{}", markdown(&comparison, &[], ""));
-    eprintln!("{kept}");
+    output::print(markdown(&comparison, &[], ""))?;
+    output::tell(&kept);
     ensure!(!comparison.interrupted, "interrupted: what there was by then is kept");
     ensure!(comparison.failures.is_empty(), "{} measurements failed", comparison.failures.len());
     Ok(())
@@ -95,12 +96,18 @@ fn field(compare: &Compare, egret: PathBuf, cases: Vec<Case>, mut missing: Vec<M
     Ok(Field { subjects, participants, missing, cases })
 }
 
+/// What a figure is held against, the relay and no proxy at all, is always among them.
 fn others(compare: &Compare) -> Vec<Subject> {
-    match &compare.peers[..] {
-        [] if compare.quick => vec![Subject::Floor(Floor::Relay)],
-        [] => Subject::value_variants().to_vec(),
+    let mut others = match &compare.peers[..] {
+        [] if !compare.quick => Subject::value_variants().to_vec(),
         named => named.to_vec(),
+    };
+    for always in [Subject::Floor(Floor::Relay), Subject::Direct] {
+        if !others.contains(&always) {
+            others.push(always);
+        }
     }
+    others
 }
 
 async fn measure_all(compare: &Compare, field: Field) -> Result<Comparison> {
@@ -220,5 +227,26 @@ fn overhead(case: &Case) -> Duration {
     match case.workload {
         Workload::Idle => Duration::from_secs(7) + Duration::from_millis(case.tunnels.unwrap_or(4_000) / 3),
         _ => Duration::from_millis(1_200),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+
+    fn names(line: &str) -> Vec<&'static str> {
+        let cli = Cli::try_parse_from(["egret-bench", "compare"].into_iter().chain(line.split_whitespace())).unwrap();
+        let Command::Compare(compare) = cli.command else { panic!("{line}") };
+        others(&compare).iter().map(Subject::name).collect()
+    }
+
+    #[test]
+    fn the_relay_and_the_direct_connection_are_always_there_and_once() {
+        assert_eq!(names("--quick"), ["relay", "direct"]);
+        assert_eq!(names("--peers nginx"), ["nginx", "relay", "direct"]);
+        assert_eq!(names("--quick --peers direct,squid"), ["direct", "squid", "relay"]);
+        assert_eq!(names("").len(), Subject::value_variants().len());
     }
 }

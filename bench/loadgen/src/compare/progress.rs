@@ -1,11 +1,13 @@
 //! What is being measured, how far it is and how long it will take, on standard error: one line that changes on a
 //! terminal, one line a case elsewhere.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write as _, stderr};
 use std::time::{Duration, Instant};
 
 use super::overhead;
 use super::turns::{Loop, Step};
+use crate::output::tell;
 use crate::report::{Missing, Participant};
 use crate::suite::Case;
 
@@ -33,9 +35,9 @@ impl Progress {
     pub fn start(steps: &[Step], seconds: Duration, present: &[Participant], missing: &[Missing]) -> Progress {
         let guess = steps.iter().map(|step| guess(step, seconds)).sum();
         let names: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
-        eprintln!("{} measurements of {}, about {}", steps.len(), names.join(" · "), duration(guess));
+        tell(format_args!("{} measurements of {}, about {}", steps.len(), names.join(" · "), duration(guess)));
         for Missing { what, why } in missing {
-            eprintln!("without {what}: {why}");
+            tell(format_args!("without {what}: {why}"));
         }
         Progress {
             steps: steps.len(),
@@ -65,20 +67,20 @@ impl Progress {
         let kind = if step.kind == Loop::Open { " at a rate" } else { "" };
         match self.line {
             Line::Coloured => {
-                eprint!("\r\x1b[2K\x1b[1m{of}\x1b[0m  \x1b[36m{left} left\x1b[0m  {what} · \x1b[1m{name}\x1b[0m{kind}")
+                show(format_args!(
+                    "\x1b[1m{of}\x1b[0m  \x1b[36m{left} left\x1b[0m  {what} · \x1b[1m{name}\x1b[0m{kind}"
+                ));
             }
-            Line::Changing => eprint!("\r\x1b[2K{of}  {left} left  {what} · {name}{kind}"),
-            Line::Plain => eprintln!("{of}, {left} left: {what}"),
+            Line::Changing => show(format_args!("{of}  {left} left  {what} · {name}{kind}")),
+            Line::Plain => tell(format_args!("{of}, {left} left: {what}")),
         }
-        // A line that cannot be shown is no reason to stop.
-        let _ = stderr().flush();
     }
 
     pub fn end(&self) {
         if self.line != Line::Plain {
-            eprint!("\r\x1b[2K");
+            show("");
         }
-        eprintln!("{} of {} measurements in {}", self.done, self.steps, duration(self.started.elapsed()));
+        tell(format_args!("{} of {} measurements in {}", self.done, self.steps, duration(self.started.elapsed())));
     }
 
     /// The guess, corrected by how long what is done has taken.
@@ -101,6 +103,11 @@ impl Line {
             (false, false) => Line::Coloured,
         }
     }
+}
+
+/// In place of the line that is there. One that cannot be shown is no reason to stop.
+fn show(line: impl Display) {
+    let _ = write!(stderr(), "\r\x1b[2K{line}");
 }
 
 fn guess(step: &Step, seconds: Duration) -> Duration {

@@ -14,6 +14,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use crate::args::Instructions;
+use crate::output;
 use bounds::{Bounds, Judgement};
 
 pub use decisions::{Policies, decide};
@@ -62,30 +63,39 @@ impl Subject {
     }
 }
 
-/// Counts everything, prints it beside its bound, and fails where one is passed.
+/// What `--only` takes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Subject::all().map(Subject::name)
+}
+
+/// Counts everything, prints it beside its bound, and fails where one is passed or there is none.
 pub async fn run(args: Instructions) -> Result<()> {
     let Instructions { egret, bounds: path, only, write } = args;
     let mut bounds = Bounds::read(&path)?;
     let wanted = |subject: &Subject| only.is_empty() || only.iter().any(|name| name == subject.name());
-    let mut passed = Vec::new();
-    println!("{:<24}{:>14}{:>14}", "instructions", "counted", "recorded");
+    let (mut passed, mut unknown) = (Vec::new(), Vec::new());
+    output::print(format_args!("{:<24}{:>14}{:>14}\n", "instructions", "counted", "recorded"))?;
     for subject in Subject::all().filter(wanted) {
         let (name, cost) = (subject.name(), subject.cost(&egret).await?);
         let recorded = bounds.of(name);
-        println!(
-            "{name:<24}{cost:>14}{:>14}  {}",
-            recorded.map_or("–".into(), |it| it.to_string()),
-            bounds.judge(name, cost)
-        );
-        if write {
-            bounds.record(name, cost);
-        } else if bounds.judge(name, cost) == Judgement::Dearer {
-            passed.push(name);
+        let (recorded, judgement) = (recorded.map_or("–".into(), |it| it.to_string()), bounds.judge(name, cost));
+        output::print(format_args!("{name:<24}{cost:>14}{recorded:>14}  {judgement}\n"))?;
+        match judgement {
+            _ if write => bounds.record(name, cost),
+            Judgement::Dearer => passed.push(name),
+            Judgement::Unknown => unknown.push(name),
+            Judgement::AsRecorded | Judgement::Cheaper => {}
         }
     }
     if write {
         bounds.write(&path)?;
     }
+    ensure!(
+        unknown.is_empty(),
+        "not recorded in {}: {}\n  = mend: --write records them",
+        path.display(),
+        unknown.join(", ")
+    );
     ensure!(
         passed.is_empty(),
         "dearer than recorded in {}: {}\n  = mend: callgrind_annotate shows where; --write records what is meant",

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::hello::client_hello;
+use crate::output;
 use crate::workload::HelloKind;
 
 const FROM: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -188,12 +189,11 @@ pub async fn hold(hold: Hold) -> Result<()> {
     while counts.tried.load(Relaxed) < u64::from(hold.count) {
         sleep(Duration::from_millis(20)).await;
     }
-    println!("all");
+    output::print("all\n")?;
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
     let Counts { held, opened, refused, ended, .. } = &*counts;
     let [held, opened, refused, ended] = [held, opened, refused, ended].map(|count| count.load(Relaxed));
-    println!("{}", serde_json::to_string(&Held { held, opened, refused, ended })?);
-    Ok(())
+    output::print(serde_json::to_string(&Held { held, opened, refused, ended })? + "\n")
 }
 
 /// Gets into the state and stays there until the other side ends it.

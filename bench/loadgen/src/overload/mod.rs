@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::args::Overload;
 use crate::client::Dial;
 use crate::origin::{Origin, Script};
+use crate::output;
 use crate::workload::HelloKind;
 use flood::Flood;
 use hold::Attackers;
@@ -53,7 +54,7 @@ struct Scene {
 pub async fn run(overload: &Overload) -> Result<()> {
     let scene = Scene::new(&overload.egret, Duration::from_secs(overload.seconds)).await?;
     let report = scene.run().await?;
-    print!("{}", report.markdown());
+    output::print(report.markdown())?;
     if let Some(path) = &overload.json {
         let json = serde_json::to_string_pretty(&report)? + "\n";
         std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
@@ -112,7 +113,7 @@ impl Scene {
 
     /// `before` is of when there were no attackers.
     async fn stage(&self, name: &str, rate: f64, attackers: Option<Attackers>, before: &Refusals) -> Result<Stage> {
-        eprintln!("{name}");
+        output::tell(name);
         let observed = open_loop(&self.dial, rate, self.time).await;
         let weight = self.subject.weigh()?;
         let held = attackers.map(Attackers::stop).transpose()?;

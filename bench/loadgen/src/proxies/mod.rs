@@ -37,6 +37,7 @@ use crate::workload::{HelloKind, LogTo, Plan, Workload};
 pub use floor::Floor;
 use launch::{Launch, Reload, Site};
 pub use peer::Peer;
+pub use process::stop;
 use process::{Output, Process};
 pub use stage::{Origins, Stage};
 

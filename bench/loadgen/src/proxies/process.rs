@@ -113,30 +113,35 @@ impl Process {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(8)..].join("\n")
     }
-
-    fn ends_within(&mut self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return true;
-            }
-            thread::sleep(POLL);
-        }
-        false
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.hurry.store(true, Ordering::Relaxed);
-        // Listed before the signal, while every member can still be traced to this child.
-        let members = self.tree().pids().unwrap_or_default();
-        self.signal(Signal::TERM);
-        if !self.ends_within(STOP) {
-            members.into_iter().for_each(|pid| signal(pid, Signal::KILL));
-            self.ends_within(STOP);
-        }
+        stop(&mut self.child);
     }
+}
+
+/// Asks it to end, and ends it and all below it where it does not.
+pub fn stop(child: &mut Child) {
+    // Listed before the signal, while every member can still be traced to this child.
+    let members = ProcessTree::of(child.id()).pids().unwrap_or_default();
+    signal(child.id(), Signal::TERM);
+    if !ends_within(child, STOP) {
+        members.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        ends_within(child, STOP);
+    }
+}
+
+fn ends_within(child: &mut Child, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        thread::sleep(POLL);
+    }
+    false
 }
 
 /// A process that has ended meanwhile needs no signal.
@@ -185,9 +190,9 @@ mod tests {
     #[test]
     fn a_slow_sink_does_not_keep_a_process_that_is_to_end() {
         let mut process = shell("yes | head -c 4000000", Output::Sipped);
-        assert!(!process.ends_within(Duration::from_millis(500)));
+        assert!(!ends_within(&mut process.child, Duration::from_millis(500)));
         process.hurry.store(true, Ordering::Relaxed);
-        assert!(process.ends_within(STOP));
+        assert!(ends_within(&mut process.child, STOP));
     }
 
     #[tokio::test]
