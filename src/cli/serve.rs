@@ -90,7 +90,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let tries = banner::Tries::new(&policy);
     let admin = config.admin.clone().map(|admin| bind_admin(admin, admin_is_default, printer)).transpose()?;
     let (listen, dns) = (&config.proxy.listen, &config.dns.proxy.listen);
-    let intake = Intake::bind(listen, &config.gateway, dns, config.proxy.workers).map_err(bind_error)?;
+    let intake = Intake::bind(listen, &config.gateway, dns, config.proxy.workers);
     let origin = Origin { overrides, cwd_default, config: config.clone(), files };
     let mut telemetry = telemetry_config(&config.log, start);
     if !quiet {
@@ -115,7 +115,7 @@ struct Service {
     config: Config,
     policy: Policy,
     admin: Option<AdminListener>,
-    intake: Intake,
+    intake: Result<Intake, BindError>,
     origin: Origin,
     port_file: Option<PathBuf>,
     admin_port_file: Option<PathBuf>,
@@ -126,6 +126,7 @@ struct Service {
 impl Service {
     fn run(self, runtime: &Runtime, signals: Signals, log: &Log, printer: &mut Printer) -> anyhow::Result<()> {
         let Service { config, policy, admin, intake, origin, port_file, admin_port_file, tries, quiet } = self;
+        let intake = intake.map_err(bind_error)?;
         let admin_addr = admin.as_ref().map(AdminListener::addr);
         let lifecycle = Lifecycle::default();
         let (dns, drain) = (config.dns.clone(), config.proxy.timeouts.drain);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::adversarial_http::{assert_malformed, post};
 use super::support::command::run;
+use super::support::command::egret_with_descriptors;
 use super::support::egret::Egret;
 use super::support::hello::Hello;
 use super::support::lab::{Lab, PROFILES};
@@ -370,7 +371,9 @@ fn a_client_that_leaves_while_it_waits() {
 fn descriptors_do_not_run_out() {
     let origin = Origin::http_ok();
     let flags = ["--allow=http://ok.test".to_owned(), format!("--connect-to=ok.test:80:{}", origin.addr)];
-    let egret = Egret::with_descriptors(100, &flags);
+    // Or a tenth of the places would be left to others.
+    let config = "[limits]\nconnections_per_client = 1000\n";
+    let egret = Egret::spawn_in(tempfile::tempdir().unwrap(), egret_with_descriptors(100), config, &flags);
     let mut clients: Vec<Client> = (0..120).map(|_| Client::connect(egret.addr)).collect();
     // Who was served leaves its place to another.
     let once = "GET http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nConnection: close\r\n\r\n";

@@ -143,7 +143,7 @@ fn every_witness_is_what_the_programs_are_told() {
         ),
         (
             "Application Allow",
-            &["name = \"u\"\nprotocols = [\"Http:8080\"]\ntarget_urls = [\"www.contoso.com/a b/*\"]", CONTOSO],
+            &["name = \"u\"\nprotocols = [\"Http:8080\"]\ntarget_urls = [\"www.contoso.com/a-b/*\"]", CONTOSO],
         ),
     ]);
     let new = policy(&[("Network Deny", &[DENY_NET]), ("Application Deny", &[FABRIKAM])]);
