@@ -4,8 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::adversarial_http::{assert_malformed, post};
-use super::support::command::run;
-use super::support::command::egret_with_descriptors;
+use super::support::command::{egret_with_descriptors, run};
 use super::support::egret::Egret;
 use super::support::hello::Hello;
 use super::support::lab::{Lab, PROFILES};
