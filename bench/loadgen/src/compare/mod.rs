@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn the_relay_and_the_direct_connection_are_always_there_and_once() {
-        assert_eq!(names("--quick"), ["relay", "direct"]);
-        assert_eq!(names("--peers nginx"), ["nginx", "relay", "direct"]);
-        assert_eq!(names("--quick --peers direct,squid"), ["direct", "squid", "relay"]);
+        assert_eq!(names("--quick"), ["floor", "direct"]);
+        assert_eq!(names("--peers nginx"), ["nginx", "floor", "direct"]);
+        assert_eq!(names("--quick --peers direct,squid"), ["direct", "squid", "floor"]);
         assert_eq!(names("").len(), Subject::value_variants().len());
     }
 }
