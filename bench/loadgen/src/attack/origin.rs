@@ -101,6 +101,15 @@ trait Peer: Write {
     fn number(&self) -> usize;
 }
 
+/// Notes what comes next, and keeps it for whoever reads.
+fn read_ahead(from: &mut impl Read, witness: &Witness, number: usize, ahead: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; 16 * 1024];
+    let read = from.read(&mut buffer)?;
+    witness.came(number, &buffer[..read]);
+    ahead.extend(&buffer[..read]);
+    Ok(read)
+}
+
 struct Noted<'a> {
     stream: TcpStream,
     witness: &'a Witness,
@@ -121,11 +130,7 @@ impl Noted<'_> {
 
 impl Peer for Noted<'_> {
     fn fill(&mut self) -> io::Result<usize> {
-        let mut buffer = [0; 16 * 1024];
-        let read = self.stream.read(&mut buffer)?;
-        self.witness.came(self.number, &buffer[..read]);
-        self.ahead.extend(&buffer[..read]);
-        Ok(read)
+        read_ahead(&mut self.stream, self.witness, self.number, &mut self.ahead)
     }
 
     fn ahead(&mut self) -> &mut Vec<u8> {
@@ -169,11 +174,7 @@ struct Inside<'a, 'b> {
 
 impl Peer for Inside<'_, '_> {
     fn fill(&mut self) -> io::Result<usize> {
-        let mut buffer = [0; 16 * 1024];
-        let read = self.plain.read(&mut buffer)?;
-        self.witness.came(self.number, &buffer[..read]);
-        self.ahead.extend(&buffer[..read]);
-        Ok(read)
+        read_ahead(&mut self.plain, self.witness, self.number, &mut self.ahead)
     }
 
     fn ahead(&mut self) -> &mut Vec<u8> {
