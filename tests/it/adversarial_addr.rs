@@ -1,10 +1,11 @@
 //! Adversarial cases about addresses and names: where a permitted flow must not lead. The numbers of the cases run
 //! through all these files; those that are missing concern other modes than the explicit one and the gateway.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::support::dns::NameServer;
 use super::support::egret::Egret;
+use super::support::free::free_port;
 use super::support::hello::Hello;
 use super::support::lab::PROFILES;
 use super::support::origin::Origin;
@@ -316,11 +317,6 @@ fn a_permitted_name_that_does_not_resolve() {
         let (_, reply) = Client::socks(egret.addr, "ok.test", 80);
         assert_eq!(reply, 4);
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Through itself, Egret would serve a client that it does not know and never come to an end.

@@ -16,6 +16,7 @@ use crate::support::command::run;
 use crate::support::egret::Egret;
 use crate::support::eventually;
 use crate::support::exchange::exchange;
+use crate::support::free::free_addr;
 use crate::support::origin::{Origin, echo, tls_configs};
 
 const ASE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/hostingEnvironments/ase";
@@ -348,7 +349,7 @@ fn dependencies_are_really_tried() {
     let flags = origins.flags();
     let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     // Nobody listens on the one, the other speaks no TLS.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = free_addr();
     let nobody = format!("--connect-to=ocsp.msocsp.com:443:{closed}");
     let plain = format!("--connect-to=mscrl.microsoft.com:443:{}", origins.plain.addr);
     flags.insert(0, &nobody);

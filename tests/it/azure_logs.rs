@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::support::azure_tables::{assert_fits, tables};
 use super::support::egret::Egret;
+use super::support::free::free_addr;
 use super::support::hello::Hello;
 use super::support::origin::Origin;
 use super::support::raw::{Client, connect, get};
@@ -278,12 +279,6 @@ fn client_of(egret: &Egret, request: impl AsRef<[u8]>, status: u16) -> SocketAdd
     let mut client = Client::send_to(egret.addr, request);
     assert_eq!(client.status(), status);
     client.addr()
-}
-
-/// An address of this machine that nobody listens on.
-fn free_addr() -> SocketAddr {
-    let [.., high, low] = std::process::id().to_be_bytes();
-    if cfg!(target_os = "linux") { ([127, high | 0x80, low, 250], 5399).into() } else { ([127, 0, 0, 1], 5399).into() }
 }
 
 #[cfg(target_os = "linux")]

@@ -11,23 +11,13 @@ use hickory_resolver::proto::rr::rdata::{HTTPS, SVCB};
 use hickory_resolver::proto::rr::{DNSClass, RData, Record, RecordType};
 
 use crate::support::egret::Egret;
+use crate::support::free::free_addr;
 use crate::support::raw::Client;
 use crate::support::upstream::{
     Carrier, Upstream, ask, ask_bytes, ask_tcp, connect, keep_asking, name, question, receive, send, with_addresses,
     with_soa,
 };
 use crate::support::{eventually, poll};
-
-/// An address of this machine that nobody listens on.
-fn free_addr() -> SocketAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    if cfg!(target_os = "linux") {
-        let [.., high, low] = std::process::id().to_be_bytes();
-        let addr = [127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed)];
-        return (addr, 5399).into();
-    }
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 struct Dns {
     egret: Egret,

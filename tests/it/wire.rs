@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::support::egret::Egret;
+use super::support::free::free_port;
 use super::support::lab::Lab;
 use super::support::origin::{Origin, Request};
 use super::support::raw::{Client, End, get, header};
@@ -180,8 +181,7 @@ rule_collection_group = [{ name = \"g\", priority = 100, rule_collection = [
 /// The firewall's explicit proxy has ports in its policy: Egret listens there, unless it is told to elsewhere.
 #[test]
 fn ports_of_a_policys_explicit_proxy() {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let ports = [free(), free()];
+    let ports = [free_port(), free_port()];
     let config = format!(
         "# Without a flag to listen elsewhere.\n[settings.explicit_proxy]\nenabled = true\nhttp_port = {}\n\
          https_port = {}\n",

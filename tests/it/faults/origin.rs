@@ -10,6 +10,7 @@ use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::egret::Egret;
+use crate::support::free::free_addr;
 use crate::support::hello::Hello;
 use crate::support::raw::{Client, End, get, status_of};
 
@@ -242,7 +243,7 @@ fn tunnels() {
 /// Nobody there, and somebody whose kernel says nothing: the queue of who listens is full.
 #[test]
 fn destinations_that_cannot_be_reached() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_addr();
     let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     full.listen(0).unwrap();

@@ -13,6 +13,7 @@ use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use super::{metric, processor_time};
 use crate::support::egret::Egret;
 use crate::support::eventually;
+use crate::support::free::free_addr;
 use crate::support::origin::Origin;
 use crate::support::raw::{Client, get};
 use crate::support::upstream::{Carrier, Upstream, name, question, receive, with_addresses, with_soa};
@@ -75,7 +76,7 @@ fn loopback(reply: Message, ttl: u32) -> Message {
 
 #[test]
 fn nobody_listens_and_then_somebody_does() {
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_addr();
     let asking = Asking::by(&[free]);
     asking.assert_unresolvable("led.ok.test");
     let _server = Upstream::start_on(free, |reply, _| Some(loopback(reply, 60)));
@@ -214,9 +215,9 @@ fn times_to_live_at_both_ends() {
 
 #[test]
 fn an_answer_that_trickles_takes_no_longer_than_any_other() {
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let udp = UdpSocket::bind(tcp.local_addr().unwrap()).unwrap();
-    let asking = Asking::by(&[tcp.local_addr().unwrap()]);
+    let addr = free_addr();
+    let (tcp, udp) = (TcpListener::bind(addr).unwrap(), UdpSocket::bind(addr).unwrap());
+    let asking = Asking::by(&[addr]);
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok((read, from)) = udp.recv_from(&mut buffer) {

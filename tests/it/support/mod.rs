@@ -6,6 +6,7 @@ pub mod command;
 pub mod dns;
 pub mod egret;
 pub mod exchange;
+pub mod free;
 #[cfg(target_os = "linux")]
 pub mod gateway;
 pub mod hello;
