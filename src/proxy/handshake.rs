@@ -17,7 +17,7 @@ use crate::config::Timeouts;
 use crate::flow::Reason;
 use crate::net::deadline::{Late, Timer};
 use crate::net::relay::{Side, read_some};
-use crate::wire::client_hello;
+use crate::wire::client_hello::{self, HelloReader};
 use crate::wire::{ParseError, tds};
 
 use super::peek::{Carrier, Named, wire_limit};
@@ -145,8 +145,9 @@ impl<'a> Handshake<'a> {
     /// Reads the second hello to its end.
     async fn second_hello(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Reason> {
         let deadline = Instant::now() + self.hello;
+        let mut reader = HelloReader::default();
         loop {
-            match behind_other_records(&self.named.carrier.records(&bytes)).map(client_hello::parse) {
+            match behind_other_records(&self.named.carrier.records(&bytes)).map(|hello| reader.read(hello)) {
                 Some(Ok(second)) if second.sni.as_ref() == Some(&self.named.sni) => return Ok(bytes),
                 Some(Ok(_)) => return Err(Reason::SniChanged),
                 Some(Err(ParseError::Invalid(error))) => return Err(error.reason()),

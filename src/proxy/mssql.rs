@@ -34,7 +34,8 @@ pub(super) async fn identify(peek: &mut Peek<'_>) -> Result<(ClientHello, Login)
     if !peek.session.write(peek.stream, &login.asked.answer()).await {
         return Err(Reason::ClientGone);
     }
-    let hello = peek.read_hello(tds::hello, TdsError::reason).await?;
+    let mut reader = tds::HelloReader::default();
+    let hello = peek.read_hello(|bytes| reader.read(bytes), TdsError::reason).await?;
     Ok((hello, login))
 }
 

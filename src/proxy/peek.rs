@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::flow::{HostName, Reason};
 use crate::net::relay::read_some;
-use crate::wire::client_hello::{self, ClientHello};
+use crate::wire::client_hello::{ClientHello, HelloError, HelloReader};
 use crate::wire::{ParseError, tds};
 
 use super::mssql::{self, Login};
@@ -84,7 +84,8 @@ impl<'a> Peek<'a> {
         match speaks {
             Speaks::Http => Ok(First::Http),
             Speaks::Tls => {
-                let hello = self.read_hello(client_hello::parse, |error| error.reason()).await?;
+                let mut reader = HelloReader::default();
+                let hello = self.read_hello(|bytes| reader.read(bytes), HelloError::reason).await?;
                 Ok(First::Tls(hello, Carrier::Bare))
             }
             Speaks::Tds => {
@@ -97,7 +98,7 @@ impl<'a> Peek<'a> {
     /// Reads the hello that begins what is held, to its end.
     pub(super) async fn read_hello<E>(
         &mut self,
-        parse: impl Fn(&[u8]) -> Result<ClientHello, ParseError<E>>,
+        mut parse: impl FnMut(&[u8]) -> Result<ClientHello, ParseError<E>>,
         reason: impl Fn(E) -> Reason,
     ) -> Result<ClientHello, Reason> {
         loop {

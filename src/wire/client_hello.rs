@@ -56,18 +56,26 @@ impl HelloError {
     }
 }
 
-/// Reads the ClientHello that a TLS connection starts with. Bytes after it are not looked at.
-///
-/// While the hello is incomplete only record headers are read, so calling this for every segment costs the
-/// number of records so far. A hello in one record is read in place.
+/// Reads the ClientHello that a TLS connection starts with. Bytes after it are not looked at. A hello in one record is
+/// read in place.
 pub fn parse(bytes: &[u8]) -> Result<ClientHello, ParseError<HelloError>> {
-    let (message, _) = reassemble(bytes)?;
-    Ok(parse_hello(&message)?)
+    HelloReader::default().read(bytes)
 }
 
 /// How many of the bytes are the hello's, with the headers of its records; `None` while it is incomplete.
 pub fn wire_length(bytes: &[u8]) -> Option<usize> {
-    reassemble(bytes).ok().map(|(_, length)| length)
+    HelloReader::default().reassemble(bytes).ok().map(|(_, length)| length)
+}
+
+/// Reads a hello that comes in segments: whole records are not looked at again when the next segment is there, or the
+/// cost of one in small records would grow with the square of its size.
+#[derive(Debug, Clone, Default)]
+pub struct HelloReader {
+    /// The hello's records are whole up to here.
+    at: usize,
+    /// What is in those records, in bytes.
+    received: usize,
+    header: HandshakeHeader,
 }
 
 const RECORD_HEADER: usize = 5;
@@ -78,46 +86,51 @@ const CONTENT_HANDSHAKE: u8 = 22;
 const TYPE_CLIENT_HELLO: u8 = 1;
 const MAJOR_VERSION: u8 = 3;
 
-/// The body of the first handshake message, in one piece, and where its last record ends.
-fn reassemble(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, usize), ParseError<HelloError>> {
-    let mut header = HandshakeHeader::default();
-    let mut received = 0;
-    let mut at = 0;
-    loop {
-        let start = at + RECORD_HEADER;
-        let end = start + record_length(bytes, at)?;
-        let fragment = bytes.get(start..end.min(bytes.len())).unwrap_or_default();
-        header.fill(fragment)?;
-        received += end - start;
-        if let Some(hello) = header.hello_length()? {
+impl HelloReader {
+    /// The same as [`parse`] of these bytes, which begin with those of the calls before.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<ClientHello, ParseError<HelloError>> {
+        let (message, _) = self.reassemble(bytes)?;
+        Ok(parse_hello(&message)?)
+    }
+
+    /// The body of the first handshake message, in one piece, and where its last record ends.
+    fn reassemble<'a>(&mut self, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, usize), ParseError<HelloError>> {
+        loop {
+            let start = self.at + RECORD_HEADER;
+            let end = start + record_length(bytes, self.at)?;
+            let fragment = bytes.get(start..end.min(bytes.len())).unwrap_or_default();
+            let received = self.received + (end - start);
+            let header = self.header.filled(fragment)?;
+            let hello = header.hello_length()?.map(|length| HANDSHAKE_HEADER + length);
             // Nothing may follow a ClientHello until the server has answered it.
-            if received > HANDSHAKE_HEADER + hello {
+            if hello.is_some_and(|hello| received > hello) {
                 return Err(HelloError::Malformed.into());
             }
-            if received == HANDSHAKE_HEADER + hello && bytes.len() >= end {
-                let message = match at {
+            if bytes.len() < end {
+                return Err(ParseError::Incomplete);
+            }
+            if hello == Some(received) {
+                let message = match self.at {
                     0 => Cow::Borrowed(fragment.get(HANDSHAKE_HEADER..).unwrap_or_default()),
-                    _ => Cow::Owned(join(bytes.get(..end).unwrap_or(bytes), hello)),
+                    _ => Cow::Owned(join(bytes.get(..end).unwrap_or(bytes), received)),
                 };
                 return Ok((message, end));
             }
+            *self = HelloReader { at: end, received, header };
         }
-        if bytes.len() < end {
-            return Err(ParseError::Incomplete);
-        }
-        at = end;
     }
 }
 
 /// The first bytes of the handshake message, which may come from several records.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct HandshakeHeader {
     bytes: [u8; HANDSHAKE_HEADER],
     have: usize,
 }
 
 impl HandshakeHeader {
-    fn fill(&mut self, fragment: &[u8]) -> Result<(), HelloError> {
+    /// With what the next record brings.
+    fn filled(mut self, fragment: &[u8]) -> Result<HandshakeHeader, HelloError> {
         for (place, byte) in self.bytes.iter_mut().skip(self.have).zip(fragment) {
             *place = *byte;
             self.have += 1;
@@ -126,7 +139,7 @@ impl HandshakeHeader {
         if self.have > 0 && kind != TYPE_CLIENT_HELLO {
             return Err(HelloError::NotTls);
         }
-        Ok(())
+        Ok(self)
     }
 
     /// `None` until the header is whole.
@@ -165,9 +178,9 @@ fn record_length(bytes: &[u8], at: usize) -> Result<usize, ParseError<HelloError
     }
 }
 
-/// Joins the fragments of records that [`reassemble`] has found to be complete.
-fn join(mut records: &[u8], hello: usize) -> Vec<u8> {
-    let mut message = Vec::with_capacity(HANDSHAKE_HEADER + hello);
+/// Joins the fragments of whole records, so many bytes in all; without the handshake's header.
+fn join(mut records: &[u8], received: usize) -> Vec<u8> {
+    let mut message = Vec::with_capacity(received);
     while let [_, _, _, high, low, rest @ ..] = records {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
         let (fragment, next) = rest.split_at(length);
@@ -596,6 +609,18 @@ mod tests {
         }
     }
 
+    /// Seen by what would happen if they were: by then something else is there.
+    #[test]
+    fn whole_records_are_not_looked_at_again() {
+        let bytes = records(&ok_message(), 6);
+        let mut reader = HelloReader::default();
+        assert_eq!(reader.read(&bytes[..30]), Err(ParseError::Incomplete));
+        let mut changed = bytes[..bytes.len() - 1].to_vec();
+        changed[..22].fill(0);
+        assert_eq!(parse(&changed), Err(NotTls.into()));
+        assert_eq!(reader.read(&changed), Err(ParseError::Incomplete));
+    }
+
     #[test]
     fn agrees_with_rustls() {
         for name in ["ok.test", "a.b.wild.test", "OK.Test", "xn--bcher-kva.example", "_x.ok.test"] {
@@ -657,6 +682,21 @@ mod tests {
             for cut in 0..bytes.len() {
                 let part = parse(&bytes[..cut]);
                 prop_assert!(part == Err(ParseError::Incomplete) || part == whole, "{}: {:?}", cut, part);
+            }
+        }
+
+        #[test]
+        fn segments_are_read_as_the_whole_is(
+            mut bytes in (any_message(), 1usize..90).prop_map(|(message, size)| cut(&message, &[size])),
+            step in 1usize..40,
+            at in any::<prop::sample::Index>(),
+            flip: u8,
+        ) {
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            let mut reader = HelloReader::default();
+            for there in (0..bytes.len()).step_by(step).chain([bytes.len()]) {
+                prop_assert_eq!(reader.read(&bytes[..there]), parse(&bytes[..there]), "{}", there);
             }
         }
 

@@ -223,16 +223,50 @@ fn message(options: &[(u8, &[u8])]) -> Vec<u8> {
 
 /// The ClientHello that a client sends in packets once its pre-login was answered. Nothing may follow it in its last
 /// packet: behind a hello the server's answer comes first.
-///
-/// While it is incomplete, this costs the number of packets and of records so far.
 pub fn hello(bytes: &[u8]) -> Result<ClientHello, ParseError<TdsError>> {
-    let Content { bytes: records, broken } = content(bytes, &[PRE_LOGIN]);
-    match client_hello::parse(&records) {
-        Ok(_) if hello_length(bytes).is_none() => Err(TdsError::NotTls.into()),
-        Ok(hello) => Ok(hello),
-        Err(ParseError::Invalid(error)) => Err(TdsError::Hello(error).into()),
-        Err(ParseError::Incomplete) if broken => Err(TdsError::NotTls.into()),
-        Err(ParseError::Incomplete) => Err(ParseError::Incomplete),
+    HelloReader::default().read(bytes)
+}
+
+/// Reads such a hello as its segments come: what was looked at is not looked at again.
+#[derive(Debug, Clone, Default)]
+pub struct HelloReader {
+    /// The packets are whole up to here.
+    at: usize,
+    /// The records in them, and in as much of the next one as is there.
+    records: Vec<u8>,
+    /// How much of `records` is of the next packet.
+    of_next: usize,
+    hello: client_hello::HelloReader,
+}
+
+impl HelloReader {
+    /// The same as [`hello`] of these bytes, which begin with those of the calls before.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<ClientHello, ParseError<TdsError>> {
+        let broken = self.unpack(bytes) != ParseError::Incomplete;
+        match self.hello.read(&self.records) {
+            Ok(_) if hello_length(bytes).is_none() => Err(TdsError::NotTls.into()),
+            Ok(hello) => Ok(hello),
+            Err(ParseError::Invalid(error)) => Err(TdsError::Hello(error).into()),
+            Err(ParseError::Incomplete) if broken => Err(TdsError::NotTls.into()),
+            Err(ParseError::Incomplete) => Err(ParseError::Incomplete),
+        }
+    }
+
+    /// Takes the records out of the packets, and tells why there are no more.
+    fn unpack(&mut self, bytes: &[u8]) -> ParseError<TdsError> {
+        loop {
+            let packet = match packet(bytes, self.at, &[PRE_LOGIN]) {
+                Ok(packet) => packet,
+                Err(error) => return error,
+            };
+            let part = bytes.get(packet.start + self.of_next..packet.end.min(bytes.len())).unwrap_or_default();
+            self.records.extend_from_slice(part);
+            if bytes.len() < packet.end {
+                self.of_next += part.len();
+                return ParseError::Incomplete;
+            }
+            (self.at, self.of_next) = (packet.end, 0);
+        }
     }
 }
 
@@ -477,6 +511,19 @@ mod tests {
         }
     }
 
+    /// Seen by what would happen if they were: by then something else is there.
+    #[test]
+    fn what_was_unpacked_is_not_looked_at_again() {
+        let bytes = packets(PRE_LOGIN, &client_hello(b"ok.test"), 10);
+        let mut reader = HelloReader::default();
+        assert_eq!(reader.read(&bytes[..50]), Err(ParseError::Incomplete));
+        let mut changed = bytes[..bytes.len() - 1].to_vec();
+        changed[..50].fill(0);
+        assert_eq!(hello(&changed), Err(NotTls.into()));
+        changed[36..50].copy_from_slice(&bytes[36..50]);
+        assert_eq!(reader.read(&changed), Err(ParseError::Incomplete));
+    }
+
     #[test]
     fn what_is_no_hello() {
         let check = |bytes: &[u8], expected: TdsError| assert_eq!(hello(bytes), Err(expected.into()), "{bytes:?}");
@@ -526,6 +573,22 @@ mod tests {
                     let part = parse(&bytes[..cut]);
                     prop_assert!(part == Err(ParseError::Incomplete) || part == whole, "{}: {:?}", cut, part);
                 }
+            }
+        }
+
+        #[test]
+        fn segments_are_read_as_the_whole_is(
+            size in 1usize..100,
+            step in 1usize..40,
+            at in any::<prop::sample::Index>(),
+            flip: u8,
+        ) {
+            let mut bytes = packets(PRE_LOGIN, &client_hello(b"ok.test"), size);
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            let mut reader = HelloReader::default();
+            for there in (0..bytes.len()).step_by(step).chain([bytes.len()]) {
+                prop_assert_eq!(reader.read(&bytes[..there]), hello(&bytes[..there]), "{}", there);
             }
         }
 

@@ -64,10 +64,9 @@ impl Kind {
         }
     }
 
-    /// What is asked for first, and what then.
-    fn script(self) -> (Option<&'static str>, Vec<u8>) {
-        let hello = client_hello(HelloKind::Classic, "ok.test");
-        match self {
+    fn script(self) -> Script {
+        let hello = hello_of("ok.test");
+        let (tunnel, bytes) = match self {
             Kind::Hellos => (Some("ok.test"), hello[..hello.len() / 2].to_vec()),
             Kind::Heads => (None, format!("GET http://ok.test/ HTTP/1.1\r\nX: {}", "a".repeat(MUCH)).into_bytes()),
             Kind::LargeHellos => (Some("ok.test"), large_hello()),
@@ -77,8 +76,20 @@ impl Kind {
             ),
             Kind::Tunnels => (Some("flood.test"), hello_of("flood.test")),
             Kind::Answers => (None, b"GET http://flood.test/ HTTP/1.1\r\nHost: flood.test\r\n\r\n".to_vec()),
-        }
+        };
+        let is_read = !matches!(self, Kind::Tunnels | Kind::Answers);
+        Script { tunnel, bytes, is_read }
     }
+}
+
+/// What each attacker of a kind does: made once, for attackers have no processor time of their own.
+struct Script {
+    /// The host that a tunnel is asked for first.
+    tunnel: Option<&'static str>,
+    /// What is sent then.
+    bytes: Vec<u8>,
+    /// Whether it reads what it is sent.
+    is_read: bool,
 }
 
 fn hello_of(name: &str) -> Vec<u8> {
@@ -176,12 +187,13 @@ impl Drop for Attackers {
 pub async fn hold(hold: Hold) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     let (counts, at_a_time) = (Arc::new(Counts::default()), Arc::new(Semaphore::new(AT_A_TIME)));
+    let script = Arc::new(hold.kind.script());
     let mut running = JoinSet::new();
     for _ in 0..hold.count {
-        let (counts, at_a_time) = (counts.clone(), at_a_time.clone());
+        let (script, counts, at_a_time) = (script.clone(), counts.clone(), at_a_time.clone());
         running.spawn(async move {
             loop {
-                one(hold.proxy, hold.kind, &counts, &at_a_time).await;
+                one(hold.proxy, &script, &counts, &at_a_time).await;
                 sleep(PAUSE).await;
             }
         });
@@ -197,9 +209,9 @@ pub async fn hold(hold: Hold) -> Result<()> {
 }
 
 /// Gets into the state and stays there until the other side ends it.
-async fn one(proxy: SocketAddr, kind: Kind, counts: &Counts, at_a_time: &Semaphore) {
+async fn one(proxy: SocketAddr, script: &Script, counts: &Counts, at_a_time: &Semaphore) {
     let place = at_a_time.acquire().await;
-    let opened = open(proxy, kind).await;
+    let opened = open(proxy, script).await;
     drop(place);
     counts.tried.fetch_add(1, Relaxed);
     counts.opened.fetch_add(1, Relaxed);
@@ -208,7 +220,7 @@ async fn one(proxy: SocketAddr, kind: Kind, counts: &Counts, at_a_time: &Semapho
         return;
     };
     // What is not to be read shows its end by what can be written no more.
-    if matches!(kind, Kind::Tunnels | Kind::Answers) {
+    if !script.is_read {
         counts.held.fetch_add(1, Relaxed);
         while !matches!(stream.try_write(b""), Err(error) if error.kind() != ErrorKind::WouldBlock) {
             sleep(PAUSE).await;
@@ -225,24 +237,23 @@ async fn one(proxy: SocketAddr, kind: Kind, counts: &Counts, at_a_time: &Semapho
     counts.ended.fetch_add(1, Relaxed);
 }
 
-async fn open(proxy: SocketAddr, kind: Kind) -> Result<TcpStream> {
+async fn open(proxy: SocketAddr, script: &Script) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     // So that many of them find a port.
     socket.set_reuseaddr(true)?;
-    if matches!(kind, Kind::Tunnels | Kind::Answers) {
+    if !script.is_read {
         socket.set_recv_buffer_size(LITTLE)?;
     }
     socket.bind((FROM, 0).into())?;
     let mut stream = socket.connect(proxy).await?;
-    let (tunnel, bytes) = kind.script();
-    if let Some(host) = tunnel {
+    if let Some(host) = script.tunnel {
         stream.write_all(format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n").as_bytes()).await?;
         let mut answer = [0; 39];
         timeout(Duration::from_secs(10), stream.read_exact(&mut answer)).await??;
         anyhow::ensure!(answer.starts_with(b"HTTP/1.1 200 "), "no tunnel");
     }
     // What cannot be sent is what is not read.
-    if let Ok(sent) = timeout(SENDING, stream.write_all(&bytes)).await {
+    if let Ok(sent) = timeout(SENDING, stream.write_all(&script.bytes)).await {
         sent?;
     }
     Ok(stream)
