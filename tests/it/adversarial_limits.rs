@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::adversarial_http::{assert_malformed, post};
 use super::support::command::{egret_with_descriptors, run};
 use super::support::egret::Egret;
@@ -363,6 +365,34 @@ fn a_client_that_leaves_while_it_waits() {
     lab.origin.wait_noted(1);
     drop(client);
     assert_eq!(lab.origin.wait_noted(2).pop().as_deref(), Some("gone"));
+}
+
+/// No origin failed, and nothing was denied: the client's end is what is logged, however it came.
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_body() {
+    let silent = || Origin::start(|mut stream, _| while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {});
+    let leave: [fn(Client); 3] = [
+        drop,
+        |client| SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap(),
+        |mut client| {
+            client.finish();
+            assert_eq!(client.status(), 400, "who only has no more to send is told");
+        },
+    ];
+    Lab::everywhere(silent, |lab| {
+        for (framing, part) in [("Content-Length: 100", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n")] {
+            for leave in leave {
+                let head = format!("POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n{framing}\r\n\r\n{part}");
+                let client = lab.send(head);
+                let addr = client.addr();
+                lab.egret.flows(addr, 1);
+                leave(client);
+                let close = lab.egret.close(addr);
+                let ended = (close["closed_by"].as_str(), close["reason"].as_str());
+                assert_eq!(ended, (Some("client"), Some("client-gone")), "{framing}: {close}");
+            }
+        }
+    });
 }
 
 /// A connection takes two: those for which there are none wait, and find their origin later.
