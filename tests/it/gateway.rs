@@ -499,7 +499,7 @@ fn a_new_policy_cuts_what_it_denies() {
         assert_eq!(http.status(), 200);
         gateway.egret.reload(&allow(&["tcp://198.51.100.7:26"]));
         for client in [&mut cut, &mut by_name] {
-            client.rest();
+            assert_eq!(client.rest().1, End::Reset);
             assert_eq!(gateway.egret.close(client.addr())["reason"], "policy-changed");
         }
         http.send(get("/", "ok.test"));
