@@ -233,7 +233,7 @@ pub const OPTIONS: &[Opt] = &[
         "limits.connections_per_client",
         Count { min: 0, max: 10_000_000 },
         Default("0"),
-        "Connections and UDP flows at once from one address; beyond them new ones are closed or denied; 0: nine tenths of all connections, and any number of flows.",
+        "Connections and UDP flows at once from one address, or from one /64 of IPv6; beyond them new ones are closed or denied; 0: nine tenths of all connections, and any number of flows.",
     ),
     opt("limits.head_bytes", BYTES, Default("65536"), "Bytes of a request head."),
     opt("limits.hello_bytes", BYTES, Default("65536"), "Bytes of a ClientHello."),

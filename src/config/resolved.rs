@@ -225,8 +225,8 @@ pub struct Limits {
     /// Connections at once, or half as many as there may be descriptors. At the cap new ones wait for two
     /// seconds (one with each listener, the rest in the kernel's queue) and are then closed and logged.
     pub connections: usize,
-    /// Connections and UDP flows at once from one address. At the cap new ones are closed or denied, and logged. 0: nine
-    /// tenths of all connections, so that others find a place, and no cap on flows.
+    /// Connections and UDP flows at once from one address, or from one /64 of IPv6. At the cap new ones are closed or
+    /// denied, and logged. 0: nine tenths of all connections, so that others find a place, and no cap on flows.
     pub connections_per_client: usize,
     /// Bytes of a request head, at most 65 536.
     pub head_bytes: usize,

@@ -187,7 +187,8 @@ impl Reloader {
 
 impl Current {
     /// Files of the policy in force without a byte in them by now. A full disk leaves such, and an editor that has only
-    /// begun: to take that for a policy would open, or shut, what nobody meant to.
+    /// begun: to take that for a policy would open, or shut, what nobody meant to. A feed is no other: it denies, and a
+    /// download into its place leaves it empty for as long as that takes.
     fn emptied(&self) -> HashSet<PathBuf> {
         self.filled.iter().filter(|path| size(path) == Some(0)).cloned().collect()
     }
@@ -196,7 +197,7 @@ impl Current {
     fn lacks(&self, mut emptied: HashSet<PathBuf>, files: &[PathBuf]) -> Option<String> {
         emptied.extend(self.emptied());
         if let Some(path) = files.iter().find(|path| emptied.contains(*path)) {
-            let mend = "write it again, or a comment into it where nothing is to be in it";
+            let mend = "write it again, or a comment (`#`) into it where nothing is to be in it";
             return Some(format!("`{}`: it is empty, and was not before\n  = mend: {mend}", path.display()));
         }
         // Without it there is a policy as well: the built-in one.

@@ -83,7 +83,7 @@ reasons! {
     NotTds = "not-tds",
     HelloTooLarge = "hello-too-large",
     HelloTimeout = "hello-timeout",
-    /// The client left before it said anything.
+    /// The client left before it said what it wants, or in the middle of a request.
     ClientGone = "client-gone",
     /// The ClientHello is malformed.
     BadHello = "bad-hello",

@@ -126,7 +126,9 @@ fn status_of(profile: Profile, reason: Reason) -> (u16, &'static str) {
         (Reason::LimitHead, _) => (431, "Request Header Fields Too Large"),
         (Reason::HeadTimeout, _) => (408, "Request Timeout"),
         (
-            Reason::BadFraming
+            // Half a request, of a client that may still listen (RFC 9112 section 8).
+            Reason::ClientGone
+            | Reason::BadFraming
             | Reason::BadRequest
             | Reason::BadHost
             | Reason::BadName

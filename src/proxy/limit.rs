@@ -1,8 +1,8 @@
 //! Caps on connections: in all, where new ones *wait* for a while (one with each listener, the rest in the kernel's
-//! queue) and are then *refused*, and from one address, where new ones are *refused*. Unless told otherwise, no address
-//! gets them all, so that whoever takes as many as there are leaves others some to work with.
+//! queue) and are then *refused*, and from one client, where new ones are *refused*. Unless told otherwise, no client gets
+//! them all, so that whoever takes as many as there are leaves others some to work with.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,11 +18,25 @@ use crate::net::listener::room_for_connections;
 /// How long a connection waits for a place: a crowd that comes and goes is served, one that stays is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The share of all connections that one address leaves to the others where nothing else is set: one in so many.
+/// The share of all connections that one client leaves to the others where nothing else is set: one in so many.
 const LEFT_TO_OTHERS: usize = 10;
 
-/// Connections by address, and UDP flows where they are capped together.
-type Clients = Arc<Mutex<HashMap<IpAddr, usize, RandomState>>>;
+/// Connections by client, and UDP flows where they are capped together.
+type Clients = Arc<Mutex<HashMap<Party, usize, RandomState>>>;
+
+/// Who counts as one client: an address of IPv4, a /64 of IPv6. A machine has as many addresses in its /64 as it likes (RFC
+/// 4862, RFC 8981).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Party(IpAddr);
+
+impl Party {
+    fn of(client: IpAddr) -> Party {
+        Party(match client.to_canonical() {
+            IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() & (u128::MAX << 64)).into(),
+            v4 => v4,
+        })
+    }
+}
 
 pub(super) struct Limiter {
     all: Arc<Semaphore>,
@@ -42,7 +56,7 @@ pub(super) struct Place {
 /// A place among the connections and UDP flows of one client.
 pub(super) struct ClientPlace {
     clients: Clients,
-    client: IpAddr,
+    client: Party,
 }
 
 impl Limiter {
@@ -84,6 +98,7 @@ impl Limiter {
 
     /// A place for one more connection of this client; `Err` where it has as many as it may.
     pub(super) fn client_place(&self, client: IpAddr) -> Result<ClientPlace, ()> {
+        let client = Party::of(client);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_insert(0);
         if *count >= self.per_client {
@@ -104,7 +119,7 @@ impl Limiter {
             return true;
         }
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.get(&client).is_none_or(|count| *count < self.per_client)
+        clients.get(&Party::of(client)).is_none_or(|count| *count < self.per_client)
     }
 }
 
@@ -117,5 +132,44 @@ impl Drop for ClientPlace {
                 clients.remove(&self.client);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_one_client() {
+        let same = |a: &str, b: &str| Party::of(a.parse().unwrap()) == Party::of(b.parse().unwrap());
+        for (a, b) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "::ffff:192.0.2.1"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::1"),
+            ("2001:db8:1:2::", "2001:db8:1:2:ffff:ffff:ffff:ffff"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("192.0.2.1", "192.0.2.2"),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2"),
+            ("::ffff:192.0.2.1", "::1"),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1"),
+            ("0.0.0.0", "::"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_shares_its_places() {
+        let limiter = Limiter::new(&Limits { connections_per_client: 1, ..Limits::default() });
+        let [first, neighbour, other] =
+            ["2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1"].map(|addr| addr.parse().unwrap());
+        let place = limiter.client_place(first);
+        assert!(limiter.client_place(neighbour).is_err() && !limiter.has_flow_place(neighbour));
+        assert!(limiter.client_place(other).is_ok());
+        drop(place);
+        assert!(limiter.client_place(neighbour).is_ok());
     }
 }

@@ -399,8 +399,9 @@ impl Session {
         self.core.counters.tunnels.dec();
         let Relayed { up, down, end } = relayed;
         match end {
-            // As Azure Firewall does, so that both ends learn that the connection is no more.
-            End::Idle => [client, origin].into_iter().for_each(reset_when_dropped),
+            // As Azure Firewall does when it is idle, so that both ends learn that the connection is no more. One that a
+            // policy cuts is not to look whole either.
+            End::Idle | End::Cut(CloseWhy::Reason(_)) => [client, origin].into_iter().for_each(reset_when_dropped),
             // An end would say that all was said.
             End::Reset(Side::Client) => reset_when_dropped(origin),
             End::Reset(Side::Origin) => reset_when_dropped(client),

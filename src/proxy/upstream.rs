@@ -1,6 +1,7 @@
 //! Connections to origins for plain HTTP, kept as long as the client's own connection.
 
 use std::cell::RefCell;
+use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::flow::{Authority, Reason};
 
-use super::body::{Body, Meter};
+use super::body::{Body, BodyError, Meter};
 use super::session::{Ask, Permitted, Session};
 
 /// What is read ahead of a client that does not read, and kept for one, at most, bytes: a request's head has to fit.
@@ -180,6 +181,11 @@ impl Repeat {
     }
 }
 
+/// The request's own body fails where the client leaves in the middle of it: that is no fault of the origin's.
 fn reason_of(error: &hyper::Error) -> Reason {
-    if error.is_parse() { Reason::UpstreamInvalid } else { Reason::UpstreamUnreachable }
+    match error.source().and_then(|source| source.downcast_ref()) {
+        Some(BodyError::Http(_)) => Reason::ClientGone,
+        _ if error.is_parse() => Reason::UpstreamInvalid,
+        _ => Reason::UpstreamUnreachable,
+    }
 }

@@ -12,7 +12,7 @@ use super::record::{CloseRecord, CloseWhy, ClosedBy, FlowRecord};
 use crate::azure::aggregates::Summed;
 use crate::azure::category::{Categories, Category};
 use crate::azure::flow_logs::{Fat, Flag, Traced};
-use crate::flow::{Protocol, Verdict};
+use crate::flow::{Protocol, Reason, Verdict};
 
 /// Connections that are traced at once. Of one beyond them *no end is written*.
 const TRACED: usize = 65_536;
@@ -119,7 +119,7 @@ impl Traces {
                 [Some(Traced { from, to, flag: Flag::Fin }), Some(Traced { from: to, to: from, flag: Flag::FinAck })]
             }
             CloseWhy::Reset | CloseWhy::IdleTimeout => [Some(Traced { from, to, flag: Flag::Rst }), None],
-            CloseWhy::Reason(reason) if reason.is_upstream_failure() => {
+            CloseWhy::Reason(reason) if reason == Reason::PolicyChanged || reason.is_upstream_failure() => {
                 [Some(Traced { from, to, flag: Flag::Rst }), None]
             }
             // Egret closes both ends, and waits for neither.
@@ -171,7 +171,7 @@ mod tests {
     use super::super::record::Seen;
     use super::super::record::tests::{allowed, closed, denied};
     use super::*;
-    use crate::flow::{Host, Reason};
+    use crate::flow::Host;
 
     fn deriver(wanted: &[Category]) -> Deriver {
         Deriver::new(Some(Categories::chosen(wanted)))
@@ -217,7 +217,7 @@ mod tests {
         check(ClosedBy::Client, CloseWhy::Reset, &[up("RST")]);
         check(ClosedBy::Egret, CloseWhy::IdleTimeout, &[down("RST")]);
         check(ClosedBy::Egret, CloseWhy::Shutdown, &[down("FIN")]);
-        check(ClosedBy::Egret, CloseWhy::Reason(Reason::PolicyChanged), &[down("FIN")]);
+        check(ClosedBy::Egret, CloseWhy::Reason(Reason::PolicyChanged), &[down("RST")]);
         check(ClosedBy::Origin, CloseWhy::Reason(Reason::UpstreamUnreachable), &[down("RST")]);
         for no_connection in [denied(), FlowRecord { protocol: Protocol::Http, ..allowed() }] {
             assert_eq!(traced(&no_connection, closed()), [""; 0]);

@@ -1,7 +1,9 @@
 //! Adversarial cases about what a client may take up and how long: caps, deadlines, credentials, reloads.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::Duration;
+
+use socket2::SockRef;
 
 use super::adversarial_http::{assert_malformed, post};
 use super::support::command::{egret_with_descriptors, run};
@@ -241,15 +243,25 @@ fn reloading(origin: &Origin) -> Egret {
     Egret::with_config(RELOADED, &[&format!("--connect-to=::{}", origin.addr), "--admin=off"])
 }
 
-fn assert_cut(egret: &Egret, client: &mut Client) {
-    assert_eq!(client.rest(), (Vec::new(), End::Eof));
+fn assert_cut(egret: &Egret, client: &mut Client, end: End) {
+    assert_eq!(client.rest(), (Vec::new(), end));
     let close = egret.close(client.addr());
     assert_eq!((close["reason"].as_str(), close["closed_by"].as_str()), (Some("policy-changed"), Some("egret")));
 }
 
+/// Neither end is to take it for an end in good order: what was said so far may look whole.
 #[test]
 fn a_live_tunnel_is_cut_by_a_reload_that_denies_it() {
-    let origin = Origin::echo();
+    let origin = Origin::start(|mut stream, note| {
+        let mut buffer = [0; 4096];
+        note.note(&loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => break b"end".to_vec(),
+                Ok(read) => stream.write_all(&buffer[..read]).unwrap(),
+                Err(error) => break error.kind().to_string().into_bytes(),
+            }
+        });
+    });
     let egret = reloading(&origin);
     let mut client = Client::tunnel(egret.addr, "ok.test:443");
     let hello = Hello::of("ok.test").bytes();
@@ -259,7 +271,8 @@ fn a_live_tunnel_is_cut_by_a_reload_that_denies_it() {
     client.send("still");
     assert_eq!(client.bytes(5), b"still");
     egret.reload("allow = [\"http://ok.test\"]\n");
-    assert_cut(&egret, &mut client);
+    assert_cut(&egret, &mut client, End::Reset);
+    assert_eq!(origin.wait_noted(1), ["connection reset"]);
     assert_eq!(Client::send_to(egret.addr, connect("ok.test:443")).status(), 470);
 }
 
@@ -276,7 +289,8 @@ fn a_tunnel_whose_origin_has_not_answered_is_cut_as_well() {
     client.send(Hello::of("ok.test").bytes());
     origin.wait_noted(1);
     egret.reload("allow = [\"http://ok.test\"]\n");
-    assert_cut(&egret, &mut client);
+    // Nothing came back yet that could look whole.
+    assert_cut(&egret, &mut client, End::Eof);
 }
 
 #[test]
@@ -365,6 +379,34 @@ fn a_client_that_leaves_while_it_waits() {
     assert_eq!(lab.origin.wait_noted(2).pop().as_deref(), Some("gone"));
 }
 
+/// No origin failed, and nothing was denied: the client's end is what is logged, however it came.
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_body() {
+    let silent = || Origin::start(|mut stream, _| while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {});
+    let leave: [fn(Client); 3] = [
+        drop,
+        |client| SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap(),
+        |mut client| {
+            client.finish();
+            assert_eq!(client.status(), 400, "who only has no more to send is told");
+        },
+    ];
+    Lab::everywhere(silent, |lab| {
+        for (framing, part) in [("Content-Length: 100", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n")] {
+            for leave in leave {
+                let head = format!("POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n{framing}\r\n\r\n{part}");
+                let client = lab.send(head);
+                let addr = client.addr();
+                lab.egret.flows(addr, 1);
+                leave(client);
+                let close = lab.egret.close(addr);
+                let ended = (close["closed_by"].as_str(), close["reason"].as_str());
+                assert_eq!(ended, (Some("client"), Some("client-gone")), "{framing}: {close}");
+            }
+        }
+    });
+}
+
 /// A connection takes two: those for which there are none wait, and find their origin later.
 #[test]
 fn descriptors_do_not_run_out() {
@@ -421,7 +463,7 @@ fn an_upload_that_the_origin_never_reads_is_given_up() {
     let head = "POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 50000000\r\n\r\n";
     client.send(head);
     let mut writer = client.stream.try_clone().unwrap();
-    std::thread::spawn(move || std::io::Write::write_all(&mut writer, &[7; 50_000_000]).is_ok());
+    std::thread::spawn(move || writer.write_all(&[7; 50_000_000]).is_ok());
     let close = egret.close(client.addr());
     assert_eq!(close["reason"], "upstream-timeout", "{close}");
     assert!(close["bytes_up"].as_u64() > Some(0), "{close}");

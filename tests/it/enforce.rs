@@ -346,14 +346,14 @@ fn a_reloaded_topology() {
             running.send("again");
             assert_eq!(running.bytes(5), b"again");
         } else {
-            assert_eq!(running.rest(), (Vec::new(), End::Eof));
+            assert_eq!(running.rest(), (Vec::new(), End::Reset));
             assert_eq!(lab.egret.close(running.addr())["reason"], "policy-changed");
         }
         lab.change("ports = [25, 443] }", "ports = 25 }");
         let (mut running, ..) = lab.connect(WEB, "198.51.100.7:443");
         assert_eq!(running.bytes(5), b"hello");
         lab.change("prefix = \"203.0.113.0/24\"", "prefix = \"198.51.100.0/25\"");
-        assert_eq!(running.rest(), (Vec::new(), End::Eof));
+        assert_eq!(running.rest(), (Vec::new(), End::Reset));
         assert_eq!(lab.egret.close(running.addr())["reason"], "policy-changed");
         let (_, _, record) = lab.connect(WEB, "198.51.100.7:443");
         assert_eq!(verdict(&record), "deny no-route");

@@ -499,7 +499,7 @@ fn a_new_policy_cuts_what_it_denies() {
         assert_eq!(http.status(), 200);
         gateway.egret.reload(&allow(&["tcp://198.51.100.7:26"]));
         for client in [&mut cut, &mut by_name] {
-            client.rest();
+            assert_eq!(client.rest().1, End::Reset);
             assert_eq!(gateway.egret.close(client.addr())["reason"], "policy-changed");
         }
         http.send(get("/", "ok.test"));
@@ -528,6 +528,26 @@ fn connections_of_one_client_are_capped() {
             third.rest_starts_with(GREETING).then_some(())
         });
         assert!(greeted.is_some(), "{} connections", origin.connections());
+    });
+}
+
+/// Who has one address of a /64 may have all of them: another buys no further place. Who is in another one is another client.
+#[test]
+fn a_network_of_ipv6_is_one_client() {
+    let config = "[limits]\nconnections_per_client = 1\n";
+    Gateway::both(config, &["--allow=tcp://[2001:db8:2::7]:25"], |gateway| {
+        let net = &gateway.net;
+        let _origin = net.origin("[2001:db8:2::7]:25", greeter);
+        net.client.ip("addr add 2001:db8:1::11/64 dev eth0 nodad\naddr add 2001:db8:3::10/64 dev eth0 nodad\n");
+        net.gateway.ip6("route add 2001:db8:3::/64 dev inside\n");
+        let to = "[2001:db8:2::7]:25".parse().unwrap();
+        let from = |addr: &str, port| net.client.enter(|| Client::connect_from(Some(addr.parse().unwrap()), port, to));
+        let mut first = from("2001:db8:1::10", 20_001).1.unwrap();
+        assert_greeted(&mut first);
+        let (neighbour, connected) = from("2001:db8:1::11", 20_002);
+        assert_eq!(gateway.egret.verdict(neighbour), "deny limit-client");
+        assert!(connected.is_err() || connected.unwrap().rest() == (Vec::new(), End::Reset));
+        assert_greeted(&mut from("2001:db8:3::10", 20_003).1.unwrap());
     });
 }
 

@@ -256,6 +256,26 @@ fn a_feed_is_watched() {
     assert!(error.contains("feed.txt:1:1: ") || error.contains("feed.txt:2:1: "), "{error}");
 }
 
+/// A download into the file's place empties it before it fills it, and where it fails leaves it so: whom the feed denies
+/// stays denied meanwhile. A feed that is to be empty says so.
+#[test]
+fn a_feed_that_was_emptied() {
+    let feed = Feed::of("evil.test\n");
+    let origin = Origin::http_ok();
+    let egret = egret(&origin, "", &feed.flags("deny"));
+    let status = || Client::send_to(egret.addr, get("http://evil.test/", "evil.test")).status();
+    fs::write(feed.path(), "").unwrap();
+    let refused = egret.reload("");
+    let error = refused["error"].as_str().unwrap();
+    for words in ["feed.txt`: it is empty, and was not before", "write it again, or a comment (`#`) into it"] {
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!(status(), 470);
+    fs::write(feed.path(), "# nobody today\n").unwrap();
+    assert_eq!(egret.reload("")["ok"], true);
+    assert_eq!(status(), 200);
+}
+
 #[test]
 fn check_says_what_is_known() {
     let feed = Feed::of(FEED);
