@@ -1,14 +1,16 @@
-//! An origin of one page that never ends.
+//! An origin of one page that never ends, whatever it was asked.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n";
 const CHUNK: usize = 64 * 1024;
+/// What this machine's kernel may keep of what is sent, bytes: an origin is another machine, usually.
+const IN_KERNEL: u32 = 64 * 1024;
 
 /// Ends when it is dropped.
 pub struct Flood {
@@ -18,7 +20,10 @@ pub struct Flood {
 
 impl Flood {
     pub async fn start() -> Result<Flood> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.set_send_buffer_size(IN_KERNEL)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(1024)?;
         let addr = listener.local_addr()?;
         let mut serving = JoinSet::new();
         serving.spawn(async move {

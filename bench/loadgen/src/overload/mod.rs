@@ -30,7 +30,7 @@ use report::{Report, Stage};
 use subject::{Refusals, Subject};
 
 /// What the others ask for a second, unless more is asked of Egret than it can take.
-const RATE: f64 = 100.0;
+const RATE: f64 = 500.0;
 /// Connections at a time while capacity is measured.
 const CONCURRENCY: usize = 32;
 /// Of each kind of slow client, 65 000 bytes of a head and the like each.
@@ -47,7 +47,7 @@ struct Scene {
     dial: Arc<Dial>,
     time: Duration,
     /// They end after Egret does.
-    _origins: [Origin; 3],
+    _origins: [Origin; 2],
     _flood: Flood,
 }
 
@@ -66,33 +66,32 @@ pub async fn run(overload: &Overload) -> Result<()> {
 impl Scene {
     async fn new(egret: &Path, time: Duration) -> Result<Scene> {
         let origin = |script| Origin::start(([127, 0, 0, 1], 0).into(), script);
-        let origins = [origin(Script::Answer)?, origin(Script::Stream)?, origin(Script::Hold)?];
+        let origins = [origin(Script::Answer)?, origin(Script::Hold)?];
         let flood = Flood::start().await?;
-        let named = ["ok.test:443", "flood.test:443", "slow.test:80"];
-        let mut destinations: Vec<_> = named.into_iter().zip(origins.iter().map(Origin::addr)).collect();
-        destinations.push(("flood.test:80", flood.addr));
+        let mut destinations: Vec<_> =
+            ["ok.test:443", "slow.test:80"].into_iter().zip(origins.iter().map(Origin::addr)).collect();
+        destinations.extend([("flood.test:443", flood.addr), ("flood.test:80", flood.addr)]);
         let subject = Subject::start(egret, &destinations)?;
         let dial = Arc::new(Dial::http(subject.addr, "ok.test:443", "ok.test:80", HelloKind::Classic));
         Ok(Scene { subject, dial, time, _origins: origins, _flood: flood })
     }
 
     async fn run(&self) -> Result<Report> {
-        let mut stages = Vec::new();
         open_loop(&self.dial, RATE, Duration::from_secs(2)).await;
-        let calm = self.alone("unloaded", RATE).await?;
-        stages.push(calm);
+        let mut calm = vec![self.alone("unloaded", RATE).await?];
         let capacity = closed_loop(&self.dial, CONCURRENCY, self.time / 2).await;
         sleep(SETTLE).await;
-        stages.push(self.alone("twice its capacity", 2.0 * capacity).await?);
-        sleep(SETTLE).await;
-        stages.push(self.alone("after that", RATE).await?);
-        for kind in Kind::SLOW {
-            stages.push(self.under(*kind, SLOW).await?);
+        let mut stages = vec![self.alone("twice its capacity", 2.0 * capacity).await?];
+        let slow = Kind::SLOW.iter().map(|kind| (*kind, SLOW));
+        for (kind, count) in slow.chain([(Kind::Hellos, HALF_OPEN)]) {
+            sleep(SETTLE).await;
+            calm.push(self.alone("unloaded again", RATE).await?);
+            stages.push(self.under(kind, count).await?);
         }
-        stages.push(self.under(Kind::Hellos, HALF_OPEN).await?);
+        sleep(SETTLE).await;
         stages.push(self.alone("after all", RATE).await?);
         let peak_kib = self.subject.peak_kib()?;
-        Ok(Report::new(capacity, stages, peak_kib))
+        Ok(Report::new(capacity, calm, stages, peak_kib))
     }
 
     /// The others' work while these are held.
@@ -101,9 +100,7 @@ impl Scene {
         let attackers = Attackers::start(self.subject.addr, kind, count)?;
         attackers.wait_until_all_came().await?;
         sleep(FILLED).await;
-        let stage = self.stage(&format!("{count} {}", kind.what()), RATE, Some(attackers), &before).await?;
-        sleep(SETTLE).await;
-        Ok(stage)
+        self.stage(&format!("{count} {}", kind.what()), RATE, Some(attackers), &before).await
     }
 
     async fn alone(&self, name: &str, rate: f64) -> Result<Stage> {

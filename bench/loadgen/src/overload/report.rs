@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::hold::Held;
 use super::others::Observed;
 use super::subject::{Refusals, Weight};
-use crate::report::Environment;
+use crate::report::{Environment, median};
 
 /// What the others' 99th percentile may become, of what it is without load.
 const WORST: f64 = 3.0;
@@ -28,28 +28,30 @@ pub struct Report {
     environment: Environment,
     /// Tunnels a second that were served in a closed loop.
     capacity: f64,
+    /// Without load, before each of the stages: a machine's own hiccups come and go.
+    calm: Vec<Stage>,
     stages: Vec<Stage>,
     peak_kib: u64,
 }
 
 impl Report {
-    pub fn new(capacity: f64, stages: Vec<Stage>, peak_kib: u64) -> Report {
-        Report { environment: Environment::here(), capacity, stages, peak_kib }
+    pub fn new(capacity: f64, calm: Vec<Stage>, stages: Vec<Stage>, peak_kib: u64) -> Report {
+        Report { environment: Environment::here(), capacity, calm, stages, peak_kib }
     }
 
-    fn calm(&self) -> Option<&Stage> {
-        self.stages.first()
+    /// Of the 99th percentiles without load, the one in the middle.
+    fn calm_p99_us(&self) -> f64 {
+        median(self.calm.iter().map(|calm| calm.observed.p99_us as f64).collect()).unwrap_or(1.0).max(1.0)
     }
 
     fn ratio(&self, stage: &Stage) -> f64 {
-        let calm = self.calm().map_or(1, |calm| calm.observed.p99_us.max(1));
-        stage.observed.p99_us as f64 / calm as f64
+        stage.observed.p99_us as f64 / self.calm_p99_us()
     }
 
     /// What is not as it should be.
     pub fn shortcomings(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for stage in &self.stages {
+        for stage in self.calm.iter().chain(&self.stages) {
             let Stage { name, observed, refused, .. } = stage;
             if refused.counted != refused.logged {
                 found.push(format!("{name}: {:?} were counted and {:?} logged", refused.counted, refused.logged));
@@ -76,7 +78,7 @@ impl Report {
             self.capacity,
             self.peak_kib as f64 / 1024.0,
         );
-        for stage in &self.stages {
+        for stage in self.calm.iter().chain(&self.stages) {
             let Stage { name, rate, observed, weight, held, refused } = stage;
             let ms = |us: u64| us as f64 / 1e3;
             let held = held.as_ref().map_or("–".to_owned(), |held| held.held.to_string());
