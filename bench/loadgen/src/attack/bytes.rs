@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::corpus::Door;
+use super::case::Door;
 
 /// Characters of a marker. It is a label of a name, a part of a path, and the beginning of a hello's random.
 pub const MARKER_LEN: usize = 16;

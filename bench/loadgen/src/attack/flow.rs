@@ -12,7 +12,7 @@ use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::bytes::{Fill, Piece};
-use super::corpus::{Await, Case, Door, Segments, Step};
+use super::case::{Await, Case, Door, Segments, Step};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a read waits before somebody looks at what else happened.

@@ -5,6 +5,7 @@
 //! is the manual.
 
 mod bytes;
+mod case;
 mod corpus;
 mod flow;
 mod log;
@@ -32,7 +33,8 @@ use clap::{Args, ValueEnum};
 
 use crate::output;
 use bytes::{Fill, MARKER_LEN};
-use corpus::{Case, Corpus, Door, Need, Profile};
+use case::{Case, Door, Need, Profile, Verdict};
+use corpus::Corpus;
 use flow::{Gateway, Ways};
 use report::{Attacked, Line, Report, Result as Came};
 use run::{Patience, Trace};
@@ -328,7 +330,7 @@ fn judged(
     if let Some(why) = run::wrong(case, profile, trace, sees_all) {
         return Came::Wrong(why);
     }
-    let denied = case.expected(profile) != corpus::Verdict::Allow;
+    let denied = case.expected(profile) != Verdict::Allow;
     let expected = case.reason.as_ref().and_then(|it| it.at(door)).filter(|_| denied);
     let (Some(reasons), Some(expected), Some(client)) = (reasons, expected, trace.client) else {
         return Came::AsExpected;

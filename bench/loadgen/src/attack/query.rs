@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::bytes::{Fill, from_hex};
-use super::corpus::Query;
+use super::case::Query;
 use super::flow::{Refusal, bind};
 
 const ID: [u8; 2] = [0x65, 0x67];

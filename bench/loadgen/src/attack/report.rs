@@ -7,7 +7,8 @@ use anyhow::Result as Anyhow;
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::corpus::{Case, Corpus, Door, Profile, Verdict};
+use super::case::{Case, Door, Profile, Verdict};
+use super::corpus::Corpus;
 use super::run::{Outcome, Trace, shown};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

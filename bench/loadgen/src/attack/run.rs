@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::bytes::Fill;
-use super::corpus::{Case, Door, Mended, Profile, Step, Verdict, Where};
+use super::case::{Case, Door, Mended, Profile, Step, Verdict, Where};
 use super::flow::{self, Flow, Refusal, Ways};
 use super::query;
 use super::witness::{Arrival, Script, Witness};

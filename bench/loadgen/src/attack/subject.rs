@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
-use super::corpus::{Need, Profile};
+use super::case::{Need, Profile};
 use super::flow::{Gateway, Ways};
 use super::log::Log;
 use super::{DNS, GATEWAY, GATEWAY_HTTP, NAMES, PROXY};

@@ -105,7 +105,8 @@ pub fn prepare(folder: &Path) -> Result<Arc<Witness>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attack::corpus::{Corpus, Verdict};
+    use crate::attack::case::Verdict;
+    use crate::attack::corpus::Corpus;
 
     /// A leak to a port that nobody listens on would look like a refusal.
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::bytes::{MARKER_LEN, without_record_headers};
-use super::corpus::{Tls, Where};
+use super::case::{Tls, Where};
 
 /// Bytes of a connection that begins with TLS that are kept, to find what is cut between records.
 const KEPT: usize = 128 * 1024;
