@@ -4,6 +4,7 @@
 //! through: bytes of a case carry a marker of their own, and the verdict is where that marker arrived. `docs/attacks.md`
 //! is the manual.
 
+mod answer;
 mod bytes;
 mod case;
 mod corpus;
@@ -18,6 +19,7 @@ mod setup;
 mod subject;
 mod surroundings;
 mod tls;
+mod ways;
 mod witness;
 
 use std::fs;
@@ -35,10 +37,10 @@ use crate::output;
 use bytes::{Fill, MARKER_LEN};
 use case::{Case, Door, Need, Profile, Verdict};
 use corpus::Corpus;
-use flow::{Gateway, Ways};
 use report::{Attacked, Line, Report, Result as Came};
 use run::{Patience, Trace};
 use subject::{Peer, Running, Subject};
+use ways::{Gateway, Ways};
 use witness::Witness;
 
 /// Ports in the namespace of subjects that the runner starts.

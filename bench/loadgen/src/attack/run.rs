@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 
 use super::bytes::Fill;
 use super::case::{Case, Door, Mended, Profile, Step, Verdict, Where};
-use super::flow::{self, Flow, Refusal, Ways};
+use super::flow::{self, Flow, Refusal};
 use super::query;
+use super::ways::Ways;
 use super::witness::{Arrival, Script, Witness};
 
 /// How long the origin may take to read what it got, once the client knows how it ended.
@@ -157,7 +158,7 @@ fn settled(flow: &mut Flow) -> Option<Outcome> {
 }
 
 fn said_something(flow: &Flow) -> Outcome {
-    let shown: String = String::from_utf8_lossy(&flow.seen).escape_debug().take(60).collect();
+    let shown = flow.shown();
     if shown.is_empty() { Outcome::Silent } else { Outcome::Unmet(format!("an end, after {shown:?}")) }
 }
 

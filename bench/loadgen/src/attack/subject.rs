@@ -13,8 +13,8 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use super::case::{Need, Profile};
-use super::flow::{Gateway, Ways};
 use super::log::Log;
+use super::ways::{Gateway, Ways};
 use super::{DNS, GATEWAY, GATEWAY_HTTP, NAMES, PROXY};
 use crate::proxies::stop;
 

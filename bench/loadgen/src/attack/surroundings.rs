@@ -15,8 +15,8 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 
-use super::flow::MARK;
 use super::origin::Origin;
+use super::ways::MARK;
 use super::witness::Witness;
 use super::{GATEWAY, GATEWAY_HTTP, NAMES};
 use crate::namespace::run;
