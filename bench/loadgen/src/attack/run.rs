@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -54,88 +53,111 @@ pub struct Trace {
     control: Option<String>,
 }
 
-impl Trace {
-    fn arrival(&self, place: Where, witness: &Witness) -> Option<Arrival> {
-        witness.arrival(&self.proof, place)
-    }
-}
-
-pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Arc<Witness>, patience: Patience) -> Trace {
+pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Witness, patience: Patience) -> Trace {
     let answers = case.answers.iter().map(|answer| fill.text(answer)).collect();
     witness.register(&fill.marker, Script { answers, tls: case.tls });
     for (name, lists) in &case.names {
         witness.name(&fill.text(name), lists.clone());
     }
-    let mut trace = Trace {
+    let trace = Trace {
         outcome: Outcome::Silent,
         arrived_at: None,
         client: None,
         proof: fill.text(&case.proof),
         control: case.control.as_deref().map(|control| fill.text(control)),
     };
-    let outcome = match fill.door {
-        Door::Dns => ask(case, ways, fill, witness, patience, &mut trace),
-        _ => talk(case, ways, fill, witness, patience, &mut trace),
-    };
-    trace.outcome = outcome.unwrap_or_else(|error| Outcome::Error(format!("{error:#}")));
+    let trace = Run { case, ways, fill, witness, patience, trace }.to_its_end();
     witness.forget(&fill.marker);
     trace
 }
 
-fn ask(
-    case: &Case,
-    ways: &Ways,
-    fill: &Fill,
-    witness: &Witness,
-    patience: Patience,
-    trace: &mut Trace,
-) -> Result<Outcome> {
-    let server = ways.dns.context("there is no DNS proxy here")?;
-    for step in &case.steps {
-        let Step::Query(question) = step else { continue };
-        let reply = query::ask(server, question, fill, patience.step)?;
-        trace.client = reply.client;
-        match reply.refusal {
-            Some(Refusal::Dropped) if !case.silence => return Ok(Outcome::Silent),
-            Some(refusal) => return Ok(Outcome::Refused(refusal)),
-            None => {}
-        }
+impl Trace {
+    fn arrival(&self, place: Where, witness: &Witness) -> Option<Arrival> {
+        witness.arrival(&self.proof, place)
     }
-    Ok(if trace.arrival(case.proof_in, witness).is_some() { Outcome::Allowed } else { Outcome::Silent })
+
+    /// The case takes this arrival for harmless.
+    fn is_mended(&self, case: &Case, witness: &Witness) -> bool {
+        let Some(mended) = &case.mended else { return false };
+        let arrival = witness.wait_for(&self.proof, Where::Request, Instant::now() + READING);
+        arrival.and_then(|arrival| arrival.head).is_some_and(|head| is_mended(mended, &head))
+    }
 }
 
-fn talk(
-    case: &Case,
-    ways: &Ways,
-    fill: &Fill,
-    witness: &Witness,
+/// A case on its way by one door.
+struct Run<'a> {
+    case: &'a Case,
+    ways: &'a Ways,
+    fill: &'a Fill,
+    witness: &'a Witness,
     patience: Patience,
-    trace: &mut Trace,
-) -> Result<Outcome> {
-    let limit = if case.waits { patience.deadline } else { patience.step };
-    let _crowd = flow::crowd(ways, case, fill, patience.step)?;
-    let mut flow = match Flow::open(ways, case, fill, patience.step) {
-        // It may come before the news that the handshake is over.
-        Err(error) if is_reset(&error) => return Ok(Outcome::Refused(Refusal::Reset)),
-        opened => opened?,
-    };
-    trace.client = flow.client();
-    flow.play(case, fill, patience.step)?;
-    let until = Instant::now() + limit;
-    loop {
-        if let Some(arrival) = trace.arrival(case.proof_in, witness) {
-            return Ok(arrived(case, &mut flow, witness, &arrival, trace));
+    trace: Trace,
+}
+
+impl Run<'_> {
+    fn to_its_end(mut self) -> Trace {
+        let outcome = if self.fill.door == Door::Dns { self.ask() } else { self.talk() };
+        self.trace.outcome = outcome.unwrap_or_else(|error| Outcome::Error(format!("{error:#}")));
+        self.trace
+    }
+
+    fn ask(&mut self) -> Result<Outcome> {
+        let server = self.ways.dns.context("there is no DNS proxy here")?;
+        for step in &self.case.steps {
+            let Step::Query(question) = step else { continue };
+            let reply = query::ask(server, question, self.fill, self.patience.step)?;
+            self.trace.client = reply.client;
+            match reply.refusal {
+                Some(Refusal::Dropped) if !self.case.silence => return Ok(Outcome::Silent),
+                Some(refusal) => return Ok(Outcome::Refused(refusal)),
+                None => {}
+            }
         }
-        if case.proof_in == Where::Inside && trace.arrival(Where::Public, witness).is_some() {
-            return Ok(Outcome::Mended);
+        Ok(if self.arrival().is_some() { Outcome::Allowed } else { Outcome::Silent })
+    }
+
+    fn talk(&mut self) -> Result<Outcome> {
+        let Run { case, ways, fill, patience, .. } = *self;
+        let _crowd = flow::crowd(ways, case, fill, patience.step)?;
+        let mut flow = match Flow::open(ways, case, fill, patience.step) {
+            // It may come before the news that the handshake is over.
+            Err(error) if is_reset(&error) => return Ok(Outcome::Refused(Refusal::Reset)),
+            opened => opened?,
+        };
+        self.trace.client = flow.client();
+        flow.play(case, fill, patience.step)?;
+        Ok(self.watch(&mut flow))
+    }
+
+    /// Until one side shows how it ended.
+    fn watch(&mut self, flow: &mut Flow) -> Outcome {
+        let limit = if self.case.waits { self.patience.deadline } else { self.patience.step };
+        let until = Instant::now() + limit;
+        loop {
+            if let Some(arrival) = self.arrival() {
+                return self.arrived(flow, arrival);
+            }
+            if self.case.proof_in == Where::Inside && self.trace.arrival(Where::Public, self.witness).is_some() {
+                return Outcome::Mended;
+            }
+            if let Some(outcome) = settled(flow) {
+                return outcome;
+            }
+            if Instant::now() >= until {
+                return if flow.answered || !flow.seen.is_empty() { said_something(flow) } else { Outcome::Silent };
+            }
+            flow.pump();
         }
-        if let Some(outcome) = settled(&mut flow) {
-            return Ok(outcome);
-        }
-        if Instant::now() >= until {
-            return Ok(if flow.answered || !flow.seen.is_empty() { said_something(&flow) } else { Outcome::Silent });
-        }
-        flow.pump();
+    }
+
+    fn arrival(&self) -> Option<Arrival> {
+        self.trace.arrival(self.case.proof_in, self.witness)
+    }
+
+    /// It came to the origin. Whether the client got an answer makes it an allowed flow.
+    fn arrived(&mut self, flow: &mut Flow, arrival: Arrival) -> Outcome {
+        self.trace.arrived_at = Some(arrival.at);
+        if self.trace.is_mended(self.case, self.witness) { Outcome::Mended } else { answered(flow) }
     }
 }
 
@@ -162,12 +184,8 @@ fn said_something(flow: &Flow) -> Outcome {
     if shown.is_empty() { Outcome::Silent } else { Outcome::Unmet(format!("an end, after {shown:?}")) }
 }
 
-/// It came to the origin. Whether the client got an answer makes it an allowed flow.
-fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, trace: &mut Trace) -> Outcome {
-    trace.arrived_at = Some(arrival.at.clone());
-    if case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness)) {
-        return Outcome::Mended;
-    }
+/// Waits for what the origin's answer becomes on the way back.
+fn answered(flow: &mut Flow) -> Outcome {
     let until = Instant::now() + Duration::from_secs(2);
     while !flow.answered && flow.unmet.is_none() && Instant::now() < until {
         match flow.next_status() {
@@ -188,9 +206,7 @@ fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, t
     }
 }
 
-fn is_mended(mended: &Mended, trace: &Trace, witness: &Witness) -> bool {
-    let arrival = witness.wait_for(&trace.proof, Where::Request, Instant::now() + READING);
-    let Some(head) = arrival.and_then(|arrival| arrival.head) else { return false };
+fn is_mended(mended: &Mended, head: &str) -> bool {
     let lower = head.to_ascii_lowercase();
     let hosts: Vec<&str> = lower.lines().filter_map(|line| line.strip_prefix("host:")).map(str::trim).collect();
     let clean = !head.replace("\r\n", "").contains(['\r', '\n', '\0'])
@@ -216,8 +232,7 @@ pub fn look_again(case: &Case, witness: &Witness, trace: &mut Trace) {
     if matches!(trace.outcome, Outcome::Unmet(_)) {
         return;
     }
-    let harmless = case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness));
-    trace.outcome = if harmless { Outcome::Mended } else { Outcome::Arrived };
+    trace.outcome = if trace.is_mended(case, witness) { Outcome::Mended } else { Outcome::Arrived };
     trace.arrived_at = Some(arrival.at);
 }
 
