@@ -60,6 +60,12 @@ struct Answers {
     times: usize,
 }
 
+impl Answers {
+    fn present(&self) -> Option<Vec<IpAddr>> {
+        self.lists.get(self.times).or(self.lists.last()).cloned()
+    }
+}
+
 /// Where a marker was found.
 #[derive(Debug, Clone)]
 pub struct Arrival {
@@ -136,12 +142,17 @@ impl Witness {
         found.iter().find_map(|marker| state.scripts.get(marker)).cloned()
     }
 
-    /// The addresses of a name that a case has given some. Each question by IPv4 moves on to its next list.
-    pub fn addresses(&self, name: &str, by_ipv4: bool) -> Option<Vec<IpAddr>> {
+    /// The addresses of a name that a case has given some.
+    pub fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.state().names.get(name)?.present()
+    }
+
+    /// The same, and it is the turn of its next list.
+    pub fn take_addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
         let mut state = self.state();
         let answers = state.names.get_mut(name)?;
-        let list = answers.lists.get(answers.times).or(answers.lists.last()).cloned();
-        answers.times += usize::from(by_ipv4);
+        let list = answers.present();
+        answers.times += 1;
         list
     }
 
