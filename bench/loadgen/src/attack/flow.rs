@@ -1,5 +1,6 @@
 //! The client's half of a case: a connection by one door, and the steps on it.
 
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::thread;
@@ -27,6 +28,20 @@ pub enum Refusal {
     /// A code of DNS.
     Rcode(u8),
     Dropped,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Status(status) => write!(out, "{status}"),
+            Refusal::Socks(0xff) => out.write_str("no method of SOCKS5"),
+            Refusal::Socks(reply) => write!(out, "SOCKS5 reply {reply}"),
+            Refusal::Closed => out.write_str("closed"),
+            Refusal::Reset => out.write_str("reset"),
+            Refusal::Rcode(code) => write!(out, "rcode {code}"),
+            Refusal::Dropped => out.write_str("dropped"),
+        }
+    }
 }
 
 pub struct Flow {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::case::{Case, Door, Profile, Verdict};
 use super::corpus::Corpus;
-use super::run::{Outcome, Trace, shown};
+use super::run::{Outcome, Trace};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", content = "why", rename_all = "kebab-case")]
@@ -55,7 +55,7 @@ fn seen(trace: &Trace) -> String {
         Outcome::Allowed => "allowed".into(),
         Outcome::Mended => "mended".into(),
         Outcome::Arrived => "arrived".into(),
-        Outcome::Refused(refusal) => format!("refused: {}", shown(*refusal)),
+        Outcome::Refused(refusal) => format!("refused: {refusal}"),
         Outcome::Silent => "silence".into(),
         Outcome::Unmet(_) => "incomplete".into(),
         Outcome::ControlLost => "control lost".into(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::bytes::Fill;
-use super::case::{Case, Door, Mended, Profile, Step, Verdict, Where};
+use super::case::{Case, Door, Mended, Step, Where};
 use super::flow::{self, Flow, Refusal};
 use super::query;
 use super::ways::Ways;
@@ -234,42 +234,4 @@ pub fn look_again(case: &Case, witness: &Witness, trace: &mut Trace) {
     }
     trace.outcome = if trace.is_mended(case, witness) { Outcome::Mended } else { Outcome::Arrived };
     trace.arrived_at = Some(arrival.at);
-}
-
-/// Why this is not what was expected. `sees_all` says that whatever the proxy dials comes to the runner.
-pub fn wrong(case: &Case, profile: Profile, trace: &Trace, sees_all: bool) -> Option<String> {
-    let at = trace.arrived_at.as_deref().unwrap_or("the origin");
-    let refused = case.expected(profile) != Verdict::Allow;
-    match &trace.outcome {
-        Outcome::Error(error) => Some(error.clone()),
-        Outcome::ControlLost => None,
-        Outcome::Allowed if !refused => None,
-        Outcome::Allowed => Some(format!("it reached {at}, and the answer came back")),
-        Outcome::Arrived if refused => Some(format!("it reached {at}")),
-        Outcome::Arrived => Some(format!("it reached {at}, and no answer came back")),
-        Outcome::Mended if refused => None,
-        Outcome::Mended => Some("it was changed on the way".into()),
-        // Where something permitted came to the origin before, what failed may be its answer.
-        Outcome::Refused(Refusal::Status(502..=504)) if refused && !sees_all && case.control.is_none() => {
-            Some("it was tried, and failed: nothing refused it".into())
-        }
-        Outcome::Refused(_) if refused => None,
-        Outcome::Refused(how) => Some(format!("it was refused: {}", shown(*how))),
-        Outcome::Silent if refused && case.silence => None,
-        Outcome::Silent => Some("neither an answer nor an end".into()),
-        Outcome::Unmet(what) if refused => Some(format!("neither refused nor passed: {what}")),
-        Outcome::Unmet(what) => Some(what.clone()),
-    }
-}
-
-pub fn shown(refusal: Refusal) -> String {
-    match refusal {
-        Refusal::Status(status) => format!("{status}"),
-        Refusal::Socks(0xff) => "no method of SOCKS5".into(),
-        Refusal::Socks(reply) => format!("SOCKS5 reply {reply}"),
-        Refusal::Closed => "closed".into(),
-        Refusal::Reset => "reset".into(),
-        Refusal::Rcode(code) => format!("rcode {code}"),
-        Refusal::Dropped => "dropped".into(),
-    }
 }

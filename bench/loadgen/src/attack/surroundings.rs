@@ -92,7 +92,7 @@ fn own_resolver(folder: &Path) -> Result<()> {
 /// The origin on every port, and the name server. They run until this program ends.
 pub fn prepare(folder: &Path) -> Result<Arc<Witness>> {
     own_resolver(folder)?;
-    let witness = Arc::new(Witness::of(PUBLIC.to_vec(), super::marker_prefix()));
+    let witness = Arc::new(Witness::of(PUBLIC.to_vec(), super::marker::prefix()));
     let origin = Origin::new(witness.clone())?;
     for port in PORTS {
         // One listener for both families: the kernel shows IPv4 addresses as mapped ones.
