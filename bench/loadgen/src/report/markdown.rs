@@ -98,7 +98,8 @@ fn work(comparison: &Comparison, case: &Case) -> String {
                 cells.push(comparison.rate(proxy, case).map_or("–".into(), figure));
             }
             let rounds = comparison.rounds(proxy, case, *kind);
-            cells.push(rounds.map_or("–".into(), |rounds| shown(rounds, *kind == Figure::cost(case))));
+            let shown = |rounds| if *kind == Figure::cost(case) { with_range(rounds) } else { figure(rounds.median) };
+            cells.push(rounds.map_or("–".into(), shown));
         }
         cells.push(comparison.errors(proxy, case).to_string());
         cells.push(ratio(comparison, proxy, case));
@@ -120,9 +121,9 @@ fn participants<'a>(comparison: &'a Comparison, case: &Case) -> Vec<&'a str> {
     names
 }
 
-fn shown(Rounds { low, median, high }: Rounds, with_range: bool) -> String {
+fn with_range(Rounds { low, median, high }: Rounds) -> String {
     let (middle, low, high) = (figure(median), figure(low), figure(high));
-    if with_range && low != high { format!("{middle} ({low}–{high})") } else { middle }
+    if low == high { middle } else { format!("{middle} ({low}–{high})") }
 }
 
 /// Of the cost: Egret's divided by this one's.
