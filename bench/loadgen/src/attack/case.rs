@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Piece;
 
-/// What a client speaks to a proxy before the case begins.
+/// What a client speaks to a proxy before the case begins. Finer than the doors of a comparison (`crate::door`), where
+/// the workload says whether an explicit proxy is asked for a tunnel or for a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {

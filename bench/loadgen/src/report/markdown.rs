@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use clap::ValueEnum as _;
+
 use super::figure::Figure;
 use super::goals::{self, Outcome};
 use super::pictures::Named;
@@ -10,7 +12,7 @@ use super::table::Table;
 use super::{Comparison, Conditions, Environment};
 use crate::chart::figure;
 use crate::door::Door;
-use crate::suite::{Case, DOORS};
+use crate::suite::Case;
 use crate::workload::Setting;
 
 /// `pictures` are linked as files in `folder`; without any it is for a terminal.
@@ -22,7 +24,7 @@ pub fn markdown(comparison: &Comparison, pictures: &[Named], folder: &str) -> St
         picture.map(|Named { name, title, .. }| format!("![{title}]({folder}{name}.svg)\n\n")).unwrap_or_default()
     };
     out.push_str(&image("summary"));
-    for door in DOORS {
+    for &door in Door::value_variants() {
         let usual: Vec<Case> = cases.iter().copied().filter(|case| case.door == door && case.is_usual()).collect();
         if usual.is_empty() {
             continue;
