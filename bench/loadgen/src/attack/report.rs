@@ -121,7 +121,7 @@ impl Report {
     }
 
     pub fn text(&self) -> String {
-        let colours = Colours::of(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        let colours = Colours::of_standard_output();
         let mut out = String::new();
         for subject in &self.subjects {
             let _ = writeln!(out, "{} ({}), expected: {}", subject.name, subject.version, subject.profile.as_str());
@@ -229,8 +229,8 @@ struct Colours {
 }
 
 impl Colours {
-    fn of(on: bool) -> Colours {
-        if on {
+    fn of_standard_output() -> Colours {
+        if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
             Colours { right: "\x1b[32m", wrong: "\x1b[31m", plain: "\x1b[0m" }
         } else {
             Colours { right: "", wrong: "", plain: "" }

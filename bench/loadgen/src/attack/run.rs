@@ -66,7 +66,7 @@ pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Witness, patience: P
         proof: fill.text(&case.proof),
         control: case.control.as_deref().map(|control| fill.text(control)),
     };
-    let trace = Run { case, ways, fill, witness, patience, trace }.to_its_end();
+    let trace = Run { case, ways, fill, witness, patience, trace }.finish();
     witness.forget(&fill.marker);
     trace
 }
@@ -95,7 +95,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_its_end(mut self) -> Trace {
+    fn finish(mut self) -> Trace {
         let outcome = if self.fill.door == Door::Dns { self.ask() } else { self.talk() };
         self.trace.outcome = outcome.unwrap_or_else(|error| Outcome::Error(format!("{error:#}")));
         self.trace
