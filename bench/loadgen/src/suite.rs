@@ -38,7 +38,6 @@ pub enum Suite {
     Churn,
 }
 
-pub const DOORS: [Door; 4] = [Door::Explicit, Door::Socks5, Door::Gateway, Door::Dns];
 /// Curves and variants are of these; the other cases would say the same again.
 const TUNNELS: [(Door, Workload); 2] = [(Door::Explicit, Workload::Tunnel), (Door::Gateway, Workload::Tunnel)];
 const TUNNELS_AND_HTTP: [(Door, Workload); 3] = [TUNNELS[0], TUNNELS[1], (Door::Explicit, Workload::Http)];
@@ -116,7 +115,7 @@ impl Suite {
         let with = |case: Case, setting: Setting| Case { setting, ..case };
         let default = Setting::default();
         match self {
-            Suite::Doors => DOORS.into_iter().flat_map(by_door).collect(),
+            Suite::Doors => Door::value_variants().iter().flat_map(|door| by_door(*door)).collect(),
             Suite::Concurrency => {
                 let cases = TUNNELS_AND_HTTP.into_iter().map(usual);
                 cases.flat_map(|case| CONCURRENCIES.map(|concurrency| Case { concurrency, ..case })).collect()

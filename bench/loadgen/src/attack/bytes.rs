@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::corpus::Door;
-
-/// Characters of a marker. It is a label of a name, a part of a path, and the beginning of a hello's random.
-pub const MARKER_LEN: usize = 16;
+use super::case::Door;
 
 /// Random bytes of a hello.
 const RANDOM_LEN: usize = 32;
@@ -259,6 +256,7 @@ pub fn without_record_headers(stream: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::marker;
     use super::*;
 
     fn fill(door: Door) -> Fill {
@@ -287,7 +285,7 @@ mod tests {
             let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap().expect("it is complete");
             assert_eq!(accepted.client_hello().server_name(), Some("ok.test"));
             let payload = without_record_headers(&bytes);
-            assert!(payload.windows(MARKER_LEN).any(|it| it == b"m123456789abcdef"));
+            assert!(payload.windows(marker::LEN).any(|it| it == b"m123456789abcdef"));
         }
     }
 }

@@ -1,48 +1,22 @@
 //! The client's half of a case: a connection by one door, and the steps on it.
 
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
-use socket2::{Domain, Protocol, Socket, Type};
 
+use super::answer::{Connection, answer, head, is_framed};
 use super::bytes::{Fill, Piece};
-use super::corpus::{Await, Case, Door, Segments, Step};
+use super::case::{Await, Case, Door, Segments, Step};
+use super::ways::{CONNECT, TICK, Ways, connect};
 
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long a read waits before somebody looks at what else happened.
-const TICK: Duration = Duration::from_millis(10);
 /// Bytes of what came that are kept for the next step.
 const KEPT: usize = 4 * 1024 * 1024;
-const MAX_HEADERS: usize = 100;
-
-/// Marks connections that the kernel hands over to the gateway.
-pub const MARK: u32 = 0x6567;
-
-/// Where a gateway's clients believe that they connect to, if it does not matter where.
-pub const NOBODY: &str = "203.0.113.9";
-
-/// Where a subject listens.
-#[derive(Debug, Clone, Default)]
-pub struct Ways {
-    pub proxy: Option<SocketAddr>,
-    pub socks: Option<SocketAddr>,
-    pub gateway: Option<Gateway>,
-    pub dns: Option<SocketAddr>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub enum Gateway {
-    /// The kernel hands over what is marked.
-    HandedOver,
-    /// It is connected to, for TLS and, where it has another port for that, for HTTP.
-    At { tls: SocketAddr, http: Option<SocketAddr> },
-}
 
 /// How a refusal showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +28,20 @@ pub enum Refusal {
     /// A code of DNS.
     Rcode(u8),
     Dropped,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Status(status) => write!(out, "{status}"),
+            Refusal::Socks(0xff) => out.write_str("no method of SOCKS5"),
+            Refusal::Socks(reply) => write!(out, "SOCKS5 reply {reply}"),
+            Refusal::Closed => out.write_str("closed"),
+            Refusal::Reset => out.write_str("reset"),
+            Refusal::Rcode(code) => write!(out, "rcode {code}"),
+            Refusal::Dropped => out.write_str("dropped"),
+        }
+    }
 }
 
 pub struct Flow {
@@ -74,9 +62,7 @@ pub struct Flow {
 impl Flow {
     /// By this door, up to where the case itself begins.
     pub fn open(ways: &Ways, case: &Case, fill: &Fill, patience: Duration) -> Result<Flow> {
-        let to = way(ways, case, fill)?;
-        let stream = connect(to, fill.door == Door::Gateway && matches!(ways.gateway, Some(Gateway::HandedOver)))?;
-        let mut flow = Flow::over(stream, patience);
+        let mut flow = Flow::over(ways.connect(case, fill.door)?, patience);
         match fill.door {
             Door::Connect => flow.ask_http(&fill.text(&case.target)),
             Door::Socks5 if case.target == "-" => {}
@@ -222,8 +208,7 @@ impl Flow {
             self.pump();
         }
         if self.refused.is_none() {
-            let shown: String = String::from_utf8_lossy(&self.seen).escape_debug().take(60).collect();
-            self.unmet = Some(format!("{} did not come, but {shown:?}", shown_await(what, fill)));
+            self.unmet = Some(format!("{} did not come, but {:?}", shown_await(what, fill), self.shown()));
         }
     }
 
@@ -243,7 +228,7 @@ impl Flow {
                 Met::Yes
             }
             Await::Bytes(_) => self.refusal(),
-            Await::Answer(wanted) => match answer(&self.seen, self.refused.is_some()) {
+            Await::Answer(wanted) => match self.answer() {
                 Some((status, size)) if status == *wanted => {
                     self.seen.drain(..size);
                     Met::Yes
@@ -256,6 +241,12 @@ impl Flow {
                 _ => Met::NotYet,
             },
         }
+    }
+
+    /// Status of the whole answer that came first, and its size.
+    fn answer(&self) -> Option<(u16, usize)> {
+        let connection = if self.refused.is_some() { Connection::Ended } else { Connection::Open };
+        answer(&self.seen, connection)
     }
 
     fn refusal(&self) -> Met {
@@ -287,6 +278,11 @@ impl Flow {
         Ok(())
     }
 
+    /// The beginning of what came, to be read by people.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.seen).escape_debug().take(60).collect()
+    }
+
     /// Takes what has come, waiting a moment for it.
     pub fn pump(&mut self) {
         let mut buffer = [0; 16 * 1024];
@@ -315,7 +311,7 @@ impl Flow {
             (status @ 400.., size) => (status, size),
             // What has no length is the 200 to a CONNECT: there is no body.
             (_, size) if !is_framed(&self.seen[..size]) => head(&self.seen)?,
-            _ => answer(&self.seen, self.refused.is_some())?,
+            _ => self.answer()?,
         };
         if status < 400 {
             self.seen.drain(..size);
@@ -326,8 +322,7 @@ impl Flow {
 
 /// Whether tunnels for plain HTTP to what is permitted are opened by this door.
 pub fn tunnels_http(ways: &Ways, door: Door) -> bool {
-    let way = if door == Door::Socks5 { ways.socks } else { ways.proxy };
-    let Some(stream) = way.and_then(|to| connect(to, false).ok()) else { return false };
+    let Some(stream) = ways.known(door).and_then(|to| connect(to).ok()) else { return false };
     let mut flow = Flow::over(stream, CONNECT);
     match door {
         Door::Socks5 => drop(flow.ask_socks("ok.test:80")),
@@ -385,57 +380,6 @@ fn is_tick(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
-/// Where this case connects to by this door.
-fn way(ways: &Ways, case: &Case, fill: &Fill) -> Result<SocketAddr> {
-    let way = match fill.door {
-        Door::Http | Door::Connect => ways.proxy,
-        Door::Socks5 => ways.socks,
-        Door::Dns => ways.dns,
-        Door::Gateway => return dialled(ways, case),
-    };
-    way.with_context(|| format!("there is no {} here", fill.door.as_str()))
-}
-
-fn dialled(ways: &Ways, case: &Case) -> Result<SocketAddr> {
-    let (_, port) = case.target.rsplit_once(':').context("a target of host:port")?;
-    let port: u16 = port.parse().context("a target's port")?;
-    match ways.gateway.context("there is no gateway here")? {
-        Gateway::At { tls, http } => Ok(if port == 80 { http.unwrap_or(tls) } else { tls }),
-        Gateway::HandedOver => {
-            let addr: IpAddr = case.dial.as_deref().unwrap_or(NOBODY).parse().context("an address to dial")?;
-            Ok(SocketAddr::new(addr, port))
-        }
-    }
-}
-
-fn connect(to: SocketAddr, marked: bool) -> Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-    if marked {
-        socket.set_mark(MARK).context("marking a connection for the gateway (it takes CAP_NET_ADMIN)")?;
-    }
-    bind(|from| socket.bind(&from.into()), to);
-    socket.connect_timeout(&to.into(), CONNECT).with_context(|| format!("connecting to {to}"))?;
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(TICK))?;
-    stream.set_write_timeout(Some(TICK))?;
-    Ok(stream)
-}
-
-/// Binds to a port that no run before had, so that a log tells the runs apart; where none is free, the kernel chooses.
-pub fn bind(bind: impl Fn(SocketAddr) -> std::io::Result<()>, to: SocketAddr) {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 22_000;
-    let any = if to.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
-    for _ in 0..20 {
-        let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
-        if bind(SocketAddr::new(any, port)).is_ok() {
-            return;
-        }
-    }
-}
-
 fn socks_address(host: &str) -> Vec<u8> {
     match host.trim_matches(['[', ']']).parse() {
         Ok(IpAddr::V4(addr)) => [&[1][..], &addr.octets()].concat(),
@@ -458,41 +402,6 @@ fn cuts(length: usize, segments: &Segments) -> Vec<(usize, usize)> {
     from.zip(places.iter().copied().chain([length])).collect()
 }
 
-/// Status of the head at the beginning, and its size.
-fn head(bytes: &[u8]) -> Option<(u16, usize)> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    match response.parse(bytes) {
-        Ok(httparse::Status::Complete(size)) => Some((response.code?, size)),
-        _ => None,
-    }
-}
-
-fn is_framed(head: &[u8]) -> bool {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    head.contains("\r\ncontent-length:") || head.contains("\r\ntransfer-encoding:")
-}
-
-/// Status of the whole answer at the beginning, and its size.
-fn answer(bytes: &[u8], ended: bool) -> Option<(u16, usize)> {
-    let (status, head) = head(bytes)?;
-    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let body = &bytes[head..];
-    let size = if status < 200 || status == 204 || status == 304 {
-        0
-    } else if field("transfer-encoding:").is_some() {
-        body.windows(5).position(|window| window == b"0\r\n\r\n")? + 5
-    } else if let Some(length) = field("content-length:") {
-        length.parse().ok()?
-    } else if ended || status >= 400 {
-        body.len()
-    } else {
-        return None;
-    };
-    (body.len() >= size).then_some((status, head + size))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -507,15 +416,5 @@ mod tests {
         check(5, &[1, 9], None, &[(0, 1), (1, 5)]);
         check(5, &[], Some(2), &[(0, 2), (2, 4), (4, 5)]);
         check(6, &[1], Some(3), &[(0, 1), (1, 4), (4, 6)]);
-    }
-
-    #[test]
-    fn answers() {
-        let check = |text: &str, expected| assert_eq!(answer(text.as_bytes(), false), expected, "{text}");
-        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", None);
-        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Some((200, 40)));
-        check("HTTP/1.1 100 Continue\r\n\r\n", Some((100, 25)));
-        check("HTTP/1.1 403 No\r\n\r\n", Some((403, 19)));
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", Some((200, 59)));
     }
 }

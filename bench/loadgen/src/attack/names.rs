@@ -83,7 +83,9 @@ fn records(name: &str, kind: u16, witness: &Witness) -> Vec<Vec<u8>> {
     if let Some(data) = other(kind) {
         return vec![record(kind, data)];
     }
-    let known = witness.addresses(name, kind == A).unwrap_or_else(|| witness.public().to_vec());
+    // A question by IPv6 comes beside one by IPv4: both are one turn.
+    let known = if kind == A { witness.take_addresses(name) } else { witness.addresses(name) };
+    let known = known.unwrap_or_else(|| witness.public().to_vec());
     known
         .iter()
         .filter_map(|addr| match addr {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::bytes::hello_retry_request;
-use super::corpus::Tls;
+use super::case::Tls;
 use super::witness::{Script, Witness};
 
 /// No connection outlives a peer that says nothing for so long.

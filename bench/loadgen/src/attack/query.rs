@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::bytes::{Fill, from_hex};
-use super::corpus::Query;
-use super::flow::{Refusal, bind};
+use super::case::Query;
+use super::flow::Refusal;
+use super::ways::bind;
 
 const ID: [u8; 2] = [0x65, 0x67];
 const EDNS: u16 = 41;

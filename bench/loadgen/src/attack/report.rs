@@ -7,8 +7,9 @@ use anyhow::Result as Anyhow;
 use jiff::Zoned;
 use serde::Serialize;
 
-use super::corpus::{Case, Corpus, Door, Profile, Verdict};
-use super::run::{Outcome, Trace, shown};
+use super::case::{Case, Door, Profile, Verdict};
+use super::corpus::Corpus;
+use super::run::{Outcome, Trace};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", content = "why", rename_all = "kebab-case")]
@@ -54,7 +55,7 @@ fn seen(trace: &Trace) -> String {
         Outcome::Allowed => "allowed".into(),
         Outcome::Mended => "mended".into(),
         Outcome::Arrived => "arrived".into(),
-        Outcome::Refused(refusal) => format!("refused: {}", shown(*refusal)),
+        Outcome::Refused(refusal) => format!("refused: {refusal}"),
         Outcome::Silent => "silence".into(),
         Outcome::Unmet(_) => "incomplete".into(),
         Outcome::ControlLost => "control lost".into(),
@@ -120,7 +121,7 @@ impl Report {
     }
 
     pub fn text(&self) -> String {
-        let colours = Colours::of(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        let colours = Colours::of_standard_output();
         let mut out = String::new();
         for subject in &self.subjects {
             let _ = writeln!(out, "{} ({}), expected: {}", subject.name, subject.version, subject.profile.as_str());
@@ -228,8 +229,8 @@ struct Colours {
 }
 
 impl Colours {
-    fn of(on: bool) -> Colours {
-        if on {
+    fn of_standard_output() -> Colours {
+        if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
             Colours { right: "\x1b[32m", wrong: "\x1b[31m", plain: "\x1b[0m" }
         } else {
             Colours { right: "", wrong: "", plain: "" }

@@ -2,15 +2,15 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::bytes::Fill;
-use super::corpus::{Case, Door, Mended, Profile, Step, Verdict, Where};
-use super::flow::{self, Flow, Refusal, Ways};
+use super::case::{Case, Door, Mended, Step, Where};
+use super::flow::{self, Flow, Refusal};
 use super::query;
+use super::ways::Ways;
 use super::witness::{Arrival, Script, Witness};
 
 /// How long the origin may take to read what it got, once the client knows how it ended.
@@ -53,88 +53,111 @@ pub struct Trace {
     control: Option<String>,
 }
 
-impl Trace {
-    fn arrival(&self, place: Where, witness: &Witness) -> Option<Arrival> {
-        witness.arrival(&self.proof, place)
-    }
-}
-
-pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Arc<Witness>, patience: Patience) -> Trace {
+pub fn run(case: &Case, ways: &Ways, fill: &Fill, witness: &Witness, patience: Patience) -> Trace {
     let answers = case.answers.iter().map(|answer| fill.text(answer)).collect();
     witness.register(&fill.marker, Script { answers, tls: case.tls });
     for (name, lists) in &case.names {
         witness.name(&fill.text(name), lists.clone());
     }
-    let mut trace = Trace {
+    let trace = Trace {
         outcome: Outcome::Silent,
         arrived_at: None,
         client: None,
         proof: fill.text(&case.proof),
         control: case.control.as_deref().map(|control| fill.text(control)),
     };
-    let outcome = match fill.door {
-        Door::Dns => ask(case, ways, fill, witness, patience, &mut trace),
-        _ => talk(case, ways, fill, witness, patience, &mut trace),
-    };
-    trace.outcome = outcome.unwrap_or_else(|error| Outcome::Error(format!("{error:#}")));
+    let trace = Run { case, ways, fill, witness, patience, trace }.finish();
     witness.forget(&fill.marker);
     trace
 }
 
-fn ask(
-    case: &Case,
-    ways: &Ways,
-    fill: &Fill,
-    witness: &Witness,
-    patience: Patience,
-    trace: &mut Trace,
-) -> Result<Outcome> {
-    let server = ways.dns.context("there is no DNS proxy here")?;
-    for step in &case.steps {
-        let Step::Query(question) = step else { continue };
-        let reply = query::ask(server, question, fill, patience.step)?;
-        trace.client = reply.client;
-        match reply.refusal {
-            Some(Refusal::Dropped) if !case.silence => return Ok(Outcome::Silent),
-            Some(refusal) => return Ok(Outcome::Refused(refusal)),
-            None => {}
-        }
+impl Trace {
+    fn arrival(&self, place: Where, witness: &Witness) -> Option<Arrival> {
+        witness.arrival(&self.proof, place)
     }
-    Ok(if trace.arrival(case.proof_in, witness).is_some() { Outcome::Allowed } else { Outcome::Silent })
+
+    /// The case takes this arrival for harmless.
+    fn is_mended(&self, case: &Case, witness: &Witness) -> bool {
+        let Some(mended) = &case.mended else { return false };
+        let arrival = witness.wait_for(&self.proof, Where::Request, Instant::now() + READING);
+        arrival.and_then(|arrival| arrival.head).is_some_and(|head| is_mended(mended, &head))
+    }
 }
 
-fn talk(
-    case: &Case,
-    ways: &Ways,
-    fill: &Fill,
-    witness: &Witness,
+/// A case on its way by one door.
+struct Run<'a> {
+    case: &'a Case,
+    ways: &'a Ways,
+    fill: &'a Fill,
+    witness: &'a Witness,
     patience: Patience,
-    trace: &mut Trace,
-) -> Result<Outcome> {
-    let limit = if case.waits { patience.deadline } else { patience.step };
-    let _crowd = flow::crowd(ways, case, fill, patience.step)?;
-    let mut flow = match Flow::open(ways, case, fill, patience.step) {
-        // It may come before the news that the handshake is over.
-        Err(error) if is_reset(&error) => return Ok(Outcome::Refused(Refusal::Reset)),
-        opened => opened?,
-    };
-    trace.client = flow.client();
-    flow.play(case, fill, patience.step)?;
-    let until = Instant::now() + limit;
-    loop {
-        if let Some(arrival) = trace.arrival(case.proof_in, witness) {
-            return Ok(arrived(case, &mut flow, witness, &arrival, trace));
+    trace: Trace,
+}
+
+impl Run<'_> {
+    fn finish(mut self) -> Trace {
+        let outcome = if self.fill.door == Door::Dns { self.ask() } else { self.talk() };
+        self.trace.outcome = outcome.unwrap_or_else(|error| Outcome::Error(format!("{error:#}")));
+        self.trace
+    }
+
+    fn ask(&mut self) -> Result<Outcome> {
+        let server = self.ways.dns.context("there is no DNS proxy here")?;
+        for step in &self.case.steps {
+            let Step::Query(question) = step else { continue };
+            let reply = query::ask(server, question, self.fill, self.patience.step)?;
+            self.trace.client = reply.client;
+            match reply.refusal {
+                Some(Refusal::Dropped) if !self.case.silence => return Ok(Outcome::Silent),
+                Some(refusal) => return Ok(Outcome::Refused(refusal)),
+                None => {}
+            }
         }
-        if case.proof_in == Where::Inside && trace.arrival(Where::Public, witness).is_some() {
-            return Ok(Outcome::Mended);
+        Ok(if self.arrival().is_some() { Outcome::Allowed } else { Outcome::Silent })
+    }
+
+    fn talk(&mut self) -> Result<Outcome> {
+        let Run { case, ways, fill, patience, .. } = *self;
+        let _crowd = flow::crowd(ways, case, fill, patience.step)?;
+        let mut flow = match Flow::open(ways, case, fill, patience.step) {
+            // It may come before the news that the handshake is over.
+            Err(error) if is_reset(&error) => return Ok(Outcome::Refused(Refusal::Reset)),
+            opened => opened?,
+        };
+        self.trace.client = flow.client();
+        flow.play(case, fill, patience.step)?;
+        Ok(self.watch(&mut flow))
+    }
+
+    /// Until one side shows how it ended.
+    fn watch(&mut self, flow: &mut Flow) -> Outcome {
+        let limit = if self.case.waits { self.patience.deadline } else { self.patience.step };
+        let until = Instant::now() + limit;
+        loop {
+            if let Some(arrival) = self.arrival() {
+                return self.arrived(flow, arrival);
+            }
+            if self.case.proof_in == Where::Inside && self.trace.arrival(Where::Public, self.witness).is_some() {
+                return Outcome::Mended;
+            }
+            if let Some(outcome) = settled(flow) {
+                return outcome;
+            }
+            if Instant::now() >= until {
+                return if flow.answered || !flow.seen.is_empty() { said_something(flow) } else { Outcome::Silent };
+            }
+            flow.pump();
         }
-        if let Some(outcome) = settled(&mut flow) {
-            return Ok(outcome);
-        }
-        if Instant::now() >= until {
-            return Ok(if flow.answered || !flow.seen.is_empty() { said_something(&flow) } else { Outcome::Silent });
-        }
-        flow.pump();
+    }
+
+    fn arrival(&self) -> Option<Arrival> {
+        self.trace.arrival(self.case.proof_in, self.witness)
+    }
+
+    /// It came to the origin. Whether the client got an answer makes it an allowed flow.
+    fn arrived(&mut self, flow: &mut Flow, arrival: Arrival) -> Outcome {
+        self.trace.arrived_at = Some(arrival.at);
+        if self.trace.is_mended(self.case, self.witness) { Outcome::Mended } else { answered(flow) }
     }
 }
 
@@ -157,16 +180,12 @@ fn settled(flow: &mut Flow) -> Option<Outcome> {
 }
 
 fn said_something(flow: &Flow) -> Outcome {
-    let shown: String = String::from_utf8_lossy(&flow.seen).escape_debug().take(60).collect();
+    let shown = flow.shown();
     if shown.is_empty() { Outcome::Silent } else { Outcome::Unmet(format!("an end, after {shown:?}")) }
 }
 
-/// It came to the origin. Whether the client got an answer makes it an allowed flow.
-fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, trace: &mut Trace) -> Outcome {
-    trace.arrived_at = Some(arrival.at.clone());
-    if case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness)) {
-        return Outcome::Mended;
-    }
+/// Waits for what the origin's answer becomes on the way back.
+fn answered(flow: &mut Flow) -> Outcome {
     let until = Instant::now() + Duration::from_secs(2);
     while !flow.answered && flow.unmet.is_none() && Instant::now() < until {
         match flow.next_status() {
@@ -187,9 +206,7 @@ fn arrived(case: &Case, flow: &mut Flow, witness: &Witness, arrival: &Arrival, t
     }
 }
 
-fn is_mended(mended: &Mended, trace: &Trace, witness: &Witness) -> bool {
-    let arrival = witness.wait_for(&trace.proof, Where::Request, Instant::now() + READING);
-    let Some(head) = arrival.and_then(|arrival| arrival.head) else { return false };
+fn is_mended(mended: &Mended, head: &str) -> bool {
     let lower = head.to_ascii_lowercase();
     let hosts: Vec<&str> = lower.lines().filter_map(|line| line.strip_prefix("host:")).map(str::trim).collect();
     let clean = !head.replace("\r\n", "").contains(['\r', '\n', '\0'])
@@ -215,45 +232,6 @@ pub fn look_again(case: &Case, witness: &Witness, trace: &mut Trace) {
     if matches!(trace.outcome, Outcome::Unmet(_)) {
         return;
     }
-    let harmless = case.mended.as_ref().is_some_and(|mended| is_mended(mended, trace, witness));
-    trace.outcome = if harmless { Outcome::Mended } else { Outcome::Arrived };
+    trace.outcome = if trace.is_mended(case, witness) { Outcome::Mended } else { Outcome::Arrived };
     trace.arrived_at = Some(arrival.at);
-}
-
-/// Why this is not what was expected. `sees_all` says that whatever the proxy dials comes to the runner.
-pub fn wrong(case: &Case, profile: Profile, trace: &Trace, sees_all: bool) -> Option<String> {
-    let at = trace.arrived_at.as_deref().unwrap_or("the origin");
-    let refused = case.expected(profile) != Verdict::Allow;
-    match &trace.outcome {
-        Outcome::Error(error) => Some(error.clone()),
-        Outcome::ControlLost => None,
-        Outcome::Allowed if !refused => None,
-        Outcome::Allowed => Some(format!("it reached {at}, and the answer came back")),
-        Outcome::Arrived if refused => Some(format!("it reached {at}")),
-        Outcome::Arrived => Some(format!("it reached {at}, and no answer came back")),
-        Outcome::Mended if refused => None,
-        Outcome::Mended => Some("it was changed on the way".into()),
-        // Where something permitted came to the origin before, what failed may be its answer.
-        Outcome::Refused(Refusal::Status(502..=504)) if refused && !sees_all && case.control.is_none() => {
-            Some("it was tried, and failed: nothing refused it".into())
-        }
-        Outcome::Refused(_) if refused => None,
-        Outcome::Refused(how) => Some(format!("it was refused: {}", shown(*how))),
-        Outcome::Silent if refused && case.silence => None,
-        Outcome::Silent => Some("neither an answer nor an end".into()),
-        Outcome::Unmet(what) if refused => Some(format!("neither refused nor passed: {what}")),
-        Outcome::Unmet(what) => Some(what.clone()),
-    }
-}
-
-pub fn shown(refusal: Refusal) -> String {
-    match refusal {
-        Refusal::Status(status) => format!("{status}"),
-        Refusal::Socks(0xff) => "no method of SOCKS5".into(),
-        Refusal::Socks(reply) => format!("SOCKS5 reply {reply}"),
-        Refusal::Closed => "closed".into(),
-        Refusal::Reset => "reset".into(),
-        Refusal::Rcode(code) => format!("rcode {code}"),
-        Refusal::Dropped => "dropped".into(),
-    }
 }

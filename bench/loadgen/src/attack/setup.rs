@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::corpus::{Corpus, Step};
+use super::case::Step;
+use super::corpus::Corpus;
 
 /// Policy, names and, as an example, the flags of Egret.
 pub fn text(corpus: &Corpus, http: &SocketAddr, tls: &SocketAddr) -> String {

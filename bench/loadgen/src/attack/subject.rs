@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
-use super::corpus::{Need, Profile};
-use super::flow::{Gateway, Ways};
+use super::case::{Need, Profile};
 use super::log::Log;
+use super::ways::{Gateway, Ways};
 use super::{DNS, GATEWAY, GATEWAY_HTTP, NAMES, PROXY};
 use crate::proxies::stop;
 
@@ -136,8 +136,17 @@ impl Subject {
         let mut process = Process::spawn(command, dir)?;
         process.wait_until_ready(&ways).with_context(|| format!("starting {}", self.name()))?;
         let log = matches!(self, Subject::Egret(..)).then(|| Log::of(process.dir.path().join("flows.log")));
-        Ok(Running { ways, can: self.can(), log, sees_all: true, _process: Some(process) })
+        Ok(Running { ways, can: self.can(), log, reach: Reach::Runner, _process: Some(process) })
     }
+}
+
+/// Where its own connections go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Whatever it dials comes to the runner.
+    Runner,
+    /// What does not lead to the origin goes elsewhere.
+    Anywhere,
 }
 
 /// Something that can be attacked now. What was started for it is stopped when dropped.
@@ -146,14 +155,13 @@ pub struct Running {
     pub can: Vec<Need>,
     /// Egret's own, for the reasons.
     pub log: Option<Log>,
-    /// Whatever it dials comes to the runner.
-    pub sees_all: bool,
+    pub reach: Reach,
     _process: Option<Process>,
 }
 
 impl Running {
     pub fn attached(ways: Ways, can: Vec<Need>, log: Option<Log>) -> Running {
-        Running { ways, can, log, sees_all: false, _process: None }
+        Running { ways, can, log, reach: Reach::Anywhere, _process: None }
     }
 }
 

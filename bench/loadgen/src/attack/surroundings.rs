@@ -15,8 +15,8 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 
-use super::flow::MARK;
 use super::origin::Origin;
+use super::ways::MARK;
 use super::witness::Witness;
 use super::{GATEWAY, GATEWAY_HTTP, NAMES};
 use crate::namespace::run;
@@ -92,7 +92,7 @@ fn own_resolver(folder: &Path) -> Result<()> {
 /// The origin on every port, and the name server. They run until this program ends.
 pub fn prepare(folder: &Path) -> Result<Arc<Witness>> {
     own_resolver(folder)?;
-    let witness = Arc::new(Witness::of(PUBLIC.to_vec(), super::marker_prefix()));
+    let witness = Arc::new(Witness::of(PUBLIC.to_vec(), super::marker::prefix()));
     let origin = Origin::new(witness.clone())?;
     for port in PORTS {
         // One listener for both families: the kernel shows IPv4 addresses as mapped ones.
@@ -105,7 +105,8 @@ pub fn prepare(folder: &Path) -> Result<Arc<Witness>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attack::corpus::{Corpus, Verdict};
+    use crate::attack::case::Verdict;
+    use crate::attack::corpus::Corpus;
 
     /// A leak to a port that nobody listens on would look like a refusal.
     #[test]

@@ -6,13 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bytes::{MARKER_LEN, without_record_headers};
-use super::corpus::{Tls, Where};
+use super::bytes::without_record_headers;
+use super::case::{Tls, Where};
+use super::marker;
 
 /// Bytes of a connection that begins with TLS that are kept, to find what is cut between records.
 const KEPT: usize = 128 * 1024;
 /// Bytes that a marker and what is appended to it take at most.
-const LONGEST: usize = MARKER_LEN + 8;
+const LONGEST: usize = marker::LEN + 8;
 
 #[derive(Debug, Default)]
 struct Sighting {
@@ -58,6 +59,12 @@ struct State {
 struct Answers {
     lists: Vec<Vec<IpAddr>>,
     times: usize,
+}
+
+impl Answers {
+    fn present(&self) -> Option<Vec<IpAddr>> {
+        self.lists.get(self.times).or(self.lists.last()).cloned()
+    }
 }
 
 /// Where a marker was found.
@@ -136,12 +143,17 @@ impl Witness {
         found.iter().find_map(|marker| state.scripts.get(marker)).cloned()
     }
 
-    /// The addresses of a name that a case has given some. Each question by IPv4 moves on to its next list.
-    pub fn addresses(&self, name: &str, by_ipv4: bool) -> Option<Vec<IpAddr>> {
+    /// The addresses of a name that a case has given some.
+    pub fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.state().names.get(name)?.present()
+    }
+
+    /// The same, and it is the turn of its next list.
+    pub fn take_addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
         let mut state = self.state();
         let answers = state.names.get_mut(name)?;
-        let list = answers.lists.get(answers.times).or(answers.lists.last()).cloned();
-        answers.times += usize::from(by_ipv4);
+        let list = answers.present();
+        answers.times += 1;
         list
     }
 
@@ -219,9 +231,9 @@ fn markers(bytes: &[u8], prefix: &str) -> Vec<String> {
             .take_while(|it| it.is_ascii_alphanumeric() || *it == b'-')
             .collect();
         let word = String::from_utf8_lossy(&word).into_owned();
-        if let Some(marker) = word.get(..MARKER_LEN) {
+        if let Some(marker) = word.get(..marker::LEN) {
             found.push(marker.to_owned());
-            let suffix = word[MARKER_LEN..].strip_prefix('-').and_then(|rest| rest.chars().next());
+            let suffix = word[marker::LEN..].strip_prefix('-').and_then(|rest| rest.chars().next());
             found.extend(suffix.map(|suffix| format!("{marker}-{suffix}")));
         }
         at += prefix.len();

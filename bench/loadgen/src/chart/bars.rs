@@ -1,9 +1,10 @@
 //! Bars from nothing to a value, one below the other, with the range of the rounds as a whisker. One that would leave the
 //! others no length to tell them apart by is broken off, and looks it.
 
+use super::rows::{self, ROW, Rows, TO_BASE};
 use super::scale::figure;
 use super::svg::{Anchor, Svg};
-use super::{Frame, Role, names_width};
+use super::{Frame, Role};
 
 pub struct Bar {
     pub name: String,
@@ -15,34 +16,31 @@ pub struct Bar {
     pub note: String,
 }
 
-const ROW: f64 = 26.0;
 const THICK: f64 = 16.0;
 const VALUES: f64 = 112.0;
 /// Beyond so many times the median a bar is broken.
 const FAR: f64 = 4.0;
 
 pub fn height(bars: &[Bar]) -> f64 {
-    ROW * bars.len() as f64
+    rows::height(bars.len())
 }
 
 pub fn draw(svg: &mut Svg, frame: Frame, bars: &[Bar]) {
-    let names = names_width(bars.iter().map(|bar| bar.name.as_str()));
-    let from = frame.x + names;
+    let rows = Rows::of(frame, bars.iter().map(|bar| bar.name.as_str()));
+    let from = rows.left;
     let most = longest(bars);
-    let to = from + (frame.width - names - VALUES);
+    let to = frame.x + frame.width - VALUES;
     let long = |value: f64| (to - from) * (value / most).clamp(0.0, 1.0);
     for (bar, at) in bars.iter().zip(0u32..) {
-        let y = frame.y + ROW * f64::from(at);
-        let base = y + ROW / 2.0 + 4.5;
-        svg.text(from - 10.0, base, bar.role.name_class(), Anchor::End, &bar.name);
-        svg.rect(from, y + (ROW - THICK) / 2.0, long(bar.value), THICK, &format!("bar {}", class(bar.role)));
+        let middle = rows.begin(svg, at, &bar.name, bar.role);
+        svg.rect(from, middle - THICK / 2.0, long(bar.value), THICK, &format!("bar {}", class(bar.role)));
         if bar.value > most {
-            draw_break(svg, from + long(most) - 18.0, y);
+            draw_break(svg, from + long(most) - 18.0, middle);
         } else if bar.high > bar.low {
-            let middle = y + ROW / 2.0;
             svg.line((from + long(bar.low), middle), (from + long(bar.high), middle), "whisker");
         }
         let end = from + long(bar.value.max(bar.high)) + 8.0;
+        let base = middle + TO_BASE;
         svg.text(end, base, bar.role.name_class(), Anchor::Start, &figure(bar.value));
         svg.text(frame.x + frame.width, base, "faint", Anchor::End, &bar.note);
     }
@@ -60,9 +58,10 @@ fn longest(bars: &[Bar]) -> f64 {
 }
 
 /// Two slanting gaps in the colour of the ground.
-fn draw_break(svg: &mut Svg, x: f64, y: f64) {
+fn draw_break(svg: &mut Svg, x: f64, middle: f64) {
+    let half = ROW / 2.0 - 3.0;
     for x in [x, x + 7.0] {
-        svg.line((x, y + ROW - 3.0), (x + 5.0, y + 3.0), "gap");
+        svg.line((x, middle + half), (x + 5.0, middle - half), "gap");
     }
 }
 

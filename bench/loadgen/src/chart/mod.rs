@@ -6,6 +6,7 @@
 
 mod bars;
 mod curves;
+mod rows;
 mod scale;
 mod spreads;
 mod svg;
@@ -75,13 +76,6 @@ struct Frame {
     y: f64,
     width: f64,
     height: f64,
-}
-
-/// Room for names before a bar: letters are no wider than this as a rule, whatever the font.
-fn names_width<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
-    const LETTER: f64 = 7.6;
-    let longest = names.map(|name| name.chars().count()).max().unwrap_or_default();
-    (longest as f64 * LETTER + 14.0).clamp(76.0, 184.0)
 }
 
 impl Picture {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use clap::ValueEnum as _;
+
 use super::figure::Figure;
 use super::goals::{self, Outcome};
 use super::pictures::Named;
@@ -10,7 +12,7 @@ use super::table::Table;
 use super::{Comparison, Conditions, Environment};
 use crate::chart::figure;
 use crate::door::Door;
-use crate::suite::{Case, DOORS};
+use crate::suite::Case;
 use crate::workload::Setting;
 
 /// `pictures` are linked as files in `folder`; without any it is for a terminal.
@@ -22,7 +24,7 @@ pub fn markdown(comparison: &Comparison, pictures: &[Named], folder: &str) -> St
         picture.map(|Named { name, title, .. }| format!("![{title}]({folder}{name}.svg)\n\n")).unwrap_or_default()
     };
     out.push_str(&image("summary"));
-    for door in DOORS {
+    for &door in Door::value_variants() {
         let usual: Vec<Case> = cases.iter().copied().filter(|case| case.door == door && case.is_usual()).collect();
         if usual.is_empty() {
             continue;
@@ -98,7 +100,8 @@ fn work(comparison: &Comparison, case: &Case) -> String {
                 cells.push(comparison.rate(proxy, case).map_or("–".into(), figure));
             }
             let rounds = comparison.rounds(proxy, case, *kind);
-            cells.push(rounds.map_or("–".into(), |rounds| shown(rounds, *kind == Figure::cost(case))));
+            let shown = |rounds| if *kind == Figure::cost(case) { with_range(rounds) } else { figure(rounds.median) };
+            cells.push(rounds.map_or("–".into(), shown));
         }
         cells.push(comparison.errors(proxy, case).to_string());
         cells.push(ratio(comparison, proxy, case));
@@ -120,9 +123,9 @@ fn participants<'a>(comparison: &'a Comparison, case: &Case) -> Vec<&'a str> {
     names
 }
 
-fn shown(Rounds { low, median, high }: Rounds, with_range: bool) -> String {
+fn with_range(Rounds { low, median, high }: Rounds) -> String {
     let (middle, low, high) = (figure(median), figure(low), figure(high));
-    if with_range && low != high { format!("{middle} ({low}–{high})") } else { middle }
+    if low == high { middle } else { format!("{middle} ({low}–{high})") }
 }
 
 /// Of the cost: Egret's divided by this one's.

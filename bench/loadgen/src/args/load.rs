@@ -1,0 +1,140 @@
+//! What `egret-bench load` takes: one workload, one proxy.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+
+use super::seconds;
+use crate::door::Door;
+use crate::proxies::Subject;
+use crate::suite::Case;
+use crate::workload::{HelloKind, Limit, LogTo, Plan, Setting, Workload};
+
+pub const HELP: &str = "\
+The origin is part of this program: the proxy has to allow it and reach it. --target says by
+which name.
+
+Examples:
+  egret-bench load --proxy 127.0.0.1:3128 --workload tunnel
+      CONNECT to the origin's own address, as many as the proxy takes
+  egret-bench load --proxy 127.0.0.1:3128 --workload http \\
+      --origin 127.0.0.1:8080 --target ok.test:8080
+      requests for a name that the proxy resolves to 127.0.0.1
+  egret-bench load --proxy 127.0.0.1:3128 --pid $(pgrep -o squid) --workload tunnel --rate 2000
+      2000 tunnels begin each second, whatever the proxy does; latency counts from when they
+      should have begun
+  egret-bench load --peer squid --workload bulk --seconds 10 --format json | jq .cpu_ms_per_gb
+  egret-bench load --egret target/release/egret --door gateway --workload idle --count 9900
+
+The exit code is 0 if every operation succeeded, 1 if one failed or never began, 2 for a wrong
+command line.";
+
+#[derive(Debug, Args)]
+pub struct Load {
+    #[command(flatten)]
+    pub subject: SubjectArgs,
+    #[arg(long)]
+    pub workload: Workload,
+    /// How clients come to the proxy; gateways are measured in a network namespace of their own
+    #[arg(long, value_enum, default_value_t = Door::Explicit)]
+    pub door: Door,
+    /// How long to measure, seconds [default: 5]
+    #[arg(long, value_parser = seconds)]
+    pub seconds: Option<Duration>,
+    /// How many operations to measure: tunnels for idle, MiB for bulk
+    #[arg(long, conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub count: Option<u64>,
+    /// Connections at a time [default: 16, bulk 4]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub concurrency: Option<u16>,
+    /// Operations that begin each second, whether or not others have ended, instead of one after the other
+    #[arg(long, value_parser = rate, conflicts_with = "count")]
+    pub rate: Option<f64>,
+    /// Entries of the allowlist beside the names that are used
+    #[arg(long, default_value_t = 0, conflicts_with = "proxy")]
+    pub policy: usize,
+    /// What clients send first
+    #[arg(long, value_enum, default_value_t = HelloKind::Classic)]
+    pub hello: HelloKind,
+    /// Where Egret's flow log goes
+    #[arg(long, value_enum, default_value_t = LogTo::File, conflicts_with = "proxy")]
+    pub log: LogTo,
+    /// Reload the policy every second
+    #[arg(long, conflicts_with = "proxy")]
+    pub churn: bool,
+    /// What the proxy may have of descriptors, instead of as many as this program
+    #[arg(long, conflicts_with = "proxy", value_parser = clap::value_parser!(u32).range(64..))]
+    pub descriptors: Option<u32>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Bound the machine's time-wait sockets while running (root)
+    #[arg(long)]
+    pub tune: bool,
+    #[command(flatten)]
+    pub attach: Attach,
+}
+
+/// Which proxy is measured: exactly one.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SubjectArgs {
+    /// A proxy that runs already
+    #[arg(long, value_name = "ADDR")]
+    pub proxy: Option<SocketAddr>,
+    /// An egret binary to start
+    #[arg(long, value_name = "PATH")]
+    pub egret: Option<PathBuf>,
+    /// A peer to start
+    #[arg(long)]
+    pub peer: Option<Subject>,
+}
+
+/// What is needed to know of a proxy that runs already.
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// Its process, for CPU and memory of the tree below
+    #[arg(long, requires = "proxy")]
+    pub pid: Option<u32>,
+    /// Where the origin listens
+    #[arg(long, requires = "proxy", value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub origin: SocketAddr,
+    /// What the proxy is asked for, host:port [default: the origin's address]
+    #[arg(long, requires = "proxy", value_name = "HOST:PORT")]
+    pub target: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+fn rate(text: &str) -> Result<f64> {
+    let rate: f64 = text.parse()?;
+    ensure!((0.1..=1e7).contains(&rate), "from 0.1 to 10000000");
+    Ok(rate)
+}
+
+impl Load {
+    pub fn case(&self) -> Case {
+        let Load { policy, hello, log, churn, .. } = *self;
+        let usual = Case::usual(self.door, self.workload);
+        let concurrency = self.concurrency.map_or(usual.concurrency, usize::from);
+        Case { concurrency, setting: Setting { policy, hello, log, churn }, ..usual }
+    }
+
+    pub fn plan(&self) -> Plan {
+        let limit = Limit::Time(self.seconds.unwrap_or(Duration::from_secs(5)));
+        self.case().plan(self.count.map_or(limit, Limit::Count), self.rate)
+    }
+}
+
+impl SubjectArgs {
+    /// `None` for a proxy that runs already.
+    pub fn to_start(&self) -> Option<Subject> {
+        self.egret.clone().map(Subject::Egret).or(self.peer.clone())
+    }
+}
