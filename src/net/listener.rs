@@ -11,12 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// What the kernel keeps of what was written to a client and not sent yet, bytes, at most, on Linux. Without it that is
-/// four megabytes, as `net.ipv4.tcp_wmem` says, for each client that does not read, and a thousand of them take what the
-/// kernel has for everybody's connections. What is on its way is not counted, so no client gets its bytes later.
-#[cfg(target_os = "linux")]
-const UNSENT: u32 = 256 * 1024;
-
 /// How long accepting pauses when descriptors or memory have run out.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -48,11 +42,8 @@ fn bind_one(addr: SocketAddr, accepts: Accepts) -> io::Result<StdListener> {
         set_transparent(&socket, addr)?;
     }
     #[cfg(target_os = "linux")]
-    {
-        socket.set_reuse_port(true)?;
-        socket.set_tcp_notsent_lowat(UNSENT)?;
-    }
-    // Linux hands options on to every connection: a call fewer for each.
+    socket.set_reuse_port(true)?;
+    // Linux hands it on to every connection: a call fewer for each.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;

@@ -21,3 +21,4 @@ pub(crate) mod resolve;
 pub(crate) mod rights;
 mod splice;
 pub(crate) mod udp;
+pub(crate) mod unsent;

@@ -39,6 +39,7 @@ impl Party {
 }
 
 pub(super) struct Limiter {
+    places: usize,
     all: Arc<Semaphore>,
     /// The last who wanted a place got none.
     full: AtomicBool,
@@ -69,12 +70,18 @@ impl Limiter {
         let all = limits.connections.min(room).min(Semaphore::MAX_PERMITS);
         let is_set = limits.connections_per_client > 0;
         Limiter {
+            places: all,
             all: Arc::new(Semaphore::new(all)),
             full: AtomicBool::new(false),
             per_client: if is_set { limits.connections_per_client } else { all - all / LEFT_TO_OTHERS },
             is_set,
             clients: Arc::default(),
         }
+    }
+
+    /// Places among all connections that are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.places - self.all.available_permits()
     }
 
     /// A place among all connections. `Err` where none became free in [`PATIENCE`]; from then on, until there is one

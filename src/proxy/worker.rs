@@ -18,6 +18,7 @@ use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason, Via};
 use crate::net::dns::Asker;
 use crate::net::resolve::Resolver;
+use crate::net::unsent::Share;
 use crate::net::{dial, listener};
 
 #[cfg(target_os = "linux")]
@@ -141,7 +142,9 @@ async fn keep_ringing(core: Rc<Core>) {
 
 /// `connections` end with their runtime.
 async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connections: TaskTracker) {
+    let mut share = Share::default();
     loop {
+        share.settle(&listener, core.shared.limiter.taken());
         // Waiting before there is a connection would keep its place from another listener.
         let (stream, client) = listener::accept(&listener).await;
         let Ok(place) = core.shared.limiter.place().await else {
