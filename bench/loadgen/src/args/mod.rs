@@ -92,6 +92,9 @@ pub struct Instructions {
 pub struct Redraw {
     /// What `compare` has kept
     pub json: PathBuf,
+    /// Add the rounds of this run to it first, and draw everything beside it anew
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["markdown", "svg"])]
+    pub join: Option<PathBuf>,
     /// Write the report here
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,

@@ -47,13 +47,17 @@ impl fmt::Display for Kept {
 
 /// `egret-bench report`: without a file to write, the report goes to standard output.
 pub fn redraw(redraw: &Redraw) -> Result<()> {
-    let Redraw { json, markdown: report, svg, readme } = redraw;
-    let comparison = Comparison::load(json)?;
+    let Redraw { json, join, markdown: report, svg, readme } = redraw;
+    let mut comparison = Comparison::load(json)?;
+    if let Some(more) = join {
+        comparison.join(Comparison::load(more)?)?;
+        Kept::at(&json.with_extension("")).write(&mut comparison)?;
+    }
     draw(&comparison, report.as_deref(), svg.as_deref())?;
     if let Some(readme) = readme {
         renew_readme(readme, json, &comparison)?;
     }
-    if report.is_none() && svg.is_none() && readme.is_none() {
+    if report.is_none() && svg.is_none() && readme.is_none() && join.is_none() {
         output::print(markdown(&comparison, &[], ""))?;
     }
     Ok(())

@@ -13,6 +13,8 @@ use super::stage::{Pattern, Policy};
 use crate::door::Door;
 use crate::workload::LogTo;
 
+/// Here one client is everybody: its share is all there is.
+const ONE_CLIENT: &str = "[limits]\nconnections_per_client = 10000000\n";
 /// A file of Egret's may have 16 MiB, and a name here takes 16 bytes of it.
 const NAMES_A_FILE: usize = 500_000;
 
@@ -21,7 +23,7 @@ pub fn launch(path: &Path, site: &Site) -> Result<Launch> {
     command.args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--admin", "off"]);
     command.arg("--port-file").arg(site.dir.join("port"));
     doors(&mut command, site);
-    command.args(["--policy", "ase"]);
+    command.args(["--policy", "ase"]).arg("--config").arg(site.write("egret.toml", ONE_CLIENT)?);
     let list = policies(&mut command, site)?;
     match site.stage.log {
         LogTo::Off => command.args(["--log", "/dev/null"]),

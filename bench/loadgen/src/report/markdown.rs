@@ -70,11 +70,21 @@ fn conditions(comparison: &Comparison) -> String {
             distinct.push(version)
         }
     });
+    let joined: String = comparison
+        .joined
+        .iter()
+        .map(|Conditions { command, rounds, seconds, .. }| {
+            format!(
+                "\nAdded to it, of what is as fast as it can be: `egret-bench {}`, rounds: {rounds}, of {seconds} s.",
+                command.join(" ")
+            )
+        })
+        .collect();
     format!(
         "{date}, kernel {kernel}, {cores} cores of {cpu_model}, {memory_mib} MiB; load before it {load_average}; \
          tcp_max_tw_buckets {tcp_max_tw_buckets}.\n\
          {}.\n\
-         `egret-bench {}`: rounds: {rounds}, of {seconds} s for each measurement, in turns. Policy: {policy}.\n\n\
+         `egret-bench {}`: rounds: {rounds}, of {seconds} s for each measurement, in turns. Policy: {policy}.{joined}\n\n\
          Figures are medians of the rounds, with their range in brackets; ratios are medians of the rounds' ratios. \
          CPU is of the whole process tree of a proxy that works as fast as it can, latency of operations that begin \
          at a fixed rate (open loop, so many a second) and counts from when they should have begun.\n",

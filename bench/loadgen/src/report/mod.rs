@@ -15,7 +15,7 @@ mod text;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::suite::Case;
@@ -37,6 +37,9 @@ pub struct Comparison {
     pub schema: u32,
     pub environment: Environment,
     pub conditions: Conditions,
+    /// Of runs whose rounds were added to these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<Conditions>,
     /// Who took part, in the order of the tables.
     pub subjects: Vec<Participant>,
     /// What could not be measured here at all, and why.
@@ -96,6 +99,7 @@ impl Comparison {
             schema: SCHEMA,
             environment: Environment::here(),
             conditions,
+            joined: Vec::new(),
             subjects,
             missing,
             interrupted: false,
@@ -115,6 +119,26 @@ impl Comparison {
         let Comparison { schema, .. } = comparison;
         ensure!(schema == SCHEMA, "it is of schema {schema}, and this program reads {SCHEMA}");
         Ok(comparison)
+    }
+
+    /// Adds the rounds of another run, of those who took part in this one: what they did as fast as they can. An open loop
+    /// has the rate of its own run.
+    pub fn join(&mut self, more: Comparison) -> Result<()> {
+        let machine = |comparison: &Comparison| {
+            let Environment { kernel, cpu_model, cores, .. } = &comparison.environment;
+            (kernel.clone(), cpu_model.clone(), *cores)
+        };
+        ensure!(machine(self) == machine(&more), "the other run was on another machine or kernel");
+        let stranger = more.subjects.iter().find(|subject| !self.subjects.contains(subject));
+        if let Some(Participant { name, version }) = stranger {
+            bail!("{name} ({version}) took part in the other run alone");
+        }
+        let before = self.rows.iter().map(|row| row.round).max().unwrap_or(0);
+        let closed = more.rows.into_iter().filter(|row| row.rate.is_none());
+        self.rows.extend(closed.map(|row| Row { round: before + row.round, ..row }));
+        self.failures.extend(more.failures);
+        self.joined.push(more.conditions);
+        Ok(())
     }
 
     /// With the goals as these rows meet them. One row a line: a run has hundreds of them.
@@ -179,6 +203,25 @@ pub mod tests {
         assert_eq!(read.rows.len(), 6);
         assert_eq!(read.rows[1].measured.latency, written.rows[1].measured.latency);
         assert!(json.lines().filter(|line| line.contains("\"proxy\":\"egret\"")).count() == 4, "{json}");
+    }
+
+    #[test]
+    fn rounds_of_another_run_are_added() {
+        let mut first = comparison(&[("egret", tunnel(), &[27.0, 30.0]), ("floor", tunnel(), &[25.0, 20.0])]);
+        let more = comparison(&[("egret", tunnel(), &[40.0]), ("floor", tunnel(), &[20.0])]);
+        first.join(more).unwrap();
+        let rounds = first.rounds("egret", &tunnel(), Figure::Cpu).unwrap();
+        assert_eq!((rounds.low, rounds.median, rounds.high), (27.0, 30.0, 40.0));
+        assert_eq!(first.ratio("egret", "floor", &tunnel(), Figure::Cpu), Some(1.5));
+        assert_eq!(first.rows.iter().filter(|row| row.rate.is_some()).count(), 4, "of the first run alone");
+        assert_eq!((first.joined.len(), first.rows.len()), (1, 10));
+    }
+
+    #[test]
+    fn a_run_with_somebody_else_is_not_added() {
+        let mut first = comparison(&[("egret", tunnel(), &[27.0])]);
+        let error = first.join(comparison(&[("squid", tunnel(), &[60.0])])).unwrap_err();
+        assert_eq!(error.to_string(), "squid (squid 1.0) took part in the other run alone");
     }
 
     #[test]
