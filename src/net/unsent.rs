@@ -8,11 +8,11 @@ use socket2::SockRef;
 use tokio::net::TcpListener;
 
 /// For all clients, bytes.
-const FOR_ALL: usize = 128 * 1024 * 1024;
+const FOR_ALL: usize = 32 * 1024 * 1024;
 /// For one where there are few, bytes: what the kernel would keep anyway. A quarter of it costs bulk an eighth more.
 const MOST: usize = 4 * 1024 * 1024;
 /// For one, however many there are, bytes.
-const LEAST: usize = 32 * 1024;
+const LEAST: usize = 16 * 1024;
 
 /// What a listener's new connections get.
 #[derive(Debug, Default)]
@@ -54,9 +54,9 @@ mod tests {
     fn few_have_much_and_many_little() {
         let check = |connections: usize, share: usize| assert_eq!(of(connections), share, "{connections}");
         check(0, MOST);
-        check(32, MOST);
-        check(33, MOST / 2);
-        check(1000, MOST / 32);
+        check(8, MOST);
+        check(9, MOST / 2);
+        check(1000, MOST / 128);
         check(10_000, LEAST);
         check(1 << 40, LEAST);
         assert!((1..=FOR_ALL / LEAST).all(|connections| connections * of(connections) <= FOR_ALL));
@@ -67,7 +67,7 @@ mod tests {
     async fn connections_have_what_their_listener_was_set_to() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut share = Share::default();
-        for (connections, expected) in [(1, MOST), (1000, MOST / 32), (1, MOST)] {
+        for (connections, expected) in [(1, MOST), (1000, MOST / 128), (1, MOST)] {
             share.settle(&listener, connections);
             let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (accepted, _) = listener.accept().await.unwrap();

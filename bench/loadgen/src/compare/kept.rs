@@ -109,6 +109,7 @@ mod tests {
         let report = fs::read_to_string(&kept.report).unwrap();
         fs::write(&kept.report, report.clone() + "\n## Where the time goes\n").unwrap();
         let again = Redraw {
+            join: None,
             json: kept.json.clone(),
             markdown: Some(kept.report.clone()),
             svg: Some(kept.charts.clone()),

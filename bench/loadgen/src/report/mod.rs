@@ -154,6 +154,7 @@ impl Comparison {
 
 #[cfg(test)]
 pub mod tests {
+    use super::figure::Figure;
     use super::*;
     use crate::door::Door;
     use crate::workload::{Latency, Workload};
