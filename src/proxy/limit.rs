@@ -39,7 +39,9 @@ impl Party {
 }
 
 pub(super) struct Limiter {
+    /// How many there are, free or taken.
     places: usize,
+    /// Those that are free.
     all: Arc<Semaphore>,
     /// The last who wanted a place got none.
     full: AtomicBool,
