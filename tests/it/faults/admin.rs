@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{denied, metric};
+use super::denied;
 use crate::support::DEADLINE;
 use crate::support::egret::{Egret, NO_FLAGS};
 use crate::support::eventually;
@@ -127,7 +127,7 @@ fn a_crowd_takes_no_descriptors_of_flows() {
     assert!(served.len() > 50 && served.iter().all(|status| *status == 200), "{served:?}");
     assert!(!egret.stderr().contains("cannot accept"), "{}", egret.stderr());
     crowd.leave();
-    assert_eq!(metric(&egret, "egret_connect_failures_total"), 0);
+    assert_eq!(egret.metric("egret_connect_failures_total"), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{metric, processor_time};
+use super::processor_time;
 use crate::support::egret::Egret;
 use crate::support::eventually;
 use crate::support::origin::Origin;
@@ -76,7 +76,7 @@ fn flows_go_on_and_new_ones_wait() {
         assert_eq!(exhausted.egret.get("/readyz").status, 200);
     }
     // A flow for which there is no descriptor fails, is counted and logged.
-    let failures = || metric(&exhausted.egret, "egret_connect_failures_total");
+    let failures = || exhausted.egret.metric("egret_connect_failures_total");
     let before = failures();
     let mut another = exhausted.held.remove(0);
     another.send(get("http://e.test/", "e.test"));
@@ -107,7 +107,7 @@ fn name_servers_are_not_blamed() {
     let mut client = exhausted.held.swap_remove(0);
     client.send(get("http://asked.test/", "asked.test"));
     assert_ne!(client.status(), 200);
-    assert_eq!(metric(&exhausted.egret, "egret_dns_failures_total"), 1, "{}", exhausted.egret.stderr());
+    assert_eq!(exhausted.egret.metric("egret_dns_failures_total"), 1, "{}", exhausted.egret.stderr());
     exhausted.held.clear();
     eventually("the descriptors are given back", || (exhausted.egret.descriptors() < 64).then_some(()));
     client.send(get("http://asked.test/", "asked.test"));

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{denied, metric, reason_of, sequence};
+use super::{denied, reason_of, sequence};
 use crate::support::command::{BINARY, clean, egret};
 use crate::support::egret::Egret;
 use crate::support::raw::{Client, connect};
@@ -120,7 +120,7 @@ fn a_full_disk_refuses_where_that_was_chosen_and_loses_nothing() {
     let again = |it: &Value| it["host"] == "again.evil.test" && it["reason"] == "not-allowed";
     let all = eventually("all is there", || Some(records(&disk.log)).filter(|all| all.last().is_some_and(again)));
     assert_eq!(sequence(&all), (0..all.len() as u64).collect::<Vec<u64>>());
-    assert_eq!(metric(&disk.egret, "egret_log_lost_total"), 0);
+    assert_eq!(disk.egret.metric("egret_log_lost_total"), 0);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_full_disk_that_is_served_on_has_a_gap_that_is_told() {
     // Of some 400 bytes each: more than is kept.
     many_denied(&disk.egret, 4_000);
     assert!(is_ready(&disk.egret));
-    let lost = metric(&disk.egret, "egret_log_lost_total");
+    let lost = disk.egret.metric("egret_log_lost_total");
     assert!(lost > 0);
     // Nothing more can be lost: the disk takes all that is kept.
     Command::new("nsenter")
@@ -205,7 +205,7 @@ fn a_pipe_whose_reader_is_gone_is_written_for_the_next() {
         }
     }
     eventually("it serves again", || is_ready(&egret).then_some(()));
-    assert_eq!(metric(&egret, "egret_log_lost_total"), 0);
+    assert_eq!(egret.metric("egret_log_lost_total"), 0);
 }
 
 /// Records of a file that nobody can find any more are not written.
@@ -225,7 +225,7 @@ fn a_folder_that_was_removed_is_a_log_that_fails() {
     let hosts = || Some(records(&logs.join("flows"))).filter(|it| it.iter().any(|it| it["host"] == "again.evil.test"));
     let all = eventually("all is there", hosts);
     assert!(all.iter().any(|it| it["host"] == "gone.evil.test"), "{all:#?}");
-    assert_eq!(metric(&egret, "egret_log_lost_total"), 0);
+    assert_eq!(egret.metric("egret_log_lost_total"), 0);
 }
 
 /// What was renamed and can still be found is written until its path can be opened.

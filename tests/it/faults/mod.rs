@@ -19,13 +19,6 @@ use crate::support::egret::Egret;
 use crate::support::eventually;
 use crate::support::raw::{Client, connect};
 
-/// A metric without labels, or with these: `egret_reloads_total{result="refused"}`.
-fn metric(egret: &Egret, name: &str) -> u64 {
-    let page = egret.get("/metrics").body;
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0, |value| value.trim().parse().unwrap())
-}
-
 /// Processor time that the process has used so far.
 fn processor_time(egret: &Egret) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", egret.pid())).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use super::{denied, metric};
+use super::denied;
 use crate::support::egret::{Egret, NO_FLAGS};
 use crate::support::eventually;
 use crate::support::raw::{Client, connect};
@@ -40,7 +40,7 @@ impl Kept<'_> {
         assert_eq!(self.egret.get("/v1/policy").json()["hash"], self.hash, "{case}");
         self.refused += 1;
         // The file is watched besides.
-        let refused = || metric(self.egret, "egret_reloads_total{result=\"refused\"}");
+        let refused = || self.egret.metric("egret_reloads_total{result=\"refused\"}");
         eventually(case, || (refused() >= self.refused).then_some(()));
         assert_eq!(denied(self.egret, "denied.test"), 470, "{case}");
         let mut client = Client::send_to(self.egret.addr, connect("127.0.0.1:9"));

@@ -10,7 +10,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, CNAME};
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
-use super::{metric, processor_time};
+use super::processor_time;
 use crate::support::egret::Egret;
 use crate::support::eventually;
 use crate::support::free::free_addr;
@@ -272,7 +272,7 @@ fn a_flood_of_names_that_are_not_there() {
     }
     assert_eq!(asking.get("led.ok.test"), reached());
     assert_eq!(server.times_asked("there.test. A"), 1);
-    assert_eq!(metric(&asking.egret, "egret_dns_failures_total"), 1500);
+    assert_eq!(asking.egret.metric("egret_dns_failures_total"), 1500);
 }
 
 /// What is thrown at the socket of a question is read and passed over until the time is up, and no longer.

@@ -1,12 +1,12 @@
 //! Many requests on one connection, and many tunnels, leave memory and descriptors where they were.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use super::weight::{Weight, weigh};
 use crate::support::egret::Egret;
 use crate::support::hello::Hello;
-use crate::support::{DEADLINE, poll};
+use crate::support::{DEADLINE, eventually, poll};
 
 const REQUESTS: usize = 100_000;
 const TUNNELS: usize = 5_000;
@@ -83,19 +83,11 @@ fn tunnels(egret: &Egret, count: usize) {
     });
 }
 
-/// Resident memory in KiB, and open descriptors.
-fn weight(egret: &Egret) -> (u64, usize) {
-    let status = fs::read_to_string(format!("/proc/{}/status", egret.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    let resident = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (resident, egret.descriptors())
-}
-
-fn assert_same_weight(egret: &Egret, before: (u64, usize), what: &str) {
-    let settled = poll(|| Some(weight(egret)).filter(|now| now.1 <= before.1));
-    let (resident, descriptors) = settled.unwrap_or_else(|| panic!("{what}: {:?} became {:?}", before, weight(egret)));
-    println!("{what}: {} KiB and {} descriptors became {resident} KiB and {descriptors}", before.0, before.1);
-    assert!(resident <= before.0 + GROWTH_KIB, "{what}: {} KiB became {resident} KiB", before.0);
+fn assert_same_weight(egret: &Egret, before: Weight, what: &str) {
+    let settled = poll(|| Some(weigh(egret)).filter(|now| now.descriptors <= before.descriptors));
+    let now = settled.unwrap_or_else(|| panic!("{what}: {before:?} became {:?}", weigh(egret)));
+    println!("{what}: {before:?} became {now:?}");
+    assert!(now.resident_kib <= before.resident_kib + GROWTH_KIB, "{what}: {before:?} became {now:?}");
 }
 
 #[test]
@@ -108,10 +100,10 @@ fn requests_and_tunnels_leave_nothing_behind() {
         format!("--connect-to=ok.test:443:{echo}"),
         "--workers=2".to_owned(),
     ]);
-    let idle = egret.descriptors();
     requests(&egret, REQUESTS / 10);
     tunnels(&egret, TUNNELS / 10);
-    let before = poll(|| Some(weight(&egret)).filter(|now| now.1 <= idle)).expect("connections close");
+    eventually("connections close", || (egret.metric("egret_connections") == 0).then_some(()));
+    let before = weigh(&egret);
     requests(&egret, REQUESTS);
     assert_same_weight(&egret, before, "requests");
     tunnels(&egret, TUNNELS);

@@ -156,7 +156,9 @@ impl Clients<'_> {
         let expected = self.scene.clock.expected(since, host);
         let known = match (expected, status) {
             (Expected::Allow | Expected::Either, 200) => Known::Allowed,
-            (Expected::Deny | Expected::Either, 470) => Known::Denied,
+            (Expected::Deny, 470) => Known::Denied,
+            // Denied, or allowed by one policy and refused by the next while its origin was dialled.
+            (Expected::Either, 470) => Known::Unsure,
             _ => return Err(strange(format!("{client} to {host}: {status}, expected {expected:?}"))),
         };
         self.ledger.met(client, host, known);

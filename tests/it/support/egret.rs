@@ -217,6 +217,13 @@ impl Egret {
         self.ask(&head, body)
     }
 
+    /// A number of `/metrics`, such as `egret_reloads_total{result="refused"}`. One that is not there yet is 0.
+    pub fn metric(&self, name: &str) -> u64 {
+        let page = self.get("/metrics").body;
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// An admin request: a head without its empty line, and a body.
     pub fn ask(&self, head: &str, body: &str) -> HttpAnswer {
         exchange(self.admin(), format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
