@@ -9,6 +9,7 @@ pub(crate) mod dns;
 #[cfg(target_os = "linux")]
 pub(crate) mod echo;
 pub(crate) mod icmp;
+pub(crate) mod kept;
 pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 pub(crate) mod nft;
@@ -21,4 +22,3 @@ pub(crate) mod resolve;
 pub(crate) mod rights;
 mod splice;
 pub(crate) mod udp;
-pub(crate) mod unsent;

@@ -5,7 +5,6 @@
 //!
 //! In TDS packets it is the same handshake, after the pre-login.
 
-use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
@@ -17,8 +16,9 @@ use crate::config::Timeouts;
 use crate::flow::Reason;
 use crate::net::deadline::{Late, Timer};
 use crate::net::relay::{Side, read_some};
+use crate::wire::ParseError;
 use crate::wire::client_hello::{self, HelloReader};
-use crate::wire::{ParseError, tds};
+use crate::wire::tds::{self, Unpacked};
 
 use super::peek::{Carrier, Named, wire_limit};
 use super::session::Session;
@@ -87,7 +87,7 @@ impl<'a> Handshake<'a> {
         let (hello, behind) = held.split_at(self.named.carrier.hello_length(held).unwrap_or(held.len()));
         self.send_on(hello.get(sent..).unwrap_or_default()).await?;
         let (ahead, answer) = self.answer(behind.to_vec()).await?;
-        if !is_hello_retry(&self.named.carrier.records(&answer)) {
+        if !is_hello_retry(self.named.carrier.unpacking().read(&answer)) {
             return Ok([ahead, answer]);
         }
         let sent = self.timer.within(self.idle, self.client.write_all(&answer)).await;
@@ -100,7 +100,7 @@ impl<'a> Handshake<'a> {
     /// What the client sent ahead and may not have yet, and the beginning of the origin's answer: empty where one of
     /// them closed, or where what goes through is no TLS at all. The relay finds out about that by itself.
     async fn answer(&mut self, mut ahead: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), Reason> {
-        let mut answer = Vec::new();
+        let (mut answer, mut records) = (Vec::new(), self.named.carrier.unpacking());
         let mut open = true;
         loop {
             let Some(passable) = self.named.carrier.passable(&ahead) else { return Ok((ahead, answer)) };
@@ -119,7 +119,7 @@ impl<'a> Handshake<'a> {
             match self.timer.within(self.idle, came).await.map_err(|Late| Reason::UpstreamTimeout)? {
                 Came::Answer(read) => {
                     self.reset = self.reset.or(read.is_err().then_some(Side::Origin));
-                    if !matches!(read, Ok(1..)) || self.named.carrier.is_clear(&answer) {
+                    if !matches!(read, Ok(1..)) || records.make_clear(&answer) {
                         return Ok((ahead, answer));
                     }
                 }
@@ -145,9 +145,12 @@ impl<'a> Handshake<'a> {
     /// Reads the second hello to its end.
     async fn second_hello(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Reason> {
         let deadline = Instant::now() + self.hello;
-        let mut reader = HelloReader::default();
+        let (mut records, mut behind, mut reader) = (self.named.carrier.unpacking(), 0, HelloReader::default());
         loop {
-            match behind_other_records(&self.named.carrier.records(&bytes)).map(|hello| reader.read(hello)) {
+            let records = records.read(&bytes);
+            behind += other_records(records.get(behind..).unwrap_or_default());
+            let hello = records.get(behind..).filter(|hello| hello.first().is_some_and(|kind| !is_other_record(*kind)));
+            match hello.map(|hello| reader.read(hello)) {
                 Some(Ok(second)) if second.sni.as_ref() == Some(&self.named.sni) => return Ok(bytes),
                 Some(Ok(_)) => return Err(Reason::SniChanged),
                 Some(Err(ParseError::Invalid(error))) => return Err(error.reason()),
@@ -188,23 +191,38 @@ impl Carrier {
         }
     }
 
-    /// The records in these bytes, as far as they are there.
-    fn records<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+    /// Reads the records in what comes.
+    fn unpacking(&self) -> Records {
         match self {
-            Carrier::Bare => Cow::Borrowed(bytes),
-            Carrier::Tds(_) => tds::records(bytes).bytes,
+            Carrier::Bare => Records::Bare,
+            Carrier::Tds(_) => Records::Packed(Unpacked::of_either()),
+        }
+    }
+}
+
+/// TLS records, bare or in packets.
+enum Records {
+    Bare,
+    Packed(Unpacked),
+}
+
+impl Records {
+    /// Those in these bytes as far as they are there, which begin with those of the calls before.
+    fn read<'b>(&'b mut self, bytes: &'b [u8]) -> &'b [u8] {
+        match self {
+            Records::Bare => bytes,
+            Records::Packed(unpacked) => {
+                unpacked.read(bytes);
+                &unpacked.bytes
+            }
         }
     }
 
     /// Is it known by these bytes whether this is a HelloRetryRequest?
-    fn is_clear(&self, answer: &[u8]) -> bool {
-        match self {
-            Carrier::Bare => is_clear(answer),
-            Carrier::Tds(_) => {
-                let records = tds::records(answer);
-                records.broken || !records.bytes.is_empty() && is_clear(&records.bytes)
-            }
-        }
+    fn make_clear(&mut self, answer: &[u8]) -> bool {
+        let records = self.read(answer);
+        let is_clear = !records.is_empty() && is_clear(records);
+        is_clear || matches!(self, Records::Packed(unpacked) if unpacked.broken)
     }
 }
 
@@ -229,33 +247,31 @@ fn is_clear(answer: &[u8]) -> bool {
     answer.first() != Some(&HANDSHAKE) || answer.len() >= 11 + RETRY_RANDOM.len()
 }
 
-/// How many bytes are whole records that are no handshake, such as early data; None where these are no records.
-fn passable(bytes: &[u8]) -> Option<usize> {
+/// How many bytes are whole records that are no handshake, such as early data.
+fn other_records(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
         match *bytes.get(at..).unwrap_or_default() {
-            [] | [HANDSHAKE, ..] => return Some(at),
-            [kind, ..] if !CONTENT_TYPES.contains(&kind) => return None,
-            [_, _, _, high, low, ..] => {
+            [kind, _, _, high, low, ..] if is_other_record(kind) => {
                 let end = at + 5 + usize::from(u16::from_be_bytes([high, low]));
                 if end > bytes.len() {
-                    return Some(at);
+                    return at;
                 }
                 at = end;
             }
-            _ => return Some(at),
+            _ => return at,
         }
     }
 }
 
-/// What follows whole records that are no handshake; None where there is nothing yet.
-fn behind_other_records(bytes: &[u8]) -> Option<&[u8]> {
-    let rest = passable(bytes).and_then(|at| bytes.get(at..)).unwrap_or(bytes);
-    match rest.first() {
-        None => None,
-        Some(kind) if *kind != HANDSHAKE && CONTENT_TYPES.contains(kind) => None,
-        Some(_) => Some(rest),
-    }
+fn is_other_record(kind: u8) -> bool {
+    kind != HANDSHAKE && CONTENT_TYPES.contains(&kind)
+}
+
+/// How many bytes of these may go ahead of a handshake; None where they are no records.
+fn passable(bytes: &[u8]) -> Option<usize> {
+    let at = other_records(bytes);
+    bytes.get(at).is_none_or(|kind| CONTENT_TYPES.contains(kind)).then_some(at)
 }
 
 #[cfg(test)]
@@ -264,16 +280,17 @@ mod tests {
 
     #[test]
     fn records_before_the_second_hello() {
-        let check = |bytes: &[u8], pass: Option<usize>, behind: Option<&[u8]>| {
-            assert_eq!((passable(bytes), behind_other_records(bytes)), (pass, behind), "{bytes:?}");
+        let check = |bytes: &[u8], others: usize, pass: Option<usize>| {
+            assert_eq!((other_records(bytes), passable(bytes)), (others, pass), "{bytes:?}");
         };
-        check(&[], Some(0), None);
-        check(&[20, 3, 3, 0], Some(0), None);
-        check(&[20, 3, 3, 0, 1], Some(0), None);
-        check(&[20, 3, 3, 0, 1, 1], Some(6), None);
-        check(&[20, 3, 3, 0, 1, 1, 22, 3], Some(6), Some(&[22, 3]));
-        check(&[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 7, 7, 22], Some(13), Some(&[22]));
-        check(&[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 7], Some(6), None);
-        check(b"ping", None, Some(b"ping"));
+        check(&[], 0, Some(0));
+        check(&[20, 3, 3, 0], 0, Some(0));
+        check(&[20, 3, 3, 0, 1], 0, Some(0));
+        check(&[20, 3, 3, 0, 1, 1], 6, Some(6));
+        check(&[20, 3, 3, 0, 1, 1, 22, 3], 6, Some(6));
+        check(&[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 7, 7, 22], 13, Some(13));
+        check(&[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 2, 7], 6, Some(6));
+        check(&[20, 3, 3, 0, 1, 1, b'p'], 6, None);
+        check(b"ping", 0, None);
     }
 }

@@ -5,6 +5,7 @@
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::flow::{HostName, Reason};
@@ -114,6 +115,10 @@ impl<'a> Peek<'a> {
     }
 
     pub(super) async fn more(&mut self) -> Result<(), Reason> {
+        if self.held.len() >= READ {
+            // It is larger than they are: those who say less come first.
+            yield_now().await;
+        }
         match self.session.timer.by(self.deadline, read_some(self.stream, self.held, READ)).await {
             Err(_) => Err(Reason::HelloTimeout),
             Ok(Ok(0) | Err(_)) => Err(Reason::ClientGone),

@@ -16,10 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason, Via};
+use crate::net::dial;
 use crate::net::dns::Asker;
+use crate::net::kept::Share;
 use crate::net::resolve::Resolver;
-use crate::net::unsent::Share;
-use crate::net::{dial, listener};
 
 #[cfg(target_os = "linux")]
 use super::icmp;
@@ -144,9 +144,8 @@ async fn keep_ringing(core: Rc<Core>) {
 async fn accept_all(core: Rc<Core>, front: Front, listener: TcpListener, connections: TaskTracker) {
     let mut share = Share::default();
     loop {
-        share.settle(&listener, core.shared.limiter.taken());
         // Waiting before there is a connection would keep its place from another listener.
-        let (stream, client) = listener::accept(&listener).await;
+        let (stream, client) = share.accept(&listener, core.shared.limiter.taken()).await;
         let Ok(place) = core.shared.limiter.place().await else {
             let session = Session::new(core.clone(), ClientAddr::new(client));
             Box::pin(refuse(&session, front, stream, Reason::LimitConnections)).await;

@@ -3,7 +3,6 @@
 //!
 //! Nothing behind the hello is read: from there on it is TLS. TDS 8.0 begins with TLS and never comes here.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::ParseError;
@@ -82,7 +81,7 @@ pub fn pre_login_answer(bytes: &[u8]) -> Result<(PreLogin, usize), ParseError<Td
     read_pre_login(bytes, &[ANSWER])
 }
 
-fn read_pre_login(bytes: &[u8], kinds: &[u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
+fn read_pre_login(bytes: &[u8], kinds: &'static [u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
     let mut at = 0;
     loop {
         let packet = packet(bytes, at, kinds)?;
@@ -111,7 +110,7 @@ const TERMINATOR: u8 = 0xff;
 /// Bytes of one entry of the table: token, offset, length.
 const ENTRY: usize = 5;
 
-fn read_options(packets: &[u8], kinds: &[u8]) -> Result<PreLogin, TdsError> {
+fn read_options(packets: &[u8], kinds: &'static [u8]) -> Result<PreLogin, TdsError> {
     let message = content(packets, kinds).bytes;
     let mut read =
         PreLogin { encryption: Encryption::NotSupported, mars: false, federated: false, encryption_at: None };
@@ -228,44 +227,28 @@ pub fn hello(bytes: &[u8]) -> Result<ClientHello, ParseError<TdsError>> {
 }
 
 /// Reads such a hello as its segments come: what was looked at is not looked at again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HelloReader {
-    /// The packets are whole up to here.
-    at: usize,
-    /// The records in them, and in as much of the next one as is there.
-    records: Vec<u8>,
-    /// How much of `records` is of the next packet.
-    of_next: usize,
+    records: Unpacked,
     hello: client_hello::HelloReader,
+}
+
+impl Default for HelloReader {
+    fn default() -> Self {
+        HelloReader { records: Unpacked::of(&[PRE_LOGIN]), hello: client_hello::HelloReader::default() }
+    }
 }
 
 impl HelloReader {
     /// The same as [`hello`] of these bytes, which begin with those of the calls before.
     pub fn read(&mut self, bytes: &[u8]) -> Result<ClientHello, ParseError<TdsError>> {
-        let broken = self.unpack(bytes) != ParseError::Incomplete;
-        match self.hello.read(&self.records) {
+        self.records.read(bytes);
+        match self.hello.read(&self.records.bytes) {
             Ok(_) if hello_length(bytes).is_none() => Err(TdsError::NotTls.into()),
             Ok(hello) => Ok(hello),
             Err(ParseError::Invalid(error)) => Err(TdsError::Hello(error).into()),
-            Err(ParseError::Incomplete) if broken => Err(TdsError::NotTls.into()),
+            Err(ParseError::Incomplete) if self.records.broken => Err(TdsError::NotTls.into()),
             Err(ParseError::Incomplete) => Err(ParseError::Incomplete),
-        }
-    }
-
-    /// Takes the records out of the packets, and tells why there are no more.
-    fn unpack(&mut self, bytes: &[u8]) -> ParseError<TdsError> {
-        loop {
-            let packet = match packet(bytes, self.at, &[PRE_LOGIN]) {
-                Ok(packet) => packet,
-                Err(error) => return error,
-            };
-            let part = bytes.get(packet.start + self.of_next..packet.end.min(bytes.len())).unwrap_or_default();
-            self.records.extend_from_slice(part);
-            if bytes.len() < packet.end {
-                self.of_next += part.len();
-                return ParseError::Incomplete;
-            }
-            (self.at, self.of_next) = (packet.end, 0);
         }
     }
 }
@@ -277,34 +260,55 @@ pub fn hello_length(bytes: &[u8]) -> Option<usize> {
     (packet.start + at + 1 == packet.end).then_some(packet.end)
 }
 
-/// TLS records in packets of a handshake, whoever sent them, as far as they are there.
-pub fn records(bytes: &[u8]) -> Content<'_> {
-    content(bytes, &[PRE_LOGIN, ANSWER])
-}
-
-/// What is in packets.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Content<'a> {
-    pub bytes: Cow<'a, [u8]>,
+/// What is in packets, taken out of them as they come.
+#[derive(Debug, Clone)]
+pub struct Unpacked {
+    kinds: &'static [u8],
+    /// The packets are whole up to here.
+    at: usize,
+    /// What is in them, and in as much of the next one as is there.
+    pub bytes: Vec<u8>,
+    /// How much of `bytes` is of the next packet.
+    of_next: usize,
     /// What follows is no packet.
     pub broken: bool,
 }
 
-fn content<'a>(bytes: &'a [u8], kinds: &[u8]) -> Content<'a> {
-    let mut joined = Cow::Borrowed(&[][..]);
-    let mut at = 0;
-    loop {
-        let packet = match packet(bytes, at, kinds) {
-            Ok(packet) => packet,
-            Err(error) => return Content { bytes: joined, broken: error != ParseError::Incomplete },
-        };
-        let part = bytes.get(packet.start..packet.end.min(bytes.len())).unwrap_or_default();
-        match at {
-            0 => joined = Cow::Borrowed(part),
-            _ => joined.to_mut().extend_from_slice(part),
-        }
-        at = packet.end;
+impl Unpacked {
+    /// TLS records in packets of a handshake, whoever sent them.
+    pub fn of_either() -> Unpacked {
+        Unpacked::of(&[PRE_LOGIN, ANSWER])
     }
+
+    fn of(kinds: &'static [u8]) -> Unpacked {
+        Unpacked { kinds, at: 0, bytes: Vec::new(), of_next: 0, broken: false }
+    }
+
+    /// `bytes` begin with those of the calls before.
+    pub fn read(&mut self, bytes: &[u8]) {
+        loop {
+            let packet = match packet(bytes, self.at, self.kinds) {
+                Ok(packet) => packet,
+                Err(error) => {
+                    self.broken = error != ParseError::Incomplete;
+                    return;
+                }
+            };
+            let part = bytes.get(packet.start + self.of_next..packet.end.min(bytes.len())).unwrap_or_default();
+            self.bytes.extend_from_slice(part);
+            if bytes.len() < packet.end {
+                self.of_next += part.len();
+                return;
+            }
+            (self.at, self.of_next) = (packet.end, 0);
+        }
+    }
+}
+
+fn content(bytes: &[u8], kinds: &'static [u8]) -> Unpacked {
+    let mut unpacked = Unpacked::of(kinds);
+    unpacked.read(bytes);
+    unpacked
 }
 
 /// One packet, of which the header is there.
@@ -543,7 +547,12 @@ mod tests {
     #[test]
     fn records_of_either_side() {
         let check = |bytes: &[u8], content: &[u8], broken: bool| {
-            assert_eq!(records(bytes), Content { bytes: Cow::Borrowed(content), broken }, "{bytes:?}");
+            let (mut whole, mut pieces) = (Unpacked::of_either(), Unpacked::of_either());
+            whole.read(bytes);
+            (0..=bytes.len()).for_each(|there| pieces.read(&bytes[..there]));
+            for read in [whole, pieces] {
+                assert_eq!((&*read.bytes, read.broken), (content, broken), "{bytes:?}");
+            }
         };
         check(&[], &[], false);
         check(&[4, 1, 0], &[], false);
@@ -596,7 +605,8 @@ mod tests {
         fn noise_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = pre_login(&packets(PRE_LOGIN, &[&[0], &bytes[..]].concat(), 100));
             let _ = hello(&packets(PRE_LOGIN, &bytes, 100));
-            let _ = (pre_login(&bytes), hello(&bytes), records(&bytes));
+            let _ = (pre_login(&bytes), hello(&bytes));
+            Unpacked::of_either().read(&bytes);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::command::{BINARY, clean};
+use super::support::command::{BINARY, clean, install};
 use super::support::{DEADLINE, netns};
 
 /// All cases take a third of that on an idle machine.
@@ -83,8 +83,9 @@ fn a_proxy_that_allows_everything_looks_bad() {
     let folder = tempfile::tempdir().unwrap();
     let open = folder.path().join("open");
     let script = format!("#!/bin/sh\nexec '{BINARY}' \"$@\" --allow 'tcp://*:*' --allow 'tcp://0.0.0.0/0:*'\n");
-    std::fs::write(&open, script).unwrap();
-    make_executable(&open);
+    let text = folder.path().join("open.sh");
+    std::fs::write(&text, script).unwrap();
+    install(&text, &open);
     let json = folder.path().join("report.json");
     let open = open.to_str().unwrap();
     let cases = "name-29-apex,name-29-prefix-glued,tunnel-05-port-22,tunnel-01-other-name,control-00-get";
@@ -98,9 +99,4 @@ fn a_proxy_that_allows_everything_looks_bad() {
         let denied = line["expected"] != "allow";
         assert_eq!(line["result"], if denied { "wrong" } else { "as-expected" }, "{line}");
     }
-}
-
-fn make_executable(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

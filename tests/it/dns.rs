@@ -190,7 +190,8 @@ fn an_unhealthy_server_is_left_alone() {
     for _ in 0..20 {
         assert_eq!(dns.shown("ok.test.", RecordType::A), "NoError 192.0.2.1");
     }
-    assert_eq!(silent.times_asked("ok.test. A"), before);
+    // What was sent again as it was given up may arrive after that.
+    assert!(silent.times_asked("ok.test. A") <= before + 1);
 }
 
 #[test]

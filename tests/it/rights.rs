@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::support::command::{BINARY, clean, finish};
+use super::support::command::{BINARY, clean, finish, install};
 use super::support::egret::{Egret, NO_FLAGS};
 use super::support::gateway::Gateway;
 use super::support::netns::{HandOver, NetNs};
@@ -110,12 +110,8 @@ fn a_privileged_port_takes_its_capability_along_no_further() {
     let namespace = NetNs::new("rights");
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("egret");
-    for path in [folder.path(), program.as_path()] {
-        if path == program {
-            fs::copy(BINARY, path).unwrap();
-        }
-        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-    }
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    install(BINARY, &program);
     let mut command = namespace.command("setpriv");
     command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
     command.args(["--inh-caps", "-all,+net_bind_service", "--ambient-caps", "-all,+net_bind_service"]);

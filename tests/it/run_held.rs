@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::clients::is_here;
-use super::support::command::{Answer, clean, finish, signal};
+use super::support::command::{Answer, clean, finish, install, signal};
 use super::support::netns::{self, NetNs};
 use super::support::origin::{self, Origin};
 use super::support::packages;
@@ -216,7 +216,7 @@ fn open_toolchain(lab: &RunLab) -> String {
             if path.is_file() && (folder == "lib" || name == "cargo" || name == "rustc") {
                 let other = open.join(folder).join(name);
                 if fs::hard_link(&path, &other).is_err() {
-                    fs::copy(&path, &other).unwrap();
+                    install(&path, &other);
                 }
             }
         }

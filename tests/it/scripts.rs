@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 use super::clients::is_here;
 use super::readme::{fences, page};
-use super::support::command::{Answer, BINARY, clean, egret, finish};
+use super::support::command::{Answer, BINARY, clean, egret, finish, install};
 use super::support::patient::{SetUp, worked};
 use super::support::run::undisturbed;
 
@@ -60,8 +59,7 @@ fn bash(folder: &Path, script: &str) {
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).unwrap();
     fs::create_dir_all(folder.join("state")).unwrap();
-    fs::copy("tests/fixtures/scripts/az", bin.join("az")).unwrap();
-    fs::set_permissions(bin.join("az"), fs::Permissions::from_mode(0o755)).unwrap();
+    install("tests/fixtures/scripts/az", bin.join("az"));
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut shell = clean("bash");
     shell.arg(script).current_dir(folder).env("PATH", path);

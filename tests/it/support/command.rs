@@ -1,6 +1,7 @@
 //! Runs the real binary to its end, within a deadline. No variable `EGRET_…` of whoever runs the tests gets in.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::DEADLINE;
@@ -29,6 +30,14 @@ pub fn clean(program: &str) -> Command {
     }
     command.env("NO_COLOR", "1").stdin(Stdio::null());
     command
+}
+
+/// Copies a program, in a process of its own: a file that this one has open for writing, another test's child that
+/// begins just then has open as well, and it could not be run.
+pub fn install(program: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let mut install = Command::new("install");
+    let copied = install.args(["-m", "755", "--"]).args([program.as_ref(), to.as_ref()]).status();
+    assert!(copied.is_ok_and(|status| status.success()), "install {}", to.as_ref().display());
 }
 
 /// What a command answered.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::command::{Answer, BINARY, clean, finish};
+use super::command::{Answer, BINARY, clean, finish, install};
 use super::eventually;
 use super::https::Https;
 use super::packages::Files;
@@ -111,7 +111,7 @@ impl RunLab {
         fs::set_permissions(self.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         chown(self.folder.path(), Some(uid), Some(uid)).unwrap();
         if fs::hard_link(BINARY, self.path("egret")).is_err() {
-            fs::copy(BINARY, self.path("egret")).unwrap();
+            install(BINARY, self.path("egret"));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 pub const HELP: &str = "\
-Starts Egret and origins of its own, all on loopback. Others work from 127.0.0.1, 100 new tunnels
+Starts Egret and origins of its own, all on loopback. Others work from 127.0.0.1, 500 new tunnels
 a second: alone, at twice what Egret can take, while attackers hold slow heads, slow hellos, half
 bodies, tunnels and answers that nobody reads (1 000 of each in turn) and 10 000 half-open hellos
 from 127.0.0.2, and alone again. Each kind takes half a minute, the whole about five minutes.
