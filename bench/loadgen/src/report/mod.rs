@@ -134,11 +134,18 @@ impl Comparison {
             bail!("{name} ({version}) took part in the other run alone");
         }
         let before = self.rows.iter().map(|row| row.round).max().unwrap_or(0);
-        let closed = more.rows.into_iter().filter(|row| row.rate.is_none());
-        self.rows.extend(closed.map(|row| Row { round: before + row.round, ..row }));
+        let closed: Vec<Row> = more.rows.into_iter().filter(|row| row.rate.is_none()).collect();
+        ensure!(!closed.iter().all(|row| self.has(row)), "that run is in it already, or has nothing to add");
+        self.rows.extend(closed.into_iter().map(|row| Row { round: before + row.round, ..row }));
         self.failures.extend(more.failures);
         self.joined.push(more.conditions);
         Ok(())
+    }
+
+    /// The same measurement, to the last digit: nothing is measured twice so.
+    fn has(&self, row: &Row) -> bool {
+        let same = |known: &&Row| known.proxy == row.proxy && known.case == row.case && known.rate == row.rate;
+        self.rows.iter().filter(same).any(|known| known.measured == row.measured)
     }
 
     /// With the goals as these rows meet them. One row a line: a run has hundreds of them.
@@ -210,7 +217,8 @@ pub mod tests {
     fn rounds_of_another_run_are_added() {
         let mut first = comparison(&[("egret", tunnel(), &[27.0, 30.0]), ("floor", tunnel(), &[25.0, 20.0])]);
         let more = comparison(&[("egret", tunnel(), &[40.0]), ("floor", tunnel(), &[20.0])]);
-        first.join(more).unwrap();
+        first.join(more.clone()).unwrap();
+        assert!(first.clone().join(more).is_err(), "twice the same");
         let rounds = first.rounds("egret", &tunnel(), Figure::Cpu).unwrap();
         assert_eq!((rounds.low, rounds.median, rounds.high), (27.0, 30.0, 40.0));
         assert_eq!(first.ratio("egret", "floor", &tunnel(), Figure::Cpu), Some(1.5));

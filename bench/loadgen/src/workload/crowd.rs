@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long those that waited may take once there is room.
 const LATER: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Copy, Serialize, Deserialize, Default)]
 pub struct Crowd {
     /// Tunnels that were answered.
     pub held: u64,

@@ -8,7 +8,7 @@ use super::meter::{Latency, Meter};
 use super::{Crowd, Workload};
 
 /// CPU and memory are absent where the proxy's process is not known, and what a workload has no figure of.
-#[derive(Debug, Clone, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Measured {
     /// Operations that succeeded; tunnels held for `idle`, MiB for `bulk`.
     pub operations: u64,
