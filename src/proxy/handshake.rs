@@ -119,7 +119,7 @@ impl<'a> Handshake<'a> {
             match self.timer.within(self.idle, came).await.map_err(|Late| Reason::UpstreamTimeout)? {
                 Came::Answer(read) => {
                     self.reset = self.reset.or(read.is_err().then_some(Side::Origin));
-                    if !matches!(read, Ok(1..)) || records.make_clear(&answer) {
+                    if !matches!(read, Ok(1..)) || records.is_clear(&answer) {
                         return Ok((ahead, answer));
                     }
                 }
@@ -219,7 +219,7 @@ impl Records {
     }
 
     /// Is it known by these bytes whether this is a HelloRetryRequest?
-    fn make_clear(&mut self, answer: &[u8]) -> bool {
+    fn is_clear(&mut self, answer: &[u8]) -> bool {
         let records = self.read(answer);
         let is_clear = !records.is_empty() && is_clear(records);
         is_clear || matches!(self, Records::Packed(unpacked) if unpacked.broken)
