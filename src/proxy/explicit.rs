@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 
 use crate::wire::socks5;
 
@@ -31,7 +32,13 @@ pub(super) async fn serve(session: Rc<Session>, mut stream: TcpStream) -> Outcom
         }
         (stream, held) = match connect::asked(&session, &mut held) {
             Some(asked) => match connect::serve(&session, stream, held, asked).await {
-                connect::After::Again(reusable) => reusable,
+                connect::After::Again(reusable) => {
+                    // Whoever asks for much at once lets others go first.
+                    if !reusable.1.is_empty() {
+                        yield_now().await;
+                    }
+                    reusable
+                }
                 connect::After::Done(outcome) => return outcome,
             },
             None => match http::serve(session.clone(), stream, held, Form::Proxy).await {

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::BytesMut;
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::config::HostWithoutPort;
 use crate::flow::{Authority, Protocol, Reason, Via};
+use crate::net::relay::reset_when_dropped;
 use crate::telemetry::{CloseWhy, ClosedBy};
 
 use super::answer::Answer;
@@ -78,6 +80,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         forwarded_for: headers::client_value(session.client.ip()),
         form,
         switch: RefCell::default(),
+        answering: Rc::default(),
     });
     let service = service_fn(|request| -> Pin<Box<dyn Future<Output = Result<Response<Body>, Dropped>>>> {
         let connection = connection.clone();
@@ -91,17 +94,32 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
     let alarm = &session.core.alarm;
     let (mut listener, mut draining) = (alarm.listen(), false);
     let ended = poll_fn(|cx| {
-        // It may ring for something else.
-        let _ = listener.poll(cx);
+        if listener.poll(cx).is_ready() && connection.is_denied() {
+            return Poll::Ready(Ended::Cut);
+        }
         if !draining && alarm.is_draining() {
             draining = true;
             Pin::new(&mut served).graceful_shutdown();
         }
-        served.poll_without_shutdown(cx)
+        served.poll_without_shutdown(cx).map(|served| if served.is_ok() { Ended::Well } else { Ended::Badly })
     })
     .await;
     let (stream, held) = served.into_parts().io.into_inner().into_parts();
-    connection.finish(stream, held, ended.is_ok()).await
+    if ended == Ended::Cut {
+        reset_when_dropped(&stream);
+        return After::Closed;
+    }
+    connection.finish(stream, held, ended == Ended::Well).await
+}
+
+/// How a connection was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Well,
+    /// An answer was cut short.
+    Badly,
+    /// A new policy denies what was being answered.
+    Cut,
 }
 
 /// One client connection that speaks HTTP.
@@ -114,6 +132,17 @@ struct Connection {
     forwarded_for: HeaderValue,
     /// Set when the origin agreed to another protocol.
     switch: RefCell<Option<Switch>>,
+    answering: Rc<RefCell<Answering>>,
+}
+
+/// What becomes of the answer whose body is on its way: there is one at a time.
+#[derive(Default)]
+enum Answering {
+    #[default]
+    Nothing,
+    Allowed(Asked, Permitted),
+    /// A new policy denies it.
+    Denied,
 }
 
 struct Switch {
@@ -216,7 +245,10 @@ impl Connection {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Ok(self.switch(response, upgrade, opened, permitted, asked).await?)
             }
-            Ok(response) => Ok(self.stream_back(response, packing, meter, opened)),
+            Ok(response) => {
+                self.answering.replace(Answering::Allowed(asked, permitted));
+                Ok(self.stream_back(response, packing, meter, opened))
+            }
             Err(reason) => Err(self.failed(reason, meter.bytes(), opened, &asked.to).into()),
         }
     }
@@ -285,6 +317,19 @@ impl Connection {
         }
     }
 
+    /// Does a new policy deny what is being answered?
+    fn is_denied(&self) -> bool {
+        let denied = match &*self.answering.borrow() {
+            Answering::Allowed(asked, permitted) => !self.session.still_allowed(asked.ask(), permitted),
+            Answering::Denied => true,
+            Answering::Nothing => false,
+        };
+        if denied {
+            self.answering.replace(Answering::Denied);
+        }
+        denied
+    }
+
     /// True where the client speaks to the proxy and means to.
     fn is_explicit(&self) -> bool {
         matches!(self.form, Form::Proxy)
@@ -325,9 +370,12 @@ impl Connection {
             let (sent, received) = (sent.clone(), received.clone());
             opened.moves(move || [sent.bytes(), received.bytes()]);
         }
+        let answering = self.answering.clone();
         let body = Streamed::new(body, limit, received.clone()).on_end(move |end| {
+            let denied = matches!(answering.take(), Answering::Denied);
             let killed = || session.core.shared.lifecycle.kill.is_cancelled();
             let (by, why) = match end {
+                BodyEnd::Dropped if denied => (ClosedBy::Egret, CloseWhy::Reason(Reason::PolicyChanged)),
                 BodyEnd::Complete => (ClosedBy::Origin, CloseWhy::Eof),
                 BodyEnd::Failed => (ClosedBy::Origin, CloseWhy::Reset),
                 BodyEnd::Dropped if killed() => (ClosedBy::Egret, CloseWhy::Shutdown),

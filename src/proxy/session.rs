@@ -434,6 +434,14 @@ impl Session {
         }
     }
 
+    /// Completes when a new policy denies it.
+    pub(super) async fn denied(&self, ask: Ask<'_>, permitted: &Permitted) {
+        let mut alarm = self.core.alarm.listen();
+        while self.still_allowed(ask, permitted) {
+            poll_fn(|cx| alarm.poll(cx)).await;
+        }
+    }
+
     pub(super) fn still_allowed(&self, ask: Ask<'_>, permitted: &Permitted) -> bool {
         let active = self.core.active();
         if Rc::ptr_eq(&active, &permitted.active) {

@@ -61,7 +61,8 @@ impl Upstream {
         let repeat = kept.as_ref().and_then(|_| Repeat::of(&request));
         let mut request = request.map(|body| Body::upward(body, limit, meter));
         if let Some(mut kept) = kept {
-            match (self.answer_within(kept.sender.try_send_request(request), meter).await, repeat) {
+            let answer = self.exchange(&mut kept.sender, request, ask, permitted, meter).await;
+            match (answer, repeat) {
                 (Ok(response), _) => return Ok(self.keep(kept, response)),
                 // The origin closed the kept connection before it took the request, or as it did.
                 (Err(Failed::Unsent(unsent)), _) => request = *unsent,
@@ -69,13 +70,8 @@ impl Upstream {
                 (Err(Failed::Reason(reason)), _) => return Err(reason),
             }
         }
-        let sender = self.connect(permitted).await?;
-        // The policy may have changed meanwhile.
-        if !self.session.still_allowed(ask, permitted) {
-            return Err(Reason::PolicyChanged);
-        }
-        let mut kept = Kept { to: ask.to.clone(), generation, sender };
-        match self.answer_within(kept.sender.try_send_request(request), meter).await {
+        let mut kept = Kept { to: ask.to.clone(), generation, sender: self.connect(permitted).await? };
+        match self.exchange(&mut kept.sender, request, ask, permitted, meter).await {
             Ok(response) => Ok(self.keep(kept, response)),
             Err(Failed::Unsent(_)) => Err(Reason::UpstreamUnreachable),
             Err(Failed::Reason(reason)) => Err(reason),
@@ -119,6 +115,26 @@ impl Upstream {
             }
         });
         Ok(sender)
+    }
+
+    /// Sends the request and waits for the head of its answer, for as long as the policy in force allows it: it may have
+    /// changed since the verdict, for the log and the connection took their time.
+    async fn exchange(
+        &self,
+        sender: &mut SendRequest<Body>,
+        request: Request<Body>,
+        ask: Ask<'_>,
+        permitted: &Permitted,
+        meter: &Meter,
+    ) -> Result<Response<Incoming>, Failed> {
+        if !self.session.still_allowed(ask, permitted) {
+            return Err(Failed::Reason(Reason::PolicyChanged));
+        }
+        tokio::select! {
+            biased;
+            () = self.session.denied(ask, permitted) => Err(Failed::Reason(Reason::PolicyChanged)),
+            answer = self.answer_within(sender.try_send_request(request), meter) => answer,
+        }
     }
 
     /// The body may take its time as long as it moves; the deadline for an answer runs from its end.

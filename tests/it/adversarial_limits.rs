@@ -1,6 +1,7 @@
 //! Adversarial cases about what a client may take up and how long: caps, deadlines, credentials, reloads.
 
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -291,6 +292,77 @@ fn a_tunnel_whose_origin_has_not_answered_is_cut_as_well() {
     egret.reload("allow = [\"http://ok.test\"]\n");
     // Nothing came back yet that could look whole.
     assert_cut(&egret, &mut client, End::Eof);
+}
+
+/// So is what was asked for in plain HTTP, whether its client reads it or not.
+#[test]
+fn a_download_is_cut_by_a_reload_that_denies_it() {
+    let origin = Origin::start(|mut stream, note| {
+        let mut request = [0; 4096];
+        let read = stream.read(&mut request).unwrap_or(0);
+        note.note(&request[..read]);
+        let much = vec![b'x'; 64 * 1024];
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\nfirst");
+        if request.starts_with(b"GET /much") {
+            while stream.write_all(&much).is_ok() {}
+        }
+        while stream.read(&mut request).is_ok_and(|read| read > 0) {}
+    });
+    let egret = reloading(&origin);
+    let mut reading = Client::send_to(egret.addr, get("http://ok.test/", "ok.test"));
+    assert_eq!(status_of(&reading.head()), 200);
+    assert_eq!(reading.bytes(5), b"first");
+    let mut stuck = Client::send_to(egret.addr, get("http://ok.test/much", "ok.test"));
+    origin.wait_noted(2);
+    egret.reload(&format!("{RELOADED}deny = [\"https://evil.test\"]\n"));
+    assert!(reading.is_silent_for(Duration::from_millis(200)));
+    egret.reload("allow = [\"https://ok.test\"]\n");
+    assert_cut(&egret, &mut reading, End::Reset);
+    assert_eq!(stuck.rest().1, End::Reset);
+    assert_eq!(egret.close(stuck.addr())["reason"], "policy-changed");
+}
+
+#[test]
+fn a_request_that_waits_for_its_answer_is_refused_by_a_reload_that_denies_it() {
+    let origin = Origin::start(|mut stream, note| {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            note.note(&buffer[..read]);
+        }
+    });
+    let egret = reloading(&origin);
+    let post = "POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 1000\r\n\r\nhalf";
+    let mut clients =
+        [get("http://ok.test/", "ok.test"), post.to_owned()].map(|request| Client::send_to(egret.addr, request));
+    origin.wait_noted(2);
+    egret.reload("allow = [\"https://ok.test\"]\n");
+    for client in &mut clients {
+        assert_eq!(client.status(), 470);
+        assert_eq!(egret.close(client.addr())["reason"], "policy-changed");
+    }
+}
+
+/// One connection with much to be refused leaves the core to others in between.
+#[test]
+fn many_refusals_at_once_are_answered_in_turns() {
+    let egret = Egret::with_config("", &["--workers=1", "--admin=off"]);
+    let greedy = TcpStream::connect(egret.addr).unwrap();
+    let mut others = Client::connect(egret.addr);
+    let numbers: Vec<u64> = std::thread::scope(|scope| {
+        let (mut sending, mut reading) = (&greedy, &greedy);
+        let much = connect("evil.test:443").repeat(1000);
+        scope.spawn(move || while sending.write_all(much.as_bytes()).is_ok() {});
+        scope.spawn(move || std::io::copy(&mut reading, &mut std::io::sink()));
+        for number in 0..20 {
+            others.send(connect(&format!("n{number}.test:443")));
+            assert_eq!(others.status(), 470);
+        }
+        greedy.shutdown(Shutdown::Both).unwrap();
+        egret.flows(others.addr(), 20).iter().map(|flow| flow["seq"].as_u64().unwrap()).collect()
+    });
+    // Hundreds of refusals come out of one read, and hundreds of reads out of one turn.
+    let between = numbers.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+    assert!(between < 1000, "{numbers:?}");
 }
 
 #[test]

@@ -4,13 +4,15 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{denied, reason_of, sequence};
 use crate::support::command::{BINARY, clean, egret};
 use crate::support::egret::Egret;
-use crate::support::raw::{Client, connect};
+use crate::support::origin::Origin;
+use crate::support::raw::{Client, connect, get};
 use crate::support::{eventually, skip};
 
 /// Whole records of a file.
@@ -165,6 +167,38 @@ fn a_full_log_that_is_emptied_begins_with_a_whole_record() {
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
     let begun = text.iter().filter(|byte| **byte == b'\n').count() as u64;
     assert_eq!(numbers[0], begun, "the one that was begun is the first");
+}
+
+/// A request waits for the log; meanwhile the policy that allowed it is replaced.
+#[test]
+fn what_waited_for_the_log_is_judged_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let reader = std::thread::spawn(move || File::open(fifo).unwrap());
+    let origin = Origin::http_ok();
+    let to = format!("--connect-to=::{}", origin.addr);
+    let config = "allow = [\"http://ok.test\"]\n";
+    let egret = Egret::spawn_in(folder, egret(), config, &["--log", "fifo", "--workers=1", &to]);
+    let mut log = reader.join().unwrap();
+    let mut waiting = Client::send_to(egret.addr, get("http://ok.test/first", "ok.test"));
+    assert_eq!(waiting.status(), 200);
+    let mut denied = Client::connect(egret.addr);
+    let full = (0..100_000).any(|_| {
+        denied.send(connect("evil.test:443"));
+        denied.is_silent_for(Duration::from_secs(1)) || denied.status() != 470
+    });
+    assert!(full, "the log is bounded");
+    waiting.send(get("http://ok.test/second", "ok.test"));
+    assert!(waiting.is_silent_for(Duration::from_secs(1)));
+    fs::write(egret.path("egret.toml"), "allow = [\"https://ok.test\"]\n").unwrap();
+    eventually("the policy is replaced", || (!egret.get("/v1/policy").body.contains("http://ok.test")).then_some(()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::io::copy(&mut log, &mut std::io::sink()));
+        assert_eq!(waiting.status(), 470);
+        drop(egret);
+    });
+    assert_eq!(origin.noted().len(), 1);
 }
 
 #[test]

@@ -152,14 +152,19 @@ impl Clients<'_> {
         let (since, client) = (self.scene.clock.now(), wire.addr()?);
         let path = if door == Door::Gateway { "/".to_owned() } else { format!("http://{host}/") };
         wire.send(get(&path, host))?;
-        let (status, keeps) = answer(wire)?;
+        let answer = answer(wire);
         let expected = self.scene.clock.expected(since, host);
-        let known = match (expected, status) {
-            (Expected::Allow | Expected::Either, 200) => Known::Allowed,
-            (Expected::Deny, 470) => Known::Denied,
-            // Denied, or allowed by one policy and refused by the next while its origin was dialled.
-            (Expected::Either, 470) => Known::Unsure,
-            _ => return Err(strange(format!("{client} to {host}: {status}, expected {expected:?}"))),
+        let (known, keeps) = match (expected, answer) {
+            (Expected::Allow | Expected::Either, Ok((200, keeps))) => (Known::Allowed, keeps),
+            (Expected::Deny, Ok((470, keeps))) => (Known::Denied, keeps),
+            // Denied, or allowed by one policy and refused by the next before the origin answered.
+            (Expected::Either, Ok((470, keeps))) => (Known::Unsure, keeps),
+            // Cut in the middle of the answer.
+            (Expected::Either, Err(error)) if is_close(&error) => (Known::Unsure, false),
+            (_, Ok((status, _))) => {
+                return Err(strange(format!("{client} to {host}: {status}, expected {expected:?}")));
+            }
+            (_, Err(error)) => return Err(error),
         };
         self.ledger.met(client, host, known);
         Ok(keeps)
