@@ -17,8 +17,6 @@ use crate::policy::{AddressRange, Permit};
 
 use super::deadline::{Late, Timer};
 #[cfg(target_os = "linux")]
-use super::kept::bound_unread;
-#[cfg(target_os = "linux")]
 use super::listener::set_transparent;
 
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +43,6 @@ impl DialError {
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere there is nothing to bind and no mark"))]
 pub(crate) struct Source<'a> {
     pub(crate) mark: Option<u32>,
-    /// How many connections there are to share what the kernel keeps.
-    pub(crate) connections: usize,
     /// The address that these destinations are to see instead of this machine's own, and the destinations.
     pub(crate) client: Option<(IpAddr, &'a [AddressRange])>,
 }
@@ -125,8 +121,6 @@ async fn connect(addr: SocketAddr, source: Source<'_>, first: &[u8]) -> io::Resu
 fn unconnected(addr: SocketAddr, source: Source<'_>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     no_delay(SockRef::from(&socket));
-    // It is no more than a bound.
-    let _ = bound_unread(SockRef::from(&socket), source.connections);
     let Some(mark) = source.mark else { return Ok(socket) };
     set_mark(&socket, mark)?;
     if let Some(client) = source.addr_towards(addr) {

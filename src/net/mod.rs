@@ -9,7 +9,6 @@ pub(crate) mod dns;
 #[cfg(target_os = "linux")]
 pub(crate) mod echo;
 pub(crate) mod icmp;
-pub(crate) mod kept;
 pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 pub(crate) mod nft;
@@ -22,3 +21,4 @@ pub(crate) mod resolve;
 pub(crate) mod rights;
 mod splice;
 pub(crate) mod udp;
+pub(crate) mod unsent;

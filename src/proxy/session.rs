@@ -362,8 +362,7 @@ impl Session {
     ) -> Result<Dialled, Reason> {
         let each = self.core.shared.config.timeouts.connect;
         let addrs = permitted.routes.iter().map(|route| route.addr);
-        let shared = &self.core.shared;
-        let source = Source { mark: shared.mark, connections: shared.limiter.taken(), client };
+        let source = Source { mark: self.core.shared.mark, client };
         let dialled = dial(&permitted.permit, addrs, each, source, &self.timer, first).await.map_err(|error| {
             self.core.counters.connect_failures.add(1);
             tracing::info!(%error, "a permitted destination was not reached");

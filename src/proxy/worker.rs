@@ -18,8 +18,8 @@ use crate::config::DnsConfig;
 use crate::flow::{ClientAddr, Reason, Via};
 use crate::net::dial;
 use crate::net::dns::Asker;
-use crate::net::kept::Share;
 use crate::net::resolve::Resolver;
+use crate::net::unsent::Share;
 
 #[cfg(target_os = "linux")]
 use super::icmp;

@@ -1,10 +1,11 @@
-//! What the kernel keeps of connections: what was written and is not sent yet, and what came and is not read yet. It is
-//! shared among them, on Linux.
+//! What the kernel keeps of what was written to clients and is not sent yet: shared among them, on Linux.
 //!
-//! For a client that does not read it keeps up to four megabytes (`net.ipv4.tcp_wmem`), and of an origin that is not
-//! read up to six or more (`tcp_rmem`); a thousand of them take what it has for everybody's connections (`tcp_mem`).
-//! From there on whoever closes is heard 200 ms late, and at last nobody's bytes are taken. What is on its way does not
-//! count as kept: where a network is far, it is full all the same.
+//! For a client that does not read it keeps up to four megabytes (`net.ipv4.tcp_wmem`), and a thousand of them take what
+//! it has for everybody's connections (`net.ipv4.tcp_mem`). From there on whoever closes is heard 200 ms late, and at
+//! last nobody's bytes are taken. What is on its way does not count: where a network is far, it is full all the same.
+//!
+//! What origins send and nobody reads is left to the kernel: a bound on it (`SO_RCVBUF`) stays for as long as the
+//! connection, and would slow a download from far away because many others are idle.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,19 +16,13 @@ use tokio::task::coop::consume_budget;
 
 use super::listener;
 
-/// Unsent, for all clients, bytes.
-const UNSENT: usize = 32 * 1024 * 1024;
+/// For all clients, bytes, were they to come at once. Who came when there were fewer keeps more: those that come one after
+/// another get 144 MiB in all when they are a thousand, 284 MiB when they are ten thousand.
+const FOR_ALL: usize = 32 * 1024 * 1024;
 /// For one where there are few, bytes: what the kernel would keep anyway. A quarter of it costs bulk an eighth more.
-const MOST_UNSENT: usize = 4 * 1024 * 1024;
+const MOST: usize = 4 * 1024 * 1024;
 /// For one, however many there are, bytes.
-const LEAST_UNSENT: usize = 16 * 1024;
-
-/// Unread, of all origins, bytes. The kernel takes twice that, for what it adds to them.
-const UNREAD: usize = 64 * 1024 * 1024;
-/// Of one, bytes: where there is more for each, the kernel finds out by itself how much is good, as a rule.
-const MOST_UNREAD: usize = 128 * 1024;
-/// Of one, however many there are, bytes.
-const LEAST_UNREAD: usize = 32 * 1024;
+const LEAST: usize = 16 * 1024;
 
 /// What new connections of a listener get.
 #[derive(Debug, Default)]
@@ -40,7 +35,7 @@ pub(crate) struct Share {
 impl Share {
     /// The next connection. It gets as much as there is for one where there are so many; others keep what they have.
     pub(crate) async fn accept(&mut self, listener: &TcpListener, connections: usize) -> (TcpStream, SocketAddr) {
-        let unsent = of(connections, UNSENT).clamp(LEAST_UNSENT, MOST_UNSENT);
+        let unsent = of(connections);
         if self.unsent != Some(unsent) {
             // Linux hands it on to every connection that comes. It is no more than a bound: a kernel that does not know
             // it keeps its own.
@@ -63,14 +58,6 @@ impl Share {
     }
 }
 
-/// Bounds what the kernel keeps of an origin's socket that is not connected yet, where there are many connections.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere tokio makes the sockets that dial"))]
-pub(crate) fn bound_unread(socket: SockRef<'_>, connections: usize) -> io::Result<()> {
-    let unread = of(connections, UNREAD).max(LEAST_UNREAD);
-    // From then on the kernel leaves it as it is.
-    if unread <= MOST_UNREAD { socket.set_recv_buffer_size(unread) } else { Ok(()) }
-}
-
 fn adopt((socket, client): (Socket, SockAddr), unsent: usize) -> io::Result<(TcpStream, SocketAddr)> {
     let _ = set_unsent(SockRef::from(&socket), unsent);
     socket.set_nonblocking(true)?;
@@ -78,9 +65,9 @@ fn adopt((socket, client): (Socket, SockAddr), unsent: usize) -> io::Result<(Tcp
     Ok((TcpStream::from_std(socket.into())?, client))
 }
 
-/// In steps, so that it changes rarely.
-fn of(connections: usize, all: usize) -> usize {
-    all / connections.max(1).next_power_of_two()
+/// For one of so many. In steps, so that it changes rarely.
+fn of(connections: usize) -> usize {
+    (FOR_ALL / connections.max(1).next_power_of_two()).clamp(LEAST, MOST)
 }
 
 #[cfg(target_os = "linux")]
@@ -110,20 +97,16 @@ mod tests {
     async fn few_have_much_and_many_little() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut share = Share::default();
-        for (connections, expected) in [
-            (0, MOST_UNSENT),
-            (8, MOST_UNSENT),
-            (9, MOST_UNSENT / 2),
-            (1000, MOST_UNSENT / 128),
-            (10_000, LEAST_UNSENT),
-            (1 << 40, LEAST_UNSENT),
-            (1, MOST_UNSENT),
-        ] {
+        for (connections, expected) in
+            [(0, MOST), (8, MOST), (9, MOST / 2), (1000, MOST / 128), (10_000, LEAST), (1 << 40, LEAST), (1, MOST)]
+        {
             let _client = connect(&listener);
             let (accepted, _) = share.accept(&listener, connections).await;
             assert_eq!(unsent(&accepted), expected, "{connections}");
         }
-        assert!((1..=UNSENT / LEAST_UNSENT).all(|connections| connections * of(connections, UNSENT) <= UNSENT));
+        assert!((1..=FOR_ALL / LEAST).all(|connections| connections * of(connections) <= FOR_ALL));
+        let one_after_another = |connections| (1..=connections).map(of).sum::<usize>() >> 20;
+        assert_eq!((one_after_another(1024), one_after_another(10_000)), (144, 284));
     }
 
     #[tokio::test]
@@ -131,7 +114,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut share = Share::default();
         let mut clients: Vec<_> = (0..3).map(|_| connect(&listener)).collect();
-        for (connections, expected) in [(1, MOST_UNSENT), (64, MOST_UNSENT / 8), (64, MOST_UNSENT / 8)] {
+        for (connections, expected) in [(1, MOST), (64, MOST / 8), (64, MOST / 8)] {
             let (accepted, _) = share.accept(&listener, connections).await;
             assert_eq!(unsent(&accepted), expected);
         }
@@ -143,24 +126,6 @@ mod tests {
         assert!(!share.is_new);
         clients.push(connect(&listener));
         let (accepted, _) = share.accept(&listener, 64).await;
-        assert_eq!(unsent(&accepted), MOST_UNSENT / 8);
-    }
-
-    #[test]
-    fn origins_are_bounded_where_connections_are_many() {
-        let kept = |connections| {
-            let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-            let before = socket.recv_buffer_size().unwrap();
-            bound_unread(SockRef::from(&socket), connections).unwrap();
-            (before, socket.recv_buffer_size().unwrap())
-        };
-        for few in [0, 1, 256] {
-            let (before, after) = kept(few);
-            assert_eq!(before, after, "{few}");
-        }
-        // The kernel doubles it.
-        assert_eq!(kept(257).1, 2 * MOST_UNREAD);
-        assert_eq!(kept(1000).1, MOST_UNREAD);
-        assert_eq!(kept(1 << 40).1, 2 * LEAST_UNREAD);
+        assert_eq!(unsent(&accepted), MOST / 8);
     }
 }
