@@ -19,7 +19,7 @@ use crate::support::netns::{HandOver, Net};
 use crate::support::origin::{GREETING, Origin, greeter};
 use crate::support::raw::{Client, End, connect};
 
-/// A record waits 2 ms for others. The rest is for a machine that does other work.
+/// A record waits 10 ms for others. The rest is for a machine that does other work.
 const FLUSHED_AFTER: Duration = Duration::from_secs(1);
 
 /// Names that were denied, each with the time of the answer.
