@@ -120,7 +120,8 @@ impl<'a> Handshake<'a> {
             match self.timer.within(self.idle, came).await.map_err(|Late| Reason::UpstreamTimeout)? {
                 Came::Answer(read) => {
                     self.reset = self.reset.or(read.is_err().then_some(Side::Origin));
-                    if !matches!(read, Ok(1..)) || records.is_clear(&answer) {
+                    let clear = is_clear(records.read(&answer));
+                    if clear || records.are_broken() || !matches!(read, Ok(1..)) {
                         return Ok((ahead, answer));
                     }
                 }
@@ -224,16 +225,14 @@ impl Records {
             Records::Bare => bytes,
             Records::Packed(unpacked) => {
                 unpacked.read(bytes);
-                &unpacked.bytes
+                unpacked.content()
             }
         }
     }
 
-    /// Is it known by these bytes whether this is a HelloRetryRequest?
-    fn is_clear(&mut self, answer: &[u8]) -> bool {
-        let records = self.read(answer);
-        let is_clear = !records.is_empty() && is_clear(records);
-        is_clear || matches!(self, Records::Packed(unpacked) if unpacked.broken)
+    /// No more of them come.
+    fn are_broken(&self) -> bool {
+        matches!(self, Records::Packed(unpacked) if unpacked.is_broken())
     }
 }
 
@@ -253,9 +252,9 @@ fn is_hello_retry(answer: &[u8]) -> bool {
     answer.first() == Some(&HANDSHAKE) && answer.get(5) == Some(&2) && answer.get(11..43) == Some(&RETRY_RANDOM)
 }
 
-/// The same of bare records, of which there are some.
+/// Is it known by so much of an answer whether it is one?
 fn is_clear(answer: &[u8]) -> bool {
-    answer.first() != Some(&HANDSHAKE) || answer.len() >= 11 + RETRY_RANDOM.len()
+    answer.first().is_some_and(|kind| *kind != HANDSHAKE) || answer.len() >= 11 + RETRY_RANDOM.len()
 }
 
 /// How many bytes are whole records that are no handshake, such as early data.

@@ -111,7 +111,7 @@ const TERMINATOR: u8 = 0xff;
 const ENTRY: usize = 5;
 
 fn read_options(packets: &[u8], kinds: &'static [u8]) -> Result<PreLogin, TdsError> {
-    let message = content(packets, kinds).bytes;
+    let message = content(packets, kinds).content;
     let mut read =
         PreLogin { encryption: Encryption::NotSupported, mars: false, federated: false, encryption_at: None };
     for (token, place) in options(&message)? {
@@ -243,11 +243,11 @@ impl HelloReader {
     /// The same as [`hello`] of these bytes, which begin with those of the calls before.
     pub fn read(&mut self, bytes: &[u8]) -> Result<ClientHello, ParseError<TdsError>> {
         self.records.read(bytes);
-        match self.hello.read(&self.records.bytes) {
+        match self.hello.read(self.records.content()) {
             Ok(_) if hello_length(bytes).is_none() => Err(TdsError::NotTls.into()),
             Ok(hello) => Ok(hello),
             Err(ParseError::Invalid(error)) => Err(TdsError::Hello(error).into()),
-            Err(ParseError::Incomplete) if self.records.broken => Err(TdsError::NotTls.into()),
+            Err(ParseError::Incomplete) if self.records.is_broken() => Err(TdsError::NotTls.into()),
             Err(ParseError::Incomplete) => Err(ParseError::Incomplete),
         }
     }
@@ -255,7 +255,7 @@ impl HelloReader {
 
 /// How many bytes the packets of a hello are; `None` where there is none that ends with its packet.
 pub fn hello_length(bytes: &[u8]) -> Option<usize> {
-    let length = client_hello::wire_length(&content(bytes, &[PRE_LOGIN]).bytes)?;
+    let length = client_hello::wire_length(&content(bytes, &[PRE_LOGIN]).content)?;
     let (packet, at) = holder(bytes, &[PRE_LOGIN], length - 1)?;
     (packet.start + at + 1 == packet.end).then_some(packet.end)
 }
@@ -266,12 +266,10 @@ pub struct Unpacked {
     kinds: &'static [u8],
     /// The packets are whole up to here.
     at: usize,
-    /// What is in them, and in as much of the next one as is there.
-    pub bytes: Vec<u8>,
-    /// How much of `bytes` is of the next packet.
+    content: Vec<u8>,
+    /// How much of `content` is of the next packet.
     of_next: usize,
-    /// What follows is no packet.
-    pub broken: bool,
+    broken: bool,
 }
 
 impl Unpacked {
@@ -281,7 +279,17 @@ impl Unpacked {
     }
 
     fn of(kinds: &'static [u8]) -> Unpacked {
-        Unpacked { kinds, at: 0, bytes: Vec::new(), of_next: 0, broken: false }
+        Unpacked { kinds, at: 0, content: Vec::new(), of_next: 0, broken: false }
+    }
+
+    /// What is in the packets, and in as much of the next one as is there.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// What follows is no packet: no more content comes.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// `bytes` begin with those of the calls before.
@@ -295,7 +303,7 @@ impl Unpacked {
                 }
             };
             let part = bytes.get(packet.start + self.of_next..packet.end.min(bytes.len())).unwrap_or_default();
-            self.bytes.extend_from_slice(part);
+            self.content.extend_from_slice(part);
             if bytes.len() < packet.end {
                 self.of_next += part.len();
                 return;
@@ -551,7 +559,7 @@ mod tests {
             whole.read(bytes);
             (0..=bytes.len()).for_each(|there| pieces.read(&bytes[..there]));
             for read in [whole, pieces] {
-                assert_eq!((&*read.bytes, read.broken), (content, broken), "{bytes:?}");
+                assert_eq!((read.content(), read.is_broken()), (content, broken), "{bytes:?}");
             }
         };
         check(&[], &[], false);
