@@ -73,27 +73,46 @@ pub struct PreLogin {
 
 /// A client's pre-login, and how many bytes it took.
 pub fn pre_login(bytes: &[u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
-    read_pre_login(bytes, &[PRE_LOGIN])
+    PreLoginReader::of_client().read(bytes)
 }
 
 /// A server's answer, and how many bytes it took.
 pub fn pre_login_answer(bytes: &[u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
-    read_pre_login(bytes, &[ANSWER])
+    PreLoginReader::of_server().read(bytes)
 }
 
-fn read_pre_login(bytes: &[u8], kinds: &'static [u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
-    let mut at = 0;
-    loop {
-        let packet = packet(bytes, at, kinds)?;
-        if packet.end > MAX_PRE_LOGIN {
-            return Err(TdsError::TooLarge.into());
-        }
-        if bytes.len() < packet.end {
-            return Err(ParseError::Incomplete);
-        }
-        at = packet.end;
-        if packet.ends_message {
-            return Ok((read_options(bytes.get(..at).unwrap_or(bytes), kinds)?, at));
+/// Reads a pre-login as its segments come: whole packets are not looked at again when the next segment is there, or the
+/// cost of one in small packets would grow with the square of its size.
+#[derive(Debug, Clone)]
+pub struct PreLoginReader {
+    kinds: &'static [u8],
+    /// The packets are whole up to here, and none of them is the last.
+    at: usize,
+}
+
+impl PreLoginReader {
+    pub fn of_client() -> PreLoginReader {
+        PreLoginReader { kinds: &[PRE_LOGIN], at: 0 }
+    }
+
+    pub fn of_server() -> PreLoginReader {
+        PreLoginReader { kinds: &[ANSWER], at: 0 }
+    }
+
+    /// The same as [`pre_login`] or [`pre_login_answer`] of these bytes, which begin with those of the calls before.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
+        loop {
+            let packet = packet(bytes, self.at, self.kinds)?;
+            if packet.end > MAX_PRE_LOGIN {
+                return Err(TdsError::TooLarge.into());
+            }
+            if bytes.len() < packet.end {
+                return Err(ParseError::Incomplete);
+            }
+            if packet.ends_message {
+                return Ok((read_options(bytes.get(..packet.end).unwrap_or(bytes), self.kinds)?, packet.end));
+            }
+            self.at = packet.end;
         }
     }
 }
@@ -537,6 +556,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_of_a_pre_login_is_not_looked_at_again() {
+        for (kind, mut reader) in [(PRE_LOGIN, PreLoginReader::of_client()), (ANSWER, PreLoginReader::of_server())] {
+            let whole = packets(kind, &asked(1), 10);
+            let bytes = &whole[..whole.len() - 1];
+            assert_eq!(reader.read(&bytes[..50]), Err(ParseError::Incomplete));
+            let mut changed = bytes.to_vec();
+            changed[..36].fill(0xff);
+            assert_eq!([pre_login(&changed), pre_login_answer(&changed)], [Err(NotTds.into()); 2]);
+            assert_eq!(reader.read(&changed), Err(ParseError::Incomplete));
+            assert!(reader.read(&whole).is_ok());
+        }
+    }
+
+    #[test]
     fn what_is_no_hello() {
         let check = |bytes: &[u8], expected: TdsError| assert_eq!(hello(bytes), Err(expected.into()), "{bytes:?}");
         let records = client_hello(b"ok.test");
@@ -606,6 +639,26 @@ mod tests {
             let mut reader = HelloReader::default();
             for there in (0..bytes.len()).step_by(step).chain([bytes.len()]) {
                 prop_assert_eq!(reader.read(&bytes[..there]), hello(&bytes[..there]), "{}", there);
+            }
+        }
+
+        #[test]
+        fn segments_of_a_pre_login_are_read_as_the_whole_is(
+            kind in prop::sample::select(vec![PRE_LOGIN, ANSWER]),
+            size in 1usize..100,
+            step in 1usize..40,
+            at in any::<prop::sample::Index>(),
+            flip: u8,
+        ) {
+            let mut bytes = packets(kind, &asked(1), size);
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            let (mut client, mut server) = (PreLoginReader::of_client(), PreLoginReader::of_server());
+            // Once more when it is read, and with something behind it.
+            let followed = [&bytes[..], &bytes].concat();
+            for there in (0..bytes.len()).step_by(step).chain([bytes.len(), bytes.len(), followed.len()]) {
+                prop_assert_eq!(client.read(&followed[..there]), pre_login(&followed[..there]), "{}", there);
+                prop_assert_eq!(server.read(&followed[..there]), pre_login_answer(&followed[..there]), "{}", there);
             }
         }
 
