@@ -97,7 +97,8 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         telemetry.sinks.extend(for_whoever_watches(&config.log));
     }
     // Before the first thread, and after what takes a privilege once.
-    rights::drop_unneeded(&config.gateway).context("cannot give up what is not needed")?;
+    let files = rights::Files::of(&config.log, [&port_file, &admin_port_file]);
+    rights::drop_unneeded(&config.gateway, files).context("cannot give up what is not needed")?;
     let telemetry = Telemetry::start(telemetry)?;
     let service = Service { config, policy, admin, intake, origin, port_file, admin_port_file, tries, quiet };
     // The log gets its end, however the rest ended.

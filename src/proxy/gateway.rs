@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::{DeniedTcp, EchMode};
+use crate::config::DeniedTcp;
 use crate::flow::{Authority, Host, Protocol, Reason, Via};
 use crate::net::origdst::original_destination;
 use crate::net::relay::reset_when_dropped;
@@ -94,9 +94,7 @@ async fn look(session: &Rc<Session>, mut stream: TcpStream, refused: Refused, as
             let dialled = dialled(ask.to);
             let ask = Ask { to: &to, protocols: protocols_in(&carrier), dialled, ..ask };
             let judged = match session.authorize(ask).await {
-                Ok(permitted) if ech && session.core.shared.config.ech == EchMode::Deny => {
-                    Err(session.refuse(permitted, Reason::EchPresent))
-                }
+                Ok(permitted) if ech && session.denies_ech() => Err(session.refuse(permitted, Reason::EchPresent)),
                 judged => judged,
             };
             tls(session, stream, held, judged, Named { sni, carrier }, ask).await

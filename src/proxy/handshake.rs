@@ -1,4 +1,5 @@
-//! The beginning of a TLS handshake through a tunnel: a second ClientHello must name what the first one named.
+//! The beginning of a TLS handshake through a tunnel: a second ClientHello must name what the first one named, and may
+//! hide no other name where the first may not.
 //!
 //! A server may answer a hello with a HelloRetryRequest, and then the hello that counts is the second. So until the
 //! server has answered, nothing of the client's is passed on that could be a handshake message.
@@ -17,7 +18,7 @@ use crate::flow::Reason;
 use crate::net::deadline::{Late, Timer};
 use crate::net::relay::{Side, read_some};
 use crate::wire::ParseError;
-use crate::wire::client_hello::{self, HelloReader};
+use crate::wire::client_hello::{self, ClientHello, HelloReader};
 use crate::wire::tds::{self, Unpacked};
 
 use super::peek::{Carrier, Named, wire_limit};
@@ -40,6 +41,7 @@ enum Came {
 }
 
 pub(super) struct Handshake<'a> {
+    session: &'a Session,
     client: &'a mut TcpStream,
     origin: &'a mut TcpStream,
     named: &'a Named,
@@ -47,7 +49,6 @@ pub(super) struct Handshake<'a> {
     idle: Duration,
     hello: Duration,
     response: Duration,
-    wire_limit: usize,
     up: usize,
     down: usize,
     /// Who reset its connection. A socket says so once, and shows an end from then on: the relay would find no more.
@@ -64,8 +65,8 @@ impl<'a> Handshake<'a> {
         sent: usize,
     ) -> Handshake<'a> {
         let &Timeouts { idle, hello, response, .. } = session.timeouts();
-        let (timer, wire_limit) = (&session.timer, wire_limit(session));
-        Handshake { client, origin, named, timer, idle, hello, response, wire_limit, up: sent, down: 0, reset: None }
+        let timer = &session.timer;
+        Handshake { session, client, origin, named, timer, idle, hello, response, up: sent, down: 0, reset: None }
     }
 
     /// Bytes that were passed on, up and down.
@@ -119,7 +120,8 @@ impl<'a> Handshake<'a> {
             match self.timer.within(self.idle, came).await.map_err(|Late| Reason::UpstreamTimeout)? {
                 Came::Answer(read) => {
                     self.reset = self.reset.or(read.is_err().then_some(Side::Origin));
-                    if !matches!(read, Ok(1..)) || records.is_clear(&answer) {
+                    let clear = is_clear(records.read(&answer));
+                    if clear || records.are_broken() || !matches!(read, Ok(1..)) {
                         return Ok((ahead, answer));
                     }
                 }
@@ -142,6 +144,17 @@ impl<'a> Handshake<'a> {
         Ok(())
     }
 
+    /// As the first one was judged: what it names is the same, and is what it wants.
+    fn judge(&self, second: &ClientHello) -> Result<(), Reason> {
+        if second.sni.as_ref() != Some(&self.named.sni) {
+            return Err(Reason::SniChanged);
+        }
+        if second.ech && self.session.denies_ech() {
+            return Err(Reason::EchPresent);
+        }
+        Ok(())
+    }
+
     /// Reads the second hello to its end.
     async fn second_hello(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Reason> {
         let deadline = Instant::now() + self.hello;
@@ -151,10 +164,9 @@ impl<'a> Handshake<'a> {
             behind += other_records(records.get(behind..).unwrap_or_default());
             let hello = records.get(behind..).filter(|hello| hello.first().is_some_and(|kind| !is_other_record(*kind)));
             match hello.map(|hello| reader.read(hello)) {
-                Some(Ok(second)) if second.sni.as_ref() == Some(&self.named.sni) => return Ok(bytes),
-                Some(Ok(_)) => return Err(Reason::SniChanged),
+                Some(Ok(second)) => return self.judge(&second).map(|()| bytes),
                 Some(Err(ParseError::Invalid(error))) => return Err(error.reason()),
-                _ if bytes.len() > self.wire_limit => return Err(Reason::HelloTooLarge),
+                _ if bytes.len() > wire_limit(self.session) => return Err(Reason::HelloTooLarge),
                 Some(Err(ParseError::Incomplete)) | None => {}
             }
             match self.timer.by(deadline, self.client.read_buf(&mut bytes)).await {
@@ -213,16 +225,14 @@ impl Records {
             Records::Bare => bytes,
             Records::Packed(unpacked) => {
                 unpacked.read(bytes);
-                &unpacked.bytes
+                unpacked.content()
             }
         }
     }
 
-    /// Is it known by these bytes whether this is a HelloRetryRequest?
-    fn is_clear(&mut self, answer: &[u8]) -> bool {
-        let records = self.read(answer);
-        let is_clear = !records.is_empty() && is_clear(records);
-        is_clear || matches!(self, Records::Packed(unpacked) if unpacked.broken)
+    /// No more of them come.
+    fn are_broken(&self) -> bool {
+        matches!(self, Records::Packed(unpacked) if unpacked.is_broken())
     }
 }
 
@@ -242,9 +252,9 @@ fn is_hello_retry(answer: &[u8]) -> bool {
     answer.first() == Some(&HANDSHAKE) && answer.get(5) == Some(&2) && answer.get(11..43) == Some(&RETRY_RANDOM)
 }
 
-/// The same of bare records, of which there are some.
+/// Is it known by so much of an answer whether it is one?
 fn is_clear(answer: &[u8]) -> bool {
-    answer.first() != Some(&HANDSHAKE) || answer.len() >= 11 + RETRY_RANDOM.len()
+    answer.first().is_some_and(|kind| *kind != HANDSHAKE) || answer.len() >= 11 + RETRY_RANDOM.len()
 }
 
 /// How many bytes are whole records that are no handshake, such as early data.

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
-use crate::config::EchMode;
 use crate::flow::{Host, HostName, Protocol, Reason};
 use crate::net::relay::{Side, reset_when_dropped};
 use crate::telemetry::{CloseWhy, ClosedBy};
@@ -106,9 +105,7 @@ fn tls(
         Some(name) if !is_name(&ask.to.host, name) => {
             Err(denied(session.refuse(permitted, Reason::SniConnectMismatch)))
         }
-        Some(_) if ech && session.core.shared.config.ech == EchMode::Deny => {
-            Err(denied(session.refuse(permitted, Reason::EchPresent)))
-        }
+        Some(_) if ech && session.denies_ech() => Err(denied(session.refuse(permitted, Reason::EchPresent))),
         Some(name) => Ok(Inside::Tls(permitted, Named { sni: name.clone(), carrier })),
     }
 }

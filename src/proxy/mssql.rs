@@ -14,7 +14,7 @@ use crate::flow::Reason;
 use crate::net::deadline::Timer;
 use crate::wire::ParseError;
 use crate::wire::client_hello::ClientHello;
-use crate::wire::tds::{self, Encryption, PreLogin, TdsError};
+use crate::wire::tds::{self, Encryption, PreLogin, PreLoginReader, TdsError};
 
 use super::peek::Peek;
 
@@ -40,8 +40,9 @@ pub(super) async fn identify(peek: &mut Peek<'_>) -> Result<(ClientHello, Login)
 }
 
 async fn read_login(peek: &mut Peek<'_>) -> Result<Login, Reason> {
+    let mut reader = PreLoginReader::of_client();
     loop {
-        match tds::pre_login(peek.held) {
+        match reader.read(peek.held) {
             Ok((asked, length)) => {
                 let mut packets = peek.held.split_to(length).to_vec();
                 asked.demand_encryption(&mut packets);
@@ -65,9 +66,9 @@ impl Login {
         let deadline = Instant::now() + within;
         let sent = timer.within(within, origin.write_all(&self.packets)).await;
         sent.map_err(|_| Reason::UpstreamTimeout)?.map_err(|_| Reason::UpstreamUnreachable)?;
-        let mut answer = Vec::with_capacity(256);
+        let (mut answer, mut reader) = (Vec::with_capacity(256), PreLoginReader::of_server());
         loop {
-            match tds::pre_login_answer(&answer) {
+            match reader.read(&answer) {
                 Ok((given, length)) if self.is_kept_by(&given) && length == answer.len() => {
                     return Ok(self.packets.len());
                 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 
-use crate::config::{GatewayConfig, HandOver};
+use crate::config::{EchMode, GatewayConfig, HandOver};
 use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
 use crate::net::deadline::Timer;
 use crate::net::dial::{Dialled, Source, dial, dial_udp};
@@ -497,6 +497,11 @@ impl Session {
 
     pub(super) fn timeouts(&self) -> &crate::config::Timeouts {
         &self.core.shared.config.timeouts
+    }
+
+    /// Is a hello refused whose name may be a front for another?
+    pub(super) fn denies_ech(&self) -> bool {
+        self.core.shared.config.ech == EchMode::Deny
     }
 }
 

@@ -73,27 +73,46 @@ pub struct PreLogin {
 
 /// A client's pre-login, and how many bytes it took.
 pub fn pre_login(bytes: &[u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
-    read_pre_login(bytes, &[PRE_LOGIN])
+    PreLoginReader::of_client().read(bytes)
 }
 
 /// A server's answer, and how many bytes it took.
 pub fn pre_login_answer(bytes: &[u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
-    read_pre_login(bytes, &[ANSWER])
+    PreLoginReader::of_server().read(bytes)
 }
 
-fn read_pre_login(bytes: &[u8], kinds: &'static [u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
-    let mut at = 0;
-    loop {
-        let packet = packet(bytes, at, kinds)?;
-        if packet.end > MAX_PRE_LOGIN {
-            return Err(TdsError::TooLarge.into());
-        }
-        if bytes.len() < packet.end {
-            return Err(ParseError::Incomplete);
-        }
-        at = packet.end;
-        if packet.ends_message {
-            return Ok((read_options(bytes.get(..at).unwrap_or(bytes), kinds)?, at));
+/// Reads a pre-login as its segments come: whole packets are not looked at again when the next segment is there, or the
+/// cost of one in small packets would grow with the square of its size.
+#[derive(Debug, Clone)]
+pub struct PreLoginReader {
+    kinds: &'static [u8],
+    /// The packets are whole up to here, and none of them is the last.
+    at: usize,
+}
+
+impl PreLoginReader {
+    pub fn of_client() -> PreLoginReader {
+        PreLoginReader { kinds: &[PRE_LOGIN], at: 0 }
+    }
+
+    pub fn of_server() -> PreLoginReader {
+        PreLoginReader { kinds: &[ANSWER], at: 0 }
+    }
+
+    /// The same as [`pre_login`] or [`pre_login_answer`] of these bytes, which begin with those of the calls before.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(PreLogin, usize), ParseError<TdsError>> {
+        loop {
+            let packet = packet(bytes, self.at, self.kinds)?;
+            if packet.end > MAX_PRE_LOGIN {
+                return Err(TdsError::TooLarge.into());
+            }
+            if bytes.len() < packet.end {
+                return Err(ParseError::Incomplete);
+            }
+            if packet.ends_message {
+                return Ok((read_options(bytes.get(..packet.end).unwrap_or(bytes), self.kinds)?, packet.end));
+            }
+            self.at = packet.end;
         }
     }
 }
@@ -111,7 +130,7 @@ const TERMINATOR: u8 = 0xff;
 const ENTRY: usize = 5;
 
 fn read_options(packets: &[u8], kinds: &'static [u8]) -> Result<PreLogin, TdsError> {
-    let message = content(packets, kinds).bytes;
+    let message = content(packets, kinds).content;
     let mut read =
         PreLogin { encryption: Encryption::NotSupported, mars: false, federated: false, encryption_at: None };
     for (token, place) in options(&message)? {
@@ -243,11 +262,11 @@ impl HelloReader {
     /// The same as [`hello`] of these bytes, which begin with those of the calls before.
     pub fn read(&mut self, bytes: &[u8]) -> Result<ClientHello, ParseError<TdsError>> {
         self.records.read(bytes);
-        match self.hello.read(&self.records.bytes) {
+        match self.hello.read(self.records.content()) {
             Ok(_) if hello_length(bytes).is_none() => Err(TdsError::NotTls.into()),
             Ok(hello) => Ok(hello),
             Err(ParseError::Invalid(error)) => Err(TdsError::Hello(error).into()),
-            Err(ParseError::Incomplete) if self.records.broken => Err(TdsError::NotTls.into()),
+            Err(ParseError::Incomplete) if self.records.is_broken() => Err(TdsError::NotTls.into()),
             Err(ParseError::Incomplete) => Err(ParseError::Incomplete),
         }
     }
@@ -255,7 +274,7 @@ impl HelloReader {
 
 /// How many bytes the packets of a hello are; `None` where there is none that ends with its packet.
 pub fn hello_length(bytes: &[u8]) -> Option<usize> {
-    let length = client_hello::wire_length(&content(bytes, &[PRE_LOGIN]).bytes)?;
+    let length = client_hello::wire_length(&content(bytes, &[PRE_LOGIN]).content)?;
     let (packet, at) = holder(bytes, &[PRE_LOGIN], length - 1)?;
     (packet.start + at + 1 == packet.end).then_some(packet.end)
 }
@@ -266,12 +285,10 @@ pub struct Unpacked {
     kinds: &'static [u8],
     /// The packets are whole up to here.
     at: usize,
-    /// What is in them, and in as much of the next one as is there.
-    pub bytes: Vec<u8>,
-    /// How much of `bytes` is of the next packet.
+    content: Vec<u8>,
+    /// How much of `content` is of the next packet.
     of_next: usize,
-    /// What follows is no packet.
-    pub broken: bool,
+    broken: bool,
 }
 
 impl Unpacked {
@@ -281,7 +298,17 @@ impl Unpacked {
     }
 
     fn of(kinds: &'static [u8]) -> Unpacked {
-        Unpacked { kinds, at: 0, bytes: Vec::new(), of_next: 0, broken: false }
+        Unpacked { kinds, at: 0, content: Vec::new(), of_next: 0, broken: false }
+    }
+
+    /// What is in the packets, and in as much of the next one as is there.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// What follows is no packet: no more content comes.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// `bytes` begin with those of the calls before.
@@ -295,7 +322,7 @@ impl Unpacked {
                 }
             };
             let part = bytes.get(packet.start + self.of_next..packet.end.min(bytes.len())).unwrap_or_default();
-            self.bytes.extend_from_slice(part);
+            self.content.extend_from_slice(part);
             if bytes.len() < packet.end {
                 self.of_next += part.len();
                 return;
@@ -529,6 +556,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_of_a_pre_login_is_not_looked_at_again() {
+        for (kind, mut reader) in [(PRE_LOGIN, PreLoginReader::of_client()), (ANSWER, PreLoginReader::of_server())] {
+            let whole = packets(kind, &asked(1), 10);
+            let bytes = &whole[..whole.len() - 1];
+            assert_eq!(reader.read(&bytes[..50]), Err(ParseError::Incomplete));
+            let mut changed = bytes.to_vec();
+            changed[..36].fill(0xff);
+            assert_eq!([pre_login(&changed), pre_login_answer(&changed)], [Err(NotTds.into()); 2]);
+            assert_eq!(reader.read(&changed), Err(ParseError::Incomplete));
+            assert!(reader.read(&whole).is_ok());
+        }
+    }
+
+    #[test]
     fn what_is_no_hello() {
         let check = |bytes: &[u8], expected: TdsError| assert_eq!(hello(bytes), Err(expected.into()), "{bytes:?}");
         let records = client_hello(b"ok.test");
@@ -551,7 +592,7 @@ mod tests {
             whole.read(bytes);
             (0..=bytes.len()).for_each(|there| pieces.read(&bytes[..there]));
             for read in [whole, pieces] {
-                assert_eq!((&*read.bytes, read.broken), (content, broken), "{bytes:?}");
+                assert_eq!((read.content(), read.is_broken()), (content, broken), "{bytes:?}");
             }
         };
         check(&[], &[], false);
@@ -598,6 +639,26 @@ mod tests {
             let mut reader = HelloReader::default();
             for there in (0..bytes.len()).step_by(step).chain([bytes.len()]) {
                 prop_assert_eq!(reader.read(&bytes[..there]), hello(&bytes[..there]), "{}", there);
+            }
+        }
+
+        #[test]
+        fn segments_of_a_pre_login_are_read_as_the_whole_is(
+            kind in prop::sample::select(vec![PRE_LOGIN, ANSWER]),
+            size in 1usize..100,
+            step in 1usize..40,
+            at in any::<prop::sample::Index>(),
+            flip: u8,
+        ) {
+            let mut bytes = packets(kind, &asked(1), size);
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            let (mut client, mut server) = (PreLoginReader::of_client(), PreLoginReader::of_server());
+            // Once more when it is read, and with something behind it.
+            let followed = [&bytes[..], &bytes].concat();
+            for there in (0..bytes.len()).step_by(step).chain([bytes.len(), bytes.len(), followed.len()]) {
+                prop_assert_eq!(client.read(&followed[..there]), pre_login(&followed[..there]), "{}", there);
+                prop_assert_eq!(server.read(&followed[..there]), pre_login_answer(&followed[..there]), "{}", there);
             }
         }
 

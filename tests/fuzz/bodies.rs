@@ -146,7 +146,7 @@ pub fn tds(bytes: &[u8]) {
     }
     let mut unpacked = packets::Unpacked::of_either();
     unpacked.read(bytes);
-    assert!(unpacked.bytes.len() <= bytes.len());
+    assert!(unpacked.content().len() <= bytes.len());
     if bytes.len() < 1 << 14 {
         assert_eq!(packets::hello(&in_packets(bytes, 7)), packets::hello(&in_packets(bytes, 1 << 14)));
     }

@@ -372,6 +372,35 @@ fn case_25_the_second_hello_names_nobody() {
     assert_eq!(lab.egret.close(client.addr())["reason"], "sni-changed");
 }
 
+/// Its name is the first one's, and may be a front for another.
+#[test]
+fn case_25_the_second_hello_is_encrypted() {
+    let hidden = |name: &str| Hello::of(name).with(0xfe0d, ech()).bytes();
+    Lab::everywhere(retrying, |lab| {
+        for (second, reason) in [(hidden("ok.test"), "ech-present"), (hidden("evil.test"), "sni-changed")] {
+            let mut client = retried(lab);
+            client.send(second);
+            assert_eq!(client.rest(), (Vec::new(), End::Eof));
+            assert_eq!(lab.egret.verdict(client.addr()), "allow application-rule");
+            assert_eq!(lab.egret.close(client.addr())["reason"], reason);
+            let noted = lab.origin.noted().concat();
+            assert!(!noted.windows(144).any(|it| it == [2; 144]), "the second hello reached the origin");
+        }
+    });
+}
+
+#[test]
+fn case_25_an_encrypted_second_hello_that_is_allowed() {
+    let config = "[proxy]\nech = \"allow-outer\"\n";
+    let proxies = PROFILES.map(|profile| Some(Lab::with_config(profile, retrying(), config)));
+    let gateways = PROFILES.map(|profile| Lab::gateway(profile, retrying, config));
+    for lab in proxies.into_iter().chain(gateways).flatten() {
+        let mut client = retried(&lab);
+        client.send(Hello::of("ok.test").with(0xfe0d, ech()).bytes());
+        assert_eq!(client.bytes(6), b"served");
+    }
+}
+
 /// A client that knows what the origin will ask need not wait for it.
 #[test]
 fn case_25_the_second_hello_comes_with_the_first() {

@@ -1,27 +1,27 @@
 //! No more rights than needed: what the kernel says of a running Egret, and what systemd says of its units.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
-use super::support::command::{BINARY, clean, finish, install};
+use super::support::command::{BINARY, clean, finish, install, signal};
 use super::support::egret::{Egret, NO_FLAGS};
 use super::support::gateway::Gateway;
 use super::support::netns::{HandOver, NetNs};
 use super::support::raw::{Client, connect};
-use super::support::{DEADLINE, skip};
+use super::support::{DEADLINE, eventually, skip};
 
-const NOBODY: &str = "65534";
+const NOBODY: u32 = 65534;
 
 /// Bits of capability sets, as capabilities(7) numbers them.
 const DAC_OVERRIDE: u64 = 1 << 1;
+const DAC_READ_SEARCH: u64 = 1 << 2;
 const NET_BIND_SERVICE: u64 = 1 << 10;
 const NET_ADMIN: u64 = 1 << 12;
-const NET_RAW: u64 = 1 << 13;
 
 /// What `/proc/PID/task/TID/status` says of a thread.
 struct Thread {
@@ -30,8 +30,8 @@ struct Thread {
 }
 
 impl Thread {
-    fn all_of(egret: &Egret) -> Vec<Thread> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", egret.pid())).unwrap();
+    fn all_of(pid: u32) -> Vec<Thread> {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
         let read = |path: &Path| fs::read_to_string(path.join("status")).unwrap();
         let threads = tasks
             .map(|task| read(&task.unwrap().path()))
@@ -51,8 +51,8 @@ impl Thread {
 
 /// By every thread: the process has what any of them has.
 #[track_caller]
-fn assert_has_only(egret: &Egret, capabilities: u64) {
-    let threads = Thread::all_of(egret);
+fn assert_has_only(pid: u32, capabilities: u64) {
+    let threads = Thread::all_of(pid);
     assert!(threads.len() > 3, "workers, names and the log");
     for thread in threads {
         for set in ["CapEff", "CapPrm", "CapBnd"] {
@@ -78,20 +78,81 @@ fn is_root() -> bool {
     root
 }
 
+/// Its log and its port are in files.
 #[test]
 fn root_keeps_its_way_to_files_and_nothing_else() {
     if is_root() {
-        assert_has_only(&Egret::start(NO_FLAGS), DAC_OVERRIDE);
+        assert_has_only(Egret::start(NO_FLAGS).pid(), DAC_OVERRIDE);
     }
 }
 
-/// With its rules, its mark and ICMP it still works: the rules that it wrote are followed and taken away.
+/// An Egret that writes no file. Its configuration is somebody else's, whom root has no other way past.
+struct Reader {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Reader {
+    /// The command ends in the program.
+    fn start(mut command: Command) -> Reader {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let manager = UnixDatagram::bind(path("notify")).unwrap();
+        manager.set_read_timeout(Some(DEADLINE)).unwrap();
+        fs::write(path("egret.toml"), "allow = [\"https://ok.test\"]\n").unwrap();
+        let [said, stderr] = ["said", "stderr"].map(|name| File::create(path(name)).unwrap());
+        command.args(["serve", "--listen=127.0.0.1:0", "--admin=off", "--workers=2", "--log=-", "--log-format=json"]);
+        command.current_dir(folder.path()).env("NOTIFY_SOCKET", path("notify")).stdout(said).stderr(stderr);
+        for (path, mode) in [(path("egret.toml"), 0o600), (folder.path().to_owned(), 0o700)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let started = Reader { child: command.spawn().unwrap(), folder };
+        let read = manager.recv(&mut [0; 1024]);
+        assert!(read.is_ok(), "{read:?} {}", started.read("stderr"));
+        started
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reading takes no right to write, unless there is no other, as in a container of Docker's.
+#[test]
+fn root_that_only_reads_keeps_its_way_to_read() {
+    if !is_root() {
+        return;
+    }
+    let mut as_in_docker = clean("setpriv");
+    as_in_docker.args(["--bounding-set=-dac_read_search", "--", BINARY]);
+    for (command, kept) in [(clean(BINARY), DAC_READ_SEARCH), (as_in_docker, DAC_OVERRIDE)] {
+        let egret = Reader::start(command);
+        assert_has_only(egret.child.id(), kept);
+        signal(egret.child.id(), "HUP");
+        let reload = eventually("a reload is logged", || {
+            egret.read("said").lines().find(|line| line.contains(r#""kind":"reload""#)).map(str::to_owned)
+        });
+        assert!(reload.contains(r#""ok":true"#), "{reload}");
+    }
+}
+
+/// Its sockets for ICMP are open already, and where it redirects it answers for nobody else. The rules that it wrote are
+/// still followed and taken away.
 #[test]
 fn a_gateway_keeps_what_its_sockets_and_rules_take() {
-    for how in [HandOver::Tproxy, HandOver::Redirect] {
+    for (how, kept) in [(HandOver::Tproxy, NET_ADMIN | NET_BIND_SERVICE), (HandOver::Redirect, NET_ADMIN)] {
         let flags = ["--allow=https://ok.test"];
         let Some(mut gateway) = Gateway::start(how, "", &flags) else { return };
-        assert_has_only(&gateway.egret, DAC_OVERRIDE | NET_BIND_SERVICE | NET_ADMIN | NET_RAW);
+        assert_has_only(gateway.egret.pid(), DAC_OVERRIDE | kept);
         let namespace = &gateway.net.gateway;
         let tables = || finish(namespace.command("nft").args(["list", "tables"]), "").out;
         assert!(tables().contains("egret"), "{}", tables());
@@ -113,12 +174,13 @@ fn a_privileged_port_takes_its_capability_along_no_further() {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     install(BINARY, &program);
     let mut command = namespace.command("setpriv");
-    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+    let nobody = NOBODY.to_string();
+    command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
     command.args(["--inh-caps", "-all,+net_bind_service", "--ambient-caps", "-all,+net_bind_service"]);
     command.args(["--bounding-set", "-all,+net_bind_service"]).arg(&program);
     let egret = Egret::spawn_in(folder_for_anybody(), command, "", &["--listen=127.0.0.1:443"]);
     assert_eq!(egret.addr.port(), 443);
-    for thread in Thread::all_of(&egret) {
+    for thread in Thread::all_of(egret.pid()) {
         for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
             assert_eq!(thread.set(set), 0, "{set} of {}", thread.name);
         }

@@ -73,6 +73,7 @@ fn assert_hellos(heard: &[u8], said: &[u8], reached: &Reached) {
         Err(ParseError::Incomplete) => return,
         Err(ParseError::Invalid(error)) => panic!("{error:?}: {reached:?}"),
     };
+    assert!(!hello.ech, "it may be for another: {reached:?}");
     let name = hello.sni.expect("a hello without a name is not passed on");
     assert!(world::may_be_reached(name.as_str()), "{name}: {reached:?}");
     assert_eq!(world::address_of(name.as_str()), Some(reached.addr.ip()), "{reached:?}");
@@ -81,7 +82,7 @@ fn assert_hellos(heard: &[u8], said: &[u8], reached: &Reached) {
         return;
     }
     if let Some(Ok(second)) = first_handshake(&heard[length..]).map(client_hello::parse) {
-        assert_eq!(second.sni.as_ref(), Some(&name), "another name after a retry: {reached:?}");
+        assert_eq!((second.sni.as_ref(), second.ech), (Some(&name), false), "another name after a retry: {reached:?}");
     }
 }
 
@@ -113,6 +114,7 @@ fn assert_packets(reached: &Reached) {
     let Ok((_, length)) = tds::pre_login(&reached.heard) else { return };
     match tds::hello(&reached.heard[length..]) {
         Ok(hello) => {
+            assert!(!hello.ech, "it may be for another: {reached:?}");
             let name = hello.sni.expect("a hello without a name is not passed on");
             assert!(world::may_be_reached(name.as_str()), "{name}: {reached:?}");
         }
