@@ -20,6 +20,7 @@ mod output;
 mod overload;
 mod proxies;
 mod report;
+mod signals;
 mod suite;
 mod tls;
 mod tune;
@@ -31,7 +32,6 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Attach, Cli, Command, Floor, Format, Load};
 use client::Dial;
@@ -40,6 +40,7 @@ use door::Door;
 use floor::{forward, relay, serve_per_core, sni, socks, splice};
 use origin::Origin;
 use report::Row;
+use signals::Signals;
 use tune::TimeWaitBound;
 
 fn main() -> ExitCode {
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
 /// Its exit code tells a wrong verdict from a wrong use.
 fn attacked(attack: &attack::Attack) -> ExitCode {
     let entered = if attack.starts_subjects() { attack::enter() } else { Ok(()) };
-    match entered.and_then(|()| attack::attack(attack)) {
+    match entered.and_then(|()| on_runtime(attack::attack(attack))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -118,15 +119,13 @@ fn raise_descriptor_limit() -> Result<()> {
 }
 
 /// A signal ends the work by dropping it, and with it whatever was started.
-fn on_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
+fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut signals = Signals::new()?;
         tokio::select! {
             result = work => result,
-            _ = interrupt.recv() => bail!("interrupted"),
-            _ = terminate.recv() => bail!("terminated"),
+            what = signals.any() => bail!(what),
         }
     })
 }

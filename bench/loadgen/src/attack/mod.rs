@@ -56,8 +56,8 @@ pub fn enter() -> Result<()> {
 }
 
 /// Whether nothing went wrong.
-pub fn attack(args: &Attack) -> Result<bool> {
-    let corpus = args.corpus()?;
+pub async fn attack(args: &Attack) -> Result<bool> {
+    let corpus = Arc::new(args.corpus()?);
     if args.setup {
         output::print(setup::text(&corpus, &args.place.origin_http, &args.place.origin_tls))?;
         return Ok(true);
@@ -66,7 +66,11 @@ pub fn attack(args: &Attack) -> Result<bool> {
         output::print(report::list(&corpus))?;
         return Ok(true);
     }
-    let attacked = if args.starts_subjects() { started(args, &corpus)? } else { vec![attached(args, &corpus)?] };
+    let attacked = if args.starts_subjects() {
+        started(args, corpus.clone()).await?
+    } else {
+        vec![attached(args, corpus.clone()).await?]
+    };
     let report = Report::of(&corpus, attacked);
     for (path, text) in [(&args.json, report.json()?), (&args.markdown, report.markdown())] {
         if let Some(path) = path {
@@ -81,22 +85,23 @@ pub fn attack(args: &Attack) -> Result<bool> {
     Ok(report.is_clean())
 }
 
-fn started(args: &Attack, corpus: &Corpus) -> Result<Vec<Attacked>> {
+/// One after the other. What was started is stopped when this is dropped.
+async fn started(args: &Attack, corpus: Arc<Corpus>) -> Result<Vec<Attacked>> {
     let folder = tempfile::tempdir()?;
     let witness = surroundings::prepare(folder.path())?;
-    let crew = Crew { corpus, witness: &witness, patience: args.patience(12), jobs: args.jobs };
+    let crew = Crew { corpus, witness, patience: args.patience(12), jobs: args.jobs };
     let mut attacked = Vec::new();
     for subject in args.subjects()? {
         let version = subject.version()?;
         output::tell(format_args!("{}: {version}", subject.name()));
-        let running = subject.start()?;
-        let came = crew.attack(&running, subject.profile())?;
+        let (running, _process) = subject.start().await?;
+        let came = crew.attack(running, subject.profile()).await?;
         attacked.push(Attacked { name: subject.name(), version, profile: subject.profile(), came });
     }
     Ok(attacked)
 }
 
-fn attached(args: &Attack, corpus: &Corpus) -> Result<Attacked> {
+async fn attached(args: &Attack, corpus: Arc<Corpus>) -> Result<Attacked> {
     let ways = args.who.ways()?;
     let Place { origin_http, origin_tls, names } = &args.place;
     let witness = Arc::new(Witness::of(vec![origin_http.ip(), origin_tls.ip()], marker::prefix()));
@@ -108,7 +113,7 @@ fn attached(args: &Attack, corpus: &Corpus) -> Result<Attacked> {
     }
     let running = Running::attached(ways, args.can(), args.who.egret_log.clone().map(log::Log::of));
     let profile = args.profile.unwrap_or(Profile::Strict);
-    let crew = Crew { corpus, witness: &witness, patience: args.patience(15), jobs: args.jobs };
-    let came = crew.attack(&running, profile)?;
+    let crew = Crew { corpus, witness, patience: args.patience(15), jobs: args.jobs };
+    let came = crew.attack(running, profile).await?;
     Ok(Attacked { name: "proxy".into(), version: "already running".into(), profile, came })
 }

@@ -1,12 +1,13 @@
 //! Where a subject listens, and connections to there.
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::GATEWAY;
 use super::case::{Case, Door};
 
 pub const CONNECT: Duration = Duration::from_secs(5);
@@ -53,6 +54,15 @@ impl Ways {
             Door::Dns => self.dns,
             Door::Gateway => None,
         }
+    }
+
+    /// All that has to listen; a gateway that is handed connections does so where it is started.
+    pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
+        let gateway = self.gateway.map(|gateway| match gateway {
+            Gateway::HandedOver => SocketAddr::from((Ipv4Addr::LOCALHOST, GATEWAY)),
+            Gateway::At { tls, .. } => tls,
+        });
+        [self.proxy, self.socks, gateway, self.dns].into_iter().flatten()
     }
 
     fn dial(&self, case: &Case) -> Result<TcpStream> {

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Compare;
 use crate::door::Door;
@@ -21,6 +20,7 @@ use crate::origin::Origin;
 use crate::output;
 use crate::proxies::{Floor, Origins, Stage, Subject};
 use crate::report::{Comparison, Conditions, Missing, Participant, Row, markdown};
+use crate::signals::Signals;
 use crate::suite::Case;
 use crate::tune::TimeWaitBound;
 use crate::workload::{self, Limit, Plan, Workload};
@@ -133,7 +133,7 @@ async fn measure_all(compare: &Compare, field: Field) -> Result<Comparison> {
         progress.on(step, subject.name());
         let measured = tokio::select! {
             biased;
-            () = signals.any() => {
+            _ = signals.any() => {
                 comparison.interrupted = true;
                 break;
             }
@@ -177,25 +177,6 @@ fn note(comparison: &mut Comparison, step: &Step, name: &str, measured: Result<R
         }
         // What a proxy has written may be of several lines, and each failure is a line of a list.
         Err(error) => comparison.failures.push(format!("{what}: {error:#}").replace('\n', " / ")),
-    }
-}
-
-/// What ends the work early.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals> {
-        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

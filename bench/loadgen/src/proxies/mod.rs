@@ -35,10 +35,10 @@ use crate::door::Door;
 use crate::namespace;
 use crate::workload::{HelloKind, LogTo, Plan, Workload};
 pub use floor::Floor;
+pub use launch::Ready;
 use launch::{Launch, Reload, Site};
 pub use peer::Peer;
-pub use process::stop;
-use process::{Output, Process};
+pub use process::{Output, Process};
 pub use stage::{Origins, Stage};
 
 /// Between two reloads of a churn.

@@ -123,7 +123,7 @@ impl Drop for Process {
 }
 
 /// Asks it to end, and ends it and all below it where it does not.
-pub fn stop(child: &mut Child) {
+fn stop(child: &mut Child) {
     // Listed before the signal, while every member can still be traced to this child.
     let members = ProcessTree::of(child.id()).pids().unwrap_or_default();
     signal(child.id(), Signal::TERM);
