@@ -130,6 +130,8 @@ impl Compare {
     pub fn out(&self) -> Result<PathBuf> {
         let date = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         Ok(match &self.out {
+            // Who names the file has its stem in mind.
+            Some(stem) if stem.extension().is_some_and(|ending| ending == "json") => stem.with_extension(""),
             Some(stem) => stem.clone(),
             None => target_folder(&std::env::current_exe()?).join("compare").join(date),
         })
@@ -211,6 +213,14 @@ mod tests {
     fn a_missing_egret_is_told_with_its_mend() {
         let error = compare("--egret /nowhere/egret").egret().unwrap_err().to_string();
         assert!(error.contains("/nowhere/egret") && error.contains("cargo build --release"), "{error}");
+    }
+
+    #[test]
+    fn the_file_names_its_stem() {
+        let out = |line: &str| compare(line).out().unwrap();
+        assert_eq!(out("--out runs/today"), Path::new("runs/today"));
+        assert_eq!(out("--out runs/today.json"), Path::new("runs/today"));
+        assert_eq!(out("--out runs/v1.2"), Path::new("runs/v1.2"));
     }
 
     #[test]

@@ -66,23 +66,32 @@ pub async fn attack(args: &Attack) -> Result<bool> {
         output::print(report::list(&corpus))?;
         return Ok(true);
     }
+    for path in [&args.json, &args.markdown].into_iter().flatten() {
+        output::try_file(path)?;
+    }
     let attacked = if args.starts_subjects() {
         started(args, corpus.clone()).await?
     } else {
         vec![attached(args, corpus.clone()).await?]
     };
     let report = Report::of(&corpus, attacked);
-    for (path, text) in [(&args.json, report.json()?), (&args.markdown, report.markdown())] {
-        if let Some(path) = path {
-            fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-        }
-    }
+    let written = write(args, &report);
     match args.format {
         Format::Text => output::print(report.text())?,
         Format::Json => output::print(report.json()?)?,
         Format::Markdown => output::print(report.markdown())?,
     }
+    written?;
     Ok(report.is_clean())
+}
+
+fn write(args: &Attack, report: &Report) -> Result<()> {
+    for (path, text) in [(&args.json, report.json()?), (&args.markdown, report.markdown())] {
+        if let Some(path) = path {
+            fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// One after the other. What was started is stopped when this is dropped.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::args::Redraw;
 use crate::output;
@@ -30,10 +30,23 @@ impl Kept {
         Kept { json: with(".json"), report: with(".md"), charts: stem.to_owned() }
     }
 
+    /// Before anything is measured for it.
+    pub fn try_it(&self) -> Result<()> {
+        self.make_folder()?;
+        output::try_file(&self.json)?;
+        output::try_file(&self.report)?;
+        let taken = self.charts.exists() && !self.charts.is_dir();
+        ensure!(!taken, "making {}: there is a file of that name", self.charts.display());
+        Ok(())
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        let Some(folder) = self.json.parent() else { return Ok(()) };
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))
+    }
+
     pub fn write(&self, comparison: &mut Comparison) -> Result<()> {
-        if let Some(folder) = self.json.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        }
+        self.make_folder()?;
         write(&self.json, &comparison.json()?)?;
         draw(comparison, Some(&self.report), Some(&self.charts))
     }
@@ -99,6 +112,18 @@ fn write(path: &Path, text: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::report::tests::{comparison, tunnel};
+
+    #[test]
+    fn where_nothing_can_be_kept_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let tried = |stem: &Path| Kept::at(stem).try_it().map_err(|error| error.to_string());
+        assert_eq!(tried(&folder.path().join("new/today")), Ok(()));
+        assert_eq!(tried(&file), Err(format!("making {}: there is a file of that name", file.display())));
+        assert_eq!(tried(&file.join("today")), Err(format!("making {}", file.display())));
+        assert_eq!(tried(Path::new("/proc/today")), Err("writing /proc/today.json".into()));
+    }
 
     #[test]
     fn what_somebody_wrote_below_a_report_is_kept() {

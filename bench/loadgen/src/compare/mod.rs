@@ -57,12 +57,14 @@ pub fn run(compare: &Compare) -> Result<()> {
     }
     ensure!(!cases.is_empty(), "nothing is left to measure");
     let _bound = (compare.tune || gateway && missing.is_empty()).then(TimeWaitBound::set).transpose()?;
+    let kept = Kept::at(&compare.out()?);
+    kept.try_it().context("nothing could be kept (--out STEM says where else)")?;
     let field = field(compare, egret, cases, missing)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut comparison = runtime.block_on(measure_all(compare, field))?;
-    let kept = Kept::at(&compare.out()?);
-    kept.write(&mut comparison)?;
+    let written = kept.write(&mut comparison);
     output::print(markdown(&comparison, &[], ""))?;
+    written?;
     output::tell(&kept);
     ensure!(!comparison.interrupted, "interrupted: what there was by then is kept");
     ensure!(comparison.failures.is_empty(), "{} measurements failed", comparison.failures.len());

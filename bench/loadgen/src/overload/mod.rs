@@ -52,6 +52,9 @@ struct Scene {
 }
 
 pub async fn run(overload: &Overload) -> Result<()> {
+    if let Some(path) = &overload.json {
+        output::try_file(path)?;
+    }
     let scene = Scene::new(&overload.egret, Duration::from_secs(overload.seconds)).await?;
     let report = scene.run().await?;
     output::print(report.markdown())?;
