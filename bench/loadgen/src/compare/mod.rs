@@ -62,6 +62,7 @@ pub fn run(compare: &Compare) -> Result<()> {
     let field = field(compare, egret, cases, missing)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut comparison = runtime.block_on(measure_all(compare, field))?;
+    let kept = if comparison.interrupted { kept.for_interrupted() } else { kept };
     let written = kept.write(&mut comparison);
     output::print(markdown(&comparison, &[], ""))?;
     written?;
