@@ -23,6 +23,7 @@ use crate::cpu::ProcessTree;
 use crate::door::Door;
 use crate::origin::Script;
 pub use crowd::Crowd;
+pub use idle::descriptors;
 pub use measured::Measured;
 #[cfg(test)]
 pub use meter::Latency;
