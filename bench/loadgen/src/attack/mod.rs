@@ -31,7 +31,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::output;
 pub use args::Attack;
@@ -82,6 +82,11 @@ pub async fn attack(args: &Attack) -> Result<bool> {
         Format::Markdown => output::print(report.markdown())?,
     }
     written?;
+    ensure!(!report.is_empty(), "no case is applicable to what is attacked");
+    if !args.starts_subjects() {
+        let gone = "it is not there any more, and what it refused since may be no refusal";
+        args.who.ways()?.try_all(args.patience(15).step).context(gone)?;
+    }
     Ok(report.is_clean())
 }
 
@@ -120,6 +125,7 @@ async fn attached(args: &Attack, corpus: Arc<Corpus>) -> Result<Attacked> {
     if let Some(names) = names {
         names::listen(*names, &witness)?;
     }
+    ways.try_all(args.patience(15).step)?;
     let running = Running::attached(ways, args.can(), args.who.egret_log.clone().map(log::Log::of));
     let profile = args.profile.unwrap_or(Profile::Strict);
     let crew = Crew { corpus, witness, patience: args.patience(15), jobs: args.jobs };
