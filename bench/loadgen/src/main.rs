@@ -39,6 +39,7 @@ use cpu::ProcessTree;
 use door::Door;
 use floor::{forward, relay, serve_per_core, sni, socks, splice};
 use origin::Origin;
+use proxies::egret_binary;
 use report::Row;
 use signals::Signals;
 use tune::TimeWaitBound;
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
 
 /// Its exit code tells a wrong verdict from a wrong use.
 fn attacked(attack: &attack::Attack) -> ExitCode {
-    let entered = if attack.starts_subjects() { attack::enter() } else { Ok(()) };
+    let entered = if attack.starts_subjects() { attack::enter(attack) } else { Ok(()) };
     match entered.and_then(|()| on_runtime(attack::attack(attack))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -75,7 +76,10 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command {
         // `main` has taken it already.
         Command::Attack(_) => Ok(()),
-        Command::Load(load) => {
+        Command::Load(mut load) => {
+            if let Some(egret) = &mut load.subject.egret {
+                *egret = egret_binary(egret)?;
+            }
             if load.door == Door::Gateway && load.subject.to_start().is_some() {
                 namespace::enter()?;
             }
@@ -83,7 +87,10 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Compare(compare) => compare::run(&compare),
         Command::Report(redraw) => compare::redraw(&redraw),
-        Command::Instructions(instructions) => {
+        Command::Instructions(mut instructions) => {
+            if instructions::has_flows(&instructions) {
+                instructions.egret = egret_binary(&instructions.egret)?;
+            }
             namespace::enter()?;
             on_runtime(instructions::run(instructions))
         }

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::seconds;
 use crate::door::Door;
 use crate::namespace;
-use crate::proxies::Subject;
+use crate::proxies::{Subject, egret_binary};
 use crate::suite::{Case, Suite};
 use crate::workload::{Limit, Workload};
 
@@ -75,10 +75,7 @@ impl Compare {
             Some(path) => path.clone(),
             None => own_egret(&std::env::current_exe().context("finding this program")?)?,
         };
-        let mend = "build it with `cargo build --release`, or say where it is with --egret PATH";
-        ensure!(path.is_file(), "there is no {}: {mend}", path.display());
-        // Somebody who gave a file name alone meant the file, not the PATH.
-        std::path::absolute(&path).with_context(|| format!("finding {}", path.display()))
+        egret_binary(&path)
     }
 
     pub fn rounds(&self) -> usize {

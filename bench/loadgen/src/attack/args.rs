@@ -1,11 +1,10 @@
 //! The command line of `egret-bench attack`.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use super::case::{Need, Profile};
@@ -13,6 +12,7 @@ use super::corpus::Corpus;
 use super::run::Patience;
 use super::subject::{self, Peer, Subject};
 use super::ways::{Gateway, Ways};
+use crate::proxies::egret_binary;
 
 /// Sends adversarial cases to a proxy and says which it takes wrongly.
 #[derive(Debug, Args)]
@@ -130,8 +130,7 @@ impl Attack {
 
     pub fn subjects(&self) -> Result<Vec<Subject>> {
         let profiles = self.profile.map_or(Profile::ALL.to_vec(), |profile| vec![profile]);
-        let egret = self.who.egret.iter().map(fs::canonicalize).collect::<std::io::Result<Vec<_>>>();
-        let egret = egret.context("looking for the egret binary")?;
+        let egret = self.who.egret.as_deref().map(egret_binary).transpose()?;
         let mut subjects: Vec<Subject> = egret
             .iter()
             .flat_map(|path| profiles.iter().map(|profile| Subject::Egret(path.clone(), *profile)))

@@ -51,7 +51,9 @@ const DNS: u16 = 5300;
 const NAMES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 
 /// In the namespaces where subjects are started.
-pub fn enter() -> Result<()> {
+pub fn enter(args: &Attack) -> Result<()> {
+    // What is wrong with them is told before it is told what is wrong here.
+    args.subjects()?;
     surroundings::enter()
 }
 

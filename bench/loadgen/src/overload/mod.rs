@@ -21,6 +21,7 @@ use crate::args::Overload;
 use crate::client::Dial;
 use crate::origin::{Origin, Script};
 use crate::output;
+use crate::proxies::egret_binary;
 use crate::workload::{HelloKind, descriptors};
 use flood::Flood;
 use hold::Attackers;
@@ -57,8 +58,9 @@ pub async fn run(overload: &Overload) -> Result<()> {
     if let Some(path) = &overload.json {
         output::try_file(path)?;
     }
+    let egret = egret_binary(&overload.egret)?;
     enough(descriptors())?;
-    let scene = Scene::new(&overload.egret, Duration::from_secs(overload.seconds)).await?;
+    let scene = Scene::new(&egret, Duration::from_secs(overload.seconds)).await?;
     let report = scene.run().await?;
     output::print(report.markdown())?;
     if let Some(path) = &overload.json {

@@ -34,6 +34,7 @@ use crate::cpu::ProcessTree;
 use crate::door::Door;
 use crate::namespace;
 use crate::workload::{HelloKind, LogTo, Plan, Workload};
+pub use egret::binary as egret_binary;
 pub use floor::Floor;
 pub use launch::Ready;
 use launch::{Launch, Reload, Site};
