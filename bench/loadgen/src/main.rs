@@ -90,8 +90,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Instructions(mut instructions) => {
             if instructions::has_flows(&instructions) {
                 instructions.egret = egret_binary(&instructions.egret)?;
+                namespace::enter()?;
             }
-            namespace::enter()?;
             on_runtime(instructions::run(instructions))
         }
         Command::Decide { policies, operations } => {

@@ -13,7 +13,7 @@ use super::case::{Need, Profile};
 use super::log::Log;
 use super::ways::{Gateway, Ways};
 use super::{DNS, GATEWAY, GATEWAY_HTTP, NAMES, PROXY};
-use crate::proxies::{Output, Process, Ready};
+use crate::proxies::{Output, Process, Ready, find};
 
 /// Deadlines as short as a case that waits for one wants them.
 const EGRET_CONFIG: &str = "\
@@ -87,7 +87,7 @@ impl Subject {
             Subject::Peer(Peer::Sniproxy) => "sniproxy",
             Subject::Peer(Peer::Dnsmasq) => "dnsmasq",
         };
-        name.into()
+        find(name).unwrap_or_else(|| name.into())
     }
 
     fn ways(&self) -> Ways {

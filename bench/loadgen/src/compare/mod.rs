@@ -55,7 +55,8 @@ pub fn run(compare: &Compare) -> Result<()> {
         cases.retain(|case| case.door != Door::Gateway);
         missing.push(Missing { what: "the gateway".into(), why: format!("{error:#}") });
     }
-    ensure!(!cases.is_empty(), "nothing is left to measure");
+    let lacks: String = missing.iter().map(|Missing { what, why }| format!(": without {what}: {why}")).collect();
+    ensure!(!cases.is_empty(), "nothing is left to measure{lacks}");
     let _bound = (compare.tune || gateway && missing.is_empty()).then(TimeWaitBound::set).transpose()?;
     let kept = Kept::at(&compare.out()?);
     kept.try_it().context("nothing could be kept (--out STEM says where else)")?;

@@ -38,7 +38,7 @@ pub use egret::binary as egret_binary;
 pub use floor::Floor;
 pub use launch::Ready;
 use launch::{Launch, Reload, Site};
-pub use peer::Peer;
+pub use peer::{Peer, find};
 pub use process::{Output, Process};
 pub use stage::{Origins, Stage};
 
