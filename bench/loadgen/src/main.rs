@@ -30,7 +30,8 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use args::{Attach, Cli, Command, Floor, Format, Load};
@@ -43,11 +44,17 @@ use proxies::egret_binary;
 use report::Row;
 use signals::Signals;
 use tune::TimeWaitBound;
+use workload::Workload;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::Attack(attack) = &cli.command {
         return attacked(attack);
+    }
+    if let Command::Load(load) = &cli.command
+        && let Some(wrong) = load.contradiction()
+    {
+        Cli::command().error(ErrorKind::ArgumentConflict, wrong).exit();
     }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -146,6 +153,12 @@ async fn run_load(load: Load) -> Result<()> {
     match load.format {
         Format::Text => output::print(report::text(&row))?,
         Format::Json => output::print(serde_json::to_string_pretty(&row)? + "\n")?,
+    }
+    if let (Workload::Idle, Some(count)) = (load.workload, load.count)
+        && row.measured.operations < count
+    {
+        let held = row.measured.operations;
+        output::tell(format_args!("{held} tunnels instead of {count}: each takes two of this program's descriptors"));
     }
     let (errors, never_begun) = (row.measured.errors, row.measured.never_begun);
     ensure!(errors == 0 && never_begun == 0, "{errors} operations failed, {never_begun} never began");

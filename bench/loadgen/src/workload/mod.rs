@@ -42,7 +42,7 @@ pub enum Workload {
     Tunnel,
     /// The same with a whole TLS handshake and one request in it
     Handshake,
-    /// A tunnel, flow or lookup for a name that is not allowed
+    /// A tunnel, flow or lookup for a name that is not allowed, always denied.test; any refusal will do
     Refused,
     /// GET in absolute form on kept connections, 128 bytes back
     Http,
