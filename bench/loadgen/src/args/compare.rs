@@ -61,7 +61,8 @@ pub struct Compare {
     /// How long each measurement takes, seconds
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<Duration>,
-    /// Where it is kept: STEM.json, STEM.md and charts in the folder STEM [default: compare/DATE in the target folder]
+    /// Where it is kept: STEM.json, STEM.md and charts in the folder STEM; with a slash at its end the folder of all of
+    /// it, by date [default: compare/ in the target folder]
     #[arg(long, value_name = "STEM")]
     pub out: Option<PathBuf>,
     /// Bound the machine's time-wait sockets while running (root); in a network namespace they are
@@ -129,10 +130,16 @@ impl Compare {
         Ok(match &self.out {
             // Who names the file has its stem in mind.
             Some(stem) if stem.extension().is_some_and(|ending| ending == "json") => stem.with_extension(""),
+            Some(stem) if is_folder(stem) => stem.join(date),
             Some(stem) => stem.clone(),
             None => target_folder(&std::env::current_exe()?).join("compare").join(date),
         })
     }
+}
+
+/// By how it is written: a stem is a name.
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.file_name().is_none()
 }
 
 /// The one beside this program, or that of the workspace as it is now where cargo runs this.
@@ -218,6 +225,11 @@ mod tests {
         assert_eq!(out("--out runs/today"), Path::new("runs/today"));
         assert_eq!(out("--out runs/today.json"), Path::new("runs/today"));
         assert_eq!(out("--out runs/v1.2"), Path::new("runs/v1.2"));
+        for (folder, parent) in [("runs/", "runs"), (".", "."), ("../", ".."), ("/", "/")] {
+            let stem = out(&format!("--out {folder}"));
+            assert_eq!(stem.parent(), Some(Path::new(parent)));
+            assert!(stem.file_name().unwrap().to_str().unwrap().starts_with("20"), "{}", stem.display());
+        }
     }
 
     #[test]
