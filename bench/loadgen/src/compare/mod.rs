@@ -19,7 +19,7 @@ use crate::namespace;
 use crate::origin::Origin;
 use crate::output;
 use crate::proxies::{Floor, Origins, Stage, Subject};
-use crate::report::{Comparison, Conditions, Missing, Participant, Row, markdown};
+use crate::report::{Comparison, Conditions, Missing, Participant, Row, markdown, point};
 use crate::signals::Signals;
 use crate::suite::Case;
 use crate::tune::TimeWaitBound;
@@ -55,9 +55,16 @@ pub fn run(compare: &Compare) -> Result<()> {
         cases.retain(|case| case.door != Door::Gateway);
         missing.push(Missing { what: "the gateway".into(), why: format!("{error:#}") });
     }
+    cases.retain(|case| match workload::lacks_descriptors(case.concurrency) {
+        Some(why) => {
+            missing.push(Missing { what: point(case), why });
+            false
+        }
+        None => true,
+    });
     let lacks: String = missing.iter().map(|Missing { what, why }| format!(": without {what}: {why}")).collect();
     ensure!(!cases.is_empty(), "nothing is left to measure{lacks}");
-    let _bound = (compare.tune || gateway && missing.is_empty()).then(TimeWaitBound::set).transpose()?;
+    let _bound = (compare.tune || namespace::is_inside()).then(TimeWaitBound::set).transpose()?;
     let kept = Kept::at(&compare.out()?);
     kept.try_it().context("nothing could be kept (--out STEM says where else)")?;
     let field = field(compare, egret, cases, missing)?;
@@ -69,7 +76,9 @@ pub fn run(compare: &Compare) -> Result<()> {
     written?;
     output::tell(&kept);
     ensure!(!comparison.interrupted, "interrupted: what there was by then is kept");
-    ensure!(comparison.failures.is_empty(), "{} measurements failed", comparison.failures.len());
+    if let [first, ..] = &comparison.failures[..] {
+        bail!("{} measurements failed, which the report names; the first: {first}", comparison.failures.len());
+    }
     Ok(())
 }
 
@@ -170,7 +179,7 @@ fn plan(compare: &Compare, step: &Step, subject: &Subject, comparison: &Comparis
 
 /// A measurement that fails is noted and does not end the comparison.
 fn note(comparison: &mut Comparison, step: &Step, name: &str, measured: Result<Row>) {
-    let what = format!("{name}, {}, {} loop, round {}", step.case.title(), step.kind.as_str(), step.round);
+    let what = format!("{name}, {}, {} loop, round {}", point(&step.case), step.kind.as_str(), step.round);
     match measured {
         Ok(row) => {
             let (errors, first) = (row.measured.errors, row.measured.first_error.clone());

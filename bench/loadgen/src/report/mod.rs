@@ -23,7 +23,7 @@ use crate::workload::Measured;
 
 pub use environment::Environment;
 pub use goals::Outcome;
-pub use markdown::markdown;
+pub use markdown::{markdown, point};
 pub use pictures::pictures;
 pub use query::median;
 pub use readme::renew as renew_readme;
