@@ -72,3 +72,15 @@ fn who_can_do_nothing_of_it_has_not_succeeded() {
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     assert!(said.contains("no case is applicable"), "{said}");
 }
+
+#[test]
+fn what_there_is_to_choose_from_is_told() {
+    for (args, words) in [
+        (["--peer", "g3proxy"], "haproxy, sniproxy, dnsmasq, installed]"),
+        (["--family", "nosuch"], "there is no family nosuch, but address, control, dns,"),
+        (["--proxy", "localhost:3128"], "'--proxy <IP:PORT>'"),
+    ] {
+        let said = String::from_utf8(attack(&args).stderr).unwrap();
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+}

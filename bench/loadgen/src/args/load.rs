@@ -82,7 +82,7 @@ pub struct Load {
 #[group(required = true, multiple = false)]
 pub struct SubjectArgs {
     /// A proxy that runs already
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     pub proxy: Option<SocketAddr>,
     /// An egret binary to start
     #[arg(long, value_name = "PATH")]

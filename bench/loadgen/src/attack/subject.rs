@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use super::case::{Need, Profile};
 use super::log::Log;
@@ -204,6 +205,15 @@ fn configured(command: &mut Command, peer: Peer, dir: &Path) -> Result<()> {
 fn certificate() -> Result<String> {
     let certified = rcgen::generate_simple_self_signed(["proxy.test".to_owned()]).context("making a certificate")?;
     Ok(certified.cert.pem() + &certified.signing_key.serialize_pem())
+}
+
+/// Stands for all that are.
+pub const INSTALLED: &str = "installed";
+
+/// What `--peer` takes.
+pub fn peers() -> impl Iterator<Item = PossibleValue> {
+    let all = PossibleValue::new(INSTALLED).help("All that are");
+    Peer::value_variants().iter().filter_map(Peer::to_possible_value).chain([all])
 }
 
 /// Those of which a program is on the PATH.

@@ -82,7 +82,7 @@ pub fn has_flows(args: &Instructions) -> bool {
 pub async fn run(args: Instructions) -> Result<()> {
     let subjects = wanted(&args);
     let Instructions { egret, bounds: path, only: _, write } = args;
-    let mut bounds = Bounds::read(&path)?;
+    let mut bounds = if write && !path.exists() { Bounds::none() } else { Bounds::read(&path)? };
     let (mut passed, mut unknown) = (Vec::new(), Vec::new());
     output::print(format_args!("{:<24}{:>14}{:>14}\n", "instructions", "counted", "recorded"))?;
     for subject in subjects {
