@@ -211,9 +211,15 @@ fn ratios(comparison: &Comparison) -> String {
 
 fn outcomes(outcomes: &[Outcome]) -> String {
     let mut table = Table::new(["work", "goal", "reached", "", "best peer, or where"]);
-    for Outcome { work, goal, reached, verdict, note } in outcomes {
-        let reached = reached.map_or("–".into(), |reached| format!("{reached:.2}"));
-        table.push([work.clone(), goal.clone(), reached, verdict.as_str().into(), note.clone().unwrap_or_default()]);
+    for outcome in outcomes {
+        let Outcome { work, goal, reached: _, verdict, note } = outcome;
+        table.push([
+            work.clone(),
+            goal.clone(),
+            outcome.shown(),
+            verdict.as_str().into(),
+            note.clone().unwrap_or_default(),
+        ]);
     }
     format!("## The goals\n\n{}", table.markdown())
 }
