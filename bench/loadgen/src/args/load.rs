@@ -29,8 +29,8 @@ Examples:
   egret-bench load --peer squid --workload bulk --seconds 10 --format json | jq .cpu_ms_per_gb
   egret-bench load --egret target/release/egret --door gateway --workload idle --count 9800
 
-The exit code is 0 if every operation succeeded, 1 if one failed or never began, 2 for a wrong
-command line.";
+The exit code is 0 if every operation succeeded, 1 if one failed or never began or no tunnel of a
+crowd was held, 2 for a wrong command line.";
 
 #[derive(Debug, Args)]
 pub struct Load {
