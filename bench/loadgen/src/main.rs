@@ -20,6 +20,7 @@ mod output;
 mod overload;
 mod proxies;
 mod report;
+mod signals;
 mod suite;
 mod tls;
 mod tune;
@@ -29,9 +30,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Attach, Cli, Command, Floor, Format, Load};
 use client::Dial;
@@ -39,13 +40,21 @@ use cpu::ProcessTree;
 use door::Door;
 use floor::{forward, relay, serve_per_core, sni, socks, splice};
 use origin::Origin;
+use proxies::egret_binary;
 use report::Row;
+use signals::Signals;
 use tune::TimeWaitBound;
+use workload::Workload;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::Attack(attack) = &cli.command {
         return attacked(attack);
+    }
+    if let Command::Load(load) = &cli.command
+        && let Some(wrong) = load.contradiction()
+    {
+        Cli::command().error(ErrorKind::ArgumentConflict, wrong).exit();
     }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,8 +67,8 @@ fn main() -> ExitCode {
 
 /// Its exit code tells a wrong verdict from a wrong use.
 fn attacked(attack: &attack::Attack) -> ExitCode {
-    let entered = if attack.starts_subjects() { attack::enter() } else { Ok(()) };
-    match entered.and_then(|()| attack::attack(attack)) {
+    let entered = if attack.starts_subjects() { attack::enter(attack) } else { Ok(()) };
+    match entered.and_then(|()| on_runtime(attack::attack(attack))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -74,7 +83,10 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command {
         // `main` has taken it already.
         Command::Attack(_) => Ok(()),
-        Command::Load(load) => {
+        Command::Load(mut load) => {
+            if let Some(egret) = &mut load.subject.egret {
+                *egret = egret_binary(egret)?;
+            }
             if load.door == Door::Gateway && load.subject.to_start().is_some() {
                 namespace::enter()?;
             }
@@ -82,8 +94,11 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Compare(compare) => compare::run(&compare),
         Command::Report(redraw) => compare::redraw(&redraw),
-        Command::Instructions(instructions) => {
-            namespace::enter()?;
+        Command::Instructions(mut instructions) => {
+            if instructions::has_flows(&instructions) {
+                instructions.egret = egret_binary(&instructions.egret)?;
+                namespace::enter()?;
+            }
             on_runtime(instructions::run(instructions))
         }
         Command::Decide { policies, operations } => {
@@ -118,15 +133,13 @@ fn raise_descriptor_limit() -> Result<()> {
 }
 
 /// A signal ends the work by dropping it, and with it whatever was started.
-fn on_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
+fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut signals = Signals::new()?;
         tokio::select! {
             result = work => result,
-            _ = interrupt.recv() => bail!("interrupted"),
-            _ = terminate.recv() => bail!("terminated"),
+            what = signals.any() => bail!(what),
         }
     })
 }
@@ -140,6 +153,12 @@ async fn run_load(load: Load) -> Result<()> {
     match load.format {
         Format::Text => output::print(report::text(&row))?,
         Format::Json => output::print(serde_json::to_string_pretty(&row)? + "\n")?,
+    }
+    if let (Workload::Idle, Some(count)) = (load.workload, load.count)
+        && row.measured.operations < count
+    {
+        let held = row.measured.operations;
+        output::tell(format_args!("{held} tunnels instead of {count}: each takes two of this program's descriptors"));
     }
     let (errors, never_begun) = (row.measured.errors, row.measured.never_begun);
     ensure!(errors == 0 && never_begun == 0, "{errors} operations failed, {never_begun} never began");

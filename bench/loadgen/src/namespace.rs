@@ -11,11 +11,14 @@ use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::{env, io};
 
 use anyhow::{Context, Result, ensure};
+
+use crate::proxies::find;
 
 /// Where clients believe that they connect to.
 pub const DESTINATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 443);
@@ -62,13 +65,23 @@ pub fn probe() -> Result<()> {
         return Ok(());
     }
     let mut command = unshare();
-    command.args(["sh", "-c", "ip link set lo up && nft list tables"]);
+    command.args(["sh", "-c", r#""$0" link set lo up && "$1" list tables"#]).args(["ip", "nft"].map(path_of));
     run(&mut command, "")
+}
+
+/// A program of the system, which may be where only root's PATH leads.
+pub(crate) fn tool(program: &str) -> Command {
+    Command::new(path_of(program))
+}
+
+/// Its name alone where it is not to be found, for the message.
+fn path_of(program: &str) -> PathBuf {
+    find(program).unwrap_or_else(|| program.into())
 }
 
 /// Without root, a user namespace lends the rights.
 fn unshare() -> Command {
-    let mut command = Command::new("unshare");
+    let mut command = tool("unshare");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
     }
@@ -95,8 +108,8 @@ fn restart_inside(here: OsString) -> Result<io::Error> {
 }
 
 fn prepare() -> Result<()> {
-    run(Command::new("ip").args(["link", "set", "lo", "up"]), "")?;
-    run(Command::new("ip").args(["address", "add", &DESTINATION.ip().to_string(), "dev", "lo"]), "")?;
+    run(tool("ip").args(["link", "set", "lo", "up"]), "")?;
+    run(tool("ip").args(["address", "add", &DESTINATION.ip().to_string(), "dev", "lo"]), "")?;
     hand_over_to(1)?;
     for state in TRACKED {
         let path = format!("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{state}");
@@ -104,7 +117,7 @@ fn prepare() -> Result<()> {
     }
     let shared = SHARED.into_iter().filter(|folder| fs::exists(folder).unwrap_or_default());
     for folder in shared {
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=1777", "egret-bench", folder]), "")?;
+        run(tool("mount").args(["-t", "tmpfs", "-o", "mode=1777", "egret-bench", folder]), "")?;
     }
     cover_hosts()?;
     resolve(NAMES)
@@ -113,7 +126,7 @@ fn prepare() -> Result<()> {
 /// The file that lies over the machine's is written by its handle: the machine's own is never opened.
 fn cover_hosts() -> Result<()> {
     let file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile()?;
-    run(Command::new("mount").arg("--bind").arg(file.path()).arg("/etc/hosts"), "")?;
+    run(tool("mount").arg("--bind").arg(file.path()).arg("/etc/hosts"), "")?;
     // Its name goes here, and itself with the mount.
     let hosts = HOSTS.set(Mutex::new(file.into_file()));
     ensure!(hosts.is_ok(), "a process enters its namespace once");
@@ -134,7 +147,7 @@ pub fn hand_over_to(port: u16) -> Result<()> {
          }}\n\
          }}\n"
     );
-    run(Command::new("nft").args(["-f", "-"]), &rules)
+    run(tool("nft").args(["-f", "-"]), &rules)
 }
 
 /// Runs it to its end with this input; what it says is the error's.

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::seconds;
 use crate::door::Door;
 use crate::namespace;
-use crate::proxies::Subject;
+use crate::proxies::{Subject, egret_binary};
 use crate::suite::{Case, Suite};
 use crate::workload::{Limit, Workload};
 
@@ -61,7 +61,8 @@ pub struct Compare {
     /// How long each measurement takes, seconds
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<Duration>,
-    /// Where it is kept: STEM.json, STEM.md and charts in the folder STEM [default: compare/DATE in the target folder]
+    /// Where it is kept: STEM.json, STEM.md and charts in the folder STEM; with a slash at its end the folder of all of
+    /// it, by date [default: compare/ in the target folder]
     #[arg(long, value_name = "STEM")]
     pub out: Option<PathBuf>,
     /// Bound the machine's time-wait sockets while running (root); in a network namespace they are
@@ -75,10 +76,7 @@ impl Compare {
             Some(path) => path.clone(),
             None => own_egret(&std::env::current_exe().context("finding this program")?)?,
         };
-        let mend = "build it with `cargo build --release`, or say where it is with --egret PATH";
-        ensure!(path.is_file(), "there is no {}: {mend}", path.display());
-        // Somebody who gave a file name alone meant the file, not the PATH.
-        std::path::absolute(&path).with_context(|| format!("finding {}", path.display()))
+        egret_binary(&path)
     }
 
     pub fn rounds(&self) -> usize {
@@ -130,10 +128,18 @@ impl Compare {
     pub fn out(&self) -> Result<PathBuf> {
         let date = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         Ok(match &self.out {
+            // Who names the file has its stem in mind.
+            Some(stem) if stem.extension().is_some_and(|ending| ending == "json") => stem.with_extension(""),
+            Some(stem) if is_folder(stem) => stem.join(date),
             Some(stem) => stem.clone(),
             None => target_folder(&std::env::current_exe()?).join("compare").join(date),
         })
     }
+}
+
+/// By how it is written: a stem is a name.
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.file_name().is_none()
 }
 
 /// The one beside this program, or that of the workspace as it is now where cargo runs this.
@@ -211,6 +217,19 @@ mod tests {
     fn a_missing_egret_is_told_with_its_mend() {
         let error = compare("--egret /nowhere/egret").egret().unwrap_err().to_string();
         assert!(error.contains("/nowhere/egret") && error.contains("cargo build --release"), "{error}");
+    }
+
+    #[test]
+    fn the_file_names_its_stem() {
+        let out = |line: &str| compare(line).out().unwrap();
+        assert_eq!(out("--out runs/today"), Path::new("runs/today"));
+        assert_eq!(out("--out runs/today.json"), Path::new("runs/today"));
+        assert_eq!(out("--out runs/v1.2"), Path::new("runs/v1.2"));
+        for (folder, parent) in [("runs/", "runs"), (".", "."), ("../", ".."), ("/", "/")] {
+            let stem = out(&format!("--out {folder}"));
+            assert_eq!(stem.parent(), Some(Path::new(parent)));
+            assert!(stem.file_name().unwrap().to_str().unwrap().starts_with("20"), "{}", stem.display());
+        }
     }
 
     #[test]

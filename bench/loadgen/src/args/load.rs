@@ -27,10 +27,10 @@ Examples:
       2000 tunnels begin each second, whatever the proxy does; latency counts from when they
       should have begun
   egret-bench load --peer squid --workload bulk --seconds 10 --format json | jq .cpu_ms_per_gb
-  egret-bench load --egret target/release/egret --door gateway --workload idle --count 9900
+  egret-bench load --egret target/release/egret --door gateway --workload idle --count 9800
 
-The exit code is 0 if every operation succeeded, 1 if one failed or never began, 2 for a wrong
-command line.";
+The exit code is 0 if every operation succeeded, 1 if one failed or never began or no tunnel of a
+crowd was held, 2 for a wrong command line.";
 
 #[derive(Debug, Args)]
 pub struct Load {
@@ -82,7 +82,7 @@ pub struct Load {
 #[group(required = true, multiple = false)]
 pub struct SubjectArgs {
     /// A proxy that runs already
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     pub proxy: Option<SocketAddr>,
     /// An egret binary to start
     #[arg(long, value_name = "PATH")]
@@ -96,13 +96,13 @@ pub struct SubjectArgs {
 #[derive(Debug, Args)]
 pub struct Attach {
     /// Its process, for CPU and memory of the tree below
-    #[arg(long, requires = "proxy")]
+    #[arg(long, conflicts_with_all = ["egret", "peer"])]
     pub pid: Option<u32>,
     /// Where the origin listens
-    #[arg(long, requires = "proxy", value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, conflicts_with_all = ["egret", "peer"], value_name = "IP:PORT", default_value = "127.0.0.1:0")]
     pub origin: SocketAddr,
-    /// What the proxy is asked for, host:port [default: the origin's address]
-    #[arg(long, requires = "proxy", value_name = "HOST:PORT")]
+    /// What the proxy is asked for [default: the origin's address]. By `refused` it is always denied.test
+    #[arg(long, conflicts_with_all = ["egret", "peer"], value_name = "HOST:PORT", value_parser = authority)]
     pub target: Option<String>,
 }
 
@@ -118,7 +118,25 @@ fn rate(text: &str) -> Result<f64> {
     Ok(rate)
 }
 
+fn authority(text: &str) -> Result<String> {
+    let parts = text.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    ensure!(parts.is_some(), "HOST:PORT is wanted, as in ok.test:443");
+    Ok(text.to_owned())
+}
+
 impl Load {
+    /// What the command line says and the workload has no use for.
+    pub fn contradiction(&self) -> Option<String> {
+        let name = self.workload.as_str();
+        if self.rate.is_some() && !self.case().has_open_loop() {
+            return Some(format!("--rate has no meaning for {name}, whose operations begin by no schedule"));
+        }
+        if self.attach.target.is_some() && self.workload == Workload::Refused {
+            return Some(format!("--target has no meaning for {name}, which asks for denied.test"));
+        }
+        None
+    }
+
     pub fn case(&self) -> Case {
         let Load { policy, hello, log, churn, .. } = *self;
         let usual = Case::usual(self.door, self.workload);
@@ -136,5 +154,47 @@ impl SubjectArgs {
     /// `None` for a proxy that runs already.
     pub fn to_start(&self) -> Option<Subject> {
         self.egret.clone().map(Subject::Egret).or(self.peer.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn load(line: &str) -> Result<Load, String> {
+        let cli = Cli::try_parse_from(["egret-bench", "load"].into_iter().chain(line.split_whitespace()));
+        match cli.map_err(|error| error.to_string())?.command {
+            Command::Load(load) => Ok(load),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_ignored() {
+        for option in ["--origin 127.0.0.1:8080", "--target ok.test:443", "--pid 7"] {
+            let error = load(&format!("--egret egret --workload tunnel {option}")).unwrap_err();
+            assert!(error.contains("cannot be used with"), "{option}: {error}");
+            load(&format!("--proxy 127.0.0.1:3128 --workload tunnel {option}")).unwrap();
+        }
+        let contradiction = |line: &str| load(line).unwrap().contradiction().unwrap_or_default();
+        for workload in ["bulk", "bulk-up", "idle", "crowd"] {
+            let error = contradiction(&format!("--egret egret --workload {workload} --rate 100"));
+            assert!(error.starts_with(&format!("--rate has no meaning for {workload},")), "{error}");
+        }
+        let error = contradiction("--proxy 127.0.0.1:3128 --workload refused --target ok.test:443");
+        assert!(error.starts_with("--target has no meaning for refused"), "{error}");
+        assert_eq!(contradiction("--egret egret --workload tunnel --rate 100"), "");
+    }
+
+    #[test]
+    fn targets() {
+        for wrong in ["nonsense", ":443", "ok.test:", "ok.test:https"] {
+            let error = load(&format!("--proxy 127.0.0.1:3128 --workload tunnel --target {wrong}")).unwrap_err();
+            assert!(error.contains("HOST:PORT is wanted"), "{wrong}: {error}");
+        }
+        load("--proxy 127.0.0.1:3128 --workload tunnel --target [2001:db8::1]:443").unwrap();
     }
 }

@@ -83,7 +83,7 @@ pub struct Instructions {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     #[arg(value_parser = PossibleValuesParser::new(instructions::names()))]
     pub only: Vec<String>,
-    /// Record what is counted
+    /// Record what is counted, in a new file where there is none
     #[arg(long)]
     pub write: bool,
 }

@@ -18,8 +18,9 @@ Examples:
   egret-bench overload --egret target/release/egret --seconds 2 --json overload.json
 
 The exit code is 1 if one of the others failed while there were attackers, if their 99th percentile
-was then more than three times what it is without, or if the refusals in the metrics are not
-those in the log.";
+was then more than three times what it is without, if fewer than half of the attackers ever got
+into their state, if the refusals in the metrics are not those in the log, or if there are too few
+descriptors.";
 
 #[derive(Debug, Args)]
 pub struct Overload {

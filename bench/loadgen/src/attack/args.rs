@@ -1,11 +1,11 @@
 //! The command line of `egret-bench attack`.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use super::case::{Need, Profile};
@@ -13,6 +13,7 @@ use super::corpus::Corpus;
 use super::run::Patience;
 use super::subject::{self, Peer, Subject};
 use super::ways::{Gateway, Ways};
+use crate::proxies::egret_binary;
 
 /// Sends adversarial cases to a proxy and says which it takes wrongly.
 #[derive(Debug, Args)]
@@ -63,19 +64,19 @@ pub struct Attack {
 #[derive(Debug, Args)]
 pub struct Who {
     /// A proxy that runs already: HTTP forward and CONNECT
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     proxy: Option<SocketAddr>,
     /// The same for SOCKS5
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     socks: Option<SocketAddr>,
     /// A gateway that runs already: what it is handed, or takes by itself, for TLS
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     gateway: Option<SocketAddr>,
     /// The same for plain HTTP
-    #[arg(long, value_name = "ADDR", requires = "gateway")]
+    #[arg(long, value_name = "IP:PORT", requires = "gateway")]
     gateway_http: Option<SocketAddr>,
     /// A DNS proxy that runs already
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     dns: Option<SocketAddr>,
     /// Egret's log in JSON, for the reasons of its denials
     #[arg(long, value_name = "FILE", conflicts_with_all = ["egret", "peer"])]
@@ -88,6 +89,7 @@ pub struct Who {
     egret: Option<PathBuf>,
     /// Peers to start; `installed` for all that are
     #[arg(long, value_delimiter = ',', value_name = "PEER", conflicts_with_all = ["proxy", "socks", "gateway", "dns"])]
+    #[arg(value_parser = PossibleValuesParser::new(subject::peers()))]
     peer: Vec<String>,
 }
 
@@ -95,13 +97,13 @@ pub struct Who {
 #[derive(Debug, Args)]
 pub struct Place {
     /// Where the origin listens for plain HTTP
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:80")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:80")]
     pub origin_http: SocketAddr,
     /// Where the origin listens for TLS
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:443")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:443")]
     pub origin_tls: SocketAddr,
     /// Where the runner serves names, if the proxy asks it
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     pub names: Option<SocketAddr>,
 }
 
@@ -130,14 +132,13 @@ impl Attack {
 
     pub fn subjects(&self) -> Result<Vec<Subject>> {
         let profiles = self.profile.map_or(Profile::ALL.to_vec(), |profile| vec![profile]);
-        let egret = self.who.egret.iter().map(fs::canonicalize).collect::<std::io::Result<Vec<_>>>();
-        let egret = egret.context("looking for the egret binary")?;
+        let egret = self.who.egret.as_deref().map(egret_binary).transpose()?;
         let mut subjects: Vec<Subject> = egret
             .iter()
             .flat_map(|path| profiles.iter().map(|profile| Subject::Egret(path.clone(), *profile)))
             .collect();
         for name in &self.who.peer {
-            if name == "installed" {
+            if name == subject::INSTALLED {
                 subjects.extend(subject::installed().into_iter().map(Subject::Peer));
             } else {
                 let peer = Peer::from_str(name, true).map_err(anyhow::Error::msg)?;

@@ -71,8 +71,9 @@ impl Corpus {
 
     /// What is left when only this family and this case are wanted.
     pub fn only(mut self, families: &[String], cases: &[String]) -> Result<Corpus> {
+        let names: Vec<&str> = self.families.iter().map(|it| it.family.as_str()).collect();
         for wanted in families {
-            ensure!(self.families.iter().any(|it| it.family == *wanted), "there is no family {wanted}");
+            ensure!(names.contains(&wanted.as_str()), "there is no family {wanted}, but {}", names.join(", "));
         }
         self.families.retain(|it| families.is_empty() || families.contains(&it.family));
         for family in &mut self.families {

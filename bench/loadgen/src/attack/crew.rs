@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use tokio::sync::oneshot;
 
 use super::abilities::Abilities;
 use super::bytes::Fill;
@@ -23,16 +24,25 @@ use super::witness::Witness;
 const LATE: Duration = Duration::from_millis(500);
 
 /// Those who send the cases.
-pub struct Crew<'a> {
-    pub corpus: &'a Corpus,
-    pub witness: &'a Witness,
+#[derive(Clone)]
+pub struct Crew {
+    pub corpus: Arc<Corpus>,
+    pub witness: Arc<Witness>,
     pub patience: Patience,
     /// How many of them there are.
     pub jobs: u16,
 }
 
-impl Crew<'_> {
-    pub fn attack(&self, running: &Running, profile: Profile) -> Result<Vec<Line>> {
+impl Crew {
+    /// On threads of its own, which nobody waits for where the work is given up: they end with this program.
+    pub async fn attack(&self, running: Running, profile: Profile) -> Result<Vec<Line>> {
+        let (told, came) = oneshot::channel();
+        let crew = self.clone();
+        thread::Builder::new().name("crew".into()).spawn(move || told.send(crew.carry_out(&running, profile)))?;
+        came.await.context("the runner ended in a panic")?
+    }
+
+    fn carry_out(&self, running: &Running, profile: Profile) -> Result<Vec<Line>> {
         let abilities = Abilities::of(running);
         let flows: Vec<(&Case, Door)> =
             self.corpus.cases().flat_map(|(_, case)| case.doors.iter().map(move |door| (case, *door))).collect();
@@ -59,7 +69,7 @@ impl Crew<'_> {
                     while let Some((number, (case, door))) = take(&next, flows) {
                         if abilities.lacking(case, door).is_none() {
                             let fill = Fill { marker: marker::next(), door };
-                            let trace = run::run(case, &running.ways, &fill, self.witness, self.patience);
+                            let trace = run::run(case, &running.ways, &fill, &self.witness, self.patience);
                             traces.lock().unwrap_or_else(PoisonError::into_inner).insert(number, trace);
                         }
                     }
@@ -69,7 +79,7 @@ impl Crew<'_> {
         thread::sleep(LATE);
         let mut traces = traces.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (number, trace) in &mut traces {
-            run::look_again(flows[*number].0, self.witness, trace);
+            run::look_again(flows[*number].0, &self.witness, trace);
         }
         traces
     }

@@ -1,6 +1,6 @@
 //! Whether what came of a flow is what was expected of it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::case::{Case, Door, Profile, Verdict};
 use super::flow::Refusal;
@@ -21,6 +21,9 @@ impl Judge {
     /// Once all is over: the log is read now.
     pub fn of(running: &Running, profile: Profile) -> Result<Judge> {
         let reasons = running.log.as_ref().map(Log::reasons).transpose()?;
+        // Of what was started here it is known whose log it is.
+        let unread = reasons.as_ref().is_some_and(ReasonsOf::is_empty) && running.reach == Reach::Anywhere;
+        ensure!(!unread, "the log has no record with a `client`: is it Egret's, in JSON, of this run?");
         Ok(Judge { profile, reach: running.reach, reasons })
     }
 

@@ -31,7 +31,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::output;
 pub use args::Attack;
@@ -51,13 +51,15 @@ const DNS: u16 = 5300;
 const NAMES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 
 /// In the namespaces where subjects are started.
-pub fn enter() -> Result<()> {
+pub fn enter(args: &Attack) -> Result<()> {
+    // What is wrong with them is told before it is told what is wrong here.
+    args.subjects()?;
     surroundings::enter()
 }
 
 /// Whether nothing went wrong.
-pub fn attack(args: &Attack) -> Result<bool> {
-    let corpus = args.corpus()?;
+pub async fn attack(args: &Attack) -> Result<bool> {
+    let corpus = Arc::new(args.corpus()?);
     if args.setup {
         output::print(setup::text(&corpus, &args.place.origin_http, &args.place.origin_tls))?;
         return Ok(true);
@@ -66,37 +68,56 @@ pub fn attack(args: &Attack) -> Result<bool> {
         output::print(report::list(&corpus))?;
         return Ok(true);
     }
-    let attacked = if args.starts_subjects() { started(args, &corpus)? } else { vec![attached(args, &corpus)?] };
-    let report = Report::of(&corpus, attacked);
-    for (path, text) in [(&args.json, report.json()?), (&args.markdown, report.markdown())] {
-        if let Some(path) = path {
-            fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-        }
+    for path in [&args.json, &args.markdown].into_iter().flatten() {
+        output::try_file(path)?;
     }
+    let attacked = if args.starts_subjects() {
+        started(args, corpus.clone()).await?
+    } else {
+        vec![attached(args, corpus.clone()).await?]
+    };
+    let report = Report::of(&corpus, attacked);
+    let written = write(args, &report);
     match args.format {
         Format::Text => output::print(report.text())?,
         Format::Json => output::print(report.json()?)?,
         Format::Markdown => output::print(report.markdown())?,
     }
+    written?;
+    ensure!(!report.is_empty(), "no case is applicable to what is attacked");
+    if !args.starts_subjects() {
+        let gone = "it is not there any more, and what it refused since may be no refusal";
+        args.who.ways()?.try_all(args.patience(15).step).context(gone)?;
+    }
     Ok(report.is_clean())
 }
 
-fn started(args: &Attack, corpus: &Corpus) -> Result<Vec<Attacked>> {
+fn write(args: &Attack, report: &Report) -> Result<()> {
+    for (path, text) in [(&args.json, report.json()?), (&args.markdown, report.markdown())] {
+        if let Some(path) = path {
+            fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// One after the other. What was started is stopped when this is dropped.
+async fn started(args: &Attack, corpus: Arc<Corpus>) -> Result<Vec<Attacked>> {
     let folder = tempfile::tempdir()?;
     let witness = surroundings::prepare(folder.path())?;
-    let crew = Crew { corpus, witness: &witness, patience: args.patience(12), jobs: args.jobs };
+    let crew = Crew { corpus, witness, patience: args.patience(12), jobs: args.jobs };
     let mut attacked = Vec::new();
     for subject in args.subjects()? {
         let version = subject.version()?;
         output::tell(format_args!("{}: {version}", subject.name()));
-        let running = subject.start()?;
-        let came = crew.attack(&running, subject.profile())?;
+        let (running, _process) = subject.start().await?;
+        let came = crew.attack(running, subject.profile()).await?;
         attacked.push(Attacked { name: subject.name(), version, profile: subject.profile(), came });
     }
     Ok(attacked)
 }
 
-fn attached(args: &Attack, corpus: &Corpus) -> Result<Attacked> {
+async fn attached(args: &Attack, corpus: Arc<Corpus>) -> Result<Attacked> {
     let ways = args.who.ways()?;
     let Place { origin_http, origin_tls, names } = &args.place;
     let witness = Arc::new(Witness::of(vec![origin_http.ip(), origin_tls.ip()], marker::prefix()));
@@ -106,9 +127,10 @@ fn attached(args: &Attack, corpus: &Corpus) -> Result<Attacked> {
     if let Some(names) = names {
         names::listen(*names, &witness)?;
     }
+    ways.try_all(args.patience(15).step)?;
     let running = Running::attached(ways, args.can(), args.who.egret_log.clone().map(log::Log::of));
     let profile = args.profile.unwrap_or(Profile::Strict);
-    let crew = Crew { corpus, witness: &witness, patience: args.patience(15), jobs: args.jobs };
-    let came = crew.attack(&running, profile)?;
+    let crew = Crew { corpus, witness, patience: args.patience(15), jobs: args.jobs };
+    let came = crew.attack(running, profile).await?;
     Ok(Attacked { name: "proxy".into(), version: "already running".into(), profile, came })
 }

@@ -1,10 +1,10 @@
 //! Questions to a DNS proxy, right and wrong ones.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::bytes::{Fill, from_hex};
@@ -28,6 +28,15 @@ pub fn ask(server: SocketAddr, query: &Query, fill: &Fill, patience: Duration) -
     if query.tcp { by_tcp(server, &message, patience) } else { by_udp(server, &message, patience) }
 }
 
+/// Whether somebody answers there to what is permitted, whatever it is.
+pub fn try_it(server: SocketAddr, patience: Duration) -> Result<()> {
+    let question = [wire_name("ok.test"), words(&[1, 1])].concat();
+    let message = [&ID[..], &words(&[0x0100, 1, 0, 0, 0]), &question].concat();
+    let reply = by_udp(server, &message, patience)?;
+    ensure!(reply.refusal != Some(Refusal::Dropped), "nobody answers questions of DNS at {server}");
+    Ok(())
+}
+
 fn by_udp(server: SocketAddr, message: &[u8], patience: Duration) -> Result<Reply> {
     let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
     bind(|from| socket.bind(&from.into()), server);
@@ -37,7 +46,14 @@ fn by_udp(server: SocketAddr, message: &[u8], patience: Duration) -> Result<Repl
     let client = socket.local_addr().ok();
     let mut buffer = [0; 4096];
     let answer = socket.send(message).and_then(|_| socket.recv(&mut buffer));
-    let refusal = answer.map_or(Some(Refusal::Dropped), |read| refusal(&buffer[..read]));
+    let refusal = match answer {
+        // The kernel's word for a port where nobody is, not a proxy's for a question.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            return Err(error).with_context(|| format!("asking {server}"));
+        }
+        Err(_) => Some(Refusal::Dropped),
+        Ok(read) => refusal(&buffer[..read]),
+    };
     Ok(Reply { client, refusal })
 }
 
@@ -95,4 +111,31 @@ fn wire_name(name: &str) -> Vec<u8> {
 
 fn words(values: &[u16]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_be_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A port that nobody else has.
+    fn at(answer: Option<[u8; 12]>) -> Result<()> {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = server.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (_, client) = server.recv_from(&mut [0; 512]).unwrap();
+                answer.map(|answer| server.send_to(&answer, client).unwrap());
+            });
+            try_it(addr, Duration::from_millis(300))
+        })
+    }
+
+    #[test]
+    fn who_does_not_answer_is_not_there() {
+        at(Some([0x65, 0x67, 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0])).unwrap();
+        assert!(at(None).unwrap_err().to_string().starts_with("nobody answers questions of DNS at 127.0.0.1:"));
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = format!("{:#}", try_it(closed, Duration::from_secs(4)).unwrap_err());
+        assert!(error.starts_with("asking 127.0.0.1:") && error.contains("refused"), "{error}");
+    }
 }

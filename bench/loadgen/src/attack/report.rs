@@ -112,6 +112,11 @@ impl Report {
         Report { date: Zoned::now().date().to_string(), kernel, cases: corpus.cases().count(), families, subjects }
     }
 
+    /// Whether there was anything to judge.
+    pub fn is_empty(&self) -> bool {
+        self.subjects.iter().all(|subject| Counts::of(subject.came.iter()).applicable() == 0)
+    }
+
     pub fn is_clean(&self) -> bool {
         self.subjects.iter().all(|subject| Counts::of(subject.came.iter()).wrong == 0)
     }

@@ -1,25 +1,20 @@
 //! Who is attacked: Egret and installed peers, each started with the policy of the cases, or whatever runs already.
 
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
-use tempfile::TempDir;
+use clap::builder::PossibleValue;
 
 use super::case::{Need, Profile};
 use super::log::Log;
 use super::ways::{Gateway, Ways};
 use super::{DNS, GATEWAY, GATEWAY_HTTP, NAMES, PROXY};
-use crate::proxies::stop;
-
-const START: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(20);
+use crate::proxies::{Output, Process, Ready, find};
 
 /// Deadlines as short as a case that waits for one wants them.
 const EGRET_CONFIG: &str = "\
@@ -93,7 +88,7 @@ impl Subject {
             Subject::Peer(Peer::Sniproxy) => "sniproxy",
             Subject::Peer(Peer::Dnsmasq) => "dnsmasq",
         };
-        name.into()
+        find(name).unwrap_or_else(|| name.into())
     }
 
     fn ways(&self) -> Ways {
@@ -123,7 +118,8 @@ impl Subject {
         }
     }
 
-    pub fn start(&self) -> Result<Running> {
+    /// Something that can be attacked as long as its process is held.
+    pub async fn start(&self) -> Result<(Running, Process)> {
         let dir = tempfile::Builder::new().prefix("egret-bench-").tempdir()?;
         // Squid changes to a user of its own and writes here.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
@@ -133,10 +129,12 @@ impl Subject {
             Subject::Peer(peer) => configured(&mut command, *peer, dir.path())?,
         }
         let ways = self.ways();
-        let mut process = Process::spawn(command, dir)?;
-        process.wait_until_ready(&ways).with_context(|| format!("starting {}", self.name()))?;
-        let log = matches!(self, Subject::Egret(..)).then(|| Log::of(process.dir.path().join("flows.log")));
-        Ok(Running { ways, can: self.can(), log, reach: Reach::Runner, _process: Some(process) })
+        let mut process = Process::spawn(command, dir, Output::Kept)?;
+        for addr in ways.listeners() {
+            process.wait_until(Ready::At(addr)).await.with_context(|| format!("starting {}", self.name()))?;
+        }
+        let log = matches!(self, Subject::Egret(..)).then(|| Log::of(process.dir().join("flows.log")));
+        Ok((Running { ways, can: self.can(), log, reach: Reach::Runner }, process))
     }
 }
 
@@ -149,19 +147,18 @@ pub enum Reach {
     Anywhere,
 }
 
-/// Something that can be attacked now. What was started for it is stopped when dropped.
+/// Something that can be attacked now.
 pub struct Running {
     pub ways: Ways,
     pub can: Vec<Need>,
     /// Egret's own, for the reasons.
     pub log: Option<Log>,
     pub reach: Reach,
-    _process: Option<Process>,
 }
 
 impl Running {
     pub fn attached(ways: Ways, can: Vec<Need>, log: Option<Log>) -> Running {
-        Running { ways, can, log, reach: Reach::Anywhere, _process: None }
+        Running { ways, can, log, reach: Reach::Anywhere }
     }
 }
 
@@ -210,55 +207,13 @@ fn certificate() -> Result<String> {
     Ok(certified.cert.pem() + &certified.signing_key.serialize_pem())
 }
 
-/// A child with its directory; both go when dropped.
-struct Process {
-    child: Child,
-    dir: TempDir,
-}
+/// Stands for all that are.
+pub const INSTALLED: &str = "installed";
 
-impl Process {
-    fn spawn(mut command: Command, dir: TempDir) -> Result<Process> {
-        let output = File::create(dir.path().join("output"))?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let program = command.get_program().to_owned();
-        let child = command.spawn().with_context(|| format!("running {}", program.display()))?;
-        Ok(Process { child, dir })
-    }
-
-    fn wait_until_ready(&mut self, ways: &Ways) -> Result<()> {
-        let gateway = ways.gateway.map(|gateway| match gateway {
-            Gateway::HandedOver => SocketAddr::from((Ipv4Addr::LOCALHOST, GATEWAY)),
-            Gateway::At { tls, .. } => tls,
-        });
-        let doors = [ways.proxy, gateway, ways.dns];
-        let deadline = Instant::now() + START;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("it ended with {status}: {}", self.output());
-            }
-            if doors.iter().flatten().all(|addr| TcpStream::connect_timeout(addr, POLL).is_ok()) {
-                return Ok(());
-            }
-            std::thread::sleep(POLL);
-        }
-        bail!("it does not listen after {} s: {}", START.as_secs(), self.output())
-    }
-
-    /// The end of what it wrote, for error messages.
-    fn output(&self) -> String {
-        let mut text = String::new();
-        for name in ["output", "cache.log", "error.log"] {
-            let _ = write!(text, "{}", fs::read_to_string(self.dir.path().join(name)).unwrap_or_default());
-        }
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        stop(&mut self.child);
-    }
+/// What `--peer` takes.
+pub fn peers() -> impl Iterator<Item = PossibleValue> {
+    let all = PossibleValue::new(INSTALLED).help("All that are");
+    Peer::value_variants().iter().filter_map(Peer::to_possible_value).chain([all])
 }
 
 /// Those of which a program is on the PATH.

@@ -9,7 +9,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::{env, fs};
 
@@ -19,7 +18,7 @@ use super::origin::Origin;
 use super::ways::MARK;
 use super::witness::Witness;
 use super::{GATEWAY, GATEWAY_HTTP, NAMES};
-use crate::namespace::run;
+use crate::namespace::{run, tool};
 
 /// Where permitted names lead to.
 const PUBLIC: [IpAddr; 2] =
@@ -49,14 +48,14 @@ pub fn enter() -> Result<()> {
         return Err(error).context("starting anew in namespaces with unshare (is util-linux installed?)");
     };
     ensure!(here.as_os_str() != outside, "unshare did not make a network namespace");
-    run(Command::new("ip").args(["-batch", "-"]), ADDRESSES)?;
-    run(Command::new("ip").args(["-6", "-batch", "-"]), ROUTES_6)?;
-    run(Command::new("nft").args(["-f", "-"]), &hand_over())
+    run(tool("ip").args(["-batch", "-"]), ADDRESSES)?;
+    run(tool("ip").args(["-6", "-batch", "-"]), ROUTES_6)?;
+    run(tool("nft").args(["-f", "-"]), &hand_over())
 }
 
 /// Returns only if that failed. Without root, a user namespace lends the rights.
 fn restart_inside(here: OsString) -> Result<io::Error> {
-    let mut command = Command::new("unshare");
+    let mut command = tool("unshare");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
     }
@@ -84,7 +83,7 @@ fn own_resolver(folder: &Path) -> Result<()> {
         fs::write(&own, text)?;
         // A link, as systemd-resolved has it, is mounted over where it leads to.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
-        run(Command::new("mount").arg("--bind").arg(own).arg(path), "")?;
+        run(tool("mount").arg("--bind").arg(own).arg(path), "")?;
     }
     Ok(())
 }

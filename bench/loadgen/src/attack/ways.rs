@@ -1,6 +1,6 @@
 //! Where a subject listens, and connections to there.
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::case::{Case, Door};
+use super::{GATEWAY, query};
 
 pub const CONNECT: Duration = Duration::from_secs(5);
 /// How long a read waits before somebody looks at what else happened.
@@ -53,6 +54,24 @@ impl Ways {
             Door::Dns => self.dns,
             Door::Gateway => None,
         }
+    }
+
+    /// All that has to listen; a gateway that is handed connections does so where it is started.
+    pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
+        let (tls, http) = match self.gateway {
+            None => (None, None),
+            Some(Gateway::HandedOver) => (Some(SocketAddr::from((Ipv4Addr::LOCALHOST, GATEWAY))), None),
+            Some(Gateway::At { tls, http }) => (Some(tls), http),
+        };
+        [self.proxy, self.socks, tls, http, self.dns].into_iter().flatten()
+    }
+
+    /// Whether all of it is there: what nobody carries out would look like a refusal.
+    pub fn try_all(&self, patience: Duration) -> Result<()> {
+        for addr in self.listeners().filter(|addr| Some(*addr) != self.dns) {
+            connect(addr)?;
+        }
+        self.dns.map_or(Ok(()), |server| query::try_it(server, patience))
     }
 
     fn dial(&self, case: &Case) -> Result<TcpStream> {

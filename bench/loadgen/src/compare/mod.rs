@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Compare;
 use crate::door::Door;
@@ -20,7 +19,8 @@ use crate::namespace;
 use crate::origin::Origin;
 use crate::output;
 use crate::proxies::{Floor, Origins, Stage, Subject};
-use crate::report::{Comparison, Conditions, Missing, Participant, Row, markdown};
+use crate::report::{Comparison, Conditions, Missing, Participant, Row, markdown, point};
+use crate::signals::Signals;
 use crate::suite::Case;
 use crate::tune::TimeWaitBound;
 use crate::workload::{self, Limit, Plan, Workload};
@@ -55,17 +55,30 @@ pub fn run(compare: &Compare) -> Result<()> {
         cases.retain(|case| case.door != Door::Gateway);
         missing.push(Missing { what: "the gateway".into(), why: format!("{error:#}") });
     }
-    ensure!(!cases.is_empty(), "nothing is left to measure");
-    let _bound = (compare.tune || gateway && missing.is_empty()).then(TimeWaitBound::set).transpose()?;
+    cases.retain(|case| match workload::lacks_descriptors(case.concurrency) {
+        Some(why) => {
+            missing.push(Missing { what: point(case), why });
+            false
+        }
+        None => true,
+    });
+    let lacks: String = missing.iter().map(|Missing { what, why }| format!(": without {what}: {why}")).collect();
+    ensure!(!cases.is_empty(), "nothing is left to measure{lacks}");
+    let _bound = (compare.tune || namespace::is_inside()).then(TimeWaitBound::set).transpose()?;
+    let kept = Kept::at(&compare.out()?);
+    kept.try_it().context("nothing could be kept (--out STEM says where else)")?;
     let field = field(compare, egret, cases, missing)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut comparison = runtime.block_on(measure_all(compare, field))?;
-    let kept = Kept::at(&compare.out()?);
-    kept.write(&mut comparison)?;
+    let kept = if comparison.interrupted { kept.for_interrupted() } else { kept };
+    let written = kept.write(&mut comparison);
     output::print(markdown(&comparison, &[], ""))?;
+    written?;
     output::tell(&kept);
     ensure!(!comparison.interrupted, "interrupted: what there was by then is kept");
-    ensure!(comparison.failures.is_empty(), "{} measurements failed", comparison.failures.len());
+    if let [first, ..] = &comparison.failures[..] {
+        bail!("{} measurements failed, which the report names; the first: {first}", comparison.failures.len());
+    }
     Ok(())
 }
 
@@ -133,7 +146,7 @@ async fn measure_all(compare: &Compare, field: Field) -> Result<Comparison> {
         progress.on(step, subject.name());
         let measured = tokio::select! {
             biased;
-            () = signals.any() => {
+            _ = signals.any() => {
                 comparison.interrupted = true;
                 break;
             }
@@ -166,7 +179,7 @@ fn plan(compare: &Compare, step: &Step, subject: &Subject, comparison: &Comparis
 
 /// A measurement that fails is noted and does not end the comparison.
 fn note(comparison: &mut Comparison, step: &Step, name: &str, measured: Result<Row>) {
-    let what = format!("{name}, {}, {} loop, round {}", step.case.title(), step.kind.as_str(), step.round);
+    let what = format!("{name}, {}, {} loop, round {}", point(&step.case), step.kind.as_str(), step.round);
     match measured {
         Ok(row) => {
             let (errors, first) = (row.measured.errors, row.measured.first_error.clone());
@@ -177,25 +190,6 @@ fn note(comparison: &mut Comparison, step: &Step, name: &str, measured: Result<R
         }
         // What a proxy has written may be of several lines, and each failure is a line of a list.
         Err(error) => comparison.failures.push(format!("{what}: {error:#}").replace('\n', " / ")),
-    }
-}
-
-/// What ends the work early.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals> {
-        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Progress {
         if self.line != Line::Plain {
             show("");
         }
-        tell(format_args!("{} of {} measurements in {}", self.done, self.steps, duration(self.started.elapsed())));
+        tell(format_args!("{} of {} measurements in {}", self.done, self.steps, taken(self.started.elapsed())));
     }
 
     /// The guess, corrected by how long what is done has taken.
@@ -114,10 +114,19 @@ fn guess(step: &Step, seconds: Duration) -> Duration {
     overhead(&step.case) + seconds
 }
 
+/// What is still to come, in round figures.
 fn duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds < 100 => format!("{seconds} s"),
         seconds => format!("{} min", seconds.div_ceil(60)),
+    }
+}
+
+/// What is over, to the second.
+fn taken(taken: Duration) -> String {
+    match (taken.as_secs() / 60, taken.as_secs() % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
     }
 }
 
@@ -146,6 +155,10 @@ mod tests {
         assert_eq!(
             (duration(Duration::from_secs(99)), duration(Duration::from_secs(121))),
             ("99 s".into(), "3 min".into())
+        );
+        assert_eq!(
+            (taken(Duration::from_secs(59)), taken(Duration::from_secs(190))),
+            ("59 s".into(), "3 min 10 s".into())
         );
     }
 }

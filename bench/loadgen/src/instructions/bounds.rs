@@ -8,6 +8,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+/// Of a file that is new.
+const TOLERANCE_PERCENT: u64 = 15;
+
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bounds {
@@ -26,8 +29,14 @@ pub(super) enum Judgement {
 }
 
 impl Bounds {
+    /// Before anything was counted.
+    pub(super) fn none() -> Bounds {
+        Bounds { tolerance_percent: TOLERANCE_PERCENT, instructions: BTreeMap::new() }
+    }
+
     pub(super) fn read(path: &Path) -> Result<Bounds> {
-        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let mend = "--bounds FILE says where it is, --write makes it";
+        let text = fs::read_to_string(path).with_context(|| format!("reading {} ({mend})", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))
     }
 

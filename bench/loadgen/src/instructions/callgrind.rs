@@ -14,9 +14,6 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn new(program: &Path) -> Result<Counted> {
-        let program = program.canonicalize().with_context(|| {
-            format!("{} is not there\n  = mend: cargo build --release --workspace", program.display())
-        })?;
         let counted = Counted { folder: tempfile::tempdir()? };
         let script = format!(
             "#!/bin/sh\nexec valgrind --tool=callgrind --callgrind-out-file='{}' '{}' \"$@\"\n",

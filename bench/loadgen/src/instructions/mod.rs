@@ -68,14 +68,24 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     Subject::all().map(Subject::name)
 }
 
+fn wanted(args: &Instructions) -> Vec<Subject> {
+    let only = |subject: &Subject| args.only.is_empty() || args.only.iter().any(|name| name == subject.name());
+    Subject::all().filter(only).collect()
+}
+
+/// Whether Egret runs for any of it.
+pub fn has_flows(args: &Instructions) -> bool {
+    wanted(args).iter().any(|subject| matches!(subject, Subject::Flow(_)))
+}
+
 /// Counts everything, prints it beside its bound, and fails where one is passed or there is none.
 pub async fn run(args: Instructions) -> Result<()> {
-    let Instructions { egret, bounds: path, only, write } = args;
-    let mut bounds = Bounds::read(&path)?;
-    let wanted = |subject: &Subject| only.is_empty() || only.iter().any(|name| name == subject.name());
+    let subjects = wanted(&args);
+    let Instructions { egret, bounds: path, only: _, write } = args;
+    let mut bounds = if write && !path.exists() { Bounds::none() } else { Bounds::read(&path)? };
     let (mut passed, mut unknown) = (Vec::new(), Vec::new());
     output::print(format_args!("{:<24}{:>14}{:>14}\n", "instructions", "counted", "recorded"))?;
-    for subject in Subject::all().filter(wanted) {
+    for subject in subjects {
         let (name, cost) = (subject.name(), subject.cost(&egret).await?);
         let recorded = bounds.of(name);
         let (recorded, judgement) = (recorded.map_or("–".into(), |it| it.to_string()), bounds.judge(name, cost));

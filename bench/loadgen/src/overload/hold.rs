@@ -118,14 +118,24 @@ pub struct Hold {
 }
 
 /// What became of them, told when they are told to stop.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 pub struct Held {
+    /// At a time.
+    pub asked: u64,
     pub held: u64,
     pub opened: u64,
     /// Closed without having got into their state.
     pub refused: u64,
     /// Closed in it.
     pub ended: u64,
+}
+
+impl Held {
+    /// That at least half of them got into their state, whether or not they are still in it: some are refused on purpose,
+    /// as those of one address beyond its share.
+    pub fn is_an_attack(&self) -> bool {
+        2 * (self.held + self.ended) >= self.asked
+    }
 }
 
 #[derive(Default)]
@@ -205,7 +215,7 @@ pub async fn hold(hold: Hold) -> Result<()> {
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
     let Counts { held, opened, refused, ended, .. } = &*counts;
     let [held, opened, refused, ended] = [held, opened, refused, ended].map(|count| count.load(Relaxed));
-    output::print(serde_json::to_string(&Held { held, opened, refused, ended })? + "\n")
+    output::print(serde_json::to_string(&Held { asked: hold.count.into(), held, opened, refused, ended })? + "\n")
 }
 
 /// Gets into the state and stays there until the other side ends it.

@@ -21,7 +21,8 @@ use crate::args::Overload;
 use crate::client::Dial;
 use crate::origin::{Origin, Script};
 use crate::output;
-use crate::workload::HelloKind;
+use crate::proxies::egret_binary;
+use crate::workload::{HelloKind, descriptors};
 use flood::Flood;
 use hold::Attackers;
 pub use hold::{Hold, Kind, hold};
@@ -36,6 +37,8 @@ const CONCURRENCY: usize = 32;
 /// Of each kind of slow client, 65 000 bytes of a head and the like each.
 const SLOW: u32 = 1_000;
 const HALF_OPEN: u32 = 10_000;
+/// Of Egret, two for each connection that it holds, and of each of the others here.
+const DESCRIPTORS: u64 = 20_000;
 /// Until what has ended is closed and given back.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Until what is not read has filled the kernel's buffers, some gigabytes of it.
@@ -52,7 +55,12 @@ struct Scene {
 }
 
 pub async fn run(overload: &Overload) -> Result<()> {
-    let scene = Scene::new(&overload.egret, Duration::from_secs(overload.seconds)).await?;
+    if let Some(path) = &overload.json {
+        output::try_file(path)?;
+    }
+    let egret = egret_binary(&overload.egret)?;
+    enough(descriptors())?;
+    let scene = Scene::new(&egret, Duration::from_secs(overload.seconds)).await?;
     let report = scene.run().await?;
     output::print(report.markdown())?;
     if let Some(path) = &overload.json {
@@ -60,6 +68,13 @@ pub async fn run(overload: &Overload) -> Result<()> {
         std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
     }
     ensure!(report.shortcomings().is_empty(), "{}", report.shortcomings().join("; "));
+    Ok(())
+}
+
+/// With fewer, what is told would be of another attack.
+fn enough(descriptors: u64) -> Result<()> {
+    let mend = "`ulimit -Hn` shows them, and root or the service manager raises them";
+    ensure!(descriptors >= DESCRIPTORS, "it takes {DESCRIPTORS} descriptors, and there are {descriptors}: {mend}");
     Ok(())
 }
 

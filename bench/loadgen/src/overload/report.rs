@@ -56,8 +56,10 @@ impl Report {
             if refused.counted != refused.logged {
                 found.push(format!("{name}: {:?} were counted and {:?} logged", refused.counted, refused.logged));
             }
-            if stage.held.is_none() {
-                continue;
+            let Some(held) = &stage.held else { continue };
+            if !held.is_an_attack() {
+                let Held { asked, held, refused, ended, .. } = held;
+                found.push(format!("{name}: of {asked} attackers {held} were held, {ended} ended, {refused} refused"));
             }
             if observed.failed + observed.not_begun > 0 {
                 found.push(format!("{name}: {} of the others failed", observed.failed + observed.not_begun));
@@ -101,5 +103,29 @@ impl Report {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(held: Held) -> Stage {
+        let weight = Weight { pss_kib: 1, descriptors: 1 };
+        let refused = Refusals { counted: Vec::new(), logged: Vec::new() };
+        Stage { name: "hellos".into(), rate: 1.0, observed: Observed::default(), weight, held: Some(held), refused }
+    }
+
+    fn check(held: Held, expected: &[&str]) {
+        assert_eq!(Report::new(1.0, Vec::new(), vec![stage(held)], 1).shortcomings(), expected);
+    }
+
+    #[test]
+    fn who_did_not_attack_has_shown_nothing() {
+        let asked = Held { asked: 10_000, ..Held::default() };
+        check(Held { held: 8_943, opened: 20_000, refused: 11_000, ..asked }, &[]);
+        check(Held { held: 100, ended: 9_000, ..asked }, &[]);
+        let few = Held { held: 393, opened: 900, refused: 500, ended: 7, ..asked };
+        check(few, &["hellos: of 10000 attackers 393 were held, 7 ended, 500 refused"]);
     }
 }

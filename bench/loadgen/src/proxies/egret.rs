@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use super::launch::{Launch, Ready, Site};
@@ -17,6 +17,20 @@ use crate::workload::LogTo;
 const ONE_CLIENT: &str = "[limits]\nconnections_per_client = 10000000\n";
 /// A file of Egret's may have 16 MiB, and a name here takes 16 bytes of it.
 const NAMES_A_FILE: usize = 500_000;
+
+/// The binary that somebody has named, if it is one.
+pub fn binary(path: &Path) -> Result<PathBuf> {
+    let mend = "build it with `cargo build --release`, or say where it is with --egret PATH";
+    ensure!(path.is_file(), "there is no file {}: {mend}", path.display());
+    // Who gave a file name alone meant the file, not the PATH.
+    let path = std::path::absolute(path).with_context(|| format!("finding {}", path.display()))?;
+    let output = Command::new(&path).arg("--version").output();
+    let output = output.with_context(|| format!("running {}", path.display()))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let line = said.lines().next().unwrap_or_default();
+    ensure!(line.starts_with("egret "), "{} is no egret: its --version says {line:?}", path.display());
+    Ok(path)
+}
 
 pub fn launch(path: &Path, site: &Site) -> Result<Launch> {
     let mut command = Command::new(path);

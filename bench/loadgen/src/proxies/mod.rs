@@ -34,11 +34,12 @@ use crate::cpu::ProcessTree;
 use crate::door::Door;
 use crate::namespace;
 use crate::workload::{HelloKind, LogTo, Plan, Workload};
+pub use egret::binary as egret_binary;
 pub use floor::Floor;
+pub use launch::Ready;
 use launch::{Launch, Reload, Site};
-pub use peer::Peer;
-pub use process::stop;
-use process::{Output, Process};
+pub use peer::{Peer, find};
+pub use process::{Output, Process};
 pub use stage::{Origins, Stage};
 
 /// Between two reloads of a churn.

@@ -79,7 +79,7 @@ impl Process {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended with {status}: {}", self.output());
+                bail!("it ended with {status}{}", self.output());
             }
             let found = match ready {
                 Ready::PortFile => self.port_file()?,
@@ -90,7 +90,7 @@ impl Process {
             }
             sleep(POLL).await;
         }
-        bail!("it does not listen after {} s: {}", START.as_secs(), self.output())
+        bail!("it does not listen after {} s{}", START.as_secs(), self.output())
     }
 
     /// `None` until the whole file is there.
@@ -111,7 +111,8 @@ impl Process {
         let read = |name| fs::read_to_string(self.dir().join(name)).unwrap_or_default();
         let text = read("output") + &read("cache.log") + &read("error.log");
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n")
+        let end = lines[lines.len().saturating_sub(8)..].join("\n");
+        if end.is_empty() { ", without a word".into() } else { format!(": {end}") }
     }
 }
 
@@ -123,7 +124,7 @@ impl Drop for Process {
 }
 
 /// Asks it to end, and ends it and all below it where it does not.
-pub fn stop(child: &mut Child) {
+fn stop(child: &mut Child) {
     // Listed before the signal, while every member can still be traced to this child.
     let members = ProcessTree::of(child.id()).pids().unwrap_or_default();
     signal(child.id(), Signal::TERM);
@@ -200,5 +201,8 @@ mod tests {
         let mut process = shell("echo no such option >&2; exit 3", Output::Kept);
         let error = process.wait_until(Ready::PortFile).await.unwrap_err().to_string();
         assert!(error.contains("exit status: 3: no such option"), "{error}");
+        let mut process = shell("exit 0", Output::Kept);
+        let error = process.wait_until(Ready::PortFile).await.unwrap_err().to_string();
+        assert_eq!(error, "it ended with exit status: 0, without a word");
     }
 }

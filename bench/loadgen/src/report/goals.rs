@@ -39,6 +39,17 @@ impl Verdict {
     }
 }
 
+impl Outcome {
+    /// What was reached, to the second digit, and to more where a goal that is missed would look met.
+    pub fn shown(&self) -> String {
+        let Some(reached) = self.reached else { return "–".into() };
+        let bound = self.goal.split(' ').nth(1).and_then(|bound| bound.parse::<f64>().ok());
+        let is_misleading = |text: &String| self.verdict == Verdict::Missed && text.parse().ok() == bound;
+        let mut texts = (2..6).map(|digits| format!("{reached:.digits$}"));
+        texts.find(|text| !is_misleading(text)).unwrap_or_else(|| reached.to_string())
+    }
+}
+
 struct Goal {
     door: Door,
     workload: Workload,
@@ -230,6 +241,21 @@ mod tests {
         assert!(outcomes.iter().all(|outcome| outcome.verdict == Verdict::NotMeasured));
         let last = outcomes.last().unwrap();
         assert_eq!(last.note.as_deref(), Some("by `cargo bench --bench policy`"));
+    }
+
+    #[test]
+    fn what_is_missed_by_little_does_not_look_met() {
+        let shown = |bound: Bound, reached: f64| {
+            let verdict = if bound.holds(reached) { Verdict::Met } else { Verdict::Missed };
+            let outcome = Outcome { work: "".into(), goal: bound.text(), reached: Some(reached), verdict, note: None };
+            outcome.shown()
+        };
+        assert_eq!(shown(AtMost(1.05, BestPeer), 1.054), "1.054");
+        assert_eq!(shown(AtMost(1.05, BestPeer), 1.0504), "1.0504");
+        assert_eq!(shown(AtMost(1.05, BestPeer), 1.06), "1.06");
+        assert_eq!(shown(AtMost(1.05, BestPeer), 1.046), "1.05");
+        assert_eq!(shown(AtLeast(0.8, BestPeer), 0.798), "0.798");
+        assert_eq!(shown(Below(3.0), 3.000_000_1), "3.0000001");
     }
 
     #[test]

@@ -153,10 +153,16 @@ fn variations(comparison: &Comparison, cases: &[Case]) -> String {
     for case in cases {
         let median = |name: &&str| comparison.rounds(name, case, Figure::cost(case)).map(|rounds| rounds.median);
         let cells = names.iter().map(|name| median(name).map_or("–".into(), figure));
-        let what = vec![format!("{}, {}", case.full_title(), particular(case)), Figure::cost(case).title().into()];
+        let what = vec![point(case), Figure::cost(case).title().into()];
         table.push(what.into_iter().chain(cells));
     }
     table.markdown() + "\n"
+}
+
+/// A case among all others.
+pub fn point(case: &Case) -> String {
+    let particular = particular(case);
+    if particular.is_empty() { case.full_title() } else { format!("{}, {particular}", case.full_title()) }
 }
 
 /// What of a case is not as usual.
@@ -205,9 +211,15 @@ fn ratios(comparison: &Comparison) -> String {
 
 fn outcomes(outcomes: &[Outcome]) -> String {
     let mut table = Table::new(["work", "goal", "reached", "", "best peer, or where"]);
-    for Outcome { work, goal, reached, verdict, note } in outcomes {
-        let reached = reached.map_or("–".into(), |reached| format!("{reached:.2}"));
-        table.push([work.clone(), goal.clone(), reached, verdict.as_str().into(), note.clone().unwrap_or_default()]);
+    for outcome in outcomes {
+        let Outcome { work, goal, reached: _, verdict, note } = outcome;
+        table.push([
+            work.clone(),
+            goal.clone(),
+            outcome.shown(),
+            verdict.as_str().into(),
+            note.clone().unwrap_or_default(),
+        ]);
     }
     format!("## The goals\n\n{}", table.markdown())
 }

@@ -42,7 +42,9 @@ pub fn renew(readme: &Path, json: &Path, comparison: &Comparison) -> Result<()> 
 fn beside(readme: &Path, json: &Path) -> Result<String> {
     let (readme, json) = (fs::canonicalize(readme)?, fs::canonicalize(json)?);
     let folder = readme.parent().context("the README is in no folder")?;
-    let path = json.strip_prefix(folder).with_context(|| format!("{} is not below the README", json.display()))?;
+    let below = json.strip_prefix(folder).ok();
+    let path = below
+        .with_context(|| format!("{} is not below {}, so it cannot be linked", json.display(), folder.display()))?;
     path.with_extension("").to_str().map(str::to_owned).context("a path that is no text")
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -41,7 +41,7 @@ enum Fate {
     Waiting(TcpStream),
     /// Not even connected yet.
     Queued,
-    Refused,
+    Refused(anyhow::Error),
 }
 
 pub async fn run(plan: Plan, dial: Rc<Dial>) -> Result<Measured> {
@@ -53,14 +53,21 @@ pub async fn run(plan: Plan, dial: Rc<Dial>) -> Result<Measured> {
     let started = Instant::now();
     let fates = all(tunnels, plan.concurrency, move || open(dial.clone())).await?;
     let mut crowd = Crowd::default();
-    let (mut held, mut waiting) = (Vec::new(), Vec::new());
+    let (mut held, mut waiting, mut first) = (Vec::new(), Vec::new(), None);
     for fate in fates {
         match fate {
             Fate::Held(stream) => held.push(stream),
             Fate::Waiting(stream) => waiting.push(stream),
             Fate::Queued => crowd.waiting += 1,
-            Fate::Refused => crowd.refused += 1,
+            Fate::Refused(error) => {
+                crowd.refused += 1;
+                first.get_or_insert(error);
+            }
         }
+    }
+    if held.is_empty() {
+        let none = format!("none of {tunnels} tunnels was held, and {} were closed", crowd.refused);
+        return Err(first.unwrap_or_else(|| anyhow!("no answer")).context(none));
     }
     crowd.held = held.len() as u64;
     crowd.waiting += waiting.len() as u64;
@@ -103,12 +110,12 @@ async fn all<F: Future<Output = Fate> + 'static>(
 async fn open(dial: Rc<Dial>) -> Fate {
     let mut stream = match timeout(PATIENCE, dial.tunnel()).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(_)) => return Fate::Refused,
+        Ok(Err(error)) => return Fate::Refused(error),
         Err(_) => return Fate::Queued,
     };
     match timeout(PATIENCE, stream.read_exact(&mut [0; ANSWER_LEN])).await {
         Ok(Ok(_)) => Fate::Held(stream),
-        Ok(Err(_)) => Fate::Refused,
+        Ok(Err(error)) => Fate::Refused(error.into()),
         Err(_) => Fate::Waiting(stream),
     }
 }
@@ -131,4 +138,21 @@ async fn served(waiting: Vec<TcpStream>) -> Result<u64> {
         reset(stream)?;
     }
     Ok(served)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::Door;
+    use crate::workload::{HelloKind, Workload};
+
+    #[tokio::test]
+    async fn a_crowd_before_a_closed_port_is_an_error() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let dial = Rc::new(Dial::http(closed, "ok.test:443", "ok.test:80", HelloKind::Classic));
+        let plan = Plan::usual(Door::Explicit, Workload::Crowd, Limit::Count(3));
+        let error = format!("{:#}", run(plan, dial).await.unwrap_err());
+        assert!(error.starts_with("none of 3 tunnels was held, and 3 were closed: "), "{error}");
+        assert!(error.contains("refused"), "{error}");
+    }
 }

@@ -52,6 +52,7 @@ async fn open(dial: &Dial) -> Result<TcpStream> {
     timeout(EXCHANGE, dial.answered()).await.context("no answer within 10 s")?
 }
 
+/// What this process may have of them.
 pub fn descriptors() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

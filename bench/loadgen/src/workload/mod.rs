@@ -12,7 +12,7 @@ mod setting;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinSet, LocalSet};
@@ -23,6 +23,7 @@ use crate::cpu::ProcessTree;
 use crate::door::Door;
 use crate::origin::Script;
 pub use crowd::Crowd;
+pub use idle::descriptors;
 pub use measured::Measured;
 #[cfg(test)]
 pub use meter::Latency;
@@ -41,7 +42,7 @@ pub enum Workload {
     Tunnel,
     /// The same with a whole TLS handshake and one request in it
     Handshake,
-    /// A tunnel, flow or lookup for a name that is not allowed
+    /// A tunnel, flow or lookup for a name that is not allowed, always denied.test; any refusal will do
     Refused,
     /// GET in absolute form on kept connections, 128 bytes back
     Http,
@@ -146,15 +147,29 @@ pub enum Limit {
     Count(u64),
 }
 
+/// Of this process, beside those of connections.
+const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// Why so many connections at a time are more than this process can hold: each is the client's and the origin's.
+pub fn lacks_descriptors(concurrency: usize) -> Option<String> {
+    let (needed, there) = (2 * concurrency as u64 + RESERVED_DESCRIPTORS, descriptors());
+    let why = "egret-bench itself needs that many; `ulimit -Hn` shows them";
+    (needed > there).then(|| format!("it takes {needed} descriptors, and there are {there}: {why}"))
+}
+
 pub async fn run(plan: Plan, dial: Rc<Dial>, tree: Option<ProcessTree>) -> Result<Measured> {
     match plan.workload {
         Workload::Idle => return idle::run(plan, &dial, tree).await,
         Workload::Crowd => return crowd::run(plan, dial).await,
         _ => {}
     }
+    if let Some(why) = lacks_descriptors(plan.concurrency) {
+        bail!("{} at a time: {why}", plan.concurrency);
+    }
     let warm_up = if let Limit::Time(time) = plan.limit { WARM_UP.min(time) } else { WARM_UP };
     let warm = drive(plan, Limit::Time(warm_up), None, dial.clone()).await?;
-    ensure!(warm.operations() > 0, "nothing came through: {}", warm.first_error().unwrap_or_default());
+    let first_error = || warm.first_error().unwrap_or_else(|| format!("no error, and no end within {warm_up:?}"));
+    ensure!(warm.operations() > 0, "nothing came through: {}", first_error());
     sleep(SETTLE).await;
     let before = cpu(tree)?;
     let meter = drive(plan, plan.limit, plan.rate, dial).await?;
