@@ -126,7 +126,6 @@ impl Telemetry {
         let (end, ended) = std::sync::mpsc::sync_channel(1);
         let stopped = stop.clone();
         std::thread::Builder::new().name("egret-log".to_owned()).spawn(move || {
-            step_back();
             let counts = runtime.block_on(writer.run(start, queue, stopped));
             // Nobody may be waiting for it.
             let _ = end.send(counts);
@@ -157,15 +156,4 @@ impl Telemetry {
             RecvTimeoutError::Disconnected => io::Error::other("the flow log's thread ended early"),
         })
     }
-}
-
-/// How much this thread leaves to others where there is not processor time for all (nice(2)).
-#[cfg(target_os = "linux")]
-const NICE: i32 = 5;
-
-/// The log comes in bursts. A core that serves connections is not to wait for the rest of one.
-fn step_back() {
-    // On Linux that is of the calling thread alone. Without it nothing is wrong.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, NICE);
 }
