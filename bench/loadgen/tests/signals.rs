@@ -34,24 +34,26 @@ fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Their parent and the program's name, of processes that are no zombies.
-fn children(of: u32) -> Vec<(u32, String)> {
+/// Processes that are no zombies.
+fn children(of: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let child = |pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-        let mut fields = rest.split(' ');
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let (state, parent) = (fields.next()?, fields.next()?);
-        (state != "Z" && parent == of.to_string()).then(|| (pid, name.to_owned()))
+        (state != "Z" && parent == of.to_string()).then_some(pid)
     };
     processes.filter_map(|entry| child(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
 
-/// Once it has started Egret, and that its folder.
+/// Once it has started Egret to serve. Before that it asks for the version, and has nothing to clean up.
 fn egret_of(bench: &mut Child) -> u32 {
     eventually("egret starts", || {
         assert_eq!(bench.try_wait().unwrap(), None, "it ended before its egret began");
-        children(bench.id()).into_iter().find(|(_, name)| name == "egret").map(|(pid, _)| pid)
+        children(bench.id()).into_iter().find(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).any(|it| it == b"serve"))
+        })
     })
 }
 
