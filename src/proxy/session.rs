@@ -420,23 +420,29 @@ impl Session {
 
     /// Completes when the tunnel has to end: Egret goes down, or a new policy denies it.
     pub(super) async fn cut(&self, ask: Ask<'_>, permitted: &Permitted) -> CloseWhy {
-        let mut alarm = self.core.alarm.listen();
-        loop {
+        self.until(|| {
             // A change while the origin was dialled is one as well.
-            if !self.still_allowed(ask, permitted) {
-                return CloseWhy::Reason(Reason::PolicyChanged);
+            if self.still_allowed(ask, permitted) {
+                self.core.alarm.is_killed().then_some(CloseWhy::Shutdown)
+            } else {
+                Some(CloseWhy::Reason(Reason::PolicyChanged))
             }
-            if self.core.alarm.is_killed() {
-                return CloseWhy::Shutdown;
-            }
-            poll_fn(|cx| alarm.poll(cx)).await;
-        }
+        })
+        .await
     }
 
     /// Completes when a new policy denies it.
     pub(super) async fn denied(&self, ask: Ask<'_>, permitted: &Permitted) {
+        self.until(|| (!self.still_allowed(ask, permitted)).then_some(())).await;
+    }
+
+    /// Looks at once, and each time that the alarm rings.
+    async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
         let mut alarm = self.core.alarm.listen();
-        while self.still_allowed(ask, permitted) {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
             poll_fn(|cx| alarm.poll(cx)).await;
         }
     }

@@ -127,13 +127,12 @@ impl Upstream {
         permitted: &Permitted,
         meter: &Meter,
     ) -> Result<Response<Incoming>, Failed> {
-        if !self.session.still_allowed(ask, permitted) {
-            return Err(Failed::Reason(Reason::PolicyChanged));
-        }
+        // It is sent as it is called for: not before the policy was asked.
+        let answer = async { self.answer_within(sender.try_send_request(request), meter).await };
         tokio::select! {
             biased;
             () = self.session.denied(ask, permitted) => Err(Failed::Reason(Reason::PolicyChanged)),
-            answer = self.answer_within(sender.try_send_request(request), meter) => answer,
+            answer = answer => answer,
         }
     }
 

@@ -11,7 +11,7 @@ use super::support::command::{egret_with_descriptors, run};
 use super::support::egret::Egret;
 use super::support::hello::Hello;
 use super::support::lab::{Lab, PROFILES};
-use super::support::origin::Origin;
+use super::support::origin::{Origin, silent};
 use super::support::poll;
 use super::support::raw::{Client, End, connect, get, header, socks_request, status_of};
 
@@ -279,12 +279,7 @@ fn a_live_tunnel_is_cut_by_a_reload_that_denies_it() {
 
 #[test]
 fn a_tunnel_whose_origin_has_not_answered_is_cut_as_well() {
-    let origin = Origin::start(|mut stream, note| {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stream.read(&mut buffer) {
-            note.note(&buffer[..read]);
-        }
-    });
+    let origin = Origin::start(silent);
     let egret = reloading(&origin);
     let mut client = Client::tunnel(egret.addr, "ok.test:443");
     client.send(Hello::of("ok.test").bytes());
@@ -324,12 +319,7 @@ fn a_download_is_cut_by_a_reload_that_denies_it() {
 
 #[test]
 fn a_request_that_waits_for_its_answer_is_refused_by_a_reload_that_denies_it() {
-    let origin = Origin::start(|mut stream, note| {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stream.read(&mut buffer) {
-            note.note(&buffer[..read]);
-        }
-    });
+    let origin = Origin::start(silent);
     let egret = reloading(&origin);
     let post = "POST http://ok.test/ HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 1000\r\n\r\nhalf";
     let mut clients =

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use super::support::egret::Egret;
 use super::support::hello::{Hello, Tls, ech, hello_retry_request};
 use super::support::lab::PROFILES;
-use super::support::origin::{Note, Origin, tls_configs};
+use super::support::origin::{Note, Origin, silent, tls_configs};
 use super::support::raw::{Client, End};
 
 const HEADER: usize = 8;
@@ -398,10 +398,8 @@ fn a_client_that_leaves() {
 fn answering(answer: Vec<u8>) -> Origin {
     Origin::start(move |mut stream, note| {
         let Ok(_) = read_packet(&mut stream) else { return };
-        let Ok(()) = stream.write_all(&answer) else { return };
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stream.read(&mut buffer) {
-            note.note(&buffer[..read]);
+        if stream.write_all(&answer).is_ok() {
+            silent(stream, note);
         }
     })
 }

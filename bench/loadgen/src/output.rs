@@ -1,5 +1,5 @@
-//! What this program writes, and whether it can, which is asked before the work. Nobody has to read it: where a reader has gone, as `head` does, the work goes on, and with it
-//! the files that were asked for and the exit code.
+//! What this program writes, and whether it can, which is asked before the work. Nobody has to read it: where a reader has
+//! gone, as `head` does, the work goes on, and with it the files that were asked for and the exit code.
 
 use std::fmt::Display;
 use std::fs::{self, OpenOptions};

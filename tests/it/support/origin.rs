@@ -145,6 +145,14 @@ pub fn echo(mut stream: TcpStream, note: &Note) {
     let _ = stream.shutdown(Shutdown::Write);
 }
 
+/// Hears and says nothing.
+pub fn silent(mut stream: TcpStream, note: &Note) {
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        note.note(&buffer[..read]);
+    }
+}
+
 /// Speaks first, as SMTP and SSH do, then echoes.
 pub fn greeter(mut stream: TcpStream, note: &Note) {
     if stream.write_all(GREETING).is_ok() {
