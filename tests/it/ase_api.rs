@@ -609,10 +609,42 @@ fn doctor_tries_through_a_running_egret() {
     let outbound = json["live"][0]["outbound"].to_string();
     let reached = detail(&json["live"][0]["outbound"], "management.azure.com", 443);
     assert_eq!(reached["isAccessible"], true, "{outbound}");
-    assert_eq!(live("sarif").code, 2);
     drop(egret);
     let gone = live("text");
     assert!(gone.code == 4 && gone.err.contains("nobody answers at"), "{gone:?}");
+}
+
+/// One dependency that nobody listens for, told by every format.
+#[test]
+fn doctor_tells_what_is_not_reached_in_every_format() {
+    let origins = Origins::start();
+    let sql = format!("--connect-to=:1433:{}", free_addr());
+    let flags: Vec<String> = origins.flags().into_iter().filter(|flag| !flag.contains(":1433:")).chain([sql]).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let egret = egret(&flags);
+    let admin = egret.admin().to_string();
+    let live = |format: &str| {
+        let answer = run(&["doctor", "--live", "--admin", &admin, "--format", format, WORKED]);
+        assert_eq!(answer.code, 3, "{answer:?}");
+        answer.out
+    };
+    let what = "database.windows.net:1433 (Azure SQL Database) is not reached";
+    let github = live("github");
+    assert!(github.starts_with(&format!("::error title=egret doctor --live%3A ase::{what}")), "{github}");
+    assert_eq!(github.lines().count(), 1, "{github}");
+    let junit = live("junit");
+    let [rules, tried] = [1, 2].map(|nth| junit.split("<testsuite ").nth(nth).unwrap());
+    assert!(rules.contains("tests=\"48\" failures=\"0\""), "{rules}");
+    assert!(tried.starts_with("name=\"ase: live\"") && tried.contains("failures=\"1\""), "{tried}");
+    let failure = format!("<failure type=\"not reached\" message=\"{what}");
+    assert!(tried.contains(&failure) && tried.matches("<failure").count() == 1, "{tried}");
+    assert!(tried.contains("<testcase name=\"login.windows.net:443\" classname=\"egret.doctor.ase.live\""), "{tried}");
+    let sarif: Value = serde_json::from_str(&live("sarif")).unwrap();
+    let run = &sarif["runs"][0];
+    let [result] = run["results"].as_array().unwrap().as_slice() else { panic!("{run}") };
+    assert!(result["message"]["text"].as_str().unwrap().starts_with(what), "{result}");
+    let rule = result["ruleIndex"].as_u64().unwrap();
+    assert_eq!(run["tool"]["driver"]["rules"][usize::try_from(rule).unwrap()]["id"], "LIVE", "{result}");
 }
 
 #[test]

@@ -5,12 +5,19 @@ use crate::cli::output::{PrintError, Printer};
 use crate::doctor::Severity;
 use crate::telemetry::Printable;
 
+use super::live::{Attempt, Tried};
 use super::report::{Item, Report};
 
-pub(super) fn print(report: &Report, printer: &mut Printer) -> Result<(), PrintError> {
+pub(super) fn print(report: &Report, tried: &[Tried], printer: &mut Printer) -> Result<(), PrintError> {
     let mut items: Vec<&Item> = report.environments.iter().flat_map(|it| &it.items).collect();
     items.sort_by_key(|item| std::cmp::Reverse(item.severity));
-    items.into_iter().try_for_each(|item| printer.line(line(item)))
+    items.into_iter().try_for_each(|item| printer.line(line(item)))?;
+    tried.iter().try_for_each(|it| it.not_reached().try_for_each(|attempt| printer.line(not_reached(it, &attempt))))
+}
+
+fn not_reached(tried: &Tried, attempt: &Attempt<'_>) -> String {
+    let title = format!("egret doctor --live: {}", Printable(&tried.environment));
+    github(Level::Error, &[("title", title)], &attempt.failure())
 }
 
 fn line(item: &Item) -> String {

@@ -12,16 +12,25 @@ use crate::cli::output::{PrintError, Printer};
 use crate::doctor::{Examined, Outcome, Severity};
 use crate::telemetry::Printable;
 
+use super::live::{Attempt, Tried};
 use super::report::{Examination, Item, Report};
 
 type Xml = Writer<Vec<u8>>;
 
-pub(super) fn print(report: &Report, threshold: Severity, printer: &mut Printer) -> Result<(), PrintError> {
+pub(super) fn print(
+    report: &Report,
+    tried: &[Tried],
+    threshold: Severity,
+    printer: &mut Printer,
+) -> Result<(), PrintError> {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let suites = report.environments.iter().map(|it| Suite { examination: it, threshold }).collect::<Vec<_>>();
     let root = xml.create_element("testsuites").with_attribute(("name", "egret doctor"));
-    root.write_inner_content(|xml| suites.iter().try_for_each(|suite| suite.write(xml)))?;
+    root.write_inner_content(|xml| {
+        suites.iter().try_for_each(|suite| suite.write(xml))?;
+        tried.iter().try_for_each(|it| live(xml, it))
+    })?;
     printer.line(String::from_utf8_lossy(&xml.into_inner()))
 }
 
@@ -91,6 +100,39 @@ impl Suite<'_> {
     fn failing<'s>(&'s self, examined: &'s Examined) -> impl Iterator<Item = &'s Item> {
         self.items(examined).filter(|item| item.severity >= self.threshold)
     }
+}
+
+/// A suite of its own for what was tried, a case for each dependency and port.
+fn live(xml: &mut Xml, tried: &Tried) -> io::Result<()> {
+    let environment = plain(&tried.environment);
+    let suite = xml
+        .create_element("testsuite")
+        .with_attribute(("name", format!("{environment}: live").as_str()))
+        .with_attribute(("tests", tried.attempts().count().to_string().as_str()))
+        .with_attribute(("failures", tried.not_reached().count().to_string().as_str()))
+        .with_attribute(("errors", "0"))
+        .with_attribute(("skipped", "0"));
+    let class = format!("egret.doctor.{environment}.live");
+    suite.write_inner_content(|xml| tried.attempts().try_for_each(|attempt| attempted(xml, &class, &attempt)))?;
+    Ok(())
+}
+
+fn attempted(xml: &mut Xml, class: &str, attempt: &Attempt<'_>) -> io::Result<()> {
+    let seconds = attempt.detail.latency.unwrap_or_default() / 1000.0;
+    let case = xml
+        .create_element("testcase")
+        .with_attribute(("name", attempt.target().as_str()))
+        .with_attribute(("classname", class))
+        .with_attribute(("time", format!("{seconds:.6}").as_str()));
+    if attempt.detail.is_accessible {
+        case.write_empty()?;
+        return Ok(());
+    }
+    case.write_inner_content(|xml| {
+        let failure = xml.create_element("failure").with_attribute(("type", "not reached"));
+        failure.with_attribute(("message", attempt.failure().as_str())).write_empty().map(|_| ())
+    })?;
+    Ok(())
 }
 
 fn property(xml: &mut Xml, name: &str, value: &str) -> io::Result<()> {

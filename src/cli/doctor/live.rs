@@ -11,13 +11,11 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::azure::ase::{EndpointDetail, ErrorBody, OutboundEnvironmentEndpointCollection};
-use crate::cli::UsageError;
 use crate::cli::asking::{self, Admin};
 use crate::cli::output::{ALLOW, DENY, HINT, PrintError, Printer, STRONG};
 use crate::telemetry::Printable;
 use crate::vnet::Topology;
 
-use super::Format;
 use super::report::Report;
 
 /// A sweep of all dependencies has its own deadline, which is shorter.
@@ -40,18 +38,52 @@ pub(super) struct LiveArgs {
 /// What became of the dependencies of one environment.
 #[derive(Serialize)]
 pub(super) struct Tried {
-    environment: String,
+    pub(super) environment: String,
     outbound: OutboundEnvironmentEndpointCollection,
 }
 
+/// What became of one dependency at one port.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    category: &'a str,
+    domain: &'a str,
+    pub(super) detail: &'a EndpointDetail,
+}
+
+impl Tried {
+    pub(super) fn attempts(&self) -> impl Iterator<Item = Attempt<'_>> {
+        self.outbound.value.iter().flat_map(|category| {
+            let endpoints = category.endpoints.iter();
+            endpoints.flat_map(|endpoint| {
+                let (category, domain) = (category.category.as_str(), endpoint.domain_name.as_str());
+                endpoint.endpoint_details.iter().map(move |detail| Attempt { category, domain, detail })
+            })
+        })
+    }
+
+    pub(super) fn not_reached(&self) -> impl Iterator<Item = Attempt<'_>> {
+        self.attempts().filter(|attempt| !attempt.detail.is_accessible)
+    }
+}
+
+impl Attempt<'_> {
+    /// `login.windows.net:443`
+    pub(super) fn target(&self) -> String {
+        format!("{}:{}", Printable(self.domain), self.detail.port)
+    }
+
+    /// What is the matter with one that was not reached.
+    pub(super) fn failure(&self) -> String {
+        let at = self.detail.ip_address.map(|address| format!(" at {address}")).unwrap_or_default();
+        format!("{} ({}) is not reached{at}", self.target(), Printable(self.category))
+    }
+}
+
 /// Empty where nobody asked for it.
-pub(super) fn look(args: &LiveArgs, report: &Report, format: Format) -> anyhow::Result<Vec<Tried>> {
+pub(super) fn look(args: &LiveArgs, report: &Report) -> anyhow::Result<Vec<Tried>> {
     let LiveArgs { live, admin, admin_token } = args;
     if !live {
         return Ok(Vec::new());
-    }
-    if !matches!(format, Format::Text | Format::Json) {
-        return Err(UsageError("--live: what was tried is shown as text or json".to_owned()).into());
     }
     let each = report.environments.iter().map(|examination| {
         let name = examination.environment.name.clone();
@@ -94,17 +126,7 @@ fn escaped(text: &str) -> String {
 
 /// Was every dependency reached?
 pub(super) fn is_reached(tried: &[Tried]) -> bool {
-    tried.iter().flat_map(|it| details(&it.outbound)).all(|(_, detail)| detail.is_accessible)
-}
-
-fn details(outbound: &OutboundEnvironmentEndpointCollection) -> impl Iterator<Item = ((&str, &str), &EndpointDetail)> {
-    outbound.value.iter().flat_map(|category| {
-        let endpoints = category.endpoints.iter();
-        endpoints.flat_map(|endpoint| {
-            let place = (category.category.as_str(), endpoint.domain_name.as_str());
-            endpoint.endpoint_details.iter().map(move |detail| (place, detail))
-        })
-    })
+    tried.iter().all(|it| it.not_reached().next().is_none())
 }
 
 /// The report with what was tried beside it, where that was asked for.
@@ -126,16 +148,16 @@ pub(super) fn print(tried: &[Tried], printer: &mut Printer) -> Result<(), PrintE
 }
 
 fn one(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
-    let Tried { environment, outbound } = tried;
-    let all: Vec<_> = details(outbound).collect();
-    let width = all.iter().map(|((_, domain), _)| domain.len()).max().unwrap_or(0);
-    let reached = all.iter().filter(|(_, detail)| detail.is_accessible).count();
-    let environment = Printable(environment);
+    let all: Vec<Attempt<'_>> = tried.attempts().collect();
+    let width = all.iter().map(|attempt| attempt.domain.len()).max().unwrap_or(0);
+    let reached = all.len() - tried.not_reached().count();
+    let environment = Printable(&tried.environment);
     printer.line("")?;
     printer
         .line(format_args!("{STRONG}{environment}{STRONG:#}: {reached} of {} dependencies are reached", all.len()))?;
     let mut last = "";
-    for ((category, domain), EndpointDetail { ip_address, port, latency, is_accessible }) in all {
+    for Attempt { category, domain, detail } in all {
+        let EndpointDetail { ip_address, port, latency, is_accessible } = detail;
         if category != last {
             printer.line(format_args!("  {HINT}{}{HINT:#}", Printable(category)))?;
             last = category;

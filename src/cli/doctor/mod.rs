@@ -131,16 +131,16 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let loaded = config::load(&overrides(given(files), policy), true)?;
     loaded.warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let report = Report::new(loaded, one(environment).as_deref(), &ignored)?;
-    let tried = live::look(&live, &report, format)?;
+    let tried = live::look(&live, &report)?;
     match format {
         Format::Text => {
             text::print(&report, printer)?;
             live::print(&tried, printer)?;
         }
         Format::Json => printer.json(&live::beside(json::whole(&report), &tried))?,
-        Format::Sarif => printer.json(&sarif::log(&report))?,
-        Format::Junit => junit::print(&report, severity.into(), printer)?,
-        Format::Github => github::print(&report, printer)?,
+        Format::Sarif => printer.json(&sarif::log(&report, &tried))?,
+        Format::Junit => junit::print(&report, &tried, severity.into(), printer)?,
+        Format::Github => github::print(&report, &tried, printer)?,
     }
     let worst = match fix.filter(|path| !path.as_os_str().is_empty()) {
         Some(folder) => {

@@ -3,11 +3,44 @@
 use crate::cli::sarif::{self, Found, Level, Log, Related};
 use crate::doctor::{self, Rule, Severity};
 
+use super::live::{Attempt, Tried};
 use super::report::{Item, Report, Told, Written};
 
-pub(super) fn log(report: &Report) -> Log {
-    let rules: Vec<sarif::Rule> = doctor::rules().map(rule).collect();
-    sarif::log(&rules, report.environments.iter().flat_map(|it| &it.items).map(found))
+/// What a dependency is that a running Egret did not reach.
+const LIVE: &str = "LIVE";
+
+pub(super) fn log(report: &Report, tried: &[Tried]) -> Log {
+    let live = (!tried.is_empty()).then(live);
+    let rules: Vec<sarif::Rule> = doctor::rules().map(rule).chain(live).collect();
+    let found = report.environments.iter().flat_map(|it| &it.items).map(found);
+    let attempts: Vec<(String, Attempt<'_>)> =
+        tried.iter().flat_map(|it| it.not_reached().map(|attempt| (attempt.target(), attempt))).collect();
+    sarif::log(&rules, found.chain(attempts.iter().map(|(target, attempt)| not_reached(target, attempt))))
+}
+
+fn live() -> sarif::Rule {
+    sarif::Rule {
+        id: LIVE,
+        title: "a dependency is not reached",
+        why: "A running Egret with the same topology tried each outbound dependency by DNS, TCP and TLS.",
+        page: "https://learn.microsoft.com/azure/app-service/environment/firewall-integration",
+        manual: "docs/ase-api.md#egret-doctor---live".to_owned(),
+        level: Level::Error,
+    }
+}
+
+fn not_reached<'a>(target: &'a str, attempt: &Attempt<'_>) -> Found<'a> {
+    Found {
+        rule: LIVE,
+        level: Level::Error,
+        text: format!("{}.", attempt.failure()),
+        file: None,
+        position: None,
+        path: None,
+        subject: target,
+        related: Vec::new(),
+        identity: "",
+    }
 }
 
 fn rule(rule: &Rule) -> sarif::Rule {
