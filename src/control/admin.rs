@@ -44,6 +44,10 @@ const LONGEST: Duration = Duration::from_secs(300);
 const MAX_BODY: usize = 64 * 1024;
 const MAX_HEAD: usize = 64 * 1024;
 
+/// Where a browser says that the page is from that asks, and what the answer is for.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 /// Everything that requests ask about.
 pub(super) struct Admin {
     pub(super) shared: Arc<Shared>,
@@ -147,7 +151,7 @@ async fn serve_one(stream: TcpStream, admin: Arc<Admin>) {
 impl Admin {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let authority = request.uri().authority().map(|it| it.as_str());
-        let admitted = self.gate.admit(request.method(), authority, request.headers());
+        let admitted = self.gate.admit(authority, request.headers());
         match (admitted, arm::is_arm(request.uri().path())) {
             (Err(refusal), true) if refusal.status == StatusCode::UNAUTHORIZED => arm::unauthorized(request.headers()),
             (Err(refusal), _) => refusal.into_answer(),
@@ -258,8 +262,8 @@ fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
 
 impl Gate {
     /// A token, where one is wanted, lets in whoever has it: no foreign page does. Without one, the Host header
-    /// must not be a name that somebody else's DNS leads here, nor a foreign page be the one that posts.
-    fn admit(&self, method: &Method, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// must not be a name that somebody else's DNS leads here, nor a foreign page be the one that asks.
+    fn admit(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Refusal> {
         if let Some(token) = &self.token {
             return if bearer(headers).is_some_and(|given| same_secret(given.as_bytes(), token.as_bytes())) {
                 Ok(())
@@ -278,9 +282,8 @@ impl Gate {
             let message = format!("this is {}: ask for it by address or as localhost", self.listen);
             return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", message));
         }
-        let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or(""));
-        if method == Method::POST && origin.is_some_and(|origin| origin != format!("http://{host}")) {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "foreign-origin", "other sites cannot post here"));
+        if is_foreign_page(host, headers) {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "foreign-origin", "pages of other sites cannot ask here"));
         }
         Ok(())
     }
@@ -294,6 +297,15 @@ impl Gate {
             Err(_) => false,
         }
     }
+}
+
+/// Does a browser ask on behalf of a page from elsewhere? It could not read the answer, but some questions make Egret try
+/// connections. Whoever follows a link asks for themselves (Fetch Metadata, W3C 2021).
+fn is_foreign_page(host: &str, headers: &HeaderMap) -> bool {
+    let header = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let is_embedded = matches!(header(SEC_FETCH_SITE), Some("cross-site" | "same-site"))
+        && header(SEC_FETCH_DEST) != Some("document");
+    is_embedded || header(ORIGIN).is_some_and(|origin| origin != format!("http://{host}"))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -454,15 +466,15 @@ mod tests {
     fn who_is_let_in() {
         let gate =
             |token: Option<&str>| Gate { listen: "127.0.0.1:9315".parse().unwrap(), token: token.map(str::to_owned) };
-        let check = |token, method: Method, headers: &[(HeaderName, &str)], expected: Option<&str>| {
+        let check = |token, headers: &[(HeaderName, &str)], expected: Option<&str>| {
             let mut map = HeaderMap::new();
             for (name, value) in headers {
                 map.append(name, value.parse().unwrap());
             }
-            let refusal = gate(token).admit(&method, None, &map).err();
+            let refusal = gate(token).admit(None, &map).err();
             assert_eq!(refusal.map(|refusal| refusal.code), expected, "{headers:?}");
         };
-        let get = |host: &str, expected| check(None, Method::GET, &[(HOST, host)], expected);
+        let get = |host: &str, expected| check(None, &[(HOST, host)], expected);
         get("127.0.0.1:9315", None);
         get("localhost:9315", None);
         get("LOCALHOST.:9315", None);
@@ -474,23 +486,34 @@ mod tests {
         get("localhost.evil.test:9315", Some("foreign-host"));
         get("127.0.0.1.evil.test:9315", Some("foreign-host"));
         get("", Some("foreign-host"));
-        check(None, Method::GET, &[], Some("bad-host"));
-        check(None, Method::GET, &[(HOST, "localhost:9315"), (HOST, "evil.test")], Some("bad-host"));
-        let post = |origin: &str, expected| {
-            check(None, Method::POST, &[(HOST, "localhost:9315"), (ORIGIN, origin)], expected);
+        check(None, &[], Some("bad-host"));
+        check(None, &[(HOST, "localhost:9315"), (HOST, "evil.test")], Some("bad-host"));
+        let page = |origin: &str, expected| {
+            check(None, &[(HOST, "localhost:9315"), (ORIGIN, origin)], expected);
         };
-        post("http://localhost:9315", None);
-        post("http://evil.test", Some("foreign-origin"));
-        post("http://localhost:8080", Some("foreign-origin"));
-        post("null", Some("foreign-origin"));
+        page("http://localhost:9315", None);
+        page("http://evil.test", Some("foreign-origin"));
+        page("http://localhost:8080", Some("foreign-origin"));
+        page("null", Some("foreign-origin"));
+        let browser = |site: &str, dest: &str, expected| {
+            let headers = [(HOST, "localhost:9315"), (SEC_FETCH_SITE, site), (SEC_FETCH_DEST, dest)];
+            check(None, &headers, expected);
+        };
+        browser("none", "document", None);
+        browser("same-origin", "empty", None);
+        browser("cross-site", "document", None);
+        for dest in ["image", "empty", "iframe", "script"] {
+            browser("cross-site", dest, Some("foreign-origin"));
+            browser("same-site", dest, Some("foreign-origin"));
+        }
         let token = |given: &str, expected| {
-            check(Some("s3cret"), Method::GET, &[(HOST, "egret:9315"), (AUTHORIZATION, given)], expected);
+            check(Some("s3cret"), &[(HOST, "egret:9315"), (AUTHORIZATION, given)], expected);
         };
         token("Bearer s3cret", None);
         token("bearer s3cret", None);
         token("Bearer s3cre", Some("unauthorized"));
         token("Basic s3cret", Some("unauthorized"));
-        check(Some("s3cret"), Method::GET, &[(HOST, "localhost:9315")], Some("unauthorized"));
+        check(Some("s3cret"), &[(HOST, "localhost:9315")], Some("unauthorized"));
     }
 
     #[test]
