@@ -69,6 +69,7 @@ mod nft;
 mod overload;
 #[cfg(target_os = "linux")]
 mod parity;
+mod picture;
 mod positive;
 mod quickstart;
 mod readme;

@@ -1,22 +1,21 @@
-//! `egret trace`: flows of the worked set-up, of a hub with spokes, and of Azure's own quickstart; as text, as JSON and
-//! as a picture.
+//! `egret trace`: flows of the worked set-up, of a hub with spokes, and of Azure's own quickstart; as text and as JSON.
+//! Pictures are in `picture.rs`.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
-use super::clients::is_here;
+use super::picture::picture;
 use super::quickstart::Quickstart;
 use super::readme::{fences, page};
 use super::support::command::{Answer, BINARY, egret, finish, run};
 use super::support::run::undisturbed;
 
-const WORKED: &str = "docs/ase/vnet.toml";
-const HUB: &str = "tests/fixtures/trace/hub.toml";
+pub(super) const WORKED: &str = "docs/ase/vnet.toml";
+pub(super) const HUB: &str = "tests/fixtures/trace/hub.toml";
 
-fn trace(topology: &str, args: &[&str]) -> Answer {
+pub(super) fn trace(topology: &str, args: &[&str]) -> Answer {
     run(&[&["trace", "--topology", topology], args].concat())
 }
 
@@ -378,49 +377,6 @@ fn groups_of_subnet_and_interface_are_both_shown_in_the_order_of_asking() {
         ["subnet web-nsg/ssh (110) allows", "interface vm-nsg/no-ssh (100) on the interface denies"]
     );
     assert_eq!(asked(&["10.0.2.9", "vm1:23"]).len(), 2);
-}
-
-/// Draws, and reads what was drawn with a real XML parser.
-fn picture(folder: &Path, topology: &str, args: &[&str]) -> String {
-    let path = folder.join("trace.svg");
-    let answer = trace(topology, &[&["--svg", path.to_str().unwrap()], args].concat());
-    assert!([0, 3].contains(&answer.code), "{answer:?}");
-    let text = fs::read_to_string(&path).unwrap();
-    let parser = "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])";
-    if is_here("python3", &["--version"]) {
-        let parsed = Command::new("python3").args(["-c", parser, path.to_str().unwrap()]).output().unwrap();
-        assert!(parsed.status.success(), "{}", String::from_utf8_lossy(&parsed.stderr));
-    }
-    text
-}
-
-#[test]
-fn the_picture_is_whole_and_shows_the_path() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = picture(folder.path(), HUB, &["on-premises", "vm1:443"]);
-    for part in ["prefers-color-scheme:dark", "ase-spoke", "NSG ase-nsg", "UDR web-routes", "er-gateway", "hub"] {
-        assert!(text.contains(part), "{part}\n{text}");
-    }
-    assert!(text.contains("data &lt;&amp;&quot;&apos;&gt;"), "{text}");
-    assert!(text.contains("…<title>a-subnet-with-a-name-that-is-longer-than-any-box-of-a-picture</title>"), "{text}");
-    assert!(!text.contains("http") || text.matches("http").count() == 1, "nothing is loaded from elsewhere: {text}");
-    let strokes = |leg: &str| text.matches(&format!("class=\"path {leg}\"")).count();
-    // One more each for the legend.
-    assert_eq!((strokes("request"), strokes("reply")), (4, 4), "{text}");
-}
-
-#[test]
-fn the_picture_can_be_rendered() {
-    if !is_here("rsvg-convert", &["--version"]) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    for (topology, args) in [(HUB, ["ase", "vm1:443"]), (WORKED, ["AppServiceManagement", "vip:454"])] {
-        picture(folder.path(), topology, &args);
-        let drawn = Command::new("rsvg-convert").current_dir(folder.path()).arg("trace.svg").output().unwrap();
-        assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
-        assert!(drawn.stdout.starts_with(b"\x89PNG") && drawn.stdout.len() > 5_000, "{}", drawn.stdout.len());
-    }
 }
 
 /// What docs/trace.md shows is what happens, in a copy of the folder docs/ase.

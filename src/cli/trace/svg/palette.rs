@@ -67,7 +67,7 @@ fn rules(palette: &Palette, css: &mut String) {
     // Writing to a string does not fail.
     let _ = write!(
         css,
-        ".page{{fill:{page}}}.network{{fill:{network};stroke:{edge}}}.caption{{fill:{network}}}.node{{fill:{node};stroke:{edge}}}\
+        "svg{{background:{page}}}.page{{fill:{page}}}.network{{fill:{network};stroke:{edge}}}.caption{{fill:{network}}}.node{{fill:{node};stroke:{edge}}}\
          text{{fill:{text}}}text.faint{{fill:{faint}}}.badge{{fill:{badge}}}text.on-badge{{fill:{badge_text}}}\
          .path.request{{stroke:{request}}}.path.reply{{stroke:{reply}}}\
          .tip.request{{fill:{request}}}.tip.reply{{fill:{reply}}}\
