@@ -25,6 +25,9 @@ pub(super) struct Section<'a> {
     key: String,
 }
 
+/// Lines with syntax errors that are told; most of those that come after have come of them.
+const BROKEN_LINES: usize = 3;
+
 /// Parses a file. Syntax errors are reported, one for each line, and nothing else is looked at then: what a parser
 /// makes of the rest of a broken line is a guess.
 pub(super) fn parse<'a>(
@@ -35,12 +38,14 @@ pub(super) fn parse<'a>(
     let (document, errors) = DeTable::parse_recoverable(source.text());
     let end = source.text().len();
     let mut lines = HashSet::new();
-    for error in &errors {
-        let span = error.span().unwrap_or(end..end);
-        // The first error of a line begets the others.
-        if lines.insert(source.line(span.start)) {
-            findings.error(&place(span), Problem::new(format!("not TOML: {}", error.message())));
-        }
+    let broken = errors.iter().map(|error| (error.span().unwrap_or(end..end), error.message()));
+    // The first error of a line begets the others.
+    let broken: Vec<_> = broken.filter(|(span, _)| lines.insert(source.line(span.start))).collect();
+    let more = broken.len().saturating_sub(BROKEN_LINES);
+    for (nth, (span, message)) in broken.iter().take(BROKEN_LINES).enumerate() {
+        let is_last = more > 0 && nth + 1 == BROKEN_LINES;
+        let mend = is_last.then(|| format!("these first; {more} more lines cannot be read, and may come of them"));
+        findings.error(&place(span.clone()), Problem::new(format!("not TOML: {message}")).maybe_mend(mend));
     }
     errors.is_empty().then(|| document.into_inner())
 }
