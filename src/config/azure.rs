@@ -42,7 +42,7 @@ pub(super) struct OpenLink {
 }
 
 /// One policy of Azure's that was asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct AzureReference {
     /// The file's number here.
     pub file: usize,

@@ -70,7 +70,7 @@ fn file(
     infrastructure: &[ApplicationRule],
     notes: &mut Vec<Note>,
 ) -> String {
-    let PolicyRules { name, groups, settings, at: _ } = policy;
+    let PolicyRules { name, groups, settings, firewall: _, at: _ } = policy;
     let mut page = Page::default();
     match name.as_str() {
         "" => page.flag("classic", Some(true)),

@@ -155,13 +155,19 @@ impl<'a> Gate<'a> {
             AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
             AnyRule::Dnat(rule) => rule.about.at,
         };
-        (format!("rule {}", self.policy.rule_name(id)), at)
+        let name = self.policy.rule_name(id).to_string();
+        // Rules of a firewall itself are in no policy and no group.
+        let name = match name.strip_prefix("//") {
+            Some(rest) => format!("{}/{rest}", self.name().0),
+            None => name,
+        };
+        (format!("rule {name}"), at)
     }
 
     /// What the policy goes by: the last of those that were named, which is the firewall's own.
     pub(super) fn name(&self) -> (String, Spot) {
         let last = self.policy.rules().policies.last();
-        last.map_or_else(|| ("the firewall".to_owned(), Spot::nowhere()), |it| (it.name.clone(), it.at))
+        last.map_or_else(|| ("the firewall".to_owned(), Spot::nowhere()), |it| (it.shown().to_owned(), it.at))
     }
 }
 

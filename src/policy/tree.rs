@@ -37,7 +37,25 @@ pub struct PolicyRules {
     pub name: String,
     pub groups: Vec<RuleCollectionGroup>,
     pub settings: PolicySettings,
+    /// The firewall whose classic rules they are, where that is known.
+    pub firewall: Option<String>,
     pub at: Spot,
+}
+
+impl PolicyRules {
+    /// The rules of a firewall without a policy?
+    pub fn is_classic(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// What people know it by: its name, or that of the firewall.
+    pub fn shown(&self) -> &str {
+        match &self.firewall {
+            Some(firewall) if self.is_classic() => firewall,
+            None if self.is_classic() => "the firewall",
+            _ => &self.name,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

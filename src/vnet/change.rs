@@ -22,6 +22,8 @@ pub const MENDED: &str = "egret-doctor";
 /// Its collections: network rules are asked first whatever their numbers.
 const NETWORK_RULES: (&str, i64) = ("network", 100);
 const APPLICATION_RULES: (&str, i64) = ("application", 200);
+/// The same in a firewall without a policy, where all collections are in one list.
+pub const MENDED_CLASSIC: [&str; 2] = ["egret-doctor-network", "egret-doctor-application"];
 /// Of a policy that is made for a rule where there is none.
 const POLICY: &str = "firewall-policy";
 
@@ -257,10 +259,35 @@ fn collection<'r>(rules: &'r mut RuleSet, (name, priority): (&str, i64), empty: 
         rules.policies.push(PolicyRules { name: POLICY.to_owned(), ..PolicyRules::default() });
     }
     let last = rules.policies.len() - 1;
+    if rules.policies[last].is_classic() {
+        return classic_collection(&mut rules.policies[last], empty);
+    }
     let collections = &mut group(&mut rules.policies[last]).collections;
     let known = collections.iter().position(|it| same(&it.name, name));
     let at = known.unwrap_or_else(|| {
         let priority = Priority::try_from(priority).expect("the numbers of this module are in range");
+        collections.push(RuleCollection { name: name.to_owned(), priority, rules: empty, at: Spot::nowhere() });
+        collections.len() - 1
+    });
+    &mut collections[at]
+}
+
+/// Before all others of its kind where there is room; no two of a kind share a priority.
+fn classic_collection(policy: &mut PolicyRules, empty: Rules) -> &mut RuleCollection {
+    let first = Priority::try_from(100).expect("100 is in range");
+    if policy.groups.is_empty() {
+        let group =
+            RuleCollectionGroup { name: String::new(), priority: first, collections: Vec::new(), at: Spot::nowhere() };
+        policy.groups.push(group);
+    }
+    let collections = &mut policy.groups[0].collections;
+    let [network, application] = MENDED_CLASSIC;
+    let name = if matches!(empty, Rules::Network(..)) { network } else { application };
+    let at = collections.iter().position(|it| same(&it.name, name)).unwrap_or_else(|| {
+        let is_of_kind = |it: &&RuleCollection| std::mem::discriminant(&it.rules) == std::mem::discriminant(&empty);
+        let is_free = |wanted: &Priority| collections.iter().filter(is_of_kind).all(|it| it.priority != *wanted);
+        let priority = (100..=65_000).filter_map(|number| Priority::try_from(number).ok()).find(is_free);
+        let priority = priority.unwrap_or(first);
         collections.push(RuleCollection { name: name.to_owned(), priority, rules: empty, at: Spot::nowhere() });
         collections.len() - 1
     });

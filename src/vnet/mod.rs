@@ -27,7 +27,7 @@ mod tests;
 mod topology;
 pub mod trace;
 
-pub use change::{Change, MENDED, route_name};
+pub use change::{Change, MENDED, MENDED_CLASSIC, route_name};
 pub use egress::{Crossing, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, MANAGEMENT_PORTS,

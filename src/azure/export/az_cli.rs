@@ -282,7 +282,7 @@ fn add_rule(policy: &Policy, group: &Group, collection: &Collection, rule: &Tree
         .maybe("--rule-type", rule.field("ruleType").and_then(Tree::text))
 }
 
-fn with_fields(mut command: Command, rule: &Tree, flags: &[(&str, &str)], plan: &Plan) -> Command {
+pub(super) fn with_fields(mut command: Command, rule: &Tree, flags: &[(&str, &str)], plan: &Plan) -> Command {
     for (arm, flag) in flags {
         command = match rule.field(arm) {
             Some(list @ Tree::List(_)) => command.list(flag, &words(list, plan)),

@@ -117,7 +117,7 @@ impl<'r> Finder<'r> {
         let base = settings::base_policy(&subject, &mut Notes::default());
         let base = base.map(|id| Base { ident: Ident::parse(id.text), name: leaf(id.text).to_owned(), at: id.at });
         let settings = settings::of_policy(resource, &subject, self.notes);
-        let mut rules = PolicyRules { name: label.clone(), groups: Vec::new(), settings, at: resource.at };
+        let mut rules = PolicyRules { name: label.clone(), settings, at: resource.at, ..PolicyRules::default() };
         let inline = self.notes.objects(&whole, "ruleCollectionGroups");
         rules.groups = inline.into_iter().filter_map(|node| self.inline_group(node)).collect();
         self.add(FoundPolicy { rules, label, kind: FoundKind::Policy, ident, base, set });
@@ -250,7 +250,8 @@ impl<'r> Finder<'r> {
             collections.extend(self.reader(Form::Classic).classic(&subject, key, *kind));
         }
         let groups = classic_groups(collections, resource.at);
-        let rules = PolicyRules { name: String::new(), groups, settings, at: resource.at };
+        let firewall = Some(label.clone());
+        let rules = PolicyRules { name: String::new(), groups, settings, firewall, at: resource.at };
         let (kind, ident) = (FoundKind::Classic, Ident::of(resource));
         self.add(FoundPolicy { rules, label, kind, ident, base: None, set });
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::allowlist::{self, Builtin};
-use crate::azure::read::{FoundKind, Read as AzureRead};
+use crate::azure::read::{FoundKind, FoundPolicy, Read as AzureRead, Wanted};
 use crate::azure::shape::{self, Format};
 use crate::config::azure::{self, AzureReference};
 use crate::config::error::{Place, Placed, Problem};
@@ -88,7 +88,7 @@ impl Loader {
             let name = name.unwrap_or_else(|| stem(path));
             let summary = groups.iter().flat_map(|group| group.collections.iter().map(describe)).collect();
             let source = PolicySource { name: name.clone(), origin: SourceOrigin::File(path.into()), summary };
-            let rules = PolicyRules { name, groups, settings, at };
+            let rules = PolicyRules { name, groups, settings, firewall: None, at };
             self.parts.push(Part::Ready(Box::new((source, rules))));
         }
         self.infrastructure.extend(infrastructure);
@@ -222,6 +222,7 @@ impl Loader {
         let parts = std::mem::take(&mut self.parts);
         let read = if self.azure.is_empty() { AzureRead::default() } else { self.read_azure() };
         let (mut taken, mut ready, mut first) = (Vec::new(), Vec::new(), None);
+        self.refuse_several_around(&read, &parts);
         for part in parts {
             match part {
                 Part::Ready(part) => ready.push(*part),
@@ -249,6 +250,40 @@ impl Loader {
             ready.extend(added.filter_map(|part| if let Part::Ready(part) = part { Some(*part) } else { None }));
         }
         ready
+    }
+
+    /// The policies of several files of a topology, of which none is another's parent: one firewall is emulated, and what
+    /// several would let through together is nobody's policy.
+    fn refuse_several_around(&mut self, read: &AzureRead, parts: &[Part]) {
+        let around = parts.iter().filter_map(|part| match part {
+            Part::Around(reference) => Some(reference),
+            Part::Ready(_) | Part::Azure(_) => None,
+        });
+        // What cannot be told of one file is said where that is read.
+        let line = |reference: &AzureReference| {
+            let line = read.lineage(Wanted { set: reference.file, name: None }).unwrap_or_default();
+            let last = line.last().copied().filter(|at| has_rules(&read.policies[*at]))?;
+            Some((reference.clone(), last, line))
+        };
+        let lines: Vec<_> = around.filter_map(line).collect();
+        let is_leaf = |last: usize| !lines.iter().any(|(_, other, line)| *other != last && line.contains(&last));
+        let mut leaves: Vec<(&AzureReference, usize)> = Vec::new();
+        for (reference, last, _) in lines.iter().filter(|(_, last, _)| is_leaf(*last)) {
+            if !leaves.iter().any(|(_, known)| known == last) {
+                leaves.push((reference, *last));
+            }
+        }
+        let [_, (second, _), ..] = leaves.as_slice() else { return };
+        let flag = |(reference, at): &(&AzureReference, usize)| {
+            format!("--policy '{}#{}'", self.azure.path(reference.file).display(), read.policies[*at].label)
+        };
+        let flags: Vec<String> = leaves.iter().map(flag).collect();
+        let what = format!(
+            "the files hold {} policies that have nothing to do with each other, and one firewall is emulated",
+            leaves.len()
+        );
+        let place = second.place.clone();
+        self.findings.error(&place, Problem::new(what).mend(format!("say which one: {}", flags.join(" or "))));
     }
 
     fn part_of(&self, read: &AzureRead, at: usize) -> (PolicySource, PolicyRules) {
@@ -280,6 +315,11 @@ impl Loader {
             false => self.findings.warn(place, Problem::new(what)),
         }
     }
+}
+
+/// A firewall without a rule of its own is no second one.
+fn has_rules(policy: &FoundPolicy) -> bool {
+    policy.kind != FoundKind::Classic || !policy.rules.groups.is_empty()
 }
 
 /// A file of rules, as read.

@@ -11,7 +11,7 @@ use super::{Loader, MAX_AZURE_FILE, Part, canonical, stem};
 use crate::config::azure::{self, AzureReference};
 use crate::config::error::{Place, Placed, Problem, Source, Texts};
 use crate::config::settings::many;
-use crate::config::topology;
+use crate::config::topology::{self, FirewallPolicies};
 use crate::config::values;
 
 /// The files of a topology, in the order in which they are read over each other.
@@ -24,8 +24,8 @@ pub(super) struct Around {
     azure: Vec<(usize, Place)>,
     /// What was named already, by canonical path.
     seen: Vec<PathBuf>,
-    /// What firewalls in `written` have for policies, each with the folder that it is relative to.
-    policy: Vec<(Placed<String>, PathBuf)>,
+    /// What firewalls in `written` have for policies, each with the folder that they are relative to.
+    policies: Vec<(FirewallPolicies, PathBuf)>,
     /// What was imported; read with the policies.
     pub imported: Topology,
     /// The built-in policy is due where no file of Azure's holds one.
@@ -38,7 +38,7 @@ impl Around {
     }
 
     pub(super) fn has_policies(&self) -> bool {
-        !self.policy.is_empty() || !self.azure.is_empty()
+        !self.policies.is_empty() || !self.azure.is_empty()
     }
 
     /// Could every file be opened?
@@ -49,6 +49,16 @@ impl Around {
     pub(super) fn is_default_due(&self) -> bool {
         self.or_default
     }
+}
+
+/// `--policy pa.toml`
+fn flags(of: &FirewallPolicies, folder: &Path) -> String {
+    let named = |name: &Placed<String>| {
+        let is_builtin = crate::allowlist::builtin(&name.value).is_some();
+        let path = if is_builtin { PathBuf::from(&name.value) } else { values::join(folder, &name.value) };
+        format!("--policy {}", path.display())
+    };
+    of.policy.iter().map(named).collect::<Vec<_>>().join(" ")
 }
 
 impl Loader {
@@ -91,9 +101,9 @@ impl Loader {
     }
 
     fn add_written(&mut self, source: Arc<Source>, path: &Path) {
-        let topology::Named { imports, policy } = topology::named(&source);
+        let topology::Named { imports, policies } = topology::named(&source);
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        self.around.policy.extend(policy.into_iter().map(|name| (name, folder.clone())));
+        self.around.policies.extend(policies.into_iter().map(|of| (of, folder.clone())));
         self.around.written.push(source);
         for import in imports {
             self.add_topology(&import, &folder);
@@ -103,17 +113,38 @@ impl Loader {
     /// The policies of the topology's firewalls. Where it names none, its files may hold some; where they do not and
     /// nobody else says anything, it is the built-in one.
     pub(super) fn add_policies_around(&mut self, is_silent: bool) {
-        let policy = std::mem::take(&mut self.around.policy);
-        if policy.is_empty() {
+        let policies = std::mem::take(&mut self.around.policies);
+        if policies.is_empty() {
             self.around.or_default = is_silent;
             let file = |(file, place): &(usize, Place)| {
                 Part::Around(AzureReference { file: *file, name: None, place: place.clone() })
             };
             self.parts.extend(self.around.azure.iter().map(file));
         }
-        for (name, folder) in policy {
-            self.add_reference(&name, &folder, Twice::Shared);
+        self.refuse_several(&policies);
+        for (FirewallPolicies { policy, .. }, folder) in policies {
+            for name in policy {
+                self.add_reference(&name, &folder, Twice::Shared);
+            }
         }
+    }
+
+    /// One firewall is emulated: what several would let through together is nobody's policy.
+    fn refuse_several(&mut self, policies: &[(FirewallPolicies, PathBuf)]) {
+        let told = |(of, folder): &(FirewallPolicies, PathBuf)| -> Vec<PathBuf> {
+            of.policy.iter().map(|name| canonical(&values::join(folder, &name.value))).collect()
+        };
+        let Some((first, rest)) = policies.split_first() else { return };
+        let Some((other, _)) = rest.iter().find(|it| told(it) != told(first)) else { return };
+        let shown = |of: &FirewallPolicies| {
+            let policy: Vec<&str> = of.policy.iter().map(|name| name.value.as_str()).collect();
+            format!("`{}` ({})", of.firewall, policy.join(", "))
+        };
+        let all: Vec<String> = policies.iter().map(|(of, _)| shown(of)).collect();
+        let flags: Vec<String> = policies.iter().map(|(of, folder)| flags(of, folder)).collect();
+        let what = format!("firewalls have policies of their own, and one firewall is emulated: {}", all.join(", "));
+        let place = other.policy.first().map_or(Place::Flag("--topology"), |name| name.place.clone());
+        self.findings.error(&place, Problem::new(what).mend(format!("say which one: {}", flags.join(" or "))));
     }
 
     /// What is around the firewall, all files read over each other.

@@ -39,7 +39,14 @@ pub(super) use subnets::{no_subnets, subnet_called};
 pub(super) struct Named {
     /// Files, relative to this one.
     pub imports: Vec<Placed<String>>,
-    /// What its firewalls have for a policy.
+    /// What its firewalls have for their policies, of those that have any.
+    pub policies: Vec<FirewallPolicies>,
+}
+
+/// The policies of one firewall, parents first.
+#[derive(Debug)]
+pub(super) struct FirewallPolicies {
+    pub firewall: String,
     pub policy: Vec<Placed<String>>,
 }
 
@@ -54,8 +61,13 @@ pub(super) fn named(source: &Arc<Source>) -> Named {
     let firewalls = root.tables("firewall", &mut unheard);
     Named {
         imports: root.items("import"),
-        policy: firewalls.iter().flat_map(|firewall| firewall.items("policy")).collect(),
+        policies: firewalls.iter().map(policies).filter(|it| !it.policy.is_empty()).collect(),
     }
+}
+
+fn policies(firewall: &Section) -> FirewallPolicies {
+    let firewall_name = values::maybe_text(firewall, "name").unwrap_or_else(|| "firewall".to_owned());
+    FirewallPolicies { firewall: firewall_name, policy: firewall.items("policy") }
 }
 
 /// Reads one file over what is known already. None where it is no TOML: then nothing of it is known.

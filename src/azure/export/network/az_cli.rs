@@ -7,11 +7,13 @@ use std::net::IpAddr;
 use crate::azure::export::Exported;
 use crate::azure::export::az_cli::{Command, GROUP, quoted, write_group};
 use crate::azure::export::names::Shortest;
+use crate::azure::export::plan::Collection;
 use crate::azure::note::Note;
 use crate::vnet::{Change, Route, SecurityRule};
 
 use super::shape::{Side, access, protocol};
-use super::{Site, Step, appliance, destination, firewall, not_written, same, steps};
+use super::firewall::{Found, Owner};
+use super::{Site, Step, appliance, classic::{self, Lost}, destination, firewall, not_written, same, steps};
 
 const SUBNET: &str = "az network vnet subnet";
 
@@ -143,7 +145,7 @@ pub(super) fn script(changes: &[Change], site: &Site<'_>, remark: Option<&str>) 
     let Exported { text: commands, notes } = written(changes, site, variables);
     let mut text = String::from("#!/usr/bin/env bash\n");
     remark.iter().for_each(|remark| writeln!(text, "# {remark}").expect("a String takes any text"));
-    if firewall::adds(changes) {
+    if commands.contains("az network firewall ") {
         text.push_str("# Needs the extension: az extension add --name azure-firewall\n");
     }
     text.push_str("set -euo pipefail\n");
@@ -342,6 +344,25 @@ impl Writer<'_> {
         if std::mem::replace(&mut self.firewall_done, true) {
             return;
         }
+        let name = match firewall::owner(self.site) {
+            Owner::Policy => return self.policy_rules(),
+            Owner::Firewall(name) => name,
+            Owner::Unknown(why) => return self.no_firewall(&why),
+        };
+        let mut plan = firewall::mended_classic(self.changes, self.site);
+        let groups = plan.policies.iter().flat_map(|policy| &policy.groups);
+        let collections: Vec<&Collection> = groups.flat_map(|group| &group.collections).collect();
+        collections.iter().for_each(|collection| classic::write(&mut self.text, &name, collection, &plan));
+        self.notes.append(&mut plan.notes);
+    }
+
+    /// Commands that reach nobody are not written; a script says why.
+    fn no_firewall(&mut self, why: &str) {
+        writeln!(self.text, "\n# The rules of the firewall are not written: {why}.").expect("a String takes any text");
+        self.notes.push(firewall::unknown(why));
+    }
+
+    fn policy_rules(&mut self) {
         let mut plan = firewall::mended(self.changes, self.site, Shortest::One);
         for policy in &plan.policies {
             policy.groups.iter().for_each(|group| write_group(&mut self.text, policy, group, &plan, &mut self.notes));
@@ -354,6 +375,12 @@ impl Writer<'_> {
             self.notes.push(not_written(format!("the firewall has no rule `{path}`"), "look at its rules"));
             return;
         };
+        if found.policy.is_empty() {
+            return self.remove_classic(&found);
+        }
+        if let Owner::Unknown(why) = firewall::owner(self.site) {
+            return self.once("no firewall".to_owned(), |writer| writer.no_firewall(&why));
+        }
         let of_group = |verb: &str| Command::new(&format!("{GROUP} {verb}")).option("--policy-name", found.policy);
         let query = format!("ruleCollections[?name=='{}'].rules[].name", found.collection);
         let show = of_group("show").option("--name", found.group).option("--query", &query).option("--output", "tsv");
@@ -366,6 +393,21 @@ impl Writer<'_> {
         let remove = remove.trim().replace("\n  ", "\n    ");
         writeln!(self.text, "\nif {} | grep -xF -e {rule} >/dev/null\nthen\n  {remove}\nfi", show.trim())
             .expect("a String takes any text");
+    }
+
+    /// Azure keeps no collection without a rule.
+    fn remove_classic(&mut self, found: &Found<'_>) {
+        let Some(name) = firewall::classic_owner(self.site) else {
+            return self.once("no firewall".to_owned(), |writer| writer.no_firewall("whose they are is not known"));
+        };
+        let is_lost = |rule: &&str| {
+            let path = format!("//{}/{rule}", found.collection);
+            self.changes.iter().any(|it| matches!(it, Change::RemoveFirewallRule { rule } if same(rule, &path)))
+        };
+        let is_emptied = firewall::names(found.rules).iter().all(is_lost);
+        let lost = if is_emptied { Lost::Collection } else { Lost::Rule };
+        let text = classic::removal(name, found, lost);
+        self.once(text.clone(), |writer| writer.text.push_str(&text));
     }
 
     /// `add-record` refuses what is there (azure-cli issue 22886), so the set is made anew.

@@ -361,6 +361,9 @@ impl Writer<'_> {
             self.notes.push(not_written(format!("the firewall has no rule `{path}`"), "look at its rules"));
             return;
         };
+        if let Some(note) = firewall::refusal(self.changes, self.site) {
+            return self.notes.push(note);
+        }
         let (policy, group) = (quoted(found.policy), quoted(found.group));
         self.line(&format!("\n$policy = Get-AzFirewallPolicy -ResourceGroupName $ResourceGroup -Name {policy}"));
         self.line(&format!("$known = Get-AzFirewallPolicyRuleCollectionGroup -ResourceGroupName $ResourceGroup -AzureFirewallPolicyName $policy.Name -Name {group}"));
