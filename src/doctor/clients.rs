@@ -169,29 +169,64 @@ pub(super) fn application_gateway(rule: &'static Rule, patient: &Patient<'_>) ->
         return Outcome::not_applicable("no Application Gateway in front");
     };
     let ways = Ways::of(patient);
-    let Some(way) = astray(&ways, range, |stretch| !is_direct(stretch)) else { return Outcome::Passed };
+    let Some(way) = astray(&ways, range, |stretch| !is_direct(patient, stretch)) else { return Outcome::Passed };
     let what = format!(
         "replies to the Application Gateway at {range} leave by {}, not straight to it",
         hop_text(&way.route.next_hop)
     );
     let finding = Finding::new(rule, patient.environment.at, &patient.environment.name, what);
     let finding = finding.because(ways::shown(&way), way.route.at);
-    Outcome::Found(vec![straighten(patient, range, &way).into_iter().fold(finding, Finding::mend)])
+    Outcome::Found(vec![straighten(patient, range, &way, finding)])
 }
 
-fn is_direct(stretch: &Stretch<'_>) -> bool {
-    matches!(stretch.hop(), Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::Internet)
+/// What is behind the gateway is reached by it, and by no firewall.
+fn is_direct(patient: &Patient<'_>, stretch: &Stretch<'_>) -> bool {
+    match stretch.hop() {
+        Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::Internet => true,
+        Hop::VirtualNetworkGateway => is_behind_gateway(patient, stretch.range),
+        Hop::VirtualAppliance(_) | Hop::VirtualNetworkServiceEndpoint(_) | Hop::InterfaceEndpoint | Hop::None => false,
+    }
+}
+
+fn is_behind_gateway(patient: &Patient<'_>, range: AddressRange) -> bool {
+    let routes = ways::gateway(patient).into_iter().flat_map(|gateway| &gateway.routes);
+    routes.into_iter().any(|net| net.contains(&range.first()) && net.contains(&range.last()))
+}
+
+/// The next hop of a route of one's own that really leads there. None where no such route can: what is in a peer has the
+/// route of the peering, and what nobody knows has none.
+fn hop_to(patient: &Patient<'_>, range: AddressRange) -> Option<NextHop> {
+    match AddrClass::of(range.first()) {
+        AddrClass::Private if is_local(patient, range) => Some(NextHop::VnetLocal),
+        AddrClass::Private if is_behind_gateway(patient, range) => Some(NextHop::VirtualNetworkGateway),
+        AddrClass::Private => None,
+        _ => Some(NextHop::Internet),
+    }
 }
 
 /// A route as wide as the gateway's addresses, or the removal of one that is as narrow.
-fn straighten(patient: &Patient<'_>, range: AddressRange, way: &Selection<'_>) -> Vec<Change> {
+fn straighten(patient: &Patient<'_>, range: AddressRange, way: &Selection<'_>, finding: Finding) -> Finding {
     let nets = range.nets();
     let narrower = nets.iter().any(|net| net.prefix_len() <= way.prefix.prefix_len());
     if let Some(remove) = ways::remove_route(way).filter(|_| narrower) {
-        return vec![remove];
+        return finding.mend(remove);
     }
-    let local = AddrClass::of(range.first()) == AddrClass::Private;
-    let hop = if local { NextHop::VnetLocal } else { NextHop::Internet };
+    let Some(hop) = hop_to(patient, range) else { return finding.by_hand(connect(patient, range, way)) };
     let route = |net: ipnet::IpNet| (format!("application-gateway-{}", net.addr()), RouteDestination::Net(net), hop);
-    ways::add_routes(patient, nets.into_iter().map(route).collect())
+    ways::add_routes(patient, nets.into_iter().map(route).collect()).into_iter().fold(finding, Finding::mend)
+}
+
+/// No route of one's own can lead into a peer.
+fn connect(patient: &Patient<'_>, range: AddressRange, way: &Selection<'_>) -> String {
+    let network = patient.network.virtual_network(patient.place);
+    let mut peers = network.peerings.iter().map(|peering| (peering, patient.network.remote_space(peering)));
+    let near = peers.find(|(_, space)| space.into_iter().any(|net| net.contains(&range.first())));
+    match near {
+        Some((peering, _)) => format!(
+            "take {} out, or split it around {range}: the peering {} leads there where no route of one's own does",
+            ways::shown(way),
+            peering.name
+        ),
+        None => format!("connect the network of {range}: no peering and no gateway leads there"),
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{AddrClass, Host, Protocol};
+use crate::flow::{AddrClass, Host, PortRange, Protocol};
+use crate::policy::{AddressRange, AddressSet, IpProtocols, NetworkRule};
 use crate::vnet::{
     Because, Change, DnsZone, FlowDirection, HOST, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision, Transport,
 };
@@ -85,7 +86,38 @@ fn unreachable(patient: &Patient<'_>) -> Option<Finding> {
     if let Some(way) = Ways::of(patient).to(*first) {
         finding = finding.because(ways::shown(&way), way.route.at);
     }
-    Some(finding.by_hand("let UDP 53 through to it, route it to where it is, or name another server (dnsServers)"))
+    let refused: Vec<IpAddr> = lost.iter().map(|it| it.0).filter(|server| is_refused(patient, *server)).collect();
+    let by_hand = "let UDP 53 through to it, route it to where it is, or name another server (dnsServers)";
+    // Of a private address that nobody knows, who knows whether the firewall gets there?
+    let is_enough = refused.len() == lost.len() && refused.iter().all(|it| AddrClass::of(*it) != AddrClass::Private);
+    let finding = if is_enough { finding } else { finding.by_hand(by_hand) };
+    Some(if refused.is_empty() { finding } else { finding.mend(questions(patient, &refused)) })
+}
+
+/// Is it the firewall alone that keeps questions from a server? One in a network of the topology is reached by a peering.
+fn is_refused(patient: &Patient<'_>, server: IpAddr) -> bool {
+    let networks = &patient.network.topology().virtual_networks;
+    let is_known = networks.iter().any(|it| it.address_space.iter().any(|net| net.contains(&server)));
+    let way = Ways::of(patient).to(server);
+    let appliance = way.and_then(|way| match way.route.next_hop {
+        Hop::VirtualAppliance(appliance) => Some(appliance),
+        _ => None,
+    });
+    !is_known && appliance.is_some_and(|appliance| by_appliance(patient, server, appliance).is_some())
+}
+
+fn questions(patient: &Patient<'_>, servers: &[IpAddr]) -> Change {
+    let (mut sources, mut destinations) = (AddressSet::default(), AddressSet::default());
+    patient.own_ranges().for_each(|range| sources.insert(range));
+    servers.iter().for_each(|server| destinations.insert(AddressRange::from(*server)));
+    Change::NetworkRule(NetworkRule {
+        name: format!("egret-{}", CUSTOM.id),
+        sources,
+        protocols: IpProtocols::UDP,
+        destinations,
+        ports: [PortRange::single(PORT)].into_iter().collect(),
+        ..NetworkRule::default()
+    })
 }
 
 /// Why a server does not hear a question.
@@ -185,7 +217,7 @@ fn ilb(patient: &Patient<'_>) -> Outcome {
     Outcome::Found(vec![answered(patient, finding, zones, &suffix, &missing, address)])
 }
 
-/// A record cannot help in a zone that the network is not linked to.
+/// A record cannot help in a zone that the network is not linked to: with that, what it lacks is asked again.
 fn answered(
     patient: &Patient<'_>,
     finding: Finding,
@@ -196,8 +228,7 @@ fn answered(
 ) -> Finding {
     if let Some(zone) = zones.iter().find(|it| it.name.eq_ignore_ascii_case(suffix) && !is_linked(patient, it)) {
         let network = &patient.network.virtual_network(patient.place).name;
-        return finding
-            .by_hand(format!("link the zone {} to the network {network}, and let it have the records", zone.name));
+        return finding.mend(Change::DnsLink { zone: zone.name.clone(), network: network.clone() });
     }
     let record = |name: &&str| Change::DnsRecord { zone: suffix.to_owned(), name: (*name).to_owned(), address };
     missing.iter().map(record).fold(finding, Finding::mend)

@@ -1,6 +1,7 @@
 //! Every rule asked of one environment.
 
 use super::filter::apart;
+use super::ways::within_limits;
 use super::finding::{Check, Finding, Outcome, Rule};
 use super::{Health, Patient, dns, firewall, inbound, lifecycle, outbound, routes, subnet};
 
@@ -40,6 +41,9 @@ impl Diagnosis {
 pub fn examine(patient: &Patient<'_>) -> Diagnosis {
     let look = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient) };
     let mut examined: Vec<Examined> = checks().map(look).collect();
+    for finding in examined.iter_mut().flat_map(|it| it.outcome.findings_mut()) {
+        within_limits(patient, finding);
+    }
     apart(patient, examined.iter_mut().flat_map(|it| it.outcome.findings_mut()));
     Diagnosis { examined }
 }

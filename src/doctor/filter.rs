@@ -14,6 +14,8 @@ use super::finding::{Coverage, Finding, Rule};
 
 /// The least number that a rule of one's own may have.
 const FIRST_PRIORITY: u16 = 100;
+/// And the greatest.
+const LAST_PRIORITY: u16 = 4096;
 
 /// What has to get through between the subnet, all of it, and others.
 pub(super) struct Needed<'a> {
@@ -222,7 +224,13 @@ impl Opening<'_> {
             Some(priority) => {
                 finding.mend(Change::SecurityRule { group: group.to_owned(), rule: self.written(patient, priority) })
             }
-            None => finding.by_hand(format!("give {group}/{denies} a priority above {before}: none before it is free")),
+            None => match renumbered(patient, group, self.direction, before) {
+                Some(moved) => {
+                    let opening = Change::SecurityRule { group: group.to_owned(), rule: self.written(patient, before) };
+                    moved.into_iter().chain([opening]).fold(finding, Finding::mend)
+                }
+                None => finding.by_hand(format!("give {group}/{denies} a priority above {before}: none before it is free")),
+            },
         }
     }
 
@@ -254,9 +262,21 @@ impl Opening<'_> {
 
 /// The last one that no rule has, before another. What others of the same answer take is for [`apart`].
 fn free_priority(patient: &Patient<'_>, group: &str, direction: FlowDirection, before: u16) -> Option<u16> {
-    const LAST: u16 = 4096;
     let group = patient.network.topology().security_group(group)?;
-    (FIRST_PRIORITY..before.min(LAST + 1)).rev().find(|priority| !has(group, direction, *priority))
+    (FIRST_PRIORITY..before.min(LAST_PRIORITY + 1)).rev().find(|priority| !has(group, direction, *priority))
+}
+
+/// Where none before is free: the rule and those right behind it, each with the next number, the last of them first. None
+/// where none behind is free either.
+fn renumbered(patient: &Patient<'_>, group: &str, direction: FlowDirection, from: u16) -> Option<Vec<Change>> {
+    let group = patient.network.topology().security_group(group)?;
+    let free = (from..=LAST_PRIORITY).find(|priority| !has(group, direction, *priority))?;
+    let at = |priority: u16| group.rules.iter().find(|it| it.direction == direction && it.priority == priority);
+    let moved = (from..free).rev().map(|priority| {
+        let rule = SecurityRule { priority: priority + 1, ..at(priority)?.clone() };
+        Some(Change::SecurityRule { group: group.name.clone(), rule })
+    });
+    moved.collect()
 }
 
 fn has(group: &NetworkSecurityGroup, direction: FlowDirection, priority: u16) -> bool {
@@ -270,6 +290,10 @@ pub(super) fn apart<'f>(patient: &Patient<'_>, findings: impl IntoIterator<Item 
     for change in findings.into_iter().flat_map(|finding| &mut finding.mend) {
         let Change::SecurityRule { group: name, rule } = change else { continue };
         let Some(group) = patient.network.topology().security_group(name) else { continue };
+        // One that is there is moved behind another, to where it has to be.
+        if group.rules.iter().any(|it| it.direction == rule.direction && it.name.eq_ignore_ascii_case(&rule.name)) {
+            continue;
+        }
         let key = |priority: u16| (name.to_lowercase(), rule.direction, priority);
         let is_free = |at: &u16| !taken.contains(&key(*at)) && !has(group, rule.direction, *at);
         rule.priority = (FIRST_PRIORITY..=rule.priority).rev().find(is_free).unwrap_or(rule.priority);

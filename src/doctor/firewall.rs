@@ -334,7 +334,7 @@ fn taken(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Finding {
         finding = finding.covers(Coverage::Missing, what);
     }
     match denied.blocker {
-        Blocker::Rule(id) => finding.mend(removal(gate, id)),
+        Blocker::Rule(id) => finding.mend(gate.removal(id)),
         Blocker::ThreatIntelligence => {
             let names =
                 format!("add the names to threatIntelWhitelist of the policy, for {}", patient.environment.name);
@@ -343,26 +343,33 @@ fn taken(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Finding {
     }
 }
 
-fn removal(gate: &Gate<'_>, id: RuleId) -> Change {
-    Change::RemoveFirewallRule { rule: gate.policy.rule_name(id).to_string() }
-}
-
-const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
+pub(super) const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
 
 fn firewall_subnet(patient: &Patient<'_>) -> Outcome {
     let hop = Ways::of(patient).outside().map(|way| way.route.next_hop.clone());
     let Some(Hop::VirtualAppliance(address)) = hop else {
         return Outcome::not_applicable("the default route leads to no appliance");
     };
-    let Some(firewall) = patient.network.topology().firewall_at(address) else {
+    let Some(firewall) = patient.network.topology().firewall_at(address).or_else(|| homeless(patient, address)) else {
         return Outcome::not_applicable(format!("{address} is no Azure Firewall of the topology"));
     };
     let Some(why) = misplaced(patient, firewall) else { return Outcome::Passed };
     let finding = Finding::new(&SUBNET, firewall.at, &firewall.name, why);
-    Outcome::Found(vec![match subnet_for(patient, firewall) {
+    Outcome::Found(vec![match subnet_for(patient, firewall, address) {
         Some(change) => finding.mend(change),
         None => finding.by_hand(format!("deploy the firewall in a subnet named {FIREWALL_SUBNET} of at least /26")),
     }])
+}
+
+/// A firewall whose subnet is missing has no address yet; the default route tells the one that it was to have.
+fn homeless<'a>(patient: &Patient<'a>, address: IpAddr) -> Option<&'a Firewall> {
+    let topology = patient.network.topology();
+    let without = topology.firewalls.iter().filter(|firewall| firewall.private_address.is_none());
+    let mut near = without.filter(|firewall| {
+        let network = topology.virtual_network(&firewall.virtual_network);
+        network.is_some_and(|network| network.address_space.iter().any(|net| net.contains(&address)))
+    });
+    near.next()
 }
 
 /// A firewall in a network that is out of reach is `RT-DEFAULT`'s.
@@ -376,12 +383,12 @@ fn misplaced(patient: &Patient<'_>, firewall: &Firewall) -> Option<String> {
 }
 
 /// The missing subnet, around the firewall's address where nothing else is there.
-fn subnet_for(patient: &Patient<'_>, firewall: &Firewall) -> Option<Change> {
+fn subnet_for(patient: &Patient<'_>, firewall: &Firewall, address: IpAddr) -> Option<Change> {
     let network = patient.network.topology().virtual_network(&firewall.virtual_network)?;
     if network.subnet(FIREWALL_SUBNET).is_some() || !firewall.subnet.eq_ignore_ascii_case(FIREWALL_SUBNET) {
         return None;
     }
-    let prefix = IpNet::new(firewall.private_address?, 26).ok()?.trunc();
+    let prefix = IpNet::new(firewall.private_address.unwrap_or(address), 26).ok()?.trunc();
     let apart = |net: &IpNet| !net.contains(&prefix) && !prefix.contains(net);
     let is_free = network.subnets.iter().flat_map(|subnet| &subnet.prefixes).all(apart);
     is_free.then(|| Change::AddSubnet { network: network.name.clone(), subnet: FIREWALL_SUBNET.to_owned(), prefix })

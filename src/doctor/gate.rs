@@ -5,16 +5,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::allowlist::{Kind, lists};
-use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
+use crate::flow::{Host, HostName, PortRange, Protocol, Reason, Verdict};
 use crate::policy::{
     Action, AddressRange, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot,
     ThreatIntel, in_order,
 };
-use crate::vnet::Hop;
+use crate::vnet::{Change, Hop, Topology};
 
 use super::Patient;
 use super::dependencies::Row;
 use super::finding::Outcome;
+use super::routes::leads_to_no_firewall;
 use super::ways::Ways;
 
 /// The policy, asked from every part of the subnet that its rules tell apart: a rule for half of it is none.
@@ -45,11 +46,22 @@ pub(super) enum Blocker {
     ThreatIntelligence,
 }
 
+/// A rule that denies, and whether it is about this port alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Denier {
+    pub(super) rule: RuleId,
+    pub(super) is_narrow: bool,
+}
+
 impl<'a> Gate<'a> {
     /// Why there is none to ask, otherwise.
     pub(super) fn of(patient: &Patient<'a>) -> Result<Gate<'a>, Outcome> {
         let ways = Ways::of(patient);
-        let outside = ways.outside().map(|way| way.route.next_hop.clone());
+        let outside = ways.outside();
+        if outside.as_ref().is_some_and(|way| leads_to_no_firewall(patient, way)) {
+            return Err(Outcome::not_applicable("no firewall is where the default route leads to"));
+        }
+        let outside = outside.map(|way| way.route.next_hop.clone());
         if !matches!(outside, Some(Hop::VirtualAppliance(_))) {
             return Err(Outcome::not_applicable(no_firewall(outside.as_ref())));
         }
@@ -88,6 +100,30 @@ impl<'a> Gate<'a> {
             let rule = decision.rule.filter(|_| decision.reason == Reason::DeniedByRule)?;
             matches!(in_order(self.policy.rules())[rule.0 as usize].rule, AnyRule::Network(..)).then_some(rule)
         })
+    }
+
+    /// The rule that denies one of these with the changes made, if any.
+    pub(super) fn denier(&self, changes: &[Change], asked: &[Host], protocol: Protocol, port: u16) -> Option<Denier> {
+        let mut rules = RuleSet::clone(self.policy.rules());
+        Change::apply_all(changes, &mut Topology::default(), &mut rules);
+        let policy = Policy::compile(Arc::new(rules), self.policy.switches());
+        let queries = asked.iter().flat_map(|host| self.clients.iter().map(move |client| (host, *client)));
+        let denied = queries.into_iter().find_map(|(host, client)| {
+            let decision = policy.decide_at_firewall(&question(client, host, protocol, port));
+            decision.rule.filter(|_| decision.reason == Reason::DeniedByRule)
+        })?;
+        let name = policy.rule_name(denied).to_string();
+        let own = self.policy.rule_names().iter().position(|it| it.to_string() == name)?;
+        let rule = RuleId(u32::try_from(own).ok()?);
+        let is_narrow = match in_order(self.policy.rules())[own].rule {
+            AnyRule::Network(_, rule) => rule.ports.ranges().iter().all(|range| *range == PortRange::single(port)),
+            AnyRule::Application(..) | AnyRule::Infrastructure(_) | AnyRule::Dnat(_) => false,
+        };
+        Some(Denier { rule, is_narrow })
+    }
+
+    pub(super) fn removal(&self, id: RuleId) -> Change {
+        Change::RemoveFirewallRule { rule: self.policy.rule_name(id).to_string() }
     }
 
     fn passage(&self, query: &Query<'_>) -> Passage {

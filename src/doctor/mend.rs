@@ -49,6 +49,7 @@ pub fn mend(
         // A finding that comes again as it was is not helped by what was to mend it.
         let next = findings.filter(|it| !it.mend.is_empty()).find(|it| !tried.contains(&key(it))).cloned();
         let Some(finding) = next else {
+            let left = left.into_iter().map(explained).collect();
             return Mended { topology, rules, changes, findings: tried.len(), left };
         };
         Change::apply_all(&finding.mend, &mut topology, &mut rules);
@@ -56,7 +57,17 @@ pub fn mend(
         changes.extend(finding.mend);
     }
     let left = diagnose(&topology, &rules, network, switches, environments, ignored);
+    let left = left.into_iter().map(explained).collect();
     Mended { topology, rules, changes, findings: tried.len(), left }
+}
+
+/// What was made and did not help is by hand.
+fn explained((name, mut diagnosis): (String, Diagnosis)) -> (String, Diagnosis) {
+    let findings = diagnosis.examined.iter_mut().flat_map(|it| it.outcome.findings_mut());
+    for finding in findings.filter(|it| it.by_hand.is_none()) {
+        finding.by_hand = Some("what was changed for it does not suffice: look for what comes before that".to_owned());
+    }
+    (name, diagnosis)
 }
 
 fn key(finding: &Finding) -> (&'static str, String, String) {

@@ -18,7 +18,7 @@ use crate::vnet::{
 use super::Patient;
 use super::filter::{Filtered, Needed, Opening, decider, finding, listed};
 use super::finding::{BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, rules};
-use super::gate::Gate;
+use super::gate::{Blocker, Gate};
 use super::inbound::within;
 use super::ways::{self, Stretch, Ways};
 use super::words::some;
@@ -241,8 +241,40 @@ fn by_firewall(patient: &Patient<'_>, dependency: &Dependency<'_>, protocol: Pro
         asked.len()
     );
     let found = Finding::new(dependency.rule, at, policy, what).graded(severity);
-    Some(found.mend(Change::NetworkRule(network_rule(patient, dependency, port))))
+    let change = Change::NetworkRule(network_rule(patient, dependency, port));
+    let asked: Vec<Host> = asked.into_iter().map(Host::Addr).collect();
+    Some(first_of_all(&gate, found, change, &asked, protocol, port))
 }
+
+/// A rule that lets it through has to come first. What denies this port alone goes; of what denies more somebody has to
+/// say how much of it is meant.
+fn first_of_all(
+    gate: &Gate<'_>,
+    found: Finding,
+    change: Change,
+    asked: &[Host],
+    protocol: Protocol,
+    port: u16,
+) -> Finding {
+    let mut changes = vec![change];
+    for _ in 0..MOST_DENIALS {
+        let Some(denier) = gate.denier(&changes, asked, protocol, port) else {
+            return changes.into_iter().fold(found, Finding::mend);
+        };
+        let (by, at) = gate.shown(Blocker::Rule(denier.rule));
+        if !denier.is_narrow {
+            let by_hand = format!(
+                "{by} denies it, and no rule comes before it: give its collection a later priority, or take the port out of it"
+            );
+            return found.because(by, at).by_hand(by_hand);
+        }
+        changes.insert(0, gate.removal(denier.rule));
+    }
+    found.by_hand("several rules deny it first: take the port out of them")
+}
+
+/// Rules for one port that are taken out for a finding.
+const MOST_DENIALS: usize = 8;
 
 fn network_rule(patient: &Patient<'_>, dependency: &Dependency<'_>, port: u16) -> NetworkRule {
     let mut sources = AddressSet::default();

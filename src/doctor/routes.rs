@@ -5,12 +5,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::allowlist::builtin;
 use crate::flow::AddrClass;
 use crate::policy::AddressRange;
 use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selection};
 
 use super::Patient;
+use super::firewall::FIREWALL_SUBNET;
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, rules};
 use super::ways::{self, Stretch, Ways, hop_text};
 use super::words::{count, some};
@@ -141,7 +143,19 @@ fn default_route(patient: &Patient<'_>) -> Outcome {
 fn dead_end(patient: &Patient<'_>) -> Option<Finding> {
     let way = Ways::of(patient).outside();
     let why = nowhere(patient, way.as_ref())?;
-    Some(blocked(patient, way, why, way_out(patient)))
+    let is_open = way.as_ref().is_some_and(|way| leads_to_no_firewall(patient, way));
+    let finding = blocked(patient, way, why, way_out(patient));
+    if !is_open {
+        return Some(finding);
+    }
+    // To let all out to the Internet is no mend of a firewall that is not there.
+    let by_hand = "deploy the firewall, or give its file and its policy's too, by --topology and --policy";
+    Some(Finding { mend: Vec::new(), ..finding }.by_hand(by_hand))
+}
+
+/// Where a firewall would be, and nothing of one is at hand.
+pub(super) fn leads_to_no_firewall(patient: &Patient<'_>, way: &Selection<'_>) -> bool {
+    matches!(way.route.next_hop, Hop::VirtualAppliance(address) if is_without_firewall(patient, address))
 }
 
 /// The way on from the firewall that the default route leads to.
@@ -256,9 +270,21 @@ fn absent(patient: &Patient<'_>, address: IpAddr) -> Option<String> {
     if is_own && !is_placed && patient.network.topology().firewall_at(address).is_none() {
         return Some(format!("which is in no subnet of {}", network.name));
     }
+    if is_without_firewall(patient, address) {
+        return Some("which nobody has: no firewall is in AzureFirewallSubnet".to_owned());
+    }
     let (place, firewall) = firewall_beside(patient, address)?;
     let real = firewall.private_address.filter(|real| *real != address)?;
     Some(format!("which nobody has in {place}: the firewall {} is at {real}", firewall.name))
+}
+
+/// Is it in the subnet of a firewall, of which nothing is at hand: neither itself nor a policy?
+fn is_without_firewall(patient: &Patient<'_>, address: IpAddr) -> bool {
+    let topology = patient.network.topology();
+    let is_there = |place| patient.network.subnet(place).name.eq_ignore_ascii_case(FIREWALL_SUBNET);
+    let policies = patient.policy.map(|policy| policy.rules().policies.as_slice()).unwrap_or_default();
+    let is_known = policies.iter().any(|policy| builtin(&policy.name).is_none());
+    topology.firewalls.is_empty() && patient.network.place_of(address).is_some_and(is_there) && !is_known
 }
 
 /// The firewall whose subnet an address is of.

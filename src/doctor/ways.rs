@@ -6,7 +6,11 @@ use crate::policy::AddressRange;
 use crate::vnet::{Change, Selection};
 use crate::vnet::{EffectiveRoute, Gateway, Hop, Network, NextHop, Place, Route, RouteDestination, RouteSource};
 
+use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
+
 use super::Patient;
+use super::finding::Finding;
+use super::words::{count, some};
 
 /// The routes of one subnet, asked for single addresses and for whole ranges. IPv4 alone: an environment's VIP has no
 /// other address.
@@ -123,11 +127,44 @@ pub(super) fn hop_text(hop: &Hop) -> String {
 /// The changes that put routes into the subnet's route table, and make one where there is none.
 pub(super) fn add_routes(patient: &Patient<'_>, routes: Vec<(String, RouteDestination, NextHop)>) -> Vec<Change> {
     let (table, hang) = table(patient);
+    let known = patient.network.route_table_of(patient.place);
     let route = |(name, destination, next_hop)| {
+        // A table has one route of a prefix: that is led elsewhere, whatever its name.
+        let same = known.and_then(|table| table.routes.iter().find(|it| it.destination == destination));
+        let name = same.map_or(name, |it| it.name.clone());
         let route = Route { name, destination, next_hop, at: crate::policy::Spot::nowhere() };
         Change::Route { table: table.clone(), route }
     };
     routes.into_iter().map(route).chain(hang.clone()).collect()
+}
+
+/// A mend that would make the table larger than Azure takes is none.
+pub(super) fn within_limits(patient: &Patient<'_>, finding: &mut Finding) {
+    let Some(table) = patient.network.route_table_of(patient.place) else { return };
+    let is_known = |name: &str| table.routes.iter().any(|it| it.name.eq_ignore_ascii_case(name));
+    let added = finding.mend.iter().filter_map(|change| match change {
+        Change::Route { route, .. } if !is_known(&route.name) => Some(route),
+        _ => None,
+    });
+    let added: Vec<&Route> = added.collect();
+    let removed = finding.mend.iter().filter(|it| matches!(it, Change::RemoveRoute { .. })).count();
+    let is_tag = |route: &&Route| matches!(route.destination, RouteDestination::Tag(_));
+    let tags = table.routes.iter().filter(is_tag).count();
+    let new_tags = added.iter().filter(|it| is_tag(*it)).count();
+    let too_many = table.routes.len() + added.len() > MOST_ROUTES + removed;
+    let too_many_tags = tags + new_tags > MOST_TAG_ROUTES + removed;
+    if (added.is_empty() || !too_many) && (new_tags == 0 || !too_many_tags) {
+        return;
+    }
+    let wanted: Vec<String> = added.iter().map(|route| route.name.clone()).collect();
+    finding.by_hand = Some(format!(
+        "{} holds {}, and Azure takes {MOST_ROUTES}, {MOST_TAG_ROUTES} of them with service tags: take routes out that a wider \
+         one can stand for, then add {}",
+        table.name,
+        count(table.routes.len(), "route"),
+        some(wanted),
+    ));
+    finding.mend.clear();
 }
 
 fn table(patient: &Patient<'_>) -> (String, Option<Change>) {

@@ -88,6 +88,11 @@ pub enum Change {
     RemoveFirewallRule {
         rule: String,
     },
+    /// Links a private zone to a network, which is answered from it then.
+    DnsLink {
+        zone: String,
+        network: String,
+    },
     DnsRecord {
         zone: String,
         name: String,
@@ -149,6 +154,10 @@ impl Change {
             Change::ApplicationRule(rule) => add_application_rule(rules, rule),
             Change::NetworkRule(rule) => add_network_rule(rules, rule),
             Change::RemoveFirewallRule { rule } => remove_firewall_rule(rules, rule),
+            Change::DnsLink { zone, network } => {
+                let zone = named(&mut topology.dns_zones, zone, |zone| &mut zone.name);
+                add_word(&mut zone.virtual_networks, network);
+            }
             Change::DnsRecord { zone, name, address } => add_dns_record(topology, zone, name, *address),
             Change::DnsServers { network, servers } => {
                 virtual_network(topology, network).dns_servers.clone_from(servers);
@@ -375,6 +384,7 @@ mod tests {
             },
             Change::ApplicationRule(ApplicationRule { name: "app".into(), ..ApplicationRule::default() }),
             Change::NetworkRule(NetworkRule { name: "net".into(), ..NetworkRule::default() }),
+            Change::DnsLink { zone: "linked.test".into(), network: network.clone() },
             Change::DnsRecord {
                 zone: "ase.test".into(),
                 name: "*".into(),
@@ -408,7 +418,7 @@ mod tests {
         assert_eq!(topology.security_group("other").unwrap().rules, []);
         assert_eq!(topology.security_group(GROUP).unwrap().rules.len(), 1);
         assert!(topology.route_table(TABLE).unwrap().disable_bgp_route_propagation);
-        assert_eq!(topology.dns_zones[0].records, [("*".to_owned(), "192.168.251.132".parse().unwrap())]);
+        assert_eq!(topology.dns_zones[1].records, [("*".to_owned(), "192.168.251.132".parse().unwrap())]);
         let groups = &rules.policies[0].groups;
         assert_eq!((groups.len(), groups[0].name.as_str(), groups[0].collections.len()), (1, MENDED, 2));
     }

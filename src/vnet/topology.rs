@@ -29,8 +29,55 @@ pub struct Topology {
     pub firewalls: Vec<Firewall>,
     pub environments: Vec<AppServiceEnvironment>,
     pub dns_zones: Vec<DnsZone>,
+    /// What files say and none of these holds; of no `vnet.toml`.
+    pub unread: Vec<Unread>,
     pub switches: TopologySwitches,
     pub at: Spot,
+}
+
+/// A property that is no part of the model, kept so that its resource can be written whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    pub of: ResourceKind,
+    /// `group`, `group/rule`, `network/subnet`
+    pub resource: String,
+    /// `tags`, `natGateway`
+    pub property: String,
+    /// As JSON. None where only Azure knows a part of it.
+    pub value: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceKind {
+    SecurityGroup,
+    SecurityRule,
+    RouteTable,
+    Route,
+    Subnet,
+}
+
+impl ResourceKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ResourceKind::SecurityGroup => "security group",
+            ResourceKind::SecurityRule => "security rule",
+            ResourceKind::RouteTable => "route table",
+            ResourceKind::Route => "route",
+            ResourceKind::Subnet => "subnet",
+        }
+    }
+}
+
+impl Unread {
+    /// The property that has the regions of a service endpoint.
+    pub fn locations(service: &str) -> String {
+        format!("serviceEndpoints/{}", service.to_ascii_lowercase())
+    }
+
+    /// Of a property that the model has otherwise.
+    pub fn is_part(&self) -> bool {
+        self.property.starts_with("serviceEndpoints/")
+    }
 }
 
 /// What Azure leaves open, decided.

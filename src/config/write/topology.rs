@@ -30,6 +30,7 @@ pub fn to_vnet_toml(topology: &Topology, policies: &[String]) -> String {
         firewalls,
         environments,
         dns_zones,
+        unread: _,
         switches,
         at: _,
     } = topology;

@@ -9,10 +9,11 @@ use crate::azure::export::tree::{Builder, Tree};
 use crate::azure::note::Note;
 use crate::policy::RuleSet;
 use crate::vnet::{
-    AppServiceEnvironment, AseVersion, Change, IlbMode, LoadBalancing, NetworkSecurityGroup, RouteTable, Subnet,
+    AppServiceEnvironment, AseVersion, Change, IlbMode, LoadBalancing, NetworkSecurityGroup, ResourceKind, RouteTable, Subnet,
     Topology, VirtualNetwork,
 };
 
+use super::carried::{self, Carried};
 use super::{Site, distinct, firewall, not_written, same, shape};
 
 const SECURITY_GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
@@ -59,7 +60,7 @@ pub(super) fn resources(changes: &[Change], site: &Site<'_>) -> Exported {
 }
 
 /// The call of the function `resourceId`, without brackets.
-fn id(kind: &str, names: &[&str]) -> String {
+pub(super) fn id(kind: &str, names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
     format!("resourceId('{kind}', {})", names.join(", "))
 }
@@ -108,8 +109,7 @@ impl<'s> Writer<'s> {
 
     fn security_groups(&mut self) {
         for group in std::mem::take(&mut self.after.security_groups) {
-            let loses = |change: &Change| matches!(change, Change::RemoveSecurityRule { group: of, .. } if same(of, &group.name));
-            if !self.site.has_group(&group.name) || self.changes.iter().any(loses) {
+            if self.loses_rules(&group) {
                 self.whole_group(&group);
             } else {
                 self.added_rules(&group);
@@ -117,15 +117,51 @@ impl<'s> Writer<'s> {
         }
     }
 
+    /// A template can add and replace a rule of a group that is there, and take none out. One that comes back is replaced.
+    fn loses_rules(&self, group: &NetworkSecurityGroup) -> bool {
+        let Some(before) = self.site.topology.security_group(&group.name) else { return true };
+        let is_left = |name: &str| group.rules.iter().any(|rule| same(&rule.name, name));
+        !before.rules.iter().all(|rule| is_left(&rule.name))
+    }
+
+    fn loses_routes(&self, table: &RouteTable) -> bool {
+        let Some(before) = self.site.topology.route_table(&table.name) else { return true };
+        let is_left = |name: &str| table.routes.iter().any(|route| same(&route.name, name));
+        let changed = before.disable_bgp_route_propagation != table.disable_bgp_route_propagation;
+        changed || !before.routes.iter().all(|route| is_left(&route.name))
+    }
+
+    /// A resource that is there and is written whole, for which nothing less would do.
+    fn tell_whole(&mut self, kind: ResourceKind, name: &str) {
+        let what = format!("the {} `{name}` is written whole, as the files that were read have it", kind.as_str());
+        self.notes.push(not_written(what, "add what else it has before this is deployed, or run the commands of az"));
+    }
+
+    /// With what the topology has no field for.
+    fn with_carried(&mut self, kind: ResourceKind, resource: &str, properties: Tree) -> (Option<Tree>, Tree) {
+        let Carried { tags, properties: more, mut lost } = carried::of(self.site.topology, kind, resource);
+        self.notes.append(&mut lost);
+        match properties {
+            Tree::Object(fields) => (tags, Tree::Object(fields.into_iter().chain(more).collect())),
+            other => (tags, other),
+        }
+    }
+
     fn whole_group(&mut self, group: &NetworkSecurityGroup) {
-        let rule = |rule| {
-            let rule: &crate::vnet::SecurityRule = rule;
-            let properties = ("properties".to_owned(), shape::security_rule(rule, group_id));
-            Tree::Object(vec![("name".to_owned(), Tree::Text(literal(&rule.name))), properties])
-        };
-        let rules = Tree::List(group.rules.iter().map(rule).collect());
-        let properties = Tree::Object(vec![("securityRules".to_owned(), rules)]);
-        let head = located(head(SECURITY_GROUPS, API_VERSION, &group.name));
+        let mut rules = Vec::new();
+        for rule in &group.rules {
+            let place = format!("{}/{}", group.name, rule.name);
+            let properties = shape::security_rule(rule, group_id);
+            let (_, properties) = self.with_carried(ResourceKind::SecurityRule, &place, properties);
+            let name = ("name".to_owned(), Tree::Text(literal(&rule.name)));
+            rules.push(Tree::Object(vec![name, ("properties".to_owned(), properties)]));
+        }
+        let properties = Tree::Object(vec![("securityRules".to_owned(), Tree::List(rules))]);
+        let (tags, properties) = self.with_carried(ResourceKind::SecurityGroup, &group.name, properties);
+        if self.site.has_group(&group.name) {
+            self.tell_whole(ResourceKind::SecurityGroup, &group.name);
+        }
+        let head = with_tags(located(head(SECURITY_GROUPS, API_VERSION, &group.name)), tags);
         self.put(head, id(SECURITY_GROUPS, &[&group.name]), &[], properties);
     }
 
@@ -137,24 +173,23 @@ impl<'s> Writer<'s> {
                     if same(of, &group.name) && same(&added.name, &rule.name) && added.direction == rule.direction)
             })
         };
-        let added: Vec<_> = group.rules.iter().filter(is_added).collect();
+        let mut added: Vec<_> = group.rules.iter().filter(is_added).collect();
+        // One that is moved makes room for another: the last goes first.
+        added.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
         for (number, rule) in added.into_iter().enumerate() {
             let kind = format!("{SECURITY_GROUPS}/securityRules");
             let before = if number == 0 { Vec::new() } else { self.last() };
-            let head = head(&kind, API_VERSION, &format!("{}/{}", group.name, rule.name));
-            self.put(head, id(&kind, &[&group.name, &rule.name]), &before, shape::security_rule(rule, group_id));
+            let place = format!("{}/{}", group.name, rule.name);
+            let head = head(&kind, API_VERSION, &place);
+            let properties = shape::security_rule(rule, group_id);
+            let (_, properties) = self.with_carried(ResourceKind::SecurityRule, &place, properties);
+            self.put(head, id(&kind, &[&group.name, &rule.name]), &before, properties);
         }
     }
 
     fn route_tables(&mut self) {
         for table in std::mem::take(&mut self.after.route_tables) {
-            let rewrites = |change: &Change| match change {
-                Change::RemoveRoute { table: of, .. } | Change::BgpRoutePropagation { table: of, .. } => {
-                    same(of, &table.name)
-                }
-                _ => false,
-            };
-            if !self.site.has_table(&table.name) || self.changes.iter().any(rewrites) {
+            if self.loses_routes(&table) {
                 self.whole_table(&table);
             } else {
                 self.added_routes(&table);
@@ -163,15 +198,22 @@ impl<'s> Writer<'s> {
     }
 
     fn whole_table(&mut self, table: &RouteTable) {
-        let route = |route: &crate::vnet::Route| {
+        let mut routes = Vec::new();
+        for route in &table.routes {
+            let place = format!("{}/{}", table.name, route.name);
+            let (_, properties) = self.with_carried(ResourceKind::Route, &place, shape::route(route));
             let name = ("name".to_owned(), Tree::Text(literal(&route.name)));
-            Tree::Object(vec![name, ("properties".to_owned(), shape::route(route))])
-        };
+            routes.push(Tree::Object(vec![name, ("properties".to_owned(), properties)]));
+        }
         let properties = Tree::Object(vec![
             ("disableBgpRoutePropagation".to_owned(), Tree::Flag(table.disable_bgp_route_propagation)),
-            ("routes".to_owned(), Tree::List(table.routes.iter().map(route).collect())),
+            ("routes".to_owned(), Tree::List(routes)),
         ]);
-        let head = located(head(ROUTE_TABLES, API_VERSION, &table.name));
+        let (tags, properties) = self.with_carried(ResourceKind::RouteTable, &table.name, properties);
+        if self.site.has_table(&table.name) {
+            self.tell_whole(ResourceKind::RouteTable, &table.name);
+        }
+        let head = with_tags(located(head(ROUTE_TABLES, API_VERSION, &table.name)), tags);
         self.put(head, id(ROUTE_TABLES, &[&table.name]), &[], properties);
     }
 
@@ -206,7 +248,7 @@ impl<'s> Writer<'s> {
     fn whole_network(&mut self, network: &VirtualNetwork) {
         let subnet = |subnet: &Subnet| {
             let name = ("name".to_owned(), Tree::Text(literal(&subnet.name)));
-            Tree::Object(vec![name, ("properties".to_owned(), subnet_properties(subnet))])
+            Tree::Object(vec![name, ("properties".to_owned(), subnet_properties(subnet, |_| None))])
         };
         let space = Tree::texts(network.address_space.iter().map(ToString::to_string));
         let servers = Tree::texts(network.dns_servers.iter().map(ToString::to_string));
@@ -230,8 +272,12 @@ impl<'s> Writer<'s> {
         for (number, subnet) in changed.into_iter().enumerate() {
             let mut after = if number == 0 { Vec::new() } else { self.last() };
             after.extend(subnet_needs(subnet));
-            let head = head(&kind, API_VERSION, &format!("{}/{}", network.name, subnet.name));
-            self.put(head, id(&kind, &[&network.name, &subnet.name]), &after, subnet_properties(subnet));
+            let place = format!("{}/{}", network.name, subnet.name);
+            let head = head(&kind, API_VERSION, &place);
+            let known = self.site.topology;
+            let properties = subnet_properties(subnet, |service| carried::locations(known, &place, service));
+            let (_, properties) = self.with_carried(ResourceKind::Subnet, &place, properties);
+            self.put(head, id(&kind, &[&network.name, &subnet.name]), &after, properties);
             let what = format!("the subnet `{}` is written whole, as the topology knows it", subnet.name);
             self.notes.push(not_written(what, "add what else it has (a NAT gateway, say) before it is deployed"));
         }
@@ -334,9 +380,23 @@ fn escaped(tree: Tree) -> Tree {
     })
 }
 
-fn subnet_properties(subnet: &Subnet) -> Tree {
+fn with_tags(head: Builder, tags: Option<Tree>) -> Builder {
+    match tags {
+        Some(tags) => head.put("tags", tags),
+        None => head,
+    }
+}
+
+/// `locations` of the endpoint of a service, where a file has some.
+fn subnet_properties(subnet: &Subnet, locations: impl Fn(&str) -> Option<Tree>) -> Tree {
     let prefixes = subnet.prefixes.iter().map(ToString::to_string).collect();
-    let service = |service: &String| Builder::default().text("service", Some(service.as_str())).object();
+    let service = |service: &String| {
+        let built = Builder::default().text("service", Some(service.as_str()));
+        match locations(service) {
+            Some(locations) => built.put("locations", locations).object(),
+            None => built.object(),
+        }
+    };
     let delegation = |service: &String| {
         let name = service.replace('/', ".");
         let properties = Builder::default().text("serviceName", Some(service.as_str())).object();
@@ -399,7 +459,11 @@ fn touched(changes: &[Change], topology: &Topology) -> Topology {
             || changes.iter().any(|it| matches!(it, Change::DnsServers { network, .. } if same(network, name)))
     };
     let of_zone =
-        |name: &str| changes.iter().any(|it| matches!(it, Change::DnsRecord { zone, .. } if same(zone, name)));
+        |name: &str| {
+            changes.iter().any(
+                |it| matches!(it, Change::DnsRecord { zone, .. } | Change::DnsLink { zone, .. } if same(zone, name)),
+            )
+        };
     let of_environment = |name: &str| {
         changes.iter().any(|it| matches!(it, Change::SqlEgressRange { environment, .. } if same(environment, name)))
     };

@@ -9,11 +9,11 @@ use crate::azure::export::az_cli::{Command, GROUP, quoted, write_group};
 use crate::azure::export::names::Shortest;
 use crate::azure::export::plan::Collection;
 use crate::azure::note::Note;
-use crate::vnet::{Change, Route, SecurityRule};
+use crate::vnet::{Change, ResourceKind, Route, SecurityRule};
 
 use super::shape::{Side, access, protocol};
 use super::firewall::{Found, Owner};
-use super::{Site, Step, appliance, classic::{self, Lost}, destination, firewall, not_written, same, steps};
+use super::{Site, Step, appliance, carried, classic::{self, Lost}, destination, firewall, not_written, same, steps};
 
 const SUBNET: &str = "az network vnet subnet";
 
@@ -260,6 +260,10 @@ impl Writer<'_> {
             }
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
             Change::RemoveFirewallRule { rule } => self.remove_firewall_rule(rule),
+            Change::DnsLink { zone, network } => {
+                self.dns_zone(zone);
+                self.dns_link(zone, network);
+            }
             Change::DnsRecord { zone, name, address } => self.dns_record(zone, name, &address.to_string()),
             Change::DnsServers { network, servers } => self.dns_servers(network, servers),
             Change::SqlEgressRange { environment, .. } => self.sql_ranges(environment),
@@ -410,24 +414,29 @@ impl Writer<'_> {
         self.once(text.clone(), |writer| writer.text.push_str(&text));
     }
 
-    /// `add-record` refuses what is there (azure-cli issue 22886), so the set is made anew.
-    fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
+    fn dns_zone(&mut self, zone: &str) {
         if !self.site.has_zone(zone) {
             self.once(format!("zone {zone}"), |writer| {
                 writer.put(Command::new("az network private-dns zone create").option("--name", zone))
             });
         }
-        for network in self.site.networks_to_link(zone) {
-            self.once(format!("link {zone} {network}"), |writer| {
-                let link = |verb: &str| {
-                    let command = Command::new(&format!("az network private-dns link vnet {verb}"));
-                    command.option("--zone-name", zone).option("--name", &network)
-                };
-                let create =
-                    link("create").option("--virtual-network", &network).option("--registration-enabled", "false");
-                writer.unless_there(link("show"), create);
-            });
-        }
+    }
+
+    fn dns_link(&mut self, zone: &str, network: &str) {
+        self.once(format!("link {zone} {network}"), |writer| {
+            let link = |verb: &str| {
+                let command = Command::new(&format!("az network private-dns link vnet {verb}"));
+                command.option("--zone-name", zone).option("--name", network)
+            };
+            let create = link("create").option("--virtual-network", network).option("--registration-enabled", "false");
+            writer.unless_there(link("show"), create);
+        });
+    }
+
+    /// `add-record` refuses what is there (azure-cli issue 22886), so the set is made anew.
+    fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
+        self.dns_zone(zone);
+        self.site.networks_to_link(zone).iter().for_each(|network| self.dns_link(zone, network));
         let (kind, flag) = if address.contains(':') { ("aaaa", "--ipv6-address") } else { ("a", "--ipv4-address") };
         let delete = Command::new(&format!("az network private-dns record-set {kind} delete"));
         self.put(delete.option("--zone-name", zone).option("--name", name).raw("--yes"));
@@ -456,7 +465,10 @@ impl Writer<'_> {
             .option("--access", access(rule))
             .option("--protocol", protocol(rule));
         let (from, to) = (Side::of(&rule.source), Side::of(&rule.destination));
+        let place = format!("{group}/{}", rule.name);
+        let description = carried::text(self.site.topology, ResourceKind::SecurityRule, &place, "description");
         command
+            .maybe("--description", description.as_deref())
             .list("--source-address-prefixes", &from.prefixes)
             .list("--source-asgs", &from.groups)
             .list("--source-port-ranges", &from.ports)

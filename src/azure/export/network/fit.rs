@@ -74,6 +74,7 @@ fn of_change(change: &Change, site: &Site<'_>) -> Result<(), Unwritable> {
         Change::ApplicationRule(rule) => name(&rule.name).and_then(|()| policies(site.rules)),
         Change::NetworkRule(rule) => name(&rule.name).and_then(|()| policies(site.rules)),
         Change::RemoveFirewallRule { rule } => rule.split('/').try_for_each(name),
+        Change::DnsLink { zone, network } => names(&[zone, network]),
         Change::DnsRecord { zone, name: record, .. } => {
             names(&[zone, record])?;
             site.networks_to_link(zone).iter().try_for_each(|it| name(it))

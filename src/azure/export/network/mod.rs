@@ -7,6 +7,7 @@
 
 mod arm;
 mod az_cli;
+mod carried;
 mod classic;
 mod firewall;
 mod fit;

@@ -170,6 +170,10 @@ impl Writer<'_> {
             }
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
             Change::RemoveFirewallRule { rule } => self.remove_firewall_rule(rule),
+            Change::DnsLink { zone, network } => {
+                self.release();
+                self.dns_zone(zone, std::slice::from_ref(network));
+            }
             Change::DnsRecord { zone, name, address } => {
                 self.release();
                 self.dns_record(zone, name, &address.to_string());
@@ -285,14 +289,25 @@ impl Writer<'_> {
     }
 
     fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
-        let networks = self.site.networks_to_link(zone);
+        self.dns_zone(zone, &self.site.networks_to_link(zone));
+        let of_zone = format!("-ResourceGroupName $ResourceGroup -ZoneName {}", quoted(zone));
+        let (kind, flag) = if address.contains(':') { ("AAAA", "Ipv6Address") } else { ("A", "Ipv4Address") };
+        self.line(&format!("$record = New-AzPrivateDnsRecordConfig -{flag} {}", quoted(address)));
+        self.line(&format!(
+            "New-AzPrivateDnsRecordSet {of_zone} -Name {} -RecordType {kind} -Ttl 3600 -PrivateDnsRecords $record -Overwrite -Confirm:$false | Out-Null",
+            quoted(name)
+        ));
+    }
+
+    /// Made where it is not there, and linked to these.
+    fn dns_zone(&mut self, zone: &str, networks: &[String]) {
         let zone = quoted(zone);
         let of_zone = format!("-ResourceGroupName $ResourceGroup -ZoneName {zone}");
         self.line(&format!("\nif (-not (Get-AzPrivateDnsZone -ResourceGroupName $ResourceGroup -Name {zone} -ErrorAction SilentlyContinue)) {{"));
         self.line(&format!("    New-AzPrivateDnsZone -ResourceGroupName $ResourceGroup -Name {zone} | Out-Null"));
         self.line("}");
         for network in networks {
-            let link = quoted(&network);
+            let link = quoted(network);
             self.line(&format!(
                 "if (-not (Get-AzPrivateDnsVirtualNetworkLink {of_zone} -Name {link} -ErrorAction SilentlyContinue)) {{"
             ));
@@ -302,12 +317,6 @@ impl Writer<'_> {
             ));
             self.line("}");
         }
-        let (kind, flag) = if address.contains(':') { ("AAAA", "Ipv6Address") } else { ("A", "Ipv4Address") };
-        self.line(&format!("$record = New-AzPrivateDnsRecordConfig -{flag} {}", quoted(address)));
-        self.line(&format!(
-            "New-AzPrivateDnsRecordSet {of_zone} -Name {} -RecordType {kind} -Ttl 3600 -PrivateDnsRecords $record -Overwrite -Confirm:$false | Out-Null",
-            quoted(name)
-        ));
     }
 
     fn firewall_rules(&mut self) {

@@ -249,6 +249,7 @@ impl Writer<'_> {
                 self.inside(SUBNET, subnet, attributes);
             }
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
+            Change::DnsLink { zone, network } => self.dns_link(zone, network),
             Change::DnsRecord { zone, name, address } => self.dns_record(zone, name, &address.to_string()),
             Change::DnsServers { network, servers } => {
                 let known = self.found(NETWORK, network, network, &[]);
@@ -407,15 +408,31 @@ impl Writer<'_> {
         self.blocks.push(block.add_attribute(("resource_group_name", of_variable("resource_group_name"))).build());
         let known = self.add(ZONE, zone, symbol, Source::Made);
         for network in self.site.networks_to_link(zone) {
-            let of = self.found(NETWORK, &network, &network, &[]);
-            let attributes = vec![
-                ("name", network.as_str().into()),
-                ("resource_group_name", of_variable("resource_group_name")),
-                ("private_dns_zone_name", self.attribute(known, "name")),
-                ("virtual_network_id", self.attribute(of, "id")),
-            ];
-            self.inside("azurerm_private_dns_zone_virtual_network_link", &format!("link_{network}"), attributes);
+            self.link(known, &network);
         }
+    }
+
+    /// One that is made is linked when it is.
+    fn dns_link(&mut self, zone: &str, network: &str) {
+        match self.place(ZONE, zone) {
+            Some(known) => self.link(known, network),
+            None if self.site.has_zone(zone) => {
+                let known = self.found(ZONE, zone, zone, &[]);
+                self.link(known, network);
+            }
+            None => self.zone(zone),
+        }
+    }
+
+    fn link(&mut self, zone: usize, network: &str) {
+        let of = self.found(NETWORK, network, network, &[]);
+        let attributes = vec![
+            ("name", network.into()),
+            ("resource_group_name", of_variable("resource_group_name")),
+            ("private_dns_zone_name", self.attribute(zone, "name")),
+            ("virtual_network_id", self.attribute(of, "id")),
+        ];
+        self.inside("azurerm_private_dns_zone_virtual_network_link", &format!("link_{network}"), attributes);
     }
 
     fn firewall_rules(&mut self) {

@@ -10,6 +10,7 @@ mod named;
 mod routes;
 mod security;
 mod spaces;
+mod unread;
 mod values;
 
 #[cfg(test)]
@@ -119,6 +120,7 @@ pub(super) fn read<'r>(resources: impl Iterator<Item = &'r Resource>, purpose: P
     let topology = surroundings.finish(&mut own);
     match purpose {
         Purpose::Topology => {
+            unread::report(&topology, &mut own);
             notes.notes.extend(own.notes);
             notes.unknowns_around.extend(own.unknowns);
         }

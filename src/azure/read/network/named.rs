@@ -13,7 +13,7 @@ use crate::azure::shape::{Resource, kinds};
 use crate::policy::Spot;
 use crate::vnet::{
     AppServiceEnvironment, ApplicationSecurityGroup, DnsZone, Firewall, Gateway, NetworkInterface,
-    NetworkSecurityGroup, NextHop, Route, RouteDestination, RouteTable, Subnet, Topology, VirtualNetwork,
+    NetworkSecurityGroup, NextHop, Route, RouteDestination, RouteTable, Subnet, Topology, Unread, VirtualNetwork,
 };
 
 /// What has children that may be resources of their own, in any order.
@@ -120,6 +120,7 @@ pub(super) struct Surroundings {
     /// Gateway and local gateway, in lower case.
     pub connections: Vec<(String, String)>,
     pub open_hops: Vec<OpenHop>,
+    pub unread: Vec<Unread>,
     location: String,
     network_locations: HashMap<String, String>,
     subscription: String,
@@ -179,6 +180,7 @@ impl Surroundings {
             firewalls: self.firewalls.all,
             environments: self.environments.all,
             dns_zones: self.dns_zones.all,
+            unread: self.unread,
             ..Topology::default()
         };
         settle_suffixes(&mut topology);

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use super::named::{OpenHop, Surroundings};
 use super::values::{address, prefixes};
-use super::{Notes, Subject, Whole, open_name};
+use super::{Notes, Subject, Whole, open_name, unread};
 use crate::azure::json::{Node, Value};
 use crate::azure::note::{Note, Severity};
 use crate::azure::read::words::Words;
-use crate::vnet::{NextHop, Prefix, Route, RouteDestination};
+use crate::vnet::{NextHop, Prefix, ResourceKind, Route, RouteDestination};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hop {
@@ -30,6 +30,7 @@ pub(super) fn table(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut N
     let table = network.route_tables.of(&whole.name, whole.resource.at);
     table.disable_bgp_route_propagation = disabled;
     table.at = whole.resource.at;
+    unread::keep(whole, ResourceKind::RouteTable, network);
 }
 
 pub(super) fn route(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut Notes) {
@@ -41,6 +42,7 @@ pub(super) fn route(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut N
     }
     let destination = prefixes(route, &["addressPrefix"], notes).pop();
     let hop = notes.word(route, "nextHopType", NEXT_HOPS);
+    unread::keep(whole, ResourceKind::Route, network);
     let again = network.is_again("route", &whole.name);
     let table = network.route_tables.of(whole.parent(), whole.resource.at);
     if again {

@@ -2,12 +2,12 @@
 
 use super::named::Surroundings;
 use super::values::{all_referred, ports, prefixes};
-use super::{Notes, Subject, Whole};
+use super::{Notes, Subject, Whole, unread};
 use crate::azure::note::{Note, Severity};
 use crate::azure::read::notes::Effect;
 use crate::azure::read::words::Words;
 use crate::policy::Action;
-use crate::vnet::{Endpoint, FlowDirection, SecurityProtocol, SecurityRule};
+use crate::vnet::{Endpoint, FlowDirection, ResourceKind, SecurityProtocol, SecurityRule};
 
 const DIRECTIONS: Words<FlowDirection> = &[("Inbound", FlowDirection::Inbound), ("Outbound", FlowDirection::Outbound)];
 const ACCESS: Words<Action> = &[("Allow", Action::Allow), ("Deny", Action::Deny)];
@@ -24,6 +24,7 @@ const PROTOCOLS: Words<SecurityProtocol> = &[
 /// Its rules are resources of their own.
 pub(super) fn group(whole: &Whole<'_>, network: &mut Surroundings, _: &mut Notes) {
     network.security_groups.of(&whole.name, whole.resource.at).at = whole.resource.at;
+    unread::keep(whole, ResourceKind::SecurityGroup, network);
 }
 
 pub(super) fn application_group(whole: &Whole<'_>, network: &mut Surroundings, _: &mut Notes) {
@@ -31,6 +32,7 @@ pub(super) fn application_group(whole: &Whole<'_>, network: &mut Surroundings, _
 }
 
 pub(super) fn rule(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut Notes) {
+    unread::keep(whole, ResourceKind::SecurityRule, network);
     let again = network.is_again("rule", &whole.name);
     let group = network.security_groups.of(whole.parent(), whole.resource.at);
     let name = whole.leaf();

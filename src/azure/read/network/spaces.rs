@@ -4,12 +4,12 @@ use std::collections::hash_map::Entry;
 
 use super::named::Surroundings;
 use super::values::{addresses, nets, referred, subnet_of};
-use super::{Notes, Subject, Whole, each};
+use super::{Notes, Subject, Whole, each, unread};
 use crate::azure::json::Node;
 use crate::azure::read::notes::shown;
 use crate::azure::read::words::Words;
 use crate::policy::Spot;
-use crate::vnet::{Gateway, GatewayKind, Peering, Subnet};
+use crate::vnet::{Gateway, GatewayKind, Peering, ResourceKind, Subnet};
 
 const GATEWAYS: Words<GatewayKind> =
     &[("Vpn", GatewayKind::Vpn), ("ExpressRoute", GatewayKind::ExpressRoute), ("LocalGateway", GatewayKind::Vpn)];
@@ -30,6 +30,7 @@ pub(super) fn network(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut
 }
 
 pub(super) fn subnet(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut Notes) {
+    unread::keep(whole, ResourceKind::Subnet, network);
     let subnet = read_subnet(&whole.subject, whole.leaf(), notes);
     add_subnet(network, whole.parent(), whole.resource.at, subnet);
 }
