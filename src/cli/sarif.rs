@@ -26,6 +26,9 @@ struct Run {
     tool: Value,
     column_kind: &'static str,
     results: Vec<Written>,
+    /// What is said of the whole.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    properties: Value,
 }
 
 #[derive(Serialize)]
@@ -39,6 +42,8 @@ struct Written {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     related_locations: Vec<Value>,
     partial_fingerprints: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    properties: Value,
 }
 
 /// What may be found.
@@ -73,6 +78,8 @@ pub(super) struct Found<'a> {
     pub(super) related: Vec<Related<'a>>,
     /// What tells it from others of the rule and the subject, however the lines around it move.
     pub(super) identity: &'a str,
+    /// What SARIF has no word for: its bag of properties.
+    pub(super) properties: Value,
 }
 
 pub(super) struct Related<'a> {
@@ -101,7 +108,16 @@ pub(super) fn log<'a>(rules: &[Rule], found: impl IntoIterator<Item = Found<'a>>
     let index: HashMap<&str, usize> = rules.iter().enumerate().map(|(at, rule)| (rule.id, at)).collect();
     let mut seen = HashMap::new();
     let results = found.into_iter().map(|found| written(&found, &index, &mut seen)).collect();
-    Log { schema: SCHEMA, version: "2.1.0", runs: [Run { tool, column_kind: "unicodeCodePoints", results }] }
+    let run = Run { tool, column_kind: "unicodeCodePoints", results, properties: Value::Null };
+    Log { schema: SCHEMA, version: "2.1.0", runs: [run] }
+}
+
+impl Log {
+    /// With what is said of the whole.
+    pub(super) fn with_properties(mut self, properties: Value) -> Log {
+        self.runs[0].properties = properties;
+        self
+    }
 }
 
 fn described(rule: &Rule) -> Value {
@@ -125,6 +141,7 @@ fn written(found: &Found<'_>, index: &HashMap<&str, usize>, seen: &mut HashMap<S
         locations: location(found).into_iter().collect(),
         related_locations: found.related.iter().enumerate().map(|(at, it)| other(at, it)).collect(),
         partial_fingerprints: json!({"egretFinding/v1": fingerprint(found, seen)}),
+        properties: found.properties.clone(),
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) struct Fares {
     pub(super) state: EnvironmentState,
     pub(super) client: IpAddr,
     pub(super) shown: Vec<Dependency>,
+    /// Everything that it depends on, what is shown among it.
+    pub(super) all: Vec<Dependency>,
 }
 
 impl Wards {
@@ -105,7 +107,7 @@ impl Wards {
         self.renew();
         let all = self.all();
         let ward = all.wards.iter().find(|ward| ward.name.eq_ignore_ascii_case(name))?;
-        Some(Fares { state: ward.health.state(), client: ward.client, shown: ward.shown.clone() })
+        Some(Fares { state: ward.health.state(), client: ward.client, shown: ward.shown.clone(), all: ward.everything() })
     }
 
     /// # Errors
@@ -267,6 +269,10 @@ impl Ward {
             linux: environment.linux,
             health,
         }
+    }
+
+    fn everything(&self) -> Vec<Dependency> {
+        self.dependencies.as_ref().map(|dependencies| dependencies.all(self.linux)).unwrap_or_default()
     }
 
     fn see(&mut self, now: Duration, record: &FlowRecord) {

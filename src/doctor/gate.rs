@@ -329,7 +329,7 @@ mod tests {
             sources: AddressSet::any(),
             protocols: IpProtocols::TCP,
             destinations: AddressSet::any(),
-            ports: [crate::flow::PortRange::ANY].into_iter().collect(),
+            ports: [PortRange::ANY].into_iter().collect(),
             ..NetworkRule::default()
         };
         RuleCollection {

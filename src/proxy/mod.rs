@@ -59,7 +59,7 @@ pub(crate) use auth::same_secret;
 #[cfg(target_os = "linux")]
 pub(crate) use dns::Sockets as DnsSockets;
 pub(crate) use intake::{BindError, Intake};
-pub(crate) use probe::{Outcome, Probe, Probed};
+pub(crate) use probe::{Outcome, Probe, Probed, Way};
 pub(crate) use shared::{Active, InForceFrom, Lifecycle, Shared};
 
 /// What the data plane runs with, beside its sockets.

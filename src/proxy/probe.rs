@@ -20,7 +20,7 @@ use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Via};
 use crate::wire::ParseError;
 use crate::wire::greeting::{GREETING_BYTES, Greeting, client_hello, greeting};
 
-use super::session::{Ask, Session};
+use super::session::{Ask, Permitted, Session};
 use super::shared::{Core, reap};
 
 /// Probes that wait for a place; when it is full, whoever asks *waits*.
@@ -35,6 +35,14 @@ pub(crate) struct Probe {
     pub(crate) client: IpAddr,
     pub(crate) host: HostName,
     pub(crate) port: u16,
+    pub(crate) way: Way,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Tcp,
+    /// Asked for the time (RFC 5905), which is what depends on UDP.
+    Udp,
 }
 
 /// What came of it.
@@ -113,9 +121,10 @@ pub(super) async fn serve(core: Rc<Core>, Requests(mut requests): Requests) {
 
 impl Session {
     async fn probe(&self, probe: &Probe) -> Probed {
-        let Probe { client: _, host, port } = probe;
+        let Probe { client: _, host, port, way } = probe;
         let to = Authority { host: Host::Name(host.clone()), port: *port };
         let protocols = match Protocol::usual(*port) {
+            _ if *way == Way::Udp => vec![Protocol::Udp],
             Protocol::Tcp => vec![Protocol::Tcp],
             named => vec![named, Protocol::Tcp],
         };
@@ -131,6 +140,12 @@ impl Session {
             }
         };
         let since = Instant::now();
+        if *way == Way::Udp {
+            let addr = permitted.first().map(|addr| addr.ip());
+            let told = self.ask_the_time(&permitted).await;
+            let latency = told.is_ok().then(|| since.elapsed());
+            return Probed { addr, latency, outcome: told.map_or_else(Outcome::Failed, |()| Outcome::Reached) };
+        }
         let dialled = self.dial(&mut permitted).await;
         let latency = since.elapsed();
         let addr = permitted.first().map(|addr| addr.ip());
@@ -141,6 +156,23 @@ impl Session {
                 let outcome = greeted.map_or_else(Outcome::Failed, |()| Outcome::Reached);
                 Probed { addr, latency: Some(latency), outcome }
             }
+        }
+    }
+
+    /// Does a time server answer?
+    async fn ask_the_time(&self, permitted: &Permitted) -> Result<(), Reason> {
+        let socket = self.dial_udp(permitted)?;
+        let mut question = [0; 48];
+        // No warning of leap seconds, version 4, a client.
+        question[0] = 0b00_100_011;
+        let exchange = async {
+            socket.send(&question).await?;
+            socket.recv(&mut [0; 48]).await
+        };
+        match timeout(self.timeouts().hello, exchange).await {
+            Err(_) => Err(Reason::UpstreamTimeout),
+            Ok(Err(_)) => Err(Reason::UpstreamUnreachable),
+            Ok(Ok(_)) => Ok(()),
         }
     }
 

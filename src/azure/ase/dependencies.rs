@@ -6,9 +6,10 @@
 
 use crate::allowlist::{Endpoint, EndpointHost, Kind, List, lists};
 use crate::flow::{Host, HostName, Protocol};
+use crate::policy::FqdnPattern;
 use crate::vnet::Cloud;
 
-/// The categories, as the sample spells and sorts them.
+/// The categories, as the sample spells and sorts them, and those of the lists that fall under none of its.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Category {
     Storage,
@@ -17,6 +18,12 @@ pub enum Category {
     ActiveDirectory,
     Regional,
     Certificates,
+    /// The sample has none of these.
+    Monitor,
+    WindowsUpdate,
+    Linux,
+    Time,
+    Other,
 }
 
 impl Category {
@@ -29,6 +36,10 @@ impl Category {
         Category::Certificates,
     ];
 
+    /// Beside those of the sample.
+    pub const MORE: [Category; 5] =
+        [Category::Monitor, Category::WindowsUpdate, Category::Linux, Category::Time, Category::Other];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Category::Storage => "Azure Storage",
@@ -37,6 +48,11 @@ impl Category {
             Category::ActiveDirectory => "Azure Active Directory",
             Category::Regional => "Regional Service",
             Category::Certificates => "SSL Certificate Verification",
+            Category::Monitor => "Azure Monitor",
+            Category::WindowsUpdate => "Windows Update",
+            Category::Linux => "Linux",
+            Category::Time => "Time Servers",
+            Category::Other => "Other Dependencies",
         }
     }
 }
@@ -52,6 +68,15 @@ pub struct Dependency {
     /// False for a host that stands for its zone and need not exist.
     pub published: bool,
     pub ports: Vec<u16>,
+    pub way: Way,
+}
+
+/// How a dependency is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Tcp,
+    /// NTP: a question and its answer.
+    Udp,
 }
 
 /// Names of the lists by category, each in the order of the sample. `gr-prod-mwh` is the sample's own stamp (West US 2):
@@ -132,10 +157,40 @@ impl Dependencies {
                 endpoints.iter().filter(|it| names(it, &host)).map(|endpoint| endpoint.port).collect();
             ports.sort_unstable();
             ports.dedup();
-            let dependency = Dependency { category, domain_name: host.clone(), host, published: true, ports };
+            let (domain_name, way) = (host.clone(), Way::Tcp);
+            let dependency = Dependency { category, domain_name, host, published: true, ports, way };
             Some(dependency).filter(|it| !it.ports.is_empty())
         });
         zones.chain(named).collect()
+    }
+
+    /// Every name that an environment depends on: those of the API, and all others of its lists. A wildcard is asked by a
+    /// name that it holds, which need not exist.
+    pub fn all(&self, linux: bool) -> Vec<Dependency> {
+        let mut all = self.shown();
+        let kinds = [Kind::Fqdn, Kind::Wildcard].into_iter().chain(linux.then_some(Kind::Linux));
+        for (kind, endpoint) in kinds.flat_map(|kind| self.endpoints(&[kind]).into_iter().map(move |it| (kind, it))) {
+            let Some((host, published)) = asked(&endpoint.host) else { continue };
+            match all.iter_mut().find(|known| known.host == host && known.way == Way::Tcp) {
+                Some(known) if known.ports.contains(&endpoint.port) => {}
+                Some(known) => known.ports.push(endpoint.port),
+                None => {
+                    let (category, ports) = (other_category(kind, host.as_str()), vec![endpoint.port]);
+                    all.push(Dependency { category, domain_name: host.clone(), host, published, ports, way: Way::Tcp });
+                }
+            }
+        }
+        let host = HostName::parse(TIME_SERVER).expect("a literal name");
+        let time = Dependency {
+            category: Category::Time,
+            domain_name: host.clone(),
+            host,
+            published: true,
+            ports: vec![123],
+            way: Way::Udp,
+        };
+        all.push(time);
+        all
     }
 
     fn zone(&self, category: Category, service: &str, ports: &[u16]) -> Vec<Dependency> {
@@ -147,7 +202,7 @@ impl Dependencies {
                 let account = if category == Category::Sql { SERVER } else { ACCOUNT };
                 let host = HostName::parse(&format!("{account}.{zone}")).expect("a label more is a name");
                 let published = listed.iter().any(|endpoint| names(endpoint, &host));
-                Dependency { category, domain_name: zone, host, published, ports: ports.to_vec() }
+                Dependency { category, domain_name: zone, host, published, ports: ports.to_vec(), way: Way::Tcp }
             })
             .collect()
     }
@@ -169,6 +224,42 @@ impl Dependencies {
     fn endpoints(&self, kinds: &[Kind]) -> Vec<Endpoint> {
         let lists = self.lists.iter().filter(|list| kinds.contains(&list.kind));
         lists.flat_map(|list| list.endpoints()).map(|(_, endpoint)| endpoint).collect()
+    }
+}
+
+/// Windows asks it for the time, where nobody says otherwise.
+const TIME_SERVER: &str = "time.windows.com";
+/// What stands for the `*` of a wildcard.
+const SOMEBODY: &str = "egret";
+
+/// Whom to ask for a row of a list, and whether that is its own name.
+fn asked(host: &EndpointHost) -> Option<(HostName, bool)> {
+    let pattern = match host {
+        EndpointHost::Name(pattern) => pattern,
+        EndpointHost::Any | EndpointHost::Addr(_) => return None,
+    };
+    let name = match pattern {
+        FqdnPattern::Exact(name) => return Some((name.clone(), true)),
+        FqdnPattern::Any => return None,
+        FqdnPattern::Subdomains(below) => format!("{SOMEBODY}.{below}"),
+        FqdnPattern::Suffix(tail) => format!("{SOMEBODY}{tail}"),
+        FqdnPattern::Glob(glob) => glob.replace('*', SOMEBODY),
+    };
+    Some((HostName::parse(&name).ok()?, false))
+}
+
+/// Words in names that tell what they are for.
+const MONITORING: [&str; 5] = ["monitor", "metrics", "warmpath", "diagnostics", "watson"];
+const UPDATES: [&str; 5] = ["update", "wdcp", "definitionupdates", "wns.windows", "cp.wd."];
+
+fn other_category(kind: Kind, name: &str) -> Category {
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    match kind {
+        Kind::Linux => Category::Linux,
+        _ if has(&MONITORING) => Category::Monitor,
+        _ if has(&UPDATES) => Category::WindowsUpdate,
+        _ if name.ends_with("core.windows.net") && name.contains(".blob.") => Category::Storage,
+        _ => Category::Other,
     }
 }
 
@@ -208,6 +299,23 @@ mod tests {
             let all = Dependencies::of(cloud, []).shown();
             assert!(all.is_sorted_by_key(|it| it.category));
             assert!(all.len() > 10);
+        }
+    }
+
+    #[test]
+    fn every_name_of_the_lists_is_among_all() {
+        let lists = Dependencies::of(Cloud::Public, []);
+        let (all, linux) = (lists.all(false), lists.all(true));
+        let has = |of: &[Dependency], name: &str| of.iter().any(|it| it.host.as_str() == name);
+        assert!(has(&all, "time.windows.com") && has(&all, "definitionupdates.microsoft.com"));
+        assert!(has(&all, "egret.update.microsoft.com") || has(&all, "egret.windowsupdate.com"), "a wildcard is asked");
+        assert!(!has(&all, "registry-1.docker.io") && has(&linux, "registry-1.docker.io"));
+        let pairs = |of: &[Dependency]| of.iter().map(|it| it.ports.len()).sum::<usize>();
+        assert!(pairs(&all) > 90 && pairs(&linux) > pairs(&all) + 10, "{} {}", pairs(&all), pairs(&linux));
+        // Of the API's own nothing is lost.
+        for shown in lists.shown() {
+            let known = all.iter().find(|it| it.host == shown.host).unwrap();
+            assert!(shown.ports.iter().all(|port| known.ports.contains(port)), "{shown:?}");
         }
     }
 

@@ -58,7 +58,13 @@ pub struct EndpointDetail {
     /// Milliseconds to open a TCP connection; None where none was opened.
     pub latency: Option<f64>,
     pub is_accessible: bool,
+    /// Why not. The published shape has no such member: it is there for who asks for [`ALL_DEPENDENCIES`] alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
+
+/// What a query has for every dependency, in categories of Egret's own too, and for reasons: `egret=all`.
+pub const ALL_DEPENDENCIES: &str = "egret=all";
 
 /// Who has to reach an environment. Version 3 is not managed by way of the customer's network.
 pub fn inbound(

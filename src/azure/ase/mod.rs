@@ -13,9 +13,9 @@ mod log;
 mod resource;
 
 pub use addresses::{AddressResponse, VirtualIpMapping};
-pub use dependencies::{Category, Dependencies, Dependency};
+pub use dependencies::{Category, Dependencies, Dependency, Way};
 pub use endpoints::{
-    EndpointDependency, EndpointDetail, InboundEndpoint, InboundEnvironmentEndpointCollection, OutboundEndpoint,
+    ALL_DEPENDENCIES, EndpointDependency, EndpointDetail, InboundEndpoint, InboundEnvironmentEndpointCollection, OutboundEndpoint,
     OutboundEnvironmentEndpointCollection, inbound,
 };
 pub use error::{ArmError, ErrorBody};

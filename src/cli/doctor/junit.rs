@@ -53,8 +53,11 @@ impl Suite<'_> {
             .with_attribute(("errors", "0"))
             .with_attribute(("skipped", skipped.to_string().as_str()));
         suite.write_inner_content(|xml| {
-            xml.create_element("properties")
-                .write_inner_content(|xml| property(xml, "health", diagnosis.health().as_str()))?;
+            let messages = diagnosis.platform_messages(&environment.name);
+            xml.create_element("properties").write_inner_content(|xml| {
+                property(xml, "health", diagnosis.health().as_str())?;
+                messages.iter().try_for_each(|message| property(xml, "platform message", &plain(message)))
+            })?;
             cases.iter().try_for_each(|case| self.case(xml, case))
         })?;
         Ok(())

@@ -10,7 +10,7 @@ use clap::builder::FalseyValueParser;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::azure::ase::{EndpointDetail, ErrorBody, OutboundEnvironmentEndpointCollection};
+use crate::azure::ase::{ALL_DEPENDENCIES, EndpointDetail, ErrorBody, OutboundEnvironmentEndpointCollection};
 use crate::cli::asking::{self, Admin};
 use crate::cli::output::{ALLOW, DENY, HINT, PrintError, Printer, STRONG};
 use crate::telemetry::Printable;
@@ -19,7 +19,7 @@ use crate::vnet::Topology;
 use super::report::Report;
 
 /// A sweep of all dependencies has its own deadline, which is shorter.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Live")]
@@ -61,6 +61,12 @@ impl Tried {
         })
     }
 
+    /// `12 of 130 dependencies are reached`
+    pub(super) fn counted(&self) -> String {
+        let all = self.attempts().count();
+        format!("{} of {all} dependencies are reached", all - self.not_reached().count())
+    }
+
     pub(super) fn not_reached(&self) -> impl Iterator<Item = Attempt<'_>> {
         self.attempts().filter(|attempt| !attempt.detail.is_accessible)
     }
@@ -72,10 +78,16 @@ impl Attempt<'_> {
         format!("{}:{}", Printable(self.domain), self.detail.port)
     }
 
+    /// `policy: not_allowed`, where the running Egret says it.
+    fn why(&self) -> Option<String> {
+        self.detail.reason.as_ref().map(|reason| Printable(reason).to_string())
+    }
+
     /// What is the matter with one that was not reached.
     pub(super) fn failure(&self) -> String {
         let at = self.detail.ip_address.map(|address| format!(" at {address}")).unwrap_or_default();
-        format!("{} ({}) is not reached{at}", self.target(), Printable(self.category))
+        let why = self.why().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{} ({}) is not reached{at}{why}", self.target(), Printable(self.category))
     }
 }
 
@@ -108,7 +120,7 @@ fn path(topology: &Topology, name: &str) -> String {
     let or = |text: &str| escaped(if text.is_empty() { "egret" } else { text });
     format!(
         "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Web/hostingEnvironments/{}\
-         /outboundNetworkDependenciesEndpoints?api-version=2021-01-15",
+         /outboundNetworkDependenciesEndpoints?api-version=2021-01-15&{ALL_DEPENDENCIES}",
         or(&topology.subscription),
         or(&topology.resource_group),
         escaped(name)
@@ -150,14 +162,14 @@ pub(super) fn print(tried: &[Tried], printer: &mut Printer) -> Result<(), PrintE
 fn one(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
     let all: Vec<Attempt<'_>> = tried.attempts().collect();
     let width = all.iter().map(|attempt| attempt.domain.len()).max().unwrap_or(0);
-    let reached = all.len() - tried.not_reached().count();
     let environment = Printable(&tried.environment);
     printer.line("")?;
     printer
-        .line(format_args!("{STRONG}{environment}{STRONG:#}: {reached} of {} dependencies are reached", all.len()))?;
+        .line(format_args!("{STRONG}{environment}{STRONG:#}: {}", tried.counted()))?;
     let mut last = "";
-    for Attempt { category, domain, detail } in all {
-        let EndpointDetail { ip_address, port, latency, is_accessible } = detail;
+    for attempt in all {
+        let Attempt { category, domain, detail } = attempt;
+        let EndpointDetail { ip_address, port, latency, is_accessible, reason: _ } = detail;
         if category != last {
             printer.line(format_args!("  {HINT}{}{HINT:#}", Printable(category)))?;
             last = category;
@@ -166,8 +178,10 @@ fn one(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
         let address = ip_address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         let latency = latency.map_or_else(|| "-".to_owned(), |latency| format!("{latency:.1} ms"));
         let domain = Printable(domain).to_string();
-        let line =
-            format_args!("    {style}{word:<11}{style:#}  {domain:<width$}  {port:>5}  {latency:>10}  {address}");
+        let why = attempt.why().map(|why| format!("  {HINT}{why}{HINT:#}")).unwrap_or_default();
+        let line = format_args!(
+            "    {style}{word:<11}{style:#}  {domain:<width$}  {port:>5}  {latency:>10}  {address}{why}"
+        );
         printer.line(line)?;
     }
     Ok(())
@@ -181,7 +195,7 @@ mod tests {
     fn names_are_escaped() {
         let topology = Topology { resource_group: "my group (lab)".into(), ..Topology::default() };
         let expected = "/subscriptions/egret/resourceGroups/my%20group%20%28lab%29/providers/Microsoft.Web\
-                        /hostingEnvironments/ase/outboundNetworkDependenciesEndpoints?api-version=2021-01-15";
+                        /hostingEnvironments/ase/outboundNetworkDependenciesEndpoints?api-version=2021-01-15&egret=all";
         assert_eq!(path(&topology, "ase"), expected);
     }
 }

@@ -134,7 +134,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let tried = live::look(&live, &report)?;
     match format {
         Format::Text => {
-            text::print(&report, printer)?;
+            text::print(&report, &tried, printer)?;
             live::print(&tried, printer)?;
         }
         Format::Json => printer.json(&live::beside(json::whole(&report), &tried))?,

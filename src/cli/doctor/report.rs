@@ -150,6 +150,20 @@ impl Item {
         }
     }
 
+    /// What it rests on, in a line each, with no more than `most` of what is not covered.
+    pub(super) fn rests_on(&self, most: usize) -> Vec<String> {
+        let decisive = self.evidence.iter().filter(|it| it.coverage.is_none()).map(Told::line);
+        let listed = [Coverage::Missing, Coverage::Partly].into_iter().filter_map(|coverage| {
+            let of = self.evidence.iter().filter(|it| it.coverage == Some(coverage));
+            let of: Vec<&str> = of.map(|it| it.what.as_str()).collect();
+            let more = of.len().saturating_sub(most);
+            let named = of.iter().take(most).copied().collect::<Vec<_>>().join(", ");
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            (!of.is_empty()).then(|| format!("{}: {named}{more}", coverage.as_str()))
+        });
+        decisive.chain(listed).collect()
+    }
+
     /// The documents that say so, in a line each.
     pub(super) fn documents(&self) -> impl Iterator<Item = String> {
         self.rule.sources.iter().map(|Document { title, date, page: _ }| format!("{title} ({date})"))
@@ -160,6 +174,16 @@ impl Told {
     fn new(evidence: &Evidence, texts: &Texts) -> Told {
         let Evidence { coverage, what, at } = evidence;
         Told { coverage: *coverage, what: what.clone(), at: Written::of(texts, *at) }
+    }
+}
+
+impl Told {
+    /// With where it is written.
+    fn line(&self) -> String {
+        match &self.at {
+            Some(at) => format!("{} ({})", self.what, at.shown()),
+            None => self.what.clone(),
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Findings for code scanning: a rule for each of the doctor's.
 
+use serde_json::{Value, json};
+
 use crate::cli::sarif::{self, Found, Level, Log, Related};
 use crate::doctor::{self, Rule, Severity};
 
 use super::live::{Attempt, Tried};
-use super::report::{Item, Report, Told, Written};
+use super::report::{Examination, Item, Report, Told, Written};
 
 /// What a dependency is that a running Egret did not reach.
 const LIVE: &str = "LIVE";
@@ -15,8 +17,22 @@ pub(super) fn log(report: &Report, tried: &[Tried]) -> Log {
     let found = report.environments.iter().flat_map(|it| &it.items).map(found);
     let attempts: Vec<(String, Attempt<'_>)> =
         tried.iter().flat_map(|it| it.not_reached().map(|attempt| (attempt.target(), attempt))).collect();
-    sarif::log(&rules, found.chain(attempts.iter().map(|(target, attempt)| not_reached(target, attempt))))
+    let log = sarif::log(&rules, found.chain(attempts.iter().map(|(target, attempt)| not_reached(target, attempt))));
+    log.with_properties(json!({"environments": report.environments.iter().map(verdict).collect::<Vec<_>>()}))
 }
+
+fn verdict(examination: &Examination) -> Value {
+    let name = &examination.environment.name;
+    json!({
+        "name": name,
+        "health": examination.health().as_str(),
+        "messages": examination.diagnosis.platform_messages(name),
+    })
+}
+
+/// What is not covered, as far as a message names it and as far as its properties do.
+const NAMED: usize = 10;
+const LISTED: usize = 1000;
 
 fn live() -> sarif::Rule {
     sarif::Rule {
@@ -40,6 +56,7 @@ fn not_reached<'a>(target: &'a str, attempt: &Attempt<'_>) -> Found<'a> {
         subject: target,
         related: Vec::new(),
         identity: "",
+        properties: Value::Null,
     }
 }
 
@@ -59,19 +76,22 @@ fn level(severity: Severity) -> Level {
 }
 
 fn found(item: &Item) -> Found<'_> {
-    let Item { rule, severity, subject, what, at, evidence, commands, by_hand } = item;
+    let Item { rule, severity, subject, what, at, evidence: told, commands, by_hand } = item;
     let mend = by_hand.iter().map(String::as_str).chain(Some(commands.as_str()).filter(|it| !it.is_empty()));
     let mend: String = mend.map(|mend| format!(" Mend: {mend}")).collect();
+    let evidence: String = item.rests_on(NAMED).iter().map(|line| format!(" {line}.")).collect();
+    let documents: Vec<String> = item.documents().collect();
     Found {
         rule: rule.id,
         level: level(*severity),
-        text: format!("{what}.{mend}"),
+        text: format!("{what}.{evidence}{mend}"),
         file: at.as_ref().map(|at| at.file.as_str()),
         position: at.as_ref().and_then(|at| at.position.as_ref()),
         path: at.as_ref().and_then(|at| at.path.as_deref()),
         subject,
-        related: evidence.iter().filter_map(related).collect(),
+        related: told.iter().filter_map(related).collect(),
         identity: "",
+        properties: json!({"evidence": item.rests_on(LISTED), "documents": documents}),
     }
 }
 

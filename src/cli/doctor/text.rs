@@ -7,18 +7,26 @@ use crate::doctor::{self, Coverage, Health, Outcome, Severity};
 use crate::telemetry::Printable;
 use crate::vnet::{Hop, LoadBalancing};
 
+use super::live::Tried;
 use super::report::{Examination, Item, Report, Told};
 
 /// Of what is not covered, what is named in a line; other formats have it all.
 const NAMED: usize = 6;
 
-pub(super) fn print(report: &Report, printer: &mut Printer) -> Result<(), PrintError> {
-    report.environments.iter().try_for_each(|examination| one(report, examination, printer))?;
+pub(super) fn print(report: &Report, tried: &[Tried], printer: &mut Printer) -> Result<(), PrintError> {
+    report.environments.iter().try_for_each(|examination| one(report, examination, tried, printer))?;
     printer.flush()
 }
 
-fn one(report: &Report, examination: &Examination, printer: &mut Printer) -> Result<(), PrintError> {
+fn one(
+    report: &Report,
+    examination: &Examination,
+    tried: &[Tried],
+    printer: &mut Printer,
+) -> Result<(), PrintError> {
     verdict(examination, printer)?;
+    let of = tried.iter().filter(|it| it.environment == examination.environment.name);
+    of.into_iter().try_for_each(|it| live(it, printer))?;
     patient(report, examination, printer)?;
     printer.line("")?;
     examination.items.iter().try_for_each(|item| finding(item, printer))?;
@@ -36,6 +44,12 @@ fn verdict(examination: &Examination, printer: &mut Printer) -> Result<(), Print
     printer.line(format_args!("{STRONG}{name}{STRONG:#}: {style}{}{style:#}", health.as_str()))?;
     let messages = examination.diagnosis.platform_messages(&examination.environment.name);
     messages.iter().try_for_each(|message| printer.line(format_args!("  {HINT}│{HINT:#} {}", Printable(message))))
+}
+
+/// Beside the verdict, which is of the files alone.
+fn live(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
+    let style = if tried.not_reached().next().is_none() { ALLOW } else { DENY };
+    printer.line(format_args!("  {HINT}live    {HINT:#} {style}{}{style:#}", tried.counted()))
 }
 
 /// What was examined.

@@ -41,6 +41,7 @@ fn found(item: &Item) -> Found<'_> {
         subject,
         related: related.iter().map(related_of).collect(),
         identity: if subject.is_empty() { what } else { about },
+        properties: serde_json::Value::Null,
     }
 }
 

@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::azure::ase::{
-    API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound, networking,
+    ALL_DEPENDENCIES, API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound, networking,
 };
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::azure::watcher::Ids;
@@ -36,7 +36,7 @@ use super::health::Order;
 use super::reload::Reloader;
 use super::wards::Wards;
 use path::{Part, Resource, Scope};
-use sweep::{Freshness, Sweeps};
+use sweep::{Freshness, Sweeps, Wanted};
 
 pub(super) use path::is_arm;
 #[cfg(any(test, fuzzing))]
@@ -136,8 +136,10 @@ impl Arm {
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {
         let fares = self.wards.fares(&of.name)?;
-        let wanted = freshness(asked.headers);
-        let swept = self.sweeps.get(&of.name, fares, &self.shared, &self.wards, wanted).await;
+        let (_, query) = asked.target.split_once('?').unwrap_or((asked.target, ""));
+        let all = query.split('&').any(|part| part == ALL_DEPENDENCIES);
+        let wanted = (if all { Wanted::All } else { Wanted::Published }, freshness(asked.headers));
+        let swept = self.sweeps.get(&of.name, fares, (&self.shared, &self.wards), wanted).await;
         let mut answer = ok(&swept.answer);
         answer.headers_mut().insert(AGE, HeaderValue::from(swept.at.elapsed().as_secs()));
         Some(answer)

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::azure::ase::{
-    Category, Dependency, EndpointDependency, EndpointDetail, OutboundEndpoint, OutboundEnvironmentEndpointCollection,
+    self, Category, Dependency, EndpointDependency, EndpointDetail, OutboundEndpoint, OutboundEnvironmentEndpointCollection,
 };
 use crate::flow::Reason;
-use crate::proxy::{Outcome, Probe, Probed, Shared};
+use crate::proxy::{Outcome, Probe, Probed, Shared, Way};
 
 use super::super::wards::{Fares, Wards, label};
 
@@ -24,6 +24,18 @@ use super::super::wards::{Fares, Wards, label};
 const FRESH: Duration = Duration::from_secs(30);
 /// What a sweep may take: what has not answered by then is not accessible.
 const LONGEST: Duration = Duration::from_secs(45);
+
+/// Of every dependency there is.
+const LONGEST_OF_ALL: Duration = Duration::from_secs(90);
+
+/// Which dependencies are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Those of the published API, in its own shape.
+    Published,
+    /// Every one there is, each with the reason why it is not reached.
+    All,
+}
 
 /// The last answer for each environment, by its name in lower case.
 #[derive(Default)]
@@ -52,12 +64,13 @@ impl Sweeps {
         &self,
         name: &str,
         fares: Fares,
-        shared: &Shared,
-        wards: &Wards,
-        wanted: Freshness,
+        (shared, wards): (&Shared, &Wards),
+        (wanted, freshness): (Wanted, Freshness),
     ) -> Arc<Swept> {
         let policy_hash = || shared.active().policy.hash().clone();
-        self.kept(name, wanted, policy_hash, sweep(name, &fares, shared, wards)).await
+        // No environment has a name with a space.
+        let key = if wanted == Wanted::All { format!("{name} all") } else { name.to_owned() };
+        self.kept(&key, freshness, policy_hash, sweep(name, &fares, (shared, wards), wanted)).await
     }
 
     /// `sweep` is begun only where no answer is at hand.
@@ -88,12 +101,25 @@ impl Sweeps {
     }
 }
 
-async fn sweep(name: &str, fares: &Fares, shared: &Shared, wards: &Wards) -> OutboundEnvironmentEndpointCollection {
-    let until = Instant::now() + LONGEST;
+async fn sweep(
+    name: &str,
+    fares: &Fares,
+    (shared, wards): (&Shared, &Wards),
+    wanted: Wanted,
+) -> OutboundEnvironmentEndpointCollection {
+    let (dependencies, longest) = match wanted {
+        Wanted::Published => (&fares.shown, LONGEST),
+        Wanted::All => (&fares.all, LONGEST_OF_ALL),
+    };
+    let until = Instant::now() + longest;
     let mut trying = JoinSet::new();
-    for (at, dependency) in fares.shown.iter().enumerate() {
+    for (at, dependency) in dependencies.iter().enumerate() {
         for (which, port) in dependency.ports.iter().enumerate() {
-            let probe = Probe { client: fares.client, host: dependency.host.clone(), port: *port };
+            let way = match dependency.way {
+                ase::Way::Tcp => Way::Tcp,
+                ase::Way::Udp => Way::Udp,
+            };
+            let probe = Probe { client: fares.client, host: dependency.host.clone(), port: *port, way };
             let prober = shared.prober.clone();
             trying.spawn(async move {
                 let probed = timeout_at(until, prober.probe(probe)).await.ok().flatten();
@@ -110,16 +136,21 @@ async fn sweep(name: &str, fares: &Fares, shared: &Shared, wards: &Wards) -> Out
         let details = ports.map(|(which, port)| {
             let probed = met.get(&(at, which)).copied().unwrap_or(LATE);
             let probed = judged(dependency, probed);
-            wards.probed(name, &label(dependency, *port), probed.outcome);
-            detail(*port, probed)
+            // What the API does not show makes no environment unhealthy.
+            if Category::ALL.contains(&dependency.category) {
+                wards.probed(name, &label(dependency, *port), probed.outcome);
+            }
+            let reason = if wanted == Wanted::All { why(&probed) } else { None };
+            EndpointDetail { reason, ..detail(*port, probed) }
         });
         EndpointDependency { domain_name: dependency.domain_name.to_string(), endpoint_details: details.collect() }
     };
     let of = |category: Category| {
-        let mine = fares.shown.iter().enumerate().filter(|(_, it)| it.category == category);
+        let mine = dependencies.iter().enumerate().filter(|(_, it)| it.category == category);
         OutboundEndpoint { category: category.as_str().to_owned(), endpoints: mine.map(details).collect() }
     };
-    let value = Category::ALL.into_iter().map(of).filter(|it| !it.endpoints.is_empty()).collect();
+    let categories = Category::ALL.into_iter().chain(Category::MORE);
+    let value = categories.map(of).filter(|it| !it.endpoints.is_empty()).collect();
     OutboundEnvironmentEndpointCollection { value, next_link: None }
 }
 
@@ -142,6 +173,20 @@ fn detail(port: u16, probed: Probed) -> EndpointDetail {
         port,
         latency: latency.map(milliseconds),
         is_accessible: outcome == Outcome::Reached,
+        reason: None,
+    }
+}
+
+/// How far it got, and what stopped it there.
+fn why(probed: &Probed) -> Option<String> {
+    let stopped = |step: &str, reason: Reason| Some(format!("{step}: {}", reason.as_str()));
+    match (probed.outcome, probed.latency) {
+        (Outcome::Reached, _) => None,
+        (Outcome::Denied(reason), _) => stopped("policy", reason),
+        (Outcome::Failed(reason @ Reason::NameUnresolvable), _) => stopped("DNS", reason),
+        (Outcome::Failed(reason), Some(_)) => stopped("TLS", reason),
+        (Outcome::Failed(reason), None) if probed.addr.is_none() => stopped("not tried in time", reason),
+        (Outcome::Failed(reason), None) => stopped("connection", reason),
     }
 }
 
@@ -191,6 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn why_it_is_not_reached() {
+        let of = |latency, addr, outcome| why(&Probed { addr, latency, outcome });
+        let (took, addr) = (Some(Duration::from_millis(3)), Some("192.0.2.7".parse().unwrap()));
+        assert_eq!(of(took, addr, Outcome::Reached), None);
+        let check = |latency, addr, outcome, expected: &str| assert_eq!(of(latency, addr, outcome).as_deref(), Some(expected));
+        check(None, None, Outcome::Denied(Reason::NotAllowed), "policy: not_allowed");
+        check(None, None, Outcome::Failed(Reason::NameUnresolvable), "DNS: name_unresolvable");
+        check(None, addr, Outcome::Failed(Reason::UpstreamTimeout), "connection: upstream_timeout");
+        check(took, addr, Outcome::Failed(Reason::UpstreamInvalid), "TLS: upstream_invalid");
+        check(None, None, Outcome::Failed(Reason::UpstreamTimeout), "not tried in time: upstream_timeout");
+    }
+
+    #[test]
     fn a_host_that_stands_for_its_zone_need_not_exist() {
         let name = HostName::parse("egret-probe.database.windows.net").unwrap();
         let of = |published| Dependency {
@@ -199,6 +257,7 @@ mod tests {
             host: name.clone(),
             published,
             ports: vec![1433],
+            way: ase::Way::Tcp,
         };
         let lost = Probed { outcome: Outcome::Failed(Reason::NameUnresolvable), ..LATE };
         assert_eq!(judged(&of(false), lost).outcome, Outcome::Reached);
