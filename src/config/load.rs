@@ -239,7 +239,9 @@ impl Loader {
         let mut loader = Loader::default();
         let path = match &overrides.config {
             Some(path) => Some(path.clone()),
-            None => (default_file == DefaultFile::Read).then(|| PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
+            None => {
+                (default_file == DefaultFile::Read).then(|| PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists())
+            }
         };
         let main = match &path {
             Some(path) => loader.read_main(path, overrides).unwrap_or_default(),

@@ -101,7 +101,13 @@ fn topology_of(folder: &Path, files: &[&str]) -> egret::vnet::Topology {
         topology: files.iter().map(|file| folder.join(file).display().to_string()).collect(),
         ..egret::config::Overrides::default()
     };
-    egret::config::load(&overrides, false).unwrap().config.network.unwrap().topology().clone()
+    egret::config::load(&overrides, egret::config::DefaultFile::Ignored)
+        .unwrap()
+        .config
+        .network
+        .unwrap()
+        .topology()
+        .clone()
 }
 
 /// The security group of the topology, in the state of the folder's `az`.
@@ -330,7 +336,9 @@ fn a_template_is_read_back() {
             topology: files.iter().map(|file| lab.path().join(file).display().to_string()).collect(),
             ..egret::config::Overrides::default()
         };
-        let loaded = egret::config::load(&overrides(&["vnet.toml", "routes.json"]), false).unwrap();
+        let loaded =
+            egret::config::load(&overrides(&["vnet.toml", "routes.json"]), egret::config::DefaultFile::Ignored)
+                .unwrap();
         let network = loaded.config.network.unwrap();
         let read = network.topology().route_table("ase-routes").unwrap();
         let recipe = egret::vnet::recipe::RouteRecipe {

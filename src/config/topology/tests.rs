@@ -81,9 +81,10 @@ fn what_is_written_is_read_back() {
     let rule = &mut topology.security_groups[0].rules[0];
     rule.source.prefixes.clear();
     rule.destination.ports.clear();
-    topology.environments[0].app_dependencies = ["tcp://[2001:db8::1]:5672", "udp://ntp.contoso.com:123"]
-        .map(|text| environment::app_dependency(text).unwrap())
-        .into();
+    topology.environments[0].app_dependencies =
+        ["tcp://[2001:db8::1]:5672", "udp://ntp.contoso.com:123", "icmp://10.0.0.4", "http://a.test"]
+            .map(|text| environment::app_dependency(text).unwrap())
+            .into();
     topology.virtual_networks[0].gateway = Some(crate::vnet::Gateway { name: "gateway".into(), ..Default::default() });
     check(&topology);
 }

@@ -289,11 +289,12 @@ fn app_databases(all: &[SqlDatabase], page: &mut Page) {
 /// As targets are written.
 fn dependency(app: &AppDependency) -> String {
     let AppDependency { protocol, host, port } = app;
-    let scheme = protocol.to_string().to_ascii_lowercase();
-    match host {
-        Host::Addr(IpAddr::V6(address)) => format!("{scheme}://[{address}]:{port}"),
-        host => format!("{scheme}://{host}:{port}"),
-    }
+    let host = match host {
+        Host::Addr(IpAddr::V6(address)) => format!("[{address}]"),
+        host => host.to_string(),
+    };
+    let port = unusual(*port).map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{host}{port}", protocol.to_string().to_ascii_lowercase())
 }
 
 fn dns_zone(zone: &DnsZone, page: &mut Page) {

@@ -114,6 +114,7 @@ fn clash(kind: &str, first: &Ident, second: &Ident, at: Spot) -> Note {
     let what = format!(
         "two {plural} are called `{name}`, one of {one} and one of {other}: a topology knows resources by their names alone"
     );
-    let mend = "give one of them another name in a copy of its file, there and where it is referred to, or leave it out";
+    let mend =
+        "give one of them another name in a copy of its file, there and where it is referred to, or leave it out";
     Note::new(Severity::Error, at, what).mend(mend)
 }

@@ -115,8 +115,10 @@ fn one_name_in_two_resource_groups() {
     let (_, errors) = topology(&format!("[{},{}]", group_of("rg-hub", "a"), group_of("RG-Spoke", "b")));
     assert_eq!(
         errors,
-        ["two networkSecurityGroups are called `default-nsg`, one of the resource group `rg-hub` and one of the resource \
-          group `rg-spoke`: a topology knows resources by their names alone"]
+        [
+            "two networkSecurityGroups are called `default-nsg`, one of the resource group `rg-hub` and one of the resource \
+          group `rg-spoke`: a topology knows resources by their names alone"
+        ]
     );
     let (same, errors) = topology(&format!("[{},{}]", group_of("rg-hub", "a"), group_of("RG-HUB", "b")));
     assert_eq!((errors, same.security_groups[0].rules.len()), (vec![], 2));
@@ -128,8 +130,10 @@ fn a_reference_into_another_resource_group() {
     let (_, errors) = topology(&format!("[{},{}]", network_with("rg-spoke"), group_of("rg-hub", "a")));
     assert_eq!(
         errors,
-        ["`networkSecurityGroup` is `default-nsg` of the resource group `rg-spoke`, and what is known is that of the resource \
-          group `rg-hub`"]
+        [
+            "`networkSecurityGroup` is `default-nsg` of the resource group `rg-spoke`, and what is known is that of the resource \
+          group `rg-hub`"
+        ]
     );
     for of in ["rg-hub", "RG-HUB"] {
         let (known, errors) = topology(&format!("[{},{}]", network_with(of), group_of("rg-hub", "a")));
