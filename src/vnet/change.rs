@@ -347,7 +347,7 @@ mod tests {
         assert!(subnet.has_endpoint("microsoft.keyvault"));
         assert_eq!(topology.security_group("other").unwrap().rules, []);
         assert_eq!(topology.security_group(GROUP).unwrap().rules.len(), 1);
-        assert!(topology.route_table(TABLE).unwrap().disable_bgp_route_propagation);
+        assert_eq!(topology.route_table(TABLE).unwrap().routes.len(), 1);
         assert_eq!(topology.dns_zones[0].records, [("*".to_owned(), "192.168.251.132".parse().unwrap())]);
         let groups = &rules.policies[0].groups;
         assert_eq!((groups.len(), groups[0].name.as_str(), groups[0].collections.len()), (1, MENDED, 2));

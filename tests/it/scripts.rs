@@ -473,6 +473,10 @@ fn what_cannot_be_written_is_said() {
     };
     check(&["routes", "--to", "arm"], "no topology: name a file with the environment, as in --ase vnet.toml");
     check(&["nsg", "--to", "arm", "--ase", "vnet.toml", "--ase-name", "asee"], "did you mean `ase`?");
+    check(&["nsg", "--to", "arm", "--topology", "vnet.toml", "--environment", "asee"], "did you mean `ase`?");
+    let missing = "cannot read `missing.toml`: there is no such file";
+    check(&["routes", "--to", "arm", "--ase", "missing.toml"], &format!("--ase: {missing}"));
+    check(&["nsg", "--to", "arm", "--topology=missing.toml"], &format!("--topology: {missing}"));
     check(&["routes", "--to", "arm", "--ase", "vnet.toml", "--firewall", "there"], "--firewall: `there` is no address");
     let without = worked().network.split("[firewall]").next().unwrap().to_owned();
     fs::write(lab.path().join("other.toml"), without + "[ase]\nsubnet = \"ase-subnet\"\n").unwrap();

@@ -549,3 +549,51 @@ fn the_corpus_of_environments() {
     assert_eq!(topology.dns_zones[0].name, "mine.appserviceenvironment.net");
     assert_eq!(topology.virtual_networks[0].subnets[0].delegations, ["Microsoft.Web/hostingEnvironments"]);
 }
+
+/// Two templates that write one network: what the second says counts.
+#[test]
+fn one_network_in_two_templates() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = |name: &str, server: &str| {
+        let network = serde_json::json!({
+            "type": "Microsoft.Network/virtualNetworks", "apiVersion": "2021-02-01", "name": "v", "location": "westus2",
+            "properties": {
+                "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] }, "dhcpOptions": { "dnsServers": [server] },
+                "subnets": [{ "name": "s", "properties": { "addressPrefix": "10.0.1.0/24" } }],
+            },
+        });
+        let schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
+        let whole = serde_json::json!({ "$schema": schema, "contentVersion": "1.0.0.0", "resources": [network] });
+        let path = folder.path().join(name);
+        fs::write(&path, whole.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let (a, b) = (template("a.json", "10.0.1.9"), template("b.json", "10.0.1.10"));
+    let both = loaded(&[&a, &b]);
+    let network = network(&both);
+    let of = &network.topology().virtual_networks[0];
+    assert_eq!((of.address_space.len(), of.dns_servers.as_slice()), (1, &["10.0.1.10".parse().unwrap()][..]));
+    let twice = loaded(&[&a, &a]);
+    let warnings: Vec<&str> = twice.warnings.iter().map(|it| it.what.as_str()).collect();
+    assert_eq!(warnings, [format!("`{a}` is part of the topology already")]);
+}
+
+/// As `az network nsg list -o json` prints what is in all resource groups.
+#[test]
+fn two_security_groups_of_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = |group: &str| {
+        let id = format!("/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/{group}");
+        serde_json::json!({
+            "id": format!("{id}/providers/Microsoft.Network/networkSecurityGroups/default-nsg"), "name": "default-nsg",
+            "type": "Microsoft.Network/networkSecurityGroups", "resourceGroup": group, "location": "westus2",
+            "securityRules": [],
+        })
+    };
+    let path = folder.path().join("groups.json");
+    fs::write(&path, serde_json::json!([group("rg-hub"), group("rg-spoke")]).to_string()).unwrap();
+    let errors = load_topology(&[&path.display().to_string()]).unwrap_err().to_string();
+    let expected = "two networkSecurityGroups are called `default-nsg`, one of the resource group `rg-hub` and one of the \
+                    resource group `rg-spoke`: a topology knows resources by their names alone";
+    assert!(errors.contains(expected), "{errors}");
+}
