@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
+use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId, Workers};
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::config::HealthConfig;
 use crate::doctor::{self, Finding, Patient, Severity};
@@ -66,7 +66,7 @@ struct Ward {
     shown: Vec<Dependency>,
     /// What keeps the platform from reaching it, by the doctor's rules.
     inbound: Vec<Arc<str>>,
-    linux: bool,
+    workers: Workers,
     health: Health,
 }
 
@@ -107,7 +107,12 @@ impl Wards {
         self.renew();
         let all = self.all();
         let ward = all.wards.iter().find(|ward| ward.name.eq_ignore_ascii_case(name))?;
-        Some(Fares { state: ward.health.state(), client: ward.client, shown: ward.shown.clone(), all: ward.everything() })
+        Some(Fares {
+            state: ward.health.state(),
+            client: ward.client,
+            shown: ward.shown.clone(),
+            all: ward.everything(),
+        })
     }
 
     /// # Errors
@@ -266,19 +271,19 @@ impl Ward {
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
             dependencies,
             inbound,
-            linux: environment.linux,
+            workers: Workers::of(environment),
             health,
         }
     }
 
     fn everything(&self) -> Vec<Dependency> {
-        self.dependencies.as_ref().map(|dependencies| dependencies.all(self.linux)).unwrap_or_default()
+        self.dependencies.as_ref().map(|dependencies| dependencies.all(self.workers)).unwrap_or_default()
     }
 
     fn see(&mut self, now: Duration, record: &FlowRecord) {
         let (Some(dependencies), Some(Seen::Valid(host))) = (&self.dependencies, &record.host) else { return };
         let FlowRecord { protocol, port, verdict, .. } = record;
-        if !dependencies.hold(host, *protocol, *port, self.linux) {
+        if !dependencies.hold(host, *protocol, *port, self.workers) {
             return;
         }
         let label: Arc<str> = match (host, protocol) {

@@ -1,8 +1,8 @@
 //! Every rule asked of one environment.
 
 use super::filter::apart;
-use super::ways::within_limits;
 use super::finding::{Check, Finding, Outcome, Rule};
+use super::ways::within_limits;
 use super::{Health, Patient, dns, firewall, inbound, lifecycle, outbound, routes, subnet};
 
 /// What was asked, rule by rule, and what came of it.

@@ -229,7 +229,9 @@ impl Opening<'_> {
                     let opening = Change::SecurityRule { group: group.to_owned(), rule: self.written(patient, before) };
                     moved.into_iter().chain([opening]).fold(finding, Finding::mend)
                 }
-                None => finding.by_hand(format!("give {group}/{denies} a priority above {before}: none before it is free")),
+                None => {
+                    finding.by_hand(format!("give {group}/{denies} a priority above {before}: none before it is free"))
+                }
             },
         }
     }

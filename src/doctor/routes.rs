@@ -12,8 +12,8 @@ use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selection};
 
 use super::Patient;
-use super::firewall::FIREWALL_SUBNET;
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, rules};
+use super::firewall::FIREWALL_SUBNET;
 use super::ways::{self, Stretch, Ways, hop_text};
 use super::words::{count, some};
 use super::{clients, endpoints, management, premises, singles};

@@ -40,4 +40,8 @@ pub use security::{
     Transport, default_security_rules,
 };
 pub use tags::{HOST, Tags};
-pub use topology::{ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface, NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, ResourceKind, Route, RouteDestination, RouteTable, SecurityProtocol, SecurityRule, Subnet, Topology, TopologySwitches, Unread, VirtualNetwork, VirtualNetworkTag,};
+pub use topology::{
+    ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
+    NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, ResourceKind, Route, RouteDestination, RouteTable,
+    SecurityProtocol, SecurityRule, Subnet, Topology, TopologySwitches, Unread, VirtualNetwork, VirtualNetworkTag,
+};

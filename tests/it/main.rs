@@ -45,6 +45,7 @@ mod differential;
 mod dns;
 mod doctor;
 mod doctor_firewall;
+mod doctor_fix;
 mod doctor_network;
 mod doctor_routes;
 mod doubts;

@@ -7,7 +7,7 @@
 use crate::allowlist::{Endpoint, EndpointHost, Kind, List, lists};
 use crate::flow::{Host, HostName, Protocol};
 use crate::policy::FqdnPattern;
-use crate::vnet::Cloud;
+use crate::vnet::{AppServiceEnvironment, Cloud};
 
 /// The categories, as the sample spells and sorts them, and those of the lists that fall under none of its.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,6 +128,19 @@ const ACCOUNT: &str = "gmstorageprodsn1";
 /// Stands for a SQL server.
 const SERVER: &str = "egret-probe";
 
+/// What the workers of an environment run on: those of Linux need more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    Windows,
+    Linux,
+}
+
+impl Workers {
+    pub fn of(environment: &AppServiceEnvironment) -> Workers {
+        if environment.linux { Workers::Linux } else { Workers::Windows }
+    }
+}
+
 /// The lists of one edition.
 #[derive(Debug, Clone)]
 pub struct Dependencies {
@@ -166,9 +179,10 @@ impl Dependencies {
 
     /// Every name that an environment depends on: those of the API, and all others of its lists. A wildcard is asked by a
     /// name that it holds, which need not exist.
-    pub fn all(&self, linux: bool) -> Vec<Dependency> {
+    pub fn all(&self, workers: Workers) -> Vec<Dependency> {
         let mut all = self.shown();
-        let kinds = [Kind::Fqdn, Kind::Wildcard].into_iter().chain(linux.then_some(Kind::Linux));
+        let linux = (workers == Workers::Linux).then_some(Kind::Linux);
+        let kinds = [Kind::Fqdn, Kind::Wildcard].into_iter().chain(linux);
         for (kind, endpoint) in kinds.flat_map(|kind| self.endpoints(&[kind]).into_iter().map(move |it| (kind, it))) {
             let Some((host, published)) = asked(&endpoint.host) else { continue };
             match all.iter_mut().find(|known| known.host == host && known.way == Way::Tcp) {
@@ -209,13 +223,15 @@ impl Dependencies {
 
     /// Is this one of the flows that an environment cannot do without? Names of its lists, DNS and NTP. Azure's own
     /// monitoring (12000) and the addresses beside the names are missed, and their lack makes no environment unhealthy.
-    pub fn hold(&self, host: &Host, protocol: Protocol, port: u16, linux: bool) -> bool {
+    pub fn hold(&self, host: &Host, protocol: Protocol, port: u16, workers: Workers) -> bool {
         match host {
             _ if protocol == Protocol::Udp => matches!(port, 53 | 123),
             Host::Addr(_) => false,
             Host::Name(name) => {
-                let kinds = [Kind::Fqdn, Kind::Wildcard, Kind::Linux];
-                let kinds = if linux { &kinds[..] } else { &kinds[..2] };
+                let kinds: &[Kind] = match workers {
+                    Workers::Windows => &[Kind::Fqdn, Kind::Wildcard],
+                    Workers::Linux => &[Kind::Fqdn, Kind::Wildcard, Kind::Linux],
+                };
                 self.endpoints(kinds).iter().any(|endpoint| endpoint.port == port && names(endpoint, name))
             }
         }
@@ -305,7 +321,7 @@ mod tests {
     #[test]
     fn every_name_of_the_lists_is_among_all() {
         let lists = Dependencies::of(Cloud::Public, []);
-        let (all, linux) = (lists.all(false), lists.all(true));
+        let (all, linux) = (lists.all(Workers::Windows), lists.all(Workers::Linux));
         let has = |of: &[Dependency], name: &str| of.iter().any(|it| it.host.as_str() == name);
         assert!(has(&all, "time.windows.com") && has(&all, "definitionupdates.microsoft.com"));
         assert!(has(&all, "egret.update.microsoft.com") || has(&all, "egret.windowsupdate.com"), "a wildcard is asked");
@@ -330,7 +346,8 @@ mod tests {
     #[test]
     fn flows_that_matter() {
         let all = Dependencies::of(Cloud::Public, []);
-        let holds = |host: &str, protocol, port| all.hold(&Host::parse(host).unwrap(), protocol, port, false);
+        let holds =
+            |host: &str, protocol, port| all.hold(&Host::parse(host).unwrap(), protocol, port, Workers::Windows);
         assert!(holds("login.windows.net", Protocol::Https, 443));
         assert!(holds("a.update.microsoft.com", Protocol::Tcp, 443));
         assert!(holds("192.0.2.1", Protocol::Udp, 123) && holds("192.0.2.1", Protocol::Udp, 53));
@@ -338,6 +355,6 @@ mod tests {
         assert!(!holds("example.com", Protocol::Https, 443));
         assert!(!holds("192.0.2.1", Protocol::Tcp, 12_000));
         assert!(!holds("registry-1.docker.io", Protocol::Https, 443));
-        assert!(all.hold(&Host::parse("registry-1.docker.io").unwrap(), Protocol::Https, 443, true));
+        assert!(all.hold(&Host::parse("registry-1.docker.io").unwrap(), Protocol::Https, 443, Workers::Linux));
     }
 }

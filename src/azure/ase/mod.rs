@@ -13,10 +13,10 @@ mod log;
 mod resource;
 
 pub use addresses::{AddressResponse, VirtualIpMapping};
-pub use dependencies::{Category, Dependencies, Dependency, Way};
+pub use dependencies::{Category, Dependencies, Dependency, Way, Workers};
 pub use endpoints::{
-    ALL_DEPENDENCIES, EndpointDependency, EndpointDetail, InboundEndpoint, InboundEnvironmentEndpointCollection, OutboundEndpoint,
-    OutboundEnvironmentEndpointCollection, inbound,
+    ALL_DEPENDENCIES, EndpointDependency, EndpointDetail, InboundEndpoint, InboundEnvironmentEndpointCollection,
+    OutboundEndpoint, OutboundEnvironmentEndpointCollection, inbound,
 };
 pub use error::{ArmError, ErrorBody};
 pub use log::{PlatformEvent, PlatformRecord, platform_record};

@@ -164,8 +164,7 @@ fn one(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
     let width = all.iter().map(|attempt| attempt.domain.len()).max().unwrap_or(0);
     let environment = Printable(&tried.environment);
     printer.line("")?;
-    printer
-        .line(format_args!("{STRONG}{environment}{STRONG:#}: {}", tried.counted()))?;
+    printer.line(format_args!("{STRONG}{environment}{STRONG:#}: {}", tried.counted()))?;
     let mut last = "";
     for attempt in all {
         let Attempt { category, domain, detail } = attempt;
@@ -179,9 +178,8 @@ fn one(tried: &Tried, printer: &mut Printer) -> Result<(), PrintError> {
         let latency = latency.map_or_else(|| "-".to_owned(), |latency| format!("{latency:.1} ms"));
         let domain = Printable(domain).to_string();
         let why = attempt.why().map(|why| format!("  {HINT}{why}{HINT:#}")).unwrap_or_default();
-        let line = format_args!(
-            "    {style}{word:<11}{style:#}  {domain:<width$}  {port:>5}  {latency:>10}  {address}{why}"
-        );
+        let line =
+            format_args!("    {style}{word:<11}{style:#}  {domain:<width$}  {port:>5}  {latency:>10}  {address}{why}");
         printer.line(line)?;
     }
     Ok(())

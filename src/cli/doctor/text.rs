@@ -18,12 +18,7 @@ pub(super) fn print(report: &Report, tried: &[Tried], printer: &mut Printer) -> 
     printer.flush()
 }
 
-fn one(
-    report: &Report,
-    examination: &Examination,
-    tried: &[Tried],
-    printer: &mut Printer,
-) -> Result<(), PrintError> {
+fn one(report: &Report, examination: &Examination, tried: &[Tried], printer: &mut Printer) -> Result<(), PrintError> {
     verdict(examination, printer)?;
     let of = tried.iter().filter(|it| it.environment == examination.environment.name);
     of.into_iter().try_for_each(|it| live(it, printer))?;

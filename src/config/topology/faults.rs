@@ -242,6 +242,18 @@ fn overlaps(all: impl Iterator<Item = (IpNet, Spot, String)>, teller: &mut Telle
 fn peerings(network: &VirtualNetwork, topology: &Topology, teller: &mut Teller<'_>) {
     let names: Vec<&str> = topology.virtual_networks.iter().map(|it| it.name.as_str()).collect();
     for peering in &network.peerings {
+        if peering.use_remote_gateways && topology.virtual_network(&peering.remote).is_none() {
+            let what = format!(
+                "the peering `{}` uses the gateway of `{}`, which is not in the files: what that advertises is not known, \
+                 and takes nothing here",
+                peering.name, peering.remote
+            );
+            teller.warn(
+                peering.at,
+                &peering.remote,
+                Problem::new(what).mend("give its file too, or its `gateway` with the routes"),
+            );
+        }
         let space = match topology.virtual_network(&peering.remote) {
             Some(remote) => &remote.address_space,
             None if peering.remote_space.is_empty() => {
@@ -298,7 +310,8 @@ fn in_subnet(it: &InSubnet<'_>, topology: &Topology, teller: &mut Teller<'_>) {
 }
 
 fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller: &mut Teller<'_>) {
-    let mut taken: HashMap<IpAddr, &str> = HashMap::new();
+    // Networks that do not know of each other may be alike.
+    let mut taken: HashMap<(String, IpAddr), &str> = HashMap::new();
     for interface in &topology.interfaces {
         let place = InSubnet {
             kind: "network interface",
@@ -316,7 +329,8 @@ fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller:
             teller.unknown(interface.at, "there is no application security group", name, &asgs.written);
         }
         for address in &interface.addresses {
-            if let Some(other) = taken.insert(*address, &interface.name) {
+            let key = (interface.virtual_network.to_lowercase(), *address);
+            if let Some(other) = taken.insert(key, &interface.name) {
                 let what = format!("{address} of `{}` is that of `{other}` already", interface.name);
                 let problem = Problem::new(what).mend("give it an address of its own");
                 teller.error(interface.at, &address.to_string(), problem);

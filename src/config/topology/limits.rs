@@ -8,7 +8,7 @@ use crate::flow::nearest;
 use crate::policy::Spot;
 use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{
-    Endpoint, FlowDirection, NetworkSecurityGroup, Prefix, RouteDestination, RouteTable, SecurityRule, Tags,
+    Endpoint, FlowDirection, NetworkSecurityGroup, Prefix, Route, RouteDestination, RouteTable, SecurityRule, Tags,
 };
 
 use super::faults::Teller;
@@ -119,6 +119,13 @@ fn known_tag(tag: &str, at: Spot, tags: &Tags, teller: &mut Teller<'_>) {
     teller.doubt(at, tag, Problem::new(what).mend(mend));
 }
 
+/// Routes take the tags that stand for published prefixes (azure-docs, service-tags-overview.md, 2021).
+fn of_no_route(table: &RouteTable, route: &Route, tag: &str, teller: &mut Teller<'_>) {
+    let what =
+        format!("route `{}` of `{}`: no route can have the tag `{tag}`: it matches nothing", route.name, table.name);
+    teller.warn(route.at, tag, Problem::new(what).mend("write the prefixes"));
+}
+
 /// A table that is too large is only warned of: what comes of it for an environment is the doctor's to say (`RT-LIMITS`).
 pub(super) fn route_table(table: &RouteTable, tags: &Tags, teller: &mut Teller<'_>) {
     if table.routes.len() > MOST_ROUTES {
@@ -132,7 +139,10 @@ pub(super) fn route_table(table: &RouteTable, tags: &Tags, teller: &mut Teller<'
             RouteDestination::Net(net) => net.to_string(),
             RouteDestination::Tag(tag) => {
                 of_tags += 1;
-                known_tag(tag, route.at, tags, teller);
+                match MADE_UP.contains(&tag.to_lowercase().as_str()) {
+                    true => of_no_route(table, route, tag, teller),
+                    false => known_tag(tag, route.at, tags, teller),
+                }
                 tag.clone()
             }
         };

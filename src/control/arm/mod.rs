@@ -23,7 +23,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::azure::ase::{
-    ALL_DEPENDENCIES, API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound, networking,
+    ALL_DEPENDENCIES, API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound,
+    networking,
 };
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::azure::watcher::Ids;
@@ -131,7 +132,7 @@ impl Arm {
         let fares = self.wards.fares(&of.name);
         let suspended = fares.map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
         let id = asked.scope.id(ENVIRONMENT, &of.name, asked.group());
-        environment(asked.network.topology(), of, &id, suspended)
+        environment(asked.network.topology(), &AppServiceEnvironment { suspended, ..of.clone() }, &id)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {

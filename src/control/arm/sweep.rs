@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::azure::ase::{
-    self, Category, Dependency, EndpointDependency, EndpointDetail, OutboundEndpoint, OutboundEnvironmentEndpointCollection,
+    self, Category, Dependency, EndpointDependency, EndpointDetail, OutboundEndpoint,
+    OutboundEnvironmentEndpointCollection,
 };
 use crate::flow::Reason;
 use crate::proxy::{Outcome, Probe, Probed, Shared, Way};
@@ -240,7 +241,8 @@ mod tests {
         let of = |latency, addr, outcome| why(&Probed { addr, latency, outcome });
         let (took, addr) = (Some(Duration::from_millis(3)), Some("192.0.2.7".parse().unwrap()));
         assert_eq!(of(took, addr, Outcome::Reached), None);
-        let check = |latency, addr, outcome, expected: &str| assert_eq!(of(latency, addr, outcome).as_deref(), Some(expected));
+        let check =
+            |latency, addr, outcome, expected: &str| assert_eq!(of(latency, addr, outcome).as_deref(), Some(expected));
         check(None, None, Outcome::Denied(Reason::NotAllowed), "policy: not_allowed");
         check(None, None, Outcome::Failed(Reason::NameUnresolvable), "DNS: name_unresolvable");
         check(None, addr, Outcome::Failed(Reason::UpstreamTimeout), "connection: upstream_timeout");

@@ -33,6 +33,8 @@ const ALSO_UNUSED: [&str; 9] = [
 const SERVICES: &[(&str, &str)] = &[
     ("Microsoft.Sql", "Sql"),
     ("Microsoft.Storage", "Storage"),
+    // Of every region, as `Storage` is here anyhow.
+    ("Microsoft.Storage.Global", "Storage"),
     ("Microsoft.EventHub", "EventHub"),
     ("Microsoft.KeyVault", "AzureKeyVault"),
     ("Microsoft.AzureActiveDirectory", "AzureActiveDirectory"),

@@ -67,15 +67,17 @@ pub(super) fn removal(firewall: &str, found: &Found<'_>, lost: Lost) -> String {
         Lost::Rule => named(&format!("{noun} {verb}"), firewall)
             .option("--collection-name", found.collection)
             .option("--name", found.rule),
-        Lost::Collection => {
-            named(&format!("{noun} collection {verb}"), firewall).option("--name", found.collection)
-        }
+        Lost::Collection => named(&format!("{noun} collection {verb}"), firewall).option("--name", found.collection),
     };
     where_there(command("show"), command("delete"))
 }
 
 fn noun(rule: &Tree) -> &'static str {
-    if rule.field("ruleType").and_then(Tree::text) == Some("ApplicationRule") { "application-rule" } else { "network-rule" }
+    if rule.field("ruleType").and_then(Tree::text) == Some("ApplicationRule") {
+        "application-rule"
+    } else {
+        "network-rule"
+    }
 }
 
 fn named(command: &str, firewall: &str) -> Command {

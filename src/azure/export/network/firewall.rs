@@ -4,8 +4,8 @@ use crate::allowlist;
 use crate::azure::export::Options;
 use crate::azure::export::names::Shortest;
 use crate::azure::export::plan::Plan;
-use crate::policy::{PolicyRules, RuleCollectionGroup, RuleSet, Rules};
 use crate::azure::note::Note;
+use crate::policy::{PolicyRules, RuleCollectionGroup, RuleSet, Rules};
 use crate::vnet::{Change, MENDED, MENDED_CLASSIC, Topology};
 
 use super::{Site, not_written, same};

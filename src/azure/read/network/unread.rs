@@ -85,7 +85,8 @@ fn endpoint_locations<'w>(whole: &'w Whole<'_>, kind: ResourceKind) -> Vec<(Stri
         return Vec::new();
     }
     let items = whole.subject.get("serviceEndpoints").and_then(Node::list).unwrap_or_default();
-    let of = |item: &'w Node| Some((shown(item.get("service")?), item.get("locations").filter(|it| says_something(it))?));
+    let of =
+        |item: &'w Node| Some((shown(item.get("service")?), item.get("locations").filter(|it| says_something(it))?));
     items.iter().filter_map(of).collect()
 }
 
@@ -100,9 +101,15 @@ fn is_known(node: &Node) -> bool {
 
 /// Properties of subnets that change what becomes of a flow, and are not emulated.
 const NOT_EMULATED: [(&str, &str); 3] = [
-    ("natGateway", "what leaves to the Internet has the address of the NAT gateway there, and is shown with another here"),
+    (
+        "natGateway",
+        "what leaves to the Internet has the address of the NAT gateway there, and is shown with another here",
+    ),
     ("privateEndpoints", "they are no addresses here: what is for them goes as any other of the subnet"),
-    ("defaultOutboundAccess", "without a NAT gateway, a public address or a firewall nothing leaves to the Internet there"),
+    (
+        "defaultOutboundAccess",
+        "without a NAT gateway, a public address or a firewall nothing leaves to the Internet there",
+    ),
 ];
 
 pub(super) fn report(topology: &Topology, notes: &mut Notes) {
