@@ -106,9 +106,9 @@ impl Fixed {
     fn of(files: &[(&str, String)], args: &[&str]) -> Fixed {
         let folder = tempfile::tempdir().unwrap();
         files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
-        let mut command = egret(&[&["doctor", "--fix", "mended"], args].concat());
-        command.current_dir(folder.path());
-        Fixed { answer: finish(command, b""), folder }
+        let mut command = egret();
+        command.args(["doctor", "--fix", "mended"]).args(args).current_dir(folder.path());
+        Fixed { answer: finish(&mut command, ""), folder }
     }
 
     fn template(template: &Value) -> Fixed {
@@ -126,7 +126,7 @@ impl Fixed {
     }
 
     fn said(&self) -> String {
-        format!("{}{}", self.answer.stdout, self.answer.stderr)
+        format!("{}{}", self.answer.out, self.answer.err)
     }
 
     #[track_caller]
@@ -316,9 +316,9 @@ fn every_format_has_the_evidence_and_the_verdict() {
     let answer = |format: &str| {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("net.json"), template.to_string()).unwrap();
-        let mut command = egret(&["doctor", "--format", format, "net.json"]);
-        command.current_dir(folder.path());
-        finish(command, b"").stdout
+        let mut command = egret();
+        command.args(["doctor", "--format", format, "net.json"]).current_dir(folder.path());
+        finish(&mut command, "").out
     };
     for format in ["sarif", "github", "junit"] {
         let text = answer(format);
