@@ -13,7 +13,7 @@ use crate::policy::{
     Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
     Step, ThreatMode, in_order,
 };
-use crate::vnet::{Because, Crossing, Egress, Flows, Network, Secured, Way};
+use crate::vnet::{self, Because, Crossing, Egress, Flows, Network, Secured, Way};
 
 /// Policies with more rules are walked only on demand, so that a thousand questions do not take minutes.
 const WALKED: usize = 2_000;
@@ -386,8 +386,7 @@ impl<'a> Oracle<'a> {
 impl<'a> Oracle<'a> {
     /// Of a client's port nothing is known.
     fn decide_one<'q>(&self, query: Query<'q>) -> Decided<'q, 'a> {
-        let crossing = self.egress().crossing(&query, 0);
-        let decision = crossing.as_ref().map_or_else(|| self.egress().decide(&query, 0), |crossing| crossing.decision);
+        let vnet::Decided { decision, crossing } = self.egress().decide(&query, 0);
         Decided { query, crossing, decision, address_open: false }
     }
 }

@@ -331,7 +331,7 @@ fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) 
     let query = Query::new(Some(ward.client), Protocol::usual(port), &host, port);
     let query = Query { path: (port == 80).then_some("/"), ..query.outbound() };
     let stands_for = Address::Given(ward.somewhere(dependency.category));
-    let decision = active.egress(Via::Gateway).decide(&query.with_address(stands_for), 0);
+    let decision = active.egress(Via::Gateway).decide(&query.with_address(stands_for), 0).decision;
     if decision.verdict == Verdict::Allow || decision.reason.is_before_firewall() {
         return decision.verdict == Verdict::Allow;
     }

@@ -185,9 +185,8 @@ mod tests {
     #[test]
     fn counts_are_since_the_last_tuple() {
         let mut flows = NetworkFlows::new(MINUTE);
-        let mut network = crossed().network.unwrap();
-        network.inbound = None;
-        let flow = FlowRecord { network: Some(network), ..allowed() };
+        let network = Surroundings { inbound: None, ..(*crossed().network.unwrap()).clone() };
+        let flow = FlowRecord { network: Some(Arc::new(network)), ..allowed() };
         flows.flow(&flow);
         let progress = ProgressRecord { ts: closed().ts, flow: flow.flow, bytes_up: 500, bytes_down: 3_000 };
         flows.progress(&progress);

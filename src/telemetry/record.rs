@@ -130,7 +130,7 @@ pub struct FlowRecord {
     /// What threat intelligence knows of it.
     pub threat: Option<Box<KnownThreat>>,
     /// What the network around the firewall made of it, where the client is in a subnet of a topology.
-    pub network: Option<Box<Surroundings>>,
+    pub network: Option<Arc<Surroundings>>,
 }
 
 /// Security groups and route of a flow.
@@ -623,7 +623,7 @@ pub(crate) mod tests {
             host: Some(Host::Addr(destination.ip()).into()),
             port: destination.port(),
             reason: Reason::NsgDenied,
-            network: Some(Box::new(network)),
+            network: Some(Arc::new(network)),
             ..denied()
         }
     }
