@@ -160,7 +160,7 @@ pub struct Secured {
     pub by: SecuredBy,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecuredBy {
     /// There is no group.
     Nobody,
@@ -170,7 +170,7 @@ pub enum SecuredBy {
     Rule(SecurityRuleName),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecurityRuleName {
     pub group: Arc<str>,
     pub rule: Arc<str>,
@@ -231,6 +231,11 @@ pub struct KnownThreat {
 }
 
 impl FlowRecord {
+    /// Whose flow it is for the network around the firewall: a client of no subnet may count as a machine of one.
+    pub fn counted_as(&self) -> IpAddr {
+        self.network.as_ref().map_or(self.client.ip(), |network| network.outbound.source.ip())
+    }
+
     pub fn bypassed(&self) -> bool {
         self.reason.is_past_firewall()
     }
