@@ -71,6 +71,13 @@ struct Route {
     judged: Address,
 }
 
+impl Route {
+    /// To an address that the client named itself.
+    fn to(ip: IpAddr, port: u16) -> Route {
+        Route { addr: SocketAddr::new(ip, port), judged: Address::Given(ip) }
+    }
+}
+
 /// A flow that may not, or that cannot.
 pub(super) struct Refused {
     pub(super) reason: Reason,
@@ -156,16 +163,14 @@ impl Session {
             let dialled = ask.dialled;
             return self.without_own(Permitted { permit, protocol, routes, known_as, dialled, around, active });
         }
-        // With its address the question was whole.
         if let Host::Addr(ip) = ask.to.host {
-            let judged = Address::Given(ip.to_canonical());
-            let addr = SocketAddr::new(ip.to_canonical(), ask.to.port);
+            // With its address the question was whole.
+            let route = Route::to(ip.to_canonical(), ask.to.port);
             let Ok(permit) = decision.permit() else {
-                return Err(Refused { dst: Some(addr), ..refused(decision.reason) });
+                return Err(Refused { dst: Some(route.addr), ..refused(decision.reason) });
             };
-            let routes = vec![Route { addr, judged }];
             let known_as = names_of(&self.core.shared.directory.fqdns(), ask).to_vec();
-            let dialled = ask.dialled;
+            let (routes, dialled) = (vec![route], ask.dialled);
             return self.without_own(Permitted { permit, protocol, routes, known_as, dialled, around, active });
         }
         let answers = self.resolve(ask.to).await.map_err(|reason| refused(unresolved(reason)))?;
