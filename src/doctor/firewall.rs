@@ -362,7 +362,7 @@ fn firewall_subnet(patient: &Patient<'_>) -> Outcome {
 }
 
 /// A firewall whose subnet is missing has no address yet; the default route tells the one that it was to have.
-fn homeless<'a>(patient: &Patient<'a>, address: IpAddr) -> Option<&'a Firewall> {
+pub(super) fn homeless<'a>(patient: &Patient<'a>, address: IpAddr) -> Option<&'a Firewall> {
     let topology = patient.network.topology();
     let without = topology.firewalls.iter().filter(|firewall| firewall.private_address.is_none());
     let mut near = without.filter(|firewall| {

@@ -13,7 +13,7 @@ use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selec
 
 use super::Patient;
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, rules};
-use super::firewall::FIREWALL_SUBNET;
+use super::firewall::{FIREWALL_SUBNET, homeless};
 use super::ways::{self, Stretch, Ways, hop_text};
 use super::words::{count, some};
 use super::{clients, endpoints, management, premises, singles};
@@ -267,7 +267,8 @@ fn absent(patient: &Patient<'_>, address: IpAddr) -> Option<String> {
     }
     let is_own = network.address_space.iter().any(|net| net.contains(&address));
     let is_placed = network.subnets.iter().any(|subnet| subnet.contains(address));
-    if is_own && !is_placed && patient.network.topology().firewall_at(address).is_none() {
+    let is_firewall = patient.network.topology().firewall_at(address).is_some() || homeless(patient, address).is_some();
+    if is_own && !is_placed && !is_firewall {
         return Some(format!("which is in no subnet of {}", network.name));
     }
     if is_without_firewall(patient, address) {

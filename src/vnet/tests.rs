@@ -59,7 +59,7 @@ fn both(topology: Topology, policy: &Policy, from: &str, to: &str) -> Option<(Fa
     let protocol = target.scheme.unwrap_or(Protocol::Tcp);
     let to = Authority { host: Host::parse(&target.name).unwrap(), port: target.port.unwrap_or(0) };
     let query = Query::new(Some(from.parse().unwrap()), protocol, &to.host, to.port).outbound();
-    let decision = Egress::new(policy, Some(&network), Flows::New).decide(&query, 50_000);
+    let decision = Egress::new(policy, Some(&network), Flows::New).decide(&query, 50_000).decision;
     if decision.reason == Reason::InternalAddress {
         return None;
     }
@@ -181,11 +181,11 @@ fn the_platform() {
         let host = Host::Addr(to.parse().unwrap());
         let query = Query::new(Some(CLIENT.parse().unwrap()), Protocol::Udp, &host, 53).outbound();
         let egress = Egress::new(&policy, Some(&network), Flows::New);
-        let crossing = egress.crossing(&query, 0).unwrap();
+        let crossing = egress.decide(&query, 0).crossing.unwrap();
         let found = (crossing.way, crossing.route, crossing.decision.reason, crossing.decision.rule);
         assert_eq!(found, (super::Way::Platform, None, Reason::InternalAddress, None), "{to}");
         let own_word = query.with_address(crate::policy::Address::Override(to.parse().unwrap()));
-        assert_eq!(egress.decide(&own_word, 0).reason, Reason::RoutedPast, "{to}");
+        assert_eq!(egress.decide(&own_word, 0).decision.reason, Reason::RoutedPast, "{to}");
     }
 }
 

@@ -596,9 +596,11 @@ fn the_answer_as_tests() {
 fn the_answer_for_github() {
     let sick = sick();
     let out = doctor(sick.path(), &["--format", "github", "vnet.toml"]).out;
-    assert!(out.starts_with("::error file=vnet.toml,line="), "{out}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 2, "{out}");
+    assert!(lines[0].starts_with("::error title=egret doctor%3A ase::ase: would be suspended%0A"), "{out}");
+    assert!(lines[1].starts_with("::error file=vnet.toml,line="), "{out}");
     assert!(out.contains("title=egret doctor%3A IN-MGMT (suspended)::of 231 prefixes"), "{out}");
-    assert_eq!(out.lines().count(), 1);
 }
 
 #[test]
