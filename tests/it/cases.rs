@@ -83,7 +83,7 @@ fn load(folder: &Path, profile: Option<&str>, name: &str) -> (RuleSet, PrivateAd
         profile: profile.map(str::to_owned),
         ..Overrides::default()
     };
-    let config = config::load(&overrides, egret::config::DefaultFile::Ignored)
+    let config = config::load(&overrides, config::DefaultFile::Ignored)
         .unwrap_or_else(|errors| panic!("{name}:\n{errors}"))
         .config;
     (config.rules, config.private_addresses)
@@ -132,7 +132,7 @@ fn patterns_that_azure_refuses_are_refused_with_the_reason() {
         );
         fs::write(folder.path().join("egret.toml"), policy).unwrap();
         let overrides = Overrides { config: Some(folder.path().join("egret.toml")), ..Overrides::default() };
-        let errors = config::load(&overrides, egret::config::DefaultFile::Ignored)
+        let errors = config::load(&overrides, config::DefaultFile::Ignored)
             .err()
             .map(|errors| errors.to_string())
             .unwrap_or_default();
