@@ -220,7 +220,7 @@ fn straighten(patient: &Patient<'_>, range: AddressRange, way: &Selection<'_>, f
 fn connect(patient: &Patient<'_>, range: AddressRange, way: &Selection<'_>) -> String {
     let network = patient.network.virtual_network(patient.place);
     let mut peers = network.peerings.iter().map(|peering| (peering, patient.network.remote_space(peering)));
-    let near = peers.find(|(_, space)| space.into_iter().any(|net| net.contains(&range.first())));
+    let near = peers.find(|(_, space)| space.iter().any(|net| net.contains(&range.first())));
     match near {
         Some((peering, _)) => format!(
             "take {} out, or split it around {range}: the peering {} leads there where no route of one's own does",

@@ -150,7 +150,7 @@ pub(super) fn within_limits(patient: &Patient<'_>, finding: &mut Finding) {
     let removed = finding.mend.iter().filter(|it| matches!(it, Change::RemoveRoute { .. })).count();
     let is_tag = |route: &&Route| matches!(route.destination, RouteDestination::Tag(_));
     let tags = table.routes.iter().filter(is_tag).count();
-    let new_tags = added.iter().filter(|it| is_tag(*it)).count();
+    let new_tags = added.iter().filter(|it| is_tag(it)).count();
     let too_many = table.routes.len() + added.len() > MOST_ROUTES + removed;
     let too_many_tags = tags + new_tags > MOST_TAG_ROUTES + removed;
     if (added.is_empty() || !too_many) && (new_tags == 0 || !too_many_tags) {
