@@ -16,7 +16,7 @@ pub(super) enum Origin {
     /// It has this source. One of another network has been passed on by somebody: it is forwarded.
     Source(IpAddr),
     /// The gateway of the network itself. A peer that uses it takes what comes from there without leave for forwarded
-    /// traffic, which is for appliances (azure-docs, virtual-network-peering-overview.md, 2023).
+    /// traffic, which is for appliances (azure-docs, virtual-network-manage-peering.md).
     Gateway,
 }
 
