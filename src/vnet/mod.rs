@@ -15,6 +15,7 @@ mod index;
 mod network;
 mod onward;
 mod ranges;
+mod reach;
 pub mod recipe;
 mod routes;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use environment::{
     SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,
 };
 pub use network::{Network, Place};
+pub use reach::{Obstacle, Stage};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why, endpoint_tag};
 pub use security::{
     AppliedTo, Because, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision,
