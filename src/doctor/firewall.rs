@@ -11,7 +11,8 @@ use crate::policy::{
     AddressRange, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, FqdnTag, IpProtocols, NetworkRule, RuleId,
 };
 use crate::vnet::{
-    AppDependency, AseVersion, Change, Cloud, Firewall, FlowDirection, Hop, Prefix, SecurityProtocol, Stage, Transport,
+    AppDependency, AseVersion, Change, Cloud, FIREWALL_SUBNET, Firewall, FlowDirection, Hop, Prefix, SecurityProtocol,
+    Stage, Transport,
 };
 
 use super::Patient;
@@ -432,8 +433,6 @@ fn allowed_before(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Ve
     let by_row = if rows.is_empty() { Vec::new() } else { open_rows(patient, &rows, &name) };
     by_row.into_iter().chain(by_tag).collect()
 }
-
-const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
 
 fn firewall_subnet(patient: &Patient<'_>) -> Outcome {
     let hop = Ways::of(patient).outside().map(|way| way.route.next_hop.clone());

@@ -5,7 +5,7 @@ use crate::vnet::{Change, Cloud, Hop, NextHop, RouteDestination, RouteSource, Se
 
 use super::Patient;
 use super::finding::{Coverage, Finding, Outcome, Rule};
-use super::ways::{self, Stretch, Ways, hop_text};
+use super::ways::{self, Stretch, Ways};
 use super::words::{some, thousands};
 
 /// Where App Service manages from, as far as it is published for the cloud. IPv4 alone: the VIP has no other address.
@@ -138,9 +138,8 @@ impl<'a> Replies<'a> {
     }
 
     fn hops(&self) -> Vec<String> {
-        let hop = |way: &&Selection<'_>| hop_text(&way.route.next_hop);
         let diverting = self.diverting().into_iter().filter(|way| way.route.next_hop != Hop::None);
-        let mut hops: Vec<String> = diverting.map(|way| hop(&way)).collect();
+        let mut hops: Vec<String> = diverting.map(|way| way.route.next_hop.to_string()).collect();
         hops.sort();
         hops.dedup();
         hops

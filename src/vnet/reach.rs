@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::network::{Network, Place};
-use super::onward::{Barred, Towards};
+use super::onward::{Barred, Gatekeeper, Towards};
 use super::routes::Selection;
 use super::topology::Firewall;
 
@@ -36,7 +36,7 @@ impl Network {
         let own = self.subnet(place).usable().map(|range| range.first()).find(|it| it.is_ipv4() == to.is_ipv4())?;
         let firewall = match self.led(place, own, to) {
             Err((way, why)) => return Some(Obstacle { way, why, stage: Stage::Out }),
-            Ok(Towards::Appliance(address)) => self.topology().firewall_at(address)?,
+            Ok(Towards::Firewall(Gatekeeper::Numbered(number))) => &self.topology().firewalls[number],
             Ok(_) => return None,
         };
         let there = self.place(&firewall.virtual_network, &firewall.subnet)?;
@@ -52,14 +52,21 @@ impl Network {
     #[expect(clippy::type_complexity, reason = "the error is the front half of an obstacle")]
     fn led(&self, place: Place, source: IpAddr, to: IpAddr) -> Result<Towards<'_>, (Option<Selection<'_>>, String)> {
         let Some(way) = self.route(place, to) else { return Err((None, format!("no route leads to {to}"))) };
-        let onward = self.onward(place, &way.route.next_hop, source, to);
-        onward.map(|onward| onward.to).map_err(|barred| (Some(way), why(barred, to)))
+        match self.onward(place, way.route, source, to) {
+            Ok(onward) => Ok(onward.to),
+            // It is where it is, whatever routes say of the prefix around it.
+            Err(Barred::NoAppliance(address)) if self.place_near(place, address).is_some() => {
+                Ok(Towards::Appliance(address))
+            }
+            Err(barred) => Err((Some(way), why(barred, to))),
+        }
     }
 }
 
 fn why(barred: Barred<'_>, to: IpAddr) -> String {
     match barred {
-        Barred::Dropped => "the next hop None drops it".to_owned(),
+        Barred::NoRoute => format!("no route leads to {to}"),
+        Barred::Dropped(_) => "the next hop None drops it".to_owned(),
         Barred::NoSubnet => format!("{to} is in no subnet of the network"),
         Barred::NoSubnetOf(remote) => format!("{to} is in no subnet of {remote}"),
         Barred::Unconnected(remote) => format!("the peering with {remote} has no other half"),
@@ -76,6 +83,7 @@ fn why(barred: Barred<'_>, to: IpAddr) -> String {
         Barred::NoAppliance(address) => {
             format!("{address} is neither in the network nor in one that is connected to it")
         }
+        Barred::Nobody(address) => format!("{address} is in no subnet of the network that it would be in"),
         Barred::NoGateway => "there is no gateway".to_owned(),
         Barred::NothingBehind(_) => format!("nothing behind the gateway is known to have {to}"),
         Barred::Unroutable => format!("{to} is no address of the Internet"),
