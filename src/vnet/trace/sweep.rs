@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::policy::{AnyRule, in_order};
 use crate::vnet::ranges::after;
-use crate::vnet::{Endpoint, GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
+use crate::vnet::{GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix, RuleSide};
 
 use super::Trace;
 use super::outcome::Outcome;
@@ -201,7 +201,7 @@ fn cut_by<'n>(
     known: &mut HashSet<(Place, &'n str)>,
     network: &Network,
     place: Place,
-    side: &'n Endpoint,
+    side: &'n RuleSide,
 ) {
     for prefix in &side.prefixes {
         match prefix {
