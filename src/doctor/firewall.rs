@@ -9,6 +9,7 @@ use crate::allowlist::{Kind, fqdn_tag, service_tag};
 use crate::flow::{Host, PortRange, Protocol};
 use crate::policy::{
     AddressRange, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, FqdnTag, IpProtocols, NetworkRule, RuleId,
+    Spot,
 };
 use crate::vnet::{
     AppDependency, AseVersion, Change, Cloud, FIREWALL_SUBNET, Firewall, FlowDirection, Hop, Prefix, SecurityProtocol,
@@ -490,7 +491,7 @@ fn app_dependencies(patient: &Patient<'_>) -> Outcome {
     if denied.is_empty() {
         return Outcome::Passed;
     }
-    let is_firewalls = denied.iter().all(|it| matches!(it.by, Stop::Firewall));
+    let is_firewalls = denied.iter().flat_map(|it| &it.stops).all(|stop| matches!(stop, Stop::Firewall));
     let subnet = patient.network.subnet(patient.place);
     let (name, at) = match &gate {
         Ok(gate) if is_firewalls => gate.name(),
@@ -506,10 +507,10 @@ fn app_dependencies(patient: &Patient<'_>) -> Outcome {
     Outcome::Found(vec![denied.into_iter().enumerate().fold(finding, |it, (nth, lost)| lost.told(patient, nth, it))])
 }
 
-/// A dependency of the apps, and what is in its way.
+/// A dependency of the apps, and all that is in its way.
 struct Unreached<'a> {
     dependency: &'a AppDependency,
-    by: Stop<'a>,
+    stops: Vec<Stop<'a>>,
 }
 
 enum Stop<'a> {
@@ -524,12 +525,12 @@ fn app_dependency<'a>(
     dependency: &'a AppDependency,
 ) -> Option<Unreached<'a>> {
     let AppDependency { protocol, host, port } = dependency;
-    let by_gate = || gate.is_some_and(|gate| !gate.ask(host, *protocol, *port).is_open());
-    let by = by_group(patient, dependency)
-        .map(Stop::SecurityGroup)
-        .or_else(|| by_route(patient, dependency).map(Stop::Route))
-        .or_else(|| by_gate().then_some(Stop::Firewall))?;
-    Some(Unreached { dependency, by })
+    let is_denied = gate.is_some_and(|gate| !gate.ask(host, *protocol, *port).is_open());
+    let by_group = by_group(patient, dependency).map(Stop::SecurityGroup);
+    let by_route = by_route(patient, dependency).map(Stop::Route);
+    let stops: Vec<Stop<'_>> =
+        by_group.into_iter().chain(by_route).chain(is_denied.then_some(Stop::Firewall)).collect();
+    (!stops.is_empty()).then_some(Unreached { dependency, stops })
 }
 
 /// A name may lead to any address. Of environments before version 3 the ports of the web are OUT-WEB's.
@@ -576,31 +577,34 @@ fn by_route(patient: &Patient<'_>, dependency: &AppDependency) -> Option<String>
 
 impl Unreached<'_> {
     fn told(self, patient: &Patient<'_>, nth: usize, finding: Finding) -> Finding {
-        let Unreached { dependency, by } = self;
-        match by {
-            Stop::Firewall => finding.covers(Coverage::Missing, shown(dependency)).mend(open(patient, dependency)),
+        let Unreached { dependency, stops } = self;
+        let finding = finding.covers(Coverage::Missing, shown(dependency));
+        stops.into_iter().fold(finding, |finding, stop| match stop {
+            Stop::Firewall => finding.mend(open(patient, dependency)),
             Stop::Route(why) => finding
-                .covers(Coverage::Missing, format!("{}: {why}", shown(dependency)))
+                .because(why, Spot::nowhere())
                 .by_hand("lead what the apps need to where it is: a route, a peering, a gateway"),
             Stop::SecurityGroup(passage) => {
                 let by = passage.blocks.first().map(|it| decider(patient, &it.because));
                 let (by, at) = by.unwrap_or_default();
-                let finding =
-                    finding.covers(Coverage::Missing, shown(dependency)).because(format!("{by} denies it"), at);
-                let remote = match dependency.host {
-                    Host::Addr(address) => Prefix::Net(address.into()),
-                    Host::Name(_) => Prefix::Any,
-                };
-                let protocol = match transport(dependency) {
-                    Transport::Udp => SecurityProtocol::Udp,
-                    _ => SecurityProtocol::Tcp,
-                };
-                let (direction, ports) = (FlowDirection::Outbound, [PortRange::single(dependency.port)]);
-                let opening = Opening { rule: &APPDEPS, nth, direction, protocol, remote: vec![remote], ports: &ports };
-                opening.mend(patient, &passage.blocks, finding)
+                let finding = finding.because(format!("{by} denies it"), at);
+                let ports = [PortRange::single(dependency.port)];
+                let_out(dependency, nth, &ports).mend(patient, &passage.blocks, finding)
             }
-        }
+        })
     }
+}
+
+fn let_out<'p>(dependency: &AppDependency, nth: usize, ports: &'p [PortRange]) -> Opening<'p> {
+    let remote = match dependency.host {
+        Host::Addr(address) => Prefix::Net(address.into()),
+        Host::Name(_) => Prefix::Any,
+    };
+    let protocol = match transport(dependency) {
+        Transport::Udp => SecurityProtocol::Udp,
+        _ => SecurityProtocol::Tcp,
+    };
+    Opening { rule: &APPDEPS, nth, direction: FlowDirection::Outbound, protocol, remote: vec![remote], ports }
 }
 
 fn shown(dependency: &AppDependency) -> String {

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use crate::flow::AddrClass;
 use crate::policy::AddressRange;
 use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
-use crate::vnet::{Change, Firewall, Hop, NextHop, Obstacle, Route, RouteDestination, Selection, Stage};
+use crate::vnet::{
+    Change, EffectiveRoute, Firewall, Hop, NextHop, Obstacle, Route, RouteDestination, Selection, Stage,
+};
 
 use super::Patient;
 use super::beyond;
@@ -266,11 +268,13 @@ fn holes(patient: &Patient<'_>) -> Option<Finding> {
     let ways = Ways::of(patient);
     let is_wide = |net: &IpNet| net.addr().is_ipv4() && (1..=WIDE).contains(&net.prefix_len());
     let routes = patient.network.effective_routes(patient.place).iter();
-    let dead = routes.filter(|route| route.route_table.is_some() && may_be_dead(&route.next_hop));
+    // What a service tag leads astray is asked service by service.
+    let is_own = |route: &EffectiveRoute| route.route_table.is_some() && route.tag.is_none();
+    let dead = routes.filter(|route| is_own(route) && may_be_dead(&route.next_hop));
     let nets = dead.flat_map(|route| &route.prefixes).filter(|net| is_wide(net));
     let ranges = nets.filter_map(|net| AddressRange::between(net.network(), net.broadcast()));
     let is_lost = |it: &Stretch<'_>| {
-        let own = it.way.route.route_table.is_some() && is_wide(&it.way.prefix) && may_be_dead(it.hop());
+        let own = is_own(it.way.route) && is_wide(&it.way.prefix) && may_be_dead(it.hop());
         own && is_public(it.range) && nowhere(patient, Some(&it.way)).is_some()
     };
     let mut lost: Vec<Stretch<'_>> = ranges.flat_map(|range| ways.stretches(range)).filter(is_lost).collect();

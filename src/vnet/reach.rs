@@ -49,7 +49,6 @@ impl Network {
         Some(Obstacle { way, why, stage: Stage::Back(firewall) })
     }
 
-    #[expect(clippy::type_complexity, reason = "the error is the front half of an obstacle")]
     fn led(&self, place: Place, source: IpAddr, to: IpAddr) -> Result<Towards<'_>, (Option<Selection<'_>>, String)> {
         let Some(way) = self.route(place, to) else { return Err((None, format!("no route leads to {to}"))) };
         match self.onward(place, way.route, source, to) {

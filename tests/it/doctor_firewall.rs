@@ -230,7 +230,7 @@ fn fw_deny_first() {
     assert!(missing(&found).contains(&"login.windows.net:443"), "{found:?}");
     let [Change::ApplicationRule(mend)] = &found.mend[..] else { panic!("{:?}", found.mend) };
     assert_eq!(mend.sources.to_string(), "192.168.251.128/25");
-    assert!(mend.fqdns.contains(&FqdnPattern::parse("login.windows.net").unwrap()), "{:?}", mend.fqdns);
+    assert_eq!(mend.tags.first().map(|tag| tag.name.as_str()), Some("AppServiceEnvironment"), "a row is a wildcard");
     // After the rule that allows it denies nothing that is needed.
     denying(worked(), 300, "application", deny).healthy();
     // Network rules come first, whatever their priority.
@@ -297,14 +297,20 @@ fn fw_appdeps() {
     assert_eq!(found.severity, Severity::App);
     says(
         &found,
-        &["it denies 2 dependencies that apps need", "https://api.contoso.com:443", "tcp://198.51.100.9:5672"],
+        &["it does not reach 2 dependencies that apps need", "https://api.contoso.com:443", "tcp://198.51.100.9:5672"],
     );
-    assert!(matches!(&found.mend[..], [Change::ApplicationRule(_), Change::NetworkRule(_)]), "{:?}", found.mend);
+    assert!(
+        matches!(&found.mend[..], [Change::ApplicationRule(_), Change::SecurityRule { .. }, Change::NetworkRule(_)]),
+        "{:?}",
+        found.mend
+    );
+    says(&needs("\"https://api.contoso.com\"").only("FW-APPDEPS"), &["it denies 1 dependency that apps need"]);
     let rule = rule_for("api.contoso.com");
     needs("\"https://api.contoso.com\"").policy(OWN, &format!("{rule}{OWN}")).healthy();
     // A route past the firewall, a neighbour, a service with an endpoint.
     needs("\"tcp://198.51.100.9:5672\"")
         .routes("{ name = \"queue\", prefix = \"198.51.100.9/32\", next_hop = \"Internet\" },")
+        .network("    { name = \"deny-outbound\"", "    { name = \"queue\", priority = 170, direction = \"Outbound\", access = \"Allow\", protocol = \"Tcp\", destination = \"198.51.100.9\", ports = 5672 },\n    { name = \"deny-outbound\"")
         .healthy();
     needs("\"tcp://192.168.7.7:5672\", \"https://own.blob.core.windows.net\"").healthy();
     to_the_internet(needs("\"https://api.contoso.com\"")).healthy();

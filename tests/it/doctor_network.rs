@@ -228,7 +228,7 @@ fn azure_dns_answers_for_linked_zones_alone() {
 /// The place in the network's file that a finding rests on.
 fn set_line(found: &Finding) -> String {
     let evidence = found.evidence.iter().find(|it| it.coverage.is_none()).unwrap();
-    assert_ne!(evidence.at, found.at, "the rule is not where its group begins");
+    assert_ne!(evidence.at.span(), found.at.span(), "the rule is not where its group begins");
     evidence.what.clone()
 }
 

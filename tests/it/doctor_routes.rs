@@ -490,7 +490,10 @@ fn rt_default_and_what_is_needed() {
     assert_eq!(monitor.only("RT-DEFAULT").severity, Severity::Degraded);
     // What an endpoint takes needs no route.
     led("Storage", none).healthy();
-    led("Storage", none).network(" \"Microsoft.Storage\",", "").only("RT-DEFAULT");
+    let without = |set_up: SetUp| set_up.network(ENDPOINTS, "\"Microsoft.Sql\"");
+    without(led("Storage", none)).only("RT-SE");
+    let direct = without(led("Storage", none)).network(DEFAULT, "prefix = \"0.0.0.0/0\", next_hop = \"Internet\"");
+    says(&direct.only("RT-DEFAULT"), &["Storage is not reached"]);
 }
 
 #[test]
