@@ -8,7 +8,7 @@ use crate::policy::{Action, AddressRange, Spot};
 use crate::vnet::{Network, NextHop, Prefix, RouteDestination, SecurityRule, Tags, Topology};
 
 use super::Patient;
-use super::finding::{Finding, Outcome, Severity};
+use super::finding::{Evidence, Finding, Outcome, Severity};
 use super::spans;
 use super::words::some;
 
@@ -94,9 +94,8 @@ impl Doubt {
     }
 
     fn explain(&self, finding: &mut Finding) {
-        for Use { what, at, .. } in &self.uses {
-            *finding = finding.clone().because(what, *at);
-        }
+        let told = |it: &Use| Evidence { coverage: None, what: it.what.clone(), at: it.at };
+        finding.evidence.extend(self.uses.iter().map(told));
     }
 
     fn tags(&self) -> Vec<&str> {

@@ -250,7 +250,11 @@ fn by_network(patient: &Patient<'_>, rule: &'static Rule, ports: &[PortRange]) -
     if inbound(&without, &[Transport::Tcp], ports, &[AddressRange::from(HOST)]).is_open() {
         return None;
     }
-    let by = group.rules.iter().filter(|it| is_by_tag(it)).min_by_key(|it| it.priority)?;
+    let has_port = |it: &SecurityRule| {
+        let mut written = it.destination.ports.iter();
+        written.any(|range| ports.iter().any(|port| range.contains(port.first())))
+    };
+    let by = group.rules.iter().filter(|it| is_by_tag(it) && has_port(it)).min_by_key(|it| it.priority)?;
     let by_text = format!("security rule {}/{} ({})", group.name, by.name, by.priority);
     let what = format!("AzureLoadBalancer reaches TCP {} of the subnet by VirtualNetwork alone", listed(ports));
     let found = finding(patient, rule, what)

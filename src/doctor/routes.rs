@@ -191,43 +191,58 @@ fn barred(patient: &Patient<'_>) -> Option<Finding> {
 /// Services that are needed and that routes of one's own lead nowhere, however narrow. Of what only a service endpoint
 /// helps, behind a firewall, RT-SE tells; of dependencies that are listed as single addresses, RT-IPDEP.
 fn missed(patient: &Patient<'_>) -> Option<Finding> {
-    let ways = Ways::of(patient);
-    let is_direct = ways.outside().is_some_and(|way| way.route.next_hop == Hop::Internet);
-    let asked = NEEDED.iter().filter(|(tag, _)| is_direct || !["EventHub", "Storage"].contains(tag));
-    let (mut names, mut lost, mut severity) = (Vec::new(), Vec::new(), Severity::Advice);
-    for (tag, grade) in asked {
-        let Some(ranges) = patient.network.tags().published(tag) else { continue };
-        let stretches: Vec<Stretch<'_>> = ranges.iter().flat_map(|range| ways.stretches(*range)).collect();
-        let whole: u64 = stretches.iter().map(Stretch::size).sum();
-        let dead: Vec<Stretch<'_>> = stretches.into_iter().filter(|it| is_missed(patient, it)).collect();
-        let missing: u64 = dead.iter().map(Stretch::size).sum();
-        if missing == 0 {
-            continue;
-        }
-        let is_most = 2 * missing > whole;
-        names.push(if is_most { (*tag).to_owned() } else { format!("part of {tag}") });
-        severity = severity.max(if is_most { *grade } else { (*grade).min(Severity::Unhealthy) });
-        lost.extend(dead);
-    }
-    let way = &lost.first()?.way;
-    let mut diverting: Vec<&Selection<'_>> = Vec::new();
-    for way in lost.iter().map(|stretch| &stretch.way) {
-        if !diverting.iter().any(|known| std::ptr::eq(known.route, way.route)) {
-            diverting.push(way);
+    let missing: Vec<Missed<'_>> = NEEDED.iter().filter_map(|(tag, grade)| Missed::of(patient, tag, *grade)).collect();
+    let severity = missing.iter().map(|it| it.severity).max()?;
+    let mut ways: Vec<&Selection<'_>> = Vec::new();
+    for way in missing.iter().flat_map(|it| &it.lost).map(|stretch| &stretch.way) {
+        if !ways.iter().any(|known| std::ptr::eq(known.route, way.route)) {
+            ways.push(way);
         }
     }
-    let routes = some(diverting.iter().map(|way| ways::destination(way)));
-    let what = format!("{} is not reached: {routes} leads nowhere", some(&names));
+    let way = ways.first()?;
+    let routes = some(ways.iter().map(|way| ways::destination(way)));
+    let what = format!("{} is not reached: {routes} leads nowhere", some(missing.iter().map(|it| &it.name)));
     let mut finding = Finding::new(&DEFAULT, way.route.at, subject(way, ""), what).graded(severity);
-    for stretch in &lost {
+    for stretch in missing.iter().flat_map(|it| &it.lost) {
         finding = finding.covers(Coverage::Missing, stretch.range.to_string());
     }
-    for way in diverting {
+    for way in ways {
         finding = finding.because(ways::shown(way), way.route.at);
         finding = ways::remove_route(way).into_iter().fold(finding, Finding::mend);
     }
     Some(finding)
 }
+
+/// What of a service is not reached.
+struct Missed<'a> {
+    /// `part of Storage`
+    name: String,
+    severity: Severity,
+    lost: Vec<Stretch<'a>>,
+}
+
+impl<'a> Missed<'a> {
+    fn of(patient: &Patient<'a>, tag: &str, grade: Severity) -> Option<Missed<'a>> {
+        let ways = Ways::of(patient);
+        let is_direct = || ways.outside().is_some_and(|way| way.route.next_hop == Hop::Internet);
+        if BY_ENDPOINT.contains(&tag) && !is_direct() {
+            return None;
+        }
+        let ranges = patient.network.tags().published(tag)?;
+        let stretches: Vec<Stretch<'_>> = ranges.iter().flat_map(|range| ways.stretches(*range)).collect();
+        let size = |stretches: &[Stretch<'_>]| stretches.iter().map(Stretch::size).sum::<u64>();
+        let whole = size(&stretches);
+        let lost: Vec<Stretch<'_>> = stretches.into_iter().filter(|it| is_missed(patient, it)).collect();
+        let (name, severity) = match 2 * size(&lost) > whole {
+            true => (tag.to_owned(), grade),
+            false => (format!("part of {tag}"), grade.min(Severity::Unhealthy)),
+        };
+        (!lost.is_empty()).then_some(Missed { name, severity, lost })
+    }
+}
+
+/// What RT-SE asks about where something else than the Internet is the way out.
+const BY_ENDPOINT: [&str; 2] = ["EventHub", "Storage"];
 
 fn is_missed(patient: &Patient<'_>, stretch: &Stretch<'_>) -> bool {
     let is_own = stretch.way.route.route_table.is_some() && stretch.way.prefix.prefix_len() > 1;
