@@ -46,7 +46,7 @@ impl Diagnosis {
 
 /// Asks every rule that is about environments of this kind.
 pub fn examine(patient: &Patient<'_>) -> Diagnosis {
-    let mut diagnosis = examine_some(patient, |_| true);
+    let mut diagnosis = ask(patient, checks());
     apart(patient, diagnosis.examined.iter_mut().flat_map(|it| it.outcome.findings_mut()));
     diagnosis
 }
@@ -69,12 +69,15 @@ fn checks() -> impl Iterator<Item = &'static Check> {
     tables.into_iter().flatten()
 }
 
-/// Asks these alone, for who wants no mends.
-pub(crate) fn examine_some(patient: &Patient<'_>, wanted: impl Fn(&Rule) -> bool) -> Diagnosis {
+/// Asks those about what comes in alone, for who wants no mends.
+pub(crate) fn examine_inbound(patient: &Patient<'_>) -> Diagnosis {
+    ask(patient, inbound::RULES.iter())
+}
+
+fn ask(patient: &Patient<'_>, checks: impl Iterator<Item = &'static Check>) -> Diagnosis {
     let doubt = Doubt::of(patient);
     let look = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient, doubt.as_ref()) };
-    let examined = checks().filter(|check| wanted(check.rule)).map(look).collect();
-    Diagnosis { examined, crowded: subnet::crowded(patient) }
+    Diagnosis { examined: checks.map(look).collect(), crowded: subnet::crowded(patient) }
 }
 
 /// Every rule there is.
