@@ -1,6 +1,7 @@
 //! Service tags as security groups and routes see them: those of the dated files, and those that Azure makes up for each
 //! network.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -50,11 +51,20 @@ const GLOBAL_IPV6: &str = "2000::/3";
 pub struct Tags {
     catalogue: Catalogue,
     cloud: Cloud,
+    /// By name in lower case: what somebody wants to try out that no file says.
+    assumed: HashMap<String, Arc<[AddressRange]>>,
 }
 
 impl Tags {
     pub fn new(catalogue: Catalogue, cloud: Cloud) -> Tags {
-        Tags { catalogue, cloud }
+        Tags { catalogue, cloud, assumed: HashMap::new() }
+    }
+
+    /// The same with prefixes for a tag, whatever files say.
+    #[must_use]
+    pub fn assuming(mut self, name: &str, ranges: &[AddressRange]) -> Tags {
+        self.assumed.insert(name.to_ascii_lowercase(), ranges.into());
+        self
     }
 
     pub fn cloud(&self) -> Cloud {
@@ -71,6 +81,9 @@ impl Tags {
     /// The prefixes of a published tag in this cloud; None for one that is not at hand. What is built in is of the public
     /// cloud, but for what bears another's name (`AppServiceManagement-usgov`).
     pub fn published(&self, name: &str) -> Option<Arc<[AddressRange]>> {
+        if let Some(ranges) = self.assumed.get(&name.to_ascii_lowercase()) {
+            return Some(Arc::clone(ranges));
+        }
         let tag = match self.cloud {
             _ if self.catalogue.has_own_service_tags() => self.catalogue.service_tag(name),
             Cloud::Public => self.catalogue.service_tag(name),
