@@ -4,6 +4,7 @@
 
 mod effective;
 mod table;
+mod told;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use super::network::{Network, Place};
 pub(super) use effective::effective;
 pub use effective::endpoint_tag;
 pub(super) use table::Routes;
+pub(super) use told::named;
 
 /// A route as it is in force, or is not, for one subnet.
 #[derive(Debug, Clone, PartialEq)]

@@ -60,6 +60,9 @@ impl fmt::Display for Lookup {
             Answer::Zone(zone, address) => write!(f, "{name} is {address} (zone {zone}); asked of {resolver}"),
             Answer::NotAsked(None) => write!(f, "{name}, asked of {resolver}; address not known here"),
             Answer::NotAsked(Some(tag)) => write!(f, "{name}, asked of {resolver}; an address of the tag {tag}"),
+            Answer::Nowhere => {
+                write!(f, "{name} is in no public DNS, and in no private zone here; asked of {resolver}")
+            }
             Answer::Unreachable(why) => write!(f, "{name}: {resolver} cannot be reached: {why}"),
         }
     }
@@ -103,8 +106,9 @@ pub(super) fn hop(hop: &Hop) -> String {
     let name = hop.as_str();
     match hop {
         Hop::VirtualAppliance(address) => format!("{name} {address}"),
-        Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => format!("{name} {remote}"),
-        Hop::VirtualNetworkServiceEndpoint(service) => format!("{name} {service}"),
+        Hop::VnetPeering(to) | Hop::VnetGlobalPeering(to) | Hop::VirtualNetworkServiceEndpoint(to) if !to.is_empty() => {
+            format!("{name} {to}")
+        }
         _ => name.to_owned(),
     }
 }
@@ -163,7 +167,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::BlackHole { leg, what, .. } => format!("the {} is lost: {what}", leg.as_str()),
         Outcome::Asymmetric(it) if it.is_by_one_address() => format!("asymmetric route: {}", it.what),
         Outcome::Asymmetric(it) => {
-            format!("asymmetric route: sent to {}, answered from {}: {}", it.came_to, it.leaves_by, it.what)
+            format!("asymmetric route: sent to {}, its reply would leave by {}: {}", it.came_to, it.leaves_by, it.what)
         }
         Outcome::Unresolved(what) => format!("the name has no address: {what}"),
         Outcome::Unknown(what) => format!("not known: {what}"),

@@ -33,6 +33,8 @@ impl Walk<'_, '_> {
                 self.give_back(back);
                 self.beyond(number)
             }
+            // What it asked for itself it takes.
+            None if self.book.firewall_at(self.first.source) == Some(number) => Next::Arrived(Site::Firewall(number)),
             None => {
                 let firewall = &self.scene.network.topology().firewalls[number];
                 let public = AddrClass::of(self.packet.destination) == AddrClass::Global;
@@ -51,8 +53,9 @@ impl Walk<'_, '_> {
             let what = format!("what {} lets through is not known here", firewall.name);
             return Next::Stop(Outcome::Unknown(what));
         };
-        let to_itself = self.is_of_firewall(number, self.packet.destination);
-        let (step, decision) = self.decision(policy, number, to_itself);
+        let direction = self.direction(number);
+        let to_itself = direction != Direction::Outbound;
+        let (step, decision) = self.decision(policy, number, direction);
         let denial = words::firewall(&step);
         let is_allowed = decision.permit().is_ok();
         if to_itself && decision.reason != Reason::DnatRule && firewall.private_address == Some(self.packet.destination)
@@ -67,12 +70,19 @@ impl Walk<'_, '_> {
         self.pass(policy, number, &decision)
     }
 
-    pub(super) fn is_of_firewall(&self, number: usize, address: IpAddr) -> bool {
-        let firewall = &self.scene.network.topology().firewalls[number];
-        firewall.private_address == Some(address) || self.book.public_firewall_at(address) == Some(number)
+    /// What is for one of its own addresses comes in: to a public one by DNAT rules alone.
+    fn direction(&self, number: usize) -> Direction {
+        let to = self.packet.destination;
+        if self.scene.network.topology().firewalls[number].private_address == Some(to) {
+            Direction::Inbound
+        } else if self.book.public_firewall_at(to) == Some(number) {
+            Direction::Published
+        } else {
+            Direction::Outbound
+        }
     }
 
-    pub(super) fn decision(&self, policy: &Policy, number: usize, to_itself: bool) -> (FirewallStep, Decision) {
+    pub(super) fn decision(&self, policy: &Policy, number: usize, direction: Direction) -> (FirewallStep, Decision) {
         let known = Address::Given(self.packet.destination);
         let address = match self.host {
             Some(_) if self.is_assumed => Address::Unknown,
@@ -82,11 +92,11 @@ impl Walk<'_, '_> {
         let query = Query {
             client: Some(self.packet.source),
             protocol: self.packet.protocol,
-            name: self.host.filter(|_| !to_itself),
+            name: self.host.filter(|_| direction == Direction::Outbound),
             address,
             dialled: None,
             port: self.packet.destination_port,
-            direction: if to_itself { Direction::Inbound } else { Direction::Outbound },
+            direction,
             resolved: &[],
             path: (self.packet.protocol == Protocol::Http).then_some("/"),
         };
@@ -99,13 +109,15 @@ impl Walk<'_, '_> {
         let open = (decision.address_matters && is_denied).then(|| {
             "a network rule may allow it by its address, which is not known here: tell it with --resolve".to_owned()
         });
+        let closed = (direction == Direction::Published && decision.reason == Reason::NotAllowed)
+            .then(|| "no DNAT rule is for it, and nothing else opens a public address of the firewall".to_owned());
         let step = FirewallStep {
             firewall: self.scene.network.topology().firewalls[number].name.clone(),
             verdict: decision.verdict,
             reason: decision.reason,
             rule: decision.rule.map(|rule| policy.rule_name(rule).to_string()),
             at: decision.rule.and_then(|rule| written(policy, rule)).unwrap_or_default(),
-            hint: nearest.or(open),
+            hint: nearest.or(closed).or(open),
         };
         (step, decision)
     }
@@ -125,12 +137,24 @@ impl Walk<'_, '_> {
         }
         let to = self.packet.destination;
         if !keeps_source(policy, decision.reason, to) {
-            self.packet.source = firewall.towards(to).unwrap_or_else(|| self.book.of_firewall(firewall));
+            let seen = self.scene.network.seen_behind(firewall, to);
+            self.packet.source = seen.unwrap_or_else(|| self.book.of_firewall(firewall));
             let (from, to) = (self.shown(before.source), self.shown(self.packet.source));
             self.tell(Step::Translation(Translation { what: Translates::Source, from, to }));
         }
         self.records.push(Record { keeper: Keeper::Firewall(number), before, after: self.packet, is_used: false });
         self.beyond(number)
+    }
+
+    /// What it sends itself: a question, a reply, a probe's answer. It has no security group (azure-docs,
+    /// firewall-faq.yml: none is needed or taken there).
+    pub(super) fn leave_firewall(&mut self, number: usize) -> Next {
+        let firewall = &self.scene.network.topology().firewalls[number];
+        let place = self.scene.network.place(&firewall.virtual_network, &firewall.subnet);
+        match place.filter(|_| AddrClass::of(self.packet.destination) == AddrClass::Metadata) {
+            Some(place) => self.reach_host(place),
+            None => self.beyond(number),
+        }
     }
 
     /// By the routes of the firewall's own subnet.

@@ -114,6 +114,8 @@ enum At {
     /// Sent from a subnet: its security group is asked.
     Leaving(Place),
     Firewall(usize),
+    /// A firewall sends something of its own.
+    Sending(usize),
     Internet,
     /// Behind the gateway of this network, towards it.
     Premises(usize),
@@ -176,6 +178,10 @@ impl<'n> Walk<'n, '_> {
         match begin {
             At::Leaving(place) => self.at_subnet(place, Some(source)),
             At::Premises(network) => self.at_premises(network, source),
+            At::Sending(number) => {
+                let name = self.scene.network.topology().firewalls[number].name.clone();
+                self.at(Node::Firewall(number), &name, Some(source));
+            }
             At::Platform => self.at(Node::Platform, "Azure's load balancer", Some(source)),
             At::Peer(network) => {
                 let peering = self.peering_to(network, source);
@@ -193,11 +199,14 @@ impl<'n> Walk<'n, '_> {
         if AddrClass::of(source) == AddrClass::Metadata {
             return At::Platform;
         }
+        if let Some(number) = self.book.firewall_at(source) {
+            return At::Sending(number);
+        }
         if let Some(place) = self.scene.network.place_of(source) {
             return At::Leaving(place);
         }
         let networks = &self.scene.network.topology().virtual_networks;
-        let behind = |gateway: &Gateway| gateway.routes.iter().any(|net| net.prefix_len() > 0 && net.contains(&source));
+        let behind = |gateway: &Gateway| gateways::leads_to(gateway, source);
         if let Some(at) = networks.iter().position(|it| it.gateway.as_ref().is_some_and(behind)) {
             return At::Premises(at);
         }
@@ -234,6 +243,7 @@ impl<'n> Walk<'n, '_> {
         match at {
             At::Leaving(place) => self.leave(place),
             At::Firewall(firewall) => self.at_firewall(firewall),
+            At::Sending(firewall) => self.leave_firewall(firewall),
             At::Internet => self.on_the_internet(),
             At::Premises(network) => self.leave_premises(network),
             At::Peer(network) => self.leave_peer(network),
