@@ -146,7 +146,10 @@ fn walk_rules<'a>(set: &'a RuleSet, switches: Switches, query: &Query<'_>) -> Ex
     let ordered = in_order(set);
     let unclear = query.path.is_some_and(is_ambiguous) && ordered.iter().any(|rule| looks_at_paths(rule.rule));
     for (rule, number) in ordered.iter().copied().zip(0..) {
-        if unclear && query.direction != Direction::Published && matches!(rule.rule, AnyRule::Application(..) | AnyRule::Infrastructure(_)) {
+        if unclear
+            && query.direction != Direction::Published
+            && matches!(rule.rule, AnyRule::Application(..) | AnyRule::Infrastructure(_))
+        {
             decision = Some(Decision::deny(Reason::BadPath, None));
             address_matters = false;
             break;

@@ -4,9 +4,9 @@
 
 mod effective;
 mod table;
-mod told;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::net::IpAddr;
 

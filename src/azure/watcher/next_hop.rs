@@ -57,8 +57,7 @@ pub fn next_hop(network: &Network, ids: Ids<'_>, asked: &NextHopParameters) -> R
             Hop::VirtualAppliance(address) => Some(*address),
             _ => None,
         },
-        route_table_id: table
-            .map_or_else(|| SYSTEM.to_owned(), |table| ids.network(&format!("routeTables/{table}"))),
+        route_table_id: table.map_or_else(|| SYSTEM.to_owned(), |table| ids.network(&format!("routeTables/{table}"))),
     })
 }
 

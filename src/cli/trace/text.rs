@@ -179,7 +179,8 @@ fn counted(end: &SweptEnd) -> String {
 fn shared(share: &Share, way: &str) -> String {
     match share {
         Share::Of { wholly, partly } => {
-            let counts = [(wholly.len(), "wholly"), (partly.len(), "partly")].into_iter().filter(|(count, _)| *count > 0);
+            let counts =
+                [(wholly.len(), "wholly"), (partly.len(), "partly")].into_iter().filter(|(count, _)| *count > 0);
             let counts: Vec<String> = counts.map(|(count, how)| format!("{count} {how}")).collect();
             let parts = partly.iter().map(|Part { prefix, ranges }| format!("{} of {prefix}", listed(ranges, " ")));
             let all: Vec<String> = wholly.iter().map(ToString::to_string).chain(parts).collect();

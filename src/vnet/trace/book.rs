@@ -62,7 +62,8 @@ impl<'n> Book<'n> {
     }
 
     pub(super) fn vip(&self, environment: &AppServiceEnvironment) -> IpAddr {
-        let is_it = |it: StandIn| matches!(it, StandIn::Vip(at) if is_same(&self.topology.environments[at], environment));
+        let is_it =
+            |it: StandIn| matches!(it, StandIn::Vip(at) if is_same(&self.topology.environments[at], environment));
         environment.public_address.unwrap_or_else(|| self.stand_in(is_it))
     }
 
@@ -72,7 +73,8 @@ impl<'n> Book<'n> {
     }
 
     pub(super) fn of_firewall(&self, firewall: &Firewall) -> IpAddr {
-        let is_it = |it: StandIn| matches!(it, StandIn::Firewall(at) if is_same(&self.topology.firewalls[at], firewall));
+        let is_it =
+            |it: StandIn| matches!(it, StandIn::Firewall(at) if is_same(&self.topology.firewalls[at], firewall));
         firewall.public_addresses.first().copied().unwrap_or_else(|| self.stand_in(is_it))
     }
 

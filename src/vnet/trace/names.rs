@@ -61,7 +61,8 @@ pub(super) fn look_up(scene: Scene<'_>, book: &Book<'_>, from: IpAddr, name: &Ho
         Ok(resolver) if !given.is_empty() => (resolver, Answer::Given(given)),
         Ok(resolver) => {
             let sees_all = is_all_seen(book, place, from, &servers);
-            let unknown = || if sees_all && is_internal(scene, name) { Answer::Nowhere } else { Answer::NotAsked(tag_of(name)) };
+            let unknown =
+                || if sees_all && is_internal(scene, name) { Answer::Nowhere } else { Answer::NotAsked(tag_of(name)) };
             (resolver, known().unwrap_or_else(unknown))
         }
     };

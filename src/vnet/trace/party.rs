@@ -30,7 +30,9 @@ pub enum UnknownParty {
     Ambiguous { text: String, choices: Vec<String> },
     #[error("`{text}` is no end of a flow: {why}")]
     NoEnd { text: String, why: &'static str },
-    #[error("the service tag `{0}` is not at hand: give the file that it is in by --service-tags, or write the tag of all regions")]
+    #[error(
+        "the service tag `{0}` is not at hand: give the file that it is in by --service-tags, or write the tag of all regions"
+    )]
     Regional(String),
     #[error(
         "{from} and {to} come to {begins} and {ends} parts that may fare differently, each with each: more than {most} flows are not followed; write one address at one end"
@@ -199,13 +201,7 @@ impl<'n> Resolver<'n> {
         })
     }
 
-    fn word(
-        &mut self,
-        word: Word,
-        target: &Target,
-        from: Option<IpAddr>,
-        port: u16,
-    ) -> Result<Party, UnknownParty> {
+    fn word(&mut self, word: Word, target: &Target, from: Option<IpAddr>, port: u16) -> Result<Party, UnknownParty> {
         let topology = self.scene.network.topology();
         Ok(match word {
             Word::Internet => Party::one("Internet", self.book.anyone()),

@@ -206,12 +206,7 @@ fn pairs_of(begins: &[AddressRange], met: &[Vec<(usize, AddressRange)>], fate: u
 }
 
 /// What is drawn is one of those that fare worst.
-fn summed(
-    parties: &Parties<'_>,
-    ends: Vec<SweptEnd>,
-    fates: Vec<Fate>,
-    share_of: impl Fn(usize) -> Share,
-) -> Trace {
+fn summed(parties: &Parties<'_>, ends: Vec<SweptEnd>, fates: Vec<Fate>, share_of: impl Fn(usize) -> Share) -> Trace {
     let mut fates: Vec<(Share, Fate)> = fates.into_iter().enumerate().map(|(at, fate)| (share_of(at), fate)).collect();
     fates.sort_by_key(|(share, fate)| (fate.outcome == Outcome::Delivered, Reverse(share.wholly())));
     let shown = fates.first().map(|(_, fate)| (fate.begins, fate.ends));

@@ -106,7 +106,9 @@ pub(super) fn hop(hop: &Hop) -> String {
     let name = hop.as_str();
     match hop {
         Hop::VirtualAppliance(address) => format!("{name} {address}"),
-        Hop::VnetPeering(to) | Hop::VnetGlobalPeering(to) | Hop::VirtualNetworkServiceEndpoint(to) if !to.is_empty() => {
+        Hop::VnetPeering(to) | Hop::VnetGlobalPeering(to) | Hop::VirtualNetworkServiceEndpoint(to)
+            if !to.is_empty() =>
+        {
             format!("{name} {to}")
         }
         _ => name.to_owned(),

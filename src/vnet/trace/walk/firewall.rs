@@ -1,7 +1,5 @@
 //! The firewall: the policy's own decision, and what the packet looks like behind it.
 
-use std::net::IpAddr;
-
 use crate::flow::{AddrClass, Host, Protocol, Reason};
 use crate::policy::{Address, AnyRule, Decision, Direction, Policy, Query, RuleId, Spot, in_order};
 use crate::vnet::snat::keeps_source;
