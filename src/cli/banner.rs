@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::output::{HINT, Printer, STRONG};
-use crate::config::{CheckTarget, Config, LogSink, LogTarget, PolicySource, SourceOrigin};
+use crate::config::{CheckTarget, Config, Enforce, LogSink, LogTarget, PolicySource, SourceOrigin};
 use crate::flow::{HostName, Protocol, Verdict};
 use crate::policy::{AnyRule, FqdnPattern, Policy, Query, in_order};
 use crate::telemetry::Printable;
+use crate::vnet::{Network, Topology};
 
 /// Something that the policy allows, and something that it denies, if there is such a thing.
 pub(super) struct Tries {
@@ -82,6 +83,9 @@ pub(super) fn show(
     if let [PolicySource { origin: SourceOrigin::CommandLine, .. }] = config.sources.as_slice() {
         printer.warn("only what is allowed here: add --policy ase to keep the built-in policy");
     }
+    if let Some(network) = &config.network {
+        show_network(config, network, printer);
+    }
     for addr in &addrs.explicit {
         printer.tell(&format!("proxy    http://{addr}   HTTP, CONNECT and SOCKS5; /proxy.pac"));
     }
@@ -121,6 +125,49 @@ fn show_source(source: &PolicySource, printer: &mut Printer) {
     if is_default {
         printer.tell(&format!("           {HINT}default; keep it with --policy ase when you add --allow{HINT:#}"));
     }
+}
+
+fn show_network(config: &Config, network: &Network, printer: &mut Printer) {
+    let Topology { virtual_networks, security_groups, route_tables, environments, .. } = network.topology();
+    let names: Vec<String> = virtual_networks.iter().map(|it| Printable(&it.name).to_string()).collect();
+    let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let subnets = virtual_networks.iter().map(|it| it.subnets.len()).sum();
+    let counts = [
+        counted(subnets, "subnet"),
+        counted(security_groups.len(), "security group"),
+        counted(route_tables.len(), "route table"),
+        counted(environments.len(), "App Service Environment"),
+    ];
+    printer.tell(&format!("network  {STRONG}{}{STRONG:#}", names.join(", ")));
+    printer.tell(&format!("           {}", counts.join(", ")));
+    let met = match (config.enforce, network.client_subnet()) {
+        (Enforce::None, _) => "enforced for nobody: --enforce all".to_owned(),
+        (Enforce::Gateway, _) => "enforced for clients of its subnets that come in by the gateway or by DNS".to_owned(),
+        (Enforce::All, None) => "enforced for clients of its subnets".to_owned(),
+        (Enforce::All, Some(place)) => {
+            let subnet = Printable(&network.subnet(place).name);
+            format!("enforced for clients of its subnets; all others count as being in {subnet}")
+        }
+    };
+    printer.tell(&format!("           {met}"));
+}
+
+/// Where only this machine is a client, and this machine is in no subnet, a topology that is there decides nothing.
+pub(super) fn warn_of_strangers(config: &Config, addrs: &Listening, printer: &mut Printer) {
+    let Some(network) = config.enforced_network().filter(|_| config.enforce == Enforce::All) else { return };
+    let is_stranger = |addr: &SocketAddr| addr.ip().is_loopback() && network.place_of(addr.ip()).is_none();
+    let by_proxy_alone = addrs.gateway.is_empty() && !addrs.explicit.is_empty();
+    if !by_proxy_alone || network.client_subnet().is_some() || !addrs.explicit.iter().all(is_stranger) {
+        return;
+    }
+    let environments = network.topology().environments.iter().map(|it| it.subnet.as_str());
+    let subnets = network.topology().virtual_networks.iter().flat_map(|it| &it.subnets).map(|it| it.name.as_str());
+    let subnet = environments.chain(subnets).next().unwrap_or("SUBNET");
+    printer.warn(&format!(
+        "clients of this machine are in no subnet of the topology, and only this machine can connect: no security group \
+         and no route decides for them; put them in one by --client-subnet {}",
+        Printable(subnet)
+    ));
 }
 
 fn show_tries(config: &Config, addr: SocketAddr, tries: &Tries, printer: &mut Printer) {

@@ -155,6 +155,7 @@ impl Service {
         if !quiet {
             banner::show(&config, &addrs, admin_addr, &tries, printer);
         }
+        banner::warn_of_strangers(&config, &addrs, printer);
         let control = Control::start(admin, proxy.shared().clone(), lifecycle.clone(), dns, origin)?;
         // The proxy's own comes last: who sees it finds the other.
         let _admin_port = admin_port_file.map(|path| PortFile::write(path, admin_addr.as_slice())).transpose()?;
@@ -285,9 +286,15 @@ fn listen_error(error: io::Error, other: &str, lacking: &str) -> anyhow::Error {
 /// Flow logs of networks have what clients of a subnet do: without a subnet there is none.
 pub(super) fn warn_of_empty_logs(config: &Config, printer: &mut Printer) {
     let of_networks = |sink: &LogSink| matches!(sink.format, LogFormat::VnetFlow | LogFormat::NsgFlow);
-    if config.enforced_network().is_none() && config.log.sinks.iter().any(of_networks) {
-        printer.warn("vnet-flow and nsg-flow log what a topology's security groups see, and there is none: --topology");
+    if config.enforced_network().is_some() || !config.log.sinks.iter().any(of_networks) {
+        return;
     }
+    let why = if config.network.is_none() {
+        "there is none: --topology FILE"
+    } else {
+        "nobody's flows meet it: --enforce all"
+    };
+    printer.warn(&format!("vnet-flow and nsg-flow log what a topology's security groups see, and {why}"));
 }
 
 pub(super) fn start_record(policy: &Policy, digest: &str) -> StartRecord {

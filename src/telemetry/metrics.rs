@@ -326,7 +326,7 @@ fn flows(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     });
     page.counters("egret_flows", "Flows that were decided", counted.filter(|(_, count)| *count > 0))?;
     let bypassed = metrics.sum(|core| core.bypassed.get());
-    page.counter("egret_bypassed", "Flows that a service endpoint took past the firewall", bypassed)?;
+    page.counter("egret_bypassed", "Flows that a service endpoint or a route took past the firewall", bypassed)?;
     let alerts = metrics.sum(|core| core.threat_alerts.get());
     let denials = metrics.sum(|core| core.threat_denials.get());
     let known = [([("action", "alert")], alerts), ([("action", "deny")], denials)];

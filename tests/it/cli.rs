@@ -316,6 +316,27 @@ fn the_banner_says_what_becomes_of_the_default_policy() {
     check(&["--policy", "ase", "--allow", "ok.test"], false, false);
 }
 
+/// A topology that nobody's flows meet is not kept quiet about.
+#[test]
+fn the_banner_says_whom_a_topology_is_for() {
+    let checked = |config: &str, flags: &[&str], says: &str, warning: &str| {
+        let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ase/vnet.toml");
+        let egret = Egret::with_config(config, &[&["--topology", topology], flags].concat());
+        let banner = egret.stderr();
+        assert!(banner.contains("network  ase-vnet\n") && banner.contains(says), "{flags:?}: {banner}");
+        let warned: String = banner.lines().filter(|line| line.starts_with("warning: ")).collect();
+        assert!(warned.contains(warning) && warned.is_empty() == warning.is_empty(), "{flags:?}: {banner}");
+    };
+    let check = |flags: &[&str], says: &str, warning: &str| checked("", flags, says, warning);
+    let stranger = "put them in one by --client-subnet ase-subnet";
+    check(&[], "enforced for clients of its subnets\n", stranger);
+    check(&["--client-subnet", "ase-subnet"], "all others count as being in ase-subnet\n", "");
+    check(&["--enforce", "gateway"], "that come in by the gateway or by DNS\n", "");
+    check(&["--enforce", "none"], "enforced for nobody", "");
+    let sink = "log.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }]\n";
+    checked(sink, &["--enforce", "none"], "enforced for nobody", "flows meet it: --enforce all");
+}
+
 #[test]
 fn the_banner_teaches() {
     let egret = Egret::start(NO_FLAGS);

@@ -86,6 +86,10 @@ fn what_a_command_that_is_not_held_has_no_use_for() {
     assert!(warned(&["--host-port", "5432"]));
     assert!(warned(&["--dns-mode", "strict"]));
     assert!(!warned(&[]));
+    let from = |flags: &[&str]| lab.proxied(flags, "true").err.contains("--from does nothing with --proxy-only");
+    assert!(from(&["--from", "10.0.1.4"]));
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ase/vnet.toml");
+    assert!(!from(&["--topology", topology, "--from", "ase-subnet"]));
 }
 
 /// With what a caller may have set before.

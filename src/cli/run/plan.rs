@@ -162,10 +162,8 @@ impl Plan {
             dns_mode,
             policy,
         } = args;
-        if proxy_only && !(host_ports.is_empty() && from.is_none() && dns_mode.is_none()) {
-            printer.warn(
-                "--host-port, --from and --dns-mode do nothing with --proxy-only: the command is on the host, as 127.0.0.1",
-            );
+        if proxy_only && !(host_ports.is_empty() && dns_mode.is_none()) {
+            printer.warn("--host-port and --dns-mode do nothing with --proxy-only: the command is on the host");
         }
         let expectations = Expectations::read(&given(expect_denied))?;
         let report_file = named(report).map(ReportFile::begin).transpose()?;
@@ -185,6 +183,10 @@ impl Plan {
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
         let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
+        let is_of_subnet = |from| config.network.as_deref().is_some_and(|network| network.place_of(from).is_some());
+        if proxy_only && from.is_some_and(|from| !is_of_subnet(from)) {
+            printer.warn("--from does nothing with --proxy-only where it is in no subnet: the command is 127.0.0.1");
+        }
         if let Some(from) = from {
             config.network = config.network.take().map(|network| counted_with(network, from));
         }
