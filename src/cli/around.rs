@@ -83,16 +83,34 @@ pub(super) struct Around {
     out: Option<PathBuf>,
 }
 
+/// A network, and where what is asked of it goes.
+pub(super) struct Surveyed {
+    pub(super) network: Arc<Network>,
+    ase_name: Option<String>,
+    out: Option<PathBuf>,
+}
+
+impl Surveyed {
+    pub(super) fn environment(&self) -> Result<&AppServiceEnvironment, UsageError> {
+        chosen(self.network.topology(), self.ase_name.as_deref())
+    }
+
+    pub(super) fn put(&self, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+        put(self.out.as_deref(), text, printer)
+    }
+}
+
 impl Common {
+    /// Without an environment, which the topology need not have.
+    pub(super) fn survey(self, printer: &mut Printer) -> anyhow::Result<Surveyed> {
+        let Common { ase, ase_name, out, policy, to: _, name: _, resource_group: _, location: _ } = self;
+        let out = out.filter(|path| !path.as_os_str().is_empty());
+        Ok(Surveyed { network: network_of(ase, policy, printer)?, ase_name: one(ase_name), out })
+    }
+
     pub(super) fn load(self, printer: &mut Printer) -> anyhow::Result<Around> {
         let Common { ase, ase_name, to, out, name, resource_group, location, policy } = self;
-        let flags = policy.into_overrides();
-        let overrides = Overrides { topology: [flags.topology.as_slice(), &given(ase)].concat(), ..flags };
-        let Loaded { config, warnings, .. } = config::load(&overrides, true)?;
-        warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
-        let network = config.network.ok_or_else(|| {
-            UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned())
-        })?;
+        let network = network_of(ase, policy, printer)?;
         let environment = chosen(network.topology(), one(ase_name).as_deref())?.clone();
         let mut site = network.topology().clone();
         one(resource_group).into_iter().for_each(|name| site.resource_group = name);
@@ -124,12 +142,25 @@ impl Around {
 
     /// To where it was asked for.
     pub(super) fn put(&self, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
-        match self.out.as_deref() {
-            None => printer.bytes(text.as_bytes())?,
-            Some(path) => write_file(path, text)?,
-        }
-        Ok(Exit::Clean)
+        put(self.out.as_deref(), text, printer)
     }
+}
+
+fn put(out: Option<&Path>, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+    match out {
+        None => printer.bytes(text.as_bytes())?,
+        Some(path) => write_file(path, text)?,
+    }
+    Ok(Exit::Clean)
+}
+
+fn network_of(ase: Vec<String>, policy: PolicyArgs, printer: &mut Printer) -> anyhow::Result<Arc<Network>> {
+    let flags = policy.into_overrides();
+    let overrides = Overrides { topology: [flags.topology.as_slice(), &given(ase)].concat(), ..flags };
+    let Loaded { config, warnings, .. } = config::load(&overrides, true)?;
+    warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
+    let nothing = || UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned());
+    Ok(config.network.ok_or_else(nothing)?)
 }
 
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -239,3 +239,14 @@ pub struct ServiceEndpoint {
     pub ranges: Arc<[AddressRange]>,
     pub ports: PortSet,
 }
+
+impl ServiceEndpoint {
+    /// Is it below one of the zones?
+    pub fn has_name(&self, name: &HostName) -> bool {
+        let is_below = |zone: &HostName| {
+            let rest = name.as_str().strip_suffix(zone.as_str());
+            rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        };
+        self.zones.iter().any(is_below)
+    }
+}

@@ -194,6 +194,32 @@ fn routes() -> impl Strategy<Value = Vec<Route>> {
     })
 }
 
+/// None, one without an address, one in a subnet that is not in the topology, one in its own subnet, and one beside the
+/// appliance that routes lead to; with the subnets that are there.
+pub(crate) fn firewalls() -> impl Strategy<Value = (Vec<Firewall>, Vec<Subnet>)> {
+    let firewall = |subnet: &str, address: Option<&str>| Firewall {
+        name: "fw".into(),
+        virtual_network: VNET.into(),
+        subnet: subnet.into(),
+        private_address: address.map(|text| text.parse().unwrap()),
+        ..Firewall::default()
+    };
+    let own = FIREWALL_SUBNET;
+    let kinds = vec![
+        vec![],
+        vec![firewall("", None)],
+        vec![firewall("", Some("10.0.2.4"))],
+        vec![firewall(own, Some("10.0.2.4"))],
+        vec![firewall("", Some("10.0.3.4"))],
+    ];
+    let table = prop_oneof![Just(None), Just(Some("T".to_owned()))];
+    (select(kinds), table, any::<bool>()).prop_map(|(firewalls, route_table, is_there)| {
+        let prefixes = vec!["10.0.2.0/26".parse().unwrap()];
+        let subnet = Subnet { name: FIREWALL_SUBNET.into(), prefixes, route_table, ..Subnet::default() };
+        (firewalls, if is_there { vec![subnet] } else { Vec::new() })
+    })
+}
+
 /// A network `v` with a small subnet `s`, two interfaces in it, a peer, and perhaps a gateway.
 pub(crate) fn topology() -> impl Strategy<Value = Topology> {
     let some = |name: &str| prop_oneof![1 => Just(None), 3 => Just(Some(name.to_owned()))];

@@ -8,6 +8,7 @@ mod table;
 mod tests;
 mod told;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -113,6 +114,22 @@ impl Hop {
             Hop::InterfaceEndpoint => "InterfaceEndpoint",
             Hop::Internet => "Internet",
             Hop::None => "None",
+        }
+    }
+}
+
+/// `VirtualAppliance 192.168.0.4`, `Internet`
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        match self {
+            Hop::VirtualAppliance(address) => write!(f, " {address}"),
+            Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) | Hop::VirtualNetworkServiceEndpoint(name)
+                if !name.is_empty() =>
+            {
+                write!(f, " {name}")
+            }
+            _ => Ok(()),
         }
     }
 }

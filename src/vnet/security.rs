@@ -5,7 +5,7 @@
 //! which Azure asks before, are not emulated.
 
 mod compiled;
-mod defaults;
+pub(super) mod defaults;
 mod exempt;
 mod range;
 #[cfg(test)]
@@ -42,6 +42,9 @@ pub enum Transport {
     /// Such as GRE: only rules for any protocol match it.
     Other,
 }
+
+/// The port that a flow begins at, where nobody says which: the first of those for such use (RFC 6335).
+pub const EPHEMERAL: u16 = 49_152;
 
 /// One packet that begins a flow, as a security group sees it: inbound after the translation of public to private
 /// addresses, outbound before that of private to public ones.
@@ -204,7 +207,7 @@ const UNFILTERED: SecurityDecision<'static> = SecurityDecision { access: Action:
 const EXEMPT: SecurityDecision<'static> = SecurityDecision { access: Action::Allow, because: Because::Exempt };
 
 fn decision<'n>(group: &'n NetworkSecurityGroup, rule: &'n SecurityRule) -> SecurityDecision<'n> {
-    let is_default = rule.priority >= defaults::FIRST;
+    let is_default = rule.is_default();
     let because = Because::Rule {
         group: &group.name,
         rule: &rule.name,

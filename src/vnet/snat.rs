@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use crate::flow::{AddrClass, Reason};
 use crate::policy::{AddressRange, Policy};
 
-use super::network::Network;
-use super::routes::Hop;
 use super::topology::Firewall;
 
 /// Where the policy names no private ranges: RFC 1918, RFC 6598, and their likes of IPv6 (azure-docs,
@@ -26,19 +24,6 @@ fn is_private(policy: &Policy, destination: IpAddr) -> bool {
     match said {
         Some(ranges) => ranges.iter().any(|range| range.contains(destination)),
         None => USUAL.iter().copied().any(usual),
-    }
-}
-
-impl Network {
-    /// The address that a destination sees of what a firewall translates, where that is known. Where the firewall's own
-    /// subnet leads not straight to the Internet (forced tunnelling, another appliance, a service endpoint), it is a private
-    /// one, whatever the destination (azure-docs, snat-private-range.md, 2023).
-    pub(super) fn seen_behind(&self, firewall: &Firewall, destination: IpAddr) -> Option<IpAddr> {
-        let place = self.place(&firewall.virtual_network, &firewall.subnet);
-        match place.and_then(|place| self.next_hop(place, destination)).map(|(route, _)| &route.next_hop) {
-            None | Some(Hop::Internet) => firewall.towards(destination),
-            Some(_) => firewall.private_address.or_else(|| firewall.towards(destination)),
-        }
     }
 }
 

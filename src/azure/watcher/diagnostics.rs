@@ -152,6 +152,6 @@ fn evaluated(network: &Network, ids: Ids<'_>, place: Place, group: &GroupEvaluat
 
 /// As flow logs name rules, and transcripts of this show them.
 fn name(rule: &SecurityRule) -> String {
-    let kind = if rule.priority >= 65000 { "DefaultRule" } else { "UserRule" };
+    let kind = if rule.is_default() { "DefaultRule" } else { "UserRule" };
     format!("{kind}_{}", rule.name)
 }

@@ -101,7 +101,7 @@ fn ordered(group: &NetworkSecurityGroup) -> Vec<&SecurityRule> {
 }
 
 fn effective(network: &Network, place: Place, rule: &SecurityRule) -> EffectiveRule {
-    let kind = if rule.priority >= 65000 { "defaultSecurityRules" } else { "securityRules" };
+    let kind = if rule.is_default() { "defaultSecurityRules" } else { "securityRules" };
     let (from, to) = (&rule.source, &rule.destination);
     let first = |texts: Vec<String>| texts.into_iter().next().unwrap_or_default();
     EffectiveRule {

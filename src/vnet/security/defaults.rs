@@ -9,7 +9,7 @@ use super::super::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule};
 use super::FlowDirection;
 
 /// The lowest priority of a default rule; one's own end at 4096.
-pub(super) const FIRST: u16 = 65000;
+pub(in super::super) const FIRST: u16 = 65000;
 
 /// As ARM names them (azure-docs, network-security-groups-overview.md, 2025; REST examples of 2021).
 const DEFAULTS: [(FlowDirection, &str, u16, &str, &str, Action); 6] = [

@@ -75,7 +75,7 @@ impl Trace {
     /// The subnet that the same flow begins in; None where it begins elsewhere.
     pub fn begins_in(scene: Scene<'_>, from: Option<&Target>, to: &Target) -> Result<Option<Place>, UnknownParty> {
         let parties = party::resolve(scene, from, to)?;
-        Ok(scene.network.place_of(parties.from.first()))
+        Ok(parties.from.begins_in(scene.network, parties.from.first()))
     }
 
     /// Does every address that was asked for get through, both ways?

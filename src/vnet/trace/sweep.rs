@@ -12,11 +12,11 @@ use ipnet::IpNet;
 
 use crate::policy::{AddressRange, AnyRule, in_order};
 use crate::vnet::ranges::{self, Ranges, after};
-use crate::vnet::{Endpoint, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
+use crate::vnet::{Endpoint, GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
 
 use super::Trace;
 use super::outcome::Outcome;
-use super::party::{Addresses, Parties, Party, UnknownParty};
+use super::party::{Addresses, Known, Parties, Party, UnknownParty};
 use super::path::{Answer, Lookup, Station, Step};
 use super::walk::{self, Packet, Walked};
 
@@ -104,16 +104,16 @@ fn single(parties: &Parties<'_>, from: IpAddr, to: IpAddr) -> Walked {
         destination: to,
         destination_port: parties.port,
     };
-    let host = parties.to.host.as_ref();
+    let (begins, meant) = (parties.from.begins_in(parties.scene.network, from), parties.to.meant());
     let has_none = |it: &&Lookup| matches!(it.answer, Answer::Unreachable(_) | Answer::Nowhere);
     if let Some(lookup) = parties.lookup.as_ref().filter(has_none) {
         let outcome = Outcome::Unresolved(lookup.to_string());
-        let mut walked = walk::both_ways(parties.scene, &parties.book, packet, host, parties.to.is_assumed);
+        let mut walked = walk::both_ways(parties.scene, &parties.book, packet, begins, meant);
         walked.request.truncate(1);
         walked.request.iter_mut().for_each(|station| station.steps = vec![Step::Dns(lookup.clone())]);
         return Walked { reply: Vec::new(), outcome, ..walked };
     }
-    let mut walked = walk::both_ways(parties.scene, &parties.book, packet, host, parties.to.is_assumed);
+    let mut walked = walk::both_ways(parties.scene, &parties.book, packet, begins, meant);
     if let (Some(lookup), Some(first)) = (&parties.lookup, walked.request.first_mut()) {
         first.steps.insert(0, Step::Dns(lookup.clone()));
     }
@@ -217,7 +217,7 @@ fn summed(parties: &Parties<'_>, ends: Vec<SweptEnd>, fates: Vec<Fate>, share_of
 }
 
 fn swept(party: &Party, nets: &[IpNet]) -> SweptEnd {
-    let unit = if party.host.is_some() { Unit::Address } else { Unit::Prefix };
+    let unit = if matches!(party.host, Known::Nameless) { Unit::Prefix } else { Unit::Address };
     SweptEnd { label: party.label.clone(), count: nets.len(), unit }
 }
 
@@ -265,7 +265,7 @@ pub(super) fn cuts(parties: &Parties<'_>, nets: &[IpNet]) -> BTreeSet<IpAddr> {
     for place in concerned(parties, nets) {
         let routes = network.effective_routes(place).iter().flat_map(|route| &route.prefixes);
         routes.chain(&network.subnet(place).prefixes).for_each(|net| cut(&mut cuts, *net));
-        let interfaces: Vec<&NetworkInterface> = interfaces(network, place).collect();
+        let interfaces: Vec<&NetworkInterface> = network.interfaces_in(place).collect();
         interfaces.iter().flat_map(|it| &it.addresses).for_each(|address| cut(&mut cuts, IpNet::from(*address)));
         for group in groups(network, place, &interfaces) {
             let sides = group.rules.iter().flat_map(|rule| [&rule.source, &rule.destination]);
@@ -301,14 +301,6 @@ fn groups<'n>(
         }
     }
     groups
-}
-
-fn interfaces(network: &Network, place: Place) -> impl Iterator<Item = &NetworkInterface> {
-    let (own, subnet) = (&network.virtual_network(place).name, &network.subnet(place).name);
-    let is_there = move |it: &&NetworkInterface| {
-        it.virtual_network.eq_ignore_ascii_case(own) && it.subnet.eq_ignore_ascii_case(subnet)
-    };
-    network.topology().interfaces.iter().filter(is_there)
 }
 
 /// What one side of a rule names. A tag has thousands of prefixes, and a thousand rules may name it: each is `known` by
@@ -350,7 +342,8 @@ fn cut(cuts: &mut BTreeSet<IpAddr>, net: IpNet) {
 fn concerned(parties: &Parties<'_>, nets: &[IpNet]) -> Vec<Place> {
     let network = parties.scene.network;
     let topology = network.topology();
-    let ends = [parties.from.first(), parties.to.first()].into_iter().filter_map(|it| network.place_of(it));
+    let begins = parties.from.begins_in(network, parties.from.first());
+    let ends = begins.into_iter().chain(network.place_of(parties.to.first()));
     let holds = |place: &Place| {
         let mut own = network.subnet(*place).prefixes.iter();
         own.any(|own| nets.iter().any(|net| net.contains(own) || own.contains(net)))
@@ -358,7 +351,7 @@ fn concerned(parties: &Parties<'_>, nets: &[IpNet]) -> Vec<Place> {
     let swept = network.places().filter(holds);
     let firewalls = topology.firewalls.iter().filter_map(|it| network.place(&it.virtual_network, &it.subnet));
     let environments = topology.environments.iter().filter_map(|it| network.place(&it.virtual_network, &it.subnet));
-    let gateways = network.places().filter(|it| network.subnet(*it).name.eq_ignore_ascii_case("GatewaySubnet"));
+    let gateways = network.places().filter(|it| network.subnet(*it).name.eq_ignore_ascii_case(GATEWAY_SUBNET));
     let mut found: Vec<Place> = ends.chain(swept).chain(firewalls).chain(environments).chain(gateways).collect();
     let (mut places, mut seen) = (Vec::new(), HashSet::new());
     while let Some(place) = found.pop() {

@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::flow::AddrClass;
-use crate::vnet::Gateway;
+use crate::vnet::onward::{Barred, Onward, Towards};
+use crate::vnet::peering::Origin;
+use crate::vnet::topology::GATEWAY_SUBNET;
+use crate::vnet::{Gateway, VirtualNetwork};
 
 use super::super::outcome::BlackHole;
 use super::super::path::Step;
 use super::{At, Keeper, Next, Site, Walk};
 
-impl Walk<'_, '_> {
+impl<'n> Walk<'n, '_> {
     pub(super) fn reach_premises(&mut self, network: usize) -> Next {
         self.at_gateway(network);
         self.at_premises(network, self.packet.destination);
@@ -52,12 +55,10 @@ impl Walk<'_, '_> {
             _ => self.at_gateway(network),
         }
         let own = &self.scene.network.topology().virtual_networks[network];
-        let subnet = own.subnets.iter().find(|it| it.name.eq_ignore_ascii_case("GatewaySubnet"));
-        let place = subnet.and_then(|subnet| self.scene.network.place(&own.name, &subnet.name));
-        if let Some(place) = place {
-            return self.forward(place);
+        match self.scene.network.place(&own.name, GATEWAY_SUBNET) {
+            Some(place) => self.forward(place),
+            None => self.enter_network(own, Origin::Gateway),
         }
-        self.enter_network(&own.name)
     }
 
     /// In a network, or in one that is peered.
@@ -71,22 +72,31 @@ impl Walk<'_, '_> {
 
     pub(super) fn leave_peer(&mut self, network: usize) -> Next {
         let own = &self.scene.network.topology().virtual_networks[network];
-        self.enter_network(&own.name)
+        let source = self.packet.source;
+        if let Some(closed) = self.peering_to(network, source).filter(|it| !it.allow_virtual_network_access) {
+            return Next::Stop(self.barred(&own.name, Barred::Closed(closed)));
+        }
+        self.enter_network(own, Origin::Source(source))
     }
 
-    /// Into a network from its edge, where nothing says that it is routed elsewhere.
-    pub(super) fn enter_network(&mut self, name: &str) -> Next {
-        let network = self.scene.network;
-        let to = self.packet.destination;
-        let own = network.topology().virtual_network(name);
-        let peers = own.into_iter().flat_map(|it| &it.peerings).map(|it| it.remote.as_str());
-        let mut names = std::iter::once(name).chain(peers);
-        match names.find_map(|name| network.place_in(name, to)) {
-            Some(place) => self.arrive(place),
-            None => {
-                let what = format!("{} is in no subnet there", self.shown(to));
-                Next::Stop(self.lost(BlackHole::NoSubnet, what))
+    /// Into a network from its edge.
+    fn enter_network(&mut self, own: &'n VirtualNetwork, origin: Origin) -> Next {
+        let entered = self.scene.network.enter(own, origin, self.packet.destination);
+        self.entered(&own.name, entered)
+    }
+
+    pub(super) fn entered(&mut self, own: &str, entered: Result<Onward<'n>, Barred<'n>>) -> Next {
+        match entered {
+            Ok(Onward { over, to }) => {
+                if let Some(remote) = over {
+                    self.tell(Step::info(format!("over the peering with {remote}")));
+                }
+                match to {
+                    Towards::Subnet(place) => self.arrive(place),
+                    _ => Next::Go(At::Internet),
+                }
             }
+            Err(barred) => Next::Stop(self.barred(own, barred)),
         }
     }
 
