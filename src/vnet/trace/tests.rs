@@ -637,7 +637,7 @@ fn of_two_prefixes_each_address_is_followed_with_each() {
             "delivered 192.168.251.140 of 192.168.251.140/30",
         ]
     );
-    let error = refused(worked(), "AppServiceManagement AzureCloud:443");
+    let error = refused(worked(), "AppServiceManagement AppServiceManagement:443");
     assert!(error.contains("each with each: more than 20000 flows are not followed"), "{error}");
 }
 
@@ -859,7 +859,7 @@ fn networks_with_equal_addresses() {
     };
     let closed = Subnet { security_group: Some("closed".into()), ..subnet("t", "10.0.1.0/24") };
     let rule = security_rule("no", 100, FlowDirection::Outbound, SecurityProtocol::Any, "*", "*", "*");
-    let rule = crate::vnet::SecurityRule { access: crate::policy::Action::Deny, ..rule };
+    let rule = crate::vnet::SecurityRule { access: Action::Deny, ..rule };
     let topology = Topology {
         virtual_networks: vec![network("a", subnet("s", "10.0.1.0/24")), network("b", closed)],
         security_groups: vec![NetworkSecurityGroup { name: "closed".into(), rules: vec![rule], at: Spot::nowhere() }],
