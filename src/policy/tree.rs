@@ -77,6 +77,16 @@ pub enum Action {
     Deny,
 }
 
+impl Action {
+    /// As ARM spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Allow => "Allow",
+            Action::Deny => "Deny",
+        }
+    }
+}
+
 /// 100 (first) to 65000 (last), for groups and for collections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Priority(u16);

@@ -126,7 +126,7 @@ pub(crate) fn flow() -> impl Strategy<Value = NetFlow> {
     )
 }
 
-fn side() -> impl Strategy<Value = Endpoint> {
+fn side() -> impl Strategy<Value = RuleSide> {
     let prefix = prop_oneof![
         3 => Just(Prefix::Any),
         4 => select(NETS.to_vec()).prop_map(|text| Prefix::Net(text.parse().unwrap())),
@@ -136,7 +136,7 @@ fn side() -> impl Strategy<Value = Endpoint> {
     let range = |text: &str| if text == "*" { PortRange::ANY } else { text.parse().unwrap() };
     let ports = prop_oneof![3 => Just(vec![PortRange::ANY]), 1 => vec(ports.prop_map(range), 0..3)];
     let groups = prop_oneof![3 => Just(Vec::new()), 1 => subsequence(vec!["Web", "db"], 1..=2)];
-    (vec(prefix, 0..4), ports, groups).prop_map(|(prefixes, ports, groups)| Endpoint {
+    (vec(prefix, 0..4), ports, groups).prop_map(|(prefixes, ports, groups)| RuleSide {
         prefixes,
         ports,
         application_security_groups: groups.into_iter().map(String::from).collect(),

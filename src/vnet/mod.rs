@@ -44,7 +44,7 @@ pub use security::{
 };
 pub use tags::{HOST, Tags};
 pub use topology::{
-    ApplicationSecurityGroup, DnsZone, Endpoint, FIREWALL_SUBNET, Firewall, GATEWAY_SUBNET, Gateway, GatewayKind,
+    ApplicationSecurityGroup, DnsZone, FIREWALL_SUBNET, Firewall, GATEWAY_SUBNET, Gateway, GatewayKind,
     NetworkInterface, NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, Route, RouteDestination, RouteTable,
-    SecurityProtocol, SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
+    RuleSide, SecurityProtocol, SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
 };

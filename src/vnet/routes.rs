@@ -118,6 +118,30 @@ impl Hop {
     }
 }
 
+impl RouteSource {
+    /// As effective routes spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RouteSource::Default => "Default",
+            RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
+            RouteSource::User => "User",
+        }
+    }
+}
+
+impl Why {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::Only => "only",
+            Why::LongestPrefix => "longest-prefix",
+            Why::Source => "source",
+            Why::ServiceEndpoint => "service-endpoint",
+            Why::SystemBeforeBgp => "system-before-bgp",
+            Why::TagOrder => "tag-order",
+        }
+    }
+}
+
 /// `VirtualAppliance 192.168.0.4`, `Internet`
 impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -108,7 +108,8 @@ impl FlowDirection {
 impl NetFlow {
     /// What comes back. No rule is asked of it: security groups are stateful, and the record of a flow that was allowed
     /// lets its answers through, whatever the rules of their direction say; a change of rules is for new flows only
-    /// (azure-docs, network-security-groups-overview.md, 2025).
+    /// (azure-docs, network-security-groups-overview.md, 2025). Another packet, such as one that comes back by another address,
+    /// begins a flow of its own.
     pub fn reply(self) -> NetFlow {
         NetFlow {
             transport: self.transport,
@@ -117,12 +118,6 @@ impl NetFlow {
             destination: self.source,
             destination_port: self.source_port,
         }
-    }
-
-    /// Is this packet of the other direction let through by this flow's record? Only where it comes from where the flow
-    /// went, address and port: one that comes back by another address begins a flow of its own, and the rules are asked.
-    pub fn is_answered_by(self, packet: &NetFlow) -> bool {
-        self.reply() == *packet
     }
 
     /// The end outside of the subnet, with its port.

@@ -146,8 +146,8 @@ pub struct SecurityRule {
     pub direction: FlowDirection,
     pub access: Action,
     pub protocol: SecurityProtocol,
-    pub source: Endpoint,
-    pub destination: Endpoint,
+    pub source: RuleSide,
+    pub destination: RuleSide,
     pub at: Spot,
 }
 
@@ -164,7 +164,7 @@ pub enum SecurityProtocol {
 
 /// One side of a security rule. An empty list of prefixes with no group matches nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Endpoint {
+pub struct RuleSide {
     pub prefixes: Vec<Prefix>,
     pub ports: Vec<PortRange>,
     /// Names of application security groups.

@@ -253,7 +253,7 @@ fn a_subnet_that_is_named_among_equal_ones() {
         [[nsg]]\nname = \"closed\"\nrule = [{ name = \"no\", priority = 100, direction = \"Outbound\", access = \"Deny\" }]\n";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("twins.toml");
-    std::fs::write(&path, TWINS).unwrap();
+    fs::write(&path, TWINS).unwrap();
     let args = |own: &[&str]| -> String {
         let answer = check(&path, &[own, &["--format=json", "tcp://198.51.100.7:443"]].concat());
         let answer: Value = serde_json::from_str(&answer).unwrap();

@@ -121,7 +121,9 @@ fn without_the_management_route_replies_leave_by_the_firewall() {
     );
     assert_eq!(beside(), ["by way of Internet → VIP of ase → ase-subnet", "by way of ase-subnet → firewall"]);
     let drawn = picture(folder.path(), &topology, &["AppServiceManagement", "vip:455"]);
-    for part in ["request, sent to 203.0.113.9 (VIP of ase)", "reply, would leave by 203.0.113.4 (public address of firewall)"] {
+    for part in
+        ["request, sent to 203.0.113.9 (VIP of ase)", "reply, would leave by 203.0.113.4 (public address of firewall)"]
+    {
         assert!(drawn.contains(part), "{drawn}");
     }
 }

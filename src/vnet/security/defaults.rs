@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use crate::flow::PortRange;
 use crate::policy::{Action, Spot};
 
-use super::super::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule};
+use super::super::topology::{Prefix, RuleSide, SecurityProtocol, SecurityRule};
 use super::FlowDirection;
 
 /// The lowest priority of a default rule; one's own end at 4096.
@@ -40,7 +40,7 @@ pub fn default_security_rules() -> &'static [SecurityRule] {
     &RULES
 }
 
-fn side(prefix: &str) -> Endpoint {
+fn side(prefix: &str) -> RuleSide {
     let prefix = if prefix == "*" { Prefix::Any } else { Prefix::Tag(prefix.to_owned()) };
-    Endpoint { prefixes: vec![prefix], ports: vec![PortRange::ANY], ..Endpoint::default() }
+    RuleSide { prefixes: vec![prefix], ports: vec![PortRange::ANY], ..RuleSide::default() }
 }

@@ -27,7 +27,7 @@ impl Network {
     /// ```
     /// use egret::policy::{Action, Spot};
     /// use egret::vnet::{
-    ///     Endpoint, FlowDirection, Network, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Subnet, Tags,
+    ///     RuleSide, FlowDirection, Network, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Subnet, Tags,
     ///     Topology, Transport, VirtualNetwork,
     /// };
     ///
@@ -49,15 +49,15 @@ impl Network {
     ///     direction: FlowDirection::Inbound,
     ///     access: Action::Allow,
     ///     protocol: SecurityProtocol::Tcp,
-    ///     source: Endpoint {
+    ///     source: RuleSide {
     ///         prefixes: vec![Prefix::Net("192.0.2.0/25".parse().unwrap())],
     ///         ports: vec![egret::flow::PortRange::ANY],
-    ///         ..Endpoint::default()
+    ///         ..RuleSide::default()
     ///     },
-    ///     destination: Endpoint {
+    ///     destination: RuleSide {
     ///         prefixes: vec![Prefix::Any],
     ///         ports: vec!["454-455".parse().unwrap()],
-    ///         ..Endpoint::default()
+    ///         ..RuleSide::default()
     ///     },
     ///     at: Spot::nowhere(),
     /// };

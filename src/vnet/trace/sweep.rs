@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::policy::{AddressRange, AnyRule, in_order};
 use crate::vnet::ranges::{self, Ranges, after};
-use crate::vnet::{Endpoint, GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
+use crate::vnet::{RuleSide, GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
 
 use super::Trace;
 use super::outcome::Outcome;
@@ -310,7 +310,7 @@ fn cut_by<'n>(
     known: &mut HashSet<(Place, &'n str)>,
     network: &Network,
     place: Place,
-    side: &'n Endpoint,
+    side: &'n RuleSide,
 ) {
     for prefix in &side.prefixes {
         match prefix {
