@@ -189,15 +189,8 @@ impl Plan {
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
         let from = from.map(|from| from.resolved(config.network.as_deref())).transpose()?;
-<<<<<<< HEAD
-        let is_of_subnet = |from| match from {
-            Asking::Machine(_) => true,
-            Asking::Address(address) => config.network.as_deref().is_some_and(|it| it.place_of(address).is_some()),
-        };
-=======
         let is_of_subnet =
             |from: Asking| config.network.as_deref().is_some_and(|network| network.place_of(from.address()).is_some());
->>>>>>> m1net
         if proxy_only && from.is_some_and(|from| !is_of_subnet(from)) {
             printer.warn("--from does nothing with --proxy-only where it is in no subnet: the command is 127.0.0.1");
         }

@@ -4,12 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Texts;
-<<<<<<< HEAD
-use crate::policy::{Action, AddressRange, Spot};
-=======
-use crate::policy::Spot;
+use crate::policy::{AddressRange, Spot};
 use crate::vnet::Hop;
->>>>>>> m1net
 use crate::vnet::trace::{
     Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, Pairing, RouteLine, RouteStep,
     SecurityStep, Share, Shown, Station, Step, Sweep, SweptEnd, Trace, Translates, Translation,

@@ -129,11 +129,7 @@ impl Party {
 pub(super) fn resolve<'n>(scene: Scene<'n>, from: Option<&Target>, to: &Target) -> Result<Parties<'n>, UnknownParty> {
     let book = Book::new(scene.network);
     let mut resolver = Resolver { scene, book, notes: Vec::new(), lookup: None, like: None };
-<<<<<<< HEAD
-    let (protocol, port) = service(from, to, &resolver)?;
-=======
     let (protocol, port) = resolver.service(from, to)?;
->>>>>>> m1net
     resolver.like = resolver.family_of(to, port);
     let mut begins = match from {
         Some(from) => resolver.end(from, None, protocol, port)?,
@@ -150,37 +146,6 @@ pub(super) fn resolve<'n>(scene: Scene<'n>, from: Option<&Target>, to: &Target) 
     Ok(Parties { scene, book, from: begins, to: ends, protocol, port, source_port, lookup, notes })
 }
 
-<<<<<<< HEAD
-/// The protocol and the port, as far as they are not said: those that one would expect.
-fn service(from: Option<&Target>, to: &Target, resolver: &Resolver<'_>) -> Result<(Protocol, u16), UnknownParty> {
-    let is_host = resolver.is_host(to);
-    let from_is = |name: &str| from.is_some_and(|from| from.name.eq_ignore_ascii_case(name));
-    let to_is = |name: &str| to.name.eq_ignore_ascii_case(name);
-    let usual = match to.scheme {
-        Some(Protocol::Icmp | Protocol::Other) => return Ok((to.scheme.unwrap_or(Protocol::Icmp), 0)),
-        Some(Protocol::Tcp | Protocol::Udp) => None,
-        Some(Protocol::Http) => Some(80),
-        Some(Protocol::Mssql) => Some(1433),
-        _ if to_is("sql") => Some(1433),
-        _ if to_is("azureplatformdns") => Some(53),
-        _ if to_is("azureplatformimds") => Some(80),
-        _ if to_is("azureplatformlkm") => Some(1688),
-        _ if from_is("appservicemanagement") => Some(454),
-        _ if from_is("azureloadbalancer") => Some(resolver.probed(to)),
-        _ => Some(443),
-    };
-    let port = to.port.or(usual).ok_or_else(|| UnknownParty::Port(to.text.clone()))?;
-    let protocol = to.scheme.unwrap_or(match (port, Protocol::usual(port)) {
-        (53 | 123, _) => Protocol::Udp,
-        (_, Protocol::Tcp) if is_host => Protocol::Https,
-        (_, usual) if is_host => usual,
-        _ => Protocol::Tcp,
-    });
-    Ok((protocol, port))
-}
-
-=======
->>>>>>> m1net
 struct Resolver<'n> {
     scene: Scene<'n>,
     book: Book<'n>,
@@ -214,8 +179,11 @@ impl<'n> Resolver<'n> {
             Some(Protocol::Http) => Some(80),
             Some(Protocol::Mssql) => Some(1433),
             _ if to_is("sql") => Some(1433),
+            _ if to_is("azureplatformdns") => Some(53),
+            _ if to_is("azureplatformimds") => Some(80),
+            _ if to_is("azureplatformlkm") => Some(1688),
             _ if from_is("appservicemanagement") => Some(454),
-            _ if from_is("azureloadbalancer") => Some(16001),
+            _ if from_is("azureloadbalancer") => Some(self.probed(to)),
             _ => Some(443),
         };
         let port = to.port.or(usual).ok_or_else(|| UnknownParty::Port(to.text.clone()))?;

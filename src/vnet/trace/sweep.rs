@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::policy::{AddressRange, AnyRule, in_order};
 use crate::vnet::ranges::{self, Ranges, after};
-use crate::vnet::{RuleSide, GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
+use crate::vnet::{GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix, RuleSide};
 
 use super::Trace;
 use super::outcome::Outcome;
