@@ -105,7 +105,7 @@ fn ends(trace: &Trace, leg: Leg, width: usize) -> Vec<Line> {
     let Outcome::Asymmetric(asymmetry) = &trace.outcome else { return vec![title] };
     let (stations, verb, address, style) = match leg {
         Leg::Request => (&trace.request, "sent to ", &asymmetry.came_to, ALLOW),
-        Leg::Reply => (&trace.reply, "would leave by ", &asymmetry.leaves_by, DENY),
+        Leg::Reply => (&trace.reply, "to leave by ", &asymmetry.leaves_by, DENY),
     };
     let mut lines = vec![title];
     if !asymmetry.is_by_one_address() {
