@@ -13,7 +13,7 @@ use crate::policy::{
     Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
     Step, ThreatMode, in_order,
 };
-use crate::vnet::{Because, Client, Crossing, Egress, Flows, Network, Secured, Way};
+use crate::vnet::{self, Because, Client, Crossing, Egress, Flows, Network, Secured, Way};
 
 /// Policies with more rules are walked only on demand, so that a thousand questions do not take minutes.
 const WALKED: usize = 2_000;
@@ -119,7 +119,8 @@ pub(crate) struct SecuredLine<'a> {
     pub(crate) subnet: &'a str,
     pub(crate) nsg: Option<&'a str>,
     pub(crate) nsg_rule: Option<&'a str>,
-    pub(crate) nsg_access: &'static str,
+    #[serde(serialize_with = "as_str")]
+    pub(crate) nsg_access: Verdict,
 }
 
 impl<'a> NetworkLine<'a> {
@@ -147,7 +148,7 @@ impl<'a> SecuredLine<'a> {
             subnet: &network.subnet(secured.place).name,
             nsg,
             nsg_rule,
-            nsg_access: if secured.decision.is_allowed() { "allow" } else { "deny" },
+            nsg_access: if secured.decision.is_allowed() { Verdict::Allow } else { Verdict::Deny },
         }
     }
 }
@@ -160,7 +161,7 @@ impl std::fmt::Display for NetworkLine<'_> {
         match (next_hop, prefix) {
             (Some(next_hop), Some(prefix)) => write!(f, ", {prefix} to {next_hop}")?,
             _ if *is_platform => f.write_str(", to the platform without a route")?,
-            _ if source.nsg_access == "allow" => f.write_str(", no route")?,
+            _ if source.nsg_access == Verdict::Allow => f.write_str(", no route")?,
             _ => {}
         }
         if let Some(route) = route {
@@ -173,7 +174,10 @@ impl std::fmt::Display for NetworkLine<'_> {
 impl std::fmt::Display for SecuredLine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let SecuredLine { virtual_network: _, subnet, nsg, nsg_rule, nsg_access } = self;
-        let says = if *nsg_access == "allow" { "allows" } else { "denies" };
+        let says = match nsg_access {
+            Verdict::Allow => "allows",
+            Verdict::Deny => "denies",
+        };
         match (nsg, nsg_rule) {
             (Some(nsg), Some(rule)) => write!(f, "subnet {subnet}: {nsg}/{rule} {says}"),
             _ => write!(f, "subnet {subnet}: no group decides"),
@@ -406,9 +410,7 @@ impl<'a> Oracle<'a> {
 impl<'a> Oracle<'a> {
     /// Of a client's port nothing is known.
     fn decide_one<'q>(&self, query: Query<'q>, client: Option<Client>) -> Decided<'q, 'a> {
-        let egress = self.egress(client);
-        let crossing = egress.crossing(&query, 0);
-        let decision = crossing.as_ref().map_or_else(|| egress.decide(&query, 0), |crossing| crossing.decision);
+        let vnet::Decided { decision, crossing } = self.egress(client).decide(&query, 0);
         Decided { query, crossing, decision, address_open: false }
     }
 }

@@ -35,6 +35,15 @@ pub enum Flows {
     Live,
 }
 
+/// What becomes of a flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided<'n> {
+    pub decision: Decision,
+    /// What was found on the way. None where there is no topology, the client is in no subnet of it or there is no address
+    /// to look at.
+    pub crossing: Option<Crossing<'n>>,
+}
+
 /// What the network around the firewall made of a flow of a subnet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Crossing<'n> {
@@ -86,18 +95,14 @@ impl<'a> Egress<'a> {
 
     /// The one place where flows are decided. `source_port` is 0 where it is not known: then every rule's source ports
     /// hold it.
-    pub fn decide(&self, query: &Query<'_>, source_port: u16) -> Decision {
-        let Some(network) = self.network else { return self.policy.decide(query) };
+    pub fn decide(&self, query: &Query<'_>, source_port: u16) -> Decided<'a> {
+        let Some(network) = self.network else {
+            return Decided { decision: self.policy.decide(query), crossing: None };
+        };
         match self.cross(network, query, source_port) {
-            Ok(crossing) => crossing.decision,
-            Err(decision) => decision,
+            Ok(crossing) => Decided { decision: crossing.decision, crossing: Some(crossing) },
+            Err(decision) => Decided { decision, crossing: None },
         }
-    }
-
-    /// The same with what was found on the way. None where there is no topology, the client is in no subnet of it or
-    /// there is no address to look at.
-    pub fn crossing(&self, query: &Query<'_>, source_port: u16) -> Option<Crossing<'a>> {
-        self.cross(self.network?, query, source_port).ok()
     }
 
     /// The subnet of a client, if it is in one or counts as being in one.
@@ -317,7 +322,8 @@ mod tests {
     }
 
     fn crossing<'n>(network: &'n Network, policy: &'n Policy, query: &Query<'_>) -> Crossing<'n> {
-        Egress::new(policy, Some(network), Flows::New).crossing(query, 51_000).expect("the client is in the subnet")
+        let decided = Egress::new(policy, Some(network), Flows::New).decide(query, 51_000);
+        decided.crossing.expect("the client is in the subnet")
     }
 
     /// The worked set-up with a subnet for data, to which a route leads by way of the firewall, or none does.
@@ -427,14 +433,14 @@ mod tests {
         let unknown = query(Protocol::Https, &name, 443);
         let elsewhere = Query { client: Some("198.51.100.1".parse().unwrap()), ..unknown };
         for query in [unknown, elsewhere] {
-            assert_eq!(egress.decide(&query, 0), policy.decide(&query));
-            assert_eq!(egress.crossing(&query, 0), None);
+            assert_eq!(egress.decide(&query, 0), Decided { decision: policy.decide(&query), crossing: None });
         }
         let place = egress.place_of(unknown.client).unwrap();
         assert_eq!(network.subnet(place).name, SUBNET);
         let smtp = query(Protocol::Tcp, &name, 25).with_address(Address::Given("198.51.100.7".parse().unwrap()));
-        assert_eq!(egress.decide(&smtp, 0).reason, Reason::NsgDenied);
-        assert_eq!(Egress::new(&policy, None, Flows::New).decide(&smtp, 0), policy.decide(&smtp));
-        assert_ne!(Egress::new(&policy, Some(&network), Flows::Live).decide(&smtp, 0).reason, Reason::NsgDenied);
+        let reason = |network, flows| Egress::new(&policy, network, flows).decide(&smtp, 0).decision.reason;
+        assert_eq!(reason(Some(&network), Flows::New), Reason::NsgDenied);
+        assert_eq!(reason(None, Flows::New), policy.decide(&smtp).reason);
+        assert_ne!(reason(Some(&network), Flows::Live), Reason::NsgDenied);
     }
 }

@@ -74,7 +74,7 @@ fn both(topology: Topology, policy: &Policy, from: &str, to: &str) -> Option<(Fa
     let protocol = target.scheme.unwrap_or(Protocol::Tcp);
     let to = Authority { host: Host::parse(&target.name).unwrap(), port: target.port.unwrap_or(0) };
     let query = Query::new(Some(from.parse().unwrap()), protocol, &to.host, to.port).outbound();
-    let crossing = Egress::new(policy, Some(&network), Flows::New).crossing(&query, 50_000)?;
+    let crossing = Egress::new(policy, Some(&network), Flows::New).decide(&query, 50_000).crossing?;
     if crossing.decision.reason == Reason::InternalAddress {
         return None;
     }
@@ -259,8 +259,9 @@ fn names_that_are_elsewhere() {
     let (network, policy) = (samples::built(samples::worked()), everything());
     let name = Host::Name(HostName::parse("app.test").unwrap());
     let query = Query::new(Some(CLIENT.parse().unwrap()), Protocol::Tcp, &name, 443).outbound();
-    let decided =
-        |address| Egress::new(&policy, Some(&network), Flows::New).decide(&query.with_address(address), 0).reason;
+    let decided = |address| {
+        Egress::new(&policy, Some(&network), Flows::New).decide(&query.with_address(address), 0).decision.reason
+    };
     let address = "172.17.0.3".parse().unwrap();
     assert_eq!(decided(Address::Override(address)), Reason::NetworkRule);
     assert_eq!(decided(Address::Given(address)), Reason::NoRoute);
@@ -304,11 +305,11 @@ fn the_platform() {
         let host = Host::Addr(to.parse().unwrap());
         let query = Query::new(Some(CLIENT.parse().unwrap()), Protocol::Udp, &host, 53).outbound();
         let egress = Egress::new(&policy, Some(&network), Flows::New);
-        let crossing = egress.crossing(&query, 0).unwrap();
+        let crossing = egress.decide(&query, 0).crossing.unwrap();
         let found = (crossing.way, crossing.route, crossing.decision.reason, crossing.decision.rule);
         assert_eq!(found, (Way::Platform, None, Reason::InternalAddress, None), "{to}");
         let own_word = query.with_address(Address::Override(to.parse().unwrap()));
-        assert_eq!(egress.decide(&own_word, 0).reason, Reason::RoutedPast, "{to}");
+        assert_eq!(egress.decide(&own_word, 0).decision.reason, Reason::RoutedPast, "{to}");
     }
 }
 

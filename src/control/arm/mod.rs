@@ -95,7 +95,7 @@ impl Arm {
             return Err(ArmError::MethodNotAllowed(methods));
         }
         match &resource {
-            Resource::Environments => Ok(ok(&self.environments(&asked))),
+            Resource::Environments => Ok(ok(&self.environments(&asked).await)),
             Resource::Environment { name, part } => self.environment(&asked, name, *part).await,
             Resource::Watcher { part, .. } => watcher::watched(network, asked.ids(), *part, body).await,
             Resource::Interface { name, part } => {
@@ -104,9 +104,12 @@ impl Arm {
         }
     }
 
-    fn environments(&self, asked: &Asked<'_>) -> Collection<HostingEnvironment> {
-        let all = asked.network.topology().environments.iter();
-        Collection::of(all.map(|one| self.resource(asked, one)).collect())
+    async fn environments(&self, asked: &Asked<'_>) -> Collection<HostingEnvironment> {
+        let mut all = Vec::new();
+        for one in &asked.network.topology().environments {
+            all.push(self.resource(asked, one).await);
+        }
+        Collection::of(all)
     }
 
     async fn environment(&self, asked: &Asked<'_>, name: &str, part: Part) -> Result<Answer, ArmError> {
@@ -116,7 +119,7 @@ impl Arm {
         let place = asked.network.place(&found.virtual_network, &found.subnet);
         let id = asked.scope.id(ENVIRONMENT, &found.name, asked.group());
         match part {
-            Part::Whole => Ok(ok(&self.resource(asked, found))),
+            Part::Whole => Ok(ok(&self.resource(asked, found).await)),
             Part::Inbound => Ok(ok(&inbound(asked.network, found, place))),
             Part::Outbound => self.outbound(asked, found).await.ok_or_else(unknown),
             Part::VirtualIp => Ok(ok(&AddressResponse::of(found))),
@@ -127,15 +130,15 @@ impl Arm {
         }
     }
 
-    fn resource(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> HostingEnvironment {
-        let fares = self.wards.fares(&of.name);
+    async fn resource(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> HostingEnvironment {
+        let fares = self.wards.fares(&of.name).await;
         let suspended = fares.map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
         let id = asked.scope.id(ENVIRONMENT, &of.name, asked.group());
         environment(asked.network.topology(), of, &id, suspended)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {
-        let fares = self.wards.fares(&of.name)?;
+        let fares = self.wards.fares(&of.name).await?;
         let wanted = freshness(asked.headers);
         let swept = self.sweeps.get(&of.name, fares, &self.shared, &self.wards, wanted).await;
         let mut answer = ok(&swept.answer);
