@@ -115,10 +115,7 @@ fn without_the_management_route_replies_leave_by_the_firewall() {
     let mut beside =
         || lines.next().unwrap().split("  ").map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>();
     assert_eq!(beside(), ["request", "reply"]);
-    assert_eq!(
-        beside(),
-        ["sent to 203.0.113.9 (VIP of ase)", "to leave by 203.0.113.4 (public address of firewall)"]
-    );
+    assert_eq!(beside(), ["sent to 203.0.113.9 (VIP of ase)", "to leave by 203.0.113.4 (public address of firewall)"]);
     assert_eq!(beside(), ["by way of Internet → VIP of ase → ase-subnet", "by way of ase-subnet → firewall"]);
     let drawn = picture(folder.path(), &topology, &["AppServiceManagement", "vip:455"]);
     for part in
