@@ -281,7 +281,7 @@ impl Ward {
         Ward {
             name: environment.name.as_str().into(),
             id: id.to_string().into(),
-            client: client_of(environment, &clients),
+            client: client_of(environment, network, place),
             services: services(network),
             clients,
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
@@ -369,11 +369,12 @@ fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) 
     by_name.verdict == Verdict::Allow || active.policy.is_decided_by_address(by_name, port)
 }
 
-/// The internal address, or the first that Azure gives out in the subnet: four before it are the platform's own.
-fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
-    let own = environment.internal_address.filter(|own| clients.iter().any(|net| net.contains(own)));
-    let first = clients.iter().find_map(|net| net.hosts().nth(3));
-    own.or(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+/// The internal address, or one that a new machine in the subnet would be given.
+fn client_of(environment: &AppServiceEnvironment, network: &Network, place: Option<Place>) -> IpAddr {
+    let is_there = |own: &IpAddr| place.is_some_and(|place| network.subnet(place).contains(*own));
+    let own = environment.internal_address.filter(is_there);
+    let first = || network.free_address(place?, None);
+    own.or_else(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// What the doctor finds of the platform's way in to each environment: `inbound IN-MGMT`. The way out is followed flow by

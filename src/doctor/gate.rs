@@ -4,17 +4,16 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::allowlist::{Kind, lists};
-use crate::flow::{Host, HostName, PortRange, Protocol, Reason, Verdict};
+use crate::flow::{Host, Protocol, Reason, Verdict};
 use crate::policy::{
     Action, AddressRange, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot,
     ThreatIntel, in_order,
 };
-use crate::vnet::{Change, Hop, Topology};
+use crate::vnet::{Change, Hop, Network, Topology, after};
 
 use super::Patient;
 use super::dependencies::Row;
-use super::finding::Outcome;
+use super::finding::{Finding, Outcome};
 use super::routes::leads_to_no_firewall;
 use super::ways::Ways;
 
@@ -22,10 +21,13 @@ use super::ways::Ways;
 pub(super) struct Gate<'a> {
     pub(super) policy: &'a Policy,
     ways: Ways<'a>,
+    network: &'a Network,
     clients: Vec<IpAddr>,
     /// The services whose flows pass the firewall by, as the subnet has their endpoints.
     endpoints: Vec<ServiceEndpoint>,
     without_denials: OnceCell<Policy>,
+    /// Where the destination of some network rule begins, or what is behind one; sorted.
+    begins: OnceCell<Vec<IpAddr>>,
 }
 
 /// What becomes of a flow.
@@ -46,13 +48,6 @@ pub(super) enum Blocker {
     ThreatIntelligence,
 }
 
-/// A rule that denies, and whether it is about this port alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Denier {
-    pub(super) rule: RuleId,
-    pub(super) is_narrow: bool,
-}
-
 impl<'a> Gate<'a> {
     /// Why there is none to ask, otherwise.
     pub(super) fn of(patient: &Patient<'a>) -> Result<Gate<'a>, Outcome> {
@@ -61,9 +56,9 @@ impl<'a> Gate<'a> {
         if outside.as_ref().is_some_and(|way| leads_to_no_firewall(patient, way)) {
             return Err(Outcome::not_applicable("no firewall is where the default route leads to"));
         }
-        let outside = outside.map(|way| way.route.next_hop.clone());
-        if !matches!(outside, Some(Hop::VirtualAppliance(_))) {
-            return Err(Outcome::not_applicable(no_firewall(outside.as_ref())));
+        let outside = outside.as_ref().map(|way| &way.route.next_hop);
+        if !outside.is_some_and(|hop| leads_to_firewall(patient.network, hop)) {
+            return Err(Outcome::not_applicable(no_firewall(outside)));
         }
         let Some(policy) = patient.policy else {
             return Err(Outcome::not_applicable("the policy of the firewall is not known"));
@@ -72,8 +67,10 @@ impl<'a> Gate<'a> {
             policy,
             ways,
             clients: askers(patient, policy),
+            network: patient.network,
             endpoints: endpoints(patient),
             without_denials: OnceCell::new(),
+            begins: OnceCell::new(),
         })
     }
 
@@ -89,6 +86,48 @@ impl<'a> Gate<'a> {
         answers.max_by_key(Passage::weight).unwrap_or(Passage::Lacks)
     }
 
+    /// An address of each part of a range that network rules or routes tell apart.
+    pub(super) fn parts(&self, range: AddressRange) -> Vec<IpAddr> {
+        let begins = self.begins.get_or_init(|| begins(self.policy));
+        let first = begins.partition_point(|begin| *begin <= range.first());
+        let inner = begins[first..].iter().copied().take_while(|begin| *begin <= range.last());
+        let routes = self.ways.stretches(range).into_iter().map(|stretch| stretch.range.first());
+        let mut parts: Vec<IpAddr> = routes.chain([range.first()]).chain(inner).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        parts
+    }
+
+    /// What becomes of TCP to each of them.
+    pub(super) fn ask_range(&self, range: AddressRange, port: u16) -> Vec<Passage> {
+        let parts = self.parts(range).into_iter();
+        parts.map(|address| self.ask(&Host::Addr(address), Protocol::Tcp, port)).collect()
+    }
+
+    /// Adds to a finding what opens it, where that is enough: what denies may come first, whatever is added.
+    pub(super) fn mended_by(
+        &self,
+        patient: &Patient<'_>,
+        finding: Finding,
+        mend: Vec<Change>,
+        blocker: Option<Blocker>,
+        is_open: impl Fn(&Gate<'_>) -> bool,
+    ) -> Finding {
+        let Some(blocker) = blocker else { return mend.into_iter().fold(finding, Finding::mend) };
+        let mut rules = RuleSet::clone(self.policy.rules());
+        Change::apply_all(&mend, &mut Topology::default(), &mut rules);
+        let after = Policy::compile(Arc::new(rules), self.policy.switches());
+        let after = Gate::of(&Patient { policy: Some(&after), ..*patient });
+        if !mend.is_empty() && after.is_ok_and(|after| is_open(&after)) {
+            return mend.into_iter().fold(finding, Finding::mend);
+        }
+        let (by, _) = self.shown(blocker);
+        finding.by_hand(format!(
+            "take what is needed out of {by}, or give the collection that allows it the smaller priority: that rule may be meant \
+             for others"
+        ))
+    }
+
     /// The network rule that denies TCP to an address: whatever name leads there, no application rule is asked.
     pub(super) fn network_denial(&self, address: IpAddr, port: u16) -> Option<RuleId> {
         let host = Host::Addr(address);
@@ -100,30 +139,6 @@ impl<'a> Gate<'a> {
             let rule = decision.rule.filter(|_| decision.reason == Reason::DeniedByRule)?;
             matches!(in_order(self.policy.rules())[rule.0 as usize].rule, AnyRule::Network(..)).then_some(rule)
         })
-    }
-
-    /// The rule that denies one of these with the changes made, if any.
-    pub(super) fn denier(&self, changes: &[Change], asked: &[Host], protocol: Protocol, port: u16) -> Option<Denier> {
-        let mut rules = RuleSet::clone(self.policy.rules());
-        Change::apply_all(changes, &mut Topology::default(), &mut rules);
-        let policy = Policy::compile(Arc::new(rules), self.policy.switches());
-        let queries = asked.iter().flat_map(|host| self.clients.iter().map(move |client| (host, *client)));
-        let denied = queries.into_iter().find_map(|(host, client)| {
-            let decision = policy.decide_at_firewall(&question(client, host, protocol, port));
-            decision.rule.filter(|_| decision.reason == Reason::DeniedByRule)
-        })?;
-        let name = policy.rule_name(denied).to_string();
-        let own = self.policy.rule_names().iter().position(|it| it.to_string() == name)?;
-        let rule = RuleId(u32::try_from(own).ok()?);
-        let is_narrow = match in_order(self.policy.rules())[own].rule {
-            AnyRule::Network(_, rule) => rule.ports.ranges().iter().all(|range| *range == PortRange::single(port)),
-            AnyRule::Application(..) | AnyRule::Infrastructure(_) | AnyRule::Dnat(_) => false,
-        };
-        Some(Denier { rule, is_narrow })
-    }
-
-    pub(super) fn removal(&self, id: RuleId) -> Change {
-        Change::RemoveFirewallRule { rule: self.policy.rule_name(id).to_string() }
     }
 
     fn passage(&self, query: &Query<'_>) -> Passage {
@@ -148,12 +163,42 @@ impl<'a> Gate<'a> {
 
     fn is_passed_by(&self, host: &Host, port: u16) -> bool {
         match host {
-            Host::Name(name) => self.endpoints.iter().any(|it| it.ports.contains(port) && is_below(it, name)),
+            Host::Name(name) => self.endpoints.iter().any(|it| it.ports.contains(port) && it.has_name(name)),
             Host::Addr(address) => {
-                let hop = self.ways.to(*address).map(|way| way.route.next_hop.clone());
-                hop.is_some_and(|hop| !matches!(hop, Hop::VirtualAppliance(_) | Hop::None))
+                let hop = self.ways.to(*address).map(|way| &way.route.next_hop);
+                hop.is_some_and(|hop| *hop != Hop::None && !leads_to_firewall(self.network, hop))
             }
         }
+    }
+
+    /// The same where no rule has an FQDN tag.
+    pub(super) fn without_tag(&self, tag: &str) -> Policy {
+        let mut rules = RuleSet::clone(self.policy.rules());
+        let collections = rules.policies.iter_mut().flat_map(|it| &mut it.groups).flat_map(|it| &mut it.collections);
+        for collection in collections {
+            let Rules::Application(_, rules) = &mut collection.rules else { continue };
+            rules.iter_mut().for_each(|rule| rule.tags.retain(|it| !it.name.eq_ignore_ascii_case(tag)));
+        }
+        Policy::compile(Arc::new(rules), self.policy.switches())
+    }
+
+    /// Does a network rule with a service tag let TCP out by a port, from all of the subnet?
+    pub(super) fn has_service_tag(&self, tag: &str, port: u16) -> bool {
+        let rules = in_order(self.policy.rules());
+        let allowing = || {
+            rules.iter().filter_map(|rule| match rule.rule {
+                AnyRule::Network(Action::Allow, rule) => Some(rule),
+                _ => None,
+            })
+        };
+        self.clients.iter().all(|client| {
+            allowing().any(|rule| {
+                rule.protocols.tcp
+                    && rule.ports.contains(port)
+                    && rule.sources.contains(*client)
+                    && rule.destinations.named().iter().any(|it| it.name.eq_ignore_ascii_case(tag))
+            })
+        })
     }
 
     /// Is there an FQDN tag in a rule that decides for the subnet? Of what it stands for in other clouds nothing is known,
@@ -185,19 +230,13 @@ impl<'a> Gate<'a> {
     /// `rule hub/egress/deny-web/block`, and where it is written.
     pub(super) fn shown(&self, blocker: Blocker) -> (String, Spot) {
         let Blocker::Rule(id) = blocker else { return ("threat intelligence".to_owned(), Spot::nowhere()) };
-        let rule = in_order(self.policy.rules())[id.0 as usize].rule;
-        let at = match rule {
-            AnyRule::Network(_, rule) => rule.about.at,
-            AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
-            AnyRule::Dnat(rule) => rule.about.at,
-        };
         let name = self.policy.rule_name(id).to_string();
         // Rules of a firewall itself are in no policy and no group.
         let name = match name.strip_prefix("//") {
             Some(rest) => format!("{}/{rest}", self.name().0),
             None => name,
         };
-        (format!("rule {name}"), at)
+        (format!("rule {name}"), self.policy.spot_of(id))
     }
 
     /// What the policy goes by: the last of those that were named, which is the firewall's own.
@@ -218,9 +257,20 @@ impl Passage {
         }
     }
 
+    pub(super) fn blocker(&self) -> Option<Blocker> {
+        match self {
+            Passage::Denied(blocker) => Some(*blocker),
+            Passage::Bypasses | Passage::Passes | Passage::Lacks => None,
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Passage::Bypasses | Passage::Passes)
     }
+}
+
+fn leads_to_firewall(network: &Network, hop: &Hop) -> bool {
+    matches!(hop, Hop::VirtualAppliance(address) if network.is_firewall(*address))
 }
 
 /// Why no firewall is asked.
@@ -230,6 +280,11 @@ fn no_firewall(outside: Option<&Hop>) -> String {
         Some(Hop::VirtualNetworkGateway) => {
             "what leaves goes to one's own premises, and what they let through is not known".to_owned()
         }
+        Some(Hop::VirtualAppliance(address)) => {
+            format!(
+                "what leaves goes to {address}, which is no firewall of the topology, and what it lets through is not known"
+            )
+        }
         _ => "what leaves does not get to a firewall".to_owned(),
     }
 }
@@ -238,12 +293,11 @@ fn question<'q>(client: IpAddr, host: &'q Host, protocol: Protocol, port: u16) -
     Query::new(Some(client), protocol, host, port).outbound()
 }
 
-/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody; of a subnet without any,
-/// its own first and last.
+/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody; of one without any, its
+/// own first and last.
 pub(super) fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
     let ends = |range: AddressRange| [range.first(), range.last()];
-    let usable: Vec<IpAddr> = patient.network.subnet(patient.place).usable().flat_map(ends).collect();
-    if usable.is_empty() { patient.own_ranges().flat_map(ends).collect() } else { usable }
+    patient.network.subnet(patient.place).usable_or_all().flat_map(ends).collect()
 }
 
 /// Parts that are asked of, at most: a policy that cuts the subnet up further is not asked from the rest.
@@ -262,6 +316,19 @@ fn askers(patient: &Patient<'_>, policy: &Policy) -> Vec<IpAddr> {
     asked
 }
 
+fn begins(policy: &Policy) -> Vec<IpAddr> {
+    let rules = in_order(policy.rules());
+    let destinations = rules.iter().filter_map(|it| match it.rule {
+        AnyRule::Network(_, rule) => Some(&rule.destinations),
+        _ => None,
+    });
+    let ranges = destinations.flat_map(AddressSet::ranges);
+    let mut begins: Vec<IpAddr> = ranges.flat_map(|it| [Some(it.first()), after(it.last())]).flatten().collect();
+    begins.sort_unstable();
+    begins.dedup();
+    begins
+}
+
 fn sources(rule: AnyRule<'_>) -> Option<&AddressSet> {
     match rule {
         AnyRule::Network(_, rule) => Some(&rule.sources),
@@ -270,32 +337,16 @@ fn sources(rule: AnyRule<'_>) -> Option<&AddressSet> {
     }
 }
 
-fn after(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => u32::from(address).checked_add(1).map(|next| IpAddr::V4(next.into())),
-        IpAddr::V6(_) => None,
-    }
-}
-
 /// Is it an address of the subnet that Azure gives to anybody?
 fn is_given(patient: &Patient<'_>, address: IpAddr) -> bool {
     patient.network.subnet(patient.place).usable().any(|range| range.contains(address))
 }
 
-/// By the zones and ports that the lists give; each service once.
+/// By the zones and ports that the lists give.
 fn endpoints(patient: &Patient<'_>) -> Vec<ServiceEndpoint> {
     let subnet = patient.network.subnet(patient.place);
-    let listed = lists().iter().filter(|list| list.kind == Kind::ServiceEndpoints);
-    let known = listed.flat_map(|list| list.service_endpoints());
+    let known = patient.network.tags().services().into_iter();
     known.filter(|endpoint| subnet.has_endpoint(&endpoint.service)).collect()
-}
-
-fn is_below(endpoint: &ServiceEndpoint, name: &HostName) -> bool {
-    let is_below = |zone: &HostName| {
-        let rest = name.as_str().strip_suffix(zone.as_str());
-        rest.is_some_and(|rest| rest.ends_with('.'))
-    };
-    endpoint.zones.iter().any(is_below)
 }
 
 fn has_it(rule: AnyRule<'_>, tag: &str) -> bool {
@@ -318,6 +369,7 @@ fn without_denials(policy: &Policy) -> Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::PortRange;
     use crate::policy::{
         AddressSet, IpProtocols, NetworkRule, PolicyRules, PrivateAddresses, RuleCollection, RuleCollectionGroup,
     };

@@ -3,14 +3,14 @@
 use ipnet::IpNet;
 
 use crate::allowlist::Kind;
-use crate::vnet::{Hop, NextHop, RouteDestination, Selection};
+use crate::vnet::{Hop, NextHop, Obstacle, RouteDestination, Selection, Stage};
 
 use super::Patient;
 use super::age::edition;
 use super::dependencies::Row;
 use super::finding::{Coverage, Finding, Outcome, Rule};
 use super::gate::{Gate, Passage};
-use super::ways::{self, Ways, hop_text};
+use super::ways::{self, Ways};
 use super::words::some;
 
 pub(super) fn look(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
@@ -20,7 +20,7 @@ pub(super) fn look(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
     };
     let ways = Ways::of(patient);
     let rows = edition.rows(Kind::Ip);
-    let lost: Vec<Loss<'_>> = rows.iter().filter_map(|row| loss(&ways, gate.as_ref(), row)).collect();
+    let lost: Vec<Loss<'_>> = rows.iter().filter_map(|row| loss(patient, &ways, gate.as_ref(), row)).collect();
     if lost.is_empty() {
         return Outcome::Passed;
     }
@@ -47,16 +47,26 @@ struct Loss<'a> {
 
 /// What becomes of a flow to an address, if nothing. What goes to one's own premises may well get there, what a rule of the
 /// firewall denies before another allows it is `FW-DENY-FIRST`'s, and what the default route drops is `RT-DEFAULT`'s.
-fn loss<'a>(ways: &Ways<'a>, gate: Option<&Gate<'_>>, row: &'a Row) -> Option<Loss<'a>> {
-    let way = ways.to(row.address()?)?;
+fn loss<'a>(patient: &Patient<'a>, ways: &Ways<'a>, gate: Option<&Gate<'_>>, row: &'a Row) -> Option<Loss<'a>> {
+    let address = row.address()?;
+    let way = ways.to(address)?;
+    let obstacle = patient.network.obstacle(patient.place, address).filter(|it| it.stage == Stage::Out);
+    if let Some(Obstacle { why, .. }) = obstacle.filter(|_| way.prefix.prefix_len() > 0 && !is_dropped(&way)) {
+        let why = format!("{}: {why}", ways::shown(&way));
+        return Some(Loss { row, way, why });
+    }
     let why = match &way.route.next_hop {
         Hop::VirtualAppliance(_) if gate?.row(row) == Passage::Lacks => {
-            format!("goes to {}, and no network rule allows it", hop_text(&way.route.next_hop))
+            format!("goes to {}, and no network rule allows it", &way.route.next_hop)
         }
         Hop::None if way.prefix.prefix_len() > 0 => format!("dropped by {}", ways::shown(&way)),
         _ => return None,
     };
     Some(Loss { row, way, why })
+}
+
+fn is_dropped(way: &Selection<'_>) -> bool {
+    way.route.next_hop == Hop::None
 }
 
 /// Each address once, whatever its ports; in place of the route that is there for just this address.

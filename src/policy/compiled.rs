@@ -19,6 +19,7 @@ use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
 use super::settings::ThreatMode;
+use super::spot::Spot;
 use super::switches::{DnatDeny, Switches};
 use super::threat_index::ThreatIndex;
 use super::threats::{Indicator, ThreatId};
@@ -121,10 +122,13 @@ impl Policy {
             port: query.port,
         };
         let by_network = self.network.of(query.protocol);
-        let inbound = query.direction == Direction::Inbound;
+        let inbound = query.direction != Direction::Outbound;
         if let Some(dnat) = self.dnat.of(query.protocol).first(&network).filter(|_| inbound) {
             let deciding = self.taken_back(dnat, query).unwrap_or(dnat);
             return self.decision_of(deciding, query.address);
+        }
+        if query.direction == Direction::Published {
+            return Decision::deny(Reason::NotAllowed, None);
         }
         let first = by_network.first(&network);
         if first.is_none() && self.application.looks_at_paths() && query.path.is_some_and(is_ambiguous) {
@@ -224,6 +228,11 @@ impl Policy {
     /// A rule's names. `rule` comes from this policy's own decision.
     pub fn rule_name(&self, rule: RuleId) -> &Arc<RuleName> {
         &self.names[rule.0 as usize]
+    }
+
+    /// Where a rule is written. `rule` comes from this policy's own decision.
+    pub fn spot_of(&self, rule: RuleId) -> Spot {
+        in_order(self.rules())[rule.0 as usize].rule.at()
     }
 
     pub fn rule_names(&self) -> &[Arc<RuleName>] {

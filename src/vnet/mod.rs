@@ -14,7 +14,9 @@ mod environment;
 mod index;
 mod network;
 mod onward;
+mod peering;
 mod ranges;
+mod reach;
 pub mod recipe;
 mod routes;
 #[cfg(test)]
@@ -28,20 +30,24 @@ mod topology;
 pub mod trace;
 
 pub use change::{Change, MENDED, MENDED_CLASSIC, route_name};
+pub use client::Client;
 pub use egress::{Crossing, Decided, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, MANAGEMENT_PORTS,
     SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,
 };
 pub use network::{Network, Place};
+pub(crate) use ranges::after;
+pub use reach::{Obstacle, Stage};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why, endpoint_tag};
 pub use security::{
-    AppliedTo, Because, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision,
-    Transport, default_security_rules,
+    AppliedTo, Because, EPHEMERAL, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation,
+    SecurityDecision, Transport, default_security_rules,
 };
 pub use tags::{HOST, Tags};
 pub use topology::{
-    ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
-    NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, ResourceKind, Route, RouteDestination, RouteTable,
-    SecurityProtocol, SecurityRule, Subnet, Topology, TopologySwitches, Unread, VirtualNetwork, VirtualNetworkTag,
+    ApplicationSecurityGroup, DnsZone, FIREWALL_SUBNET, Firewall, GATEWAY_SUBNET, Gateway, GatewayKind,
+    NetworkInterface, NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, ResourceKind, Route,
+    RouteDestination, RouteTable, RuleSide, SecurityProtocol, SecurityRule, Subnet, Topology, TopologySwitches, Unread,
+    VirtualNetwork, VirtualNetworkTag,
 };

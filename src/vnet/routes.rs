@@ -6,7 +6,9 @@ mod effective;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -18,6 +20,7 @@ use super::network::{Network, Place};
 pub(super) use effective::effective;
 pub use effective::endpoint_tag;
 pub(super) use table::Routes;
+pub(super) use told::named;
 
 /// A route as it is in force, or is not, for one subnet.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +114,46 @@ impl Hop {
             Hop::InterfaceEndpoint => "InterfaceEndpoint",
             Hop::Internet => "Internet",
             Hop::None => "None",
+        }
+    }
+}
+
+impl RouteSource {
+    /// As effective routes spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RouteSource::Default => "Default",
+            RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
+            RouteSource::User => "User",
+        }
+    }
+}
+
+impl Why {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::Only => "only",
+            Why::LongestPrefix => "longest-prefix",
+            Why::Source => "source",
+            Why::ServiceEndpoint => "service-endpoint",
+            Why::SystemBeforeBgp => "system-before-bgp",
+            Why::TagOrder => "tag-order",
+        }
+    }
+}
+
+/// `VirtualAppliance 192.168.0.4`, `Internet`
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        match self {
+            Hop::VirtualAppliance(address) => write!(f, " {address}"),
+            Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) | Hop::VirtualNetworkServiceEndpoint(name)
+                if !name.is_empty() =>
+            {
+                write!(f, " {name}")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Service tags as security groups and routes see them: those of the dated files, and those that Azure makes up for each
 //! network.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::allowlist::{Catalogue, Kind, lists};
-use crate::policy::AddressRange;
+use crate::flow::HostName;
+use crate::policy::{AddressRange, ServiceEndpoint};
 
 use super::environment::Cloud;
 use super::network::{Network, Place};
 use super::ranges::Ranges;
-use super::topology::{NextHop, Peering, RouteDestination, VirtualNetwork, VirtualNetworkTag};
+use super::topology::{NextHop, RouteDestination, VirtualNetworkTag};
 
 /// The host's virtual address, the same in every network: DNS, DHCP, health probes.
 pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
@@ -25,6 +27,8 @@ pub(super) const KEY_MANAGEMENT: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(20, 118, 99, 224)),
     IpAddr::V4(Ipv4Addr::new(40, 83, 235, 53)),
 ];
+
+const MANAGEMENT: &str = "AppServiceManagement";
 
 /// What is not the Internet's, beside the network itself: the special ranges of [`AddrClass`](crate::flow::AddrClass).
 const NOT_INTERNET: [&str; 11] = [
@@ -49,11 +53,20 @@ const GLOBAL_IPV6: &str = "2000::/3";
 pub struct Tags {
     catalogue: Catalogue,
     cloud: Cloud,
+    /// By name in lower case: what somebody wants to try out that no file says.
+    assumed: HashMap<String, Arc<[AddressRange]>>,
 }
 
 impl Tags {
     pub fn new(catalogue: Catalogue, cloud: Cloud) -> Tags {
-        Tags { catalogue, cloud }
+        Tags { catalogue, cloud, assumed: HashMap::new() }
+    }
+
+    /// The same with prefixes for a tag, whatever files say.
+    #[must_use]
+    pub fn assuming(mut self, name: &str, ranges: &[AddressRange]) -> Tags {
+        self.assumed.insert(name.to_ascii_lowercase(), ranges.into());
+        self
     }
 
     pub fn cloud(&self) -> Cloud {
@@ -68,26 +81,53 @@ impl Tags {
     }
 
     /// The prefixes of a published tag in this cloud; None for one that is not at hand. What is built in is of the public
-    /// cloud, but for what bears another's name (`AppServiceManagement-usgov`).
+    /// cloud, but for what bears another's name (`AppServiceManagement-usgov`), and for the management addresses of China,
+    /// which are those that the documents print.
     pub fn published(&self, name: &str) -> Option<Arc<[AddressRange]>> {
+        if let Some(ranges) = self.assumed.get(&name.to_ascii_lowercase()) {
+            return Some(Arc::clone(ranges));
+        }
         let tag = match self.cloud {
             _ if self.catalogue.has_own_service_tags() => self.catalogue.service_tag(name),
             Cloud::Public => self.catalogue.service_tag(name),
             Cloud::UsGov => self.catalogue.service_tag(&format!("{name}-usgov")),
+            // The documents print addresses, and name a file of tags that is not to be had.
+            Cloud::China if name.eq_ignore_ascii_case(MANAGEMENT) => return Some(newest("management/china").into()),
             Cloud::China => None,
         };
         tag.map(|tag| tag.ranges)
     }
 
+    /// The services that have endpoints, with their zones and ports, as the lists of this cloud have them. One that several
+    /// lists have comes several times.
+    pub fn services(&self) -> Vec<ServiceEndpoint> {
+        let prefix = match self.cloud {
+            Cloud::Public => "ase@",
+            Cloud::UsGov => "ase-usgov@",
+            Cloud::China => return Vec::new(),
+        };
+        let of_cloud = lists().iter().filter(|list| list.name.starts_with(prefix));
+        of_cloud.flat_map(|list| list.service_endpoints()).collect()
+    }
+
+    /// The names of those that a host is of, each once.
+    pub fn services_of(&self, host: &HostName) -> Vec<String> {
+        let mut services: Vec<String> =
+            self.services().into_iter().filter(|it| it.has_name(host)).map(|it| it.service).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
+    }
+
     /// Where App Service manages environments from, IPv4 alone: no environment is managed by another address. By the
-    /// service tag; where there is none at hand (China without a file), the newest list of addresses.
+    /// service tag; where there is none at hand (a file without it), the newest list of addresses.
     pub fn management(&self) -> Vec<AddressRange> {
         let list = match self.cloud {
             Cloud::Public => "management/public",
             Cloud::UsGov => "management/usgov",
             Cloud::China => "management/china",
         };
-        let published = self.published("AppServiceManagement");
+        let published = self.published(MANAGEMENT);
         let ranges = published.map_or_else(|| newest(list), |ranges| ranges.to_vec());
         ranges.into_iter().filter(|range| range.first().is_ipv4()).collect()
     }
@@ -172,39 +212,8 @@ impl Network {
         let own = self.virtual_network(place);
         let allowing = own.peerings.iter().filter(|peering| peering.allow_virtual_network_access);
         let peers = allowing.flat_map(|peering| self.connected_space(own, peering));
-        let premises = self.gateway_routes(own).map(|(net, _)| net).filter(|net| net.prefix_len() > 0);
+        let premises = self.gateway_routes(place).map(|(net, _)| net).filter(|net| net.prefix_len() > 0);
         own.address_space.iter().copied().chain(peers).chain(premises).chain(self.routed_privately(place)).collect()
-    }
-
-    /// What a peering leads to: as the other network says, or the peering itself where that is not in the topology.
-    pub fn remote_space(&self, peering: &Peering) -> Vec<IpNet> {
-        match self.topology().virtual_network(&peering.remote) {
-            Some(remote) => remote.address_space.clone(),
-            None => peering.remote_space.clone(),
-        }
-    }
-
-    /// The same, but nothing where the other network does not peer back: such a peering is `Initiated`, not `Connected`.
-    pub(super) fn connected_space(&self, own: &VirtualNetwork, peering: &Peering) -> Vec<IpNet> {
-        let is_connected = match self.topology().virtual_network(&peering.remote) {
-            Some(remote) => peering_back(own, remote).is_some(),
-            None => true,
-        };
-        if is_connected { self.remote_space(peering) } else { Vec::new() }
-    }
-
-    /// What is reached through a gateway: the network's own, or that of a peer which lends it.
-    pub(super) fn gateway_routes<'a>(
-        &'a self,
-        own: &'a VirtualNetwork,
-    ) -> impl Iterator<Item = (IpNet, crate::policy::Spot)> + 'a {
-        let lent = own.peerings.iter().filter(|peering| peering.use_remote_gateways).filter_map(|peering| {
-            let remote = self.topology().virtual_network(&peering.remote)?;
-            peering_back(own, remote).filter(|back| back.allow_gateway_transit)?;
-            remote.gateway.as_ref()
-        });
-        let gateways = own.gateway.iter().chain(lent);
-        gateways.flat_map(|gateway| gateway.routes.iter().map(|net| (*net, gateway.at)))
     }
 
     fn routed_privately(&self, place: Place) -> Vec<IpNet> {
@@ -222,8 +231,4 @@ impl Network {
         })
         .collect()
     }
-}
-
-fn peering_back<'n>(own: &VirtualNetwork, remote: &'n VirtualNetwork) -> Option<&'n Peering> {
-    remote.peerings.iter().find(|back| back.remote.eq_ignore_ascii_case(&own.name))
 }

@@ -250,6 +250,28 @@ fn check(topology: &Path, args: &[&str]) -> String {
     answer.out
 }
 
+/// Two networks with the same addresses: whoever is in the second by its name meets the second's group.
+#[test]
+fn a_subnet_that_is_named_among_equal_ones() {
+    const TWINS: &str = "[[vnet]]\nname = \"a\"\naddress_space = \"10.0.0.0/16\"\nsubnet = [{ name = \"s\", prefix = \"10.0.1.0/24\" }]\n\
+        [[vnet]]\nname = \"b\"\naddress_space = \"10.0.0.0/16\"\nsubnet = [{ name = \"t\", prefix = \"10.0.1.0/24\", nsg = \"closed\" }]\n\
+        [[nsg]]\nname = \"closed\"\nrule = [{ name = \"no\", priority = 100, direction = \"Outbound\", access = \"Deny\" }]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twins.toml");
+    fs::write(&path, TWINS).unwrap();
+    let args = |own: &[&str]| -> String {
+        let answer = check(&path, &[own, &["--format=json", "tcp://198.51.100.7:443"]].concat());
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        format!("{} {}", answer["network"]["subnet"].as_str().unwrap(), verdict(&answer))
+    };
+    for own in
+        [&["--from=t"][..], &["--from=b/t"], &["--client-subnet=b/t"], &["--client-subnet=b/t", "--from=10.0.1.9"]]
+    {
+        assert_eq!(args(own), "t deny nsg-denied", "{own:?}");
+    }
+    assert_eq!(args(&["--from=s"]), "s allow routed-past-firewall");
+}
+
 #[test]
 fn socks_and_plain_http_are_no_way_round() {
     let lab = Lab::new("azure", "");

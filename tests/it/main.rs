@@ -48,6 +48,7 @@ mod doctor_firewall;
 mod doctor_fix;
 mod doctor_network;
 mod doctor_routes;
+mod doctor_tags;
 mod doubts;
 mod enforce;
 #[cfg(target_os = "linux")]

@@ -25,7 +25,7 @@ fn verdict(examination: &Examination) -> String {
     let level = match examination.health() {
         Health::Healthy => Level::Notice,
         Health::Degraded => Level::Warning,
-        Health::Unhealthy | Health::WouldBeSuspended => Level::Error,
+        Health::Unhealthy | Health::WouldBeSuspended | Health::Suspended => Level::Error,
     };
     let messages = examination.diagnosis.platform_messages(name);
     let lines: Vec<String> = std::iter::once(format!("{name}: {}", examination.health().as_str()))

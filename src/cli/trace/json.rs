@@ -4,12 +4,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Texts;
-use crate::policy::{Action, Spot};
+use crate::policy::{AddressRange, Spot};
+use crate::vnet::Hop;
 use crate::vnet::trace::{
-    Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, RouteLine, RouteStep, SecurityStep,
-    Shown, Station, Step, Sweep, Trace, Translates, Translation,
+    Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, Pairing, RouteLine, RouteStep,
+    SecurityStep, Share, Shown, Station, Step, Sweep, SweptEnd, Trace, Translates, Translation,
 };
-use crate::vnet::{Hop, RouteSource, Why};
 
 #[derive(Serialize)]
 pub(super) struct Report<'t> {
@@ -110,6 +110,7 @@ fn dns(lookup: &Lookup) -> Value {
         Answer::Given(addresses) => ("given", addresses.clone()),
         Answer::Zone(_, address) => ("zone", vec![*address]),
         Answer::NotAsked(_) => ("not-asked", Vec::new()),
+        Answer::Nowhere => ("nowhere", Vec::new()),
         Answer::Unreachable(_) => ("unreachable", Vec::new()),
     };
     json!({ "name": name.as_str(), "resolver": resolver, "answer": kind, "addresses": addresses })
@@ -117,10 +118,7 @@ fn dns(lookup: &Lookup) -> Value {
 
 fn of_security(step: &SecurityStep, texts: &Texts) -> Value {
     let SecurityStep { direction, access, because } = step;
-    let access = match access {
-        Action::Allow => "Allow",
-        Action::Deny => "Deny",
-    };
+    let access = access.as_str();
     let direction = direction.as_str();
     match because {
         Deciding::NoGroup => json!({ "direction": direction, "access": access, "group": null }),
@@ -141,31 +139,18 @@ fn of_security(step: &SecurityStep, texts: &Texts) -> Value {
 
 fn of_route(step: &RouteStep, texts: &Texts) -> Value {
     let RouteStep { line: taken, why, beaten } = step;
-    let why = match why {
-        Why::Only => "only",
-        Why::LongestPrefix => "longest-prefix",
-        Why::Source => "source",
-        Why::ServiceEndpoint => "service-endpoint",
-        Why::SystemBeforeBgp => "system-before-bgp",
-        Why::TagOrder => "tag-order",
-    };
     let beaten: Vec<Value> = beaten.iter().map(|it| line(it, texts)).collect();
-    json!({ "route": line(taken, texts), "why": why, "beaten": beaten })
+    json!({ "route": line(taken, texts), "why": why.as_str(), "beaten": beaten })
 }
 
 fn line(line: &RouteLine, texts: &Texts) -> Value {
     let RouteLine { name, source, prefix, tag, next_hop, at } = line;
-    let source = match source {
-        RouteSource::Default => "Default",
-        RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
-        RouteSource::User => "User",
-    };
     let address = match next_hop {
         Hop::VirtualAppliance(address) => Some(address),
         _ => None,
     };
     let route = json!({
-        "name": name, "source": source, "prefix": prefix, "tag": tag, "nextHopType": next_hop.as_str(),
+        "name": name, "source": source.as_str(), "prefix": prefix, "tag": tag, "nextHopType": next_hop.as_str(),
         "nextHopIpAddress": address,
     });
     with(route, written(texts, *at))
@@ -190,11 +175,27 @@ fn of_translation(translation: &Translation) -> Value {
 }
 
 fn sweep(sweep: &Sweep) -> Value {
-    let Sweep { label, prefixes, groups } = sweep;
-    json!({ "of": label, "count": prefixes, "groups": groups.iter().map(group).collect::<Vec<_>>() })
+    let Sweep { ends, groups } = sweep;
+    let end = |end: &SweptEnd| json!({ "of": end.label, "count": end.count });
+    let (first, second) = (ends.first().map(end), ends.get(1).map(end));
+    let groups = json!({ "groups": groups.iter().map(group).collect::<Vec<_>>() });
+    let second = second.map_or_else(|| json!({}), |second| json!({ "to": second }));
+    with(with(first.unwrap_or_default(), second), groups)
 }
 
 fn group(group: &Group) -> Value {
-    let Group { outcome: end, way, wholly, partly } = group;
-    json!({ "outcome": outcome(end), "way": way, "wholly": wholly, "partly": partly })
+    let Group { outcome: end, way, share } = group;
+    let ranges = |ranges: &[AddressRange]| ranges.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let share = match share {
+        Share::Of { wholly, partly } => {
+            let parts: Vec<String> = partly.iter().flat_map(|part| ranges(&part.ranges)).collect();
+            let partly: Vec<_> = partly.iter().map(|part| part.prefix).collect();
+            json!({ "wholly": wholly, "partly": partly, "parts": parts })
+        }
+        Share::Pairs(pairs) => {
+            let pair = |it: &Pairing| json!({ "from": ranges(&it.from), "to": ranges(&it.to) });
+            json!({ "pairs": pairs.iter().map(pair).collect::<Vec<_>>() })
+        }
+    };
+    with(json!({ "outcome": outcome(end), "way": way }), share)
 }

@@ -8,9 +8,9 @@ use crate::config::topology::values::{
 use crate::config::values::Words;
 use crate::flow::{Host, PortRange};
 use crate::vnet::{
-    AppAddress, AppDependency, AppServiceEnvironment, DnsZone, Endpoint, Firewall, Gateway, NetworkInterface,
-    NetworkSecurityGroup, NextHop, Peering, Prefix, RouteDestination, RouteTable, SecurityRule, SqlDatabase, Subnet,
-    Topology, TopologySwitches, VirtualNetwork,
+    AppAddress, AppDependency, AppServiceEnvironment, DnsZone, Firewall, Gateway, NetworkInterface,
+    NetworkSecurityGroup, NextHop, Peering, Prefix, RouteDestination, RouteTable, RuleSide, SecurityRule, SqlDatabase,
+    Subnet, Topology, TopologySwitches, VirtualNetwork,
 };
 
 use super::page::Page;
@@ -153,8 +153,8 @@ fn security_rule(rule: &SecurityRule, page: &mut Page) {
 }
 
 /// What matches nothing is written too: what is left out is everything.
-fn side(side: &Endpoint, [addresses, groups, ports_key]: [&str; 3], page: &mut Page) {
-    let Endpoint { prefixes, ports, application_security_groups } = side;
+fn side(side: &RuleSide, [addresses, groups, ports_key]: [&str; 3], page: &mut Page) {
+    let RuleSide { prefixes, ports, application_security_groups } = side;
     let prefix = |prefix: &Prefix| match prefix {
         Prefix::Any => "*".to_owned(),
         Prefix::Net(net) => net.to_string(),

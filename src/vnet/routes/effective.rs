@@ -30,10 +30,10 @@ const ALSO_UNUSED: [&str; 9] = [
 ];
 
 /// The service tag of each service that has endpoints.
-const SERVICES: &[(&str, &str)] = &[
+pub(super) const SERVICES: &[(&str, &str)] = &[
     ("Microsoft.Sql", "Sql"),
     ("Microsoft.Storage", "Storage"),
-    // Of every region, as `Storage` is here anyhow.
+    // The same for accounts of any region (azure-docs, virtual-network-service-endpoints-overview.md).
     ("Microsoft.Storage.Global", "Storage"),
     ("Microsoft.EventHub", "EventHub"),
     ("Microsoft.KeyVault", "AzureKeyVault"),
@@ -57,7 +57,7 @@ pub(in super::super) fn effective(network: &Network, place: Place) -> Vec<Effect
     if !table.is_some_and(|table| table.disable_bgp_route_propagation) {
         routes.extend(
             network
-                .gateway_routes(own)
+                .gateway_routes(place)
                 .map(|(net, at)| route(RouteSource::VirtualNetworkGateway, vec![net], Hop::VirtualNetworkGateway, at)),
         );
     }

@@ -8,12 +8,9 @@ use std::net::IpAddr;
 use crate::policy::{Action, AddressRange};
 
 use super::super::network::{Network, Place};
-use super::super::ranges::{Ranges, after, before, cut, overlap, range_of};
+use super::super::ranges::{Ranges, after, cut, overlap};
 use super::compiled::{Compiled, Ports};
-use super::{FlowDirection, NetFlow, SecurityDecision, Transport, UNFILTERED, decision, exempt};
-
-/// Where packets come from that answers go to: the first of those for such use (RFC 6335).
-const EPHEMERAL: u16 = 49152;
+use super::{EPHEMERAL, FlowDirection, NetFlow, SecurityDecision, Transport, UNFILTERED, decision, exempt};
 
 /// Parts of a range in order, each with its decision.
 type Decided<'n> = Vec<(AddressRange, SecurityDecision<'n>)>;
@@ -30,7 +27,7 @@ impl Network {
     /// ```
     /// use egret::policy::{Action, Spot};
     /// use egret::vnet::{
-    ///     Endpoint, FlowDirection, Network, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Subnet, Tags,
+    ///     RuleSide, FlowDirection, Network, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Subnet, Tags,
     ///     Topology, Transport, VirtualNetwork,
     /// };
     ///
@@ -52,15 +49,15 @@ impl Network {
     ///     direction: FlowDirection::Inbound,
     ///     access: Action::Allow,
     ///     protocol: SecurityProtocol::Tcp,
-    ///     source: Endpoint {
+    ///     source: RuleSide {
     ///         prefixes: vec![Prefix::Net("192.0.2.0/25".parse().unwrap())],
     ///         ports: vec![egret::flow::PortRange::ANY],
-    ///         ..Endpoint::default()
+    ///         ..RuleSide::default()
     ///     },
-    ///     destination: Endpoint {
+    ///     destination: RuleSide {
     ///         prefixes: vec![Prefix::Any],
     ///         ports: vec!["454-455".parse().unwrap()],
-    ///         ..Endpoint::default()
+    ///         ..RuleSide::default()
     ///     },
     ///     at: Spot::nowhere(),
     /// };
@@ -87,9 +84,23 @@ impl Network {
         remote: AddressRange,
         port: u16,
     ) -> Vec<(AddressRange, SecurityDecision<'_>)> {
+        self.security_of_range_from(place, direction, transport, EPHEMERAL, remote, port)
+    }
+
+    /// The same of packets that come from this port.
+    pub fn security_of_range_from(
+        &self,
+        place: Place,
+        direction: FlowDirection,
+        transport: Transport,
+        source_port: u16,
+        remote: AddressRange,
+        port: u16,
+    ) -> Vec<(AddressRange, SecurityDecision<'_>)> {
+        let ports = ports(transport, source_port, port);
         let samples = self.samples(place, direction).iter().filter(|it| it.is_ipv4() == remote.first().is_ipv4());
-        let parts = samples.map(|local| self.security_of_range_at(place, direction, transport, *local, remote, port));
-        parts.reduce(worse).unwrap_or_else(|| vec![(remote, UNFILTERED)])
+        let asked = samples.map(|local| Asked { network: self, place, direction, local: *local, ports });
+        asked.map(|asked| asked.of(remote)).reduce(worse).unwrap_or_else(|| vec![(remote, UNFILTERED)])
     }
 
     /// The same for one address of the subnet.
@@ -102,20 +113,13 @@ impl Network {
         remote: AddressRange,
         port: u16,
     ) -> Vec<(AddressRange, SecurityDecision<'_>)> {
-        let asked = Asked { network: self, place, direction, local, ports: ports(transport, port) };
-        let platform = exempt::addresses().collect::<Vec<_>>();
-        let begins = platform.iter().flat_map(|address| [Some(*address), after(*address)]).flatten();
-        let parts = cut(remote, begins).into_iter().flat_map(|part| match platform.contains(&part.first()) {
-            true => vec![(part, self.security(place, direction, &asked.flow(part.first())))],
-            false => asked.groups(part),
-        });
-        merged(parts)
+        Asked { network: self, place, direction, local, ports: ports(transport, EPHEMERAL, port) }.of(remote)
     }
 }
 
-fn ports(transport: Transport, port: u16) -> Ports {
+fn ports(transport: Transport, source: u16, destination: u16) -> Ports {
     if transport.has_ports() {
-        Ports { transport, source: EPHEMERAL, destination: port }
+        Ports { transport, source, destination }
     } else {
         Ports { transport, source: 0, destination: 0 }
     }
@@ -131,6 +135,16 @@ struct Asked<'n> {
 }
 
 impl<'n> Asked<'n> {
+    fn of(&self, remote: AddressRange) -> Decided<'n> {
+        let platform = exempt::addresses().collect::<Vec<_>>();
+        let begins = platform.iter().flat_map(|address| [Some(*address), after(*address)]).flatten();
+        let parts = cut(remote, begins).into_iter().flat_map(|part| match platform.contains(&part.first()) {
+            true => vec![(part, self.network.security(self.place, self.direction, &self.flow(part.first())))],
+            false => self.groups(part),
+        });
+        merged(parts)
+    }
+
     fn flow(&self, remote: IpAddr) -> NetFlow {
         let (source, destination) = match self.direction {
             FlowDirection::Inbound => (remote, self.local),
@@ -225,7 +239,7 @@ fn merged<'n>(parts: impl IntoIterator<Item = (AddressRange, SecurityDecision<'n
 
 /// Addresses of a subnet, one for each way in which the rules there can match at the local side.
 pub(in super::super) fn samples(network: &Network, place: Place, direction: FlowDirection) -> Vec<IpAddr> {
-    let usable: Vec<AddressRange> = network.subnet(place).prefixes.iter().map(|net| usable(range_of(*net))).collect();
+    let usable: Vec<AddressRange> = network.subnet(place).usable_or_all().collect();
     let named = network.security_group_of(place).and_then(|group| network.group(&group.name));
     let begins = named.into_iter().flat_map(|(_, compiled)| begins(network, place, direction, compiled, &usable));
     let interfaces = usable.iter().flat_map(|range| network.interfaces_within(place, *range));
@@ -234,13 +248,6 @@ pub(in super::super) fn samples(network: &Network, place: Place, direction: Flow
     let firsts = usable.iter().flat_map(|range| cut(*range, begins.iter().copied())).map(AddressRange::first);
     let mut seen = HashSet::new();
     firsts.filter(|address| seen.insert(kind(network, place, direction, *address))).collect()
-}
-
-/// Azure keeps the first four addresses of a prefix and the last for itself.
-fn usable(range: AddressRange) -> AddressRange {
-    let fifth = (0..4).try_fold(range.first(), |address, _| after(address));
-    let usable = fifth.zip(before(range.last())).and_then(|(first, last)| AddressRange::between(first, last));
-    usable.unwrap_or(range)
 }
 
 /// Where in the subnet the local side of some rule begins or ends.

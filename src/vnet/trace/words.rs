@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::flow::Verdict;
 use crate::policy::Action;
-use crate::vnet::{FlowDirection, Hop, RouteSource, Why};
+use crate::vnet::{FlowDirection, RouteSource, Why};
 
 use super::outcome::Outcome;
 use super::path::{
@@ -60,6 +60,9 @@ impl fmt::Display for Lookup {
             Answer::Zone(zone, address) => write!(f, "{name} is {address} (zone {zone}); asked of {resolver}"),
             Answer::NotAsked(None) => write!(f, "{name}, asked of {resolver}; address not known here"),
             Answer::NotAsked(Some(tag)) => write!(f, "{name}, asked of {resolver}; an address of the tag {tag}"),
+            Answer::Nowhere => {
+                write!(f, "{name} is in no public DNS, and in no private zone here; asked of {resolver}")
+            }
             Answer::Unreachable(why) => write!(f, "{name}: {resolver} cannot be reached: {why}"),
         }
     }
@@ -91,22 +94,12 @@ pub(super) fn route(line: &RouteLine) -> String {
     let RouteLine { name, source: from, prefix, tag, next_hop, .. } = line;
     let what = name.as_deref().unwrap_or_else(|| source(*from));
     let tag = tag.as_ref().map(|tag| format!(" of {tag}")).unwrap_or_default();
-    format!("{what}, {prefix}{tag} → {}", hop(next_hop))
+    format!("{what}, {prefix}{tag} → {next_hop}")
 }
 
 fn short(line: &RouteLine) -> String {
     let what = line.name.as_deref().unwrap_or_else(|| source(line.source));
-    format!("{what} {} → {}", line.prefix, hop(&line.next_hop))
-}
-
-pub(super) fn hop(hop: &Hop) -> String {
-    let name = hop.as_str();
-    match hop {
-        Hop::VirtualAppliance(address) => format!("{name} {address}"),
-        Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => format!("{name} {remote}"),
-        Hop::VirtualNetworkServiceEndpoint(service) => format!("{name} {service}"),
-        _ => name.to_owned(),
-    }
+    format!("{what} {} → {}", line.prefix, line.next_hop)
 }
 
 fn source(source: RouteSource) -> &'static str {
@@ -163,7 +156,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::BlackHole { leg, what, .. } => format!("the {} is lost: {what}", leg.as_str()),
         Outcome::Asymmetric(it) if it.is_by_one_address() => format!("asymmetric route: {}", it.what),
         Outcome::Asymmetric(it) => {
-            format!("asymmetric route: sent to {}, answered from {}: {}", it.came_to, it.leaves_by, it.what)
+            format!("asymmetric route: sent to {}, its reply would leave by {}: {}", it.came_to, it.leaves_by, it.what)
         }
         Outcome::Unresolved(what) => format!("the name has no address: {what}"),
         Outcome::Unknown(what) => format!("not known: {what}"),

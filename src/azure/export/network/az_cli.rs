@@ -12,7 +12,7 @@ use crate::azure::note::Note;
 use crate::vnet::{Change, ResourceKind, Route, SecurityRule};
 
 use super::firewall::{Found, Owner};
-use super::shape::{Side, access, protocol};
+use super::shape::{Side, protocol};
 use super::{
     Site, Step, appliance, carried,
     classic::{self, Lost},
@@ -451,7 +451,7 @@ impl Writer<'_> {
             .option("--name", &rule.name)
             .option("--priority", &rule.priority.to_string())
             .option("--direction", rule.direction.as_str())
-            .option("--access", access(rule))
+            .option("--access", rule.access.as_str())
             .option("--protocol", protocol(rule));
         let (from, to) = (Side::of(&rule.source), Side::of(&rule.destination));
         let place = format!("{group}/{}", rule.name);

@@ -2,11 +2,19 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use crate::flow::AddrClass;
+use crate::vnet::onward::{Barred, Onward, Towards};
+use crate::vnet::peering::Origin;
+use crate::vnet::topology::GATEWAY_SUBNET;
+use crate::vnet::{Gateway, VirtualNetwork};
+
 use super::super::outcome::BlackHole;
 use super::super::path::Step;
 use super::{At, Keeper, Next, Site, Walk};
 
-impl Walk<'_, '_> {
+impl<'n> Walk<'n, '_> {
     pub(super) fn reach_premises(&mut self, network: usize) -> Next {
         self.at_gateway(network);
         self.at_premises(network, self.packet.destination);
@@ -19,53 +27,76 @@ impl Walk<'_, '_> {
         let Some(gateway) = gateway else {
             return Next::Stop(self.lost(BlackHole::NoGateway, "there is no gateway"));
         };
-        let (egress, has_proxy) = (self.book.egress_of(gateway), gateway.egress_proxy);
-        self.forced(network, egress, has_proxy)
+        let egress = self.book.egress_of(gateway);
+        self.at_premises(network, egress);
+        self.out_of_premises(network, gateway)
     }
 
-    /// To the Internet by way of one's own premises.
-    pub(super) fn forced(&mut self, network: usize, egress: IpAddr, has_proxy: bool) -> Next {
-        self.at_premises(network, egress);
-        if has_proxy {
+    /// To the Internet by the premises' own way.
+    fn out_of_premises(&mut self, network: usize, gateway: &Gateway) -> Next {
+        if gateway.egress_proxy {
             self.tell(Step::info("a proxy sends it on, and changes more than the source"));
         }
         if let Some(back) = self.take_record(Keeper::Premises(network)) {
             self.packet = back;
         } else {
-            self.translate_source(Keeper::Premises(network), egress);
+            self.translate_source(Keeper::Premises(network), self.book.egress_of(gateway));
         }
         Next::Go(At::Internet)
     }
 
+    /// By Azure's gateway to what is in Azure, and to nothing else.
     pub(super) fn leave_premises(&mut self, network: usize) -> Next {
-        self.at_gateway(network);
-        let own = &self.scene.network.topology().virtual_networks[network];
-        let subnet = own.subnets.iter().find(|it| it.name.eq_ignore_ascii_case("GatewaySubnet"));
-        let place = subnet.and_then(|subnet| self.scene.network.place(&own.name, &subnet.name));
-        if let Some(place) = place {
-            return self.forward(place);
+        let to = self.packet.destination;
+        let gateway = self.scene.network.topology().virtual_networks[network].gateway.as_ref();
+        match gateway.filter(|_| !self.is_in_azure(to)) {
+            Some(gateway) if leads_to(gateway, to) => return Next::Arrived(Site::Premises(network)),
+            Some(gateway) if AddrClass::of(to) == AddrClass::Global => return self.out_of_premises(network, gateway),
+            _ => self.at_gateway(network),
         }
-        self.enter_network(&own.name)
+        let own = &self.scene.network.topology().virtual_networks[network];
+        match self.scene.network.place(&own.name, GATEWAY_SUBNET) {
+            Some(place) => self.forward(place),
+            None => self.enter_network(own, Origin::Gateway),
+        }
+    }
+
+    /// In a network, or in one that is peered.
+    fn is_in_azure(&self, address: IpAddr) -> bool {
+        let network = self.scene.network;
+        let holds = |space: &[IpNet]| space.iter().any(|net| net.contains(&address));
+        network.topology().virtual_networks.iter().any(|it| {
+            holds(&it.address_space) || it.peerings.iter().any(|peering| holds(&network.remote_space(peering)))
+        })
     }
 
     pub(super) fn leave_peer(&mut self, network: usize) -> Next {
         let own = &self.scene.network.topology().virtual_networks[network];
-        self.enter_network(&own.name)
+        let source = self.packet.source;
+        if let Some(closed) = self.peering_to(network, source).filter(|it| !it.allow_virtual_network_access) {
+            return Next::Stop(self.barred(&own.name, Barred::Closed(closed)));
+        }
+        self.enter_network(own, Origin::Source(source))
     }
 
-    /// Into a network from its edge, where nothing says that it is routed elsewhere.
-    pub(super) fn enter_network(&mut self, name: &str) -> Next {
-        let network = self.scene.network;
-        let to = self.packet.destination;
-        let own = network.topology().virtual_network(name);
-        let peers = own.into_iter().flat_map(|it| &it.peerings).map(|it| it.remote.as_str());
-        let mut names = std::iter::once(name).chain(peers);
-        match names.find_map(|name| network.place_in(name, to)) {
-            Some(place) => self.arrive(place),
-            None => {
-                let what = format!("{} is in no subnet there", self.shown(to));
-                Next::Stop(self.lost(BlackHole::NoSubnet, what))
+    /// Into a network from its edge.
+    fn enter_network(&mut self, own: &'n VirtualNetwork, origin: Origin) -> Next {
+        let entered = self.scene.network.enter(own, origin, self.packet.destination);
+        self.entered(&own.name, entered)
+    }
+
+    pub(super) fn entered(&mut self, own: &str, entered: Result<Onward<'n>, Barred<'n>>) -> Next {
+        match entered {
+            Ok(Onward { over, to }) => {
+                if let Some(remote) = over {
+                    self.tell(Step::info(format!("over the peering with {remote}")));
+                }
+                match to {
+                    Towards::Subnet(place) => self.arrive(place),
+                    _ => Next::Go(At::Internet),
+                }
             }
+            Err(barred) => Next::Stop(self.barred(own, barred)),
         }
     }
 
@@ -75,4 +106,9 @@ impl Walk<'_, '_> {
             None => Next::Stop(self.lost(BlackHole::NoSubnet, "the load balancer probes addresses of subnets only")),
         }
     }
+}
+
+/// Is it known to be behind a gateway?
+pub(super) fn leads_to(gateway: &Gateway, address: IpAddr) -> bool {
+    gateway.routes.iter().any(|net| net.prefix_len() > 0 && net.contains(&address))
 }
