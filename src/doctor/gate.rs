@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::flow::{Host, Protocol, Reason, Verdict};
+use crate::flow::{Host, PortRange, Protocol, Reason, Verdict};
 use crate::policy::{
     Action, AddressRange, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot,
     ThreatIntel, in_order,
@@ -114,11 +114,7 @@ impl<'a> Gate<'a> {
         is_open: impl Fn(&Gate<'_>) -> bool,
     ) -> Finding {
         let Some(blocker) = blocker else { return mend.into_iter().fold(finding, Finding::mend) };
-        let mut rules = RuleSet::clone(self.policy.rules());
-        Change::apply_all(&mend, &mut Topology::default(), &mut rules);
-        let after = Policy::compile(Arc::new(rules), self.policy.switches());
-        let after = Gate::of(&Patient { policy: Some(&after), ..*patient });
-        if !mend.is_empty() && after.is_ok_and(|after| is_open(&after)) {
+        if self.opens(patient, &mend, is_open) {
             return mend.into_iter().fold(finding, Finding::mend);
         }
         let (by, _) = self.shown(blocker);
@@ -126,6 +122,23 @@ impl<'a> Gate<'a> {
             "take what is needed out of {by}, or give the collection that allows it the smaller priority: that rule may be meant \
              for others"
         ))
+    }
+
+    /// Is that enough?
+    pub(super) fn opens(&self, patient: &Patient<'_>, mend: &[Change], is_open: impl Fn(&Gate<'_>) -> bool) -> bool {
+        let mut rules = RuleSet::clone(self.policy.rules());
+        Change::apply_all(mend, &mut Topology::default(), &mut rules);
+        let after = Policy::compile(Arc::new(rules), self.policy.switches());
+        let after = Gate::of(&Patient { policy: Some(&after), ..*patient });
+        !mend.is_empty() && after.is_ok_and(|after| is_open(&after))
+    }
+
+    /// What takes a rule away that denies nothing but this port.
+    pub(super) fn removal(&self, blocker: Blocker, port: u16) -> Option<Change> {
+        let Blocker::Rule(id) = blocker else { return None };
+        let AnyRule::Network(_, rule) = in_order(self.policy.rules())[id.0 as usize].rule else { return None };
+        let is_alone = rule.ports.ranges().iter().all(|range| *range == PortRange::single(port));
+        is_alone.then(|| Change::RemoveFirewallRule { rule: self.policy.rule_name(id).to_string() })
     }
 
     /// The network rule that denies TCP to an address: whatever name leads there, no application rule is asked.
@@ -369,7 +382,6 @@ fn without_denials(policy: &Policy) -> Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::PortRange;
     use crate::policy::{
         AddressSet, IpProtocols, NetworkRule, PolicyRules, PrivateAddresses, RuleCollection, RuleCollectionGroup,
     };

@@ -20,7 +20,7 @@ pub(super) const TAG: &str = "AppServiceManagement";
 
 impl Management {
     pub(super) fn of(tags: &Tags) -> Management {
-        let is_tag = tags.published(TAG).is_some();
+        let is_tag = tags.published(TAG).is_some() && !tags.is_printed_alone(TAG);
         let name = if is_tag { TAG } else { documented(tags.cloud()) };
         Management { name, ranges: tags.management(), is_tag }
     }

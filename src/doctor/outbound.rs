@@ -302,8 +302,13 @@ fn by_firewall(patient: &Patient<'_>, dependency: &Dependency<'_>, protocol: Pro
     };
     let found = Finding::new(dependency.rule, at, policy, what).graded(severity);
     let found = blocker.map(|it| gate.shown(it)).into_iter().fold(found, |found, (by, at)| found.because(by, at));
-    let mend = vec![Change::NetworkRule(network_rule(patient, dependency, port))];
+    let rule = Change::NetworkRule(network_rule(patient, dependency, port));
     let is_open = |gate: &Gate<'_>| anywhere().all(|it| gate.ask(&Host::Addr(it), protocol, port).is_open());
+    let removal = blocker.and_then(|it| gate.removal(it, port));
+    let mend = match removal {
+        Some(removal) if !gate.opens(patient, std::slice::from_ref(&rule), is_open) => vec![removal, rule],
+        _ => vec![rule],
+    };
     Some(gate.mended_by(patient, found, mend, blocker, is_open))
 }
 

@@ -119,6 +119,11 @@ impl Tags {
         services
     }
 
+    /// Is it known by the addresses that a document prints, and by no file?
+    pub fn is_printed_alone(&self, name: &str) -> bool {
+        self.cloud == Cloud::China && !self.catalogue.has_own_service_tags() && name.eq_ignore_ascii_case(MANAGEMENT)
+    }
+
     /// Where App Service manages environments from, IPv4 alone: no environment is managed by another address. By the
     /// service tag; where there is none at hand (a file without it), the newest list of addresses.
     pub fn management(&self) -> Vec<AddressRange> {
