@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
+use crate::azure::ase::{Asked, Category, Dependencies, Dependency, ResourceId};
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::config::HealthConfig;
 use crate::doctor::{self, Finding, Patient, Severity};
@@ -249,12 +249,7 @@ impl Ward {
         let policies = active.policy.rules().policies.iter().map(|policy| policy.name.as_str());
         let dependencies =
             (environment.version < AseVersion::V3).then(|| Dependencies::of(network.tags().cloud(), policies));
-        let id = ResourceId {
-            subscription: topology.subscription_id(),
-            resource_group: topology.group_name(),
-            kind: ENVIRONMENT,
-            name: &environment.name,
-        };
+        let id = ResourceId::of(topology, ENVIRONMENT, &environment.name, Asked::nowhere(topology));
         Ward {
             name: environment.name.as_str().into(),
             id: id.to_string().into(),

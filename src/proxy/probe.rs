@@ -40,7 +40,7 @@ pub(crate) struct Probe {
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Probed {
-    /// What was dialled, or judged last.
+    /// What the name leads to, also where `--connect-to` has another address dialled.
     pub(crate) addr: Option<IpAddr>,
     /// What it took to open a TCP connection.
     pub(crate) latency: Option<Duration>,
@@ -133,7 +133,7 @@ impl Session {
         let since = Instant::now();
         let dialled = self.dial(&mut permitted).await;
         let latency = since.elapsed();
-        let addr = permitted.first().map(|addr| addr.ip());
+        let addr = permitted.judged().ip().or_else(|| permitted.first().map(|addr| addr.ip()));
         match dialled {
             Err(reason) => Probed { addr, ..Probed::nowhere(Outcome::Failed(reason)) },
             Ok(stream) => {
