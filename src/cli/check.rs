@@ -1,7 +1,6 @@
 //! `egret check`: asks the policy about targets, one answer a line.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,7 +10,7 @@ use super::asker::Asker;
 use super::output::{Format, HINT, PrintError, Printer, STRONG, style_of};
 use super::{Exit, UsageError};
 use crate::config::{self, CheckTarget, Loaded};
-use crate::control::{Answer, Detail, Oracle, StepLine, ThreatLine};
+use crate::control::{Answer, Asking, Detail, Oracle, StepLine, ThreatLine};
 use crate::flow::{Reason, Verdict};
 use crate::policy::Policy;
 use crate::telemetry::Printable;
@@ -62,7 +61,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     };
     let Loaded { config, warnings, .. } = config::load(&policy.into_overrides(), true)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
-    let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
+    let from = from.map(|from| from.resolved(config.network.as_deref())).transpose()?;
     let (switches, network) = (config.switches(), config.enforced_network().cloned());
     let policy = Policy::compile(Arc::new(config.rules), switches);
     let detail = if explain { Detail::Steps } else { Detail::Verdict };
@@ -119,7 +118,7 @@ impl Tally {
 
 struct Check<'a> {
     oracle: Oracle<'a>,
-    from: Option<IpAddr>,
+    from: Option<Asking>,
     detail: Detail,
     format: Format,
     printer: &'a mut Printer,

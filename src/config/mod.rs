@@ -33,5 +33,5 @@ pub use load::{DEFAULT_FILE, Loaded, Overrides, Purpose, Survey, load, survey};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema, topology_schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};
-pub use topology::{TOPOLOGY_OPTIONS, network_of, subnet_address};
+pub use topology::{TOPOLOGY_OPTIONS, client_of_subnet, network_of};
 pub use write::{Written, WrittenFile, to_toml, to_vnet_toml};

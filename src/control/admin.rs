@@ -32,7 +32,7 @@ use crate::proxy::{Shared, same_secret};
 use crate::telemetry::{self, Filter, RECENT_FLOWS};
 
 use super::arm::{self, Arm};
-use super::question::{Detail, Oracle, RulePlace, action_of, kind_of};
+use super::question::{Asking, Detail, Oracle, RulePlace, action_of, kind_of};
 use super::reload::{Refused, Reloader};
 
 /// Connections at once; beyond them new ones wait.
@@ -235,7 +235,7 @@ impl Admin {
         let target = CheckTarget::parse(target).map_err(|error| Refusal::bad("bad-target", error.to_string()))?;
         let active = self.shared.active();
         let oracle = Oracle::new(&active.policy, active.network(), active.profile, &self.dns);
-        Ok(json_answer(StatusCode::OK, &oracle.ask(&target, *from, Detail::Verdict)))
+        Ok(json_answer(StatusCode::OK, &oracle.ask(&target, from.map(Asking::Address), Detail::Verdict)))
     }
 
     async fn reload(&self) -> Answer {

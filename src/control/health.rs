@@ -52,8 +52,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn new(limits: HealthConfig, suspended: bool) -> Health {
-        let state = if suspended { EnvironmentState::Suspended } else { EnvironmentState::Healthy };
+    pub(super) fn new(limits: HealthConfig, state: EnvironmentState) -> Health {
         Health { limits, state, since: Duration::ZERO, broken: BTreeMap::new() }
     }
 
@@ -76,10 +75,16 @@ impl Health {
         }
     }
 
-    /// It was reached, by a flow or a probe, which holds for both; what the policy would say is another matter.
-    pub(super) fn reached(&mut self, dependency: &Arc<str>) {
-        for witness in [Witness::Flow, Witness::Probe] {
-            self.broken.remove(&(dependency.clone(), witness));
+    /// The same witness, or one that saw more, no longer finds it out of reach. Of a flow it is known that it was let
+    /// through, and not what became of it; a probe got to the other side, as flows do.
+    pub(super) fn reached(&mut self, by: Witness, dependency: &Arc<str>) {
+        let mended: &[Witness] = match by {
+            Witness::Policy => &[Witness::Policy],
+            Witness::Flow => &[Witness::Flow],
+            Witness::Probe => &[Witness::Flow, Witness::Probe],
+        };
+        for witness in mended {
+            self.broken.remove(&(dependency.clone(), *witness));
         }
     }
 
@@ -143,7 +148,7 @@ mod tests {
 
     fn health() -> Health {
         let (unhealthy_after, suspended_after) = (Duration::from_secs(300), Duration::from_secs(3600));
-        Health::new(HealthConfig { unhealthy_after, suspended_after }, false)
+        Health::new(HealthConfig { unhealthy_after, suspended_after }, Healthy)
     }
 
     fn at(secs: u64) -> Duration {
@@ -167,7 +172,7 @@ mod tests {
         assert_eq!(to(&mut health, 310), Some(Unhealthy));
         assert_eq!(to(&mut health, 3909), None);
         assert_eq!(to(&mut health, 3910), Some(Down));
-        health.reached(&login());
+        health.reached(Witness::Flow, &login());
         assert_eq!(to(&mut health, 99_999), None, "it comes back by hand only");
         let resumed = health.obey(at(100_000), Order::Resume).unwrap();
         assert_eq!(resumed, Some(Transition { to: Healthy, why: EnvironmentWhy::Asked }));
@@ -177,11 +182,11 @@ mod tests {
     fn what_is_reached_again_in_time_does_no_harm() {
         let mut health = health();
         health.denied(at(0), Witness::Flow, &login());
-        health.reached(&login());
+        health.reached(Witness::Flow, &login());
         assert_eq!(to(&mut health, 1000), None);
         health.denied(at(1000), Witness::Flow, &login());
         assert_eq!(to(&mut health, 1300), Some(Unhealthy));
-        health.reached(&login());
+        health.reached(Witness::Probe, &login());
         assert_eq!(to(&mut health, 1301), Some(Healthy));
     }
 
@@ -191,9 +196,21 @@ mod tests {
         let denied = BTreeSet::from([login()]);
         health.judged(at(0), &denied);
         health.judged(at(200), &denied);
-        health.reached(&login());
+        health.reached(Witness::Flow, &login());
+        health.reached(Witness::Probe, &login());
         assert_eq!(to(&mut health, 300), Some(Unhealthy));
         health.judged(at(301), &BTreeSet::new());
+        assert_eq!(to(&mut health, 301), Some(Healthy));
+    }
+
+    /// That it was let through says nothing of the other side.
+    #[test]
+    fn what_a_probe_met_is_not_mended_by_a_flow() {
+        let mut health = health();
+        health.denied(at(0), Witness::Probe, &login());
+        health.reached(Witness::Flow, &login());
+        assert_eq!(to(&mut health, 300), Some(Unhealthy));
+        health.reached(Witness::Probe, &login());
         assert_eq!(to(&mut health, 301), Some(Healthy));
     }
 
@@ -220,7 +237,7 @@ mod tests {
         assert_eq!(to(&mut health, 1300), Some(Unhealthy));
         assert_eq!(health.obey(at(1400), Order::Reboot).unwrap().map(|it| it.to), Some(Healthy));
         assert_eq!(health.obey(at(1400), Order::Resume), Ok(None));
-        assert_eq!(Health::new(HealthConfig::default(), true).state(), Down);
+        assert_eq!(Health::new(HealthConfig::default(), Down).state(), Down);
     }
 
     #[test]

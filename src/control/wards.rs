@@ -43,12 +43,16 @@ pub(super) struct Wards {
     reloader: Arc<Reloader>,
     started: Instant,
     all: Mutex<All>,
+    /// Locked while the doctor is asked of another network.
+    renewing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct All {
     network: Option<Arc<Network>>,
     policy_hash: Option<Arc<str>>,
+    /// It grows with each network and policy that is taken up.
+    edition: u64,
     wards: Vec<Ward>,
     /// There are others than those whose flows are followed. It stands until [`Wards::look`] takes it, whoever renews.
     moved: bool,
@@ -75,13 +79,19 @@ pub(super) struct Fares {
     pub(super) state: EnvironmentState,
     pub(super) client: IpAddr,
     pub(super) shown: Vec<Dependency>,
+    /// Some of what it does not reach.
+    pub(super) unreachable: Vec<Arc<str>>,
+    /// Of the network and the policy that this is of.
+    pub(super) edition: u64,
 }
 
 impl Wards {
     pub(super) fn new(limits: HealthConfig, shared: Arc<Shared>, reloader: Arc<Reloader>) -> Wards {
-        let wards = Wards { limits, shared, reloader, started: Instant::now(), all: Mutex::default() };
-        wards.renew();
-        wards
+        let (mut all, network, active) = (All::default(), reloader.network(), shared.active());
+        let barred = network.as_deref().map(barred);
+        all.take_up(limits, network, &active, barred);
+        let (started, all, renewing) = (Instant::now(), Mutex::new(all), tokio::sync::Mutex::default());
+        Wards { limits, shared, reloader, started, all, renewing }
     }
 
     /// For ever.
@@ -101,11 +111,12 @@ impl Wards {
         }
     }
 
-    pub(super) fn fares(&self, name: &str) -> Option<Fares> {
-        self.renew();
+    pub(super) async fn fares(&self, name: &str) -> Option<Fares> {
+        self.renew().await;
         let all = self.all();
         let ward = all.wards.iter().find(|ward| ward.name.eq_ignore_ascii_case(name))?;
-        Some(Fares { state: ward.health.state(), client: ward.client, shown: ward.shown.clone() })
+        let (state, client, shown, edition) = (ward.health.state(), ward.client, ward.shown.clone(), all.edition);
+        Some(Fares { state, client, shown, unreachable: ward.unreachable(), edition })
     }
 
     /// # Errors
@@ -125,13 +136,13 @@ impl Wards {
         Ok(())
     }
 
-    /// What a probe met. What stands for a zone and does not resolve tells nothing.
+    /// What a probe met.
     pub(super) fn probed(&self, name: &str, label: &Arc<str>, outcome: Outcome) {
         let now = self.started.elapsed();
         let mut all = self.all();
         if let Some(ward) = all.wards.iter_mut().find(|ward| ward.name.eq_ignore_ascii_case(name)) {
             match outcome {
-                Outcome::Reached => ward.health.reached(label),
+                Outcome::Reached => ward.health.reached(Witness::Probe, label),
                 Outcome::Denied(_) | Outcome::Failed(_) => ward.health.denied(now, Witness::Probe, label),
             }
         }
@@ -150,7 +161,7 @@ impl Wards {
     fn see(&self, record: &FlowRecord) {
         let now = self.started.elapsed();
         let mut all = self.all();
-        let from = |ward: &&mut Ward| ward.clients.iter().any(|net| net.contains(&record.client.ip()));
+        let from = |ward: &&mut Ward| ward.clients.iter().any(|net| net.contains(&record.counted_as()));
         if let Some(ward) = all.wards.iter_mut().find(from) {
             ward.see(now, record);
         }
@@ -158,8 +169,8 @@ impl Wards {
 
     /// True where there are other environments than before.
     async fn look(&self) -> bool {
+        self.renew().await;
         let now = self.started.elapsed();
-        self.renew();
         let (moved, records) = {
             let mut all = self.all();
             let moved = std::mem::take(&mut all.moved);
@@ -181,7 +192,8 @@ impl Wards {
     }
 
     /// Takes up another topology or policy.
-    fn renew(&self) {
+    async fn renew(&self) {
+        let _turn = self.renewing.lock().await;
         let (network, active) = (self.reloader.network(), self.shared.active());
         let (same_network, same_policy) = {
             let all = self.all();
@@ -190,8 +202,10 @@ impl Wards {
         if same_network && same_policy {
             return;
         }
-        // The doctor takes its time with a large network: it is not kept locked for that.
-        let barred = network.as_deref().filter(|_| !same_network).map(barred);
+        let barred = match &network {
+            Some(network) if !same_network => Some(examined(network.clone()).await),
+            _ => None,
+        };
         self.all().take_up(self.limits, network, &active, barred);
     }
 }
@@ -224,7 +238,7 @@ impl All {
             let found = barred.as_ref().and_then(|all| all.get(at)).cloned();
             let (health, inbound) = match before {
                 Some(ward) => (ward.health, found.unwrap_or(ward.inbound)),
-                None => (Health::new(limits, environment.suspended), found.unwrap_or_default()),
+                None => (Health::new(limits, at_first(environment)), found.unwrap_or_default()),
             };
             let mut ward = Ward::new(network, environment, active, health, inbound);
             ward.health.policy_changed();
@@ -232,6 +246,7 @@ impl All {
         }
         self.network = network;
         self.policy_hash = Some(active.policy.hash().clone());
+        self.edition += 1;
     }
 }
 
@@ -253,7 +268,7 @@ impl Ward {
         Ward {
             name: environment.name.as_str().into(),
             id: id.to_string().into(),
-            client: client_of(environment, &clients),
+            client: client_of(environment, network, place),
             services: services(network),
             clients,
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
@@ -266,7 +281,7 @@ impl Ward {
 
     fn see(&mut self, now: Duration, record: &FlowRecord) {
         let (Some(dependencies), Some(Seen::Valid(host))) = (&self.dependencies, &record.host) else { return };
-        let FlowRecord { protocol, port, verdict, .. } = record;
+        let FlowRecord { protocol, port, verdict, reason, .. } = record;
         if !dependencies.hold(host, *protocol, *port, self.linux) {
             return;
         }
@@ -275,8 +290,10 @@ impl Ward {
             (host, _) => Authority { host: host.clone(), port: *port }.to_string().into(),
         };
         match verdict {
-            Verdict::Allow => self.health.reached(&label),
-            Verdict::Deny => self.health.denied(now, Witness::Flow, &label),
+            Verdict::Allow => self.health.reached(Witness::Flow, &label),
+            Verdict::Deny if reason.is_denial() => self.health.denied(now, Witness::Flow, &label),
+            // The client left, or there was no room: that says nothing of the dependency.
+            Verdict::Deny => {}
         }
     }
 
@@ -296,22 +313,32 @@ impl Ward {
     }
 
     fn record(&self, transition: &Transition) -> EnvironmentRecord {
-        let mut unreachable = self.health.unreachable();
-        unreachable.truncate(NAMED);
         EnvironmentRecord {
             ts: Timestamp::now(),
             name: self.name.clone(),
             id: self.id.clone(),
             state: transition.to,
             why: transition.why,
-            unreachable,
+            unreachable: self.unreachable(),
         }
+    }
+
+    /// As many as are named.
+    fn unreachable(&self) -> Vec<Arc<str>> {
+        let mut unreachable = self.health.unreachable();
+        unreachable.truncate(NAMED);
+        unreachable
     }
 
     fn measured(&self) -> EnvironmentHealth {
         let unreachable = self.health.unreachable().len();
         EnvironmentHealth { name: self.name.clone(), state: self.health.state(), unreachable }
     }
+}
+
+/// As the topology has it.
+fn at_first(environment: &AppServiceEnvironment) -> EnvironmentState {
+    if environment.suspended { EnvironmentState::Suspended } else { EnvironmentState::Healthy }
 }
 
 /// `login.windows.net:443`
@@ -326,7 +353,7 @@ fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) 
     let query = Query::new(Some(ward.client), Protocol::usual(port), &host, port);
     let query = Query { path: (port == 80).then_some("/"), ..query.outbound() };
     let stands_for = Address::Given(ward.somewhere(dependency.category));
-    let decision = active.egress(Via::Gateway).decide(&query.with_address(stands_for), 0);
+    let decision = active.egress(Via::Gateway).decide(&query.with_address(stands_for), 0).decision;
     if decision.verdict == Verdict::Allow || decision.reason.is_before_firewall() {
         return decision.verdict == Verdict::Allow;
     }
@@ -334,15 +361,18 @@ fn is_allowed(active: &Active, ward: &Ward, dependency: &Dependency, port: u16) 
     by_name.verdict == Verdict::Allow || active.policy.is_decided_by_address(by_name, port)
 }
 
-/// The internal address, or the first that Azure gives out in the subnet: four before it are the platform's own.
-fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
-    let own = environment.internal_address.filter(|own| clients.iter().any(|net| net.contains(own)));
-    let first = clients.iter().find_map(|net| net.hosts().nth(3));
-    own.or(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+/// The internal address, or one that a new machine in the subnet would be given.
+fn client_of(environment: &AppServiceEnvironment, network: &Network, place: Option<Place>) -> IpAddr {
+    let is_there = |own: &IpAddr| place.is_some_and(|place| network.subnet(place).contains(*own));
+    let own = environment.internal_address.filter(is_there);
+    let first = || network.free_address(place?, None);
+    own.or_else(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// What the doctor finds of the platform's way in to each environment: `inbound IN-MGMT`. The way out is followed flow by
 /// flow.
+///
+/// It takes its time with a large network: see [`examined`].
 fn barred(network: &Network) -> Barred {
     let of = |environment: &AppServiceEnvironment| {
         let place = network.place(&environment.virtual_network, &environment.subnet);
@@ -351,9 +381,17 @@ fn barred(network: &Network) -> Barred {
     network.topology().environments.iter().map(of).collect()
 }
 
+/// The same on another thread: who asks for anything else does not wait for it.
+async fn examined(network: Arc<Network>) -> Barred {
+    tokio::task::spawn_blocking(move || barred(&network)).await.unwrap_or_else(|panic| {
+        tracing::error!("the doctor ended in a panic; please report it: {panic}");
+        Vec::new()
+    })
+}
+
 fn inbound(network: &Network, environment: &AppServiceEnvironment, place: Place) -> Vec<Arc<str>> {
     let patient = Patient { network, environment, place, policy: None };
-    let diagnosis = doctor::examine_some(&patient, |rule| rule.id.starts_with("IN-"));
+    let diagnosis = doctor::examine_inbound(&patient);
     let grave = |it: &&&Finding| it.severity >= Severity::Unhealthy;
     diagnosis.findings().iter().filter(grave).map(|it| format!("inbound {}", it.rule.id).into()).collect()
 }

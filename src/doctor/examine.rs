@@ -59,12 +59,10 @@ fn checks() -> impl Iterator<Item = &'static Check> {
     tables.into_iter().flatten()
 }
 
-/// Asks these alone, for who wants no mends.
-pub(crate) fn examine_some(patient: &Patient<'_>, wanted: impl Fn(&Rule) -> bool) -> Diagnosis {
-    let wanted = checks().filter(|check| wanted(check.rule));
-    Diagnosis {
-        examined: wanted.map(|check| Examined { rule: check.rule, outcome: outcome(check, patient) }).collect(),
-    }
+/// Asks those about what comes in alone, for who wants no mends.
+pub(crate) fn examine_inbound(patient: &Patient<'_>) -> Diagnosis {
+    let examined = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient) };
+    Diagnosis { examined: inbound::RULES.iter().map(examined).collect() }
 }
 
 /// Every rule there is.

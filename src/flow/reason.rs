@@ -151,6 +151,61 @@ impl Reason {
         matches!(self, Reason::ServiceEndpoint | Reason::RoutedPast)
     }
 
+    /// True where the policy or the network around it denied what was asked for: a rule or the lack of one, a group, a
+    /// route, threat intelligence, the guard of internal addresses. Not what a client did wrong, what there was no room
+    /// for, nor what failed.
+    pub fn is_denial(self) -> bool {
+        match self {
+            Reason::NsgDenied
+            | Reason::NoRoute
+            | Reason::ThreatIntel
+            | Reason::NotAllowed
+            | Reason::DeniedByRule
+            | Reason::PortNotAllowed
+            | Reason::ProtoNotAllowed
+            | Reason::InternalAddress
+            | Reason::DnsNotAllowed
+            | Reason::PolicyChanged => true,
+            Reason::NetworkRule
+            | Reason::ApplicationRule
+            | Reason::DnatRule
+            | Reason::Infrastructure
+            | Reason::ServiceEndpoint
+            | Reason::RoutedPast => false,
+            Reason::SniConnectMismatch
+            | Reason::MissingSni
+            | Reason::NotTls
+            | Reason::NotTds
+            | Reason::HelloTooLarge
+            | Reason::HelloTimeout
+            | Reason::ClientGone
+            | Reason::BadHello
+            | Reason::BadSni
+            | Reason::EchPresent
+            | Reason::SniChanged
+            | Reason::HostUriMismatch
+            | Reason::BadHost
+            | Reason::HostPortMismatch
+            | Reason::BadUpgrade
+            | Reason::BadFraming
+            | Reason::BadRequest
+            | Reason::BadName
+            | Reason::BadPath
+            | Reason::Loop
+            | Reason::AuthRequired => false,
+            Reason::LimitClient
+            | Reason::LimitConnections
+            | Reason::LimitHead
+            | Reason::LimitFlows
+            | Reason::LogUnavailable
+            | Reason::HeadTimeout => false,
+            Reason::NameUnresolvable
+            | Reason::UpstreamUnreachable
+            | Reason::UpstreamTimeout
+            | Reason::UpstreamInvalid => false,
+        }
+    }
+
     /// True where the destination failed, not the policy: these must never look like a denial.
     pub fn is_upstream_failure(self) -> bool {
         matches!(
@@ -176,6 +231,19 @@ mod tests {
         let codes: HashSet<&str> = Reason::ALL.iter().map(|r| r.as_str()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
         assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+
+    /// What becomes of the destination is never a denial, nor what was allowed.
+    #[test]
+    fn what_is_a_denial() {
+        let denials = |reasons: &[Reason]| reasons.iter().filter(|reason| reason.is_denial()).count();
+        let policys =
+            [Reason::NotAllowed, Reason::DeniedByRule, Reason::NsgDenied, Reason::NoRoute, Reason::ThreatIntel];
+        assert_eq!(denials(&policys), policys.len());
+        let others = [Reason::ClientGone, Reason::LimitFlows, Reason::LogUnavailable, Reason::ApplicationRule];
+        assert_eq!(denials(&others), 0);
+        let both = |reason: &&Reason| reason.is_denial() && (reason.is_upstream_failure() || reason.is_past_firewall());
+        assert_eq!(Reason::ALL.iter().find(both), None);
     }
 
     #[test]

@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::flow::{Authority, Host, HostName, Protocol, Reason, Verdict, Via};
-use crate::policy::{Address, Decision, Policy, Query, ThreatId};
-use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, KnownThreat, Seen, Surroundings};
+use crate::policy::{Decision, Policy, Query, ThreatId};
+use crate::telemetry::{CloseRecord, CloseWhy, ClosedBy, Escaped, Event, FlowRecord, KnownThreat, Seen};
 
 use super::session::{Ask, Permitted, Refused, Session};
 use super::shared::{Active, Core};
-use super::surroundings;
 
 /// An allowed flow that has been recorded. It ends by [`Session::close`]; dropped before, Egret has cut it.
 pub(super) struct Opened {
@@ -105,7 +104,7 @@ impl Session {
         let decision = permitted.permit.decision();
         let dst = permitted.first();
         let record = self.flow_record(ask, permitted.protocol, decision, &permitted.active, dst);
-        let network = self.surroundings(ask, permitted.protocol, permitted.judged(), &permitted.active);
+        let network = permitted.around.clone();
         self.open(FlowRecord { sni, network, ..record }).await
     }
 
@@ -122,9 +121,8 @@ impl Session {
     /// Records that the flow is denied; waits where the log is behind. An upstream failure is no denial: it is
     /// recorded as a flow that was allowed and closed at once.
     pub(super) async fn record_refused(&self, ask: Ask<'_>, refused: &Refused, sni: Option<Seen<HostName>>) {
-        let Refused { reason, decision, protocol, dst, active } = refused;
-        let judged = dst.map_or(Address::Unknown, |dst| Address::Given(dst.ip()));
-        let network = self.surroundings(ask, *protocol, judged, active);
+        let Refused { reason, decision, protocol, dst, around, active } = refused;
+        let network = around.clone();
         let record = FlowRecord { sni, network, ..self.flow_record(ask, *protocol, *decision, active, *dst) };
         if reason.is_upstream_failure() && decision.verdict == Verdict::Allow {
             let opened = self.open(record).await;
@@ -216,22 +214,6 @@ impl Session {
             threat: decision.threat.and_then(|threat| known_threat(&active.policy, threat)),
             network: None,
         }
-    }
-
-    /// What the network around the firewall makes of it: asked again, so that flows carry nothing for a topology that
-    /// is not there.
-    fn surroundings(
-        &self,
-        ask: Ask<'_>,
-        protocol: Protocol,
-        judged: Address,
-        active: &Active,
-    ) -> Option<Box<Surroundings>> {
-        let network = active.network_of(ask.via)?;
-        let query = self.query(ask, protocol, &[]);
-        let query = if query.address == Address::Unknown { query.with_address(judged) } else { query };
-        let crossing = active.egress(ask.via).crossing(&query, self.client.port())?;
-        Some(Box::new(surroundings::of(network, &crossing)))
     }
 
     /// Records how an allowed flow ended, and what it moved: up, down.

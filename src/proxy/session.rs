@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
@@ -19,11 +20,13 @@ use crate::net::dial::{Dialled, Source, dial, dial_udp};
 use crate::net::dns::FqdnTable;
 use crate::net::relay::{End, Idle, Relayed, Side, relay, reset_when_dropped};
 use crate::policy::{Address, AddressRange, Decision, Direction, HeaderInsertion, Permit, Query, Translated};
-use crate::telemetry::{CloseWhy, ClosedBy};
+use crate::telemetry::{CloseWhy, ClosedBy, Surroundings};
+use crate::vnet::Decided;
 
 use super::answer::Answer;
 use super::records::Opened;
 use super::shared::{Active, Core, InForce};
+use super::surroundings;
 
 /// One client connection on one core.
 pub(super) struct Session {
@@ -55,6 +58,8 @@ pub(super) struct Permitted {
     /// to by then.
     known_as: Vec<HostName>,
     dialled: Option<IpAddr>,
+    /// What the network around the firewall made of it when it was decided, at the address that is dialled first.
+    pub(super) around: Option<Arc<Surroundings>>,
     pub(super) active: InForce,
 }
 
@@ -66,6 +71,13 @@ struct Route {
     judged: Address,
 }
 
+impl Route {
+    /// To an address that the client named itself.
+    fn to(ip: IpAddr, port: u16) -> Route {
+        Route { addr: SocketAddr::new(ip, port), judged: Address::Given(ip) }
+    }
+}
+
 /// A flow that may not, or that cannot.
 pub(super) struct Refused {
     pub(super) reason: Reason,
@@ -73,6 +85,8 @@ pub(super) struct Refused {
     pub(super) decision: Decision,
     pub(super) protocol: Protocol,
     pub(super) dst: Option<SocketAddr>,
+    /// What the network around the firewall made of it when that was decided.
+    pub(super) around: Option<Arc<Surroundings>>,
     pub(super) active: InForce,
 }
 
@@ -96,7 +110,7 @@ impl Permitted {
         self.routes.first().map(|route| route.addr)
     }
 
-    pub(super) fn judged(&self) -> Address {
+    fn judged(&self) -> Address {
         self.routes.first().map_or(Address::Unknown, |route| route.judged)
     }
 }
@@ -121,8 +135,14 @@ impl Session {
     /// returned are those that were judged.
     pub(super) async fn authorize(&self, ask: Ask<'_>) -> Result<Permitted, Refused> {
         let active = self.core.active();
-        let (protocol, decision) = self.first_allowed(&active, ask);
-        let refused = |reason| Refused { reason, decision, protocol, dst: None, active: active.clone() };
+        let (protocol, decision, around) = {
+            let (protocol, decided) = self.first_allowed(&active, ask);
+            (protocol, decided.decision, surroundings::of(&active, ask.via, &decided))
+        };
+        let refused = |reason| {
+            let (around, active) = (around.clone(), active.clone());
+            Refused { reason, decision, protocol, dst: None, around, active }
+        };
         if self.core.recorder.refusing() {
             return Err(refused(Reason::LogUnavailable));
         }
@@ -140,14 +160,18 @@ impl Session {
             let routes = self.routes_to(redirect, self.query(ask, protocol, &[]).address).await;
             let routes = routes.map_err(|reason| refused(unresolved(reason)))?;
             let known_as = names_of(&self.core.shared.directory.fqdns(), ask).to_vec();
-            return self.without_own(Permitted {
-                permit,
-                protocol,
-                routes,
-                known_as,
-                dialled: ask.dialled,
-                active: active.clone(),
-            });
+            let dialled = ask.dialled;
+            return self.without_own(Permitted { permit, protocol, routes, known_as, dialled, around, active });
+        }
+        if let Host::Addr(ip) = ask.to.host {
+            // With its address the question was whole.
+            let route = Route::to(ip.to_canonical(), ask.to.port);
+            let Ok(permit) = decision.permit() else {
+                return Err(Refused { dst: Some(route.addr), ..refused(decision.reason) });
+            };
+            let known_as = names_of(&self.core.shared.directory.fqdns(), ask).to_vec();
+            let (routes, dialled) = (vec![route], ask.dialled);
+            return self.without_own(Permitted { permit, protocol, routes, known_as, dialled, around, active });
         }
         let answers = self.resolve(ask.to).await.map_err(|reason| refused(unresolved(reason)))?;
         let judged = self.judge(&active, ask, protocol, &answers)?;
@@ -179,8 +203,10 @@ impl Session {
             && self.core.shared.is_own(SocketAddr::new(ip, ask.to.port))
         {
             let active = self.core.active();
-            let (protocol, decision) = self.first_allowed(&active, ask);
-            return Err(Refused { reason: Reason::Loop, decision, protocol, dst: None, active });
+            let (protocol, decided) = self.first_allowed(&active, ask);
+            let around = surroundings::of(&active, ask.via, &decided);
+            let decision = decided.decision;
+            return Err(Refused { reason: Reason::Loop, decision, protocol, dst: None, around, active });
         }
         match self.translate(ask).await {
             Some(decided) => decided,
@@ -196,12 +222,16 @@ impl Session {
             return None;
         }
         let protocol = *ask.protocols.first()?;
-        let (decision, judged) = {
+        let (decision, around, judged) = {
             let fqdns = self.core.shared.directory.fqdns();
             let query = self.query(ask, protocol, names_of(&fqdns, ask));
-            (self.decide(&active, ask.via, &Query { direction: Direction::Inbound, ..query }), query.address)
+            let decided = self.decide(&active, ask.via, &Query { direction: Direction::Inbound, ..query });
+            (decided.decision, surroundings::of(&active, ask.via, &decided), query.address)
         };
-        let refused = |reason| Some(Err(Refused { reason, decision, protocol, dst: None, active: active.clone() }));
+        let refused = |reason| {
+            let (around, active) = (around.clone(), active.clone());
+            Some(Err(Refused { reason, decision, protocol, dst: None, around, active }))
+        };
         let denied_on_the_way = decision.reason.is_before_firewall();
         if denied_on_the_way || matches!(decision.reason, Reason::DeniedByRule | Reason::ThreatIntel) {
             return refused(decision.reason);
@@ -214,24 +244,25 @@ impl Session {
         let to = Authority { host, port };
         let first = self.resolve(&to).await.ok()?.into_iter().find_map(Address::ip)?;
         let routes = vec![Route { addr: SocketAddr::new(first, port), judged }];
-        Some(self.without_own(Permitted { permit, protocol, routes, known_as: Vec::new(), dialled: None, active }))
+        let (known_as, dialled) = (Vec::new(), None);
+        Some(self.without_own(Permitted { permit, protocol, routes, known_as, dialled, around, active }))
     }
 
     /// The decision for the first protocol that is allowed; where none is, for the first.
-    fn first_allowed(&self, active: &Active, ask: Ask<'_>) -> (Protocol, Decision) {
+    fn first_allowed<'n>(&self, active: &'n Active, ask: Ask<'_>) -> (Protocol, Decided<'n>) {
         let mut denied = None;
         let fqdns = self.core.shared.directory.fqdns();
         for protocol in ask.protocols {
-            let decision = self.decide(active, ask.via, &self.query(ask, *protocol, names_of(&fqdns, ask)));
-            if decision.verdict == Verdict::Allow {
-                return (*protocol, decision);
+            let decided = self.decide(active, ask.via, &self.query(ask, *protocol, names_of(&fqdns, ask)));
+            if decided.decision.verdict == Verdict::Allow {
+                return (*protocol, decided);
             }
-            denied.get_or_insert((*protocol, decision));
+            denied.get_or_insert((*protocol, decided));
         }
         denied.expect("every front-end asks for one protocol at least")
     }
 
-    fn decide(&self, active: &Active, via: Via, query: &Query<'_>) -> Decision {
+    fn decide<'n>(&self, active: &'n Active, via: Via, query: &Query<'_>) -> Decided<'n> {
         active.egress(via).decide(query, self.client.port())
     }
 
@@ -241,7 +272,7 @@ impl Session {
         Query { path: ask.path, dialled: ask.dialled, resolved, ..query.outbound() }
     }
 
-    /// Keeps the addresses for which the same rule allows the flow as for the first that is allowed.
+    /// Keeps the addresses of a name for which the same rule allows the flow as for the first that is allowed.
     fn judge(
         &self,
         active: &InForce,
@@ -249,25 +280,34 @@ impl Session {
         protocol: Protocol,
         answers: &[Address],
     ) -> Result<Permitted, Refused> {
-        let fqdns = self.core.shared.directory.fqdns();
-        let query = self.query(ask, protocol, names_of(&fqdns, ask));
+        let query = self.query(ask, protocol, &[]);
+        let around = |decided: &Decided<'_>| surroundings::of(active, ask.via, decided);
         let mut permitted: Option<Permitted> = None;
         let mut refused = None;
         for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
             let dst = SocketAddr::new(ip, ask.to.port);
-            let decision = self.decide(active, ask.via, &query.with_address(answer));
+            let decided = self.decide(active, ask.via, &query.with_address(answer));
+            let decision = decided.decision;
             let route = Route { addr: dst, judged: answer };
             match (decision.permit(), &mut permitted) {
                 (Ok(permit), None) => {
-                    let (routes, known_as) = (vec![route], query.resolved.to_vec());
-                    let dialled = ask.dialled;
-                    permitted = Some(Permitted { permit, protocol, routes, known_as, dialled, active: active.clone() });
+                    let (routes, known_as, dialled) = (vec![route], Vec::new(), ask.dialled);
+                    let (around, active) = (around(&decided), active.clone());
+                    permitted = Some(Permitted { permit, protocol, routes, known_as, dialled, around, active });
                 }
-                (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => first.routes.push(route),
+                (Ok(permit), Some(first)) if permit.decision() == first.permit.decision() => {
+                    // What is Egret's own will not be dialled.
+                    if first.around.is_some() && first.routes.iter().all(|it| self.core.shared.is_own(it.addr)) {
+                        first.around = around(&decided);
+                    }
+                    first.routes.push(route);
+                }
                 (Ok(_), Some(_)) => {}
                 (Err(_), _) => {
-                    let (reason, active) = (decision.reason, active.clone());
-                    refused.get_or_insert(Refused { reason, decision, protocol, dst: Some(dst), active });
+                    refused.get_or_insert_with(|| {
+                        let (reason, around, active) = (decision.reason, around(&decided), active.clone());
+                        Refused { reason, decision, protocol, dst: Some(dst), around, active }
+                    });
                 }
             }
         }
@@ -275,10 +315,11 @@ impl Session {
             return self.without_own(permitted);
         }
         Err(refused.unwrap_or_else(|| {
-            let decision = self.decide(active, ask.via, &query);
+            let decided = self.decide(active, ask.via, &query);
+            let decision = decided.decision;
             let failed = decision.verdict == Verdict::Allow;
             let reason = if failed { Reason::NameUnresolvable } else { decision.reason };
-            Refused { reason, decision, protocol, dst: None, active: active.clone() }
+            Refused { reason, decision, protocol, dst: None, around: around(&decided), active: active.clone() }
         }))
     }
 
@@ -287,9 +328,9 @@ impl Session {
         let first = permitted.first();
         permitted.routes.retain(|route| !self.core.shared.is_own(route.addr));
         if permitted.routes.is_empty() {
-            let Permitted { permit, protocol, active, .. } = permitted;
+            let Permitted { permit, protocol, around, active, .. } = permitted;
             let decision = permit.decision();
-            return Err(Refused { reason: Reason::Loop, decision, protocol, dst: first, active });
+            return Err(Refused { reason: Reason::Loop, decision, protocol, dst: first, around, active });
         }
         Ok(permitted)
     }
@@ -316,18 +357,21 @@ impl Session {
         let address = permitted.judged();
         let Permitted { routes, known_as, dialled, active, .. } = permitted;
         let query = self.query(ask, protocol, &known_as).with_address(address);
-        let decision = self.decide(&active, ask.via, &query);
+        let (decision, around) = {
+            let decided = self.decide(&active, ask.via, &query);
+            (decided.decision, surroundings::of(&active, ask.via, &decided))
+        };
         match decision.permit() {
-            Ok(permit) => Ok(Permitted { permit, protocol, routes, known_as, dialled, active }),
-            Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, active }),
+            Ok(permit) => Ok(Permitted { permit, protocol, routes, known_as, dialled, around, active }),
+            Err(_) => Err(Refused { reason: decision.reason, decision, protocol, dst: None, around, active }),
         }
     }
 
     /// A permitted flow that is refused after all, for what it turned out to be.
     pub(super) fn refuse(&self, permitted: Permitted, reason: Reason) -> Refused {
         let dst = permitted.first();
-        let Permitted { permit, protocol, active, .. } = permitted;
-        Refused { reason, decision: permit.decision(), protocol, dst, active }
+        let Permitted { permit, protocol, around, active, .. } = permitted;
+        Refused { reason, decision: permit.decision(), protocol, dst, around, active }
     }
 
     /// Connects, and remembers which address it was: that one is judged again when the policy changes.
@@ -456,11 +500,11 @@ impl Session {
         let egress = active.egress_of_live_flows(ask.via);
         if permitted.is_inbound() {
             let query = Query { direction: Direction::Inbound, ..query };
-            let decision = egress.decide(&query, self.client.port());
+            let decision = egress.decide(&query, self.client.port()).decision;
             return active.policy.translated(&decision)
                 == permitted.active.policy.translated(&permitted.permit.decision());
         }
-        egress.decide(&query, self.client.port()).verdict == Verdict::Allow
+        egress.decide(&query, self.client.port()).decision.verdict == Verdict::Allow
     }
 
     /// The answer to a refused or failed flow, in the manner of the profile.

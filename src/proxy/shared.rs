@@ -38,8 +38,8 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// It grows with each policy that comes into force.
-    pub(super) fn generation(&self) -> u64 {
+    /// It grows with each policy that comes into force, and each network around it.
+    pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 

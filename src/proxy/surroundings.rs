@@ -3,12 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::flow::Verdict;
+use crate::flow::{Verdict, Via};
 use crate::policy::Action;
 use crate::telemetry::{RouteTaken, Secured, SecuredBy, SecurityRuleName, Surroundings};
-use crate::vnet::{self, Because, Crossing, Network};
+use crate::vnet::{self, Because, Crossing, Decided, Network};
 
-pub(super) fn of(network: &Network, crossing: &Crossing<'_>) -> Surroundings {
+use super::shared::Active;
+
+/// None where nothing is around the firewall.
+pub(super) fn of(active: &Active, via: Via, decided: &Decided<'_>) -> Option<Arc<Surroundings>> {
+    let crossing = decided.crossing.as_ref()?;
+    Some(Arc::new(worded(active.network_of(via)?, crossing)))
+}
+
+fn worded(network: &Network, crossing: &Crossing<'_>) -> Surroundings {
     let topology = network.topology();
     let taken = |(route, prefix): &(&vnet::EffectiveRoute, _)| RouteTaken {
         next_hop: route.next_hop.as_str(),

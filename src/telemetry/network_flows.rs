@@ -18,8 +18,11 @@ use crate::flow::{Protocol, Verdict};
 /// Flows that are followed at once. Of one beyond them *neither progress nor end is written*.
 const FOLLOWED: usize = 65_536;
 
-/// Tuples of allowed flows that wait at most. Beyond it they are *written early*.
+/// Tuples of allowed flows that wait, with those of a batch at most. Beyond it they are *written early*.
 const WAITING: usize = 8_192;
+
+/// Rules of groups whose words are kept. Beyond it they are *put together anew*.
+const KNOWN: usize = 4_096;
 
 /// Gathers them.
 pub(super) struct NetworkFlows {
@@ -29,6 +32,19 @@ pub(super) struct NetworkFlows {
     waiting: Vec<Sighting>,
     /// Of the batch that is being written.
     denied: Vec<Sighting>,
+    observers: Observers,
+}
+
+/// Rules of groups in the words of the log, each once.
+#[derive(Default)]
+struct Observers(HashMap<Known, Arc<Observer>>);
+
+#[derive(PartialEq, Eq, Hash)]
+struct Known {
+    scope: Arc<str>,
+    location: Arc<str>,
+    virtual_network: Arc<str>,
+    by: SecuredBy,
 }
 
 /// An allowed flow, as one or two groups see it.
@@ -48,15 +64,18 @@ struct Side {
 
 impl NetworkFlows {
     pub(super) fn new(every: Duration) -> NetworkFlows {
-        let (waiting, denied) = (Vec::new(), Vec::new());
-        NetworkFlows { every, written: Timestamp::now(), followed: HashMap::new(), waiting, denied }
+        let (waiting, denied, observers) = (Vec::new(), Vec::new(), Observers::default());
+        NetworkFlows { every, written: Timestamp::now(), followed: HashMap::new(), waiting, denied, observers }
     }
 
     /// A decision.
     pub(super) fn flow(&mut self, record: &FlowRecord) {
         let Some(network) = &record.network else { return };
         let mut sides = Vec::new();
-        for (secured, side) in sides_of(record.protocol, network) {
+        for (secured, direction) in sides_of(network) {
+            let by = self.observers.of(network, secured);
+            let Secured { source, destination, .. } = *secured;
+            let side = Side { by, direction, source, destination, protocol: record.protocol };
             match secured.access {
                 Verdict::Deny => self.denied.push(side.sighting(record.ts, State::Denied)),
                 Verdict::Allow => {
@@ -90,15 +109,19 @@ impl NetworkFlows {
         }
     }
 
-    /// What was denied since this was last asked: it is written at once.
-    pub(super) fn take_denied(&mut self) -> Vec<Sighting> {
-        std::mem::take(&mut self.denied)
+    /// After each batch: what was denied is written at once, and what was allowed where too much of it waits.
+    pub(super) fn urgent(&mut self, now: Timestamp) -> Vec<Sighting> {
+        let mut urgent = std::mem::take(&mut self.denied);
+        if self.waiting.len() >= WAITING {
+            urgent.extend(self.take(now));
+        }
+        urgent
     }
 
     /// What is to be written of allowed flows, if its time has come.
     pub(super) fn due(&mut self, now: Timestamp) -> Vec<Sighting> {
         let waited = now.duration_since(self.written).unsigned_abs();
-        if waited >= self.every || self.waiting.len() >= WAITING { self.take(now) } else { Vec::new() }
+        if waited >= self.every { self.take(now) } else { Vec::new() }
     }
 
     /// What there is of allowed flows.
@@ -130,14 +153,24 @@ impl Side {
     }
 }
 
-fn sides_of(protocol: Protocol, network: &Surroundings) -> impl Iterator<Item = (&Secured, Side)> {
+impl Observers {
+    fn of(&mut self, network: &Surroundings, secured: &Secured) -> Arc<Observer> {
+        let known = Known {
+            scope: network.scope.clone(),
+            location: network.location.clone(),
+            virtual_network: secured.virtual_network.clone(),
+            by: secured.by.clone(),
+        };
+        if self.0.len() >= KNOWN && !self.0.contains_key(&known) {
+            self.0.clear();
+        }
+        self.0.entry(known).or_insert_with(|| Arc::new(observer(network, secured))).clone()
+    }
+}
+
+fn sides_of(network: &Surroundings) -> impl Iterator<Item = (&Secured, Direction)> {
     let outbound = std::iter::once((&network.outbound, Direction::Outbound));
-    let inbound = network.inbound.as_ref().map(|inbound| (inbound, Direction::Inbound));
-    outbound.chain(inbound).map(move |(secured, direction)| {
-        let by = Arc::new(observer(network, secured));
-        let Secured { source, destination, .. } = *secured;
-        (secured, Side { by, direction, source, destination, protocol })
-    })
+    outbound.chain(network.inbound.as_ref().map(|inbound| (inbound, Direction::Inbound)))
 }
 
 fn observer(network: &Surroundings, secured: &Secured) -> Observer {
@@ -176,8 +209,9 @@ mod tests {
     #[test]
     fn each_group_has_its_own_tuple_of_a_flow() {
         let mut flows = NetworkFlows::new(MINUTE);
+        let start = flows.written;
         flows.flow(&crossed());
-        assert_eq!(lines(&flows.take_denied()), ["DefaultRule_DenyAllInBound I D NX 0 0 0 0"]);
+        assert_eq!(lines(&flows.urgent(start)), ["DefaultRule_DenyAllInBound I D NX 0 0 0 0"]);
         assert_eq!(shown(&mut flows), ["UserRule_vnet O B NX 0 0 0 0", "UserRule_vnet O E NX 0 0 0 0"]);
         assert!(flows.followed.is_empty());
     }
@@ -185,9 +219,8 @@ mod tests {
     #[test]
     fn counts_are_since_the_last_tuple() {
         let mut flows = NetworkFlows::new(MINUTE);
-        let mut network = crossed().network.unwrap();
-        network.inbound = None;
-        let flow = FlowRecord { network: Some(network), ..allowed() };
+        let network = Surroundings { inbound: None, ..(*crossed().network.unwrap()).clone() };
+        let flow = FlowRecord { network: Some(Arc::new(network)), ..allowed() };
         flows.flow(&flow);
         let progress = ProgressRecord { ts: closed().ts, flow: flow.flow, bytes_up: 500, bytes_down: 3_000 };
         flows.progress(&progress);
@@ -213,10 +246,29 @@ mod tests {
         flows.flow(&crossed());
         assert_eq!(flows.due(start).len(), 0);
         assert_eq!(flows.due(start + MINUTE).len(), 2);
-        for _ in 0..WAITING / 2 + 1 {
+        assert_eq!(flows.urgent(start + MINUTE).len(), 1, "what was denied does not wait");
+        for _ in 0..WAITING / 2 - 1 {
             flows.flow(&crossed());
         }
-        assert!(flows.due(start + MINUTE).len() >= WAITING, "written early");
+        assert_eq!(flows.urgent(start + MINUTE).len(), WAITING / 2 - 1);
+        flows.flow(&crossed());
+        assert_eq!(flows.urgent(start + MINUTE).len(), WAITING + 1, "written early");
+        assert!(flows.waiting.is_empty());
+    }
+
+    /// Two flows by the same rules have their words once; other rules have their own.
+    #[test]
+    fn a_rule_is_put_into_words_once() {
+        let mut flows = NetworkFlows::new(MINUTE);
+        flows.flow(&crossed());
+        flows.flow(&FlowRecord { flow: 8, ..crossed() });
+        let by: Vec<Arc<Observer>> = flows.take(Timestamp::now()).into_iter().map(|it| it.by).collect();
+        assert!(Arc::ptr_eq(&by[0], &by[2]), "{by:?}");
+        let network = (*crossed().network.unwrap()).clone();
+        let elsewhere = Surroundings { location: "eastus".into(), ..network };
+        flows.flow(&FlowRecord { network: Some(Arc::new(elsewhere)), ..crossed() });
+        assert_eq!(flows.waiting[0].by.location.as_ref(), "eastus");
+        assert_eq!(flows.observers.0.len(), 4);
     }
 
     #[test]

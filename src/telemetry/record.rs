@@ -130,7 +130,7 @@ pub struct FlowRecord {
     /// What threat intelligence knows of it.
     pub threat: Option<Box<KnownThreat>>,
     /// What the network around the firewall made of it, where the client is in a subnet of a topology.
-    pub network: Option<Box<Surroundings>>,
+    pub network: Option<Arc<Surroundings>>,
 }
 
 /// Security groups and route of a flow.
@@ -160,7 +160,7 @@ pub struct Secured {
     pub by: SecuredBy,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecuredBy {
     /// There is no group.
     Nobody,
@@ -170,7 +170,7 @@ pub enum SecuredBy {
     Rule(SecurityRuleName),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecurityRuleName {
     pub group: Arc<str>,
     pub rule: Arc<str>,
@@ -231,6 +231,11 @@ pub struct KnownThreat {
 }
 
 impl FlowRecord {
+    /// Whose flow it is for the network around the firewall: a client of no subnet may count as a machine of one.
+    pub fn counted_as(&self) -> IpAddr {
+        self.network.as_ref().map_or(self.client.ip(), |network| network.outbound.source.ip())
+    }
+
     pub fn bypassed(&self) -> bool {
         self.reason.is_past_firewall()
     }
@@ -623,7 +628,7 @@ pub(crate) mod tests {
             host: Some(Host::Addr(destination.ip()).into()),
             port: destination.port(),
             reason: Reason::NsgDenied,
-            network: Some(Box::new(network)),
+            network: Some(Arc::new(network)),
             ..denied()
         }
     }

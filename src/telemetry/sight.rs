@@ -27,7 +27,7 @@ impl Sight {
     }
 
     pub(super) fn show(&self, record: &FlowRecord) {
-        let client = record.client.ip();
+        let client = record.counted_as();
         if self.clients.iter().any(|net| net.contains(&client)) {
             // Full: dropped. Closed: nobody looks any more.
             let _ = self.seen.try_send(record.clone());
@@ -44,8 +44,10 @@ impl Sighted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::denied;
+    use super::super::record::tests::{crossed, denied};
+    use super::super::record::{Secured, Surroundings};
     use super::*;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn only_flows_of_these_clients_are_shown() {
@@ -54,8 +56,14 @@ mod tests {
             |client: &str| FlowRecord { client: crate::flow::ClientAddr::new(client.parse().unwrap()), ..denied() };
         sight.show(&from("192.0.2.1:1"));
         sight.show(&from("10.1.2.3:2"));
+        let mut stand_in = from("192.0.2.1:3");
+        let network = (*crossed().network.unwrap()).clone();
+        let outbound = Secured { source: "10.1.2.4:3".parse().unwrap(), ..network.outbound };
+        stand_in.network = Some(Arc::new(Surroundings { outbound, ..network }));
+        sight.show(&stand_in);
         drop(sight);
         assert_eq!(sighted.next().await.map(|it| it.client.port()), Some(2));
+        assert_eq!(sighted.next().await.map(|it| it.client.port()), Some(3), "it counts as one of them");
         assert!(sighted.next().await.is_none());
     }
 

@@ -59,7 +59,7 @@ impl Derivers {
 
     /// Writes what does not wait for its time.
     fn batch_end(&mut self, sinks: &mut [Sink]) {
-        self.write_networks(Timestamp::now(), sinks, |networks, _| networks.take_denied());
+        self.write_networks(Timestamp::now(), sinks, NetworkFlows::urgent);
     }
 
     /// Writes what is due.

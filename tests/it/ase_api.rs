@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use crate::support::eventually;
 use crate::support::exchange::exchange;
 use crate::support::free::free_addr;
 use crate::support::origin::{Origin, echo, tls_configs};
+use crate::support::raw::{Client, connect, status_of};
 
 const ASE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/hostingEnvironments/ase";
 const VERSION: &str = "api-version=2021-01-15";
@@ -440,6 +441,14 @@ fn metric(egret: &Egret, name: &str) -> Option<String> {
     egret.get("/metrics").body.lines().find_map(|it| it.strip_prefix(&line)).map(str::to_owned)
 }
 
+/// Its clock was looked at twice, and what it saw of flows before: the metrics are set when it is.
+fn two_looks(egret: &Egret) {
+    for (order, suspended) in [("/suspend", "1"), ("/resume", "0")] {
+        assert_eq!(post(egret, order).status, 202);
+        eventually(order, || metric(egret, "egret_ase_suspended").filter(|it| it == suspended));
+    }
+}
+
 #[test]
 fn an_environment_whose_dependencies_are_denied_is_suspended() {
     let config = |policy: &str| format!("topology = [\"{WORKED}\"]\n{policy}\n{SOON}");
@@ -534,12 +543,22 @@ public_address = "203.0.113.9"
 
 #[test]
 fn a_denied_flow_to_a_dependency_counts() {
+    denied_flow_counts(LOOPBACK, "");
+}
+
+/// On a laptop nobody is in the subnet.
+#[test]
+fn a_denied_flow_of_who_counts_as_of_the_subnet_counts() {
+    let elsewhere = LOOPBACK.replace("prefix = \"127.0.0.0/8\"", "prefix = \"127.0.1.0/24\"");
+    denied_flow_counts(&elsewhere, "client_subnet = \"ase-subnet\"\n");
+}
+
+fn denied_flow_counts(topology: &str, setting: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vnet.toml");
-    fs::write(&path, LOOPBACK).unwrap();
+    let rest = format!("deny = \"http://go.microsoft.com\"\n{setting}{SOON}");
+    let config = in_loopback(folder.path(), &rest);
+    fs::write(folder.path().join("vnet.toml"), topology).unwrap();
     let origins = Origins::start();
-    let config =
-        format!("topology = [\"{}\"]\npolicy = \"ase\"\ndeny = \"http://go.microsoft.com\"\n{SOON}", path.display());
     let egret = Egret::with_config(&config, &origins.flags());
     let unreachable = || metric(&egret, "egret_ase_unreachable");
     let before = eventually("it is followed", unreachable).parse::<usize>().unwrap();
@@ -550,6 +569,70 @@ fn a_denied_flow_to_a_dependency_counts() {
     let first = egret.records(|record| record["kind"] == "environment").remove(0);
     assert_eq!(first["state"], "unhealthy");
     assert!(first["unreachable"].as_array().unwrap().contains(&json!("go.microsoft.com:80")), "{first}");
+}
+
+fn in_loopback(folder: &Path, rest: &str) -> String {
+    let path = folder.join("vnet.toml");
+    fs::write(&path, LOOPBACK).unwrap();
+    format!("topology = [\"{}\"]\npolicy = \"ase\"\n{rest}", path.display())
+}
+
+/// Nobody denied it to a client that left before it said anything.
+#[test]
+fn a_client_that_hangs_up_is_no_denial() {
+    let folder = tempfile::tempdir().unwrap();
+    let origins = Origins::start();
+    let egret = Egret::with_config(&in_loopback(folder.path(), ""), &origins.flags());
+    two_looks(&egret);
+    let before = metric(&egret, "egret_ase_unreachable");
+    let mut client = Client::connect(egret.addr);
+    client.send(connect("login.windows.net:443"));
+    assert_eq!(status_of(&client.answer().0), 200);
+    let addr = client.addr();
+    drop(client);
+    assert_eq!(egret.verdict(addr), "deny client-gone");
+    two_looks(&egret);
+    assert_eq!(metric(&egret, "egret_ase_unreachable"), before);
+}
+
+/// What a probe found stands: that a flow is let through says nothing of the other side.
+#[test]
+fn a_flow_that_fails_at_its_origin_mends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = format!("--connect-to=::{}", free_addr());
+    let egret = Egret::with_config(&in_loopback(folder.path(), ""), &[SOMEWHERE, &nobody]);
+    let all = get(&egret, "/outboundNetworkDependenciesEndpoints").json();
+    assert_eq!(detail(&all, "ocsp.digicert.com", 80)["isAccessible"], false, "{all:#}");
+    two_looks(&egret);
+    let before = metric(&egret, "egret_ase_unreachable");
+    let request = b"GET http://ocsp.digicert.com/ HTTP/1.1\r\nHost: ocsp.digicert.com\r\nConnection: close\r\n\r\n";
+    assert_eq!(exchange(egret.addr, request).status, 502);
+    eventually("it is recorded", || {
+        egret.records(|it| it["kind"] == "close" && it["reason"] == "upstream-unreachable").pop()
+    });
+    two_looks(&egret);
+    assert_eq!(metric(&egret, "egret_ase_unreachable"), before);
+}
+
+/// The policy is the same, the network around it is not.
+#[test]
+fn an_answer_is_not_kept_when_the_network_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let origins = Origins::start();
+    let config = in_loopback(folder.path(), "");
+    let egret = Egret::with_config(&config, &origins.flags());
+    let accessible = || {
+        let all = get(&egret, "/outboundNetworkDependenciesEndpoints").json();
+        detail(&all, "ocsp.digicert.com", 80)["isAccessible"].clone()
+    };
+    assert_eq!(accessible(), true);
+    let closed = "route_table = \"routes\"\nnsg = \"closed\"\n";
+    let group = "\n[[nsg]]\nname = \"closed\"\nrule = [{ name = \"no-web\", priority = 100, direction = \"Outbound\", \
+                 access = \"Deny\", protocol = \"Tcp\", ports = [80] }]\n";
+    let changed = LOOPBACK.replace("route_table = \"routes\"\n", closed) + group;
+    fs::write(folder.path().join("vnet.toml"), changed).unwrap();
+    assert_eq!(egret.reload(&config)["ok"], true);
+    assert_eq!(accessible(), false);
 }
 
 /// Whoever asks the API just then is told of the new subnet; flows from there are followed all the same.
@@ -576,8 +659,7 @@ fn an_environment_that_moved_while_somebody_asked_is_followed() {
             let shown = get(&egret, "/inboundNetworkDependenciesEndpoints").body;
             shown.contains("127.0.0.0/8").then_some(())
         });
-        // The clock is looked at once more.
-        std::thread::sleep(std::time::Duration::from_millis(600));
+        two_looks(&egret);
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     let request = b"GET http://go.microsoft.com/ HTTP/1.1\r\nHost: go.microsoft.com\r\nConnection: close\r\n\r\n";

@@ -142,6 +142,10 @@ struct Lab {
 
 impl Lab {
     fn new(profile: &str, config: &str) -> Lab {
+        Lab::with(profile, config, &[])
+    }
+
+    fn with(profile: &str, config: &str, more: &[String]) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let origin = Origin::echo();
         let path = folder.path().join("vnet.toml");
@@ -149,6 +153,7 @@ impl Lab {
         let config = format!("topology = [{:?}]\n{config}", path.display().to_string());
         let mut flags: Vec<String> = POLICY.iter().map(ToString::to_string).collect();
         flags.extend([format!("--profile={profile}"), format!("--connect-to=::{}", origin.addr)]);
+        flags.extend_from_slice(more);
         let egret = Egret::with_config(&config, &flags);
         Lab { egret, origin, folder, config }
     }
@@ -245,6 +250,28 @@ fn check(topology: &Path, args: &[&str]) -> String {
     answer.out
 }
 
+/// Two networks with the same addresses: whoever is in the second by its name meets the second's group.
+#[test]
+fn a_subnet_that_is_named_among_equal_ones() {
+    const TWINS: &str = "[[vnet]]\nname = \"a\"\naddress_space = \"10.0.0.0/16\"\nsubnet = [{ name = \"s\", prefix = \"10.0.1.0/24\" }]\n\
+        [[vnet]]\nname = \"b\"\naddress_space = \"10.0.0.0/16\"\nsubnet = [{ name = \"t\", prefix = \"10.0.1.0/24\", nsg = \"closed\" }]\n\
+        [[nsg]]\nname = \"closed\"\nrule = [{ name = \"no\", priority = 100, direction = \"Outbound\", access = \"Deny\" }]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twins.toml");
+    fs::write(&path, TWINS).unwrap();
+    let args = |own: &[&str]| -> String {
+        let answer = check(&path, &[own, &["--format=json", "tcp://198.51.100.7:443"]].concat());
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        format!("{} {}", answer["network"]["subnet"].as_str().unwrap(), verdict(&answer))
+    };
+    for own in
+        [&["--from=t"][..], &["--from=b/t"], &["--client-subnet=b/t"], &["--client-subnet=b/t", "--from=10.0.1.9"]]
+    {
+        assert_eq!(args(own), "t deny nsg-denied", "{own:?}");
+    }
+    assert_eq!(args(&["--from=s"]), "s allow routed-past-firewall");
+}
+
 #[test]
 fn socks_and_plain_http_are_no_way_round() {
     let lab = Lab::new("azure", "");
@@ -289,6 +316,46 @@ fn whose_flows_meet_it() {
         let (_, _, record) = lab.connect(WEB, "198.51.100.7:25");
         assert_eq!(verdict(&record), expected, "{enforce}");
         assert_eq!(record["network"].is_null(), enforce != "all", "{record:#}");
+    }
+}
+
+/// Names that lead to an address and the user's own word for one are part of the question: the log has its answer, with
+/// who denied it, and is not asked another.
+#[test]
+fn the_log_has_what_was_decided() {
+    let rule = "log.flow_log_every = \"100ms\"\nlog.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }]\n\
+                [[rule_collection_group]]\nname = \"g\"\npriority = 200\nrule_collection = [{ name = \"net\", priority = 100, \
+                type = \"network\", action = \"allow\", rule = [{ name = \"db\", source_addresses = \"*\", \
+                ip_protocols = \"TCP\", destination_fqdns = [\"db.lab\", \"own.lab\"], destination_ports = \"22\" }] }]\n";
+    let resolve = ["--resolve=db.lab:198.51.100.70".to_owned(), "--resolve=own.lab:127.0.4.7".to_owned()];
+    let lab = Lab::with("azure", rule, &resolve);
+    let path = lab.folder.path().join("vnet.toml");
+    lab.change("[\"127.0.0.0/16\"]", "[\"127.0.0.0/16\", \"198.51.100.64/26\"]");
+    let second = "prefix = \"127.0.2.0/24\"\nnsg = \"data-nsg\"\n\n[[vnet.subnet]]\nname = \"more\"\n\
+                  prefix = \"127.0.4.0/24\"\nnsg = \"data-nsg\"\n\n[[vnet.subnet]]\nname = \"far\"\n\
+                  prefix = \"198.51.100.64/26\"\nnsg = \"data-nsg\"\n";
+    lab.change("prefix = \"127.0.2.0/24\"\nnsg = \"data-nsg\"\n", second);
+    let by_firewall = "{ name = \"far\", prefix = \"198.51.100.64/26\", next_hop = \"VirtualAppliance\", \
+                       next_hop_address = \"127.0.3.4\" },\n    { name = \"more\", prefix = \"127.0.4.0/24\", \
+                       next_hop = \"VirtualAppliance\", next_hop_address = \"127.0.3.4\" },\n    { name = \"nowhere\"";
+    lab.change("{ name = \"nowhere\"", by_firewall);
+    let out = "web-nsg/AllowVnetOutBound VirtualAppliance data-nsg/closed";
+    for to in ["198.51.100.70:22", "db.lab:22", "own.lab:22"] {
+        let (client, _, record) = lab.connect(WEB, to);
+        assert_eq!((verdict(&record).as_str(), by(&record["network"]).as_str()), ("deny nsg-denied", out), "{to}");
+        let target = format!("tcp://{to}");
+        let mut command = egret();
+        command.current_dir(path.parent().unwrap()).args(["check", "--config"]).arg(lab.egret.path("egret.toml"));
+        command.args(POLICY).args(&resolve).args(["--format=json", "--from", WEB, &target]);
+        let answer: Value = serde_json::from_str(&finish(&mut command, "").out).unwrap();
+        assert_eq!((verdict(&answer).as_str(), by(&answer["network"]).as_str()), ("deny nsg-denied", out), "{to}");
+        let state = || {
+            let all = read_vnet_flow(&lab.egret.path("vnet.log"));
+            let denied = all.get("data-nsg UserRule_closed").into_iter().flatten();
+            let mut mine = denied.filter(|tuple| tuple.from.port() == client.addr().port());
+            mine.next().map(|tuple| format!("{} {}", tuple.direction, tuple.state))
+        };
+        assert_eq!(eventually("the flow log has it", state), "I D", "{to}");
     }
 }
 
@@ -799,7 +866,8 @@ private_address = "192.0.2.132"
             let origin = gateway.net.origin("198.51.100.7:2222", greeter);
             let mut client = gateway.net.connect("198.51.100.7:2222");
             assert!(client.is_silent_for(Duration::from_millis(200)));
-            assert_eq!(flow(gateway, client.addr()).0, "deny nsg-denied");
+            let by = "web-nsg/AllowInternetOutBound VirtualAppliance data-nsg/closed";
+            assert_eq!(flow(gateway, client.addr()), says("deny nsg-denied", by));
             assert_eq!(origin.connections(), 0);
         });
     }

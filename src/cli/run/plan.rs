@@ -19,6 +19,7 @@ use crate::cli::convert::To;
 use crate::cli::output::{Format, Printer};
 use crate::cli::serve::warn_of_empty_logs;
 use crate::config::{self, Config, Loaded, LogTarget, Overrides, Purpose};
+use crate::control::Asking;
 use crate::flow::parse_port;
 use crate::policy::{Policy, PolicyRules, RuleSet};
 use crate::proxy::{Lifecycle, Setup};
@@ -121,9 +122,14 @@ pub(super) struct Plan {
     pub(super) digest: String,
 }
 
-/// The command's address of the other family is in no subnet: it counts as in that of the one that was chosen.
-fn counted_with(network: Arc<Network>, from: IpAddr) -> Arc<Network> {
-    match network.place_of(from).filter(|_| network.client_subnet().is_none()) {
+/// The command's address of the other family is in no subnet, and several networks may use the one that it has: it counts
+/// as in the subnet that was named, else in that of its address.
+fn counted_with(network: Arc<Network>, from: Asking) -> Arc<Network> {
+    let place = match from {
+        Asking::Machine(client) => Some(client.place),
+        Asking::Address(address) => network.place_of(address).filter(|_| network.client_subnet().is_none()),
+    };
+    match place {
         Some(place) => {
             let anew = Network::new(network.topology().clone(), network.tags().clone());
             Arc::new(anew.with_client_subnet(place))
@@ -182,14 +188,16 @@ impl Plan {
         };
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
-        let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
-        let is_of_subnet = |from| config.network.as_deref().is_some_and(|network| network.place_of(from).is_some());
+        let from = from.map(|from| from.resolved(config.network.as_deref())).transpose()?;
+        let is_of_subnet =
+            |from: Asking| config.network.as_deref().is_some_and(|network| network.place_of(from.address()).is_some());
         if proxy_only && from.is_some_and(|from| !is_of_subnet(from)) {
             printer.warn("--from does nothing with --proxy-only where it is in no subnet: the command is 127.0.0.1");
         }
         if let Some(from) = from {
             config.network = config.network.take().map(|network| counted_with(network, from));
         }
+        let from = from.map(Asking::address);
         if lesson.is_some() {
             config.rules = learn::permit_everything(&config.rules)?;
         }

@@ -9,7 +9,7 @@ use super::command::Ended;
 use super::expect::{Expectations, FailOn};
 use super::plan::Way;
 use crate::config::{CheckTarget, Config};
-use crate::control::{Detail, Oracle};
+use crate::control::{Asking, Detail, Oracle};
 use crate::flow::{Authority, Host, Protocol, Verdict, Via};
 use crate::policy::Policy;
 use crate::proxy::{Active, Shared};
@@ -266,7 +266,7 @@ fn near(oracle: &Oracle<'_>, denied: &FlowRecord) -> Option<String> {
         _ => (denied.protocol, denied.port),
     };
     let target = CheckTarget { text: String::new(), protocol, host: host.clone(), port, path: None };
-    let answer = oracle.ask(&target, Some(denied.client.ip()), Detail::Verdict);
+    let answer = oracle.ask(&target, Some(Asking::Address(denied.client.ip())), Detail::Verdict);
     answer.nearest_miss.filter(|_| answer.verdict == Verdict::Deny)
 }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::error::{Findings, Place, Problem, Texts};
 use crate::flow::nearest;
 use crate::policy::Spot;
-use crate::vnet::{Subnet, Tags, Topology, VirtualNetwork, endpoint_tag};
+use crate::vnet::{FIREWALL_SUBNET, Subnet, Tags, Topology, VirtualNetwork, endpoint_tag};
 
 use super::limits;
 
@@ -324,9 +324,6 @@ fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller:
         }
     }
 }
-
-/// Where Azure wants a firewall to be.
-const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
 
 /// A network that lacks the subnet for its firewall is the doctor's to speak of (`FW-SUBNET`).
 fn firewalls(topology: &Topology, teller: &mut Teller<'_>) {

@@ -31,7 +31,7 @@ use names::Written;
 pub(super) use options::TOPOLOGY;
 pub use options::TOPOLOGY_OPTIONS;
 pub(super) use settle::settle;
-pub use subnets::subnet_address;
+pub use subnets::client_of_subnet;
 pub(super) use subnets::{no_subnets, subnet_called};
 
 /// What has to be known of a file before it can be read.

@@ -8,8 +8,8 @@ use crate::config::topology::values::{
 use crate::config::values::Words;
 use crate::flow::PortRange;
 use crate::vnet::{
-    AppServiceEnvironment, DnsZone, Endpoint, Firewall, Gateway, NetworkInterface, NetworkSecurityGroup, NextHop,
-    Peering, Prefix, RouteDestination, RouteTable, SecurityRule, Subnet, Topology, VirtualNetwork,
+    AppServiceEnvironment, DnsZone, Firewall, Gateway, NetworkInterface, NetworkSecurityGroup, NextHop, Peering,
+    Prefix, RouteDestination, RouteTable, RuleSide, SecurityRule, Subnet, Topology, VirtualNetwork,
 };
 
 use super::page::Page;
@@ -158,8 +158,8 @@ fn security_rule(rule: &SecurityRule, page: &mut Page) {
     side(destination, ["destination", "destination_asgs", "ports"], page);
 }
 
-fn side(side: &Endpoint, [addresses, groups, ports_key]: [&str; 3], page: &mut Page) {
-    let Endpoint { prefixes, ports, application_security_groups } = side;
+fn side(side: &RuleSide, [addresses, groups, ports_key]: [&str; 3], page: &mut Page) {
+    let RuleSide { prefixes, ports, application_security_groups } = side;
     let prefix = |prefix: &Prefix| match prefix {
         Prefix::Any => "*".to_owned(),
         Prefix::Net(net) => net.to_string(),

@@ -104,7 +104,7 @@ impl Arm {
             return Err(ArmError::MethodNotAllowed(methods));
         }
         match &resource {
-            Resource::Environments => Ok(ok(&self.environments(&asked))),
+            Resource::Environments => Ok(ok(&self.environments(&asked).await)),
             Resource::Environment { name, part } => self.environment(&asked, name, *part).await,
             Resource::Watcher { part, .. } => watcher::watched(network, asked.ids(), *part, body).await,
             Resource::Interface { name, part } => {
@@ -123,11 +123,13 @@ impl Arm {
         metadata::endpoints(host, cloud, version).map(|told| ok(&told))
     }
 
-    fn environments(&self, asked: &Asked<'_>) -> Collection<HostingEnvironment> {
+    async fn environments(&self, asked: &Asked<'_>) -> Collection<HostingEnvironment> {
         let topology = asked.network.topology();
-        let all = topology.environments.iter();
-        let all = all.filter(|it| asked.scope.holds(topology, ENVIRONMENT, &it.name));
-        Collection::of(all.map(|one| self.resource(asked, one)).collect())
+        let mut all = Vec::new();
+        for one in topology.environments.iter().filter(|it| asked.scope.holds(topology, ENVIRONMENT, &it.name)) {
+            all.push(self.resource(asked, one).await);
+        }
+        Collection::of(all)
     }
 
     async fn environment(&self, asked: &Asked<'_>, name: &str, part: Part) -> Result<Answer, ArmError> {
@@ -139,7 +141,7 @@ impl Arm {
         let place = asked.network.place(&found.virtual_network, &found.subnet);
         let id = asked.id(ENVIRONMENT, &found.name);
         match part {
-            Part::Whole => Ok(ok(&self.resource(asked, found))),
+            Part::Whole => Ok(ok(&self.resource(asked, found).await)),
             Part::Inbound => Ok(ok(&inbound(asked.network, found, place))),
             Part::Outbound => self.outbound(asked, found).await.ok_or_else(unknown),
             Part::VirtualIp => Ok(ok(&Addresses::of(found, &id, asked.version.addresses()))),
@@ -150,15 +152,15 @@ impl Arm {
         }
     }
 
-    fn resource(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> HostingEnvironment {
-        let fares = self.wards.fares(&of.name);
+    async fn resource(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> HostingEnvironment {
+        let fares = self.wards.fares(&of.name).await;
         let suspended = fares.as_ref().map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
         let last_check = fares.filter(|_| asked.version.tells_health()).map(|fares| last_check(&fares));
         environment(asked.network.topology(), of, &asked.id(ENVIRONMENT, &of.name), suspended, last_check)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {
-        let fares = self.wards.fares(&of.name)?;
+        let fares = self.wards.fares(&of.name).await?;
         let wanted = freshness(asked.headers);
         let swept = self.sweeps.get(&of.name, fares, &self.shared, &self.wards, wanted).await;
         let mut answer = ok(&Outbound::of(&swept.answer, asked.version.outbound()));
@@ -272,7 +274,7 @@ fn checked_version(given: String, resource: &Resource) -> Result<ApiVersion, Arm
 fn last_check(fares: &Fares) -> LastCheck {
     LastCheck::of(&match fares.state {
         EnvironmentState::Healthy => PlatformEvent::Healthy,
-        EnvironmentState::Unhealthy => PlatformEvent::Unhealthy { unreachable: &[] },
+        EnvironmentState::Unhealthy => PlatformEvent::Unhealthy { unreachable: &fares.unreachable },
         EnvironmentState::Suspended => PlatformEvent::Suspended,
     })
 }

@@ -1,6 +1,6 @@
 //! Each outbound dependency tried through the running proxy, as the outbound dependency API shows it.
 //!
-//! The answer of the last sweep is given again while it is fresh and the same policy is in force. Who asks while one of
+//! The answer of the last sweep is given again while it is fresh and the same policy is in force, in the same network. Who asks while one of
 //! the same environment is under way waits for it and gets the same; other environments do not wait.
 
 use std::collections::HashMap;
@@ -34,8 +34,15 @@ type Last = Mutex<Option<Arc<Swept>>>;
 
 pub(super) struct Swept {
     pub(super) at: Instant,
-    policy_hash: Arc<str>,
+    of: Edition,
     pub(super) answer: OutboundEnvironmentEndpointCollection,
+}
+
+/// What was in force, and which environments there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Edition {
+    generation: u64,
+    wards: u64,
 }
 
 /// What a client of the API says of answers that were made before.
@@ -56,8 +63,8 @@ impl Sweeps {
         wards: &Wards,
         wanted: Freshness,
     ) -> Arc<Swept> {
-        let policy_hash = || shared.active().policy.hash().clone();
-        self.kept(name, wanted, policy_hash, sweep(name, &fares, shared, wards)).await
+        let of = || Edition { generation: shared.active().generation(), wards: fares.edition };
+        self.kept(name, wanted, of, sweep(name, &fares, shared, wards)).await
     }
 
     /// `sweep` is begun only where no answer is at hand.
@@ -65,19 +72,19 @@ impl Sweeps {
         &self,
         name: &str,
         wanted: Freshness,
-        policy_hash: impl Fn() -> Arc<str>,
+        of: impl Fn() -> Edition,
         sweep: impl Future<Output = OutboundEnvironmentEndpointCollection>,
     ) -> Arc<Swept> {
         let asked = Instant::now();
         let since = if wanted == Freshness::Anew { asked } else { asked.checked_sub(FRESH).unwrap_or(asked) };
         let last = self.last(name);
         let mut last = last.lock().await;
-        let policy_hash = policy_hash();
-        if let Some(swept) = last.as_ref().filter(|it| it.at >= since && it.policy_hash == policy_hash) {
+        let of = of();
+        if let Some(swept) = last.as_ref().filter(|it| it.at >= since && it.of == of) {
             return swept.clone();
         }
         let answer = sweep.await;
-        let swept = Arc::new(Swept { at: Instant::now(), policy_hash, answer });
+        let swept = Arc::new(Swept { at: Instant::now(), of, answer });
         *last = Some(swept.clone());
         swept
     }
@@ -109,7 +116,9 @@ async fn sweep(name: &str, fares: &Fares, shared: &Shared, wards: &Wards) -> Out
         let ports = dependency.ports.iter().enumerate();
         let details = ports.map(|(which, port)| {
             let probed = met.get(&(at, which)).copied().unwrap_or(LATE);
-            let probed = judged(dependency, probed);
+            if is_no_host(dependency, probed) {
+                return detail(*port, Probed { outcome: Outcome::Reached, ..probed });
+            }
             wards.probed(name, &label(dependency, *port), probed.outcome);
             detail(*port, probed)
         });
@@ -125,14 +134,10 @@ async fn sweep(name: &str, fares: &Fares, shared: &Shared, wards: &Wards) -> Out
 
 const LATE: Probed = Probed { addr: None, latency: None, outcome: Outcome::Failed(Reason::UpstreamTimeout) };
 
-/// A host that stands for its zone need not exist: then what the policy says of it is all there is to know.
-fn judged(dependency: &Dependency, probed: Probed) -> Probed {
-    match probed.outcome {
-        Outcome::Failed(Reason::NameUnresolvable) if !dependency.published => {
-            Probed { outcome: Outcome::Reached, ..probed }
-        }
-        _ => probed,
-    }
+/// A host that stands for its zone need not exist. Then what the policy says of it is all there is to know: it counts as
+/// accessible, and tells nothing of how the environment fares.
+fn is_no_host(dependency: &Dependency, probed: Probed) -> bool {
+    !dependency.published && probed.outcome == Outcome::Failed(Reason::NameUnresolvable)
 }
 
 fn detail(port: u16, probed: Probed) -> EndpointDetail {
@@ -158,21 +163,21 @@ mod tests {
     #[tokio::test]
     async fn who_asks_waits_for_a_sweep_of_the_same_environment_only() {
         let none = || OutboundEnvironmentEndpointCollection { value: Vec::new(), next_link: None };
-        let (sweeps, policy_hash) = (Sweeps::default(), || Arc::from("policy"));
+        let (sweeps, of) = (Sweeps::default(), || Edition { generation: 1, wards: 1 });
         let (end, ended) = tokio::sync::oneshot::channel();
         let slow = async {
             ended.await.unwrap();
             none()
         };
-        let mut first = std::pin::pin!(sweeps.kept("one", Freshness::Usual, policy_hash, slow));
+        let mut first = std::pin::pin!(sweeps.kept("one", Freshness::Usual, of, slow));
         tokio::select! {
             biased;
             _ = &mut first => panic!("nobody ended it"),
-            _ = sweeps.kept("other", Freshness::Usual, policy_hash, async { none() }) => {}
+            _ = sweeps.kept("other", Freshness::Usual, of, async { none() }) => {}
             () = tokio::task::yield_now() => panic!("the other environment had to wait"),
         }
         end.send(()).unwrap();
-        let again = sweeps.kept("ONE", Freshness::Anew, policy_hash, async { panic!("it is tried a second time") });
+        let again = sweeps.kept("ONE", Freshness::Anew, of, async { panic!("it is tried a second time") });
         let (second, first) = tokio::join!(again, first);
         assert!(Arc::ptr_eq(&first, &second));
     }
@@ -201,9 +206,9 @@ mod tests {
             ports: vec![1433],
         };
         let lost = Probed { outcome: Outcome::Failed(Reason::NameUnresolvable), ..LATE };
-        assert_eq!(judged(&of(false), lost).outcome, Outcome::Reached);
-        assert_eq!(judged(&of(true), lost), lost);
+        assert!(is_no_host(&of(false), lost));
+        assert!(!is_no_host(&of(true), lost));
         let denied = Probed { outcome: Outcome::Denied(Reason::NotAllowed), ..LATE };
-        assert_eq!(judged(&of(false), denied), denied);
+        assert!(!is_no_host(&of(false), denied));
     }
 }

@@ -10,7 +10,7 @@ use crate::azure::export::names::Shortest;
 use crate::azure::note::Note;
 use crate::vnet::{Change, Route, SecurityRule};
 
-use super::shape::{Side, access, protocol};
+use super::shape::{Side, protocol};
 use super::{Site, Step, appliance, destination, firewall, not_written, same, steps};
 
 const SUBNET: &str = "az network vnet subnet";
@@ -411,7 +411,7 @@ impl Writer<'_> {
             .option("--name", &rule.name)
             .option("--priority", &rule.priority.to_string())
             .option("--direction", rule.direction.as_str())
-            .option("--access", access(rule))
+            .option("--access", rule.access.as_str())
             .option("--protocol", protocol(rule));
         let (from, to) = (Side::of(&rule.source), Side::of(&rule.destination));
         command

@@ -2,7 +2,7 @@
 //! reads the file that `@` names, a hyphen begins a flag, and a line break ends a comment.
 
 use crate::policy::RuleSet;
-use crate::vnet::{Change, Endpoint, Prefix, RouteDestination, SecurityRule, Topology};
+use crate::vnet::{Change, Prefix, RouteDestination, RuleSide, SecurityRule, Topology};
 
 use super::Site;
 
@@ -92,7 +92,7 @@ fn of_rule(rule: &SecurityRule) -> Result<(), Unwritable> {
     [&rule.source, &rule.destination].into_iter().try_for_each(of_end)
 }
 
-fn of_end(end: &Endpoint) -> Result<(), Unwritable> {
+fn of_end(end: &RuleSide) -> Result<(), Unwritable> {
     end.application_security_groups.iter().try_for_each(|group| name(group))?;
     end.prefixes.iter().try_for_each(|prefix| match prefix {
         Prefix::Tag(tag) => word(tag),

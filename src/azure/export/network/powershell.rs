@@ -9,7 +9,7 @@ use crate::azure::export::tree::{Target, Tree};
 use crate::azure::note::Note;
 use crate::vnet::{Change, Route, SecurityRule};
 
-use super::shape::{Side, access, protocol};
+use super::shape::{Side, protocol};
 use super::{Site, Step, appliance, destination, firewall, not_written, steps};
 
 /// A resource that is fetched, changed some times and set.
@@ -218,7 +218,7 @@ impl Writer<'_> {
             ("Name", quoted(&rule.name)),
             ("Priority", rule.priority.to_string()),
             ("Direction", rule.direction.as_str().to_owned()),
-            ("Access", access(rule).to_owned()),
+            ("Access", rule.access.as_str().to_owned()),
             ("Protocol", quoted(protocol(rule))),
             ("SourceAddressPrefix", list(&from.prefixes)),
             ("SourceApplicationSecurityGroup", groups(&from.groups)),

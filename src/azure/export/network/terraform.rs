@@ -13,7 +13,7 @@ use crate::azure::export::terraform::{Named, group_block, of_variable, resource,
 use crate::azure::note::Note;
 use crate::vnet::{Change, Route, SecurityRule};
 
-use super::shape::{Side, access, protocol};
+use super::shape::{Side, protocol};
 use super::{Site, appliance, destination, firewall, not_written, same};
 
 struct Writer<'s> {
@@ -283,7 +283,7 @@ impl Writer<'_> {
             .add_attribute(("network_security_group_name", self.attribute(group, "name")))
             .add_attribute(("priority", rule.priority))
             .add_attribute(("direction", rule.direction.as_str()))
-            .add_attribute(("access", access(rule)))
+            .add_attribute(("access", rule.access.as_str()))
             .add_attribute(("protocol", protocol(rule)));
         for (end, side) in [("source", &from), ("destination", &to)] {
             block = one_or_more(block, &format!("{end}_address_prefix"), "es", &side.prefixes);
