@@ -1,5 +1,6 @@
 //! What `egret routes` and `egret nsg` share, and `egret doctor` in part: an environment of a topology, and where a script goes.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,26 +8,24 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{ValueEnum, ValueHint};
 
-use super::args::{PolicyArgs, given, one};
+use super::args::{PolicyArgs, one};
 use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::azure::export::Exported;
 use crate::azure::export::network::{self, Script, Site};
 use crate::azure::note::Severity;
-use crate::config::{self, Loaded, Overrides};
+use crate::config::{self, DefaultFile, Loaded, Overrides, TopologyBy};
 use crate::flow::nearest;
 use crate::policy::RuleSet;
 use crate::vnet::{AppServiceEnvironment, Change, Network, Topology};
 
 /// Which environment, what to write, and where to.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("topology", |topology| topology.visible_alias("ase")))]
 pub(super) struct Common {
-    /// The topology with the environment: vnet.toml, or templates with the network in them; more than once for several
-    #[arg(long, env = "EGRET_ASE", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
-    ase: Vec<String>,
     /// The environment's name, where the topology has several
-    #[arg(long, env = "EGRET_ASE_NAME", value_name = "NAME")]
-    ase_name: Option<String>,
+    #[arg(long, visible_alias = "ase-name", env = "EGRET_ENVIRONMENT", value_name = "NAME")]
+    environment: Option<String>,
     /// What to write
     #[arg(long, env = "EGRET_TO", value_enum)]
     to: Option<To>,
@@ -83,17 +82,35 @@ pub(super) struct Around {
     out: Option<PathBuf>,
 }
 
+/// A network, and where what is asked of it goes.
+pub(super) struct Surveyed {
+    pub(super) network: Arc<Network>,
+    named: Option<String>,
+    out: Option<PathBuf>,
+}
+
+impl Surveyed {
+    pub(super) fn environment(&self) -> Result<&AppServiceEnvironment, UsageError> {
+        chosen(self.network.topology(), self.named.as_deref())
+    }
+
+    pub(super) fn put(&self, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+        put(self.out.as_deref(), text, printer)
+    }
+}
+
 impl Common {
+    /// Without an environment, which the topology need not have.
+    pub(super) fn survey(self, printer: &mut Printer) -> anyhow::Result<Surveyed> {
+        let Common { environment, out, policy, to: _, name: _, resource_group: _, location: _ } = self;
+        let out = out.filter(|path| !path.as_os_str().is_empty());
+        Ok(Surveyed { network: network_of(policy, printer)?, named: one(environment), out })
+    }
+
     pub(super) fn load(self, printer: &mut Printer) -> anyhow::Result<Around> {
-        let Common { ase, ase_name, to, out, name, resource_group, location, policy } = self;
-        let flags = policy.into_overrides();
-        let overrides = Overrides { topology: [flags.topology.as_slice(), &given(ase)].concat(), ..flags };
-        let Loaded { config, warnings, .. } = config::load(&overrides, true)?;
-        warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
-        let network = config.network.ok_or_else(|| {
-            UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned())
-        })?;
-        let environment = chosen(network.topology(), one(ase_name).as_deref())?.clone();
+        let Common { environment, to, out, name, resource_group, location, policy } = self;
+        let network = network_of(policy, printer)?;
+        let environment = chosen(network.topology(), one(environment).as_deref())?.clone();
         let mut site = network.topology().clone();
         one(resource_group).into_iter().for_each(|name| site.resource_group = name);
         one(location).into_iter().for_each(|name| site.location = name);
@@ -124,11 +141,33 @@ impl Around {
 
     /// To where it was asked for.
     pub(super) fn put(&self, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
-        match self.out.as_deref() {
-            None => printer.bytes(text.as_bytes())?,
-            Some(path) => write_file(path, text)?,
-        }
-        Ok(Exit::Clean)
+        put(self.out.as_deref(), text, printer)
+    }
+}
+
+fn put(out: Option<&Path>, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+    match out {
+        None => printer.bytes(text.as_bytes())?,
+        Some(path) => write_file(path, text)?,
+    }
+    Ok(Exit::Clean)
+}
+
+fn network_of(policy: PolicyArgs, printer: &mut Printer) -> anyhow::Result<Arc<Network>> {
+    let flags = policy.into_overrides();
+    let overrides = Overrides { topology_by: typed(flags.topology_by), ..flags };
+    let Loaded { config, warnings, .. } = config::load(&overrides, DefaultFile::Read)?;
+    warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
+    let nothing = || UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned());
+    Ok(config.network.ok_or_else(nothing)?)
+}
+
+/// clap does not tell by which of its two names a flag was given.
+fn typed(by: TopologyBy) -> TopologyBy {
+    let is_ase = |arg: OsString| arg.to_str().is_some_and(|arg| arg == "--ase" || arg.starts_with("--ase="));
+    match by {
+        TopologyBy::Flag if std::env::args_os().any(is_ase) => TopologyBy::Ase,
+        by => by,
     }
 }
 
@@ -143,7 +182,7 @@ fn chosen<'t>(topology: &'t Topology, name: Option<&str>) -> Result<&'t AppServi
         ([only], None) => Ok(only),
         (all, None) => {
             let names = names(all);
-            Err(UsageError(format!("there are several environments ({names}): name one with --ase-name")))
+            Err(UsageError(format!("there are several environments ({names}): name one with --environment")))
         }
     }
 }

@@ -29,7 +29,7 @@ mod write;
 
 pub use error::{ConfigError, ConfigErrors, Position, Texts};
 pub use kernel::{Interface, Mark};
-pub use load::{DEFAULT_FILE, Loaded, Overrides, Purpose, Survey, load, survey};
+pub use load::{DEFAULT_FILE, DefaultFile, Loaded, Overrides, Purpose, Survey, TopologyBy, load, survey};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema, topology_schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::azure::ase::{Asked, Category, Dependencies, Dependency, ResourceId};
+use crate::azure::ase::{Asked, Category, Dependencies, Dependency, ResourceId, Workers};
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::config::HealthConfig;
 use crate::doctor::{self, Finding, Patient, Severity};
@@ -70,7 +70,7 @@ struct Ward {
     shown: Vec<Dependency>,
     /// What keeps the platform from reaching it, by the doctor's rules.
     inbound: Vec<Arc<str>>,
-    linux: bool,
+    workers: Workers,
     health: Health,
 }
 
@@ -274,7 +274,7 @@ impl Ward {
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
             dependencies,
             inbound,
-            linux: environment.linux,
+            workers: Workers::of(environment),
             health,
         }
     }
@@ -282,7 +282,7 @@ impl Ward {
     fn see(&mut self, now: Duration, record: &FlowRecord) {
         let (Some(dependencies), Some(Seen::Valid(host))) = (&self.dependencies, &record.host) else { return };
         let FlowRecord { protocol, port, verdict, reason, .. } = record;
-        if !dependencies.hold(host, *protocol, *port, self.linux) {
+        if !dependencies.hold(host, *protocol, *port, self.workers) {
             return;
         }
         let label: Arc<str> = match (host, protocol) {

@@ -435,7 +435,7 @@ const TEMPLATE: &[u8] = include_bytes!("template.json");
 
 /// Loads it, as `egret serve` would. What is wrong can be told; what is right decides, and can be written down.
 fn loaded(flags: &Overrides) {
-    let Loaded { config, warnings, .. } = match load(flags, false) {
+    let Loaded { config, warnings, .. } = match load(flags, egret::config::DefaultFile::Ignored) {
         Ok(loaded) => loaded,
         Err(errors) => {
             assert!(!errors.to_string().is_empty());

@@ -15,7 +15,7 @@ mod resource;
 mod version;
 
 pub use addresses::{Addresses, VirtualIpMapping};
-pub use dependencies::{Category, Dependencies, Dependency};
+pub use dependencies::{Category, Dependencies, Dependency, Workers};
 pub use endpoints::{
     EndpointDependency, EndpointDetail, InboundEndpoint, InboundEnvironmentEndpointCollection, OutboundEndpoint,
     OutboundEnvironmentEndpointCollection, inbound,

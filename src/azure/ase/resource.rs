@@ -119,12 +119,11 @@ struct VirtualNetworkProfile {
     subnet: String,
 }
 
-/// The resource, with what it has come to since.
+/// The resource as it is shown.
 pub fn environment(
     topology: &Topology,
     environment: &AppServiceEnvironment,
     id: &ResourceId<'_>,
-    suspended: bool,
     last_check: Option<LastCheck>,
 ) -> HostingEnvironment {
     let ResourceId { subscription, resource_group, .. } = *id;
@@ -149,7 +148,7 @@ pub fn environment(
             ipssl_address_count: environment.app_addresses.len(),
             dns_suffix: environment.suffix(topology.cloud),
             last_check,
-            suspended,
+            suspended: environment.suspended,
             user_whitelisted_ip_ranges: environment.sql_egress_ranges.iter().map(AddressRange::to_string).collect(),
             has_linux_workers: environment.linux,
         },
@@ -237,7 +236,8 @@ mod tests {
     #[test]
     fn the_resource() {
         let topology = worked();
-        let shown = environment(&topology, &topology.environments[0], &ID, true, None);
+        let suspended = AppServiceEnvironment { suspended: true, ..topology.environments[0].clone() };
+        let shown = environment(&topology, &suspended, &ID, None);
         assert_eq!(
             serde_json::to_string(&shown).unwrap(),
             concat!(
@@ -257,7 +257,7 @@ mod tests {
     fn health_where_the_version_has_it() {
         let topology = worked();
         let check = LastCheck::of(&PlatformEvent::Unhealthy { unreachable: &["login.windows.net:443".into()] });
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false, Some(check)));
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, Some(check)));
         let properties = &shown.unwrap()["properties"];
         assert_eq!(properties["environmentIsHealthy"], false);
         let status = properties["environmentStatus"].as_str().unwrap();
@@ -272,7 +272,7 @@ mod tests {
     fn each_resource_is_in_its_own_group() {
         let mut topology = worked();
         topology.homes.add(NETWORK, "ASE-VNET", "s", "rg-net");
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false, None)).unwrap();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, None)).unwrap();
         assert_eq!(
             shown["properties"]["virtualNetwork"]["id"],
             "/subscriptions/s/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/ase-vnet/subnets/ase-subnet"
@@ -292,10 +292,10 @@ mod tests {
         assert_eq!(external["properties"]["ftpEnabled"], true);
         topology.cloud = Cloud::UsGov;
         topology.environments[0].dns_suffix = "Apps.Example.COM".into();
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false, None)).unwrap();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, None)).unwrap();
         assert_eq!(shown["properties"]["dnsSuffix"], "apps.example.com");
         topology.environments[0].dns_suffix.clear();
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false, None)).unwrap();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, None)).unwrap();
         assert_eq!(shown["properties"]["dnsSuffix"], "ase.p.azurewebsites.us");
     }
 }

@@ -342,7 +342,7 @@ pub(super) mod tests {
             ..Totals::default()
         };
         let overrides = Overrides { allow: vec!["https://ok.test".to_owned()], ..Overrides::default() };
-        let config = load(&overrides, false).unwrap().config;
+        let config = load(&overrides, crate::config::DefaultFile::Ignored).unwrap().config;
         let policy = Policy::compile(Arc::new(config.rules.clone()), config.private_addresses);
         let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
         let (run, way) = (RunId::from_bits(1), Way::Enforced);

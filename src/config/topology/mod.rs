@@ -64,7 +64,7 @@ pub(super) fn read(source: &Arc<Source>, topology: &mut Topology, findings: &mut
     let table = reader::parse(source, place, findings)?;
     let root = Section::root_of(&TOPOLOGY, source, &table, findings);
     read_whole(&root, topology, findings);
-    let mut written = Written::over(topology);
+    let mut written = Written::default();
     let mut each = |key: &str, read: Read| {
         for section in root.tables(key, findings) {
             read(&section, topology, &mut written, findings);

@@ -33,7 +33,7 @@ pub(super) fn virtual_network(
 }
 
 fn subnets(section: &Section, network: &mut VirtualNetwork, findings: &mut Findings) {
-    let mut written = Written::of(&network.subnets);
+    let mut written = Written::default();
     for section in section.tables("subnet", findings) {
         let subnet = written.slot(&mut network.subnets, text(&section, "name"), &section, findings);
         subnet.at = section.spot();

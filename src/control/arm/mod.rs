@@ -156,7 +156,8 @@ impl Arm {
         let fares = self.wards.fares(&of.name).await;
         let suspended = fares.as_ref().map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
         let last_check = fares.filter(|_| asked.version.tells_health()).map(|fares| last_check(&fares));
-        environment(asked.network.topology(), of, &asked.id(ENVIRONMENT, &of.name), suspended, last_check)
+        let shown = AppServiceEnvironment { suspended, ..of.clone() };
+        environment(asked.network.topology(), &shown, &asked.id(ENVIRONMENT, &of.name), last_check)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {

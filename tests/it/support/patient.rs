@@ -55,6 +55,12 @@ impl SetUp {
         self.network(ROUTES, &format!("{ROUTES}{routes}\n"))
     }
 
+    /// Routes before those that are there, of a table with other keys before its routes.
+    #[must_use]
+    pub fn routes_after(self, routes: &str) -> SetUp {
+        self.network("route = [\n    # Answers", &format!("route = [\n{routes}\n    # Answers"))
+    }
+
     pub fn diagnosis(&self) -> Diagnosis {
         diagnose(&self.loaded())
     }
@@ -117,7 +123,7 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
 
 fn loaded(path: &Path) -> Loaded {
     let overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
-    load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"))
+    load(&overrides, egret::config::DefaultFile::Ignored).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// With its changes made nothing is found that a change could mend, in memory as in the files that are written of it.

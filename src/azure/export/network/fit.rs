@@ -63,7 +63,6 @@ fn of_change(change: &Change, site: &Site<'_>) -> Result<(), Unwritable> {
         }
         Change::RemoveRoute { table, route } => names(&[table, route]),
         Change::SubnetRouteTable { network, subnet, table } => names(&[network, subnet, table]),
-        Change::BgpRoutePropagation { table, .. } => name(table),
         Change::ServiceEndpoint { network, subnet, service } | Change::Delegation { network, subnet, service } => {
             names(&[network, subnet])?;
             word(service)?;
@@ -78,8 +77,6 @@ fn of_change(change: &Change, site: &Site<'_>) -> Result<(), Unwritable> {
             names(&[zone, record])?;
             site.networks_to_link(zone).iter().try_for_each(|it| name(it))
         }
-        Change::DnsServers { network, .. } => name(network),
-        Change::SqlEgressRange { environment, .. } => name(environment),
     }
 }
 
