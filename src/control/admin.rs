@@ -152,7 +152,11 @@ impl Admin {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let authority = request.uri().authority().map(|it| it.as_str());
         let admitted = self.gate.admit(authority, request.headers());
-        match (admitted, arm::is_arm(request.uri().path())) {
+        let path = request.uri().path();
+        match (admitted, arm::is_arm(path)) {
+            (Err(refusal), true) if refusal.status == StatusCode::UNAUTHORIZED && arm::is_metadata(path) => {
+                self.arm.answer(request).await
+            }
             (Err(refusal), true) if refusal.status == StatusCode::UNAUTHORIZED => arm::unauthorized(request.headers()),
             (Err(refusal), _) => refusal.into_answer(),
             (Ok(()), true) => self.arm.answer(request).await,

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId, Workers};
+use crate::azure::ase::{Asked, Category, Dependencies, Dependency, ResourceId, Workers};
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::config::HealthConfig;
 use crate::doctor::{self, Finding, Patient, Severity};
@@ -79,6 +79,8 @@ pub(super) struct Fares {
     pub(super) state: EnvironmentState,
     pub(super) client: IpAddr,
     pub(super) shown: Vec<Dependency>,
+    /// Some of what it does not reach.
+    pub(super) unreachable: Vec<Arc<str>>,
     /// Of the network and the policy that this is of.
     pub(super) edition: u64,
 }
@@ -114,7 +116,7 @@ impl Wards {
         let all = self.all();
         let ward = all.wards.iter().find(|ward| ward.name.eq_ignore_ascii_case(name))?;
         let (state, client, shown, edition) = (ward.health.state(), ward.client, ward.shown.clone(), all.edition);
-        Some(Fares { state, client, shown, edition })
+        Some(Fares { state, client, shown, unreachable: ward.unreachable(), edition })
     }
 
     /// Everything that an environment depends on, what is shown among it.
@@ -272,12 +274,7 @@ impl Ward {
         let policies = active.policy.rules().policies.iter().map(|policy| policy.name.as_str());
         let dependencies =
             (environment.version < AseVersion::V3).then(|| Dependencies::of(network.tags().cloud(), policies));
-        let id = ResourceId {
-            subscription: topology.subscription_id(),
-            resource_group: topology.group_name(),
-            kind: ENVIRONMENT,
-            name: &environment.name,
-        };
+        let id = ResourceId::of(topology, ENVIRONMENT, &environment.name, Asked::nowhere(topology));
         Ward {
             name: environment.name.as_str().into(),
             id: id.to_string().into(),
@@ -326,16 +323,21 @@ impl Ward {
     }
 
     fn record(&self, transition: &Transition) -> EnvironmentRecord {
-        let mut unreachable = self.health.unreachable();
-        unreachable.truncate(NAMED);
         EnvironmentRecord {
             ts: Timestamp::now(),
             name: self.name.clone(),
             id: self.id.clone(),
             state: transition.to,
             why: transition.why,
-            unreachable,
+            unreachable: self.unreachable(),
         }
+    }
+
+    /// As many as are named.
+    fn unreachable(&self) -> Vec<Arc<str>> {
+        let mut unreachable = self.health.unreachable();
+        unreachable.truncate(NAMED);
+        unreachable
     }
 
     fn measured(&self) -> EnvironmentHealth {

@@ -48,7 +48,7 @@ pub(crate) enum Way {
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Probed {
-    /// What was dialled, or judged last.
+    /// What the name leads to, also where `--connect-to` has another address dialled.
     pub(crate) addr: Option<IpAddr>,
     /// What it took to open a TCP connection.
     pub(crate) latency: Option<Duration>,
@@ -148,7 +148,7 @@ impl Session {
         }
         let dialled = self.dial(&mut permitted).await;
         let latency = since.elapsed();
-        let addr = permitted.first().map(|addr| addr.ip());
+        let addr = permitted.judged().ip().or_else(|| permitted.first().map(|addr| addr.ip()));
         match dialled {
             Err(reason) => Probed { addr, ..Probed::nowhere(Outcome::Failed(reason)) },
             Ok(stream) => {

@@ -110,7 +110,7 @@ impl Permitted {
         self.routes.first().map(|route| route.addr)
     }
 
-    fn judged(&self) -> Address {
+    pub(super) fn judged(&self) -> Address {
         self.routes.first().map_or(Address::Unknown, |route| route.judged)
     }
 }

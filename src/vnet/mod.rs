@@ -11,6 +11,7 @@ mod change;
 mod client;
 mod egress;
 mod environment;
+mod homes;
 mod index;
 mod network;
 mod onward;
@@ -36,6 +37,7 @@ pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, MANAGEMENT_PORTS,
     SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,
 };
+pub use homes::{Home, Homes};
 pub use network::{Network, Place};
 pub(crate) use ranges::after;
 pub use reach::{Obstacle, Stage};

@@ -8,6 +8,7 @@ use crate::flow::PortRange;
 use crate::policy::{Action, AddressRange, Spot};
 
 use super::environment::{AppServiceEnvironment, Cloud};
+use super::homes::{Home, Homes};
 use super::ranges::range_of;
 use super::security::{FlowDirection, defaults};
 
@@ -20,6 +21,8 @@ pub struct Topology {
     /// As in ids; empty where nobody said.
     pub subscription: String,
     pub resource_group: String,
+    /// Of resources that are elsewhere; of no `vnet.toml`.
+    pub homes: Homes,
     /// `westus2`; empty where nobody said. The endpoint route of Microsoft.Sql is for this region alone.
     pub location: String,
     pub virtual_networks: Vec<VirtualNetwork>,
@@ -324,6 +327,34 @@ impl Topology {
     /// `/subscriptions/S/resourceGroups/G`, where its resources are.
     pub fn scope(&self) -> String {
         format!("/subscriptions/{}/resourceGroups/{}", self.subscription_id(), self.group_name())
+    }
+
+    /// Where a resource is. `kind` is `Microsoft.Network/routeTables`.
+    pub fn home(&self, kind: &str, name: &str) -> Home<'_> {
+        self.homes.of(kind, name).unwrap_or_else(|| self.usual_home())
+    }
+
+    /// Where a resource is that says nothing else.
+    pub fn usual_home(&self) -> Home<'_> {
+        Home { subscription: &self.subscription, resource_group: &self.resource_group }
+    }
+
+    /// Whether anything is in it. Where nobody said where things are, they are anywhere.
+    pub fn has_subscription(&self, name: &str) -> bool {
+        self.subscription.is_empty() || self.all_homes().any(|it| it.subscription.eq_ignore_ascii_case(name))
+    }
+
+    /// As [`Topology::has_subscription`].
+    pub fn has_group(&self, subscription: &str, group: &str) -> bool {
+        let is_there = |home: Home<'_>| {
+            let same = |own: &str, given: &str| own.is_empty() || own.eq_ignore_ascii_case(given);
+            same(home.subscription, subscription) && home.resource_group.eq_ignore_ascii_case(group)
+        };
+        self.resource_group.is_empty() || self.all_homes().any(is_there)
+    }
+
+    fn all_homes(&self) -> impl Iterator<Item = Home<'_>> {
+        self.homes.all().chain([self.usual_home()])
     }
 
     pub fn security_group(&self, name: &str) -> Option<&NetworkSecurityGroup> {

@@ -99,6 +99,12 @@ fn get(egret: &Egret, part: &str) -> Curled {
     answer
 }
 
+fn at_version(egret: &Egret, part: &str, version: &str) -> Value {
+    let answer = curl(egret, &[], &format!("{ASE}{part}?api-version={version}"));
+    assert_eq!(answer.status, 200, "{part} {version}: {}", answer.body);
+    answer.json()
+}
+
 fn post(egret: &Egret, part: &str) -> Curled {
     curl(egret, &["-X", "POST", "-d", ""], &format!("{ASE}{part}?{VERSION}"))
 }
@@ -237,8 +243,13 @@ fn the_resource_and_its_addresses() {
         (&json!(false), &json!("Web, Publishing"), &json!("Ready"))
     );
     let addresses = get(&egret, "/capacities/virtualip").json();
-    assert_eq!(addresses["serviceIpAddress"], "203.0.113.9");
-    assert_eq!(addresses["internalIpAddress"], "192.168.251.132");
+    assert_eq!(addresses["id"], format!("{ASE}/capacities/virtualip"));
+    assert_eq!(addresses["properties"]["serviceIpAddress"], "203.0.113.9");
+    assert_eq!(addresses["properties"]["internalIpAddress"], "192.168.251.132");
+    for version in ["2016-09-01", "2018-02-01"] {
+        let flat = at_version(&egret, "/capacities/virtualip", version);
+        assert_eq!(flat["serviceIpAddress"], "203.0.113.9", "{version}: {flat}");
+    }
     let networking = get(&egret, "/configurations/networking").json();
     assert_eq!(networking["properties"]["ftpEnabled"], false);
     let group = ASE.trim_end_matches("/ase");
@@ -255,9 +266,24 @@ fn paths_in_any_case_and_every_version() {
     for path in [part.to_lowercase(), part.to_uppercase(), escaped, format!("{part}/")] {
         assert_eq!(curl(&egret, &[], &format!("{path}?{VERSION}")).status, 200, "{path}");
     }
-    for version in ["2016-09-01", "2018-02-01", "2019-08-01", "2020-12-01", "2021-03-01", "2025-05-01"] {
+    for version in egret::azure::ase::API_VERSIONS {
         assert_eq!(curl(&egret, &[], &format!("{part}?api-version={version}")).status, 200, "{version}");
     }
+}
+
+#[test]
+fn outbound_has_the_shape_of_its_version() {
+    let origins = Origins::start();
+    let flags = origins.flags();
+    let egret = egret(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let part = "/outboundNetworkDependenciesEndpoints";
+    let flat = at_version(&egret, part, "2016-09-01");
+    assert_eq!(flat["value"][0]["description"], "Azure Storage", "{flat}");
+    assert_eq!(flat["value"][0]["endpoints"][0], "blob.core.windows.net:80", "{flat}");
+    let detail = |version| at_version(&egret, part, version)["value"][0]["endpoints"][0]["endpointDetails"][0].clone();
+    let (misspelt, current) = (detail("2018-02-01"), detail("2019-08-01"));
+    assert_eq!((&misspelt["isAccessable"], &misspelt["isAccessible"]), (&json!(true), &Value::Null));
+    assert_eq!((&current["isAccessible"], &current["isAccessable"]), (&json!(true), &Value::Null));
 }
 
 #[test]
@@ -285,6 +311,10 @@ fn errors_have_the_shape_of_resource_manager() {
     check(format!("{}?{VERSION}", of("sub", "lab", "hostingEnvironments/other")), 404, "ResourceNotFound");
     check(format!("{}?{VERSION}", of("sub", "lab", "sites/app")), 404, "InvalidResourceType");
     check(format!("{ase}/suspend?{VERSION}"), 405, "MethodNotAllowed");
+    // What there is not has no versions either.
+    check("/subscriptions/sub?api-version=2020-01-01".to_owned(), 404, "InvalidResourceType");
+    check(format!("{}?api-version=1999-01-01", of("sub", "lab", "sites/app")), 404, "InvalidResourceType");
+    check("/subscriptions/sub".to_owned(), 400, "MissingApiVersionParameter");
     assert!(curl(&egret, &[], &format!("{ase}/suspend?{VERSION}")).head.contains("allow: post"));
 }
 
@@ -360,7 +390,8 @@ fn dependencies_are_really_tried() {
     let all = get(&egret, "/outboundNetworkDependenciesEndpoints").json();
     let reached = detail(&all, "management.core.windows.net", 443);
     assert_eq!(reached["isAccessible"], true, "{all:#}");
-    assert!(reached["latency"].as_f64().unwrap() > 0.0 && reached["ipAddress"] == "127.0.0.1", "{reached}");
+    assert!(reached["latency"].as_f64().unwrap() > 0.0, "{reached}");
+    assert_eq!(reached["ipAddress"], "198.51.100.10", "what the name leads to, not where it is dialled: {reached}");
     for (domain, port) in
         [("blob.core.windows.net", 80), ("blob.core.windows.net", 443), ("database.windows.net", 1433)]
     {
@@ -431,6 +462,9 @@ fn an_environment_whose_dependencies_are_denied_is_suspended() {
     assert!(!unreachable.iter().any(|it| it == "database.windows.net:1433"), "by its service endpoint: {record}");
     assert_eq!(metric(&egret, "egret_ase_healthy").as_deref(), Some("0"));
     assert_eq!(metric(&egret, "egret_ase_suspended").as_deref(), Some("1"));
+    let properties = at_version(&egret, "", "2018-02-01")["properties"].clone();
+    assert_eq!(properties["environmentIsHealthy"], false);
+    assert!(properties["environmentStatus"].as_str().unwrap().contains("is suspended"), "{properties}");
     assert!(egret.stderr().contains("an App Service Environment is suspended"), "{}", egret.stderr());
     let refused = post(&egret, "/reboot");
     assert_eq!(refused.code(), (409, "Conflict".to_owned()));
@@ -455,6 +489,15 @@ fn what_is_mended_in_time_makes_it_healthy_again() {
     let egret = Egret::with_config(&config("policy = \"none\""), &[] as &[&str]);
     eventually("it is unhealthy", || metric(&egret, "egret_ase_healthy").filter(|it| it == "0"));
     assert!(!suspended(&egret));
+    for version in ["2016-09-01", "2018-02-01", "2020-10-01"] {
+        let properties = at_version(&egret, "", version)["properties"].clone();
+        assert_eq!(properties["environmentIsHealthy"], false, "{version}");
+        assert!(properties["environmentStatus"].as_str().unwrap().contains("is unhealthy"), "{version}: {properties}");
+    }
+    for version in ["2020-12-01", "2025-05-01"] {
+        let properties = at_version(&egret, "", version)["properties"].clone();
+        assert!(properties.get("environmentIsHealthy").is_none() && properties.get("environmentStatus").is_none());
+    }
     assert_eq!(egret.reload(&config("policy = \"ase\""))["ok"], true);
     eventually("it is healthy", || metric(&egret, "egret_ase_healthy").filter(|it| it == "1"));
     eventually("the log has it", || (states(&egret).len() == 2).then_some(()));
@@ -663,8 +706,140 @@ fn network_watcher_answers() {
         "targetResourceId": "/x", "sourceIPAddress": "192.0.2.1", "destinationIPAddress": "192.0.2.2"
     });
     assert_eq!(ask("nextHop", elsewhere).code(), (400, "InvalidParameter".to_owned()));
+    let mixed = json!({
+        "targetResourceId": "/x", "direction": "Outbound", "protocol": "TCP", "localPort": "*", "remotePort": "443",
+        "localIPAddress": "192.168.251.140", "remoteIPAddress": "2001:db8::7"
+    });
+    assert_eq!(ask("ipFlowVerify", mixed).code(), (400, "InvalidParameter".to_owned()));
     let large = json!({ "sourceIPAddress": "x".repeat(70_000) });
     assert_eq!(ask("nextHop", large).code(), (413, "RequestEntityTooLarge".to_owned()));
+}
+
+/// Azure keeps its watchers in a group of their own.
+#[test]
+fn a_network_watcher_may_be_in_any_group() {
+    let (egret, _folder) = of_several_groups();
+    let watcher = format!(
+        "/subscriptions/{SUB}/resourceGroups/NetworkWatcherRG/providers/Microsoft.Network/networkWatchers/NetworkWatcher_westus2"
+    );
+    let body = json!({
+        "targetResourceId": format!("/subscriptions/{SUB}/resourceGroups/rg-vm/providers/Microsoft.Compute/virtualMachines/vm"),
+        "sourceIPAddress": "10.0.1.4", "destinationIPAddress": "198.51.100.1"
+    })
+    .to_string();
+    let hop = curl(&egret, &["-d", &body], &format!("{watcher}/nextHop?api-version=2024-05-01"));
+    let table =
+        format!("/subscriptions/{SUB}/resourceGroups/rg-net/providers/Microsoft.Network/routeTables/ase-routes");
+    assert_eq!((hop.status, &hop.json()["routeTableId"]), (200, &json!(table)), "{}", hop.body);
+    let elsewhere = watcher.replace(SUB, "11111111-0000-0000-0000-000000000000");
+    let refused = curl(&egret, &["-d", &body], &format!("{elsewhere}/nextHop?api-version=2024-05-01"));
+    assert_eq!(refused.code(), (404, "SubscriptionNotFound".to_owned()));
+}
+
+const SUB: &str = "22222222-0000-0000-0000-000000000000";
+
+/// As `az … list` prints it, the security group first: of each resource its own group.
+fn of_several_groups() -> (Egret, tempfile::TempDir) {
+    let id = |group: &str, kind: &str| format!("/subscriptions/{SUB}/resourceGroups/{group}/providers/{kind}");
+    let resource = |group: &str, kind: &str, name: &str, properties: Value| {
+        json!({
+            "id": id(group, &format!("{kind}/{name}")), "name": name, "type": kind, "location": "westus2",
+            "kind": "ASEV2", "properties": properties
+        })
+    };
+    let subnet = id("rg-net", "Microsoft.Network/virtualNetworks/ase-vnet/subnets/ase");
+    let all = json!([
+        resource("rg-security", "Microsoft.Network/networkSecurityGroups", "ase-nsg", json!({ "securityRules": [] })),
+        resource(
+            "rg-net",
+            "Microsoft.Network/routeTables",
+            "ase-routes",
+            json!({ "routes": [
+            { "name": "default", "properties": { "addressPrefix": "0.0.0.0/0", "nextHopType": "Internet" } }
+        ] })
+        ),
+        resource(
+            "rg-net",
+            "Microsoft.Network/virtualNetworks",
+            "ase-vnet",
+            json!({
+                "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] },
+                "subnets": [{ "name": "ase", "id": subnet, "properties": {
+                    "addressPrefix": "10.0.1.0/24",
+                    "networkSecurityGroup": { "id": id("rg-security", "Microsoft.Network/networkSecurityGroups/ase-nsg") },
+                    "routeTable": { "id": id("rg-net", "Microsoft.Network/routeTables/ase-routes") }
+                } }]
+            })
+        ),
+        resource(
+            "rg-ase",
+            "Microsoft.Web/hostingEnvironments",
+            "ase",
+            json!({
+                "virtualNetwork": { "id": subnet, "subnet": "ase" }, "internalLoadBalancingMode": "None"
+            })
+        ),
+        resource(
+            "rg-vm",
+            "Microsoft.Network/networkInterfaces",
+            "nic",
+            json!({ "ipConfigurations": [
+            { "name": "one", "properties": { "privateIPAddress": "10.0.1.4", "subnet": { "id": subnet } } }
+        ] })
+        ),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.json");
+    fs::write(&path, all.to_string()).unwrap();
+    (Egret::start(&["--topology", path.to_str().unwrap(), "--policy", "ase"]), folder)
+}
+
+#[test]
+fn each_resource_is_of_its_own_group() {
+    let (egret, _folder) = of_several_groups();
+    let group = |name: &str| format!("/subscriptions/{SUB}/resourceGroups/{name}/providers");
+    let ase = |name: &str| format!("{}/Microsoft.Web/hostingEnvironments", group(name));
+    let shown = curl(&egret, &[], &format!("{}/ase?{VERSION}", ase("RG-ase"))).json();
+    assert_eq!(shown["id"], format!("{}/ase", ase("rg-ase")), "{shown}");
+    let subnet = format!("{}/Microsoft.Network/virtualNetworks/ase-vnet/subnets/ase", group("rg-net"));
+    assert_eq!(shown["properties"]["virtualNetwork"]["id"], subnet);
+    let code = |path: String| curl(&egret, &[], &path).code();
+    assert_eq!(code(format!("{}/ase?{VERSION}", ase("rg-security"))), (404, "ResourceNotFound".to_owned()));
+    assert_eq!(code(format!("{}/ase?{VERSION}", ase("rg-none"))), (404, "ResourceGroupNotFound".to_owned()));
+    let names = |path: String| {
+        let all = curl(&egret, &[], &path).json();
+        all["value"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect::<Vec<_>>()
+    };
+    let own = vec![json!(format!("{}/ase", ase("rg-ase")))];
+    assert_eq!(names(format!("{}?{VERSION}", ase("rg-ase"))), own);
+    assert_eq!(names(format!("{}?{VERSION}", ase("rg-net"))), Vec::<Value>::new());
+    assert_eq!(names(format!("/subscriptions/{SUB}/providers/Microsoft.Web/hostingEnvironments?{VERSION}")), own);
+    let nic = format!("{}/Microsoft.Network/networkInterfaces/nic", group("rg-vm"));
+    let ask =
+        |nic: &str| curl(&egret, &["-d", ""], &format!("{nic}/effectiveNetworkSecurityGroups?api-version=2024-05-01"));
+    let effective = ask(&nic).json();
+    let security = format!("{}/Microsoft.Network/networkSecurityGroups/ase-nsg", group("rg-security"));
+    assert_eq!(effective["value"][0]["networkSecurityGroup"]["id"], security, "{effective}");
+    assert_eq!(effective["value"][0]["association"]["subnet"]["id"], subnet);
+    assert_eq!(ask(&nic.replace("rg-vm", "rg-net")).code(), (404, "ResourceNotFound".to_owned()));
+}
+
+/// What `az cloud register --endpoint-resource-manager` asks.
+#[test]
+fn a_cloud_can_be_registered() {
+    let egret = egret(&["--admin-token", "s3cret"]);
+    let told = curl(&egret, &[], "/metadata/endpoints?api-version=2022-09-01");
+    let own = format!("http://{}/", egret.admin());
+    let told = (told.status, told.json());
+    assert_eq!((told.0, &told.1["resourceManager"]), (200, &json!(own)), "{told:?}");
+    assert_eq!(told.1["authentication"]["audiences"], json!([own]));
+    assert_eq!(told.1["suffixes"]["storage"], "core.windows.net");
+    let code = |args: &[&str], version: &str| curl(&egret, args, &format!("/metadata/endpoints{version}")).code();
+    assert_eq!(code(&[], ""), (400, "MissingApiVersionParameter".to_owned()));
+    assert_eq!(code(&[], "?api-version=2015-01-01"), (400, "InvalidApiVersionParameter".to_owned()));
+    assert_eq!(code(&["-d", ""], "?api-version=2022-09-01"), (405, "MethodNotAllowed".to_owned()));
+    // All else wants the token still.
+    assert_eq!(curl(&egret, &[], &format!("{ASE}?{VERSION}")).code(), (401, "AuthenticationFailed".to_owned()));
 }
 
 #[test]

@@ -6,7 +6,26 @@ use serde::Serialize;
 
 use crate::vnet::AppServiceEnvironment;
 
-/// `AddressResponse`, as Microsoft.Web answers it: without an envelope.
+use super::resource::ResourceId;
+use super::version::AddressShape;
+
+/// `AddressResponse`
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Addresses {
+    Flat(AddressResponse),
+    Resource(AddressResource),
+}
+
+#[derive(Debug, Serialize)]
+pub struct AddressResource {
+    id: String,
+    name: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    properties: AddressResponse,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressResponse {
@@ -30,8 +49,24 @@ pub struct VirtualIpMapping {
     service_name: Option<String>,
 }
 
+impl Addresses {
+    /// `id` is the environment's.
+    pub fn of(environment: &AppServiceEnvironment, id: &ResourceId<'_>, shape: AddressShape) -> Addresses {
+        let properties = AddressResponse::of(environment);
+        match shape {
+            AddressShape::Flat => Addresses::Flat(properties),
+            AddressShape::Resource => Addresses::Resource(AddressResource {
+                id: format!("{id}/capacities/virtualip"),
+                name: "virtualip",
+                kind: "Microsoft.Web/hostingEnvironments/capacities",
+                properties,
+            }),
+        }
+    }
+}
+
 impl AddressResponse {
-    pub fn of(environment: &AppServiceEnvironment) -> AddressResponse {
+    fn of(environment: &AppServiceEnvironment) -> AddressResponse {
         let AppServiceEnvironment { public_address, internal_address, outbound_addresses, app_addresses, .. } =
             environment;
         let outbound = if outbound_addresses.is_empty() {
@@ -64,11 +99,20 @@ mod tests {
     #[test]
     fn addresses_and_pairs_of_ports() {
         let mut environment = worked().environments.remove(0);
-        let json = serde_json::to_string(&AddressResponse::of(&environment)).unwrap();
-        assert_eq!(
-            json,
-            r#"{"serviceIpAddress":"203.0.113.9","internalIpAddress":"192.168.251.132","outboundIpAddresses":["203.0.113.9"],"vipMappings":[]}"#
+        let id = ResourceId {
+            subscription: "s",
+            resource_group: "g",
+            kind: "Microsoft.Web/hostingEnvironments",
+            name: "ase",
+        };
+        let json = |shape| serde_json::to_string(&Addresses::of(&environment, &id, shape)).unwrap();
+        let flat = r#"{"serviceIpAddress":"203.0.113.9","internalIpAddress":"192.168.251.132","outboundIpAddresses":["203.0.113.9"],"vipMappings":[]}"#;
+        assert_eq!(json(AddressShape::Flat), flat);
+        let envelope = concat!(
+            r#"{"id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/hostingEnvironments/ase/capacities/virtualip","#,
+            r#""name":"virtualip","type":"Microsoft.Web/hostingEnvironments/capacities","properties":"#
         );
+        assert_eq!(json(AddressShape::Resource), format!("{envelope}{flat}}}"));
         let app = AppAddress { address: "203.0.113.20".parse().unwrap(), http_port: 20_000, https_port: 20_001 };
         environment.app_addresses.push(app);
         let json = serde_json::to_value(AddressResponse::of(&environment)).unwrap();

@@ -4,18 +4,45 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::azure::shape::kinds::ENVIRONMENT;
+use crate::azure::shape::kinds::{ENVIRONMENT, NETWORK};
 use crate::policy::AddressRange;
-use crate::vnet::{AppServiceEnvironment, AseVersion, IlbMode, LoadBalancing, Topology};
+use crate::vnet::{AppServiceEnvironment, AseVersion, Home, IlbMode, LoadBalancing, Topology};
 
-/// Where a resource is, as it was asked for: Azure echoes what it was given where nothing else is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use super::log::PlatformEvent;
+
+/// Where a resource is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceId<'a> {
     pub subscription: &'a str,
     pub resource_group: &'a str,
     /// `Microsoft.Web/hostingEnvironments`
     pub kind: &'a str,
     pub name: &'a str,
+}
+
+/// Subscription and resource group for what nobody says more of: where it was asked for, as Azure echoes what it was
+/// given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'a> {
+    pub subscription: &'a str,
+    pub resource_group: &'a str,
+}
+
+impl<'a> ResourceId<'a> {
+    /// Where the resource's own file says it is; else where the topology is; else where it was asked for.
+    pub fn of(topology: &'a Topology, kind: &'a str, name: &'a str, asked: Asked<'a>) -> ResourceId<'a> {
+        let Home { subscription, resource_group } = topology.home(kind, name);
+        let or = |own: &'a str, asked: &'a str| if own.is_empty() { asked } else { own };
+        let subscription = or(subscription, asked.subscription);
+        ResourceId { subscription, resource_group: or(resource_group, asked.resource_group), kind, name }
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// Nobody asked: zeros and `egret` stand for what is not known.
+    pub fn nowhere(topology: &'a Topology) -> Asked<'a> {
+        Asked { subscription: topology.subscription_id(), resource_group: topology.group_name() }
+    }
 }
 
 impl fmt::Display for ResourceId<'_> {
@@ -61,9 +88,26 @@ struct Properties {
     internal_load_balancing_mode: &'static str,
     ipssl_address_count: usize,
     dns_suffix: String,
+    #[serde(flatten)]
+    last_check: Option<LastCheck>,
     suspended: bool,
     user_whitelisted_ip_ranges: Vec<String>,
     has_linux_workers: bool,
+}
+
+/// What versions up to 2020-10-01 tell of an environment's health.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastCheck {
+    environment_is_healthy: bool,
+    environment_status: String,
+}
+
+impl LastCheck {
+    pub fn of(event: &PlatformEvent<'_>) -> LastCheck {
+        let environment_is_healthy = *event == PlatformEvent::Healthy;
+        LastCheck { environment_is_healthy, environment_status: event.message() }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -80,8 +124,11 @@ pub fn environment(
     topology: &Topology,
     environment: &AppServiceEnvironment,
     id: &ResourceId<'_>,
+    last_check: Option<LastCheck>,
 ) -> HostingEnvironment {
-    let network = ResourceId { kind: "Microsoft.Network/virtualNetworks", name: &environment.virtual_network, ..*id };
+    let ResourceId { subscription, resource_group, .. } = *id;
+    let network =
+        ResourceId::of(topology, NETWORK, &environment.virtual_network, Asked { subscription, resource_group });
     HostingEnvironment {
         id: id.to_string(),
         name: environment.name.clone(),
@@ -100,6 +147,7 @@ pub fn environment(
             internal_load_balancing_mode: load_balancing(environment.load_balancing),
             ipssl_address_count: environment.app_addresses.len(),
             dns_suffix: environment.suffix(topology.cloud),
+            last_check,
             suspended: environment.suspended,
             user_whitelisted_ip_ranges: environment.sql_egress_ranges.iter().map(AddressRange::to_string).collect(),
             has_linux_workers: environment.linux,
@@ -189,7 +237,7 @@ mod tests {
     fn the_resource() {
         let topology = worked();
         let suspended = AppServiceEnvironment { suspended: true, ..topology.environments[0].clone() };
-        let shown = environment(&topology, &suspended, &ID);
+        let shown = environment(&topology, &suspended, &ID, None);
         assert_eq!(
             serde_json::to_string(&shown).unwrap(),
             concat!(
@@ -206,6 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn health_where_the_version_has_it() {
+        let topology = worked();
+        let check = LastCheck::of(&PlatformEvent::Unhealthy { unreachable: &["login.windows.net:443".into()] });
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, Some(check)));
+        let properties = &shown.unwrap()["properties"];
+        assert_eq!(properties["environmentIsHealthy"], false);
+        let status = properties["environmentStatus"].as_str().unwrap();
+        assert!(
+            status.contains("is unhealthy") && status.ends_with("It does not reach login.windows.net:443."),
+            "{status}"
+        );
+    }
+
+    /// The network of an environment may be in another group.
+    #[test]
+    fn each_resource_is_in_its_own_group() {
+        let mut topology = worked();
+        topology.homes.add(NETWORK, "ASE-VNET", "s", "rg-net");
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, None)).unwrap();
+        assert_eq!(
+            shown["properties"]["virtualNetwork"]["id"],
+            "/subscriptions/s/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/ase-vnet/subnets/ase-subnet"
+        );
+    }
+
+    #[test]
     fn networking_by_kind() {
         let mut topology = worked();
         let shown = |topology: &Topology| serde_json::to_value(networking(&topology.environments[0], &ID)).unwrap();
@@ -218,10 +292,10 @@ mod tests {
         assert_eq!(external["properties"]["ftpEnabled"], true);
         topology.cloud = Cloud::UsGov;
         topology.environments[0].dns_suffix = "Apps.Example.COM".into();
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID)).unwrap();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, None)).unwrap();
         assert_eq!(shown["properties"]["dnsSuffix"], "apps.example.com");
         topology.environments[0].dns_suffix.clear();
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID)).unwrap();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, None)).unwrap();
         assert_eq!(shown["properties"]["dnsSuffix"], "ase.p.azurewebsites.us");
     }
 }

@@ -1,5 +1,7 @@
 //! IP flow verify: what do the security groups say of one flow?
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::vnet::{FlowDirection, NetFlow, Network, Transport};
@@ -42,6 +44,13 @@ pub fn ip_flow_verify(network: &Network, asked: &IpFlowVerifyParameters) -> Resu
     let transport = transport.ok_or_else(|| wrong("protocol", "TCP or UDP", &asked.protocol))?;
     let local = address("localIPAddress", &asked.local_ip_address)?;
     let remote = address("remoteIPAddress", &asked.remote_ip_address)?;
+    if local.is_ipv4() != remote.is_ipv4() {
+        let expected = match local {
+            IpAddr::V4(_) => "an IPv4 address, as localIPAddress is",
+            IpAddr::V6(_) => "an IPv6 address, as localIPAddress is",
+        };
+        return Err(wrong("remoteIPAddress", expected, &asked.remote_ip_address));
+    }
     let (local_port, remote_port) = (port("localPort", &asked.local_port)?, port("remotePort", &asked.remote_port)?);
     let nowhere = WatcherError::Nowhere { field: "localIPAddress", address: local };
     let place = network.place_of(local).ok_or(nowhere)?;

@@ -14,6 +14,7 @@ mod tests;
 
 use std::net::IpAddr;
 
+use crate::azure::ase::{Asked, ResourceId};
 use crate::vnet::{Because, FlowDirection, Network, Place, Topology, Transport};
 
 pub use diagnostics::{NsgDiagnosticsParameters, NsgDiagnosticsResult, nsg_diagnostics};
@@ -33,23 +34,40 @@ pub enum WatcherError {
     Nowhere { field: &'static str, address: IpAddr },
 }
 
-/// What resource ids begin with.
+/// What the ids of resources are made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Ids<'a> {
-    pub subscription: &'a str,
-    pub resource_group: &'a str,
+    topology: &'a Topology,
+    asked: Asked<'a>,
 }
 
 impl<'a> Ids<'a> {
     /// Something stands for what nobody said.
     pub fn of(topology: &'a Topology) -> Ids<'a> {
-        Ids { subscription: topology.subscription_id(), resource_group: topology.group_name() }
+        Ids { topology, asked: Asked::nowhere(topology) }
     }
 
-    /// `networkSecurityGroups/nsg`
+    /// For whoever asked at a path, or about a resource, of that group.
+    pub fn asked(topology: &'a Topology, asked: Asked<'a>) -> Ids<'a> {
+        Ids { topology, asked }
+    }
+
+    /// For whoever asked about this resource: a network watcher is seldom in the group of what it is asked about.
+    #[must_use]
+    pub fn about(self, id: &'a str) -> Ids<'a> {
+        let mut segments = id.split('/').skip_while(|segment| !segment.eq_ignore_ascii_case("resourceGroups"));
+        let group = segments.nth(1).filter(|group| !group.is_empty());
+        Ids { asked: Asked { resource_group: group.unwrap_or(self.asked.resource_group), ..self.asked }, ..self }
+    }
+
+    /// `networkSecurityGroups/nsg`, and what is in it
     fn network(self, path: &str) -> String {
-        let Ids { subscription, resource_group } = self;
-        format!("/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.Network/{path}")
+        let mut ends = path.match_indices('/').map(|(at, _)| at);
+        let kind = ends.next().unwrap_or(path.len());
+        let name = ends.next().unwrap_or(path.len());
+        let rest = &path[name..];
+        let (kind, name) = (format!("Microsoft.Network/{}", &path[..kind]), path[kind..name].trim_start_matches('/'));
+        format!("{}{rest}", ResourceId::of(self.topology, &kind, name, self.asked))
     }
 
     fn subnet(self, network: &Network, place: Place) -> String {

@@ -65,6 +65,10 @@ fn ip_flows_are_verified() {
     refused(json!({ "protocol": "ICMP" }), "protocol is TCP or UDP, not 'ICMP'");
     refused(json!({ "localPort": "http" }), "localPort is a port or *, not 'http'");
     refused(json!({ "remoteIPAddress": "*" }), "remoteIPAddress is an address, not '*'");
+    refused(
+        json!({ "remoteIPAddress": "2001:db8::7" }),
+        "remoteIPAddress is an IPv4 address, as localIPAddress is, not '2001:db8::7'",
+    );
     refused(json!({ "localIPAddress": "192.0.2.1" }), "localIPAddress: '192.0.2.1' is of no subnet of the topology");
 }
 
@@ -86,6 +90,30 @@ fn next_hops_are_told() {
     let host = json!({ "nextHopType": "Internet", "routeTableId": "System Route" });
     assert_eq!(hop("168.63.129.16"), host, "no route of a user's leads to the platform");
     assert_eq!(hop("2600::1"), json!({ "nextHopType": "None", "routeTableId": "System Route" }));
+}
+
+/// A watcher is seldom where the network is.
+#[test]
+fn ids_have_the_group_of_each_resource() {
+    let mut topology = worked();
+    let table = |topology: &Topology, target: &str| {
+        let network = built(topology.clone());
+        let asked = Asked { subscription: "s", resource_group: "NetworkWatcherRG" };
+        let ids = Ids::asked(network.topology(), asked).about(target);
+        let body =
+            json!({ "targetResourceId": target, "sourceIPAddress": OWN, "destinationIPAddress": "198.51.100.1" });
+        let told = shown(next_hop(&network, ids, &serde_json::from_value(body).unwrap()).unwrap());
+        let id = told["routeTableId"].as_str().unwrap().to_owned();
+        let end = "/providers/Microsoft.Network/routeTables/ase-routes";
+        id.strip_prefix("/subscriptions/s/resourceGroups/").and_then(|id| id.strip_suffix(end)).map(str::to_owned)
+    };
+    let machine = "/subscriptions/s/resourceGroups/rg-vm/providers/Microsoft.Compute/virtualMachines/vm";
+    assert_eq!(table(&topology, "/x").as_deref(), Some("NetworkWatcherRG"), "where it was asked for");
+    assert_eq!(table(&topology, machine).as_deref(), Some("rg-vm"), "beside what it was asked about");
+    topology.resource_group = "lab".into();
+    assert_eq!(table(&topology, machine).as_deref(), Some("lab"), "where the topology is");
+    topology.homes.add("Microsoft.Network/routeTables", "ase-routes", "s", "rg-net");
+    assert_eq!(table(&topology, machine).as_deref(), Some("rg-net"), "where its own file says");
 }
 
 #[test]

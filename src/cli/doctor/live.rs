@@ -118,11 +118,12 @@ fn outbound(admin: Admin, token: Option<&str>, path: &str) -> anyhow::Result<Out
 
 fn path(topology: &Topology, name: &str) -> String {
     let or = |text: &str| escaped(if text.is_empty() { "egret" } else { text });
+    let home = topology.home("Microsoft.Web/hostingEnvironments", name);
     format!(
         "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Web/hostingEnvironments/{}\
          /outboundNetworkDependenciesEndpoints?api-version=2021-01-15&{ALL_DEPENDENCIES}",
-        or(&topology.subscription),
-        or(&topology.resource_group),
+        or(home.subscription),
+        or(home.resource_group),
         escaped(name)
     )
 }

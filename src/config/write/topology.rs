@@ -22,6 +22,7 @@ pub fn to_vnet_toml(topology: &Topology, policies: &[String]) -> String {
         cloud,
         subscription,
         resource_group,
+        homes: _,
         location,
         virtual_networks,
         security_groups,

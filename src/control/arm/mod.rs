@@ -5,6 +5,7 @@
 //! `https://management.azure.com`. Where the topology names a subscription or a resource group, others are not found;
 //! else any is taken and given back.
 
+mod metadata;
 mod path;
 mod sweep;
 mod watcher;
@@ -18,27 +19,29 @@ use hyper::header::{
     AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PRAGMA,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
+use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::azure::ase::{
-    ALL_DEPENDENCIES, API_VERSIONS, AddressResponse, ArmError, Collection, HostingEnvironment, environment, inbound,
-    networking,
+    self, ALL_DEPENDENCIES, API_VERSIONS, Addresses, ApiVersion, ArmError, Collection, HostingEnvironment, LastCheck,
+    Outbound, PlatformEvent, ResourceId, environment, inbound, networking,
 };
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::azure::watcher::Ids;
 use crate::proxy::Shared;
 use crate::telemetry::EnvironmentState;
-use crate::vnet::{AppServiceEnvironment, Network};
+use crate::vnet::{AppServiceEnvironment, Home, Network, Topology};
 
 use super::admin::{Answer, BodyError, read_body};
 use super::health::Order;
 use super::reload::Reloader;
-use super::wards::Wards;
+use super::wards::{Fares, Wards};
 use path::{Part, Resource, Scope};
 use sweep::{Freshness, Sweeps, Wanted};
 
+pub(super) use metadata::is_metadata;
 pub(super) use path::is_arm;
 #[cfg(any(test, fuzzing))]
 pub use path::rehearse as rehearse_paths;
@@ -64,6 +67,8 @@ pub(super) struct Arm {
 struct Asked<'a> {
     network: &'a Network,
     scope: &'a Scope,
+    /// The newest of Microsoft.Web's where another provider is asked.
+    version: ApiVersion,
     headers: &'a HeaderMap,
     /// Path and query, for who is led back there.
     target: &'a str,
@@ -83,15 +88,18 @@ impl Arm {
 
     async fn try_answer(&self, request: Request<Incoming>) -> Result<Answer, ArmError> {
         let (head, body) = request.into_parts();
-        let parsed = path::parse(head.uri.path());
-        check_version(head.uri.query().unwrap_or(""), parsed.as_ref().is_none_or(|(_, it)| it.is_web()))?;
-        let (scope, resource) = parsed.ok_or(ArmError::InvalidResourcePath)?;
+        let given = given_version(head.uri.query().unwrap_or(""))?;
+        if is_metadata(head.uri.path()) {
+            return self.metadata(&head, &given);
+        }
+        let (scope, resource) = path::parse(head.uri.path()).ok_or(ArmError::InvalidResourcePath)?;
+        let version = checked_version(given, &resource)?;
         let network = self.reloader.network();
         let network = network.as_deref().ok_or_else(|| missing(&resource, &scope))?;
-        scope.check(network)?;
+        scope.check(network.topology(), &resource)?;
         let methods = resource.methods();
         let target = head.uri.path_and_query().map_or("/", |it| it.as_str());
-        let asked = Asked { network, scope: &scope, headers: &head.headers, target };
+        let asked = Asked { network, scope: &scope, version, headers: &head.headers, target };
         if methods.split(", ").all(|known| known != head.method.as_str()) {
             return Err(ArmError::MethodNotAllowed(methods));
         }
@@ -100,30 +108,43 @@ impl Arm {
             Resource::Environment { name, part } => self.environment(&asked, name, *part).await,
             Resource::Watcher { part, .. } => watcher::watched(network, asked.ids(), *part, body).await,
             Resource::Interface { name, part } => {
-                watcher::effective(network, asked.ids(), name, *part).ok_or_else(|| missing(&resource, &scope))
+                let answer = watcher::effective(network, asked.ids(), &scope, name, *part);
+                answer.ok_or_else(|| missing(&resource, &scope))
             }
         }
     }
 
+    fn metadata(&self, head: &Parts, version: &str) -> Result<Answer, ArmError> {
+        if metadata::METHODS.split(", ").all(|known| known != head.method.as_str()) {
+            return Err(ArmError::MethodNotAllowed(metadata::METHODS));
+        }
+        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let cloud = self.reloader.network().map(|network| network.topology().cloud).unwrap_or_default();
+        metadata::endpoints(host, cloud, version).map(|told| ok(&told))
+    }
+
     async fn environments(&self, asked: &Asked<'_>) -> Collection<HostingEnvironment> {
+        let topology = asked.network.topology();
         let mut all = Vec::new();
-        for one in &asked.network.topology().environments {
+        for one in topology.environments.iter().filter(|it| asked.scope.holds(topology, ENVIRONMENT, &it.name)) {
             all.push(self.resource(asked, one).await);
         }
         Collection::of(all)
     }
 
     async fn environment(&self, asked: &Asked<'_>, name: &str, part: Part) -> Result<Answer, ArmError> {
-        let found = asked.network.topology().environments.iter().find(|it| it.name.eq_ignore_ascii_case(name));
+        let topology = asked.network.topology();
+        let found = topology.environments.iter().find(|it| it.name.eq_ignore_ascii_case(name));
+        let found = found.filter(|it| asked.scope.holds(topology, ENVIRONMENT, &it.name));
         let unknown = || ArmError::ResourceNotFound(format!("{ENVIRONMENT}/{name}"), asked.group().to_owned());
         let found = found.ok_or_else(unknown)?;
         let place = asked.network.place(&found.virtual_network, &found.subnet);
-        let id = asked.scope.id(ENVIRONMENT, &found.name, asked.group());
+        let id = asked.id(ENVIRONMENT, &found.name);
         match part {
             Part::Whole => Ok(ok(&self.resource(asked, found).await)),
             Part::Inbound => Ok(ok(&inbound(asked.network, found, place))),
             Part::Outbound => self.outbound(asked, found).await.ok_or_else(unknown),
-            Part::VirtualIp => Ok(ok(&AddressResponse::of(found))),
+            Part::VirtualIp => Ok(ok(&Addresses::of(found, &id, asked.version.addresses()))),
             Part::Networking => Ok(ok(&networking(found, &id))),
             Part::Suspend => self.obey(asked, found, Order::Suspend).await,
             Part::Resume => self.obey(asked, found, Order::Resume).await,
@@ -133,9 +154,10 @@ impl Arm {
 
     async fn resource(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> HostingEnvironment {
         let fares = self.wards.fares(&of.name).await;
-        let suspended = fares.map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
-        let id = asked.scope.id(ENVIRONMENT, &of.name, asked.group());
-        environment(asked.network.topology(), &AppServiceEnvironment { suspended, ..of.clone() }, &id)
+        let suspended = fares.as_ref().map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
+        let last_check = fares.filter(|_| asked.version.tells_health()).map(|fares| last_check(&fares));
+        let shown = AppServiceEnvironment { suspended, ..of.clone() };
+        environment(asked.network.topology(), &shown, &asked.id(ENVIRONMENT, &of.name), last_check)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {
@@ -145,7 +167,9 @@ impl Arm {
         let wanted = if is_all { Wanted::All(self.wards.everything(&of.name)) } else { Wanted::Published };
         let fresh = freshness(asked.headers);
         let swept = self.sweeps.get(&of.name, fares, (&self.shared, &self.wards), (&wanted, fresh)).await;
-        let mut answer = ok(&swept.answer);
+        // What is asked beyond Azure's API has one shape.
+        let mut answer =
+            if is_all { ok(&swept.answer) } else { ok(&Outbound::of(&swept.answer, asked.version.outbound())) };
         answer.headers_mut().insert(AGE, HeaderValue::from(swept.at.elapsed().as_secs()));
         Some(answer)
     }
@@ -173,8 +197,16 @@ impl Asked<'_> {
         self.scope.group.as_deref().unwrap_or(self.network.topology().group_name())
     }
 
+    fn where_asked(&self) -> ase::Asked<'_> {
+        ase::Asked { subscription: &self.scope.subscription, resource_group: self.group() }
+    }
+
     fn ids(&self) -> Ids<'_> {
-        Ids { subscription: &self.scope.subscription, resource_group: self.group() }
+        Ids::asked(self.network.topology(), self.where_asked())
+    }
+
+    fn id<'s>(&'s self, kind: &'s str, name: &'s str) -> ResourceId<'s> {
+        ResourceId::of(self.network.topology(), kind, name, self.where_asked())
     }
 
     /// The resource that an order was for.
@@ -187,19 +219,24 @@ impl Asked<'_> {
 }
 
 impl Scope {
-    /// What the topology names is all there is; where it names none, anything is.
-    fn check(&self, network: &Network) -> Result<(), ArmError> {
-        let topology = network.topology();
-        let differs = |own: &str, given: &str| !own.is_empty() && !own.eq_ignore_ascii_case(given);
-        if differs(&topology.subscription, &self.subscription) {
+    /// What the topology names is all there is; where it names none, anything is. Azure keeps network watchers in a group
+    /// of their own, which no topology names.
+    fn check(&self, topology: &Topology, resource: &Resource) -> Result<(), ArmError> {
+        if !topology.has_subscription(&self.subscription) {
             return Err(ArmError::SubscriptionNotFound(self.subscription.clone()));
         }
-        match &self.group {
-            Some(group) if differs(&topology.resource_group, group) => {
-                Err(ArmError::ResourceGroupNotFound(group.clone()))
-            }
-            _ => Ok(()),
+        let group = self.group.as_ref().filter(|_| !matches!(resource, Resource::Watcher { .. }));
+        match group.filter(|group| !topology.has_group(&self.subscription, group)) {
+            Some(group) => Err(ArmError::ResourceGroupNotFound(group.clone())),
+            None => Ok(()),
         }
+    }
+
+    /// Is this where a resource of the topology is?
+    fn holds(&self, topology: &Topology, kind: &str, name: &str) -> bool {
+        let Home { subscription, resource_group } = topology.home(kind, name);
+        let is = |own: &str, asked: &str| own.is_empty() || own.eq_ignore_ascii_case(asked);
+        is(subscription, &self.subscription) && self.group.as_ref().is_none_or(|group| is(resource_group, group))
     }
 }
 
@@ -223,14 +260,29 @@ fn missing(resource: &Resource, scope: &Scope) -> ArmError {
     ArmError::ResourceNotFound(format!("{kind}/{name}"), scope.group.clone().unwrap_or_default())
 }
 
-/// Of Microsoft.Network, any date is a version: many are.
-fn check_version(query: &str, is_web: bool) -> Result<(), ArmError> {
+fn given_version(query: &str) -> Result<String, ArmError> {
     let mut params = form_urlencoded::parse(query.as_bytes());
     let given = params.find(|(name, _)| name.eq_ignore_ascii_case("api-version")).map(|(_, value)| value.into_owned());
-    let given = given.filter(|given| !given.is_empty()).ok_or(ArmError::MissingApiVersionParameter)?;
-    let known = if is_web { API_VERSIONS.contains(&given.as_str()) } else { is_date(&given) };
-    let supported = if is_web { API_VERSIONS.join(", ") } else { "dates such as 2021-02-01".to_owned() };
-    if known { Ok(()) } else { Err(ArmError::InvalidApiVersionParameter(given, supported)) }
+    given.filter(|given| !given.is_empty()).ok_or(ArmError::MissingApiVersionParameter)
+}
+
+/// Of Microsoft.Network any date is a version: many are, with one shape.
+fn checked_version(given: String, resource: &Resource) -> Result<ApiVersion, ArmError> {
+    let known = match resource.is_web() {
+        true => ApiVersion::parse(&given),
+        false => is_date(&given).then_some(ApiVersion::NEWEST),
+    };
+    let supported = || if resource.is_web() { API_VERSIONS.join(", ") } else { "dates such as 2021-02-01".to_owned() };
+    known.ok_or_else(|| ArmError::InvalidApiVersionParameter(given, supported()))
+}
+
+/// As the platform's log tells it.
+fn last_check(fares: &Fares) -> LastCheck {
+    LastCheck::of(&match fares.state {
+        EnvironmentState::Healthy => PlatformEvent::Healthy,
+        EnvironmentState::Unhealthy => PlatformEvent::Unhealthy { unreachable: &fares.unreachable },
+        EnvironmentState::Suspended => PlatformEvent::Suspended,
+    })
 }
 
 fn is_date(version: &str) -> bool {
@@ -310,16 +362,21 @@ mod tests {
 
     #[test]
     fn versions() {
+        let web = Resource::Environments;
+        let watcher = Resource::Watcher { name: "nw".into(), part: path::WatcherPart::NextHop };
+        let check = |query: &str, resource| given_version(query).and_then(|given| checked_version(given, resource));
         for version in API_VERSIONS {
-            assert_eq!(check_version(&format!("api-version={version}"), true), Ok(()), "{version}");
+            assert_eq!(check(&format!("api-version={version}"), &web), Ok(ApiVersion::parse(version).unwrap()));
         }
-        assert_eq!(check_version("API-VERSION=2021-01-15&x=y", true), Ok(()));
-        assert_eq!(check_version("api-version=2021-02-01", false), Ok(()));
-        assert_eq!(check_version("api-version=2021-02-01-preview", false), Ok(()));
-        assert_eq!(check_version("x=y", true), Err(ArmError::MissingApiVersionParameter));
-        assert_eq!(check_version("api-version=", true), Err(ArmError::MissingApiVersionParameter));
-        for (version, is_web) in [("2018-11-01", true), ("latest", true), ("latest", false), ("2021-13-01", false)] {
-            let refused = check_version(&format!("api-version={version}"), is_web).unwrap_err();
+        assert_eq!(check("API-VERSION=2021-01-15&x=y", &web).map(|it| it.to_string()), Ok("2021-01-15".into()));
+        assert!(check("api-version=2021-02-01", &watcher).is_ok());
+        assert!(check("api-version=2021-02-01-preview", &watcher).is_ok());
+        assert_eq!(check("x=y", &web), Err(ArmError::MissingApiVersionParameter));
+        assert_eq!(check("api-version=", &web), Err(ArmError::MissingApiVersionParameter));
+        for (version, resource) in
+            [("2018-11-01", &web), ("latest", &web), ("latest", &watcher), ("2021-13-01", &watcher)]
+        {
+            let refused = check(&format!("api-version={version}"), resource).unwrap_err();
             assert_eq!(refused.code(), "InvalidApiVersionParameter", "{version}");
         }
     }

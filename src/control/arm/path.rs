@@ -1,7 +1,8 @@
 //! Paths of Azure Resource Manager, in any letter case, with escapes.
 
-use crate::azure::ase::ResourceId;
 use crate::azure::shape::kinds::ENVIRONMENT;
+
+use super::metadata::is_metadata;
 
 /// Where a resource is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(super) const INTERFACE_PARTS: &[(&str, InterfacePart, &str)] = &[
 /// Is this path Resource Manager's, and not the admin server's own?
 pub(in super::super) fn is_arm(path: &str) -> bool {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments.next().is_some_and(|first| first.eq_ignore_ascii_case("subscriptions"))
+    segments.next().is_some_and(|first| is(first, "subscriptions")) || is_metadata(path)
 }
 
 /// None for a path that leads nowhere.
@@ -168,13 +169,6 @@ impl Resource {
     /// Is it of Microsoft.Web, whose versions are known?
     pub(super) fn is_web(&self) -> bool {
         matches!(self, Resource::Environments | Resource::Environment { .. })
-    }
-}
-
-impl Scope {
-    pub(super) fn id<'a>(&'a self, kind: &'a str, name: &'a str, group: &'a str) -> ResourceId<'a> {
-        let resource_group = self.group.as_deref().unwrap_or(group);
-        ResourceId { subscription: &self.subscription, resource_group, kind, name }
     }
 }
 

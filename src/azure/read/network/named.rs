@@ -14,7 +14,7 @@ use crate::azure::read::notes::{Notes, Subject};
 use crate::azure::shape::{Resource, kinds};
 use crate::policy::Spot;
 use crate::vnet::{
-    AppServiceEnvironment, ApplicationSecurityGroup, DnsZone, Firewall, Gateway, NetworkInterface,
+    AppServiceEnvironment, ApplicationSecurityGroup, DnsZone, Firewall, Gateway, Home, Homes, NetworkInterface,
     NetworkSecurityGroup, NextHop, Route, RouteDestination, RouteTable, Subnet, Topology, Unread, VirtualNetwork,
 };
 
@@ -128,6 +128,7 @@ pub(super) struct Surroundings {
     network_locations: HashMap<String, String>,
     subscription: String,
     resource_group: String,
+    homes: Homes,
 }
 
 impl Surroundings {
@@ -143,7 +144,7 @@ impl Surroundings {
         self.publics.extend(names.map(|name| (whose.clone(), name)));
     }
 
-    /// The first resource that says where it is speaks for all.
+    /// The first resource that says where it is speaks for all that do not.
     pub(super) fn note_place(&mut self, resource: &Resource) {
         let location = resource.rest.get("location").and_then(|node| node.text()).unwrap_or_default();
         let location = location.replace(' ', "").to_lowercase();
@@ -163,14 +164,20 @@ impl Surroundings {
             let mut segments = id.split('/').skip_while(|segment| !segment.eq_ignore_ascii_case(after)).skip(1);
             segments.next().unwrap_or_default().to_owned()
         };
+        let (subscription, group) = (segment("subscriptions"), segment("resourceGroups"));
+        if let Some(name) = resource.name.text().filter(|name| !name.contains('/') && !group.is_empty()) {
+            self.homes.add(&resource.kind, name, &subscription, &group);
+        }
         if self.subscription.is_empty() {
-            self.subscription = segment("subscriptions");
-            self.resource_group = segment("resourceGroups");
+            self.subscription = subscription;
+            self.resource_group = group;
         }
     }
 
     pub(super) fn finish(mut self, notes: &mut Notes) -> Topology {
         self.clashes.tell(notes);
+        let usual = Home { subscription: &self.subscription, resource_group: &self.resource_group };
+        self.homes.retain_others(usual);
         self.settle_publics();
         self.settle_gateways();
         self.settle_peerings();
@@ -183,6 +190,7 @@ impl Surroundings {
             location: self.location,
             subscription: self.subscription,
             resource_group: self.resource_group,
+            homes: self.homes,
             virtual_networks: self.virtual_networks.all,
             security_groups: self.security_groups.all,
             application_security_groups: self.application_security_groups.all,
