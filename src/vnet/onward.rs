@@ -132,20 +132,28 @@ impl Network {
         if self.subnet(place).contains(address) {
             return Err(Barred::Loop(address));
         }
-        let over = match self.next_hop(place, address).map(|(route, _)| &route.next_hop) {
-            Some(Hop::VnetLocal) => None,
-            Some(Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote)) => {
-                self.may_cross(self.virtual_network(place), remote, self.origin(place, source))?;
-                Some(remote.as_str())
-            }
-            _ => return Err(Barred::NoAppliance(address)),
-        };
+        let over = self.network_of_appliance(place, address)?;
+        if let Some(remote) = over {
+            self.may_cross(self.virtual_network(place), remote, self.origin(place, source))?;
+        }
         let to = match self.gatekeeper(address) {
             Some(gatekeeper) => Towards::Firewall(gatekeeper),
             None if self.place_of(address).is_none() => return Err(Barred::Nobody(address)),
             None => Towards::Appliance(address),
         };
         Ok(Onward { over, to })
+    }
+
+    /// The peer that has a next hop's address; None where it is in the network itself. Where it is counts, and not the
+    /// routes to it: a route that leads all of the network to the appliance does not take the way there from the appliance.
+    fn network_of_appliance(&self, place: Place, address: IpAddr) -> Result<Option<&str>, Barred<'_>> {
+        let own = self.virtual_network(place);
+        if own.address_space.iter().any(|net| net.contains(&address)) {
+            return Ok(None);
+        }
+        let has_it = |peering: &&Peering| self.remote_space(peering).iter().any(|net| net.contains(&address));
+        let peer = own.peerings.iter().find(has_it).ok_or(Barred::NoAppliance(address))?;
+        Ok(Some(&peer.remote))
     }
 
     /// Is the appliance at this address the firewall that is emulated? One is that a firewall of the topology has the

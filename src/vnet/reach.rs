@@ -53,10 +53,6 @@ impl Network {
         let Some(way) = self.route(place, to) else { return Err((None, format!("no route leads to {to}"))) };
         match self.onward(place, way.route, source, to) {
             Ok(onward) => Ok(onward.to),
-            // It is where it is, whatever routes say of the prefix around it.
-            Err(Barred::NoAppliance(address)) if self.place_near(place, address).is_some() => {
-                Ok(Towards::Appliance(address))
-            }
             Err(barred) => Err((Some(way), why(barred, to))),
         }
     }

@@ -267,6 +267,25 @@ fn names_that_are_elsewhere() {
     assert_eq!(decided(Address::Given(address)), Reason::NoRoute);
 }
 
+/// All of the network, and all of a peer, led to the firewall: the way to the firewall itself is not led to it.
+#[test]
+fn routes_around_the_firewall() {
+    let firewall: std::net::IpAddr = "192.168.0.4".parse().unwrap();
+    let around = with_route(samples::worked(), "192.168.0.0/16", NextHop::VirtualAppliance(firewall));
+    check(&around, "tcp://198.51.100.9:443", Fate::ByFirewall);
+    check_by(&everything(), &around, "tcp://198.51.100.9:443", Fate::Through);
+    check(&around, "tcp://192.168.0.70:443", Fate::ByFirewall);
+    let mut hub = with_peer(true, true);
+    let of_peer = hub.virtual_networks[1].address_space[0];
+    let inside = of_peer.hosts().nth(4).unwrap();
+    hub.firewalls[0].private_address = Some(inside);
+    hub.route_tables[0].routes.clear();
+    for prefix in [of_peer.to_string(), "0.0.0.0/0".to_owned()] {
+        hub = with_route(hub, &prefix, NextHop::VirtualAppliance(inside));
+    }
+    check(&hub, "tcp://198.51.100.9:443", Fate::ByFirewall);
+}
+
 /// A gateway that is not lent is none.
 #[test]
 fn gateways_of_peers() {
