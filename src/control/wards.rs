@@ -1,11 +1,12 @@
 //! The App Service Environments of the topology, followed while flows go on.
 //!
 //! Two tell of a dependency: the policy and the network around it, asked at each change of theirs what they would say to
-//! the environment, by the doctor's rules and for each name of the API; and flows from its subnet, as they are decided, with
-//! the probes that somebody asked for. What is denied for long makes the environment unhealthy, then suspended
+//! the environment, by the doctor's rules and for each name of the API; and flows from its subnet, as they are decided. What
+//! is denied for long makes the environment unhealthy, then suspended
 //! ([`health`](super::health)), and each change goes to the log, the metrics and whoever asks the API.
 //!
-//! What fails is not denied, and has no part in it: Egret's own way to an origin is not the environment's.
+//! What fails is not denied, and has no part in it: Egret's own way to an origin is not the environment's. Nor has a probe,
+//! but that one that gets through takes back what a flow met.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -127,6 +128,7 @@ impl Wards {
     ///
     /// It is suspended, and that is not the way out of it.
     pub(super) async fn obey(&self, name: &str, order: Order) -> Result<(), Suspended> {
+        self.renew().await;
         let now = self.started.elapsed();
         let record = {
             let mut all = self.all();
@@ -140,14 +142,12 @@ impl Wards {
         Ok(())
     }
 
-    /// What a probe met: it is judged as flows are.
+    /// What a probe met. Whoever looks does no harm by it: what it is denied flows are denied too, or nobody asks for it.
     pub(super) fn probed(&self, name: &str, label: &Arc<str>, outcome: Outcome) {
-        let now = self.started.elapsed();
         let mut all = self.all();
         if let Some(ward) = all.wards.iter_mut().find(|ward| ward.is_named(name)) {
             match outcome {
                 Outcome::Reached => ward.health.reached(label),
-                Outcome::Denied(reason) if reason.is_denial() => ward.health.denied(now, label),
                 Outcome::Denied(_) | Outcome::Failed(_) => {}
             }
         }

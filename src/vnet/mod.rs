@@ -28,7 +28,7 @@ mod topology;
 pub mod trace;
 
 pub use change::{Change, MENDED, route_name};
-pub use egress::{Crossing, Decided, Egress, Flows, Secured, Way};
+pub use egress::{Arrival, Crossing, Decided, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, MANAGEMENT_PORTS,
     SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,

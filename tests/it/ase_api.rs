@@ -27,6 +27,9 @@ const VERSION: &str = "api-version=2021-01-15";
 /// The worked set-up of the manual.
 const WORKED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ase/vnet.toml");
 
+/// Its firewall's.
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ase/policy.toml");
+
 /// Where names lead that nothing else is said of: a documentation address, of which `--connect-to` makes an origin.
 const SOMEWHERE: &str = "--resolve=*:198.51.100.10";
 
@@ -436,7 +439,7 @@ fn an_environment_whose_dependencies_are_denied_is_suspended() {
     let refused = post(&egret, "/reboot");
     assert_eq!(refused.code(), (409, "Conflict".to_owned()));
     // Its dependencies are allowed again, and it stays as it is until somebody resumes it.
-    assert_eq!(egret.reload(&config("policy = \"ase\""))["ok"], true);
+    assert_eq!(egret.reload(&config(&format!("policy = [\"{POLICY}\"]")))["ok"], true);
     eventually("nothing is out of reach", || metric(&egret, "egret_ase_unreachable").filter(|it| it == "0"));
     assert!(suspended(&egret));
     let resumed = post(&egret, "/resume");
@@ -456,7 +459,7 @@ fn what_is_mended_in_time_makes_it_healthy_again() {
     let egret = Egret::with_config(&config("policy = \"none\""), &[] as &[&str]);
     eventually("it is unhealthy", || metric(&egret, "egret_ase_healthy").filter(|it| it == "0"));
     assert!(!suspended(&egret));
-    assert_eq!(egret.reload(&config("policy = \"ase\""))["ok"], true);
+    assert_eq!(egret.reload(&config(&format!("policy = [\"{POLICY}\"]")))["ok"], true);
     eventually("it is healthy", || metric(&egret, "egret_ase_healthy").filter(|it| it == "1"));
     eventually("the log has it", || (states(&egret).len() == 2).then_some(()));
     assert_eq!(states(&egret), ["unhealthy dependencies", "healthy dependencies"]);
@@ -589,7 +592,8 @@ fn a_client_that_hangs_up_is_no_denial() {
     assert_eq!(metric(&egret, "egret_ase_unreachable"), before);
 }
 
-/// Whoever only looks changes nothing: what fails for want of an origin is not denied to the environment.
+/// Whoever only looks changes nothing: here nobody answers, and what stands for SQL has an address that the security group
+/// does not know.
 #[test]
 fn a_probe_that_fails_is_no_denial() {
     let config = format!("topology = [\"{WORKED}\"]\n{SOON}");
@@ -764,18 +768,18 @@ fn doctor_tells_what_is_not_reached_in_every_format() {
 #[test]
 fn what_the_doctor_would_have_suspended_is_suspended() {
     let shut = |line: &'static str, access: &str| {
-        let all = fs::read_to_string(WORKED).unwrap().replace("policy.toml", "ase");
+        let all = fs::read_to_string(WORKED).unwrap().replace("policy.toml", POLICY);
         let (name, found) = (line, all.lines().find(|it| it.contains(line)).unwrap().to_owned());
         let line = if access.is_empty() { String::new() } else { found.replace("\"Allow\"", access) };
         assert_ne!(line, found, "{name}");
         all.replace(&found, &line)
     };
-    let managed = fs::read_to_string(WORKED).unwrap().replace("policy.toml", "ase").replace("454-455", "456");
+    let managed = fs::read_to_string(WORKED).unwrap().replace("policy.toml", POLICY).replace("454-455", "456");
     suspends(&managed, "", &["IN-MGMT"]);
     suspends(&shut("name = \"management\", prefix", ""), "", &["RT-MGMT"]);
     suspends(&shut("name = \"ntp\"", "\"Deny\""), "", &["OUT-NTP"]);
     suspends(&shut("name = \"dns\"", "\"Deny\""), "", &["OUT-DNS"]);
-    let worked = fs::read_to_string(WORKED).unwrap().replace("policy.toml", "ase");
+    let worked = fs::read_to_string(WORKED).unwrap().replace("policy.toml", POLICY);
     // A name of the list that the API does not show.
     suspends(&worked, "deny = \"client.wns.windows.com:443\"", &["FW-DENY-FIRST"]);
 }
