@@ -13,9 +13,9 @@ use egret::doctor::{Patient, examine};
 use egret::flow::PortRange;
 use egret::policy::{Action, Policy, RuleSet, Spot, Switches};
 use egret::vnet::{
-    AppServiceEnvironment, Cloud, Endpoint, Firewall, FlowDirection, IlbMode, LoadBalancing, Network,
-    NetworkSecurityGroup, NextHop, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol, SecurityRule, Subnet,
-    Tags, Topology, VirtualNetwork,
+    AppServiceEnvironment, Cloud, Firewall, FlowDirection, IlbMode, LoadBalancing, Network, NetworkSecurityGroup,
+    NextHop, Prefix, Route, RouteDestination, RouteTable, RuleSide, SecurityProtocol, SecurityRule, Subnet, Tags,
+    Topology, VirtualNetwork,
 };
 
 fn main() {
@@ -117,7 +117,7 @@ fn net(base: &str, at: usize) -> Prefix {
 }
 
 fn rule(name: String, priority: u16, direction: FlowDirection, remote: Prefix, port: PortRange) -> SecurityRule {
-    let side = |prefix, port| Endpoint { prefixes: vec![prefix], ports: vec![port], ..Endpoint::default() };
+    let side = |prefix, port| RuleSide { prefixes: vec![prefix], ports: vec![port], ..RuleSide::default() };
     let (source, destination) = match direction {
         FlowDirection::Inbound => (side(remote, PortRange::ANY), side(Prefix::Any, port)),
         FlowDirection::Outbound => (side(Prefix::Any, PortRange::ANY), side(remote, port)),

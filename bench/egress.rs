@@ -36,7 +36,7 @@ struct Subject {
 impl Subject {
     fn of(topology: &str) -> Subject {
         let overrides = Overrides { topology: vec![topology.to_owned()], ..Overrides::default() };
-        let config = load(&overrides, false).unwrap().config;
+        let config = load(&overrides, egret::config::DefaultFile::Ignored).unwrap().config;
         let policy = Policy::compile(Arc::new(config.rules), PrivateAddresses::Allow);
         Subject { policy, network: config.network.unwrap() }
     }

@@ -5,10 +5,11 @@
 
 use std::path::PathBuf;
 
-use clap::ValueHint;
 use clap::builder::FalseyValueParser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, FromArgMatches, ValueHint};
 
-use crate::config::Overrides;
+use crate::config::{Overrides, TopologyBy};
 
 /// What decides: the policy and the names and addresses that it is asked about.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,15 +27,8 @@ pub(super) struct PolicyArgs {
     /// A value that a template leaves open, such as parameters.location=westeurope
     #[arg(long, env = "EGRET_SET", value_name = "NAME=VALUE", value_delimiter = ';')]
     set: Vec<String>,
-    /// What is around the firewall: vnet.toml, or a template with the network in it; more than once for several
-    #[arg(long, env = "EGRET_TOPOLOGY", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
-    topology: Vec<String>,
-    /// Whose flows meet the topology's security groups and routes: all, those of the gateway, or none
-    #[arg(long, env = "EGRET_ENFORCE", value_name = "all|gateway|none")]
-    enforce: Option<String>,
-    /// The topology's subnet that clients in none of its subnets count as being in
-    #[arg(long, env = "EGRET_CLIENT_SUBNET", value_name = "[VNET/]SUBNET")]
-    client_subnet: Option<String>,
+    #[command(flatten)]
+    topology: TopologyArgs,
     /// ServiceTags_Public_….json, instead of the built-in service tags
     #[arg(long, env = "EGRET_SERVICE_TAGS", value_name = "FILE", value_hint = ValueHint::FilePath)]
     service_tags: Option<PathBuf>,
@@ -72,6 +66,59 @@ pub(super) struct PolicyArgs {
     /// Where a destination is really dialled, HOST1:PORT1:HOST2:PORT2, as curl has it
     #[arg(long, env = "EGRET_CONNECT_TO", value_name = "H1:P1:H2:P2", value_delimiter = ';')]
     connect_to: Vec<String>,
+}
+
+/// What is around the firewall, and where that was said, which clap's values do not tell.
+#[derive(Debug, Clone)]
+struct TopologyArgs {
+    files: Vec<String>,
+    by: TopologyBy,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+struct TopologyFlag {
+    /// What is around the firewall: vnet.toml, or a template with the network in it; more than once for several
+    #[arg(long, env = "EGRET_TOPOLOGY", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
+    topology: Vec<String>,
+}
+
+impl clap::Args for TopologyArgs {
+    fn augment_args(command: Command) -> Command {
+        TopologyFlag::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        TopologyFlag::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for TopologyArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<TopologyArgs, clap::Error> {
+        let by = match matches.value_source("topology") {
+            Some(ValueSource::EnvVariable) => TopologyBy::Variable,
+            _ => TopologyBy::Flag,
+        };
+        let TopologyFlag { topology: files } = TopologyFlag::from_arg_matches(matches)?;
+        Ok(TopologyArgs { files, by })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = TopologyArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Whose flows are decided, where flows are.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Policy")]
+pub(super) struct FlowArgs {
+    /// Whose flows meet the topology's security groups and routes: all, those of the gateway, or none
+    #[arg(long, env = "EGRET_ENFORCE", value_name = "all|gateway|none")]
+    enforce: Option<String>,
+    /// The topology's subnet that clients in none of its subnets count as being in
+    #[arg(long, env = "EGRET_CLIENT_SUBNET", value_name = "[VNET/]SUBNET")]
+    client_subnet: Option<String>,
 }
 
 /// What only a running proxy needs.
@@ -150,8 +197,6 @@ impl PolicyArgs {
             parameters,
             set,
             topology,
-            enforce,
-            client_subnet,
             service_tags,
             tag,
             threat_intel,
@@ -170,7 +215,8 @@ impl PolicyArgs {
             policy: given(policy),
             parameters: given(parameters),
             set: given(set),
-            topology: given(topology),
+            topology: given(topology.files),
+            topology_by: topology.by,
             service_tags: service_tags.filter(|path| !path.as_os_str().is_empty()),
             tags: given(tag),
             threat_intel: one(threat_intel),
@@ -181,12 +227,17 @@ impl PolicyArgs {
             service_endpoints: one(service_endpoints),
             profile: one(profile),
             private_addresses: one(private_addresses),
-            enforce: one(enforce),
-            client_subnet: one(client_subnet),
             resolve: given(resolve),
             connect_to: given(connect_to),
             ..Overrides::default()
         }
+    }
+}
+
+impl FlowArgs {
+    pub(super) fn over(self, overrides: Overrides) -> Overrides {
+        let FlowArgs { enforce, client_subnet } = self;
+        Overrides { enforce: one(enforce), client_subnet: one(client_subnet), ..overrides }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `egret routes` and `egret nsg` share, and `egret doctor` in part: an environment of a topology, and where a script goes.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,26 +8,24 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{ValueEnum, ValueHint};
 
-use super::args::{PolicyArgs, given, one};
+use super::args::{PolicyArgs, one};
 use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::azure::export::Exported;
 use crate::azure::export::network::{self, Script, Site};
 use crate::azure::note::Severity;
-use crate::config::{self, Loaded, Overrides};
+use crate::config::{self, DefaultFile, Loaded, Overrides, TopologyBy};
 use crate::flow::nearest;
 use crate::policy::RuleSet;
 use crate::vnet::{AppServiceEnvironment, Change, Network, Topology};
 
 /// Which environment, what to write, and where to.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("topology", |topology| topology.visible_alias("ase")))]
 pub(super) struct Common {
-    /// The topology with the environment: vnet.toml, or templates with the network in them; more than once for several
-    #[arg(long, env = "EGRET_ASE", value_name = "FILE", value_hint = ValueHint::FilePath, value_delimiter = ';')]
-    ase: Vec<String>,
     /// The environment's name, where the topology has several
-    #[arg(long, env = "EGRET_ASE_NAME", value_name = "NAME")]
-    ase_name: Option<String>,
+    #[arg(long, visible_alias = "ase-name", env = "EGRET_ENVIRONMENT", value_name = "NAME")]
+    environment: Option<String>,
     /// What to write
     #[arg(long, env = "EGRET_TO", value_enum)]
     to: Option<To>,
@@ -85,15 +84,15 @@ pub(super) struct Around {
 
 impl Common {
     pub(super) fn load(self, printer: &mut Printer) -> anyhow::Result<Around> {
-        let Common { ase, ase_name, to, out, name, resource_group, location, policy } = self;
+        let Common { environment, to, out, name, resource_group, location, policy } = self;
         let flags = policy.into_overrides();
-        let overrides = Overrides { topology: [flags.topology.as_slice(), &given(ase)].concat(), ..flags };
-        let Loaded { config, warnings, .. } = config::load(&overrides, true)?;
+        let overrides = Overrides { topology_by: typed(flags.topology_by), ..flags };
+        let Loaded { config, warnings, .. } = config::load(&overrides, DefaultFile::Read)?;
         warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
         let network = config.network.ok_or_else(|| {
             UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned())
         })?;
-        let environment = chosen(network.topology(), one(ase_name).as_deref())?.clone();
+        let environment = chosen(network.topology(), one(environment).as_deref())?.clone();
         let mut site = network.topology().clone();
         one(resource_group).into_iter().for_each(|name| site.resource_group = name);
         one(location).into_iter().for_each(|name| site.location = name);
@@ -132,6 +131,15 @@ impl Around {
     }
 }
 
+/// clap does not tell by which of its two names a flag was given.
+fn typed(by: TopologyBy) -> TopologyBy {
+    let is_ase = |arg: OsString| arg.to_str().is_some_and(|arg| arg == "--ase" || arg.starts_with("--ase="));
+    match by {
+        TopologyBy::Flag if std::env::args_os().any(is_ase) => TopologyBy::Ase,
+        by => by,
+    }
+}
+
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
 }
@@ -143,7 +151,7 @@ fn chosen<'t>(topology: &'t Topology, name: Option<&str>) -> Result<&'t AppServi
         ([only], None) => Ok(only),
         (all, None) => {
             let names = names(all);
-            Err(UsageError(format!("there are several environments ({names}): name one with --ase-name")))
+            Err(UsageError(format!("there are several environments ({names}): name one with --environment")))
         }
     }
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::UsageError;
-use crate::config::subnet_address;
+use crate::config::client_of_subnet;
+use crate::control::Asking;
 use crate::vnet::Network;
 
 /// `--from`, as given.
@@ -24,11 +25,12 @@ impl FromStr for Asker {
 }
 
 impl Asker {
-    /// Of a subnet the address that a new machine in it would be given.
-    pub(super) fn address(&self, network: Option<&Network>) -> Result<IpAddr, UsageError> {
+    /// Of a subnet a new machine in it, with the address that it would be given.
+    pub(super) fn resolved(&self, network: Option<&Network>) -> Result<Asking, UsageError> {
         match self {
-            Asker::Address(address) => Ok(*address),
-            Asker::Subnet(name) => subnet_address(network, name)
+            Asker::Address(address) => Ok(Asking::Address(*address)),
+            Asker::Subnet(name) => client_of_subnet(network, name)
+                .map(Asking::Machine)
                 .map_err(|why| UsageError(format!("--from: `{name}` is no address, and {why}"))),
         }
     }

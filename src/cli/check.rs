@@ -1,17 +1,16 @@
 //! `egret check`: asks the policy about targets, one answer a line.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::args::PolicyArgs;
+use super::args::{FlowArgs, PolicyArgs};
 use super::asker::Asker;
 use super::output::{Format, HINT, PrintError, Printer, STRONG, style_of};
 use super::{Exit, UsageError};
-use crate::config::{self, CheckTarget, Loaded};
-use crate::control::{Answer, Detail, Oracle, StepLine, ThreatLine};
+use crate::config::{self, CheckTarget, DefaultFile, Loaded};
+use crate::control::{Answer, Asking, Detail, Oracle, StepLine, ThreatLine};
 use crate::flow::{Reason, Verdict};
 use crate::policy::Policy;
 use crate::telemetry::Printable;
@@ -48,10 +47,12 @@ pub(super) struct Args {
     format: Format,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    flow: FlowArgs,
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { targets, from, explain, format, policy } = args;
+    let Args { targets, from, explain, format, policy, flow } = args;
     let lines: Lines = match targets.as_slice() {
         [] if io::stdin().is_terminal() => {
             return Err(UsageError("no target: name one, as in `egret check https://login.windows.net`".into()).into());
@@ -60,9 +61,9 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         [dash] if dash == "-" => Box::new(numbered(io::stdin().lock())),
         _ => Box::new(targets.into_iter().map(|target| Ok((None, target)))),
     };
-    let Loaded { config, warnings, .. } = config::load(&policy.into_overrides(), true)?;
+    let Loaded { config, warnings, .. } = config::load(&flow.over(policy.into_overrides()), DefaultFile::Read)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
-    let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
+    let from = from.map(|from| from.resolved(config.network.as_deref())).transpose()?;
     let (switches, network) = (config.switches(), config.enforced_network().cloned());
     let policy = Policy::compile(Arc::new(config.rules), switches);
     let detail = if explain { Detail::Steps } else { Detail::Verdict };
@@ -119,7 +120,7 @@ impl Tally {
 
 struct Check<'a> {
     oracle: Oracle<'a>,
-    from: Option<IpAddr>,
+    from: Option<Asking>,
     detail: Detail,
     format: Format,
     printer: &'a mut Printer,

@@ -12,7 +12,7 @@ use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::azure::export::{Exported, Format, Options, Widen, export};
 use crate::azure::note::{Note, Severity};
-use crate::config::{self, Loaded, Overrides, Texts, Written, WrittenFile};
+use crate::config::{self, DefaultFile, Loaded, Overrides, Texts, Written, WrittenFile};
 use crate::policy::RuleSet;
 
 const EXAMPLES: &str = "\
@@ -102,9 +102,9 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Args { files, to, output, name, location, widen, policy } = args;
     let mut overrides = policy.into_overrides();
     // Files that are named stand for themselves, wherever this is run.
-    let here = files.is_empty();
+    let default_file = if files.is_empty() { DefaultFile::Read } else { DefaultFile::Ignored };
     overrides.policy.extend(files);
-    let Loaded { config, warnings, texts, .. } = load(&overrides, here)?;
+    let Loaded { config, warnings, texts, .. } = load(&overrides, default_file)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let options = Options {
         name: one(name),
@@ -119,8 +119,8 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     Ok(if lossy { Exit::Lossy } else { Exit::Clean })
 }
 
-fn load(overrides: &Overrides, here: bool) -> anyhow::Result<Loaded> {
-    Ok(config::load(overrides, here)?)
+fn load(overrides: &Overrides, default_file: DefaultFile) -> anyhow::Result<Loaded> {
+    Ok(config::load(overrides, default_file)?)
 }
 
 fn write(

@@ -9,7 +9,7 @@ use super::args::{GatewayArgs, PolicyArgs};
 use super::handover::Claim;
 use super::output::{Format, PrintError, Printer};
 use super::{Exit, UsageError};
-use crate::config::{self, Loaded};
+use crate::config::{self, DefaultFile, Loaded};
 use crate::net::nft::{self, InForce, Spec};
 
 const EXAMPLES: &str = "\
@@ -88,7 +88,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
 
 fn up(args: Up, printer: &mut Printer) -> anyhow::Result<()> {
     let Up { policy, gateway, print: Print { print } } = args;
-    let Loaded { config, warnings, .. } = config::load(&gateway.over(policy.into_overrides()), true)?;
+    let Loaded { config, warnings, .. } = config::load(&gateway.over(policy.into_overrides()), DefaultFile::Read)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let spec = Spec::of(&config.gateway, &config.rules).map_err(|error| UsageError(error.to_string()))?;
     if print {

@@ -12,7 +12,7 @@ use clap::builder::FalseyValueParser;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
-use super::args::{PolicyArgs, ProxyArgs};
+use super::args::{FlowArgs, PolicyArgs, ProxyArgs};
 use super::banner::{self, Listening};
 use super::handover::HandOver;
 use super::manager;
@@ -22,7 +22,7 @@ use super::signals::{Signal, Signals};
 use super::{Exit, UsageError, portfile::PortFile};
 use crate::azure;
 use crate::config::{
-    self, AdminConfig, Config, GatewayConfig, Loaded, LogConfig, LogFormat, LogSink, LogTarget, OnLogError,
+    self, AdminConfig, Config, DefaultFile, GatewayConfig, Loaded, LogConfig, LogFormat, LogSink, LogTarget, OnLogError,
 };
 use crate::control::{AdminListener, Control, Origin};
 use crate::net::dial::try_mark;
@@ -49,6 +49,8 @@ pub(super) struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
+    flow: FlowArgs,
+    #[command(flatten)]
     proxy: ProxyArgs,
     /// Write the addresses that are listened on into this file, one a line; it goes when Egret does
     #[arg(long, env = "EGRET_PORT_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -67,11 +69,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const CUTTING: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { policy, proxy, port_file, admin_port_file, quiet } = args;
-    let overrides = proxy.over(policy.into_overrides());
-    let cwd_default = true;
+    let Args { policy, flow, proxy, port_file, admin_port_file, quiet } = args;
+    let overrides = proxy.over(flow.over(policy.into_overrides()));
+    let default_file = DefaultFile::Read;
     let Loaded { mut config, warnings, infos, read: _, texts: _, files, admin_is_default, digest } =
-        config::load(&overrides, cwd_default)?;
+        config::load(&overrides, default_file)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     if !quiet {
         infos.iter().for_each(|info| printer.note(&info.one_line()));
@@ -91,7 +93,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let admin = config.admin.clone().map(|admin| bind_admin(admin, admin_is_default, printer)).transpose()?;
     let (listen, dns) = (&config.proxy.listen, &config.dns.proxy.listen);
     let intake = Intake::bind(listen, &config.gateway, dns, config.proxy.workers);
-    let origin = Origin { overrides, cwd_default, config: config.clone(), files };
+    let origin = Origin { overrides, default_file, config: config.clone(), files };
     let mut telemetry = telemetry_config(&config.log, start);
     if !quiet {
         telemetry.sinks.extend(for_whoever_watches(&config.log));

@@ -7,9 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::policy::{AddressRange, ExplicitProxySettings, PolicyRules, PolicySettings};
-
-/// Azure's own resolver, which answers inside Azure only: here the system's stands for it.
-const AZURE_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+use crate::vnet::HOST;
 
 /// None is what no policy speaks of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,7 +54,7 @@ fn ports(settings: &ExplicitProxySettings) -> Option<Vec<SocketAddr>> {
 
 /// Azure's own alone is no answer of its own.
 fn name_servers(settings: &PolicySettings) -> Option<Vec<SocketAddr>> {
-    let servers = settings.dns.servers.iter().filter(|server| **server != AZURE_DNS);
+    let servers = settings.dns.servers.iter().filter(|server| **server != HOST);
     let servers: Vec<SocketAddr> = servers.map(|server| SocketAddr::new(*server, 53)).collect();
     Some(servers).filter(|servers| !servers.is_empty())
 }

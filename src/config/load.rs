@@ -37,6 +37,35 @@ pub enum Purpose {
     Run,
 }
 
+/// By what the files of `--topology` are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TopologyBy {
+    #[default]
+    Flag,
+    /// `--ase`, the same by another name.
+    Ase,
+    /// `EGRET_TOPOLOGY`
+    Variable,
+}
+
+impl TopologyBy {
+    fn as_str(self) -> &'static str {
+        match self {
+            TopologyBy::Flag => "--topology",
+            TopologyBy::Ase => "--ase",
+            TopologyBy::Variable => "EGRET_TOPOLOGY",
+        }
+    }
+}
+
+/// Whether [`DEFAULT_FILE`] of the current folder counts where no `--config` names another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultFile {
+    /// Where it is there.
+    Read,
+    Ignored,
+}
+
 /// What the command line and the environment say, as it was typed.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -51,6 +80,10 @@ pub struct Overrides {
     pub set: Vec<String>,
     /// `--topology`: files, instead of the file's `topology`, where there is any.
     pub topology: Vec<String>,
+    /// How these were given, for messages.
+    pub topology_by: TopologyBy,
+    /// Files of the topology that are words of the command line: beside those of `--topology`.
+    pub topology_words: Vec<String>,
     pub service_tags: Option<PathBuf>,
     /// `--tag NAME=FILE`
     pub tags: Vec<String>,
@@ -126,13 +159,12 @@ const MAX_AZURE_FILE: u64 = 32 * 1024 * 1024;
 /// Templates that link to templates, as often as that.
 const MAX_LINK_ROUNDS: usize = 16;
 
-/// Loads what flags and files say. With `cwd_default`, `egret.toml` of the current folder is read if it is there
-/// and `--config` names no other.
+/// Loads what flags and files say.
 ///
 /// # Errors
 /// Everything that is wrong, in all the files.
-pub fn load(overrides: &Overrides, cwd_default: bool) -> Result<Loaded, ConfigErrors> {
-    let (loader, settings) = Loader::read(overrides, cwd_default);
+pub fn load(overrides: &Overrides, default_file: DefaultFile) -> Result<Loaded, ConfigErrors> {
+    let (loader, settings) = Loader::read(overrides, default_file);
     loader.finish(settings)
 }
 
@@ -155,8 +187,8 @@ pub struct Survey {
 }
 
 /// As [`load`], and nothing that is wrong keeps the rest from being looked at.
-pub fn survey(overrides: &Overrides, cwd_default: bool) -> Survey {
-    let (mut loader, mut settings) = Loader::read(overrides, cwd_default);
+pub fn survey(overrides: &Overrides, default_file: DefaultFile) -> Survey {
+    let (mut loader, mut settings) = Loader::read(overrides, default_file);
     let (sources, policies): (Vec<_>, Vec<_>) = loader.settle_parts().into_iter().unzip();
     let threat_settings = std::mem::take(&mut settings.threat_intel);
     let feed = loader.read_feeds(&threat_settings);
@@ -203,11 +235,13 @@ enum Part {
 
 impl Loader {
     /// Reads what flags and files say.
-    fn read(overrides: &Overrides, cwd_default: bool) -> (Loader, Settings) {
+    fn read(overrides: &Overrides, default_file: DefaultFile) -> (Loader, Settings) {
         let mut loader = Loader::default();
         let path = match &overrides.config {
             Some(path) => Some(path.clone()),
-            None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| cwd_default && path.exists()),
+            None => {
+                (default_file == DefaultFile::Read).then(|| PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists())
+            }
         };
         let main = match &path {
             Some(path) => loader.read_main(path, overrides).unwrap_or_default(),
@@ -221,7 +255,7 @@ impl Loader {
         let flags = Settings::of_flags(overrides, &mut loader.findings);
         let settings = flags.over(settings);
         loader.without = distinct(many("--without", &overrides.without).into_iter().chain(without));
-        loader.add_topologies(&overrides.topology, &topology, path.as_deref());
+        loader.add_topologies(overrides, &topology, path.as_deref());
         loader.add_main(rules, overrides, path.clone());
         loader.add_inputs(inputs, overrides, path.as_deref());
         loader.report_unused_parts();

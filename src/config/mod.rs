@@ -29,9 +29,9 @@ mod write;
 
 pub use error::{ConfigError, ConfigErrors, Position, Texts};
 pub use kernel::{Interface, Mark};
-pub use load::{DEFAULT_FILE, Loaded, Overrides, Purpose, Survey, load, survey};
+pub use load::{DEFAULT_FILE, DefaultFile, Loaded, Overrides, Purpose, Survey, TopologyBy, load, survey};
 pub use options::{Kind, OPTIONS, Opt, Presence, schema, topology_schema};
 pub use resolved::*;
 pub use target::{CheckTarget, TargetError, TargetRule};
-pub use topology::{TOPOLOGY_OPTIONS, network_of, subnet_address};
+pub use topology::{TOPOLOGY_OPTIONS, client_of_subnet, network_of};
 pub use write::{Written, WrittenFile, to_toml, to_vnet_toml};

@@ -185,6 +185,8 @@ impl Settings {
         let Overrides {
             purpose: _,
             config: _,
+            topology_by: _,
+            topology_words: _,
             parameters: _,
             topology: _,
             set: _,

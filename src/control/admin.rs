@@ -4,7 +4,7 @@
 //! reached it by an address or as localhost: a page whose name was rebound to 127.0.0.1 is not.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{CheckTarget, DnsConfig, PolicySource, SourceOrigin, subnet_address};
+use crate::config::{CheckTarget, DnsConfig, PolicySource, SourceOrigin, client_of_subnet};
 use crate::flow::{Authority, Host, Reason, Verdict};
 use crate::net::listener::{self, Spare};
 use crate::policy::in_order;
@@ -33,7 +33,7 @@ use crate::telemetry::{self, Filter, RECENT_FLOWS};
 use crate::vnet::Network;
 
 use super::arm::{self, Arm};
-use super::question::{Detail, Oracle, RulePlace, action_of, kind_of};
+use super::question::{Asking, Detail, Oracle, RulePlace, action_of, kind_of};
 use super::reload::{Refused, Reloader};
 
 /// Connections at once; beyond them new ones wait.
@@ -351,12 +351,11 @@ struct Question {
     from: Option<String>,
 }
 
-/// An address, or the one that a new machine of a subnet would be given.
-fn asker(from: &str, network: Option<&Network>) -> Result<IpAddr, Refusal> {
-    let subnet = |_| subnet_address(network, from);
-    from.parse()
-        .or_else(subnet)
-        .map_err(|why| Refusal::bad("bad-parameter", format!("from: `{from}` is no address, and {why}")))
+/// An address, or a new machine of a subnet.
+fn asker(from: &str, network: Option<&Network>) -> Result<Asking, Refusal> {
+    let machine = |_| client_of_subnet(network, from).map(Asking::Machine);
+    let asker = from.parse().map(Asking::Address).or_else(machine);
+    asker.map_err(|why| Refusal::bad("bad-parameter", format!("from: `{from}` is no address, and {why}")))
 }
 
 impl Question {

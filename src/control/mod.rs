@@ -12,7 +12,7 @@ mod wards;
 
 #[cfg(any(test, fuzzing))]
 pub use arm::rehearse_paths;
-pub(crate) use question::{Answer, Detail, Oracle, RulePlace, StepLine, ThreatLine};
+pub(crate) use question::{Answer, Asking, Detail, Oracle, RulePlace, StepLine, ThreatLine};
 pub(crate) use reload::Origin;
 
 use std::io;

@@ -13,7 +13,7 @@ use crate::policy::{
     Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
     Step, ThreatMode, in_order,
 };
-use crate::vnet::{self, Arrival, Because, Crossing, Egress, Flows, Network, Secured, Way};
+use crate::vnet::{self, Arrival, Because, Client, Crossing, Egress, Flows, Network, Secured, Way};
 
 /// Policies with more rules are walked only on demand, so that a thousand questions do not take minutes.
 const WALKED: usize = 2_000;
@@ -30,6 +30,30 @@ pub(crate) struct Oracle<'a> {
     tells_clients_apart: bool,
     /// Some network rule denies, so an address may turn an allowed name into a denied one.
     denies_addresses: bool,
+}
+
+/// Who a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    Address(IpAddr),
+    /// Of a subnet that was named: the address alone may be of several.
+    Machine(Client),
+}
+
+impl Asking {
+    pub(crate) fn address(self) -> IpAddr {
+        match self {
+            Asking::Address(address) | Asking::Machine(Client { address, .. }) => address,
+        }
+    }
+}
+
+/// Who a question is taken to be about.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    address: Option<IpAddr>,
+    /// Set where it is in a subnet.
+    client: Option<Client>,
 }
 
 /// How much is told.
@@ -260,44 +284,39 @@ impl<'a> Oracle<'a> {
         Oracle { policy, network, profile, dns, walkable, tells_clients_apart, denies_addresses }
     }
 
-    fn egress(&self) -> Egress<'a> {
-        Egress::new(self.policy, self.network, Flows::New)
+    fn egress(&self, client: Option<Client>) -> Egress<'a> {
+        Egress::new(self.policy, self.network, Flows::New).asked_by(client)
     }
 
-    /// Nobody's client and one of no subnet are the firewall's alone.
-    fn is_in_a_subnet(&self, client: Option<IpAddr>) -> bool {
-        self.egress().place_of(client).is_some()
-    }
-
-    /// What the firewall looks at, where the flow comes to it.
-    fn walk(&self, query: &Query<'_>, decision: Decision) -> Option<Explanation<'a>> {
+    /// What the firewall looks at, where the flow comes to it. Nobody's client and one of no subnet are its alone.
+    fn walk(&self, query: &Query<'_>, decision: Decision, client: Option<Client>) -> Option<Explanation<'a>> {
         match decision.reason {
             reason if reason.is_before_firewall() => None,
-            _ if !self.is_in_a_subnet(query.client) => Some(self.policy.explain(query)),
+            _ if client.is_none() => Some(self.policy.explain(query)),
             reason if reason.is_past_firewall() => None,
             _ => Some(self.policy.explain_at_firewall(query)),
         }
     }
 
     /// Without a client the question is for a client of any address: only rules for everybody match.
-    pub(crate) fn ask<'t>(&self, target: &'t CheckTarget, client: Option<IpAddr>, detail: Detail) -> Answer<'t>
+    pub(crate) fn ask<'t>(&self, target: &'t CheckTarget, asking: Option<Asking>, detail: Detail) -> Answer<'t>
     where
         'a: 't,
     {
-        let client = self.counted_as(client, &target.host);
+        let Counted { address: client, client: machine } = self.counted_as(asking, &target.host);
         let path = (target.protocol == Protocol::Http).then(|| target.path.as_deref().unwrap_or("/"));
         let resolved = self.leading_to(&target.host, target.port);
         let query = Query::new(client, target.protocol, &target.host, target.port);
         let query = Query { path, resolved: &resolved, ..query };
         let to = Authority { host: target.host.clone(), port: target.port };
-        let Decided { query, crossing, arrival, decision, address_open } = self.decide(query, &to);
+        let Decided { query, crossing, arrival, decision, address_open } = self.decide(query, &to, machine);
         let asks_for_any = client.is_none() && self.tells_clients_apart;
         let hints = self.walkable && (decision.verdict == Verdict::Deny || asks_for_any);
         let is_platform = crossing.as_ref().is_some_and(|crossing| crossing.way == Way::Platform);
         let worth_walking =
             !is_platform && (hints || detail == Detail::Steps || decision.reason == Reason::ServiceEndpoint);
-        let walked = worth_walking.then(|| self.walk(&query, decision)).flatten();
-        let in_subnet = query.address == Address::Unknown && self.is_in_a_subnet(client);
+        let walked = worth_walking.then(|| self.walk(&query, decision, machine)).flatten();
+        let in_subnet = query.address == Address::Unknown && machine.is_some();
         let asked_nobody = client.is_none() && self.network.is_some();
         Answer {
             target: &target.text,
@@ -336,18 +355,18 @@ impl<'a> Oracle<'a> {
     }
 
     /// Whoever is in no subnet, and nobody in particular, counts as a machine of the subnet that is chosen for such.
-    fn counted_as(&self, client: Option<IpAddr>, to: &Host) -> Option<IpAddr> {
+    fn counted_as(&self, asking: Option<Asking>, to: &Host) -> Counted {
         let to = match to {
             Host::Addr(to) => Some(*to),
             Host::Name(_) => None,
         };
-        match (self.network, client) {
-            (Some(network), None) => network.stand_in(to).map(|(address, _)| address),
-            (Some(network), Some(client)) => {
-                network.client(client, to).map_or(Some(client), |(address, _)| Some(address))
-            }
-            (None, client) => client,
-        }
+        let client = match (self.network, asking) {
+            (Some(_), Some(Asking::Machine(client))) => Some(client),
+            (Some(network), Some(Asking::Address(address))) => network.client(address, to),
+            (Some(network), None) => network.stand_in(to),
+            (None, _) => None,
+        };
+        Counted { address: client.map(|client| client.address).or(asking.map(Asking::address)), client }
     }
 
     /// The names of network rules that `--resolve` leads to this address: the rules for them match it, as they do on
@@ -376,12 +395,12 @@ impl<'a> Oracle<'a> {
     }
 
     /// As the proxy does: by name first, then by the address where there is one.
-    fn decide<'q>(&self, query: Query<'q>, to: &Authority) -> Decided<'q, 'a> {
-        let as_is = |address_open| Decided { address_open, ..self.decide_one(query) };
+    fn decide<'q>(&self, query: Query<'q>, to: &Authority, client: Option<Client>) -> Decided<'q, 'a> {
+        let as_is = |address_open| Decided { address_open, ..self.decide_one(query, client) };
         let Decided { decision, .. } = as_is(false);
         let allowed = decision.verdict == Verdict::Allow;
         let Some(name) = query.name else { return as_is(false) };
-        let by_address = self.is_in_a_subnet(query.client);
+        let by_address = client.is_some();
         if !by_address && !allowed && !self.policy.is_decided_by_address(decision, query.port) {
             return as_is(false);
         }
@@ -393,7 +412,8 @@ impl<'a> Oracle<'a> {
         let Some(given) = self.dns.overrides.iter().find(|given| given.is_for(name, query.port)) else {
             return as_is(address_open);
         };
-        let judged = given.addresses.iter().map(|addr| self.decide_one(query.with_address(Address::Override(*addr))));
+        let judged =
+            given.addresses.iter().map(|addr| self.decide_one(query.with_address(Address::Override(*addr)), client));
         let judged: Vec<Decided<'q, 'a>> = judged.collect();
         let best = judged.iter().position(|judged| judged.decision.verdict == Verdict::Allow).unwrap_or(0);
         judged.into_iter().nth(best).unwrap_or_else(|| as_is(address_open))
@@ -402,8 +422,8 @@ impl<'a> Oracle<'a> {
 
 impl<'a> Oracle<'a> {
     /// Of a client's port nothing is known.
-    fn decide_one<'q>(&self, query: Query<'q>) -> Decided<'q, 'a> {
-        let vnet::Decided { decision, crossing, arrival } = self.egress().decide(&query, 0);
+    fn decide_one<'q>(&self, query: Query<'q>, client: Option<Client>) -> Decided<'q, 'a> {
+        let vnet::Decided { decision, crossing, arrival } = self.egress(client).decide(&query, 0);
         Decided { query, crossing, arrival, decision, address_open: false }
     }
 }

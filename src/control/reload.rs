@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config, ConfigError, ConfigErrors, Loaded, Overrides, PolicySource, ProxyConfig};
+use crate::config::{
+    self, Config, ConfigError, ConfigErrors, DefaultFile, Loaded, Overrides, PolicySource, ProxyConfig,
+};
 use crate::policy::Policy;
 use crate::proxy::{InForceFrom, Shared};
 use crate::telemetry::{Event, ReloadRecord};
@@ -27,7 +29,7 @@ const NAMED: usize = 8;
 pub(crate) struct Origin {
     pub(crate) overrides: Overrides,
     /// As for [`config::load`].
-    pub(crate) cwd_default: bool,
+    pub(crate) default_file: DefaultFile,
     /// Its rules may be left out.
     pub(crate) config: Config,
     pub(crate) files: Vec<PathBuf>,
@@ -36,7 +38,7 @@ pub(crate) struct Origin {
 pub(super) struct Reloader {
     shared: Arc<Shared>,
     overrides: Overrides,
-    cwd_default: bool,
+    default_file: DefaultFile,
     current: Mutex<Current>,
     /// Kept by a load until it ends, also where nobody waits for it any more: there is one at a time, however many ask
     /// and leave.
@@ -67,11 +69,11 @@ pub(super) struct Refused {
 
 impl Reloader {
     pub(super) fn new(shared: Arc<Shared>, origin: Origin) -> Reloader {
-        let Origin { overrides, cwd_default, config, files } = origin;
+        let Origin { overrides, default_file, config, files } = origin;
         let sources = StdMutex::new(config.sources.clone().into());
         let network = StdMutex::new(config.network.clone());
         let current = Mutex::new(Current { files: stamps(&files), filled: filled(&files), config });
-        Reloader { shared, overrides, cwd_default, current, turn: Arc::default(), sources, network }
+        Reloader { shared, overrides, default_file, current, turn: Arc::default(), sources, network }
     }
 
     /// Where the policy in force comes from.
@@ -124,10 +126,10 @@ impl Reloader {
         // Looked at before the files are read, so that a change meanwhile is a change.
         let before = stamps(current.files.keys());
         let emptied = current.emptied();
-        let (overrides, cwd_default) = (self.overrides.clone(), self.cwd_default);
+        let (overrides, default_file) = (self.overrides.clone(), self.default_file);
         let turn = self.turn.clone().lock_owned().await;
         let loading = tokio::task::spawn_blocking(move || {
-            let loaded = load(&overrides, cwd_default);
+            let loaded = load(&overrides, default_file);
             drop(turn);
             loaded
         });
@@ -218,8 +220,8 @@ fn size(path: &Path) -> Option<u64> {
 }
 
 /// The rules go into the policy; the rest is left.
-fn load(overrides: &Overrides, cwd_default: bool) -> Result<(Loaded, Policy), ConfigErrors> {
-    let mut loaded = config::load(overrides, cwd_default)?;
+fn load(overrides: &Overrides, default_file: DefaultFile) -> Result<(Loaded, Policy), ConfigErrors> {
+    let mut loaded = config::load(overrides, default_file)?;
     let rules = std::mem::take(&mut loaded.config.rules);
     let policy = Policy::compile(Arc::new(rules), loaded.config.switches());
     Ok((loaded, policy))

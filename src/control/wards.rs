@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId};
+use crate::azure::ase::{Category, Dependencies, Dependency, ResourceId, Workers};
 use crate::azure::shape::kinds::ENVIRONMENT;
 use crate::config::HealthConfig;
 use crate::doctor::{self, Patient, Severity};
@@ -82,6 +82,7 @@ struct Subject {
     /// None of version 3, which depends on nothing here.
     dependencies: Option<Dependencies>,
     shown: Vec<Dependency>,
+    workers: Workers,
 }
 
 /// What the API shows of an environment beside the topology.
@@ -270,14 +271,15 @@ impl Subject {
         Subject {
             name: environment.name.as_str().into(),
             id: id.to_string().into(),
+            client: client_of(environment, network, place),
             environment: environment.clone(),
             place,
-            client: client_of(environment, &clients),
             clients,
             servers: own_servers.into_iter().chain([HOST]).collect(),
             services: services(network),
             shown: dependencies.as_ref().map(Dependencies::shown).unwrap_or_default(),
             dependencies,
+            workers: Workers::of(environment),
         }
     }
 
@@ -288,7 +290,7 @@ impl Subject {
         match (protocol, host) {
             (Protocol::Udp, Host::Addr(server)) => port == 53 && self.servers.contains(server),
             (Protocol::Udp, Host::Name(_)) => false,
-            (_, host) => dependencies.hold(host, protocol, port, self.environment.linux),
+            (_, host) => dependencies.hold(host, protocol, port, self.workers),
         }
     }
 
@@ -386,11 +388,12 @@ fn is_allowed(active: &Active, subject: &Subject, dependency: &Dependency, port:
     by_name.verdict == Verdict::Allow || active.policy.is_decided_by_address(by_name, port)
 }
 
-/// The internal address, or the first that Azure gives out in the subnet: four before it are the platform's own.
-fn client_of(environment: &AppServiceEnvironment, clients: &[IpNet]) -> IpAddr {
-    let own = environment.internal_address.filter(|own| clients.iter().any(|net| net.contains(own)));
-    let first = clients.iter().find_map(|net| net.hosts().nth(3));
-    own.or(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+/// The internal address, or one that a new machine in the subnet would be given.
+fn client_of(environment: &AppServiceEnvironment, network: &Network, place: Option<Place>) -> IpAddr {
+    let is_there = |own: &IpAddr| place.is_some_and(|place| network.subnet(place).contains(*own));
+    let own = environment.internal_address.filter(is_there);
+    let first = || network.free_address(place?, None);
+    own.or_else(first).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 fn subjects(network: &Network, active: &Active) -> Vec<Arc<Subject>> {
@@ -440,6 +443,7 @@ mod tests {
             servers: vec!["192.168.0.9".parse().unwrap(), HOST],
             services: Vec::new(),
             dependencies: Some(Dependencies::of(Cloud::Public, [])),
+            workers: Workers::of(&AppServiceEnvironment::default()),
             shown: Vec::new(),
         };
         let udp = |server: &str, port| subject.depends_on(&Host::Addr(server.parse().unwrap()), Protocol::Udp, port);

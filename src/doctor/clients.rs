@@ -7,7 +7,7 @@ use crate::vnet::{Change, Hop, NextHop, RouteDestination, Selection};
 use super::Patient;
 use super::finding::{Coverage, Finding, Outcome, Rule};
 use super::premises::cut_off;
-use super::ways::{self, Stretch, Ways, hop_text};
+use super::ways::{self, Stretch, Ways};
 use super::words::some;
 
 pub(super) fn replies(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
@@ -29,7 +29,7 @@ fn anywhere(rule: &'static Rule, patient: &Patient<'_>, ways: &Ways<'_>) -> Outc
     let Some(way) = ways.outside().filter(|way| is_asymmetric(&way.route.next_hop)) else { return Outcome::Passed };
     let what = format!(
         "clients come by the public VIP from anywhere, and replies to them leave by {}: no connection to an app comes about",
-        hop_text(&way.route.next_hop)
+        &way.route.next_hop
     );
     let finding = Finding::new(rule, patient.environment.at, &patient.environment.name, what);
     Outcome::Found(vec![finding.because(ways::shown(&way), way.route.at).by_hand(
@@ -170,10 +170,8 @@ pub(super) fn application_gateway(rule: &'static Rule, patient: &Patient<'_>) ->
     };
     let ways = Ways::of(patient);
     let Some(way) = astray(&ways, range, |stretch| !is_direct(stretch)) else { return Outcome::Passed };
-    let what = format!(
-        "replies to the Application Gateway at {range} leave by {}, not straight to it",
-        hop_text(&way.route.next_hop)
-    );
+    let what =
+        format!("replies to the Application Gateway at {range} leave by {}, not straight to it", &way.route.next_hop);
     let finding = Finding::new(rule, patient.environment.at, &patient.environment.name, what);
     let finding = finding.because(ways::shown(&way), way.route.at);
     Outcome::Found(vec![straighten(patient, range, &way).into_iter().fold(finding, Finding::mend)])

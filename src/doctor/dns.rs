@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::flow::{AddrClass, Host, Protocol};
 use crate::vnet::{
-    Because, Change, DnsZone, FlowDirection, HOST, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision, Transport,
+    Because, Change, DnsZone, EPHEMERAL, FlowDirection, HOST, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision,
+    Transport,
 };
 
 use super::Patient;
@@ -61,8 +62,13 @@ fn azure(patient: &Patient<'_>) -> Outcome {
 /// What the security group has against questions to a server.
 fn denial<'a>(patient: &Patient<'a>, server: IpAddr) -> Option<SecurityDecision<'a>> {
     let source = clients(patient).into_iter().next()?;
-    let flow =
-        NetFlow { transport: Transport::Udp, source, source_port: 49152, destination: server, destination_port: PORT };
+    let flow = NetFlow {
+        transport: Transport::Udp,
+        source,
+        source_port: EPHEMERAL,
+        destination: server,
+        destination_port: PORT,
+    };
     let decision = patient.network.security(patient.place, FlowDirection::Outbound, &flow);
     (!decision.is_allowed()).then_some(decision)
 }

@@ -9,7 +9,7 @@ use crate::vnet::{Change, Cloud, Hop, NextHop, RouteDestination, Selection};
 use super::Patient;
 use super::finding::{Coverage, Finding, Outcome, Rule};
 use super::gate::Gate;
-use super::ways::{self, Ways, hop_text, is_by_specific_bgp};
+use super::ways::{self, Ways, is_by_specific_bgp};
 use super::words::some;
 
 pub(super) const SQL: &str = "Microsoft.Sql";
@@ -74,22 +74,19 @@ fn refusal(patient: &Patient<'_>, way: &Selection<'_>) -> Option<String> {
         }
         Hop::VirtualNetworkGateway => ways::gateway(patient).map(|it| it.egress_addresses.clone()).unwrap_or_default(),
         Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::InterfaceEndpoint | Hop::None => {
-            return Some(format!("{}, where no database is", hop_text(hop)));
+            return Some(format!("{}, where no database is", hop));
         }
     };
     let strange: Vec<IpAddr> = addresses.iter().copied().filter(|address| !is_known(patient, *address)).collect();
     if addresses.is_empty() {
-        return Some(format!("{}, and by which public address is not known", hop_text(hop)));
+        return Some(format!("{}, and by which public address is not known", hop));
     }
     if !strange.is_empty() {
         let strange = some(strange);
-        return Some(format!(
-            "{} as {strange}, which is neither the VIP nor in userWhitelistedIpRanges",
-            hop_text(hop)
-        ));
+        return Some(format!("{} as {strange}, which is neither the VIP nor in userWhitelistedIpRanges", hop));
     }
     let denied = matches!(hop, Hop::VirtualAppliance(_)) && denies_databases(patient, way);
-    denied.then(|| format!("{}, which denies them", hop_text(hop)))
+    denied.then(|| format!("{}, which denies them", hop))
 }
 
 fn is_known(patient: &Patient<'_>, address: IpAddr) -> bool {
@@ -128,7 +125,7 @@ pub(super) fn others(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
         return Outcome::Passed;
     }
     let subnet = patient.network.subnet(patient.place);
-    let hop = hop.map(hop_text).unwrap_or_default();
+    let hop = hop.map(ToString::to_string).unwrap_or_default();
     let what = format!("without a service endpoint for {}: what is for it goes to {hop}", some(&missing));
     let mut finding = Finding::new(rule, subnet.at, &subnet.name, what);
     finding = outside.iter().fold(finding, |finding, way| finding.because(ways::shown(way), way.route.at));

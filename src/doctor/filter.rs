@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::flow::PortRange;
 use crate::policy::{Action, AddressRange, Spot};
 use crate::vnet::{
-    Because, Change, Endpoint, FlowDirection, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Transport,
+    Because, Change, FlowDirection, NetworkSecurityGroup, Prefix, RuleSide, SecurityProtocol, SecurityRule, Transport,
 };
 
 use super::Patient;
@@ -234,7 +234,7 @@ impl Opening<'_> {
     fn written(self, patient: &Patient<'_>, priority: u16) -> SecurityRule {
         let name = self.name();
         let own = patient.own_nets().map(Prefix::Net).collect();
-        let side = |prefixes, ports: &[PortRange]| Endpoint { prefixes, ports: ports.to_vec(), ..Endpoint::default() };
+        let side = |prefixes, ports: &[PortRange]| RuleSide { prefixes, ports: ports.to_vec(), ..RuleSide::default() };
         let (source, destination) = match self.direction {
             FlowDirection::Inbound => (self.remote, own),
             FlowDirection::Outbound => (own, self.remote),

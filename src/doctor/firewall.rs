@@ -10,7 +10,7 @@ use crate::flow::{Host, PortRange, Protocol};
 use crate::policy::{
     AddressRange, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, FqdnTag, IpProtocols, NetworkRule, RuleId,
 };
-use crate::vnet::{AppDependency, AseVersion, Change, Cloud, Firewall, Hop};
+use crate::vnet::{AppDependency, AseVersion, Change, Cloud, FIREWALL_SUBNET, Firewall, Hop};
 
 use super::Patient;
 use super::age::edition;
@@ -346,8 +346,6 @@ fn taken(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Finding {
 fn removal(gate: &Gate<'_>, id: RuleId) -> Change {
     Change::RemoveFirewallRule { rule: gate.policy.rule_name(id).to_string() }
 }
-
-const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
 
 fn firewall_subnet(patient: &Patient<'_>) -> Outcome {
     let hop = Ways::of(patient).outside().map(|way| way.route.next_hop.clone());

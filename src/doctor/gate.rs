@@ -4,13 +4,12 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::allowlist::{Kind, lists};
-use crate::flow::{Host, HostName, Protocol, Reason, Verdict};
+use crate::flow::{Host, Protocol, Reason, Verdict};
 use crate::policy::{
     Action, AddressRange, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot,
     ThreatIntel, in_order,
 };
-use crate::vnet::Hop;
+use crate::vnet::{Hop, Network, after};
 
 use super::Patient;
 use super::dependencies::Row;
@@ -21,6 +20,7 @@ use super::ways::Ways;
 pub(super) struct Gate<'a> {
     pub(super) policy: &'a Policy,
     ways: Ways<'a>,
+    network: &'a Network,
     clients: Vec<IpAddr>,
     /// The services whose flows pass the firewall by, as the subnet has their endpoints.
     endpoints: Vec<ServiceEndpoint>,
@@ -49,9 +49,9 @@ impl<'a> Gate<'a> {
     /// Why there is none to ask, otherwise.
     pub(super) fn of(patient: &Patient<'a>) -> Result<Gate<'a>, Outcome> {
         let ways = Ways::of(patient);
-        let outside = ways.outside().map(|way| way.route.next_hop.clone());
-        if !matches!(outside, Some(Hop::VirtualAppliance(_))) {
-            return Err(Outcome::not_applicable(no_firewall(outside.as_ref())));
+        let outside = ways.outside().map(|way| &way.route.next_hop);
+        if !outside.is_some_and(|hop| leads_to_firewall(patient.network, hop)) {
+            return Err(Outcome::not_applicable(no_firewall(outside)));
         }
         let Some(policy) = patient.policy else {
             return Err(Outcome::not_applicable("the policy of the firewall is not known"));
@@ -60,6 +60,7 @@ impl<'a> Gate<'a> {
             policy,
             ways,
             clients: askers(patient, policy),
+            network: patient.network,
             endpoints: endpoints(patient),
             without_denials: OnceCell::new(),
         })
@@ -112,10 +113,10 @@ impl<'a> Gate<'a> {
 
     fn is_passed_by(&self, host: &Host, port: u16) -> bool {
         match host {
-            Host::Name(name) => self.endpoints.iter().any(|it| it.ports.contains(port) && is_below(it, name)),
+            Host::Name(name) => self.endpoints.iter().any(|it| it.ports.contains(port) && it.has_name(name)),
             Host::Addr(address) => {
-                let hop = self.ways.to(*address).map(|way| way.route.next_hop.clone());
-                hop.is_some_and(|hop| !matches!(hop, Hop::VirtualAppliance(_) | Hop::None))
+                let hop = self.ways.to(*address).map(|way| &way.route.next_hop);
+                hop.is_some_and(|hop| *hop != Hop::None && !leads_to_firewall(self.network, hop))
             }
         }
     }
@@ -149,13 +150,7 @@ impl<'a> Gate<'a> {
     /// `rule hub/egress/deny-web/block`, and where it is written.
     pub(super) fn shown(&self, blocker: Blocker) -> (String, Spot) {
         let Blocker::Rule(id) = blocker else { return ("threat intelligence".to_owned(), Spot::nowhere()) };
-        let rule = in_order(self.policy.rules())[id.0 as usize].rule;
-        let at = match rule {
-            AnyRule::Network(_, rule) => rule.about.at,
-            AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
-            AnyRule::Dnat(rule) => rule.about.at,
-        };
-        (format!("rule {}", self.policy.rule_name(id)), at)
+        (format!("rule {}", self.policy.rule_name(id)), self.policy.spot_of(id))
     }
 
     /// What the policy goes by: the last of those that were named, which is the firewall's own.
@@ -181,12 +176,21 @@ impl Passage {
     }
 }
 
+fn leads_to_firewall(network: &Network, hop: &Hop) -> bool {
+    matches!(hop, Hop::VirtualAppliance(address) if network.is_firewall(*address))
+}
+
 /// Why no firewall is asked.
 fn no_firewall(outside: Option<&Hop>) -> String {
     match outside {
         Some(Hop::Internet) => "nothing passes a firewall: what leaves goes to the Internet at once".to_owned(),
         Some(Hop::VirtualNetworkGateway) => {
             "what leaves goes to one's own premises, and what they let through is not known".to_owned()
+        }
+        Some(Hop::VirtualAppliance(address)) => {
+            format!(
+                "what leaves goes to {address}, which is no firewall of the topology, and what it lets through is not known"
+            )
         }
         _ => "what leaves does not get to a firewall".to_owned(),
     }
@@ -196,12 +200,11 @@ fn question<'q>(client: IpAddr, host: &'q Host, protocol: Protocol, port: u16) -
     Query::new(Some(client), protocol, host, port).outbound()
 }
 
-/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody; of a subnet without any,
-/// its own first and last.
+/// The first and the last address of each of the subnet's prefixes that Azure gives to anybody; of one without any, its
+/// own first and last.
 pub(super) fn clients(patient: &Patient<'_>) -> Vec<IpAddr> {
     let ends = |range: AddressRange| [range.first(), range.last()];
-    let usable: Vec<IpAddr> = patient.network.subnet(patient.place).usable().flat_map(ends).collect();
-    if usable.is_empty() { patient.own_ranges().flat_map(ends).collect() } else { usable }
+    patient.network.subnet(patient.place).usable_or_all().flat_map(ends).collect()
 }
 
 /// Parts that are asked of, at most: a policy that cuts the subnet up further is not asked from the rest.
@@ -228,32 +231,16 @@ fn sources(rule: AnyRule<'_>) -> Option<&AddressSet> {
     }
 }
 
-fn after(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => u32::from(address).checked_add(1).map(|next| IpAddr::V4(next.into())),
-        IpAddr::V6(_) => None,
-    }
-}
-
 /// Is it an address of the subnet that Azure gives to anybody?
 fn is_given(patient: &Patient<'_>, address: IpAddr) -> bool {
     patient.network.subnet(patient.place).usable().any(|range| range.contains(address))
 }
 
-/// By the zones and ports that the lists give; each service once.
+/// By the zones and ports that the lists give.
 fn endpoints(patient: &Patient<'_>) -> Vec<ServiceEndpoint> {
     let subnet = patient.network.subnet(patient.place);
-    let listed = lists().iter().filter(|list| list.kind == Kind::ServiceEndpoints);
-    let known = listed.flat_map(|list| list.service_endpoints());
+    let known = patient.network.tags().services().into_iter();
     known.filter(|endpoint| subnet.has_endpoint(&endpoint.service)).collect()
-}
-
-fn is_below(endpoint: &ServiceEndpoint, name: &HostName) -> bool {
-    let is_below = |zone: &HostName| {
-        let rest = name.as_str().strip_suffix(zone.as_str());
-        rest.is_some_and(|rest| rest.ends_with('.'))
-    };
-    endpoint.zones.iter().any(is_below)
 }
 
 fn has_it(rule: AnyRule<'_>, tag: &str) -> bool {

@@ -5,7 +5,7 @@ use crate::vnet::{Change, Cloud, Hop, NextHop, RouteDestination, RouteSource, Se
 
 use super::Patient;
 use super::finding::{Coverage, Finding, Outcome, Rule};
-use super::ways::{self, Stretch, Ways, hop_text};
+use super::ways::{self, Stretch, Ways};
 use super::words::{some, thousands};
 
 /// Where App Service manages from, as far as it is published for the cloud. IPv4 alone: the VIP has no other address.
@@ -124,7 +124,7 @@ impl<'a> Replies<'a> {
     }
 
     fn hops(&self) -> Vec<String> {
-        let hop = |way: &&Selection<'_>| hop_text(&way.route.next_hop);
+        let hop = |way: &&Selection<'_>| way.route.next_hop.to_string();
         let mut hops: Vec<String> = self.diverting().iter().map(hop).collect();
         hops.sort();
         hops.dedup();

@@ -11,7 +11,7 @@ use crate::allowlist::{EndpointHost, Kind, lists};
 use crate::flow::{AddrClass, Host, PortRange, PortSet, Protocol};
 use crate::policy::{Action, AddressRange, AddressSet, IpProtocols, NetworkRule};
 use crate::vnet::{
-    AseVersion, Because, Change, FlowDirection, HOST, Hop, NetFlow, NetworkSecurityGroup, NextHop, Prefix,
+    AseVersion, Because, Change, EPHEMERAL, FlowDirection, HOST, Hop, NetFlow, NetworkSecurityGroup, NextHop, Prefix,
     RouteDestination, SecurityProtocol, SecurityRule, Selection, Transport,
 };
 
@@ -81,7 +81,7 @@ fn led_away(patient: &Patient<'_>) -> Option<Finding> {
     let astray: Vec<Stretch<'_>> = stretches.filter(|stretch| *stretch.hop() != Hop::VnetLocal).collect();
     let way = &astray.first()?.way;
     let subnet = patient.network.subnet(patient.place);
-    let what = format!("what its machines send to each other goes to {}", ways::hop_text(&way.route.next_hop));
+    let what = format!("what its machines send to each other goes to {}", way.route.next_hop);
     let finding = Finding::new(&OUT_SELF, way.route.at, &subnet.name, what).because(ways::shown(way), way.route.at);
     let finding = astray.iter().fold(finding, |it, stretch| it.covers(Coverage::Missing, stretch.range.to_string()));
     Some(kept_inside(patient, &astray).into_iter().fold(finding, Finding::mend))
@@ -156,7 +156,7 @@ impl Dependency<'_> {
         let asked: Vec<IpAddr> = anywhere().collect();
         let is_open = |destination: IpAddr, destination_port: u16| {
             let transport = self.transport;
-            let flow = NetFlow { transport, source, source_port: 49152, destination, destination_port };
+            let flow = NetFlow { transport, source, source_port: EPHEMERAL, destination, destination_port };
             patient.network.security(patient.place, FlowDirection::Outbound, &flow).is_allowed()
         };
         let open = |port: &PortRange| asked.iter().filter(|address| is_open(**address, port.first())).count();
@@ -185,7 +185,8 @@ fn azure_dns(patient: &Patient<'_>) -> Option<Finding> {
         return None;
     }
     let source = own_address(patient)?;
-    let flow = |transport| NetFlow { transport, source, source_port: 49152, destination: HOST, destination_port: 53 };
+    let flow =
+        |transport| NetFlow { transport, source, source_port: EPHEMERAL, destination: HOST, destination_port: 53 };
     let decided = [Transport::Udp, Transport::Tcp]
         .map(|transport| patient.network.security(patient.place, FlowDirection::Outbound, &flow(transport)));
     let denied = decided.into_iter().find(|decision| !decision.is_allowed())?;

@@ -12,7 +12,7 @@ use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selec
 
 use super::Patient;
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, rules};
-use super::ways::{self, Stretch, Ways, hop_text};
+use super::ways::{self, Stretch, Ways};
 use super::words::{count, some};
 use super::{clients, endpoints, management, premises, singles};
 
@@ -228,7 +228,7 @@ fn subject(way: &Selection<'_>, subnet: &str) -> String {
 
 fn nowhere(patient: &Patient<'_>, way: Option<&Selection<'_>>) -> Option<String> {
     let Some(way) = way else { return Some("no route leads out of the subnet".to_owned()) };
-    let hop = hop_text(&way.route.next_hop);
+    let hop = &way.route.next_hop;
     match &way.route.next_hop {
         Hop::Internet => None,
         Hop::VirtualNetworkGateway if ways::gateway(patient).is_some() => None,
@@ -264,12 +264,7 @@ fn absent(patient: &Patient<'_>, address: IpAddr) -> Option<String> {
 /// The firewall whose subnet an address is of.
 fn firewall_beside<'a>(patient: &Patient<'a>, address: IpAddr) -> Option<(&'a str, &'a Firewall)> {
     let place = patient.network.place_of(address)?;
-    let (network, subnet) = (patient.network.virtual_network(place), patient.network.subnet(place));
-    let mut firewalls = patient.network.topology().firewalls.iter();
-    let there = |it: &&Firewall| {
-        it.virtual_network.eq_ignore_ascii_case(&network.name) && it.subnet.eq_ignore_ascii_case(&subnet.name)
-    };
-    Some((&subnet.name, firewalls.find(there)?))
+    Some((&patient.network.subnet(place).name, patient.network.firewall_in(place)?))
 }
 
 /// The firewall that there is, or else the Internet.

@@ -10,7 +10,7 @@ use super::age::edition;
 use super::dependencies::Row;
 use super::finding::{Coverage, Finding, Outcome, Rule};
 use super::gate::{Gate, Passage};
-use super::ways::{self, Ways, hop_text};
+use super::ways::{self, Ways};
 use super::words::some;
 
 pub(super) fn look(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
@@ -51,7 +51,7 @@ fn loss<'a>(ways: &Ways<'a>, gate: Option<&Gate<'_>>, row: &'a Row) -> Option<Lo
     let way = ways.to(row.address()?)?;
     let why = match &way.route.next_hop {
         Hop::VirtualAppliance(_) if gate?.row(row) == Passage::Lacks => {
-            format!("goes to {}, and no network rule allows it", hop_text(&way.route.next_hop))
+            format!("goes to {}, and no network rule allows it", &way.route.next_hop)
         }
         Hop::None if way.prefix.prefix_len() > 0 => format!("dropped by {}", ways::shown(&way)),
         _ => return None,

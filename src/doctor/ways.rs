@@ -84,20 +84,14 @@ pub(super) fn size(range: AddressRange) -> u64 {
     }
 }
 
-/// The way to one's own premises that the subnet has: its network's gateway, or that of a peer that shares it.
+/// The way to one's own premises that the subnet has.
 pub(super) fn gateway<'a>(patient: &Patient<'a>) -> Option<&'a Gateway> {
-    let own = patient.network.virtual_network(patient.place);
-    let shared = || {
-        let lending = own.peerings.iter().filter(|peering| peering.use_remote_gateways);
-        let mut remotes = lending.filter_map(|peering| patient.network.topology().virtual_network(&peering.remote));
-        remotes.find_map(|remote| remote.gateway.as_ref())
-    };
-    own.gateway.as_ref().or_else(shared)
+    patient.network.gateway_of(patient.place)
 }
 
 /// `route ase-routes/default (0.0.0.0/0 to VirtualAppliance 192.168.0.4)`
 pub(super) fn shown(way: &Selection<'_>) -> String {
-    format!("{} ({} to {})", route_name(way.route), way.prefix, hop_text(&way.route.next_hop))
+    format!("{} ({} to {})", route_name(way.route), way.prefix, way.route.next_hop)
 }
 
 fn route_name(route: &EffectiveRoute) -> String {
@@ -105,18 +99,6 @@ fn route_name(route: &EffectiveRoute) -> String {
         (Some(table), _) => format!("route {table}/{}", route.name),
         (None, RouteSource::VirtualNetworkGateway) => "route by BGP".to_owned(),
         (None, _) => "system route".to_owned(),
-    }
-}
-
-/// `VirtualAppliance 192.168.0.4`, `Internet`
-pub(super) fn hop_text(hop: &Hop) -> String {
-    match hop {
-        Hop::VirtualAppliance(address) => format!("VirtualAppliance {address}"),
-        Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) => format!("{} {name}", hop.as_str()),
-        Hop::VirtualNetworkServiceEndpoint(service) => format!("{} {service}", hop.as_str()),
-        Hop::VnetLocal | Hop::VirtualNetworkGateway | Hop::InterfaceEndpoint | Hop::Internet | Hop::None => {
-            hop.as_str().to_owned()
-        }
     }
 }
 

@@ -393,7 +393,7 @@ mod tests {
     fn config(listen: &[&str], interfaces: &[&str]) -> GatewayConfig {
         let interfaces = interfaces.iter().map(ToString::to_string).collect();
         let flags = crate::config::Overrides { interfaces, ..Default::default() };
-        let loaded = crate::config::load(&flags, false).unwrap();
+        let loaded = crate::config::load(&flags, crate::config::DefaultFile::Ignored).unwrap();
         GatewayConfig { listen: addrs(listen), ..loaded.config.gateway }
     }
 

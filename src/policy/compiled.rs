@@ -19,6 +19,7 @@ use super::networks::{NetworkIndex, NetworkMatch, NetworkQuery};
 use super::order::{AnyRule, OrderedRule, in_order};
 use super::pattern::is_ambiguous;
 use super::settings::ThreatMode;
+use super::spot::Spot;
 use super::switches::{DnatDeny, Switches};
 use super::threat_index::ThreatIndex;
 use super::threats::{Indicator, ThreatId};
@@ -224,6 +225,11 @@ impl Policy {
     /// A rule's names. `rule` comes from this policy's own decision.
     pub fn rule_name(&self, rule: RuleId) -> &Arc<RuleName> {
         &self.names[rule.0 as usize]
+    }
+
+    /// Where a rule is written. `rule` comes from this policy's own decision.
+    pub fn spot_of(&self, rule: RuleId) -> Spot {
+        in_order(self.rules())[rule.0 as usize].rule.at()
     }
 
     pub fn rule_names(&self) -> &[Arc<RuleName>] {

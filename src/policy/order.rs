@@ -3,6 +3,7 @@
 //!
 //! Equal priorities are undocumented: here the one listed first comes first.
 
+use super::spot::Spot;
 use super::tree::{Action, ApplicationRule, DnatRule, NetworkRule, PolicyRules, RuleCollection, RuleSet, Rules};
 
 /// A rule with where it stands.
@@ -28,6 +29,15 @@ impl<'a> AnyRule<'a> {
             AnyRule::Dnat(rule) => &rule.name,
             AnyRule::Network(_, rule) => &rule.name,
             AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => &rule.name,
+        }
+    }
+
+    /// Where it is written.
+    pub fn at(self) -> Spot {
+        match self {
+            AnyRule::Dnat(rule) => rule.about.at,
+            AnyRule::Network(_, rule) => rule.about.at,
+            AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
         }
     }
 

@@ -77,6 +77,16 @@ pub enum Action {
     Deny,
 }
 
+impl Action {
+    /// As ARM spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Allow => "Allow",
+            Action::Deny => "Deny",
+        }
+    }
+}
+
 /// 100 (first) to 65000 (last), for groups and for collections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Priority(u16);
@@ -238,4 +248,15 @@ pub struct ServiceEndpoint {
     pub zones: Vec<HostName>,
     pub ranges: Arc<[AddressRange]>,
     pub ports: PortSet,
+}
+
+impl ServiceEndpoint {
+    /// Is it below one of the zones?
+    pub fn has_name(&self, name: &HostName) -> bool {
+        let is_below = |zone: &HostName| {
+            let rest = name.as_str().strip_suffix(zone.as_str());
+            rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        };
+        self.zones.iter().any(is_below)
+    }
 }

@@ -126,7 +126,7 @@ pub(crate) fn flow() -> impl Strategy<Value = NetFlow> {
     )
 }
 
-fn side() -> impl Strategy<Value = Endpoint> {
+fn side() -> impl Strategy<Value = RuleSide> {
     let prefix = prop_oneof![
         3 => Just(Prefix::Any),
         4 => select(NETS.to_vec()).prop_map(|text| Prefix::Net(text.parse().unwrap())),
@@ -136,7 +136,7 @@ fn side() -> impl Strategy<Value = Endpoint> {
     let range = |text: &str| if text == "*" { PortRange::ANY } else { text.parse().unwrap() };
     let ports = prop_oneof![3 => Just(vec![PortRange::ANY]), 1 => vec(ports.prop_map(range), 0..3)];
     let groups = prop_oneof![3 => Just(Vec::new()), 1 => subsequence(vec!["Web", "db"], 1..=2)];
-    (vec(prefix, 0..4), ports, groups).prop_map(|(prefixes, ports, groups)| Endpoint {
+    (vec(prefix, 0..4), ports, groups).prop_map(|(prefixes, ports, groups)| RuleSide {
         prefixes,
         ports,
         application_security_groups: groups.into_iter().map(String::from).collect(),
@@ -191,6 +191,32 @@ fn routes() -> impl Strategy<Value = Vec<Route>> {
             at: Spot::nowhere(),
         };
         (0..).zip(routes).map(named).collect()
+    })
+}
+
+/// None, one without an address, one in a subnet that is not in the topology, one in its own subnet, and one beside the
+/// appliance that routes lead to; with the subnets that are there.
+pub(crate) fn firewalls() -> impl Strategy<Value = (Vec<Firewall>, Vec<Subnet>)> {
+    let firewall = |subnet: &str, address: Option<&str>| Firewall {
+        name: "fw".into(),
+        virtual_network: VNET.into(),
+        subnet: subnet.into(),
+        private_address: address.map(|text| text.parse().unwrap()),
+        ..Firewall::default()
+    };
+    let own = FIREWALL_SUBNET;
+    let kinds = vec![
+        vec![],
+        vec![firewall("", None)],
+        vec![firewall("", Some("10.0.2.4"))],
+        vec![firewall(own, Some("10.0.2.4"))],
+        vec![firewall("", Some("10.0.3.4"))],
+    ];
+    let table = prop_oneof![Just(None), Just(Some("T".to_owned()))];
+    (select(kinds), table, any::<bool>()).prop_map(|(firewalls, route_table, is_there)| {
+        let prefixes = vec!["10.0.2.0/26".parse().unwrap()];
+        let subnet = Subnet { name: FIREWALL_SUBNET.into(), prefixes, route_table, ..Subnet::default() };
+        (firewalls, if is_there { vec![subnet] } else { Vec::new() })
     })
 }
 

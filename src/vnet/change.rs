@@ -8,11 +8,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::policy::{
-    Action, AddressRange, ApplicationRule, NetworkRule, PolicyRules, Priority, RuleCollection, RuleCollectionGroup,
-    RuleSet, Rules, Spot,
+    Action, ApplicationRule, NetworkRule, PolicyRules, Priority, RuleCollection, RuleCollectionGroup, RuleSet, Rules,
+    Spot,
 };
 
-use super::environment::AppServiceEnvironment;
 use super::topology::{
     DnsZone, NetworkSecurityGroup, Route, RouteTable, SecurityRule, Subnet, Topology, VirtualNetwork,
 };
@@ -58,10 +57,6 @@ pub enum Change {
         subnet: String,
         table: String,
     },
-    BgpRoutePropagation {
-        table: String,
-        disabled: bool,
-    },
     /// Enables the endpoint of a service, `Microsoft.Storage`.
     ServiceEndpoint {
         network: String,
@@ -90,15 +85,6 @@ pub enum Change {
         zone: String,
         name: String,
         address: IpAddr,
-    },
-    DnsServers {
-        network: String,
-        servers: Vec<IpAddr>,
-    },
-    /// Adds to `userWhitelistedIpRanges`.
-    SqlEgressRange {
-        environment: String,
-        range: AddressRange,
     },
 }
 
@@ -129,9 +115,6 @@ impl Change {
                 route_table(topology, table);
                 subnet(topology, network, name).route_table = Some(table.clone());
             }
-            Change::BgpRoutePropagation { table, disabled } => {
-                route_table(topology, table).disable_bgp_route_propagation = *disabled;
-            }
             Change::ServiceEndpoint { network, subnet: name, service } => {
                 add_word(&mut subnet(topology, network, name).service_endpoints, service);
             }
@@ -148,15 +131,6 @@ impl Change {
             Change::NetworkRule(rule) => add_network_rule(rules, rule),
             Change::RemoveFirewallRule { rule } => remove_firewall_rule(rules, rule),
             Change::DnsRecord { zone, name, address } => add_dns_record(topology, zone, name, *address),
-            Change::DnsServers { network, servers } => {
-                virtual_network(topology, network).dns_servers.clone_from(servers);
-            }
-            Change::SqlEgressRange { environment: name, range } => {
-                let ranges = &mut environment(topology, name).sql_egress_ranges;
-                if !ranges.contains(range) {
-                    ranges.push(*range);
-                }
-            }
         }
     }
 
@@ -196,10 +170,6 @@ fn virtual_network<'t>(topology: &'t mut Topology, name: &str) -> &'t mut Virtua
 
 fn subnet<'t>(topology: &'t mut Topology, network: &str, name: &str) -> &'t mut Subnet {
     named(&mut virtual_network(topology, network).subnets, name, |subnet| &mut subnet.name)
-}
-
-fn environment<'t>(topology: &'t mut Topology, name: &str) -> &'t mut AppServiceEnvironment {
-    named(&mut topology.environments, name, |environment| &mut environment.name)
 }
 
 /// In the place of the one of its name, or at the end.
@@ -330,7 +300,6 @@ mod tests {
             Change::Route { table: TABLE.into(), route },
             Change::RemoveRoute { table: TABLE.into(), route: "Default".into() },
             Change::SubnetRouteTable { network: network.clone(), subnet: subnet.clone(), table: "other".into() },
-            Change::BgpRoutePropagation { table: TABLE.into(), disabled: true },
             Change::ServiceEndpoint {
                 network: network.clone(),
                 subnet: subnet.clone(),
@@ -353,8 +322,6 @@ mod tests {
                 name: "*".into(),
                 address: "192.168.251.132".parse().unwrap(),
             },
-            Change::DnsServers { network, servers: vec!["192.168.0.9".parse().unwrap()] },
-            Change::SqlEgressRange { environment: "ase".into(), range: "203.0.113.4".parse().unwrap() },
         ]
     }
 
@@ -380,7 +347,7 @@ mod tests {
         assert!(subnet.has_endpoint("microsoft.keyvault"));
         assert_eq!(topology.security_group("other").unwrap().rules, []);
         assert_eq!(topology.security_group(GROUP).unwrap().rules.len(), 1);
-        assert!(topology.route_table(TABLE).unwrap().disable_bgp_route_propagation);
+        assert_eq!(topology.route_table(TABLE).unwrap().routes.len(), 1);
         assert_eq!(topology.dns_zones[0].records, [("*".to_owned(), "192.168.251.132".parse().unwrap())]);
         let groups = &rules.policies[0].groups;
         assert_eq!((groups.len(), groups[0].name.as_str(), groups[0].collections.len()), (1, MENDED, 2));

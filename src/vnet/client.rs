@@ -2,13 +2,18 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use crate::policy::AddressRange;
 
 use super::network::{Network, Place};
+use super::ranges::after;
 
-/// Azure keeps the first four addresses of a subnet, for its own and for the gateway, DNS and the network itself
-/// (azure-docs, virtual-networks-faq.md).
-const RESERVED: usize = 4;
+/// Who asks, as the network sees it. The address alone does not say which subnet it is of: several networks may use the
+/// same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    pub address: IpAddr,
+    pub place: Place,
+}
 
 /// More addresses of one prefix than this are not looked at for a free one.
 const LOOKED_AT: usize = 4096;
@@ -33,48 +38,52 @@ impl Network {
         Some(self.stand_in.as_ref()?.place)
     }
 
-    /// The address that a new machine in this subnet would be given: the first that Azure gives out and no interface of
-    /// the topology has. None for a subnet without addresses.
-    pub fn free_address(&self, place: Place) -> Option<IpAddr> {
-        self.free_addresses(place).into_iter().next()
+    /// The address that a new machine in this subnet would be given: the first that Azure gives out and no interface or
+    /// firewall of the topology has. Of several prefixes one of the family of `like`, if there is such. None for a subnet
+    /// without addresses.
+    pub fn free_address(&self, place: Place, like: Option<IpAddr>) -> Option<IpAddr> {
+        like_first(&self.free_addresses(place), like)
     }
 
-    /// The address and the subnet that a client counts as, towards what it dials. None: it is in no subnet, and nothing
-    /// stands in for it.
-    pub fn client(&self, client: IpAddr, to: Option<IpAddr>) -> Option<(IpAddr, Place)> {
-        match self.place_of(client) {
-            Some(place) => Some((client, place)),
+    /// Who a client counts as, towards what it dials. None: it is in no subnet, and nothing stands in for it. Of several
+    /// subnets with its address it is in the one that was chosen for clients of none, else in the first.
+    pub fn client(&self, address: IpAddr, to: Option<IpAddr>) -> Option<Client> {
+        let chosen = self.client_subnet().filter(|place| self.subnet(*place).contains(address));
+        match chosen.or_else(|| self.place_of(address)) {
+            Some(place) => Some(Client { address, place }),
             None => self.stand_in(to),
         }
     }
 
-    /// The address and the subnet of clients in no subnet. Of several addresses one of the family of what is dialled.
-    pub fn stand_in(&self, to: Option<IpAddr>) -> Option<(IpAddr, Place)> {
+    /// Whom clients in no subnet count as. Of several addresses one of the family of what is dialled.
+    pub fn stand_in(&self, to: Option<IpAddr>) -> Option<Client> {
         let StandIn { place, addresses } = self.stand_in.as_ref()?;
-        let fits = |address: &&IpAddr| to.is_none_or(|to| to.is_ipv4() == address.is_ipv4());
-        let address = addresses.iter().find(fits).or(addresses.first())?;
-        Some((*address, *place))
+        Some(Client { address: like_first(addresses, to)?, place: *place })
     }
 
     fn free_addresses(&self, place: Place) -> Vec<IpAddr> {
-        self.subnet(place).prefixes.iter().map(|net| self.first_free(place, *net)).collect()
-    }
-
-    fn first_free(&self, place: Place, net: IpNet) -> IpAddr {
         let is_free = |address: &IpAddr| {
             self.interface_at(place, *address).is_none() && self.topology().firewall_at(*address).is_none()
         };
-        // Of IPv4 hosts() leaves the first out.
-        let reserved = if net.addr().is_ipv4() { RESERVED - 1 } else { RESERVED };
-        net.hosts().skip(reserved).take(LOOKED_AT).find(is_free).unwrap_or(net.addr())
+        let free = |range: AddressRange| addresses(range).take(LOOKED_AT).find(is_free).unwrap_or(range.first());
+        self.subnet(place).usable_or_all().map(free).collect()
     }
+}
+
+fn like_first(addresses: &[IpAddr], like: Option<IpAddr>) -> Option<IpAddr> {
+    let fits = |address: &&IpAddr| like.is_none_or(|like| like.is_ipv4() == address.is_ipv4());
+    addresses.iter().find(fits).or(addresses.first()).copied()
+}
+
+fn addresses(range: AddressRange) -> impl Iterator<Item = IpAddr> {
+    std::iter::successors(Some(range.first()), move |address| after(*address).filter(|next| range.contains(*next)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::vnet::samples::{self, SUBNET, VNET};
-    use crate::vnet::{NetworkInterface, Topology};
+    use crate::vnet::{NetworkInterface, Topology, VirtualNetwork};
 
     fn network(topology: Topology) -> Network {
         let network = samples::built(topology);
@@ -88,7 +97,7 @@ mod tests {
         let check = |topology: &Topology, client: &str, to: Option<&str>, expected: &str| {
             let network = network(topology.clone());
             let to = to.map(|to| to.parse().unwrap());
-            let (address, place) = network.client(client.parse().unwrap(), to).unwrap();
+            let Client { address, place } = network.client(client.parse().unwrap(), to).unwrap();
             assert_eq!(address, expected.parse::<IpAddr>().unwrap(), "{client}");
             assert_eq!(network.client_subnet(), Some(place), "{client}");
         };
@@ -105,6 +114,20 @@ mod tests {
             ..NetworkInterface::default()
         });
         check(&topology, "127.0.0.1", None, "192.168.251.133");
+    }
+
+    /// Several networks may use the same addresses.
+    #[test]
+    fn a_subnet_that_is_chosen_has_its_own_clients() {
+        let mut topology = samples::worked();
+        let twin = VirtualNetwork { name: "twin".into(), ..topology.virtual_networks[0].clone() };
+        topology.virtual_networks.push(twin);
+        let client = "192.168.251.140".parse().unwrap();
+        let network = samples::built(topology);
+        let (first, second) = (network.place(VNET, SUBNET).unwrap(), network.place("twin", SUBNET).unwrap());
+        assert_eq!(network.client(client, None), Some(Client { address: client, place: first }));
+        let network = network.with_client_subnet(second);
+        assert_eq!(network.client(client, None), Some(Client { address: client, place: second }));
     }
 
     #[test]

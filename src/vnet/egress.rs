@@ -10,9 +10,10 @@ use ipnet::IpNet;
 use crate::flow::{AddrClass, Host, Reason, Verdict};
 use crate::policy::{Address, Decision, Policy, Query};
 
+use super::client::Client;
 use super::network::{Network, Place};
-use super::onward::{Barred, Towards};
-use super::routes::{EffectiveRoute, Hop};
+use super::onward::{Barred, Gatekeeper, Onward, Towards};
+use super::routes::{EffectiveRoute, RouteSource};
 use super::security::{FlowDirection, NetFlow, SecurityDecision, Transport};
 use super::snat::keeps_source;
 
@@ -22,6 +23,7 @@ pub struct Egress<'a> {
     policy: &'a Policy,
     network: Option<&'a Network>,
     flows: Flows,
+    client: Option<Client>,
 }
 
 /// Which flows are asked about.
@@ -96,7 +98,12 @@ pub enum Way {
 impl<'a> Egress<'a> {
     /// Without a network the policy alone decides.
     pub fn new(policy: &'a Policy, network: Option<&'a Network>, flows: Flows) -> Egress<'a> {
-        Egress { policy, network, flows }
+        Egress { policy, network, flows, client: None }
+    }
+
+    /// The same, where it is known who asks: the address in a query does not say which subnet it is of.
+    pub fn asked_by(self, client: Option<Client>) -> Egress<'a> {
+        Egress { client, ..self }
     }
 
     /// The one place where flows are decided. `source_port` is 0 where it is not known: then every rule's source ports
@@ -134,11 +141,16 @@ impl<'a> Egress<'a> {
         let translated = self.policy.translated(decision)?;
         let Host::Addr(destination) = translated.host else { return None };
         let destination = destination.to_canonical();
-        let place = network.place_of(destination)?;
         let dialled = query.dialled.or(query.address.ip())?;
         let firewalls = &network.topology().firewalls;
-        let firewall = firewalls.iter().find(|it| it.public_addresses.contains(&dialled)).or(firewalls.first());
-        let source = firewall.and_then(|firewall| firewall.towards(destination)).or(query.client)?;
+        let number = firewalls.iter().position(|it| it.public_addresses.contains(&dialled)).unwrap_or(0);
+        let firewall = firewalls.get(number).map(|_| Gatekeeper::Numbered(number));
+        let source = firewall.and_then(|firewall| network.seen_behind(firewall, destination)).or(query.client)?;
+        let routed = firewall.and_then(|firewall| network.beyond(firewall, source, destination));
+        let place = match routed {
+            Some(Ok(Onward { to: Towards::Subnet(there), .. })) => there,
+            _ => network.place_of(destination)?,
+        };
         let transport = Transport::from(query.protocol);
         let source_port = if transport.has_ports() { source_port } else { 0 };
         let flow = NetFlow { transport, source, source_port, destination, destination_port: translated.port };
@@ -147,23 +159,25 @@ impl<'a> Egress<'a> {
 
     /// The subnet of a client, if it is in one or counts as being in one.
     pub fn place_of(&self, client: Option<IpAddr>) -> Option<Place> {
-        self.network?.client(client?, None).map(|(_, place)| place)
+        let client = self.client.or_else(|| self.network?.client(client?, None));
+        client.map(|client| client.place)
     }
 
     /// The error is the firewall's own decision.
     fn cross(&self, network: &'a Network, query: &Query<'_>, source_port: u16) -> Result<Crossing<'a>, Decision> {
         let seen = query.dialled.or(query.address.ip());
-        let Some((client, place)) = query.client.and_then(|client| network.client(client, seen)) else {
+        let counted = || query.client.and_then(|client| network.client(client, seen));
+        let Some(Client { address, place }) = self.client.or_else(counted) else {
             return Err(self.policy.decide(query));
         };
-        let query = &Query { client: Some(client), ..*query };
+        let query = &Query { client: Some(address), ..*query };
         let Some(seen) = seen else {
             return Err(self.policy.decide_at_firewall(query));
         };
         let transport = Transport::from(query.protocol);
         let flow = NetFlow {
             transport,
-            source: client,
+            source: address,
             source_port: if transport.has_ports() { source_port } else { 0 },
             destination: seen,
             destination_port: query.port,
@@ -175,10 +189,17 @@ impl<'a> Egress<'a> {
         }
         let is_platform = AddrClass::of(seen) == AddrClass::Metadata;
         let route = if is_platform { None } else { network.next_hop(place, seen) };
-        let way = if is_platform { Way::Platform } else { self.way(network, &outbound, route, query.address) };
+        let onward = route.map_or(Err(Barred::NoRoute), |(route, _)| network.onward(place, route, address, seen));
+        let way = if is_platform { Way::Platform } else { self.way(onward, seen, query.address) };
         let decision = self.decide_along(network, way, query);
         let crossing = Crossing { decision, outbound, route, way, inbound: None, passed: None };
-        Ok(self.arrive(network, crossing, query))
+        Ok(match onward.map(|onward| onward.to) {
+            Ok(Towards::Firewall(firewall)) => self.go_on(network, crossing, query, firewall),
+            // Then it arrives on the premises, even where a subnet holds its address too.
+            Ok(Towards::Premises(_) | Towards::Forced(_)) => crossing,
+            Ok(Towards::Subnet(there)) => self.arrive(network, crossing, query, Some(there), address),
+            _ => self.arrive(network, crossing, query, None, address),
+        })
     }
 
     fn denies(&self, secured: &Secured<'_>) -> bool {
@@ -210,21 +231,12 @@ impl<'a> Egress<'a> {
 
     /// A gateway, an appliance that is no firewall of the topology and the Internet are not emulated any further: what
     /// goes there leaves.
-    fn way(
-        &self,
-        network: &Network,
-        outbound: &Secured<'_>,
-        route: Option<(&EffectiveRoute, IpNet)>,
-        address: Address,
-    ) -> Way {
-        let Some((EffectiveRoute { next_hop, .. }, _)) = route else { return Way::Nowhere };
-        let Secured { place, flow: NetFlow { source, destination, .. }, .. } = *outbound;
-        match network.onward(place, next_hop, source, destination).map(|onward| onward.to) {
-            Ok(Towards::Appliance(address)) if network.is_firewall(address) => Way::Firewall,
-            Ok(Towards::Appliance(address)) if network.place_of(address).is_none() => Way::Nowhere,
+    fn way(&self, onward: Result<Onward<'_>, Barred<'_>>, to: IpAddr, address: Address) -> Way {
+        match onward.map(|onward| onward.to) {
+            Ok(Towards::Firewall(_)) => Way::Firewall,
             Ok(Towards::Service(_)) => Way::ServiceEndpoint,
             Ok(_) => Way::Past,
-            Err(Barred::Unroutable) if self.is_of_the_machine(destination, address) => Way::Past,
+            Err(Barred::Unroutable) if self.is_of_the_machine(to, address) => Way::Past,
             Err(_) => Way::Nowhere,
         }
     }
@@ -238,15 +250,51 @@ impl<'a> Egress<'a> {
         }
     }
 
-    /// Asks the groups at the destination.
-    fn arrive(&self, network: &'a Network, crossing: Crossing<'a>, query: &Query<'_>) -> Crossing<'a> {
-        if crossing.leaves_by_gateway() {
-            return crossing;
+    /// On from the firewall, by the routes of its own subnet. Where that is not known, to wherever the destination is.
+    fn go_on(
+        &self,
+        network: &'a Network,
+        crossing: Crossing<'a>,
+        query: &Query<'_>,
+        firewall: Gatekeeper,
+    ) -> Crossing<'a> {
+        let Some((to, _)) = self.arrives_at(&crossing, query) else { return crossing };
+        let source = self.seen_by(network, &crossing, firewall, to);
+        let onward = network.beyond(firewall, source, to);
+        match onward.map(|onward| onward.map(|onward| onward.to)) {
+            Some(Ok(Towards::Subnet(there))) => self.arrive(network, crossing, query, Some(there), source),
+            Some(Err(barred)) if !self.is_elsewhere(barred, to, query.address) => {
+                let passed = Some(crossing.decision);
+                Crossing { decision: Decision::deny(Reason::NoRoute, None), passed, ..crossing }
+            }
+            Some(_) => crossing,
+            None => self.arrive(network, crossing, query, None, source),
         }
-        let Some((address, port)) = self.arrives_at(&crossing, query) else { return crossing };
-        let Some(place) = network.place_of(address) else { return crossing };
-        let source = self.seen_by(network, &crossing, address);
-        let flow = NetFlow { source, destination: address, destination_port: port, ..crossing.outbound.flow };
+    }
+
+    /// Is it no destination of the topology's, so that nothing there is in its way? What only stands for a name, and what
+    /// the user has said of one, is wherever the machine has it: the private ranges that Azure drops unasked too.
+    fn is_elsewhere(&self, barred: Barred<'_>, to: IpAddr, address: Address) -> bool {
+        match barred {
+            Barred::Unroutable => self.is_of_the_machine(to, address),
+            Barred::Dropped(RouteSource::Default) => !matches!(address, Address::Given(_)),
+            _ => false,
+        }
+    }
+
+    /// Asks the groups at the destination: in the subnet that the route leads to, unless the user has it elsewhere.
+    fn arrive(
+        &self,
+        network: &'a Network,
+        crossing: Crossing<'a>,
+        query: &Query<'_>,
+        routed: Option<Place>,
+        source: IpAddr,
+    ) -> Crossing<'a> {
+        let Some((destination, destination_port)) = self.arrives_at(&crossing, query) else { return crossing };
+        let routed = routed.filter(|place| network.subnet(*place).contains(destination));
+        let Some(place) = routed.or_else(|| network.place_of(destination)) else { return crossing };
+        let flow = NetFlow { source, destination, destination_port, ..crossing.outbound.flow };
         let inbound = Secured { place, flow, decision: network.security(place, FlowDirection::Inbound, &flow) };
         if !self.denies(&inbound) {
             return Crossing { inbound: Some(inbound), ..crossing };
@@ -255,17 +303,13 @@ impl<'a> Egress<'a> {
         Crossing { decision: Decision::deny(Reason::NsgDenied, None), inbound: Some(inbound), passed, ..crossing }
     }
 
-    /// The source that a destination sees. Of a firewall that is not in the topology, the address that the route names.
-    fn seen_by(&self, network: &Network, crossing: &Crossing<'_>, destination: IpAddr) -> IpAddr {
+    /// The source that a destination behind the firewall sees. Of one whose public address nobody knows, the client's.
+    fn seen_by(&self, network: &Network, crossing: &Crossing<'_>, firewall: Gatekeeper, destination: IpAddr) -> IpAddr {
         let client = crossing.outbound.flow.source;
-        let Some((EffectiveRoute { next_hop: Hop::VirtualAppliance(appliance), .. }, _)) = crossing.route else {
-            return client;
-        };
-        if crossing.way != Way::Firewall || keeps_source(self.policy, crossing.decision.reason, destination) {
+        if keeps_source(self.policy, crossing.decision.reason, destination) {
             return client;
         }
-        let firewall = network.topology().firewall_at(*appliance);
-        firewall.and_then(|firewall| firewall.towards(destination)).unwrap_or(*appliance)
+        network.seen_behind(firewall, destination).unwrap_or(client)
     }
 
     /// None where it does not get so far.
@@ -283,24 +327,10 @@ impl<'a> Egress<'a> {
     }
 }
 
-impl Crossing<'_> {
-    /// Then it arrives on the premises behind the gateway, even where a subnet holds its address too.
-    fn leaves_by_gateway(&self) -> bool {
-        matches!(self.route, Some((EffectiveRoute { next_hop: Hop::VirtualNetworkGateway, .. }, _)))
-    }
-}
-
 impl Network {
     /// Is it an address of one of the networks?
     fn is_own(&self, address: IpAddr) -> bool {
         self.topology().virtual_networks.iter().any(|it| it.address_space.iter().any(|net| net.contains(&address)))
-    }
-
-    /// Is this appliance the firewall that is emulated? Where none has an address, every appliance is taken for it.
-    fn is_firewall(&self, address: IpAddr) -> bool {
-        let firewalls = &self.topology().firewalls;
-        firewalls.iter().all(|firewall| firewall.private_address.is_none())
-            || self.topology().firewall_at(address).is_some()
     }
 }
 

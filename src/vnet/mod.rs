@@ -14,6 +14,7 @@ mod environment;
 mod index;
 mod network;
 mod onward;
+mod peering;
 mod ranges;
 pub mod recipe;
 mod routes;
@@ -28,20 +29,22 @@ mod topology;
 pub mod trace;
 
 pub use change::{Change, MENDED, route_name};
+pub use client::Client;
 pub use egress::{Arrival, Crossing, Decided, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, MANAGEMENT_PORTS,
     SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,
 };
 pub use network::{Network, Place};
+pub(crate) use ranges::after;
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why, endpoint_tag};
 pub use security::{
-    AppliedTo, Because, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation, SecurityDecision,
-    Transport, default_security_rules,
+    AppliedTo, Because, EPHEMERAL, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation,
+    SecurityDecision, Transport, default_security_rules,
 };
 pub use tags::{HOST, Tags};
 pub use topology::{
-    ApplicationSecurityGroup, DnsZone, Endpoint, Firewall, Gateway, GatewayKind, NetworkInterface,
-    NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
-    SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
+    ApplicationSecurityGroup, DnsZone, FIREWALL_SUBNET, Firewall, GATEWAY_SUBNET, Gateway, GatewayKind,
+    NetworkInterface, NetworkSecurityGroup, NextHop, NoneRoutes, Peering, Prefix, Route, RouteDestination, RouteTable,
+    RuleSide, SecurityProtocol, SecurityRule, Subnet, Topology, TopologySwitches, VirtualNetwork, VirtualNetworkTag,
 };

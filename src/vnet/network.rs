@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::client::StandIn;
+use super::environment::AppServiceEnvironment;
 use super::index::Index;
 use super::ranges::Ranges;
 use super::routes::{self, EffectiveRoute, Routes};
 use super::security::Compiled;
 use super::tags::{Surroundings, Tags};
-use super::topology::{NetworkInterface, NetworkSecurityGroup, RouteTable, Subnet, Topology, VirtualNetwork};
+use super::topology::{Firewall, NetworkInterface, NetworkSecurityGroup, RouteTable, Subnet, Topology, VirtualNetwork};
 
 /// A subnet of a topology, by its numbers. Only [`Network`] makes them, for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +115,28 @@ impl Network {
         let own = &self.virtual_network(place).name;
         let mut interfaces = self.index.interfaces(address).iter().map(|at| &self.topology.interfaces[*at]);
         interfaces.find(|interface| interface.virtual_network.eq_ignore_ascii_case(own))
+    }
+
+    /// The environment that is in a subnet, with its number.
+    pub fn environment_in(&self, place: Place) -> Option<(usize, &AppServiceEnvironment)> {
+        let mut environments = self.topology.environments.iter().enumerate();
+        environments.find(|(_, it)| self.is_called(place, &it.virtual_network, &it.subnet))
+    }
+
+    /// The firewall that is in a subnet.
+    pub fn firewall_in(&self, place: Place) -> Option<&Firewall> {
+        self.topology.firewalls.iter().find(|it| self.is_called(place, &it.virtual_network, &it.subnet))
+    }
+
+    /// The interfaces that are in a subnet.
+    pub fn interfaces_in(&self, place: Place) -> impl Iterator<Item = &NetworkInterface> {
+        let interfaces = self.topology.interfaces.iter();
+        interfaces.filter(move |it| self.is_called(place, &it.virtual_network, &it.subnet))
+    }
+
+    fn is_called(&self, place: Place, network: &str, subnet: &str) -> bool {
+        self.virtual_network(place).name.eq_ignore_ascii_case(network)
+            && self.subnet(place).name.eq_ignore_ascii_case(subnet)
     }
 
     /// The addresses of an application security group in the network of a subnet: it reaches no further.

@@ -81,7 +81,7 @@ fn joined(range: AddressRange, next: AddressRange) -> Option<AddressRange> {
 }
 
 /// None at the end of the family.
-pub(super) fn after(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(v4) => v4.to_bits().checked_add(1).map(|bits| IpAddr::V4(bits.into())),
         IpAddr::V6(v6) => v6.to_bits().checked_add(1).map(|bits| IpAddr::V6(bits.into())),

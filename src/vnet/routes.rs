@@ -7,6 +7,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -111,6 +112,44 @@ impl Hop {
             Hop::InterfaceEndpoint => "InterfaceEndpoint",
             Hop::Internet => "Internet",
             Hop::None => "None",
+        }
+    }
+}
+
+impl RouteSource {
+    /// As effective routes spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RouteSource::Default => "Default",
+            RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
+            RouteSource::User => "User",
+        }
+    }
+}
+
+impl Why {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::Only => "only",
+            Why::LongestPrefix => "longest-prefix",
+            Why::Source => "source",
+            Why::ServiceEndpoint => "service-endpoint",
+            Why::SystemBeforeBgp => "system-before-bgp",
+            Why::TagOrder => "tag-order",
+        }
+    }
+}
+
+/// `VirtualAppliance 192.168.0.4`, `Internet`
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        match self {
+            Hop::VirtualAppliance(address) => write!(f, " {address}"),
+            Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) | Hop::VirtualNetworkServiceEndpoint(name) => {
+                write!(f, " {name}")
+            }
+            Hop::VnetLocal | Hop::VirtualNetworkGateway | Hop::InterfaceEndpoint | Hop::Internet | Hop::None => Ok(()),
         }
     }
 }

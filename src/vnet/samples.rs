@@ -6,8 +6,8 @@ use crate::flow::PortRange;
 use crate::policy::{Action, Spot};
 
 use super::{
-    AppServiceEnvironment, AseVersion, Cloud, DnsZone, Endpoint, Firewall, FlowDirection, IlbMode, LoadBalancing,
-    Network, NetworkSecurityGroup, NextHop, Prefix, Route, RouteDestination, RouteTable, SecurityProtocol,
+    AppServiceEnvironment, AseVersion, Cloud, DnsZone, Firewall, FlowDirection, IlbMode, LoadBalancing, Network,
+    NetworkSecurityGroup, NextHop, Prefix, Route, RouteDestination, RouteTable, RuleSide, SecurityProtocol,
     SecurityRule, Subnet, Tags, Topology, VirtualNetwork,
 };
 
@@ -154,13 +154,13 @@ pub(crate) fn security_rule(
     }
 }
 
-fn side(prefix: &str, ports: &str) -> Endpoint {
+fn side(prefix: &str, ports: &str) -> RuleSide {
     let prefix = match prefix {
         "*" => Prefix::Any,
         text => text.parse().map_or_else(|_| Prefix::Tag(text.into()), Prefix::Net),
     };
     let range = |text: &str| if text == "*" { PortRange::ANY } else { text.parse().unwrap() };
-    Endpoint { prefixes: vec![prefix], ports: ports.split(',').map(range).collect(), ..Endpoint::default() }
+    RuleSide { prefixes: vec![prefix], ports: ports.split(',').map(range).collect(), ..RuleSide::default() }
 }
 
 fn table() -> RouteTable {

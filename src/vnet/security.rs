@@ -5,7 +5,7 @@
 //! which Azure asks before, are not emulated.
 
 mod compiled;
-mod defaults;
+pub(super) mod defaults;
 mod exempt;
 mod range;
 #[cfg(test)]
@@ -42,6 +42,9 @@ pub enum Transport {
     /// Such as GRE: only rules for any protocol match it.
     Other,
 }
+
+/// The port that a flow begins at, where nobody says which: the first of those for such use (RFC 6335).
+pub const EPHEMERAL: u16 = 49_152;
 
 /// One packet that begins a flow, as a security group sees it: inbound after the translation of public to private
 /// addresses, outbound before that of private to public ones.
@@ -105,7 +108,8 @@ impl FlowDirection {
 impl NetFlow {
     /// What comes back. No rule is asked of it: security groups are stateful, and the record of a flow that was allowed
     /// lets its answers through, whatever the rules of their direction say; a change of rules is for new flows only
-    /// (azure-docs, network-security-groups-overview.md, 2025).
+    /// (azure-docs, network-security-groups-overview.md, 2025). Another packet, such as one that comes back by another address,
+    /// begins a flow of its own.
     pub fn reply(self) -> NetFlow {
         NetFlow {
             transport: self.transport,
@@ -114,12 +118,6 @@ impl NetFlow {
             destination: self.source,
             destination_port: self.source_port,
         }
-    }
-
-    /// Is this packet of the other direction let through by this flow's record? Only where it comes from where the flow
-    /// went, address and port: one that comes back by another address begins a flow of its own, and the rules are asked.
-    pub fn is_answered_by(self, packet: &NetFlow) -> bool {
-        self.reply() == *packet
     }
 
     /// The end outside of the subnet, with its port.
@@ -204,7 +202,7 @@ const UNFILTERED: SecurityDecision<'static> = SecurityDecision { access: Action:
 const EXEMPT: SecurityDecision<'static> = SecurityDecision { access: Action::Allow, because: Because::Exempt };
 
 fn decision<'n>(group: &'n NetworkSecurityGroup, rule: &'n SecurityRule) -> SecurityDecision<'n> {
-    let is_default = rule.priority >= defaults::FIRST;
+    let is_default = rule.is_default();
     let because = Because::Rule {
         group: &group.name,
         rule: &rule.name,

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::allowlist::{Catalogue, Kind, lists};
-use crate::policy::AddressRange;
+use crate::flow::HostName;
+use crate::policy::{AddressRange, ServiceEndpoint};
 
 use super::environment::Cloud;
 use super::network::{Network, Place};
 use super::ranges::Ranges;
-use super::topology::{NextHop, Peering, RouteDestination, VirtualNetwork, VirtualNetworkTag};
+use super::topology::{NextHop, RouteDestination, VirtualNetworkTag};
 
 /// The host's virtual address, the same in every network: DNS, DHCP, health probes.
 pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
@@ -77,6 +78,27 @@ impl Tags {
             Cloud::China => None,
         };
         tag.map(|tag| tag.ranges)
+    }
+
+    /// The services that have endpoints, with their zones and ports, as the lists of this cloud have them. One that several
+    /// lists have comes several times.
+    pub fn services(&self) -> Vec<ServiceEndpoint> {
+        let prefix = match self.cloud {
+            Cloud::Public => "ase@",
+            Cloud::UsGov => "ase-usgov@",
+            Cloud::China => return Vec::new(),
+        };
+        let of_cloud = lists().iter().filter(|list| list.name.starts_with(prefix));
+        of_cloud.flat_map(|list| list.service_endpoints()).collect()
+    }
+
+    /// The names of those that a host is of, each once.
+    pub fn services_of(&self, host: &HostName) -> Vec<String> {
+        let mut services: Vec<String> =
+            self.services().into_iter().filter(|it| it.has_name(host)).map(|it| it.service).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
     }
 
     /// Where App Service manages environments from, IPv4 alone: no environment is managed by another address. By the
@@ -172,39 +194,8 @@ impl Network {
         let own = self.virtual_network(place);
         let allowing = own.peerings.iter().filter(|peering| peering.allow_virtual_network_access);
         let peers = allowing.flat_map(|peering| self.connected_space(own, peering));
-        let premises = self.gateway_routes(own).map(|(net, _)| net).filter(|net| net.prefix_len() > 0);
+        let premises = self.gateway_routes(place).map(|(net, _)| net).filter(|net| net.prefix_len() > 0);
         own.address_space.iter().copied().chain(peers).chain(premises).chain(self.routed_privately(place)).collect()
-    }
-
-    /// What a peering leads to: as the other network says, or the peering itself where that is not in the topology.
-    pub fn remote_space(&self, peering: &Peering) -> Vec<IpNet> {
-        match self.topology().virtual_network(&peering.remote) {
-            Some(remote) => remote.address_space.clone(),
-            None => peering.remote_space.clone(),
-        }
-    }
-
-    /// The same, but nothing where the other network does not peer back: such a peering is `Initiated`, not `Connected`.
-    pub(super) fn connected_space(&self, own: &VirtualNetwork, peering: &Peering) -> Vec<IpNet> {
-        let is_connected = match self.topology().virtual_network(&peering.remote) {
-            Some(remote) => peering_back(own, remote).is_some(),
-            None => true,
-        };
-        if is_connected { self.remote_space(peering) } else { Vec::new() }
-    }
-
-    /// What is reached through a gateway: the network's own, or that of a peer which lends it.
-    pub(super) fn gateway_routes<'a>(
-        &'a self,
-        own: &'a VirtualNetwork,
-    ) -> impl Iterator<Item = (IpNet, crate::policy::Spot)> + 'a {
-        let lent = own.peerings.iter().filter(|peering| peering.use_remote_gateways).filter_map(|peering| {
-            let remote = self.topology().virtual_network(&peering.remote)?;
-            peering_back(own, remote).filter(|back| back.allow_gateway_transit)?;
-            remote.gateway.as_ref()
-        });
-        let gateways = own.gateway.iter().chain(lent);
-        gateways.flat_map(|gateway| gateway.routes.iter().map(|net| (*net, gateway.at)))
     }
 
     fn routed_privately(&self, place: Place) -> Vec<IpNet> {
@@ -222,8 +213,4 @@ impl Network {
         })
         .collect()
     }
-}
-
-fn peering_back<'n>(own: &VirtualNetwork, remote: &'n VirtualNetwork) -> Option<&'n Peering> {
-    remote.peerings.iter().find(|back| back.remote.eq_ignore_ascii_case(&own.name))
 }

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::allowlist::builtin;
-use crate::flow::{Authority, Host, HostName, Protocol, Reason};
-use crate::policy::{Action, Policy, PrivateAddresses, Query, RuleSet, Spot};
+use crate::flow::{Authority, Host, HostName, PortSet, Protocol, Reason};
+use crate::policy::{
+    Action, Address, AddressSet, IpProtocols, NetworkRule, Policy, PolicyRules, Priority, PrivateAddresses, Query,
+    RuleCollection, RuleCollectionGroup, RuleSet, Rules, Spot,
+};
 
 use super::samples::{self, VNET};
-use super::trace::{By, Leg, Node, Outcome, Scene, Target, Trace};
+use super::trace::{By, Outcome, Scene, Step, Target, Trace};
 use super::{
-    Egress, Firewall, FlowDirection, Flows, Gateway, NextHop, Peering, Route, RouteDestination, SecurityProtocol,
-    SecurityRule, Subnet, Topology, VirtualNetwork, arbitrary,
+    Crossing, Egress, FIREWALL_SUBNET, FlowDirection, Flows, Gateway, Hop, NextHop, Peering, Route, RouteDestination,
+    RouteTable, SecurityProtocol, SecurityRule, Subnet, Topology, VirtualNetwork, Way, arbitrary,
 };
 
 const CLIENT: &str = "192.168.251.140";
@@ -26,23 +29,35 @@ enum Fate {
     ByFirewall,
     /// No way leads there.
     Nowhere,
+    /// It comes to an appliance that is no firewall.
+    Unknown,
 }
 
-/// None where only a trace looks: what is behind the firewall.
+/// None where only a trace looks: which way goes on what leaves the topology's firewall to an appliance, or to nowhere.
 fn told(trace: &Trace) -> Option<Fate> {
-    let is_beyond = trace.request.iter().any(|it| matches!(it.node, Node::Firewall(_)));
+    if !trace.reply.is_empty() {
+        return Some(Fate::Through);
+    }
+    let is_asked = |step: &Step| matches!(step, Step::Firewall(_));
+    let is_beyond = trace.request.iter().any(|it| it.steps.iter().any(is_asked));
     Some(match &trace.outcome {
         Outcome::Denied { by: By::SecurityGroup, .. } => Fate::BySecurityGroup,
         Outcome::Denied { by: By::Firewall, .. } => Fate::ByFirewall,
-        Outcome::Denied { .. } | Outcome::BlackHole { leg: Leg::Request, .. } if is_beyond => return None,
-        Outcome::Denied { .. } | Outcome::BlackHole { leg: Leg::Request, .. } => Fate::Nowhere,
-        Outcome::Delivered | Outcome::Asymmetric(_) | Outcome::BlackHole { .. } | Outcome::Unknown(_) => Fate::Through,
-        Outcome::Unresolved(_) => return None,
+        Outcome::Denied { by: By::Peering, .. } | Outcome::BlackHole { .. } => Fate::Nowhere,
+        Outcome::Unknown(_) if !is_beyond => Fate::Unknown,
+        Outcome::Delivered | Outcome::Asymmetric(_) => Fate::Through,
+        Outcome::Denied { by: By::LoadBalancer, .. } | Outcome::Unknown(_) | Outcome::Unresolved(_) => return None,
     })
 }
 
-fn decided(reason: Reason) -> Fate {
-    match reason {
+fn decided(crossing: &Crossing<'_>) -> Fate {
+    let is_to_appliance = || {
+        let hop = crossing.route.map(|(route, _)| &route.next_hop);
+        crossing.way == Way::Past && matches!(hop, Some(Hop::VirtualAppliance(_)))
+    };
+    match crossing.decision.reason {
+        // Its groups are asked as if the appliance passed it on.
+        _ if is_to_appliance() => Fate::Unknown,
         Reason::NsgDenied => Fate::BySecurityGroup,
         Reason::NoRoute => Fate::Nowhere,
         Reason::NotAllowed | Reason::PortNotAllowed | Reason::DeniedByRule => Fate::ByFirewall,
@@ -59,12 +74,12 @@ fn both(topology: Topology, policy: &Policy, from: &str, to: &str) -> Option<(Fa
     let protocol = target.scheme.unwrap_or(Protocol::Tcp);
     let to = Authority { host: Host::parse(&target.name).unwrap(), port: target.port.unwrap_or(0) };
     let query = Query::new(Some(from.parse().unwrap()), protocol, &to.host, to.port).outbound();
-    let decision = Egress::new(policy, Some(&network), Flows::New).decide(&query, 50_000).decision;
-    if decision.reason == Reason::InternalAddress {
+    let crossing = Egress::new(policy, Some(&network), Flows::New).decide(&query, 50_000).crossing?;
+    if crossing.decision.reason == Reason::InternalAddress {
         return None;
     }
     let trace = Trace::of(scene, Some(&client), &target).unwrap();
-    Some((told(&trace)?, decided(decision.reason)))
+    Some((told(&trace)?, decided(&crossing)))
 }
 
 fn ase() -> Policy {
@@ -72,9 +87,34 @@ fn ase() -> Policy {
     Policy::compile(Arc::new(rules), PrivateAddresses::Allow)
 }
 
+/// By a network rule for all of TCP, to private addresses too.
+fn everything() -> Policy {
+    let rule = NetworkRule {
+        name: "tcp".to_owned(),
+        sources: AddressSet::any(),
+        protocols: IpProtocols::TCP,
+        destinations: AddressSet::any(),
+        ports: PortSet::any(),
+        ..NetworkRule::default()
+    };
+    let priority = Priority::try_from(100).unwrap();
+    let rules = Rules::Network(Action::Allow, vec![rule]);
+    let collection = RuleCollection { name: "all".to_owned(), priority, rules, at: Spot::nowhere() };
+    let group =
+        RuleCollectionGroup { name: "g".to_owned(), priority, collections: vec![collection], at: Spot::nowhere() };
+    let policy = PolicyRules { name: "open".to_owned(), groups: vec![group], ..PolicyRules::default() };
+    let rules = RuleSet { policies: vec![policy], ..RuleSet::default() };
+    Policy::compile(Arc::new(rules), PrivateAddresses::Allow)
+}
+
 #[track_caller]
 fn check(topology: &Topology, to: &str, expected: Fate) {
-    let found = both(topology.clone(), &ase(), CLIENT, to);
+    check_by(&ase(), topology, to, expected);
+}
+
+#[track_caller]
+fn check_by(policy: &Policy, topology: &Topology, to: &str, expected: Fate) {
+    let found = both(topology.clone(), policy, CLIENT, to);
     assert_eq!(found, Some((expected, expected)), "{to}: the trace, and the engine");
 }
 
@@ -158,6 +198,90 @@ fn peerings_that_let_nothing_through() {
     check(&half, "tcp://10.7.1.4:443", Fate::ByFirewall);
 }
 
+/// Which appliance is the firewall: the one that has a firewall's address, or any where no firewall has one.
+#[test]
+fn what_is_taken_for_the_firewall() {
+    let to = "tcp://198.51.100.7:443";
+    let appliance = NextHop::VirtualAppliance("192.168.7.4".parse().unwrap());
+    let mut topology = with_route(samples::worked(), "198.51.100.0/24", appliance);
+    let subnet = Subnet { name: "nva".into(), prefixes: vec!["192.168.7.0/24".parse().unwrap()], ..Subnet::default() };
+    topology.virtual_networks[0].subnets.push(subnet);
+    check(&topology, to, Fate::Unknown);
+    topology.firewalls[0].private_address = None;
+    check(&topology, to, Fate::ByFirewall);
+    check_by(&everything(), &topology, to, Fate::Through);
+    topology.firewalls.clear();
+    check(&topology, to, Fate::ByFirewall);
+    check_by(&everything(), &topology, to, Fate::Through);
+}
+
+/// The firewall's own subnet has routes too: what it lets through goes by them.
+#[test]
+fn routes_of_the_firewalls_own_subnet() {
+    let to = "tcp://198.51.100.7:443";
+    let beyond = |next_hop: Option<NextHop>| {
+        let mut topology = samples::worked();
+        let destination = RouteDestination::Net("0.0.0.0/0".parse().unwrap());
+        let route = |next_hop| Route {
+            name: "default".into(),
+            destination: destination.clone(),
+            next_hop,
+            at: Spot::nowhere(),
+        };
+        let routes = next_hop.map(route).into_iter().collect();
+        topology.route_tables.push(RouteTable { name: "of-firewall".into(), routes, ..RouteTable::default() });
+        let mut subnets = topology.virtual_networks[0].subnets.iter_mut();
+        let own = subnets.find(|it| it.name == FIREWALL_SUBNET).unwrap();
+        own.route_table = Some("of-firewall".into());
+        topology
+    };
+    check_by(&everything(), &beyond(None), to, Fate::Through);
+    check_by(&everything(), &beyond(Some(NextHop::Internet)), to, Fate::Through);
+    check_by(&everything(), &beyond(None), "tcp://172.16.0.1:443", Fate::Nowhere);
+    for next_hop in [
+        NextHop::None,
+        NextHop::VirtualNetworkGateway,
+        NextHop::VirtualAppliance("192.168.0.5".parse().unwrap()),
+        NextHop::VirtualAppliance("192.168.9.9".parse().unwrap()),
+    ] {
+        check_by(&everything(), &beyond(Some(next_hop)), to, Fate::Nowhere);
+        check(&beyond(Some(next_hop)), to, Fate::ByFirewall);
+    }
+    let mut tunnelled = beyond(Some(NextHop::VirtualNetworkGateway));
+    tunnelled.virtual_networks[0].gateway = Some(Gateway::default());
+    check_by(&everything(), &tunnelled, to, Fate::Through);
+    check_by(&everything(), &tunnelled, "tcp://172.16.0.1:443", Fate::Nowhere);
+}
+
+/// What the user says of a name is where the machine has it: private ranges that Azure drops unasked are in nobody's way.
+#[test]
+fn names_that_are_elsewhere() {
+    let (network, policy) = (samples::built(samples::worked()), everything());
+    let name = Host::Name(HostName::parse("app.test").unwrap());
+    let query = Query::new(Some(CLIENT.parse().unwrap()), Protocol::Tcp, &name, 443).outbound();
+    let decided = |address| {
+        Egress::new(&policy, Some(&network), Flows::New).decide(&query.with_address(address), 0).decision.reason
+    };
+    let address = "172.17.0.3".parse().unwrap();
+    assert_eq!(decided(Address::Override(address)), Reason::NetworkRule);
+    assert_eq!(decided(Address::Given(address)), Reason::NoRoute);
+}
+
+/// A gateway that is not lent is none.
+#[test]
+fn gateways_of_peers() {
+    let spoke = |lent| {
+        let mut topology = with_peer(true, true);
+        topology.virtual_networks[0].peerings[0].use_remote_gateways = true;
+        topology.virtual_networks[1].peerings[0].allow_gateway_transit = lent;
+        topology.virtual_networks[1].gateway =
+            Some(Gateway { routes: vec!["172.16.0.0/16".parse().unwrap()], ..Gateway::default() });
+        with_route(topology, "172.16.0.0/16", NextHop::VirtualNetworkGateway)
+    };
+    check(&spoke(true), "tcp://172.16.0.9:443", Fate::Through);
+    check(&spoke(false), "tcp://172.16.0.9:443", Fate::Nowhere);
+}
+
 /// A subnet's own addresses, announced by the premises: what the gateway takes never comes to the subnet's group.
 #[test]
 fn addresses_that_the_premises_announce_too() {
@@ -183,8 +307,8 @@ fn the_platform() {
         let egress = Egress::new(&policy, Some(&network), Flows::New);
         let crossing = egress.decide(&query, 0).crossing.unwrap();
         let found = (crossing.way, crossing.route, crossing.decision.reason, crossing.decision.rule);
-        assert_eq!(found, (super::Way::Platform, None, Reason::InternalAddress, None), "{to}");
-        let own_word = query.with_address(crate::policy::Address::Override(to.parse().unwrap()));
+        assert_eq!(found, (Way::Platform, None, Reason::InternalAddress, None), "{to}");
+        let own_word = query.with_address(Address::Override(to.parse().unwrap()));
         assert_eq!(egress.decide(&own_word, 0).decision.reason, Reason::RoutedPast, "{to}");
     }
 }
@@ -193,12 +317,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn networks_of_all_kinds(topology in arbitrary::topology(), to in arbitrary::address(), port in arbitrary::port()) {
-        let private_address = Some("10.0.2.4".parse().unwrap());
-        let firewall = Firewall { name: "fw".into(), virtual_network: "v".into(), private_address, ..Firewall::default() };
-        let topology = Topology { firewalls: vec![firewall], ..topology };
+    fn networks_of_all_kinds(
+        mut topology in arbitrary::topology(),
+        firewalls in arbitrary::firewalls(),
+        is_open in any::<bool>(),
+        to in arbitrary::address(),
+        port in arbitrary::port(),
+    ) {
+        let (firewalls, subnets) = firewalls;
+        topology.firewalls = firewalls;
+        topology.virtual_networks[0].subnets.extend(subnets);
+        let policy = if is_open { everything() } else { ase() };
         let to = if to.is_ipv6() { format!("tcp://[{to}]:{}", port.max(1)) } else { format!("tcp://{to}:{}", port.max(1)) };
-        if let Some((trace, engine)) = both(topology, &ase(), "10.0.1.4", &to) {
+        if let Some((trace, engine)) = both(topology, &policy, "10.0.1.4", &to) {
             prop_assert_eq!(trace, engine, "{}", to);
         }
     }

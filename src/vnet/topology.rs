@@ -8,7 +8,8 @@ use crate::flow::PortRange;
 use crate::policy::{Action, AddressRange, Spot};
 
 use super::environment::{AppServiceEnvironment, Cloud};
-use super::security::FlowDirection;
+use super::ranges::range_of;
+use super::security::{FlowDirection, defaults};
 
 /// Everything around a firewall.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -145,8 +146,8 @@ pub struct SecurityRule {
     pub direction: FlowDirection,
     pub access: Action,
     pub protocol: SecurityProtocol,
-    pub source: Endpoint,
-    pub destination: Endpoint,
+    pub source: RuleSide,
+    pub destination: RuleSide,
     pub at: Spot,
 }
 
@@ -163,7 +164,7 @@ pub enum SecurityProtocol {
 
 /// One side of a security rule. An empty list of prefixes with no group matches nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Endpoint {
+pub struct RuleSide {
     pub prefixes: Vec<Prefix>,
     pub ports: Vec<PortRange>,
     /// Names of application security groups.
@@ -252,6 +253,12 @@ pub struct DnsZone {
     pub at: Spot,
 }
 
+/// Azure Firewall is in a subnet of this name, and in no other.
+pub const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
+
+/// The gateway of a network is in a subnet of this name.
+pub const GATEWAY_SUBNET: &str = "GatewaySubnet";
+
 /// What ids say where nobody said which subscription and group it is.
 const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 const NO_GROUP: &str = "egret";
@@ -296,6 +303,13 @@ impl Topology {
     }
 }
 
+impl SecurityRule {
+    /// Is it one of those that every group has behind its own? Priorities of one's own end at 4096.
+    pub fn is_default(&self) -> bool {
+        self.priority >= defaults::FIRST
+    }
+}
+
 impl VirtualNetwork {
     pub fn subnet(&self, name: &str) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| subnet.name.eq_ignore_ascii_case(name))
@@ -310,28 +324,35 @@ impl Subnet {
     /// The addresses of each prefix that Azure gives to anybody: it keeps the first four and the last one (azure-docs,
     /// virtual-networks-faq.md). None of one that is smaller than eight, as Azure takes no such.
     pub fn usable(&self) -> impl Iterator<Item = AddressRange> + '_ {
-        const KEPT: [u8; 2] = [4, 1];
-        self.prefixes.iter().filter_map(|prefix| {
-            let [first, last] = match prefix {
-                _ if prefix.max_prefix_len() - prefix.prefix_len() < 3 => return None,
-                IpNet::V4(net) => {
-                    let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-                    let [before, after] = KEPT.map(u32::from);
-                    [first + before, last - after].map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)))
-                }
-                IpNet::V6(net) => {
-                    let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-                    let [before, after] = KEPT.map(u128::from);
-                    [first + before, last - after].map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)))
-                }
-            };
-            AddressRange::between(first, last)
-        })
+        self.prefixes.iter().filter_map(|net| usable(*net))
+    }
+
+    /// The same, but all of a prefix that is smaller: a topology may have one.
+    pub fn usable_or_all(&self) -> impl Iterator<Item = AddressRange> + '_ {
+        self.prefixes.iter().map(|net| usable(*net).unwrap_or_else(|| range_of(*net)))
     }
 
     pub fn has_endpoint(&self, service: &str) -> bool {
         self.service_endpoints.iter().any(|enabled| enabled.eq_ignore_ascii_case(service))
     }
+}
+
+fn usable(prefix: IpNet) -> Option<AddressRange> {
+    const KEPT: [u8; 2] = [4, 1];
+    let [first, last] = match prefix {
+        _ if prefix.max_prefix_len() - prefix.prefix_len() < 3 => return None,
+        IpNet::V4(net) => {
+            let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+            let [before, after] = KEPT.map(u32::from);
+            [first + before, last - after].map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)))
+        }
+        IpNet::V6(net) => {
+            let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+            let [before, after] = KEPT.map(u128::from);
+            [first + before, last - after].map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)))
+        }
+    };
+    AddressRange::between(first, last)
 }
 
 impl NextHop {

@@ -14,7 +14,7 @@ use egret::allowlist::{Catalogue, Endpoint, Member};
 use egret::azure::note::Severity;
 use egret::azure::service_tags as tags;
 use egret::azure::{json, read, shape, template, watcher};
-use egret::config::{CheckTarget, Loaded, Overrides, TargetRule, load, network_of, subnet_address, to_toml};
+use egret::config::{CheckTarget, Loaded, Overrides, TargetRule, client_of_subnet, load, network_of, to_toml};
 use egret::flow::{Authority, Host, HostName, PortRange, Protocol};
 use egret::policy::{AddressRange, AddressSet, FqdnPattern, Policy, Query, Sign, UrlPattern};
 use egret::vnet::trace::endpoints;
@@ -351,7 +351,7 @@ pub fn words(bytes: &[u8]) {
         let _ = AddressSet::default().insert_text(word);
         let _ = word.parse::<Endpoint>();
         let _ = word.parse::<Member>();
-        let _ = subnet_address(Some(&WORKED), word);
+        let _ = client_of_subnet(Some(&WORKED), word);
         if let Ok(target) = CheckTarget::parse(word) {
             assert_eq!(CheckTarget::parse(&target.text), Ok(target));
         }
@@ -435,7 +435,7 @@ const TEMPLATE: &[u8] = include_bytes!("template.json");
 
 /// Loads it, as `egret serve` would. What is wrong can be told; what is right decides, and can be written down.
 fn loaded(flags: &Overrides) {
-    let Loaded { config, warnings, .. } = match load(flags, false) {
+    let Loaded { config, warnings, .. } = match load(flags, egret::config::DefaultFile::Ignored) {
         Ok(loaded) => loaded,
         Err(errors) => {
             assert!(!errors.to_string().is_empty());

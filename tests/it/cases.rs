@@ -83,7 +83,9 @@ fn load(folder: &Path, profile: Option<&str>, name: &str) -> (RuleSet, PrivateAd
         profile: profile.map(str::to_owned),
         ..Overrides::default()
     };
-    let config = config::load(&overrides, false).unwrap_or_else(|errors| panic!("{name}:\n{errors}")).config;
+    let config = config::load(&overrides, config::DefaultFile::Ignored)
+        .unwrap_or_else(|errors| panic!("{name}:\n{errors}"))
+        .config;
     (config.rules, config.private_addresses)
 }
 
@@ -130,7 +132,10 @@ fn patterns_that_azure_refuses_are_refused_with_the_reason() {
         );
         fs::write(folder.path().join("egret.toml"), policy).unwrap();
         let overrides = Overrides { config: Some(folder.path().join("egret.toml")), ..Overrides::default() };
-        let errors = config::load(&overrides, false).err().map(|errors| errors.to_string()).unwrap_or_default();
+        let errors = config::load(&overrides, config::DefaultFile::Ignored)
+            .err()
+            .map(|errors| errors.to_string())
+            .unwrap_or_default();
         assert!(errors.contains(&pattern) && errors.contains(&because), "{key} {pattern}: {errors:?}");
         assert!(errors.contains("egret.toml:12:"), "{key} {pattern}: {errors:?}");
     }

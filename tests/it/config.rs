@@ -23,7 +23,10 @@ fn fixtures(kind: &str) -> Vec<PathBuf> {
 }
 
 fn load_file(path: impl AsRef<Path>) -> Result<Loaded, ConfigErrors> {
-    load(&Overrides { config: Some(path.as_ref().to_owned()), ..Overrides::default() }, false)
+    load(
+        &Overrides { config: Some(path.as_ref().to_owned()), ..Overrides::default() },
+        egret::config::DefaultFile::Ignored,
+    )
 }
 
 fn valid(name: &str) -> Loaded {
@@ -33,7 +36,7 @@ fn valid(name: &str) -> Loaded {
 fn flags(change: impl FnOnce(&mut Overrides)) -> Result<Loaded, ConfigErrors> {
     let mut overrides = Overrides::default();
     change(&mut overrides);
-    load(&overrides, false)
+    load(&overrides, egret::config::DefaultFile::Ignored)
 }
 
 fn list(items: &[&str]) -> Vec<String> {
@@ -447,7 +450,7 @@ fn a_run_fails_fast_where_nothing_else_is_said() {
     fs::write(&said, "[dns]\nmode = \"azure\"\n[gateway]\ndenied_tcp = \"silence\"\ndenied_udp = \"drop\"\n").unwrap();
     let manners = |purpose, config: Option<PathBuf>| {
         let overrides = Overrides { purpose, config, allow: list(&["ok.test"]), ..Overrides::default() };
-        let Config { gateway, dns, .. } = load(&overrides, false).unwrap().config;
+        let Config { gateway, dns, .. } = load(&overrides, egret::config::DefaultFile::Ignored).unwrap().config;
         (dns.proxy.mode, gateway.denied_tcp, gateway.denied_udp)
     };
     let azure = (DnsMode::Azure, DeniedTcp::Silence, DeniedUdp::Drop);

@@ -33,7 +33,7 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
 /// What becomes of a file that is given alone.
 fn outcome(path: &Path) -> String {
     let overrides = Overrides { policy: vec![path.display().to_string()], ..Overrides::default() };
-    let loaded = match load(&overrides, false) {
+    let loaded = match load(&overrides, egret::config::DefaultFile::Ignored) {
         Ok(loaded) => loaded,
         Err(errors) => {
             return format!("refused: {}", errors.errors[0].what.replace(&path.display().to_string(), "FILE"));

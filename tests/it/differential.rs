@@ -262,6 +262,7 @@ proptest! {
 
 fn allowing(pattern: &str) -> Policy {
     let flags = egret::config::Overrides { allow: vec![format!("https://{pattern}")], ..Default::default() };
-    let loaded = egret::config::load(&flags, false).unwrap_or_else(|errors| panic!("{errors}"));
+    let loaded =
+        egret::config::load(&flags, egret::config::DefaultFile::Ignored).unwrap_or_else(|errors| panic!("{errors}"));
     Policy::compile(Arc::new(loaded.config.rules.clone()), loaded.config.switches())
 }

@@ -619,7 +619,9 @@ fn what_is_asked_wrongly_is_said() {
         assert!(answer.err.contains(what), "`{what}` is not in {}", answer.err);
     };
     refused(&[], "no topology: name a file, as in `egret doctor vnet.toml`");
-    refused(&["missing.toml"], "missing.toml");
+    let missing = "cannot read `missing.toml`: there is no such file";
+    refused(&["missing.toml"], &format!("FILE: {missing}"));
+    refused(&["--topology", "missing.toml"], &format!("--topology: {missing}"));
     refused(&["--environment", "ace", "vnet.toml"], "no environment is called `ace`; did you mean `ase`?");
     refused(&["--about", "IN-MGNT"], "`IN-MGNT` is no rule; did you mean `IN-MGMT`?");
     refused(&["--ignore", "x", "vnet.toml"], "`x` is no rule; `egret doctor --list` names them");
@@ -627,15 +629,52 @@ fn what_is_asked_wrongly_is_said() {
     refused(&["bare.toml"], "no App Service Environment is in the topology");
 }
 
-/// `EGRET_ASE` names files for `egret routes` and `egret nsg`, and is nothing to the doctor.
+/// Files in words take the place of what the environment names, and stand beside what is typed.
 #[test]
-fn one_variable_does_not_break_another_command() {
+fn one_topology_named_in_two_ways() {
+    let folder = folder(&worked());
+    let with = |name: &str, value: &str, args: &[&str]| {
+        finish(egret().current_dir(folder.path()).env(name, value).arg("doctor").args(args), "")
+    };
+    for named in ["vnet.toml", "missing.toml"] {
+        let answer = with("EGRET_TOPOLOGY", named, &["vnet.toml"]);
+        assert_eq!(answer.code, 0, "{named}: {}{}", answer.out, answer.err);
+        assert!(!answer.err.contains("topology"), "{named}: {}", answer.err);
+    }
+    let answer = with("EGRET_TOPOLOGY", "missing.toml", &[]);
+    assert_eq!(answer.code, 2, "{}", answer.out);
+    assert!(answer.err.contains("EGRET_TOPOLOGY: cannot read `missing.toml`"), "{}", answer.err);
+    let twice = doctor(folder.path(), &["--topology", "vnet.toml", "./vnet.toml"]);
+    assert_eq!(twice.code, 0, "{}{}", twice.out, twice.err);
+    assert!(twice.err.contains("FILE: `./vnet.toml` is part of the topology already"), "{}", twice.err);
+    // A template beside it counts too: another network, which is told of in no finding.
+    let other = r#"{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0", "resources": [{"type": "Microsoft.Web/hostingEnvironments", "name": "other",
+        "apiVersion": "2022-03-01", "kind": "ASEV2", "location": "westus2", "properties": {"virtualNetwork":
+        {"id": "[resourceId('Microsoft.Network/virtualNetworks/subnets', 'ase-vnet', 'ase-subnet')]"}}}]}"#;
+    fs::write(folder.path().join("other.json"), other).unwrap();
+    let both = doctor(folder.path(), &["--format", "json", "--topology", "other.json", "vnet.toml"]);
+    assert!(both.out.contains("\"other\"") && both.out.contains("\"ase\""), "{}{}", both.out, both.err);
+}
+
+/// What only flows are decided by is not offered where there are none.
+#[test]
+fn flags_that_would_do_nothing_are_refused() {
+    for command in ["trace", "doctor", "routes", "nsg", "lint", "convert"] {
+        for flag in ["--enforce=none", "--client-subnet=ase-subnet"] {
+            let answer = finish(egret().args([command, flag]), "");
+            assert_eq!(answer.code, 2, "{command} {flag}: {}", answer.err);
+            assert!(answer.err.contains("unexpected argument"), "{command} {flag}: {}", answer.err);
+        }
+    }
+}
+
+#[test]
+fn one_variable_is_of_all_commands() {
     let folder = folder(&worked());
     let with = |name: &str, value: &str| {
         finish(egret().current_dir(folder.path()).env(name, value).args(["doctor", "vnet.toml"]), "")
     };
-    let answer = with("EGRET_ASE", "vnet.toml");
-    assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
     let answer = with("EGRET_ENVIRONMENT", "ace");
     assert_eq!(answer.code, 2, "{}{}", answer.out, answer.err);
     assert!(answer.err.contains("no environment is called `ace`"), "{}", answer.err);

@@ -231,6 +231,8 @@ fn check_says_the_same() {
         let asked: Value = serde_json::from_str(&asked.body).unwrap();
         assert_eq!((verdict(&asked), by(&asked["network"])), shown, "{to}: {asked:#}");
     }
+    let asked = lab.egret.get("/v1/check?target=tcp://198.51.100.7:25&from=Web");
+    assert_eq!(by(&serde_json::from_str::<Value>(&asked.body).unwrap()["network"]), "web-nsg/no-smtp - -", "{asked:?}");
     let explained = check(&path, &["--explain", "--from", WEB, "tcp://198.51.100.7:25", "tcp://198.51.100.7:8080"]);
     for line in [
         "subnet web: web-nsg/no-smtp denies\n        the firewall never sees it: no rule was looked at\n",
@@ -252,6 +254,28 @@ fn check(topology: &Path, args: &[&str]) -> String {
     let answer = finish(command.args(args), "");
     assert!(matches!(answer.code, 0 | 3), "{}", answer.err);
     answer.out
+}
+
+/// Two networks with the same addresses: whoever is in the second by its name meets the second's group.
+#[test]
+fn a_subnet_that_is_named_among_equal_ones() {
+    const TWINS: &str = "[[vnet]]\nname = \"a\"\naddress_space = \"10.0.0.0/16\"\nsubnet = [{ name = \"s\", prefix = \"10.0.1.0/24\" }]\n\
+        [[vnet]]\nname = \"b\"\naddress_space = \"10.0.0.0/16\"\nsubnet = [{ name = \"t\", prefix = \"10.0.1.0/24\", nsg = \"closed\" }]\n\
+        [[nsg]]\nname = \"closed\"\nrule = [{ name = \"no\", priority = 100, direction = \"Outbound\", access = \"Deny\" }]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twins.toml");
+    fs::write(&path, TWINS).unwrap();
+    let args = |own: &[&str]| -> String {
+        let answer = check(&path, &[own, &["--format=json", "tcp://198.51.100.7:443"]].concat());
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        format!("{} {}", answer["network"]["subnet"].as_str().unwrap(), verdict(&answer))
+    };
+    for own in
+        [&["--from=t"][..], &["--from=b/t"], &["--client-subnet=b/t"], &["--client-subnet=b/t", "--from=10.0.1.9"]]
+    {
+        assert_eq!(args(own), "t deny nsg-denied", "{own:?}");
+    }
+    assert_eq!(args(&["--from=s"]), "s allow routed-past-firewall");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn valid(name: &str) -> String {
 fn load_files(names: &[&str], change: impl FnOnce(&mut Overrides)) -> Result<Loaded, ConfigErrors> {
     let mut overrides = Overrides { policy: names.iter().map(|name| valid(name)).collect(), ..Overrides::default() };
     change(&mut overrides);
-    load(&overrides, false)
+    load(&overrides, egret::config::DefaultFile::Ignored)
 }
 
 fn loaded(names: &[&str]) -> Loaded {
@@ -283,7 +283,7 @@ fn inputs_without_a_use() {
     let error = |change: fn(&mut Overrides)| {
         let mut overrides = Overrides { policy: vec!["ase".into()], ..Overrides::default() };
         change(&mut overrides);
-        load(&overrides, false).unwrap_err().to_string()
+        load(&overrides, egret::config::DefaultFile::Ignored).unwrap_err().to_string()
     };
     let set = error(|flags| flags.set = vec!["a=b".into()]);
     assert_eq!(set, "--set: there is no template that this could be for\n  = mend: name it by --policy");
@@ -359,7 +359,8 @@ fn policies_of_azure_in_a_file_of_egret() {
     {
         let path = folder.path().join(format!("{name}.toml"));
         fs::write(&path, text).unwrap();
-        let loaded = load(&Overrides { config: Some(path), ..Overrides::default() }, false);
+        let loaded =
+            load(&Overrides { config: Some(path), ..Overrides::default() }, egret::config::DefaultFile::Ignored);
         let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
         assert!(loaded.config.rules.policies.iter().any(|policy| policy.name == "child"), "{name}");
         assert!(!in_order(&loaded.config.rules).is_empty(), "{name}");

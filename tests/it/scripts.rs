@@ -101,7 +101,13 @@ fn topology_of(folder: &Path, files: &[&str]) -> egret::vnet::Topology {
         topology: files.iter().map(|file| folder.join(file).display().to_string()).collect(),
         ..egret::config::Overrides::default()
     };
-    egret::config::load(&overrides, false).unwrap().config.network.unwrap().topology().clone()
+    egret::config::load(&overrides, egret::config::DefaultFile::Ignored)
+        .unwrap()
+        .config
+        .network
+        .unwrap()
+        .topology()
+        .clone()
 }
 
 /// The security group of the topology, in the state of the folder's `az`.
@@ -330,7 +336,9 @@ fn a_template_is_read_back() {
             topology: files.iter().map(|file| lab.path().join(file).display().to_string()).collect(),
             ..egret::config::Overrides::default()
         };
-        let loaded = egret::config::load(&overrides(&["vnet.toml", "routes.json"]), false).unwrap();
+        let loaded =
+            egret::config::load(&overrides(&["vnet.toml", "routes.json"]), egret::config::DefaultFile::Ignored)
+                .unwrap();
         let network = loaded.config.network.unwrap();
         let read = network.topology().route_table("ase-routes").unwrap();
         let recipe = egret::vnet::recipe::RouteRecipe {
@@ -465,6 +473,10 @@ fn what_cannot_be_written_is_said() {
     };
     check(&["routes", "--to", "arm"], "no topology: name a file with the environment, as in --ase vnet.toml");
     check(&["nsg", "--to", "arm", "--ase", "vnet.toml", "--ase-name", "asee"], "did you mean `ase`?");
+    check(&["nsg", "--to", "arm", "--topology", "vnet.toml", "--environment", "asee"], "did you mean `ase`?");
+    let missing = "cannot read `missing.toml`: there is no such file";
+    check(&["routes", "--to", "arm", "--ase", "missing.toml"], &format!("--ase: {missing}"));
+    check(&["nsg", "--to", "arm", "--topology=missing.toml"], &format!("--topology: {missing}"));
     check(&["routes", "--to", "arm", "--ase", "vnet.toml", "--firewall", "there"], "--firewall: `there` is no address");
     let without = worked().network.split("[firewall]").next().unwrap().to_owned();
     fs::write(lab.path().join("other.toml"), without + "[ase]\nsubnet = \"ase-subnet\"\n").unwrap();

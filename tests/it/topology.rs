@@ -11,7 +11,10 @@ use egret::vnet::{AseVersion, LoadBalancing, Network, NextHop, Prefix, RouteDest
 use crate::corpus::corpus;
 
 fn load_topology(files: &[&str]) -> Result<Loaded, ConfigErrors> {
-    load(&Overrides { topology: files.iter().map(ToString::to_string).collect(), ..Overrides::default() }, false)
+    load(
+        &Overrides { topology: files.iter().map(ToString::to_string).collect(), ..Overrides::default() },
+        egret::config::DefaultFile::Ignored,
+    )
 }
 
 fn loaded(files: &[&str]) -> Loaded {
@@ -152,7 +155,7 @@ fn whose_policy_it_is() {
         fs::write(folder.path().join("mine.toml"), "name = \"mine\"\nallow = [\"a.test\"]\n").unwrap();
         let mut overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
         change(&mut overrides);
-        let loaded = load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"));
+        let loaded = load(&overrides, egret::config::DefaultFile::Ignored).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(policies(&loaded), expected);
     };
     check(|_| (), &["mine"]);
@@ -174,7 +177,7 @@ fn the_digest_depends_on_it() {
     let before = digest("[[nsg]]\nname = \"a\"\n");
     assert_eq!(digest("# a comment\n[[nsg]]\nname = \"a\"\n"), before);
     assert_ne!(digest("[[nsg]]\nname = \"b\"\n"), before);
-    assert_ne!(before, load(&Overrides::default(), false).unwrap().digest);
+    assert_ne!(before, load(&Overrides::default(), egret::config::DefaultFile::Ignored).unwrap().digest);
 }
 
 /// Limits of Azure's that no fixture should have to hold.
@@ -320,7 +323,9 @@ fn what_is_wrong_counts_where_it_is_asked_for() {
         .replace("\"nextHopType\": \"Internet\"", "\"nextHopType\": \"Elsewhere\"");
     fs::write(&path, &text).unwrap();
     let name = path.display().to_string();
-    let as_policy = load(&Overrides { policy: vec![name.clone()], ..Overrides::default() }, false).unwrap();
+    let as_policy =
+        load(&Overrides { policy: vec![name.clone()], ..Overrides::default() }, egret::config::DefaultFile::Ignored)
+            .unwrap();
     assert!(as_policy.config.network.is_none());
     let warned = as_policy.warnings.iter().filter(|it| it.what.contains("/99") || it.what.contains("Elsewhere"));
     assert_eq!(warned.count(), 2, "{:?}", as_policy.warnings);
@@ -347,7 +352,8 @@ fn what_only_azure_knows_is_asked_for() {
     assert!(first.what.contains("the network cannot be told without it: `parameters.prefix`"), "{}", first.what);
     assert_eq!(first.mend.as_deref(), Some("--set 'parameters.prefix=…'"));
     let set = vec!["parameters.prefix=192.168.7.0/24".to_owned()];
-    let told = load(&Overrides { topology: vec![name], set, ..Overrides::default() }, false);
+    let told =
+        load(&Overrides { topology: vec![name], set, ..Overrides::default() }, egret::config::DefaultFile::Ignored);
     let told = told.unwrap_or_else(|errors| panic!("{errors}"));
     let subnet = network(&told).topology().virtual_networks[0].subnets[0].prefixes.clone();
     assert_eq!(subnet, ["192.168.7.0/24".parse().unwrap()]);
@@ -516,7 +522,7 @@ fn the_corpus_of_environments() {
     let file = |name: &str| corpus.join("ase").join(name).display().to_string();
     let parameters = vec![file("ase-azfirewall.parameters.json")];
     let topology = vec![file("ase-azfirewall.azuredeploy.json"), file("ase-azfirewall.vnet.json")];
-    let loaded = load(&Overrides { topology, parameters, ..Overrides::default() }, false);
+    let loaded = load(&Overrides { topology, parameters, ..Overrides::default() }, egret::config::DefaultFile::Ignored);
     let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(loaded.config.rules.policies.len(), 1);
     let around = network(&loaded);
@@ -536,10 +542,58 @@ fn the_corpus_of_environments() {
 
     let set = vec!["parameters.aseName=mine".to_owned()];
     let third = Overrides { topology: vec![file("asev3-create.json")], set, ..Overrides::default() };
-    let third = load(&third, false).unwrap_or_else(|errors| panic!("{errors}"));
+    let third = load(&third, egret::config::DefaultFile::Ignored).unwrap_or_else(|errors| panic!("{errors}"));
     let topology = network(&third);
     let topology = topology.topology();
     assert_eq!(topology.environments[0].version, AseVersion::V3);
     assert_eq!(topology.dns_zones[0].name, "mine.appserviceenvironment.net");
     assert_eq!(topology.virtual_networks[0].subnets[0].delegations, ["Microsoft.Web/hostingEnvironments"]);
+}
+
+/// Two templates that write one network: what the second says counts.
+#[test]
+fn one_network_in_two_templates() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = |name: &str, server: &str| {
+        let network = serde_json::json!({
+            "type": "Microsoft.Network/virtualNetworks", "apiVersion": "2021-02-01", "name": "v", "location": "westus2",
+            "properties": {
+                "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] }, "dhcpOptions": { "dnsServers": [server] },
+                "subnets": [{ "name": "s", "properties": { "addressPrefix": "10.0.1.0/24" } }],
+            },
+        });
+        let schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
+        let whole = serde_json::json!({ "$schema": schema, "contentVersion": "1.0.0.0", "resources": [network] });
+        let path = folder.path().join(name);
+        fs::write(&path, whole.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let (a, b) = (template("a.json", "10.0.1.9"), template("b.json", "10.0.1.10"));
+    let both = loaded(&[&a, &b]);
+    let network = network(&both);
+    let of = &network.topology().virtual_networks[0];
+    assert_eq!((of.address_space.len(), of.dns_servers.as_slice()), (1, &["10.0.1.10".parse().unwrap()][..]));
+    let twice = loaded(&[&a, &a]);
+    let warnings: Vec<&str> = twice.warnings.iter().map(|it| it.what.as_str()).collect();
+    assert_eq!(warnings, [format!("`{a}` is part of the topology already")]);
+}
+
+/// As `az network nsg list -o json` prints what is in all resource groups.
+#[test]
+fn two_security_groups_of_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = |group: &str| {
+        let id = format!("/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/{group}");
+        serde_json::json!({
+            "id": format!("{id}/providers/Microsoft.Network/networkSecurityGroups/default-nsg"), "name": "default-nsg",
+            "type": "Microsoft.Network/networkSecurityGroups", "resourceGroup": group, "location": "westus2",
+            "securityRules": [],
+        })
+    };
+    let path = folder.path().join("groups.json");
+    fs::write(&path, serde_json::json!([group("rg-hub"), group("rg-spoke")]).to_string()).unwrap();
+    let errors = load_topology(&[&path.display().to_string()]).unwrap_err().to_string();
+    let expected = "two networkSecurityGroups are called `default-nsg`, one of the resource group `rg-hub` and one of the \
+                    resource group `rg-spoke`: a topology knows resources by their names alone";
+    assert!(errors.contains(expected), "{errors}");
 }

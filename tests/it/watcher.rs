@@ -10,8 +10,8 @@ use egret::azure::watcher::{
 };
 use egret::policy::{Action, Spot};
 use egret::vnet::{
-    Endpoint, FlowDirection, Hop, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Prefix, Route,
-    RouteDestination, RouteTable, SecurityProtocol, SecurityRule, Subnet, Tags, Topology, VirtualNetwork,
+    FlowDirection, Hop, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Prefix, Route, RouteDestination,
+    RouteTable, RuleSide, SecurityProtocol, SecurityRule, Subnet, Tags, Topology, VirtualNetwork,
     default_security_rules,
 };
 use serde_json::Value;
@@ -56,7 +56,7 @@ fn topology(space: &str, subnet: &str) -> Topology {
 }
 
 fn rule(name: &str, direction: FlowDirection) -> SecurityRule {
-    let any = || Endpoint { prefixes: vec![Prefix::Any], ports: vec!["*".parse().unwrap()], ..Endpoint::default() };
+    let any = || RuleSide { prefixes: vec![Prefix::Any], ports: vec!["*".parse().unwrap()], ..RuleSide::default() };
     SecurityRule {
         name: name.into(),
         priority: 100,
@@ -186,7 +186,7 @@ fn of_example(rule: &Value) -> [String; 7] {
 }
 
 fn of_ours(rule: &SecurityRule) -> [String; 7] {
-    let prefix = |side: &Endpoint| match &side.prefixes[0] {
+    let prefix = |side: &RuleSide| match &side.prefixes[0] {
         Prefix::Any => "*".to_owned(),
         Prefix::Net(net) => net.to_string(),
         Prefix::Tag(tag) => tag.clone(),

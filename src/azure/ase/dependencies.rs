@@ -6,7 +6,7 @@
 
 use crate::allowlist::{Endpoint, EndpointHost, Kind, List, lists};
 use crate::flow::{Host, HostName, Protocol};
-use crate::vnet::Cloud;
+use crate::vnet::{AppServiceEnvironment, Cloud};
 
 /// The categories, as the sample spells and sorts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,6 +103,19 @@ const ACCOUNT: &str = "gmstorageprodsn1";
 /// Stands for a SQL server.
 const SERVER: &str = "egret-probe";
 
+/// What the workers of an environment run on: those of Linux need more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    Windows,
+    Linux,
+}
+
+impl Workers {
+    pub fn of(environment: &AppServiceEnvironment) -> Workers {
+        if environment.linux { Workers::Linux } else { Workers::Windows }
+    }
+}
+
 /// The lists of one edition.
 #[derive(Debug, Clone)]
 pub struct Dependencies {
@@ -154,13 +167,15 @@ impl Dependencies {
 
     /// Is this one of the flows that an environment cannot do without? Names of its lists, DNS and NTP. Azure's own
     /// monitoring (12000) and the addresses beside the names are missed, and their lack makes no environment unhealthy.
-    pub fn hold(&self, host: &Host, protocol: Protocol, port: u16, linux: bool) -> bool {
+    pub fn hold(&self, host: &Host, protocol: Protocol, port: u16, workers: Workers) -> bool {
         match host {
             _ if protocol == Protocol::Udp => matches!(port, 53 | 123),
             Host::Addr(_) => false,
             Host::Name(name) => {
-                let kinds = [Kind::Fqdn, Kind::Wildcard, Kind::Linux];
-                let kinds = if linux { &kinds[..] } else { &kinds[..2] };
+                let kinds: &[Kind] = match workers {
+                    Workers::Windows => &[Kind::Fqdn, Kind::Wildcard],
+                    Workers::Linux => &[Kind::Fqdn, Kind::Wildcard, Kind::Linux],
+                };
                 self.endpoints(kinds).iter().any(|endpoint| endpoint.port == port && names(endpoint, name))
             }
         }
@@ -222,7 +237,8 @@ mod tests {
     #[test]
     fn flows_that_matter() {
         let all = Dependencies::of(Cloud::Public, []);
-        let holds = |host: &str, protocol, port| all.hold(&Host::parse(host).unwrap(), protocol, port, false);
+        let holds =
+            |host: &str, protocol, port| all.hold(&Host::parse(host).unwrap(), protocol, port, Workers::Windows);
         assert!(holds("login.windows.net", Protocol::Https, 443));
         assert!(holds("a.update.microsoft.com", Protocol::Tcp, 443));
         assert!(holds("192.0.2.1", Protocol::Udp, 123) && holds("192.0.2.1", Protocol::Udp, 53));
@@ -230,6 +246,6 @@ mod tests {
         assert!(!holds("example.com", Protocol::Https, 443));
         assert!(!holds("192.0.2.1", Protocol::Tcp, 12_000));
         assert!(!holds("registry-1.docker.io", Protocol::Https, 443));
-        assert!(all.hold(&Host::parse("registry-1.docker.io").unwrap(), Protocol::Https, 443, true));
+        assert!(all.hold(&Host::parse("registry-1.docker.io").unwrap(), Protocol::Https, 443, Workers::Linux));
     }
 }

@@ -19,8 +19,6 @@ pub struct ErrorDetail {
 pub enum ArmError {
     #[error("the request carries no bearer token, or not the one that is wanted: give `Authorization: Bearer …`")]
     AuthenticationFailed,
-    #[error("{0}")]
-    AuthorizationFailed(String),
     #[error("the subscription '{0}' could not be found: the topology has another")]
     SubscriptionNotFound(String),
     #[error("the resource group '{0}' could not be found: the topology has another")]
@@ -53,7 +51,6 @@ impl ArmError {
     pub fn code(&self) -> &'static str {
         match self {
             ArmError::AuthenticationFailed => "AuthenticationFailed",
-            ArmError::AuthorizationFailed(_) => "AuthorizationFailed",
             ArmError::SubscriptionNotFound(_) => "SubscriptionNotFound",
             ArmError::ResourceGroupNotFound(_) => "ResourceGroupNotFound",
             ArmError::ResourceNotFound(..) => "ResourceNotFound",
@@ -73,7 +70,6 @@ impl ArmError {
     pub fn status(&self) -> u16 {
         match self {
             ArmError::AuthenticationFailed => 401,
-            ArmError::AuthorizationFailed(_) => 403,
             ArmError::SubscriptionNotFound(_)
             | ArmError::ResourceGroupNotFound(_)
             | ArmError::ResourceNotFound(..)

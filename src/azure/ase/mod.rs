@@ -13,7 +13,7 @@ mod log;
 mod resource;
 
 pub use addresses::{AddressResponse, VirtualIpMapping};
-pub use dependencies::{Category, Dependencies, Dependency};
+pub use dependencies::{Category, Dependencies, Dependency, Workers};
 pub use endpoints::{
     EndpointDependency, EndpointDetail, InboundEndpoint, InboundEnvironmentEndpointCollection, OutboundEndpoint,
     OutboundEnvironmentEndpointCollection, inbound,

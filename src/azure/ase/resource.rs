@@ -75,12 +75,11 @@ struct VirtualNetworkProfile {
     subnet: String,
 }
 
-/// The resource, with what it has come to since.
+/// The resource as it is shown.
 pub fn environment(
     topology: &Topology,
     environment: &AppServiceEnvironment,
     id: &ResourceId<'_>,
-    suspended: bool,
 ) -> HostingEnvironment {
     let network = ResourceId { kind: "Microsoft.Network/virtualNetworks", name: &environment.virtual_network, ..*id };
     HostingEnvironment {
@@ -101,7 +100,7 @@ pub fn environment(
             internal_load_balancing_mode: load_balancing(environment.load_balancing),
             ipssl_address_count: environment.app_addresses.len(),
             dns_suffix: environment.suffix(topology.cloud),
-            suspended,
+            suspended: environment.suspended,
             user_whitelisted_ip_ranges: environment.sql_egress_ranges.iter().map(AddressRange::to_string).collect(),
             has_linux_workers: environment.linux,
         },
@@ -189,7 +188,8 @@ mod tests {
     #[test]
     fn the_resource() {
         let topology = worked();
-        let shown = environment(&topology, &topology.environments[0], &ID, true);
+        let suspended = AppServiceEnvironment { suspended: true, ..topology.environments[0].clone() };
+        let shown = environment(&topology, &suspended, &ID);
         assert_eq!(
             serde_json::to_string(&shown).unwrap(),
             concat!(
@@ -218,10 +218,10 @@ mod tests {
         assert_eq!(external["properties"]["ftpEnabled"], true);
         topology.cloud = Cloud::UsGov;
         topology.environments[0].dns_suffix = "Apps.Example.COM".into();
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false)).unwrap();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID)).unwrap();
         assert_eq!(shown["properties"]["dnsSuffix"], "apps.example.com");
         topology.environments[0].dns_suffix.clear();
-        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID, false)).unwrap();
+        let shown = serde_json::to_value(environment(&topology, &topology.environments[0], &ID)).unwrap();
         assert_eq!(shown["properties"]["dnsSuffix"], "ase.p.azurewebsites.us");
     }
 }

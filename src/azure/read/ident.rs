@@ -51,6 +51,35 @@ impl Ident {
         self.group.as_ref().zip(other.group.as_ref()).is_some_and(|(own, other)| own != other)
     }
 
+    /// Of two with one name: certainly not the same in Azure. Stricter than [`Ident::is`], which takes what may be.
+    pub(super) fn is_apart(&self, other: &Ident) -> bool {
+        match (&self.full, &other.full) {
+            (Some(own), Some(other)) => own != other,
+            _ => self.is_of_another_group(other),
+        }
+    }
+
+    /// The one that it is in, or itself where it is in none.
+    pub(super) fn root(self) -> Ident {
+        match self.parent() {
+            Some(parent) => parent.root(),
+            None => self,
+        }
+    }
+
+    /// In lower case: `policy`, `policy/group`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// For people: where it is, in words that tell it from another of its name.
+    pub(super) fn place(&self, other: &Ident) -> String {
+        match &self.group {
+            Some(group) if self.is_of_another_group(other) => format!("the resource group `{group}`"),
+            _ => self.full.as_ref().map_or_else(String::new, |full| format!("`{full}`")),
+        }
+    }
+
     /// What tells it from others of its name: `group/policy`.
     pub(super) fn in_group(&self, label: &str) -> Option<String> {
         Some(format!("{}/{label}", self.group.as_ref()?))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vnet::{AppliedTo, FlowDirection, GroupEvaluation, NetFlow, Network, Place, SecurityRule};
 
-use super::{Ids, WatcherError, access, direction, name_of, port, transport, wrong};
+use super::{Ids, WatcherError, direction, name_of, port, transport, wrong};
 
 /// `NetworkConfigurationDiagnosticParameters`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ fn diagnose(
     let place = network.place_of(local).ok_or(WatcherError::Nowhere { field, address: local })?;
     let groups = network.evaluate(place, direction, &flow);
     let result = GroupsResult {
-        security_rule_access_result: access(network.security(place, direction, &flow).access),
+        security_rule_access_result: network.security(place, direction, &flow).access.as_str(),
         evaluated_network_security_groups: groups.iter().map(|it| evaluated(network, ids, place, it)).collect(),
     };
     Ok(ProfileResult { profile: profile.clone(), network_security_group_result: result })
@@ -145,13 +145,13 @@ fn evaluated(network: &Network, ids: Ids<'_>, place: Place, group: &GroupEvaluat
             AppliedTo::Subnet(_) => ids.subnet(network, place),
             AppliedTo::NetworkInterface(name) => ids.network(&format!("networkInterfaces/{name}")),
         },
-        matched_rule: group.matched().map(|rule| MatchedRule { rule_name: name(rule), action: access(rule.access) }),
+        matched_rule: group.matched().map(|rule| MatchedRule { rule_name: name(rule), action: rule.access.as_str() }),
         rules_evaluation_result: rules.collect(),
     }
 }
 
 /// As flow logs name rules, and transcripts of this show them.
 fn name(rule: &SecurityRule) -> String {
-    let kind = if rule.priority >= 65000 { "DefaultRule" } else { "UserRule" };
+    let kind = if rule.is_default() { "DefaultRule" } else { "UserRule" };
     format!("{kind}_{}", rule.name)
 }

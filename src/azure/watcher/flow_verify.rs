@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vnet::{FlowDirection, NetFlow, Network, Transport};
 
-use super::{WatcherError, access, address, direction, port, rule_name, transport, wrong};
+use super::{WatcherError, address, direction, port, rule_name, transport, wrong};
 
 /// `VerificationIPFlowParameters`. Which machine it is about follows from the local address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,5 +54,5 @@ pub fn ip_flow_verify(network: &Network, asked: &IpFlowVerifyParameters) -> Resu
     };
     let flow = if direction == FlowDirection::Outbound { outbound } else { outbound.reply() };
     let decided = network.security(place, direction, &flow);
-    Ok(IpFlowVerifyResult { access: access(decided.access), rule_name: rule_name(&decided.because) })
+    Ok(IpFlowVerifyResult { access: decided.access.as_str(), rule_name: rule_name(&decided.because) })
 }

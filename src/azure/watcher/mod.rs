@@ -14,7 +14,6 @@ mod tests;
 
 use std::net::IpAddr;
 
-use crate::policy::Action;
 use crate::vnet::{Because, FlowDirection, Network, Place, Topology, Transport};
 
 pub use diagnostics::{NsgDiagnosticsParameters, NsgDiagnosticsResult, nsg_diagnostics};
@@ -56,13 +55,6 @@ impl<'a> Ids<'a> {
     fn subnet(self, network: &Network, place: Place) -> String {
         let (own, subnet) = (&network.virtual_network(place).name, &network.subnet(place).name);
         self.network(&format!("virtualNetworks/{own}/subnets/{subnet}"))
-    }
-}
-
-fn access(action: Action) -> &'static str {
-    match action {
-        Action::Allow => "Allow",
-        Action::Deny => "Deny",
     }
 }
 

@@ -55,7 +55,7 @@ struct CliRoute {
 pub fn effective_routes(routes: &[EffectiveRoute]) -> EffectiveRoutes {
     let shown = routes.iter().map(|route| ArmRoute {
         name: name(route),
-        source: source(route.source),
+        source: route.source.as_str(),
         state: state(route.state),
         address_prefix: route.prefixes.clone(),
         next_hop_type: route.next_hop.as_str(),
@@ -75,7 +75,7 @@ pub fn cli_routes(network: &Network, place: Place) -> CliRoutes {
         name: name(route),
         next_hop_ip_address: addresses(&route.next_hop),
         next_hop_type: route.next_hop.as_str(),
-        source: source(route.source),
+        source: route.source.as_str(),
         state: state(route.state),
         tag_map: BTreeMap::new(),
     });
@@ -84,14 +84,6 @@ pub fn cli_routes(network: &Network, place: Place) -> CliRoutes {
 
 fn name(route: &EffectiveRoute) -> Option<String> {
     Some(route.name.clone()).filter(|name| !name.is_empty())
-}
-
-fn source(source: RouteSource) -> &'static str {
-    match source {
-        RouteSource::Default => "Default",
-        RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
-        RouteSource::User => "User",
-    }
 }
 
 fn state(state: RouteState) -> &'static str {
@@ -116,7 +108,7 @@ pub fn table(routes: &[EffectiveRoute]) -> String {
     let joined = |texts: Vec<String>| texts.join(" ");
     let cells = |route: &EffectiveRoute| {
         [
-            source(route.source).to_owned(),
+            route.source.as_str().to_owned(),
             state(route.state).to_owned(),
             joined(route.prefixes.iter().map(ToString::to_string).collect()),
             route.next_hop.as_str().to_owned(),

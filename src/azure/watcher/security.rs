@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::flow::PortRange;
 use crate::vnet::{
-    Endpoint, FlowDirection, Network, NetworkSecurityGroup, Place, Prefix, SecurityProtocol, SecurityRule,
+    FlowDirection, Network, NetworkSecurityGroup, Place, Prefix, RuleSide, SecurityProtocol, SecurityRule,
     default_security_rules,
 };
 
-use super::{Ids, access};
+use super::Ids;
 
 /// `EffectiveNetworkSecurityGroupListResult`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,7 +101,7 @@ fn ordered(group: &NetworkSecurityGroup) -> Vec<&SecurityRule> {
 }
 
 fn effective(network: &Network, place: Place, rule: &SecurityRule) -> EffectiveRule {
-    let kind = if rule.priority >= 65000 { "defaultSecurityRules" } else { "securityRules" };
+    let kind = if rule.is_default() { "defaultSecurityRules" } else { "securityRules" };
     let (from, to) = (&rule.source, &rule.destination);
     let first = |texts: Vec<String>| texts.into_iter().next().unwrap_or_default();
     EffectiveRule {
@@ -117,7 +117,7 @@ fn effective(network: &Network, place: Place, rule: &SecurityRule) -> EffectiveR
         destination_address_prefixes: prefixes(network, place, to),
         expanded_source_address_prefix: expanded(network, place, from),
         expanded_destination_address_prefix: expanded(network, place, to),
-        access: access(rule.access),
+        access: rule.access.as_str(),
         priority: rule.priority,
         direction: rule.direction.as_str(),
     }
@@ -135,12 +135,12 @@ fn protocol(protocol: SecurityProtocol) -> &'static str {
 }
 
 /// `456-456`, `0-65535`
-fn ports(side: &Endpoint) -> Vec<String> {
+fn ports(side: &RuleSide) -> Vec<String> {
     side.ports.iter().map(|range: &PortRange| format!("{}-{}", range.first(), range.last())).collect()
 }
 
 /// Addresses with their lengths, tags by their names, application security groups by their members' addresses.
-fn prefixes(network: &Network, place: Place, side: &Endpoint) -> Vec<String> {
+fn prefixes(network: &Network, place: Place, side: &RuleSide) -> Vec<String> {
     let written = side.prefixes.iter().map(|prefix| match prefix {
         Prefix::Any => "0.0.0.0/0".to_owned(),
         Prefix::Net(net) => net.to_string(),
@@ -157,14 +157,14 @@ fn prefixes(network: &Network, place: Place, side: &Endpoint) -> Vec<String> {
     written.chain(members).collect()
 }
 
-fn tags(side: &Endpoint) -> impl Iterator<Item = &str> {
+fn tags(side: &RuleSide) -> impl Iterator<Item = &str> {
     side.prefixes.iter().filter_map(|prefix| match prefix {
         Prefix::Tag(tag) if tag != "*" => Some(tag.as_str()),
         Prefix::Tag(_) | Prefix::Any | Prefix::Net(_) => None,
     })
 }
 
-fn expanded(network: &Network, place: Place, side: &Endpoint) -> Vec<IpNet> {
+fn expanded(network: &Network, place: Place, side: &RuleSide) -> Vec<IpNet> {
     tags(side).flat_map(|tag| nets(network, place, tag)).collect()
 }
 

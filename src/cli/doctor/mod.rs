@@ -17,7 +17,7 @@ use clap::{ValueEnum, ValueHint};
 use super::args::{PolicyArgs, given, one};
 use super::output::Printer;
 use super::{Exit, UsageError};
-use crate::config::{self, Overrides};
+use crate::config::{self, DefaultFile, Overrides, TopologyBy};
 use crate::doctor::{self, Rule, Severity};
 use crate::flow::nearest;
 
@@ -44,7 +44,7 @@ examined. docs/doctor.md has a section for every rule.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Topologies, beside those of --topology: vnet.toml, or templates with the network in them
+    /// Topologies, in place of EGRET_TOPOLOGY and egret.toml: vnet.toml, or templates with the network in them
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<String>,
     /// The environment to look at, where there are several; all of them where not given
@@ -128,7 +128,7 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
         return Ok(Exit::Clean);
     }
     let ignored = given(ignore).iter().map(|id| known(id)).collect::<Result<Vec<_>, _>>()?;
-    let loaded = config::load(&overrides(given(files), policy), true)?;
+    let loaded = config::load(&overrides(given(files), policy), DefaultFile::Read)?;
     loaded.warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let report = Report::new(loaded, one(environment).as_deref(), &ignored)?;
     let tried = live::look(&live, &report)?;
@@ -155,7 +155,12 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
 
 fn overrides(files: Vec<String>, policy: PolicyArgs) -> Overrides {
     let flags = policy.into_overrides();
-    Overrides { topology: [flags.topology.as_slice(), &files].concat(), ..flags }
+    // Files that are named stand for themselves, wherever this is run; what is typed beside them counts too.
+    let topology = match flags.topology_by {
+        TopologyBy::Variable if !files.is_empty() => Vec::new(),
+        _ => flags.topology,
+    };
+    Overrides { topology, topology_words: files, ..flags }
 }
 
 fn known(id: &str) -> Result<&'static Rule, UsageError> {

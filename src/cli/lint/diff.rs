@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::output::{HINT, PrintError, Printer, STRONG, style_of};
 use crate::cli::{Exit, UsageError};
-use crate::config::{self, Loaded, Overrides};
+use crate::config::{self, DefaultFile, Loaded, Overrides};
 use crate::control::RulePlace;
 use crate::flow::{PortSet, Protocol, Verdict};
 use crate::lint::{Clients, Comparison, Difference, Region, Ruling, Side, Witness, compare};
@@ -61,7 +61,7 @@ struct Compiled {
 }
 
 fn load(file: &str, flags: &Overrides, printer: &mut Printer) -> anyhow::Result<Compiled> {
-    let loaded = config::load(&overrides_of(&[file.to_owned()], flags.clone()), false)?;
+    let loaded = config::load(&overrides_of(&[file.to_owned()], flags.clone()), DefaultFile::Ignored)?;
     loaded.warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let policy = Policy::compile(Arc::new(loaded.config.rules.clone()), loaded.config.switches());
     Ok(Compiled { loaded, policy })

@@ -16,7 +16,7 @@ use clap::{ValueEnum, ValueHint};
 use super::args::{PolicyArgs, given};
 use super::output::Printer;
 use super::{Exit, UsageError};
-use crate::config::{self, Overrides, SourceOrigin, Survey};
+use crate::config::{self, DefaultFile, Overrides, SourceOrigin, Survey};
 use crate::flow::nearest;
 use crate::lint::{self, Check, Severity};
 
@@ -148,9 +148,10 @@ fn overrides_of(files: &[String], flags: Overrides) -> Overrides {
 
 fn survey(files: Vec<String>, policy: PolicyArgs) -> Result<Survey, UsageError> {
     let flags = policy.into_overrides();
-    let cwd_default = files.is_empty() && flags.policy.is_empty();
+    let is_silent = files.is_empty() && flags.policy.is_empty();
+    let default_file = if is_silent { DefaultFile::Read } else { DefaultFile::Ignored };
     let overrides = overrides_of(&files, flags);
-    let survey = config::survey(&overrides, cwd_default);
+    let survey = config::survey(&overrides, default_file);
     let nothing_named = survey.sources.iter().any(|source| source.origin == SourceOrigin::Default);
     if nothing_named {
         return Err(UsageError("no policy: name a file, as in `egret lint policy.json`".to_owned()));

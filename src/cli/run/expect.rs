@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use crate::cli::UsageError;
-use crate::config::{self, Overrides, TargetRule};
+use crate::config::{self, DefaultFile, Overrides, TargetRule};
 use crate::flow::{Host, Protocol, Reason, Via};
 use crate::policy::{Address, Policy, PrivateAddresses, Query};
 use crate::telemetry::{FlowRecord, Seen};
@@ -58,7 +58,7 @@ impl Expectation {
     fn read(text: &str) -> anyhow::Result<Expectation> {
         let rule = TargetRule::parse(text).map_err(|error| UsageError(format!("--expect-denied: {error}")))?;
         let deny = Overrides { deny: vec![text.to_owned()], ..Overrides::default() };
-        let rules = config::load(&deny, false)?.config.rules;
+        let rules = config::load(&deny, DefaultFile::Ignored)?.config.rules;
         let policy = Policy::compile(Arc::new(rules), PrivateAddresses::Allow);
         Ok(Expectation { text: text.to_owned(), rule, policy, met: false })
     }

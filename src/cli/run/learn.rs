@@ -439,7 +439,7 @@ mod tests {
         assert!(text.starts_with(&format!("# {MARK} from `s\\nh`\n# on 2")), "{text}");
         assert!(text.contains("\"https://ok.test:443\", "), "{text}");
         let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
-        assert_eq!(load(&overrides, false).unwrap().config.rules.policies.len(), 1);
+        assert_eq!(load(&overrides, crate::config::DefaultFile::Ignored).unwrap().config.rules.policies.len(), 1);
         fs::write(&path, "allow = []\n").unwrap();
         let refused = Lesson::begin(path, None, None).err().unwrap();
         assert!(refused.is::<UsageError>() && refused.to_string().contains("was not learned"), "{refused}");

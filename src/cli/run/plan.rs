@@ -13,12 +13,13 @@ use super::expect::{Expectations, FailOn};
 use super::learn::{self, Lesson};
 use super::report_file::ReportFile;
 use crate::cli::UsageError;
-use crate::cli::args::{PolicyArgs, given, one};
+use crate::cli::args::{FlowArgs, PolicyArgs, given, one};
 use crate::cli::asker::Asker;
 use crate::cli::convert::To;
 use crate::cli::output::{Format, Printer};
 use crate::cli::serve::warn_of_empty_logs;
-use crate::config::{self, Config, Loaded, LogTarget, Overrides, Purpose};
+use crate::config::{self, Config, DefaultFile, Loaded, LogTarget, Overrides, Purpose};
+use crate::control::Asking;
 use crate::flow::parse_port;
 use crate::policy::{Policy, PolicyRules, RuleSet};
 use crate::proxy::{Lifecycle, Setup};
@@ -96,6 +97,8 @@ pub(in crate::cli) struct Args {
     dns_mode: Option<String>,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    flow: FlowArgs,
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -121,9 +124,14 @@ pub(super) struct Plan {
     pub(super) digest: String,
 }
 
-/// The command's address of the other family is in no subnet: it counts as in that of the one that was chosen.
-fn counted_with(network: Arc<Network>, from: IpAddr) -> Arc<Network> {
-    match network.place_of(from).filter(|_| network.client_subnet().is_none()) {
+/// The command's address of the other family is in no subnet, and several networks may use the one that it has: it counts
+/// as in the subnet that was named, else in that of its address.
+fn counted_with(network: Arc<Network>, from: Asking) -> Arc<Network> {
+    let place = match from {
+        Asking::Machine(client) => Some(client.place),
+        Asking::Address(address) => network.place_of(address).filter(|_| network.client_subnet().is_none()),
+    };
+    match place {
         Some(place) => {
             let anew = Network::new(network.topology().clone(), network.tags().clone());
             Arc::new(anew.with_client_subnet(place))
@@ -161,6 +169,7 @@ impl Plan {
             dns_server,
             dns_mode,
             policy,
+            flow,
         } = args;
         if proxy_only && !(host_ports.is_empty() && dns_mode.is_none()) {
             printer.warn("--host-port and --dns-mode do nothing with --proxy-only: the command is on the host");
@@ -178,18 +187,20 @@ impl Plan {
             // Nobody is to be refused for what only `serve` listens on.
             admin: Some("off".to_owned()),
             listen: vec![ANY_PORT.to_string()],
-            ..policy.into_overrides()
+            ..flow.over(policy.into_overrides())
         };
         warn_of_lessons(lesson.as_ref(), &overrides, printer);
         let (mut config, digest) = load(&overrides, printer)?;
-        let from = from.map(|from| from.address(config.network.as_deref())).transpose()?;
-        let is_of_subnet = |from| config.network.as_deref().is_some_and(|network| network.place_of(from).is_some());
+        let from = from.map(|from| from.resolved(config.network.as_deref())).transpose()?;
+        let is_of_subnet =
+            |from: Asking| config.network.as_deref().is_some_and(|network| network.place_of(from.address()).is_some());
         if proxy_only && from.is_some_and(|from| !is_of_subnet(from)) {
             printer.warn("--from does nothing with --proxy-only where it is in no subnet: the command is 127.0.0.1");
         }
         if let Some(from) = from {
             config.network = config.network.take().map(|network| counted_with(network, from));
         }
+        let from = from.map(Asking::address);
         if lesson.is_some() {
             config.rules = learn::permit_everything(&config.rules)?;
         }
@@ -259,7 +270,7 @@ fn load(overrides: &Overrides, printer: &mut Printer) -> anyhow::Result<(Config,
     if overrides.log.iter().any(|target| target == "stdout") {
         return Err(UsageError("--log: standard output is the command's; name a file".into()).into());
     }
-    let Loaded { mut config, warnings, infos, digest, .. } = config::load(overrides, true)?;
+    let Loaded { mut config, warnings, infos, digest, .. } = config::load(overrides, DefaultFile::Read)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     infos.iter().for_each(|info| printer.note(&info.one_line()));
     warn_of_empty_logs(&config, printer);
@@ -290,7 +301,7 @@ pub(super) fn of_targets(name: &str, allow: Vec<String>) -> anyhow::Result<Optio
     if allow.is_empty() {
         return Ok(None);
     }
-    let loaded = config::load(&Overrides { allow, ..Overrides::default() }, false)?;
+    let loaded = config::load(&Overrides { allow, ..Overrides::default() }, DefaultFile::Ignored)?;
     let first = loaded.config.rules.policies.into_iter().next();
     Ok(first.map(|policy| PolicyRules { name: name.to_owned(), ..policy }))
 }

@@ -9,7 +9,7 @@ use super::command::Ended;
 use super::expect::{Expectations, FailOn};
 use super::plan::Way;
 use crate::config::{CheckTarget, Config};
-use crate::control::{Detail, Oracle};
+use crate::control::{Asking, Detail, Oracle};
 use crate::flow::{Authority, Host, Protocol, Verdict, Via};
 use crate::policy::Policy;
 use crate::proxy::{Active, Shared};
@@ -266,7 +266,7 @@ fn near(oracle: &Oracle<'_>, denied: &FlowRecord) -> Option<String> {
         _ => (denied.protocol, denied.port),
     };
     let target = CheckTarget { text: String::new(), protocol, host: host.clone(), port, path: None };
-    let answer = oracle.ask(&target, Some(denied.client.ip()), Detail::Verdict);
+    let answer = oracle.ask(&target, Some(Asking::Address(denied.client.ip())), Detail::Verdict);
     answer.nearest_miss.filter(|_| answer.verdict == Verdict::Deny)
 }
 
@@ -342,7 +342,7 @@ pub(super) mod tests {
             ..Totals::default()
         };
         let overrides = Overrides { allow: vec!["https://ok.test".to_owned()], ..Overrides::default() };
-        let config = load(&overrides, false).unwrap().config;
+        let config = load(&overrides, crate::config::DefaultFile::Ignored).unwrap().config;
         let policy = Policy::compile(Arc::new(config.rules.clone()), config.private_addresses);
         let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
         let (run, way) = (RunId::from_bits(1), Way::Enforced);

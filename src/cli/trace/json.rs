@@ -4,12 +4,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Texts;
-use crate::policy::{Action, Spot};
+use crate::policy::Spot;
+use crate::vnet::Hop;
 use crate::vnet::trace::{
     Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, RouteLine, RouteStep, SecurityStep,
     Shown, Station, Step, Sweep, Trace, Translates, Translation,
 };
-use crate::vnet::{Hop, RouteSource, Why};
 
 #[derive(Serialize)]
 pub(super) struct Report<'t> {
@@ -117,10 +117,7 @@ fn dns(lookup: &Lookup) -> Value {
 
 fn of_security(step: &SecurityStep, texts: &Texts) -> Value {
     let SecurityStep { direction, access, because } = step;
-    let access = match access {
-        Action::Allow => "Allow",
-        Action::Deny => "Deny",
-    };
+    let access = access.as_str();
     let direction = direction.as_str();
     match because {
         Deciding::NoGroup => json!({ "direction": direction, "access": access, "group": null }),
@@ -141,31 +138,18 @@ fn of_security(step: &SecurityStep, texts: &Texts) -> Value {
 
 fn of_route(step: &RouteStep, texts: &Texts) -> Value {
     let RouteStep { line: taken, why, beaten } = step;
-    let why = match why {
-        Why::Only => "only",
-        Why::LongestPrefix => "longest-prefix",
-        Why::Source => "source",
-        Why::ServiceEndpoint => "service-endpoint",
-        Why::SystemBeforeBgp => "system-before-bgp",
-        Why::TagOrder => "tag-order",
-    };
     let beaten: Vec<Value> = beaten.iter().map(|it| line(it, texts)).collect();
-    json!({ "route": line(taken, texts), "why": why, "beaten": beaten })
+    json!({ "route": line(taken, texts), "why": why.as_str(), "beaten": beaten })
 }
 
 fn line(line: &RouteLine, texts: &Texts) -> Value {
     let RouteLine { name, source, prefix, tag, next_hop, at } = line;
-    let source = match source {
-        RouteSource::Default => "Default",
-        RouteSource::VirtualNetworkGateway => "VirtualNetworkGateway",
-        RouteSource::User => "User",
-    };
     let address = match next_hop {
         Hop::VirtualAppliance(address) => Some(address),
         _ => None,
     };
     let route = json!({
-        "name": name, "source": source, "prefix": prefix, "tag": tag, "nextHopType": next_hop.as_str(),
+        "name": name, "source": source.as_str(), "prefix": prefix, "tag": tag, "nextHopType": next_hop.as_str(),
         "nextHopIpAddress": address,
     });
     with(route, written(texts, *at))

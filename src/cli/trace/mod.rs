@@ -17,7 +17,7 @@ use super::args::PolicyArgs;
 use super::output::{Format, Printer};
 use super::{Exit, UsageError};
 use crate::azure::watcher::read_effective_routes;
-use crate::config::{self, Loaded};
+use crate::config::{self, DefaultFile, Loaded};
 use crate::flow::HostName;
 use crate::policy::{Policy, RuleSet};
 use crate::vnet::trace::{Scene, Target, Trace, endpoints};
@@ -84,7 +84,7 @@ pub(super) fn without_arrow(args: Vec<OsString>) -> Vec<OsString> {
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     let Args { flow, format, svg, effective_routes, policy } = args;
     let (from, to) = endpoints(&flow).map_err(|error| UsageError(error.to_string()))?;
-    let Loaded { config, warnings, texts, .. } = config::load(&policy.into_overrides(), true)?;
+    let Loaded { config, warnings, texts, .. } = config::load(&policy.into_overrides(), DefaultFile::Read)?;
     warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
     let switches = config.switches();
     let Some(network) = config.network.as_deref() else {

@@ -16,6 +16,7 @@ use crate::config::values;
 use crate::flow::nearest;
 use crate::policy::{PolicyRules, PolicySettings, RuleCollection, Rules};
 
+use super::topology::Otherwise;
 use super::{Loader, MAX_AZURE_FILE, MAX_FILE, Overrides, Part, canonical, stem};
 
 impl Loader {
@@ -39,7 +40,7 @@ impl Loader {
         self.open.extend(path.as_deref().map(canonical));
         self.add_rules(rules, path.as_deref());
         if of_topology {
-            self.add_policies_around(is_silent);
+            self.add_policies_around(if is_silent { Otherwise::BuiltIn } else { Otherwise::Said });
         }
         self.open.clear();
     }

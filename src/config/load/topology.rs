@@ -7,7 +7,7 @@ use crate::azure::shape::{self, Format};
 use crate::vnet::{Network, Tags, Topology};
 
 use super::policies::Twice;
-use super::{Loader, MAX_AZURE_FILE, Part, canonical, stem};
+use super::{Loader, MAX_AZURE_FILE, Overrides, Part, canonical, stem};
 use crate::config::azure::{self, AzureReference};
 use crate::config::error::{Place, Placed, Problem, Source, Texts};
 use crate::config::settings::many;
@@ -32,6 +32,15 @@ pub(super) struct Around {
     or_default: bool,
 }
 
+/// What decides where no file of a topology holds a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Otherwise {
+    /// Nobody said anything: the built-in policy does.
+    BuiltIn,
+    /// What was said without one, such as `--allow`.
+    Said,
+}
+
 impl Around {
     pub(super) fn is_asked(&self) -> bool {
         self.place.is_some()
@@ -52,11 +61,12 @@ impl Around {
 }
 
 impl Loader {
-    /// Opens what flags, or else the main file, name; what it says is read when all is known.
-    pub(super) fn add_topologies(&mut self, flags: &[String], file: &[Placed<String>], main: Option<&Path>) {
-        let of_flags = many("--topology", flags);
+    /// Opens what the command line, or else the main file, names; what it says is read when all is known.
+    pub(super) fn add_topologies(&mut self, overrides: &Overrides, file: &[Placed<String>], main: Option<&Path>) {
+        let mut typed = many(overrides.topology_by.as_str(), &overrides.topology);
+        typed.extend(many("FILE", &overrides.topology_words));
         let folder = main.and_then(Path::parent).unwrap_or(Path::new(""));
-        let (names, folder) = if of_flags.is_empty() { (file, folder) } else { (&*of_flags, Path::new("")) };
+        let (names, folder) = if typed.is_empty() { (file, folder) } else { (&*typed, Path::new("")) };
         for name in names {
             self.add_topology(name, folder);
         }
@@ -69,7 +79,7 @@ impl Loader {
         let id = canonical(&path);
         if self.around.seen.contains(&id) {
             let problem = Problem::new(format!("`{value}` is part of the topology already")).mend("leave it out");
-            return self.findings.error(place, problem);
+            return self.findings.warn(place, problem);
         }
         self.around.seen.push(id);
         let Some(text) = self.read_text(&path, place, MAX_AZURE_FILE) else { return };
@@ -100,12 +110,12 @@ impl Loader {
         }
     }
 
-    /// The policies of the topology's firewalls. Where it names none, its files may hold some; where they do not and
-    /// nobody else says anything, it is the built-in one.
-    pub(super) fn add_policies_around(&mut self, is_silent: bool) {
+    /// The policies of the topology's firewalls. Where it names none, its files may hold some; where they do not, it is
+    /// what `otherwise` says.
+    pub(super) fn add_policies_around(&mut self, otherwise: Otherwise) {
         let policy = std::mem::take(&mut self.around.policy);
         if policy.is_empty() {
-            self.around.or_default = is_silent;
+            self.around.or_default = otherwise == Otherwise::BuiltIn;
             let file = |(file, place): &(usize, Place)| {
                 Part::Around(AzureReference { file: *file, name: None, place: place.clone() })
             };

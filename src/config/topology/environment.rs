@@ -98,7 +98,7 @@ fn apps(section: &Section, ase: &mut AppServiceEnvironment, findings: &mut Findi
     }
 }
 
-fn app_dependency(text: &str) -> Result<AppDependency, Problem> {
+pub(super) fn app_dependency(text: &str) -> Result<AppDependency, Problem> {
     let CheckTarget { text: _, protocol, host, port, path } = CheckTarget::parse(text)?;
     match path.as_deref() {
         None | Some("/") => Ok(AppDependency { protocol, host, port }),

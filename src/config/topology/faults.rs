@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::error::{Findings, Place, Problem, Texts};
 use crate::flow::nearest;
 use crate::policy::Spot;
-use crate::vnet::{Subnet, Tags, Topology, VirtualNetwork, endpoint_tag};
+use crate::vnet::{FIREWALL_SUBNET, Subnet, Tags, Topology, VirtualNetwork, endpoint_tag};
 
 use super::limits;
 
@@ -298,7 +298,8 @@ fn in_subnet(it: &InSubnet<'_>, topology: &Topology, teller: &mut Teller<'_>) {
 }
 
 fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller: &mut Teller<'_>) {
-    let mut taken: HashMap<IpAddr, &str> = HashMap::new();
+    // Networks that do not know of each other may be alike.
+    let mut taken: HashMap<(String, IpAddr), &str> = HashMap::new();
     for interface in &topology.interfaces {
         let place = InSubnet {
             kind: "network interface",
@@ -316,7 +317,8 @@ fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller:
             teller.unknown(interface.at, "there is no application security group", name, &asgs.written);
         }
         for address in &interface.addresses {
-            if let Some(other) = taken.insert(*address, &interface.name) {
+            let key = (interface.virtual_network.to_lowercase(), *address);
+            if let Some(other) = taken.insert(key, &interface.name) {
                 let what = format!("{address} of `{}` is that of `{other}` already", interface.name);
                 let problem = Problem::new(what).mend("give it an address of its own");
                 teller.error(interface.at, &address.to_string(), problem);
@@ -324,9 +326,6 @@ fn interfaces(topology: &Topology, groups: &Names<'_>, asgs: &Names<'_>, teller:
         }
     }
 }
-
-/// Where Azure wants a firewall to be.
-const FIREWALL_SUBNET: &str = "AzureFirewallSubnet";
 
 /// A network that lacks the subnet for its firewall is the doctor's to speak of (`FW-SUBNET`).
 fn firewalls(topology: &Topology, teller: &mut Teller<'_>) {

@@ -8,7 +8,7 @@ use crate::flow::nearest;
 use crate::policy::Spot;
 use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
 use crate::vnet::{
-    Endpoint, FlowDirection, NetworkSecurityGroup, Prefix, RouteDestination, RouteTable, SecurityRule, Tags,
+    FlowDirection, NetworkSecurityGroup, Prefix, RouteDestination, RouteTable, RuleSide, SecurityRule, Tags,
 };
 
 use super::faults::Teller;
@@ -68,8 +68,8 @@ fn priorities(group: &NetworkSecurityGroup, teller: &mut Teller<'_>) {
     }
 }
 
-fn one_side(rule: &SecurityRule, side: &str, endpoint: &Endpoint, tags: &Tags, teller: &mut Teller<'_>) {
-    let Endpoint { prefixes, ports, application_security_groups } = endpoint;
+fn one_side(rule: &SecurityRule, side: &str, endpoint: &RuleSide, tags: &Tags, teller: &mut Teller<'_>) {
+    let RuleSide { prefixes, ports, application_security_groups } = endpoint;
     let name = &rule.name;
     let mut error = |word: &str, what: String, mend: &str| {
         teller.error(rule.at, word, Problem::new(what).mend(mend));

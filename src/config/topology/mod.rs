@@ -31,7 +31,7 @@ use names::Written;
 pub(super) use options::TOPOLOGY;
 pub use options::TOPOLOGY_OPTIONS;
 pub(super) use settle::settle;
-pub use subnets::subnet_address;
+pub use subnets::client_of_subnet;
 pub(super) use subnets::{no_subnets, subnet_called};
 
 /// What has to be known of a file before it can be read.
@@ -64,7 +64,7 @@ pub(super) fn read(source: &Arc<Source>, topology: &mut Topology, findings: &mut
     let table = reader::parse(source, place, findings)?;
     let root = Section::root_of(&TOPOLOGY, source, &table, findings);
     read_whole(&root, topology, findings);
-    let mut written = Written::over(topology);
+    let mut written = Written::default();
     let mut each = |key: &str, read: Read| {
         for section in root.tables(key, findings) {
             read(&section, topology, &mut written, findings);

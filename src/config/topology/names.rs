@@ -6,7 +6,7 @@ use crate::config::error::{Findings, Problem};
 use crate::config::reader::Section;
 use crate::vnet::{
     AppServiceEnvironment, ApplicationSecurityGroup, DnsZone, Firewall, NetworkInterface, NetworkSecurityGroup,
-    RouteTable, Subnet, Topology, VirtualNetwork,
+    RouteTable, Subnet, VirtualNetwork,
 };
 
 /// What goes by a name.
@@ -46,45 +46,19 @@ named!(
 );
 
 /// Where the resources are, by kind and name in lower case, and which of them this file has written.
+#[derive(Default)]
 pub(super) struct Written {
     places: HashMap<(&'static str, String), usize>,
+    /// Kinds of which the file has written one: those before it have their places.
+    noted: HashSet<&'static str>,
     seen: HashSet<(&'static str, String)>,
 }
 
 impl Written {
-    /// For a file that is read over a topology.
-    pub(super) fn over(topology: &Topology) -> Written {
-        let Topology {
-            virtual_networks,
-            security_groups,
-            application_security_groups,
-            route_tables,
-            interfaces,
-            firewalls,
-            environments,
-            dns_zones,
-            ..
-        } = topology;
-        let mut written = Written { places: HashMap::new(), seen: HashSet::new() };
-        written.note(virtual_networks);
-        written.note(security_groups);
-        written.note(application_security_groups);
-        written.note(route_tables);
-        written.note(interfaces);
-        written.note(firewalls);
-        written.note(environments);
-        written.note(dns_zones);
-        written
-    }
-
-    /// For the children of one resource.
-    pub(super) fn of<T: Named>(items: &[T]) -> Written {
-        let mut written = Written { places: HashMap::new(), seen: HashSet::new() };
-        written.note(items);
-        written
-    }
-
     fn note<T: Named>(&mut self, items: &[T]) {
+        if !self.noted.insert(T::KIND) {
+            return;
+        }
         for (at, item) in items.iter().enumerate() {
             self.places.entry(key::<T>(item.name())).or_insert(at);
         }
@@ -99,6 +73,7 @@ impl Written {
         section: &Section,
         findings: &mut Findings,
     ) -> &'t mut T {
+        self.note(items);
         if !self.seen.insert(key::<T>(&name)) {
             report_twice(T::KIND, &name, section, findings);
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::config::error::Findings;
 use crate::config::reader::Section;
-use crate::vnet::{Gateway, Peering, Topology, VirtualNetwork};
+use crate::vnet::{FIREWALL_SUBNET, Gateway, Peering, Topology, VirtualNetwork};
 
 use super::names::{Written, report_twice, require};
 use super::values::{self, flag, maybe_text, text, texts};
@@ -33,7 +33,7 @@ pub(super) fn virtual_network(
 }
 
 fn subnets(section: &Section, network: &mut VirtualNetwork, findings: &mut Findings) {
-    let mut written = Written::of(&network.subnets);
+    let mut written = Written::default();
     for section in section.tables("subnet", findings) {
         let subnet = written.slot(&mut network.subnets, text(&section, "name"), &section, findings);
         subnet.at = section.spot();
@@ -121,7 +121,7 @@ pub(super) fn firewall(section: &Section, topology: &mut Topology, written: &mut
     if let Some(network) = maybe_text(section, "vnet") {
         firewall.virtual_network = network;
     }
-    let usual = if firewall.subnet.is_empty() { "AzureFirewallSubnet".to_owned() } else { firewall.subnet.clone() };
+    let usual = if firewall.subnet.is_empty() { FIREWALL_SUBNET.to_owned() } else { firewall.subnet.clone() };
     firewall.subnet = maybe_text(section, "subnet").unwrap_or(usual);
     if section.has("private_address") {
         firewall.private_address = values::address(section, "private_address", findings);

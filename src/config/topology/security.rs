@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::config::error::{Findings, Placed, Problem};
 use crate::config::reader::Section;
 use crate::policy::Action;
-use crate::vnet::{Endpoint, FlowDirection, Prefix, SecurityProtocol, SecurityRule, Topology};
+use crate::vnet::{FlowDirection, Prefix, RuleSide, SecurityProtocol, SecurityRule, Topology};
 
 use super::names::{Written, report_twice};
 use super::values::{self, text, texts};
@@ -55,7 +55,7 @@ fn rule(section: &Section, name: String, findings: &mut Findings) -> Option<Secu
 }
 
 /// None where some of it cannot be read.
-fn side(section: &Section, addresses: &str, groups: &str, ports: &str, findings: &mut Findings) -> Option<Endpoint> {
+fn side(section: &Section, addresses: &str, groups: &str, ports: &str, findings: &mut Findings) -> Option<RuleSide> {
     let application_security_groups = texts(section, groups);
     let prefixes = match section.list(addresses) {
         Some(items) => {
@@ -66,7 +66,7 @@ fn side(section: &Section, addresses: &str, groups: &str, ports: &str, findings:
         None => Some(Vec::new()),
     };
     let ports = values::ports(section, ports, findings);
-    Some(Endpoint { prefixes: prefixes?, ports: ports?, application_security_groups })
+    Some(RuleSide { prefixes: prefixes?, ports: ports?, application_security_groups })
 }
 
 /// A list in one text, as the portal takes it.

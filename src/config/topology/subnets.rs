@@ -1,23 +1,21 @@
 //! Subnets as people name them, `SUBNET` or `VNET/SUBNET`, in any letter case.
 
-use std::net::IpAddr;
-
 use crate::config::error::Problem;
 use crate::flow::nearest;
-use crate::vnet::{Network, Place};
+use crate::vnet::{Client, Network, Place};
 
 use super::faults::listed;
 
-/// The address that a new machine would be given in a subnet that is named.
+/// A new machine in a subnet that is named, with the address that it would be given.
 ///
 /// # Errors
 /// What is wrong with the name, and the mend where one is known.
-pub fn subnet_address(network: Option<&Network>, name: &str) -> Result<IpAddr, String> {
-    let found = match network {
-        Some(network) => subnet_called(network, name).map(|place| network.free_address(place)),
-        None => Err(no_subnets()),
-    };
-    found.map_err(Problem::one_line)?.ok_or_else(|| format!("subnet `{name}` has no prefix: nothing is in it"))
+pub fn client_of_subnet(network: Option<&Network>, name: &str) -> Result<Client, String> {
+    let found = network.ok_or_else(no_subnets).and_then(|network| Ok((network, subnet_called(network, name)?)));
+    let (network, place) = found.map_err(Problem::one_line)?;
+    let address = network.free_address(place, None);
+    let empty = || format!("subnet `{name}` has no prefix: nothing is in it");
+    Ok(Client { address: address.ok_or_else(empty)?, place })
 }
 
 pub(in crate::config) fn no_subnets() -> Problem {
@@ -79,7 +77,7 @@ mod tests {
     fn names() {
         let (network, _) = network_of("vnet.toml", TWO).unwrap();
         let check = |name: &str, expected: Result<&str, &str>| {
-            let found = subnet_address(Some(&network), name).map(|it| it.to_string());
+            let found = client_of_subnet(Some(&network), name).map(|it| it.address.to_string());
             assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{name}");
         };
         check("Data", Ok("10.0.2.4"));
@@ -89,6 +87,6 @@ mod tests {
         check("hub/app", Err("there is no subnet `hub/app`; did you mean `hub/apps`?"));
         check("gateway", Err("there is no subnet `gateway`; there is `hub/apps`, `hub/data`, `spoke/apps`"));
         let none = "there is no topology, and no subnet to name; name its file, as in --topology vnet.toml";
-        assert_eq!(subnet_address(None, "data"), Err(none.to_owned()));
+        assert_eq!(client_of_subnet(None, "data"), Err(none.to_owned()));
     }
 }

@@ -24,7 +24,7 @@ fn again(rules: &RuleSet) -> (RuleSet, Vec<Note>) {
 
 fn read(path: &Path, text: &str) -> RuleSet {
     let overrides = Overrides { config: Some(path.to_owned()), ..Overrides::default() };
-    match load(&overrides, false) {
+    match load(&overrides, crate::config::DefaultFile::Ignored) {
         // Threat intelligence is compared by what the settings say.
         Ok(loaded) => RuleSet { threat_intel: ThreatIntel::default(), ..loaded.config.rules },
         Err(errors) => panic!("{errors}\n{text}"),
@@ -174,7 +174,7 @@ mod azure {
         let path = folder.path().join("policy.json");
         std::fs::write(&path, text).unwrap();
         let policy = vec![path.display().to_string()];
-        match load(&Overrides { policy, ..Overrides::default() }, false) {
+        match load(&Overrides { policy, ..Overrides::default() }, crate::config::DefaultFile::Ignored) {
             Ok(loaded) => RuleSet { threat_intel: ThreatIntel::default(), ..loaded.config.rules },
             Err(errors) => panic!("{errors}\n{text}"),
         }

@@ -6,10 +6,11 @@ use crate::config::topology::values::{
     ACCESS, ASE_VERSIONS, CLOUDS, DIRECTIONS, GATEWAY_KINDS, ILB_MODES, NONE_ROUTES, PROTOCOLS, VIRTUAL_NETWORK_TAGS,
 };
 use crate::config::values::Words;
-use crate::flow::PortRange;
+use crate::flow::{Host, PortRange};
 use crate::vnet::{
-    AppServiceEnvironment, DnsZone, Endpoint, Firewall, Gateway, NetworkInterface, NetworkSecurityGroup, NextHop,
-    Peering, Prefix, RouteDestination, RouteTable, SecurityRule, Subnet, Topology, VirtualNetwork,
+    AppAddress, AppDependency, AppServiceEnvironment, DnsZone, Firewall, Gateway, NetworkInterface,
+    NetworkSecurityGroup, NextHop, Peering, Prefix, RouteDestination, RouteTable, RuleSide, SecurityRule, SqlDatabase,
+    Subnet, Topology, TopologySwitches, VirtualNetwork,
 };
 
 use super::page::Page;
@@ -34,14 +35,14 @@ pub fn to_vnet_toml(topology: &Topology, policies: &[String]) -> String {
         at: _,
     } = topology;
     let mut page = Page::default();
-    page.text("name", some(name));
-    page.text("cloud", unusual(word(CLOUDS, *cloud), "public"));
-    page.text("location", some(location));
-    page.text("subscription", some(subscription));
-    page.text("resource_group", some(resource_group));
-    let tag = word(VIRTUAL_NETWORK_TAGS, switches.virtual_network_tag);
-    page.text("virtual_network_tag", unusual(tag, "routes"));
-    page.text("none_routes", unusual(word(NONE_ROUTES, switches.none_routes), "documented"));
+    page.text("name", unusual(name.as_str()));
+    page.text("cloud", unusual(*cloud).map(|it| word(CLOUDS, it)));
+    page.text("location", unusual(location.as_str()));
+    page.text("subscription", unusual(subscription.as_str()));
+    page.text("resource_group", unusual(resource_group.as_str()));
+    let TopologySwitches { virtual_network_tag, none_routes } = *switches;
+    page.text("virtual_network_tag", unusual(virtual_network_tag).map(|it| word(VIRTUAL_NETWORK_TAGS, it)));
+    page.text("none_routes", unusual(none_routes).map(|it| word(NONE_ROUTES, it)));
     virtual_networks.iter().for_each(|it| network(it, &mut page));
     security_groups.iter().for_each(|it| security_group(it, &mut page));
     for group in application_security_groups {
@@ -56,21 +57,14 @@ pub fn to_vnet_toml(topology: &Topology, policies: &[String]) -> String {
     page.finish()
 }
 
-fn some(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
-}
-
-fn unusual<'t>(text: &'t str, usual: &str) -> Option<&'t str> {
-    Some(text).filter(|text| *text != usual)
+/// None where it is what nobody has to write.
+fn unusual<T: PartialEq + Default>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
 }
 
 /// The word that is read as the value.
 fn word<T: PartialEq + Copy>(words: Words<T>, value: T) -> &'static str {
     words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
-}
-
-fn on(flag: bool) -> Option<bool> {
-    flag.then_some(true)
 }
 
 fn shown<T: ToString>(items: &[T]) -> impl Iterator<Item = String> + '_ {
@@ -121,11 +115,11 @@ fn peering(peering: &Peering, page: &mut Page) {
     page.text("name", Some(name));
     page.text("remote", Some(remote));
     page.list("remote_space", shown(remote_space));
-    page.flag("global", on(*global));
+    page.flag("global", unusual(*global));
     page.flag("allow_virtual_network_access", (!allow_virtual_network_access).then_some(false));
-    page.flag("allow_forwarded_traffic", on(*allow_forwarded_traffic));
-    page.flag("allow_gateway_transit", on(*allow_gateway_transit));
-    page.flag("use_remote_gateways", on(*use_remote_gateways));
+    page.flag("allow_forwarded_traffic", unusual(*allow_forwarded_traffic));
+    page.flag("allow_gateway_transit", unusual(*allow_gateway_transit));
+    page.flag("use_remote_gateways", unusual(*use_remote_gateways));
 }
 
 fn gateway(gateway: &Gateway, page: &mut Page) {
@@ -135,7 +129,7 @@ fn gateway(gateway: &Gateway, page: &mut Page) {
     page.text("kind", Some(word(GATEWAY_KINDS, *kind)));
     page.list("routes", shown(routes));
     page.list("egress_addresses", shown(egress_addresses));
-    page.flag("egress_proxy", on(*egress_proxy));
+    page.flag("egress_proxy", unusual(*egress_proxy));
     latency_ms.iter().for_each(|latency| page.raw("latency_ms", &latency.to_string()));
 }
 
@@ -157,17 +151,23 @@ fn security_rule(rule: &SecurityRule, page: &mut Page) {
     side(destination, ["destination", "destination_asgs", "ports"], page);
 }
 
-fn side(side: &Endpoint, [addresses, groups, ports_key]: [&str; 3], page: &mut Page) {
-    let Endpoint { prefixes, ports, application_security_groups } = side;
+/// What matches nothing is written too: what is left out is everything.
+fn side(side: &RuleSide, [addresses, groups, ports_key]: [&str; 3], page: &mut Page) {
+    let RuleSide { prefixes, ports, application_security_groups } = side;
     let prefix = |prefix: &Prefix| match prefix {
         Prefix::Any => "*".to_owned(),
         Prefix::Net(net) => net.to_string(),
         Prefix::Tag(tag) => tag.clone(),
     };
+    if prefixes.is_empty() && application_security_groups.is_empty() {
+        page.raw(addresses, "[]");
+    }
     page.list(addresses, prefixes.iter().map(prefix));
     page.list(groups, application_security_groups.iter().cloned());
-    if ports.as_slice() != [PortRange::ANY] {
-        page.list(ports_key, shown(ports));
+    match ports.as_slice() {
+        [] => page.raw(ports_key, "[]"),
+        [PortRange::ANY] => {}
+        ports => page.list(ports_key, shown(ports)),
     }
 }
 
@@ -175,7 +175,7 @@ fn route_table(table: &RouteTable, page: &mut Page) {
     let RouteTable { name, routes, disable_bgp_route_propagation, at: _ } = table;
     page.tables("route_table");
     page.text("name", Some(name));
-    page.flag("disable_bgp_route_propagation", on(*disable_bgp_route_propagation));
+    page.flag("disable_bgp_route_propagation", unusual(*disable_bgp_route_propagation));
     for route in routes {
         page.tables("route_table.route");
         page.text("name", Some(&route.name));
@@ -194,9 +194,9 @@ fn route_table(table: &RouteTable, page: &mut Page) {
 fn firewall(firewall: &Firewall, policies: &[String], page: &mut Page) {
     let Firewall { name, virtual_network, subnet, private_address, public_addresses, at: _ } = firewall;
     page.tables("firewall");
-    page.text("name", some(name));
-    page.text("vnet", some(virtual_network));
-    page.text("subnet", some(subnet));
+    page.text("name", unusual(name.as_str()));
+    page.text("vnet", unusual(virtual_network.as_str()));
+    page.text("subnet", unusual(subnet.as_str()));
     page.text("private_address", address(*private_address).as_deref());
     page.list("public_addresses", shown(public_addresses));
     page.list("policy", policies.iter().cloned());
@@ -215,8 +215,8 @@ fn interface(interface: &NetworkInterface, page: &mut Page) {
     } = interface;
     page.tables("nic");
     page.text("name", Some(name));
-    page.text("vnet", some(virtual_network));
-    page.text("subnet", some(subnet));
+    page.text("vnet", unusual(virtual_network.as_str()));
+    page.text("subnet", unusual(subnet.as_str()));
     page.list("addresses", shown(addresses));
     page.list("public_addresses", shown(public_addresses));
     page.text("nsg", security_group.as_deref());
@@ -224,74 +224,77 @@ fn interface(interface: &NetworkInterface, page: &mut Page) {
 }
 
 fn environment(environment: &AppServiceEnvironment, page: &mut Page) {
-    let AppServiceEnvironment {
-        name,
-        version,
-        load_balancing,
-        linux,
-        virtual_network,
-        subnet,
-        public_address,
-        internal_address,
-        outbound_addresses,
-        app_addresses,
-        sql_egress_ranges,
-        dns_suffix,
-        client_ranges,
-        app_dependencies,
-        app_databases,
-        application_gateway,
-        ftp,
-        remote_debug,
-        web_deploy,
-        dns_changed,
-        unresolvable,
-        restored,
-        suspended,
-        at: _,
-    } = environment;
     page.tables("ase");
-    page.text("name", Some(name));
-    page.text("version", Some(word(ASE_VERSIONS, *version)));
-    page.text("internal_load_balancing_mode", Some(word(ILB_MODES, *load_balancing)));
-    page.flag("linux", on(*linux));
-    page.text("vnet", some(virtual_network));
-    page.text("subnet", some(subnet));
-    page.text("public_address", address(*public_address).as_deref());
-    page.text("internal_address", address(*internal_address).as_deref());
-    page.list("outbound_addresses", shown(outbound_addresses));
-    page.list("sql_egress_ranges", shown(sql_egress_ranges));
-    page.text("dns_suffix", some(dns_suffix));
-    page.list("client_ranges", shown(client_ranges));
-    let target = |it: &crate::vnet::AppDependency| format!("{}://{}:{}", scheme(it.protocol), it.host, it.port);
-    page.list("app_dependencies", app_dependencies.iter().map(target));
-    page.text("application_gateway", application_gateway.map(|range| range.to_string()).as_deref());
+    places(environment, page);
+    addresses(environment, page);
+    clients(environment, page);
+    state(environment, page);
+    app_addresses(&environment.app_addresses, page);
+    app_databases(&environment.app_databases, page);
+}
+
+fn places(ase: &AppServiceEnvironment, page: &mut Page) {
+    page.text("name", Some(&ase.name));
+    page.text("version", Some(word(ASE_VERSIONS, ase.version)));
+    page.text("internal_load_balancing_mode", Some(word(ILB_MODES, ase.load_balancing)));
+    page.flag("linux", unusual(ase.linux));
+    page.text("vnet", unusual(ase.virtual_network.as_str()));
+    page.text("subnet", unusual(ase.subnet.as_str()));
+    page.text("dns_suffix", unusual(ase.dns_suffix.as_str()));
+}
+
+fn addresses(ase: &AppServiceEnvironment, page: &mut Page) {
+    page.text("public_address", address(ase.public_address).as_deref());
+    page.text("internal_address", address(ase.internal_address).as_deref());
+    page.list("outbound_addresses", shown(&ase.outbound_addresses));
+    page.list("sql_egress_ranges", shown(&ase.sql_egress_ranges));
+}
+
+fn clients(ase: &AppServiceEnvironment, page: &mut Page) {
+    page.list("client_ranges", shown(&ase.client_ranges));
+    page.list("app_dependencies", ase.app_dependencies.iter().map(dependency));
+    page.text("application_gateway", ase.application_gateway.map(|range| range.to_string()).as_deref());
+}
+
+fn state(ase: &AppServiceEnvironment, page: &mut Page) {
     let flags = [
-        ("ftp", ftp),
-        ("remote_debug", remote_debug),
-        ("web_deploy", web_deploy),
-        ("dns_changed", dns_changed),
-        ("restored", restored),
-        ("suspended", suspended),
+        ("ftp", ase.ftp),
+        ("remote_debug", ase.remote_debug),
+        ("web_deploy", ase.web_deploy),
+        ("dns_changed", ase.dns_changed),
+        ("restored", ase.restored),
+        ("suspended", ase.suspended),
     ];
-    flags.into_iter().for_each(|(key, flag)| page.flag(key, on(*flag)));
-    page.list("unresolvable", unresolvable.iter().cloned());
-    for app in app_addresses {
+    flags.into_iter().for_each(|(key, flag)| page.flag(key, unusual(flag)));
+    page.list("unresolvable", ase.unresolvable.iter().cloned());
+}
+
+fn app_addresses(all: &[AppAddress], page: &mut Page) {
+    for AppAddress { address, http_port, https_port } in all {
         page.tables("ase.app_address");
-        page.text("address", Some(&app.address.to_string()));
-        page.number("http_port", Some(app.http_port));
-        page.number("https_port", Some(app.https_port));
+        page.text("address", Some(&address.to_string()));
+        page.number("http_port", Some(*http_port));
+        page.number("https_port", Some(*https_port));
     }
-    for database in app_databases {
+}
+
+fn app_databases(all: &[SqlDatabase], page: &mut Page) {
+    for SqlDatabase { name, virtual_network_rule } in all {
         page.tables("ase.app_database");
-        page.text("name", Some(&database.name));
-        page.flag("virtual_network_rule", on(database.virtual_network_rule));
+        page.text("name", Some(name));
+        page.flag("virtual_network_rule", unusual(*virtual_network_rule));
     }
 }
 
 /// As targets are written.
-fn scheme(protocol: crate::flow::Protocol) -> String {
-    protocol.to_string().to_ascii_lowercase()
+fn dependency(app: &AppDependency) -> String {
+    let AppDependency { protocol, host, port } = app;
+    let host = match host {
+        Host::Addr(IpAddr::V6(address)) => format!("[{address}]"),
+        host => host.to_string(),
+    };
+    let port = unusual(*port).map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{host}{port}", protocol.to_string().to_ascii_lowercase())
 }
 
 fn dns_zone(zone: &DnsZone, page: &mut Page) {

@@ -134,7 +134,7 @@ impl Arm {
         let fares = self.wards.fares(&of.name).await;
         let suspended = fares.map_or(of.suspended, |fares| fares.state == EnvironmentState::Suspended);
         let id = asked.scope.id(ENVIRONMENT, &of.name, asked.group());
-        environment(asked.network.topology(), of, &id, suspended)
+        environment(asked.network.topology(), &AppServiceEnvironment { suspended, ..of.clone() }, &id)
     }
 
     async fn outbound(&self, asked: &Asked<'_>, of: &AppServiceEnvironment) -> Option<Answer> {

@@ -43,7 +43,7 @@ pub(super) fn config() -> &'static Config {
     static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
         let flags = Overrides { allow: texts(&ALLOWED), deny: texts(&FORBIDDEN), ..Overrides::default() };
-        load(&flags, false).expect("the flags are right").config
+        load(&flags, crate::config::DefaultFile::Ignored).expect("the flags are right").config
     });
     &CONFIG
 }

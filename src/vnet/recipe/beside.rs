@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::flow::PortRange;
 use crate::policy::Action;
-use crate::vnet::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule};
+use crate::vnet::topology::{Prefix, RuleSide, SecurityProtocol, SecurityRule};
 
 use super::security::{FIRST, LAST};
 use super::{RecipeError, free_name};
@@ -68,7 +68,7 @@ impl Beside<'_> {
             && self.has_end(&known.destination, &wanted.destination)
     }
 
-    fn has_end(&self, known: &Endpoint, wanted: &Endpoint) -> bool {
+    fn has_end(&self, known: &RuleSide, wanted: &RuleSide) -> bool {
         let has_prefix = |wanted: &Prefix| known.prefixes.iter().any(|known| self.has_prefix(known, wanted));
         let has_ports = |wanted: &PortRange| {
             known.ports.iter().any(|known| known.contains(wanted.first()) && known.contains(wanted.last()))

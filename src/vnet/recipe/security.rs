@@ -3,7 +3,7 @@
 use crate::flow::{Host, PortRange, Protocol};
 use crate::policy::{Action, AddressRange, Spot};
 use crate::vnet::security::FlowDirection;
-use crate::vnet::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule, Topology};
+use crate::vnet::topology::{Prefix, RuleSide, SecurityProtocol, SecurityRule, Topology};
 use crate::vnet::{AppServiceEnvironment, AseVersion, Change, MANAGEMENT_PORTS, WEB_DEPLOY_PORT, ftp_ports};
 
 use super::RecipeError;
@@ -77,7 +77,7 @@ fn allow(
     to: Vec<Prefix>,
     ports: Vec<PortRange>,
 ) -> SecurityRule {
-    let end = |prefixes, ports| Endpoint { prefixes, ports, application_security_groups: Vec::new() };
+    let end = |prefixes, ports| RuleSide { prefixes, ports, application_security_groups: Vec::new() };
     SecurityRule {
         name: name.to_owned(),
         priority: FIRST,

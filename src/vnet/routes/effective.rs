@@ -55,7 +55,7 @@ pub(in super::super) fn effective(network: &Network, place: Place) -> Vec<Effect
     if !table.is_some_and(|table| table.disable_bgp_route_propagation) {
         routes.extend(
             network
-                .gateway_routes(own)
+                .gateway_routes(place)
                 .map(|(net, at)| route(RouteSource::VirtualNetworkGateway, vec![net], Hop::VirtualNetworkGateway, at)),
         );
     }

@@ -10,7 +10,7 @@ use crate::flow::PortSet;
 use super::super::network::{Network, Place};
 use super::super::ranges::Ranges;
 use super::super::tags::{Meaning, meaning};
-use super::super::topology::{Endpoint, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule};
+use super::super::topology::{NetworkSecurityGroup, Prefix, RuleSide, SecurityProtocol, SecurityRule};
 use super::exempt::Service;
 use super::{FlowDirection, NetFlow, Transport, default_security_rules, port_matches};
 
@@ -148,7 +148,7 @@ impl Rule {
 }
 
 impl Side {
-    fn new(network: &Network, side: &Endpoint) -> Side {
+    fn new(network: &Network, side: &RuleSide) -> Side {
         let (mut any, mut nets, mut parts) = (false, Vec::new(), Vec::new());
         for prefix in &side.prefixes {
             match prefix {
@@ -192,7 +192,7 @@ impl Side {
 
 impl SecurityRule {
     /// The side outside of the subnet.
-    pub(super) fn remote_side(&self) -> &Endpoint {
+    pub(super) fn remote_side(&self) -> &RuleSide {
         match self.direction {
             FlowDirection::Inbound => &self.source,
             FlowDirection::Outbound => &self.destination,

@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 use crate::flow::PortRange;
 use crate::policy::{Action, Spot};
 
-use super::super::topology::{Endpoint, Prefix, SecurityProtocol, SecurityRule};
+use super::super::topology::{Prefix, RuleSide, SecurityProtocol, SecurityRule};
 use super::FlowDirection;
 
 /// The lowest priority of a default rule; one's own end at 4096.
-pub(super) const FIRST: u16 = 65000;
+pub(in super::super) const FIRST: u16 = 65000;
 
 /// As ARM names them (azure-docs, network-security-groups-overview.md, 2025; REST examples of 2021).
 const DEFAULTS: [(FlowDirection, &str, u16, &str, &str, Action); 6] = [
@@ -40,7 +40,7 @@ pub fn default_security_rules() -> &'static [SecurityRule] {
     &RULES
 }
 
-fn side(prefix: &str) -> Endpoint {
+fn side(prefix: &str) -> RuleSide {
     let prefix = if prefix == "*" { Prefix::Any } else { Prefix::Tag(prefix.to_owned()) };
-    Endpoint { prefixes: vec![prefix], ports: vec![PortRange::ANY], ..Endpoint::default() }
+    RuleSide { prefixes: vec![prefix], ports: vec![PortRange::ANY], ..RuleSide::default() }
 }

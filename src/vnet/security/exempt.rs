@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::super::network::{Network, Place};
 use super::super::routes::{Hop, RouteSource};
 use super::super::tags::{HOST, KEY_MANAGEMENT, METADATA};
-use super::super::topology::{Endpoint, Prefix};
+use super::super::topology::{Prefix, RuleSide};
 use super::{FlowDirection, NetFlow, Transport};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Service {
         }
     }
 
-    pub(super) fn is_named_by(self, side: &Endpoint) -> bool {
+    pub(super) fn is_named_by(self, side: &RuleSide) -> bool {
         let is_it = |tag: &str| self.tag().is_some_and(|own| own.eq_ignore_ascii_case(tag));
         side.prefixes.iter().any(|prefix| matches!(prefix, Prefix::Tag(tag) if is_it(tag)))
     }

@@ -8,12 +8,9 @@ use std::net::IpAddr;
 use crate::policy::{Action, AddressRange};
 
 use super::super::network::{Network, Place};
-use super::super::ranges::{Ranges, after, before, cut, overlap, range_of};
+use super::super::ranges::{Ranges, after, cut, overlap};
 use super::compiled::{Compiled, Ports};
-use super::{FlowDirection, NetFlow, SecurityDecision, Transport, UNFILTERED, decision, exempt};
-
-/// Where packets come from that answers go to: the first of those for such use (RFC 6335).
-const EPHEMERAL: u16 = 49152;
+use super::{EPHEMERAL, FlowDirection, NetFlow, SecurityDecision, Transport, UNFILTERED, decision, exempt};
 
 /// Parts of a range in order, each with its decision.
 type Decided<'n> = Vec<(AddressRange, SecurityDecision<'n>)>;
@@ -30,7 +27,7 @@ impl Network {
     /// ```
     /// use egret::policy::{Action, Spot};
     /// use egret::vnet::{
-    ///     Endpoint, FlowDirection, Network, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Subnet, Tags,
+    ///     RuleSide, FlowDirection, Network, NetworkSecurityGroup, Prefix, SecurityProtocol, SecurityRule, Subnet, Tags,
     ///     Topology, Transport, VirtualNetwork,
     /// };
     ///
@@ -52,15 +49,15 @@ impl Network {
     ///     direction: FlowDirection::Inbound,
     ///     access: Action::Allow,
     ///     protocol: SecurityProtocol::Tcp,
-    ///     source: Endpoint {
+    ///     source: RuleSide {
     ///         prefixes: vec![Prefix::Net("192.0.2.0/25".parse().unwrap())],
     ///         ports: vec![egret::flow::PortRange::ANY],
-    ///         ..Endpoint::default()
+    ///         ..RuleSide::default()
     ///     },
-    ///     destination: Endpoint {
+    ///     destination: RuleSide {
     ///         prefixes: vec![Prefix::Any],
     ///         ports: vec!["454-455".parse().unwrap()],
-    ///         ..Endpoint::default()
+    ///         ..RuleSide::default()
     ///     },
     ///     at: Spot::nowhere(),
     /// };
@@ -225,7 +222,7 @@ fn merged<'n>(parts: impl IntoIterator<Item = (AddressRange, SecurityDecision<'n
 
 /// Addresses of a subnet, one for each way in which the rules there can match at the local side.
 pub(in super::super) fn samples(network: &Network, place: Place, direction: FlowDirection) -> Vec<IpAddr> {
-    let usable: Vec<AddressRange> = network.subnet(place).prefixes.iter().map(|net| usable(range_of(*net))).collect();
+    let usable: Vec<AddressRange> = network.subnet(place).usable_or_all().collect();
     let named = network.security_group_of(place).and_then(|group| network.group(&group.name));
     let begins = named.into_iter().flat_map(|(_, compiled)| begins(network, place, direction, compiled, &usable));
     let interfaces = usable.iter().flat_map(|range| network.interfaces_within(place, *range));
@@ -234,13 +231,6 @@ pub(in super::super) fn samples(network: &Network, place: Place, direction: Flow
     let firsts = usable.iter().flat_map(|range| cut(*range, begins.iter().copied())).map(AddressRange::first);
     let mut seen = HashSet::new();
     firsts.filter(|address| seen.insert(kind(network, place, direction, *address))).collect()
-}
-
-/// Azure keeps the first four addresses of a prefix and the last for itself.
-fn usable(range: AddressRange) -> AddressRange {
-    let fifth = (0..4).try_fold(range.first(), |address, _| after(address));
-    let usable = fifth.zip(before(range.last())).and_then(|(first, last)| AddressRange::between(first, last));
-    usable.unwrap_or(range)
 }
 
 /// Where in the subnet the local side of some rule begins or ends.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::policy::Action;
 
 use super::super::network::{Network, Place};
-use super::super::topology::{Endpoint, NetworkSecurityGroup, Prefix, SecurityRule};
+use super::super::topology::{NetworkSecurityGroup, Prefix, RuleSide, SecurityRule};
 use super::{FlowDirection, NetFlow, default_security_rules, port_matches};
 
 /// What a group is on.
@@ -92,7 +92,7 @@ impl Network {
     }
 
     fn compare<'n>(&self, place: Place, rule: &'n SecurityRule, flow: &NetFlow) -> RuleEvaluation<'n> {
-        let port = |side: &Endpoint, port| port_matches(rule.protocol, flow.transport, &side.ports, port);
+        let port = |side: &RuleSide, port| port_matches(rule.protocol, flow.transport, &side.ports, port);
         RuleEvaluation {
             rule,
             protocol: rule.protocol.covers(flow.transport),
@@ -103,7 +103,7 @@ impl Network {
         }
     }
 
-    fn names(&self, place: Place, side: &Endpoint, address: IpAddr) -> bool {
+    fn names(&self, place: Place, side: &RuleSide, address: IpAddr) -> bool {
         let holds = |prefix: &Prefix| match prefix {
             Prefix::Any => true,
             Prefix::Net(net) => net.contains(&address),

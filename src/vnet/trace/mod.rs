@@ -69,13 +69,13 @@ impl Trace {
     /// Follows a flow. Without `from` it begins in the subnet of the App Service Environment.
     pub fn of(scene: Scene<'_>, from: Option<&Target>, to: &Target) -> Result<Trace, UnknownParty> {
         let parties = party::resolve(scene, from, to)?;
-        Ok(sweep::trace(scene, &parties))
+        Ok(sweep::trace(&parties))
     }
 
     /// The subnet that the same flow begins in; None where it begins elsewhere.
     pub fn begins_in(scene: Scene<'_>, from: Option<&Target>, to: &Target) -> Result<Option<Place>, UnknownParty> {
         let parties = party::resolve(scene, from, to)?;
-        Ok(scene.network.place_of(parties.from.first()))
+        Ok(parties.from.begins_in(scene.network, parties.from.first()))
     }
 
     /// Does every address that was asked for get through, both ways?

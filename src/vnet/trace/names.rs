@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use crate::flow::{HostName, Protocol};
 use crate::policy::Action;
-use crate::vnet::{AppServiceEnvironment, DnsZone, FlowDirection, LoadBalancing, NetFlow, Place, Transport};
+use crate::vnet::{
+    AppServiceEnvironment, DnsZone, EPHEMERAL, FlowDirection, HOST, LoadBalancing, NetFlow, Place, Transport,
+    endpoint_tag,
+};
 
 use super::Scene;
 use super::book::Book;
@@ -14,52 +17,53 @@ use super::path::{Answer, Lookup};
 use super::walk::{self, Packet};
 use super::words;
 
-/// Azure's own DNS server: the same in every network.
-const AZURE_DNS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(168, 63, 129, 16));
 const DNS: u16 = 53;
 
-/// Below these are the names of services that have endpoints. Event hubs, queues of Service Bus and relays share a zone.
-const ZONES: &[(&str, &[&str])] = &[
-    ("blob.core.windows.net", &["Storage"]),
-    ("database.windows.net", &["Sql"]),
-    ("dfs.core.windows.net", &["Storage"]),
-    ("file.core.windows.net", &["Storage"]),
-    ("queue.core.windows.net", &["Storage"]),
-    ("servicebus.windows.net", &["EventHub", "ServiceBus"]),
-    ("table.core.windows.net", &["Storage"]),
-    ("vault.azure.net", &["AzureKeyVault"]),
-];
+/// Shares its zone with event hubs, and no list has it.
+const SERVICE_BUS: &str = "Microsoft.ServiceBus";
+const EVENT_HUB: &str = "Microsoft.EventHub";
 
-/// The service tags that the addresses of a name may be of.
-pub(super) fn tags_of(name: &HostName) -> &'static [&'static str] {
-    ZONES.iter().find(|(zone, _)| is_below(name.as_str(), zone)).map_or(&[], |(_, tags)| *tags)
-}
-
-/// The service tag that the addresses of a name are surely of.
-fn tag_of(name: &HostName) -> Option<&'static str> {
-    match tags_of(name) {
-        [tag] => Some(tag),
-        _ => None,
+/// The services that a name may be of.
+pub(super) fn services_of(scene: Scene<'_>, name: &HostName) -> Vec<String> {
+    let mut services = scene.network.tags().services_of(name);
+    if services.iter().any(|it| it == EVENT_HUB) {
+        services.push(SERVICE_BUS.to_owned());
     }
+    services
 }
 
-pub(super) fn look_up(scene: Scene<'_>, book: &Book<'_>, from: IpAddr, name: &HostName, port: u16) -> Lookup {
+/// The service that a name is surely of.
+pub(super) fn service_of(scene: Scene<'_>, name: &HostName) -> Option<String> {
+    let services = services_of(scene, name);
+    <[String; 1]>::try_from(services).ok().map(|[service]| service)
+}
+
+/// Who looks a name up, and what else depends on who asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) address: IpAddr,
+    /// Its subnet, if it is in one.
+    pub(super) place: Option<Place>,
+}
+
+pub(super) fn look_up(scene: Scene<'_>, book: &Book<'_>, asker: Asker, name: &HostName, port: u16) -> Lookup {
     let given = (scene.given)(name, port);
-    let place = scene.network.place_of(from);
+    let Asker { address: from, place } = asker;
     let servers = place.map(|place| scene.network.virtual_network(place).dns_servers.clone()).unwrap_or_default();
     let asked = match place {
         None => Ok("its own DNS".to_owned()),
         Some(place) if servers.is_empty() => azure(scene, place, from),
-        Some(_) => custom(scene, book, from, &servers),
+        Some(place) => custom(scene, book, place, from, &servers),
     };
     let known = || {
         let zone = place.and_then(|place| in_zones(scene, book, place, &servers, name));
         zone.or_else(|| of_environment(scene, book, name)).map(|(zone, address)| Answer::Zone(zone, address))
     };
+    let tag = || service_of(scene, name).as_deref().and_then(endpoint_tag);
     let (resolver, answer) = match asked {
         Err((resolver, why)) => (resolver, Answer::Unreachable(why)),
         Ok(resolver) if !given.is_empty() => (resolver, Answer::Given(given)),
-        Ok(resolver) => (resolver, known().unwrap_or_else(|| Answer::NotAsked(tag_of(name)))),
+        Ok(resolver) => (resolver, known().unwrap_or_else(|| Answer::NotAsked(tag()))),
     };
     Lookup { name: name.clone(), resolver, answer }
 }
@@ -68,12 +72,12 @@ pub(super) fn look_up(scene: Scene<'_>, book: &Book<'_>, from: IpAddr, name: &Ho
 type Asked = Result<String, (String, String)>;
 
 fn azure(scene: Scene<'_>, place: Place, from: IpAddr) -> Asked {
-    let resolver = format!("Azure DNS, {AZURE_DNS}");
+    let resolver = format!("Azure DNS, {HOST}");
     let question = NetFlow {
         transport: Transport::Udp,
         source: from,
-        source_port: walk::EPHEMERAL,
-        destination: AZURE_DNS,
+        source_port: EPHEMERAL,
+        destination: HOST,
         destination_port: DNS,
     };
     let steps = walk::security(scene, place, FlowDirection::Outbound, &question);
@@ -83,17 +87,17 @@ fn azure(scene: Scene<'_>, place: Place, from: IpAddr) -> Asked {
     }
 }
 
-fn custom(scene: Scene<'_>, book: &Book<'_>, from: IpAddr, servers: &[IpAddr]) -> Asked {
+fn custom(scene: Scene<'_>, book: &Book<'_>, place: Place, from: IpAddr, servers: &[IpAddr]) -> Asked {
     let mut last = String::new();
     for server in servers {
         let question = Packet {
             protocol: Protocol::Udp,
             source: from,
-            source_port: walk::EPHEMERAL,
+            source_port: EPHEMERAL,
             destination: *server,
             destination_port: DNS,
         };
-        match walk::outcome(scene, book, question) {
+        match walk::outcome(scene, book, question, Some(place)) {
             Outcome::Delivered => return Ok(format!("the network's own server, {}", book.shown(*server))),
             outcome => last = words::outcome(&outcome),
         }

@@ -6,14 +6,17 @@ use ipnet::IpNet;
 
 use crate::flow::{AddrClass, HostName, Protocol, nearest};
 use crate::policy::AddressRange;
-use crate::vnet::{AppServiceEnvironment, Firewall, NetworkInterface, Place, VirtualNetwork};
+use crate::vnet::{
+    AppServiceEnvironment, EPHEMERAL, Firewall, HOST, MANAGEMENT_PORTS, Network, NetworkInterface, Place,
+    VirtualNetwork, endpoint_tag,
+};
 
 use super::Scene;
 use super::book::Book;
-use super::names;
+use super::names::{self, Asker};
 use super::path::{Answer, Lookup};
 use super::target::Target;
-use super::walk::EPHEMERAL;
+use super::walk::Meant;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownParty {
@@ -48,9 +51,19 @@ pub(super) struct Party {
     pub(super) label: String,
     /// Never empty.
     pub(super) addresses: Addresses,
-    pub(super) host: Option<HostName>,
-    /// The address is not that of the host, but stands for it.
-    pub(super) is_assumed: bool,
+    /// The subnet that was named: its address alone may be of several.
+    pub(super) place: Option<Place>,
+    pub(super) host: Known,
+}
+
+/// What is known of the name of an end.
+pub(super) enum Known {
+    /// It has none.
+    Nameless,
+    /// Its address.
+    Address(HostName),
+    /// Not its address: one stands for it. The service, where it is surely of one whose addresses are not at hand.
+    Name(HostName, Option<String>),
 }
 
 pub(super) enum Addresses {
@@ -61,7 +74,25 @@ pub(super) enum Addresses {
 
 impl Party {
     fn one(label: impl Into<String>, address: IpAddr) -> Party {
-        Party { label: label.into(), addresses: Addresses::One(address), host: None, is_assumed: false }
+        Party { label: label.into(), addresses: Addresses::One(address), place: None, host: Known::Nameless }
+    }
+
+    fn in_subnet(self, place: Option<Place>) -> Party {
+        Party { place, ..self }
+    }
+
+    /// As what is sent to it is meant.
+    pub(super) fn meant(&self) -> Meant<'_> {
+        match &self.host {
+            Known::Nameless => Meant::Address,
+            Known::Address(host) => Meant::Host(host),
+            Known::Name(host, service) => Meant::HostSomewhere { host, service: service.as_deref() },
+        }
+    }
+
+    /// The subnet where a flow begins at one of its addresses.
+    pub(super) fn begins_in(&self, network: &Network, address: IpAddr) -> Option<Place> {
+        self.place.or_else(|| network.place_of(address))
     }
 
     pub(super) fn first(&self) -> IpAddr {
@@ -74,8 +105,9 @@ impl Party {
 
 pub(super) fn resolve<'n>(scene: Scene<'n>, from: Option<&Target>, to: &Target) -> Result<Parties<'n>, UnknownParty> {
     let book = Book::new(scene.network);
-    let mut resolver = Resolver { scene, book, notes: Vec::new(), lookup: None };
-    let (protocol, port) = service(from, to, resolver.is_host(to))?;
+    let mut resolver = Resolver { scene, book, notes: Vec::new(), lookup: None, like: None };
+    let (protocol, port) = resolver.service(from, to)?;
+    resolver.like = resolver.family_of(to, port);
     let mut begins = match from {
         Some(from) => resolver.end(from, None, protocol, port)?,
         None => resolver.environment_itself()?,
@@ -83,34 +115,12 @@ pub(super) fn resolve<'n>(scene: Scene<'n>, from: Option<&Target>, to: &Target) 
     if from.is_some_and(|from| from.name.eq_ignore_ascii_case("internet")) {
         resolver.prefer_known_client(&mut begins, port);
     }
-    let ends = resolver.end(to, Some(begins.first()), protocol, port)?;
+    let address = begins.first();
+    let asker = Asker { address, place: begins.begins_in(scene.network, address) };
+    let ends = resolver.end(to, Some(asker), protocol, port)?;
     let source_port = from.and_then(|from| from.port).unwrap_or(EPHEMERAL);
     let Resolver { notes, lookup, .. } = resolver;
     Ok(Parties { scene, book, from: begins, to: ends, protocol, port, source_port, lookup, notes })
-}
-
-/// The protocol and the port, as far as they are not said: those that one would expect.
-fn service(from: Option<&Target>, to: &Target, is_host: bool) -> Result<(Protocol, u16), UnknownParty> {
-    let from_is = |name: &str| from.is_some_and(|from| from.name.eq_ignore_ascii_case(name));
-    let to_is = |name: &str| to.name.eq_ignore_ascii_case(name);
-    let usual = match to.scheme {
-        Some(Protocol::Icmp | Protocol::Other) => return Ok((to.scheme.unwrap_or(Protocol::Icmp), 0)),
-        Some(Protocol::Tcp | Protocol::Udp) => None,
-        Some(Protocol::Http) => Some(80),
-        Some(Protocol::Mssql) => Some(1433),
-        _ if to_is("sql") => Some(1433),
-        _ if from_is("appservicemanagement") => Some(454),
-        _ if from_is("azureloadbalancer") => Some(16001),
-        _ => Some(443),
-    };
-    let port = to.port.or(usual).ok_or_else(|| UnknownParty::Port(to.text.clone()))?;
-    let protocol = to.scheme.unwrap_or(match (port, Protocol::usual(port)) {
-        (53 | 123, _) => Protocol::Udp,
-        (_, Protocol::Tcp) if is_host => Protocol::Https,
-        (_, usual) if is_host => usual,
-        _ => Protocol::Tcp,
-    });
-    Ok((protocol, port))
 }
 
 struct Resolver<'n> {
@@ -118,9 +128,48 @@ struct Resolver<'n> {
     book: Book<'n>,
     notes: Vec<String>,
     lookup: Option<Lookup>,
+    /// An address of the family that a flow is of, as far as its end says so.
+    like: Option<IpAddr>,
 }
 
 impl<'n> Resolver<'n> {
+    fn family_of(&self, to: &Target, port: u16) -> Option<IpAddr> {
+        if let Some(net) = as_net(&to.name) {
+            return Some(net.addr());
+        }
+        match self.named(&to.name) {
+            Some(Named::Subnet(place)) => self.scene.network.free_address(place, None),
+            Some(Named::Interface(interface)) => interface.addresses.first().copied(),
+            Some(_) => None,
+            None => (self.scene.given)(&HostName::parse(&to.name).ok()?, port).first().copied(),
+        }
+    }
+
+    /// The protocol and the port, as far as they are not said: those that one would expect.
+    fn service(&self, from: Option<&Target>, to: &Target) -> Result<(Protocol, u16), UnknownParty> {
+        let is_host = self.is_host(to);
+        let from_is = |name: &str| from.is_some_and(|from| from.name.eq_ignore_ascii_case(name));
+        let to_is = |name: &str| to.name.eq_ignore_ascii_case(name);
+        let usual = match to.scheme {
+            Some(Protocol::Icmp | Protocol::Other) => return Ok((to.scheme.unwrap_or(Protocol::Icmp), 0)),
+            Some(Protocol::Tcp | Protocol::Udp) => None,
+            Some(Protocol::Http) => Some(80),
+            Some(Protocol::Mssql) => Some(1433),
+            _ if to_is("sql") => Some(1433),
+            _ if from_is("appservicemanagement") => Some(454),
+            _ if from_is("azureloadbalancer") => Some(16001),
+            _ => Some(443),
+        };
+        let port = to.port.or(usual).ok_or_else(|| UnknownParty::Port(to.text.clone()))?;
+        let protocol = to.scheme.unwrap_or(match (port, Protocol::usual(port)) {
+            (53 | 123, _) => Protocol::Udp,
+            (_, Protocol::Tcp) if is_host => Protocol::Https,
+            (_, usual) if is_host => usual,
+            _ => Protocol::Tcp,
+        });
+        Ok((protocol, port))
+    }
+
     /// Is it a name of DNS, and of nothing here?
     fn is_host(&self, target: &Target) -> bool {
         let is_more = self.keyword(target).is_some() || self.named(&target.name).is_some();
@@ -131,7 +180,7 @@ impl<'n> Resolver<'n> {
     fn end(
         &mut self,
         target: &Target,
-        from: Option<IpAddr>,
+        from: Option<Asker>,
         protocol: Protocol,
         port: u16,
     ) -> Result<Party, UnknownParty> {
@@ -167,7 +216,7 @@ impl<'n> Resolver<'n> {
         })
     }
 
-    fn word(&mut self, word: Word, from: Option<IpAddr>, port: u16) -> Result<Party, UnknownParty> {
+    fn word(&mut self, word: Word, from: Option<Asker>, port: u16) -> Result<Party, UnknownParty> {
         let topology = self.scene.network.topology();
         let environment = || topology.environments.first().ok_or(UnknownParty::None("App Service Environment"));
         Ok(match word {
@@ -183,7 +232,7 @@ impl<'n> Resolver<'n> {
                 let gateways = topology.virtual_networks.iter().find_map(of_premises);
                 Party::one("on-premises", gateways.ok_or(UnknownParty::None("gateway with routes"))?)
             }
-            Word::LoadBalancer => Party::one("AzureLoadBalancer", IpAddr::V4([168, 63, 129, 16].into())),
+            Word::LoadBalancer => Party::one("AzureLoadBalancer", HOST),
         })
     }
 
@@ -195,17 +244,16 @@ impl<'n> Resolver<'n> {
 
     /// From outside by the VIP, from inside by its load balancer's address, in itself and where it begins by one of its
     /// subnet.
-    fn of_environment(&self, environment: &AppServiceEnvironment, from: Option<IpAddr>, port: u16) -> Party {
+    fn of_environment(&self, environment: &AppServiceEnvironment, from: Option<Asker>, port: u16) -> Party {
         let network = self.scene.network;
         let place = network.place(&environment.virtual_network, &environment.subnet);
-        let inside = place.and_then(|place| self.in_subnet(place));
+        let inside = place.and_then(|place| self.in_subnet(place, from));
         let vip = self.book.vip(environment);
-        let is_own = |from: IpAddr| {
-            AddrClass::of(from) == AddrClass::Metadata
-                || place.is_some_and(|place| network.subnet(place).contains(from))
+        let is_own = |from: Asker| {
+            AddrClass::of(from.address) == AddrClass::Metadata || (place.is_some() && place == from.place)
         };
-        let is_management = matches!(port, 454 | 455);
-        let is_outside = |from: IpAddr| network.place_of(from).is_none() && AddrClass::of(from) == AddrClass::Global;
+        let is_management = MANAGEMENT_PORTS.contains(&port);
+        let is_outside = |from: Asker| from.place.is_none() && AddrClass::of(from.address) == AddrClass::Global;
         let address = match (from, inside) {
             (_, None) => vip,
             (None, Some(inside)) => inside,
@@ -214,14 +262,15 @@ impl<'n> Resolver<'n> {
             (_, Some(inside)) => environment.internal_address.unwrap_or(inside),
         };
         let name = if from.is_none() { &environment.subnet } else { &environment.name };
-        Party::one(name.clone(), address)
+        Party::one(name.clone(), address).in_subnet(place.filter(|_| address != vip))
     }
 
-    fn of_firewall(&self, firewall: &Firewall, from: Option<IpAddr>) -> Party {
-        let outside = from.is_some_and(|from| AddrClass::of(from) == AddrClass::Global);
+    fn of_firewall(&self, firewall: &Firewall, from: Option<Asker>) -> Party {
+        let outside = from.is_some_and(|from| AddrClass::of(from.address) == AddrClass::Global);
         let public = self.book.of_firewall(firewall);
         let address = if outside { public } else { firewall.private_address.unwrap_or(public) };
-        Party::one(firewall.name.clone(), address)
+        let place = self.scene.network.place(&firewall.virtual_network, &firewall.subnet);
+        Party::one(firewall.name.clone(), address).in_subnet(place.filter(|_| address != public))
     }
 
     fn named(&self, name: &str) -> Option<Named<'n>> {
@@ -243,25 +292,24 @@ impl<'n> Resolver<'n> {
         place.map(Named::Subnet).or_else(interface).or_else(environment).or_else(firewall).or_else(gateway)
     }
 
-    fn of_named(&mut self, named: Named<'n>, from: Option<IpAddr>, port: u16) -> Party {
+    fn of_named(&mut self, named: Named<'n>, from: Option<Asker>, port: u16) -> Party {
         match named {
             Named::Subnet(place) => self.of_subnet(place, from, port),
-            Named::Interface(interface) => of_interface(interface, from),
+            Named::Interface(interface) => {
+                let place = self.scene.network.place(&interface.virtual_network, &interface.subnet);
+                of_interface(interface, from).in_subnet(place.filter(|_| from.is_none()))
+            }
             Named::Environment(environment) => self.of_environment(environment, from, port),
             Named::Firewall(firewall) => self.of_firewall(firewall, from),
             Named::Premises(address) => Party::one("on-premises", address),
         }
     }
 
-    fn of_subnet(&mut self, place: Place, from: Option<IpAddr>, port: u16) -> Party {
+    fn of_subnet(&mut self, place: Place, from: Option<Asker>, port: u16) -> Party {
         let network = self.scene.network;
-        let (own, subnet) = (network.virtual_network(place), network.subnet(place));
-        let is_here = |it: &&AppServiceEnvironment| {
-            it.virtual_network.eq_ignore_ascii_case(&own.name) && it.subnet.eq_ignore_ascii_case(&subnet.name)
-        };
-        let environment = network.topology().environments.iter().find(is_here);
-        match environment {
-            Some(environment) if from.is_some() => {
+        let subnet = network.subnet(place);
+        match network.environment_in(place) {
+            Some((_, environment)) if from.is_some() => {
                 let party = self.of_environment(environment, from, port);
                 if party.first() == self.book.vip(environment) {
                     self.notes
@@ -270,25 +318,23 @@ impl<'n> Resolver<'n> {
                 party
             }
             _ => {
-                let address = self.in_subnet(place).unwrap_or(self.book.anyone());
-                Party::one(subnet.name.clone(), address)
+                let address = self.in_subnet(place, from).unwrap_or(self.book.anyone());
+                Party::one(subnet.name.clone(), address).in_subnet(Some(place))
             }
         }
     }
 
-    /// An address of a subnet that nothing special has: Azure keeps the first four for itself.
-    fn in_subnet(&self, place: Place) -> Option<IpAddr> {
+    /// An address of a subnet: that of the special thing in it, or one that a new machine would be given, of the family
+    /// that the other end has.
+    fn in_subnet(&self, place: Place, from: Option<Asker>) -> Option<IpAddr> {
         let network = self.scene.network;
-        let (own, subnet) = (network.virtual_network(place), network.subnet(place));
-        let topology = network.topology();
-        let special = topology.environments.iter().find(|it| {
-            it.virtual_network.eq_ignore_ascii_case(&own.name) && it.subnet.eq_ignore_ascii_case(&subnet.name)
-        });
-        let internal = special.and_then(|it| it.internal_address);
-        let firewall = topology.firewalls.iter().filter_map(|it| it.private_address).find(|it| subnet.contains(*it));
-        let plain = || subnet.prefixes.iter().flat_map(|net| net.hosts().skip(3)).take(64);
-        let free = |address: &IpAddr| network.interface_of(*address).is_none();
-        internal.or(firewall).or_else(|| plain().find(free)).or_else(|| plain().next())
+        let like = from.map(|from| from.address).or(self.like);
+        let internal = network.environment_in(place).and_then(|(_, it)| it.internal_address);
+        let firewall = network.firewall_in(place).and_then(|it| it.private_address);
+        let all = [internal, firewall, network.free_address(place, like)];
+        let fits = |it: &IpAddr| like.is_none_or(|like| like.is_ipv4() == it.is_ipv4());
+        let mut fitting = all.iter().flatten().filter(|it| fits(it));
+        fitting.next().or_else(|| all.iter().flatten().next()).copied()
     }
 
     fn tag(&self, name: &str) -> Option<(String, Vec<IpNet>)> {
@@ -303,41 +349,49 @@ impl<'n> Resolver<'n> {
         if all > nets.len() && !nets.is_empty() {
             self.notes.push(format!("{name} has {} IPv6 prefixes too, which are left out", all - nets.len()));
         }
-        Party { label: name, addresses: Addresses::Many(nets), host: None, is_assumed: false }
+        Party { label: name, addresses: Addresses::Many(nets), place: None, host: Known::Nameless }
     }
 
     /// A name begins or ends where its address is; a name whose address nobody knows is somewhere on the Internet.
-    fn host(&mut self, host: HostName, from: Option<IpAddr>, protocol: Protocol, port: u16) -> Party {
-        let asker = from.unwrap_or(self.book.anyone());
+    fn host(&mut self, host: HostName, from: Option<Asker>, protocol: Protocol, port: u16) -> Party {
+        let asker = from.unwrap_or(Asker { address: self.book.anyone(), place: None });
         let lookup = names::look_up(self.scene, &self.book, asker, &host, port);
-        let (addresses, is_assumed) = match &lookup.answer {
-            Answer::Given(given) if given.len() > 1 => {
-                (Addresses::Many(given.iter().map(|it| IpNet::from(*it)).collect()), false)
-            }
-            Answer::Given(given) => (Addresses::One(given.first().copied().unwrap_or(self.book.anyone())), false),
-            Answer::Zone(_, address) => (Addresses::One(*address), false),
-            Answer::NotAsked(tag) => (Addresses::One(self.any_of(*tag)), true),
-            Answer::Unreachable(_) => (Addresses::One(self.book.anyone()), true),
-        };
-        if let Answer::NotAsked(tag) = &lookup.answer {
-            let where_to = match (tag, names::tags_of(&host)) {
-                (Some(tag), _) => format!("in the service tag {tag}"),
-                (None, []) => "on the Internet".to_owned(),
-                (None, several) => format!("on the Internet (it may be of {})", several.join(" or ")),
-            };
-            self.notes.push(format!(
-                "the address of {host} is not known here and is taken to be {where_to}: tell it with --resolve {host}:ADDR"
-            ));
-        }
         let label = format!("{}://{host}", protocol.as_str());
+        let (addresses, host) = match &lookup.answer {
+            Answer::Given(given) if given.len() > 1 => {
+                (Addresses::Many(given.iter().map(|it| IpNet::from(*it)).collect()), Known::Address(host))
+            }
+            Answer::Given(given) => {
+                (Addresses::One(given.first().copied().unwrap_or(self.book.anyone())), Known::Address(host))
+            }
+            Answer::Zone(_, address) => (Addresses::One(*address), Known::Address(host)),
+            Answer::NotAsked(tag) => self.somewhere(host, *tag),
+            Answer::Unreachable(_) => (Addresses::One(self.book.anyone()), Known::Name(host, None)),
+        };
         self.lookup = from.is_some().then_some(lookup);
-        Party { label, addresses, host: Some(host), is_assumed }
+        Party { label, addresses, place: None, host }
     }
 
-    fn any_of(&self, tag: Option<&str>) -> IpAddr {
-        let ranges = tag.and_then(|tag| self.scene.network.tags().published(tag));
-        let first = ranges.and_then(|ranges| ranges.iter().map(|range| range.first()).find(IpAddr::is_ipv4));
-        first.unwrap_or(self.book.anyone())
+    /// Where a name is whose address nobody knows.
+    fn somewhere(&mut self, host: HostName, tag: Option<&str>) -> (Addresses, Known) {
+        let first = tag.and_then(|tag| self.any_of(tag));
+        let tags: Vec<&str> =
+            names::services_of(self.scene, &host).iter().filter_map(|service| endpoint_tag(service)).collect();
+        let where_to = match (tag, tags.as_slice()) {
+            (Some(tag), _) => format!("in the service tag {tag}"),
+            (None, []) => "on the Internet".to_owned(),
+            (None, several) => format!("on the Internet (it may be of {})", several.join(" or ")),
+        };
+        self.notes.push(format!(
+            "the address of {host} is not known here and is taken to be {where_to}: tell it with --resolve {host}:ADDR"
+        ));
+        let service = names::service_of(self.scene, &host).filter(|_| first.is_none());
+        (Addresses::One(first.unwrap_or(self.book.anyone())), Known::Name(host, service))
+    }
+
+    fn any_of(&self, tag: &str) -> Option<IpAddr> {
+        let ranges = self.scene.network.tags().published(tag)?;
+        ranges.iter().map(|range| range.first()).find(IpAddr::is_ipv4)
     }
 
     /// Where clients are known to be, they come from there.
@@ -345,7 +399,7 @@ impl<'n> Resolver<'n> {
         let environment = self.scene.network.topology().environments.first();
         let ranges = environment.map(|it| it.client_ranges.as_slice()).unwrap_or_default();
         let public = ranges.iter().map(|range| range.first()).find(|it| AddrClass::of(*it) == AddrClass::Global);
-        if let Some(address) = public.filter(|_| !matches!(port, 454 | 455)) {
+        if let Some(address) = public.filter(|_| !MANAGEMENT_PORTS.contains(&port)) {
             from.addresses = Addresses::One(address);
         }
     }
@@ -384,8 +438,8 @@ enum Named<'n> {
     Premises(IpAddr),
 }
 
-fn of_interface(interface: &NetworkInterface, from: Option<IpAddr>) -> Party {
-    let outside = from.is_some_and(|from| AddrClass::of(from) == AddrClass::Global);
+fn of_interface(interface: &NetworkInterface, from: Option<Asker>) -> Party {
+    let outside = from.is_some_and(|from| AddrClass::of(from.address) == AddrClass::Global);
     let public = interface.public_addresses.first().filter(|_| outside);
     let address = public.or(interface.addresses.first()).copied();
     Party::one(interface.name.clone(), address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)))
@@ -406,5 +460,5 @@ fn as_net(name: &str) -> Option<IpNet> {
 fn of_net(label: &str, net: IpNet) -> Party {
     let is_one = net.prefix_len() == net.max_prefix_len();
     let addresses = if is_one { Addresses::One(net.addr()) } else { Addresses::Many(vec![net]) };
-    Party { label: label.to_owned(), addresses, host: None, is_assumed: false }
+    Party { label: label.to_owned(), addresses, place: None, host: Known::Nameless }
 }

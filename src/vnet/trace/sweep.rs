@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::policy::{AnyRule, in_order};
-use crate::vnet::{Endpoint, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix};
+use crate::vnet::ranges::after;
+use crate::vnet::{GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix, RuleSide};
 
 use super::Trace;
 use super::outcome::Outcome;
@@ -38,7 +39,7 @@ pub struct Group {
     pub partly: Vec<IpNet>,
 }
 
-pub(super) fn trace(_: super::Scene<'_>, parties: &Parties<'_>) -> Trace {
+pub(super) fn trace(parties: &Parties<'_>) -> Trace {
     match (&parties.from.addresses, &parties.to.addresses) {
         (Addresses::Many(nets), _) => many(parties, nets, End::From),
         (_, Addresses::Many(nets)) => many(parties, nets, End::To),
@@ -60,15 +61,15 @@ fn single(parties: &Parties<'_>, from: IpAddr, to: IpAddr) -> Walked {
         destination: to,
         destination_port: parties.port,
     };
-    let host = parties.to.host.as_ref();
+    let (begins, meant) = (parties.from.begins_in(parties.scene.network, from), parties.to.meant());
     if let Some(lookup) = parties.lookup.as_ref().filter(|it| matches!(it.answer, Answer::Unreachable(_))) {
         let outcome = Outcome::Unresolved(lookup.to_string());
-        let mut walked = walk::both_ways(parties.scene, &parties.book, packet, host, parties.to.is_assumed);
+        let mut walked = walk::both_ways(parties.scene, &parties.book, packet, begins, meant);
         walked.request.truncate(1);
         walked.request.iter_mut().for_each(|station| station.steps = vec![Step::Dns(lookup.clone())]);
         return Walked { reply: Vec::new(), outcome, ..walked };
     }
-    let mut walked = walk::both_ways(parties.scene, &parties.book, packet, host, parties.to.is_assumed);
+    let mut walked = walk::both_ways(parties.scene, &parties.book, packet, begins, meant);
     if let (Some(lookup), Some(first)) = (&parties.lookup, walked.request.first_mut()) {
         first.steps.insert(0, Step::Dns(lookup.clone()));
     }
@@ -155,7 +156,7 @@ pub(super) fn cuts(parties: &Parties<'_>, nets: &[IpNet]) -> BTreeSet<IpAddr> {
     for place in concerned(parties, nets) {
         let routes = network.effective_routes(place).iter().flat_map(|route| &route.prefixes);
         routes.chain(&network.subnet(place).prefixes).for_each(|net| cut(&mut cuts, *net));
-        let interfaces: Vec<&NetworkInterface> = interfaces(network, place).collect();
+        let interfaces: Vec<&NetworkInterface> = network.interfaces_in(place).collect();
         interfaces.iter().flat_map(|it| &it.addresses).for_each(|address| cut(&mut cuts, IpNet::from(*address)));
         for group in groups(network, place, &interfaces) {
             let sides = group.rules.iter().flat_map(|rule| [&rule.source, &rule.destination]);
@@ -193,14 +194,6 @@ fn groups<'n>(
     groups
 }
 
-fn interfaces(network: &Network, place: Place) -> impl Iterator<Item = &NetworkInterface> {
-    let (own, subnet) = (&network.virtual_network(place).name, &network.subnet(place).name);
-    let is_there = move |it: &&NetworkInterface| {
-        it.virtual_network.eq_ignore_ascii_case(own) && it.subnet.eq_ignore_ascii_case(subnet)
-    };
-    network.topology().interfaces.iter().filter(is_there)
-}
-
 /// What one side of a rule names. A tag has thousands of prefixes, and a thousand rules may name it: each is `known` by
 /// then, in the subnet that it is seen from.
 fn cut_by<'n>(
@@ -208,7 +201,7 @@ fn cut_by<'n>(
     known: &mut HashSet<(Place, &'n str)>,
     network: &Network,
     place: Place,
-    side: &'n Endpoint,
+    side: &'n RuleSide,
 ) {
     for prefix in &side.prefixes {
         match prefix {
@@ -236,18 +229,12 @@ fn cut(cuts: &mut BTreeSet<IpAddr>, net: IpNet) {
     cuts.extend(after(net.broadcast()));
 }
 
-fn after(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => u32::from(address).checked_add(1).map(|next| IpAddr::V4(next.into())),
-        IpAddr::V6(address) => u128::from(address).checked_add(1).map(|next| IpAddr::V6(next.into())),
-    }
-}
-
 /// The subnets whose security groups and routes a packet may meet: those of both ends and of what passes packets on.
 fn concerned(parties: &Parties<'_>, nets: &[IpNet]) -> Vec<Place> {
     let network = parties.scene.network;
     let topology = network.topology();
-    let ends = [parties.from.first(), parties.to.first()].into_iter().filter_map(|it| network.place_of(it));
+    let begins = parties.from.begins_in(network, parties.from.first());
+    let ends = begins.into_iter().chain(network.place_of(parties.to.first()));
     let holds = |place: &Place| {
         let mut own = network.subnet(*place).prefixes.iter();
         own.any(|own| nets.iter().any(|net| net.contains(own) || own.contains(net)))
@@ -255,7 +242,7 @@ fn concerned(parties: &Parties<'_>, nets: &[IpNet]) -> Vec<Place> {
     let swept = network.places().filter(holds);
     let firewalls = topology.firewalls.iter().filter_map(|it| network.place(&it.virtual_network, &it.subnet));
     let environments = topology.environments.iter().filter_map(|it| network.place(&it.virtual_network, &it.subnet));
-    let gateways = network.places().filter(|it| network.subnet(*it).name.eq_ignore_ascii_case("GatewaySubnet"));
+    let gateways = network.places().filter(|it| network.subnet(*it).name.eq_ignore_ascii_case(GATEWAY_SUBNET));
     let mut found: Vec<Place> = ends.chain(swept).chain(firewalls).chain(environments).chain(gateways).collect();
     let (mut places, mut seen) = (Vec::new(), HashSet::new());
     while let Some(place) = found.pop() {

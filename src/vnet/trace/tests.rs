@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::allowlist::builtin;
+use crate::allowlist::{Catalogue, builtin};
 use crate::flow::{HostName, PortSet};
 use crate::policy::{Policy, PrivateAddresses, RuleSet, ServiceEndpoint, Spot};
 use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
 use crate::vnet::{
-    DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Peering,
-    Route, RouteDestination, RouteTable, SecurityProtocol, Subnet, Topology, VirtualNetwork,
+    Cloud, DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop,
+    Peering, Route, RouteDestination, RouteTable, SecurityProtocol, Subnet, Tags, Topology, VirtualNetwork,
 };
 
 use super::party::Addresses;
@@ -502,4 +502,124 @@ fn endpoints_of_the_policy_are_no_way_round_the_firewall() {
     let policy = Policy::compile(Arc::new(set), PrivateAddresses::Allow);
     let trace = traced_by(&policy, worked(), "ase tcp://198.51.100.7:443");
     assert_eq!(shown(&trace), "denied | ase-subnet > firewall | ");
+}
+
+/// Nobody says which appliance is the firewall: then the one on the way is, by the rule of the engine.
+#[test]
+fn an_appliance_where_no_firewall_is_known() {
+    let mut topology = with_route("nva", "198.51.100.0/24", NextHop::VirtualAppliance("192.168.7.7".parse().unwrap()));
+    topology.virtual_networks[0].subnets.push(subnet("nva", "192.168.7.0/24"));
+    check(&topology, "ase https://login.windows.net", "unknown | ase-subnet > appliance | ", &["what the appliance"]);
+    topology.firewalls.clear();
+    let way = "delivered | ase-subnet > firewall > Internet | Internet > firewall > ase-subnet";
+    check(&topology, "ase https://login.windows.net", way, &["rule allows, application-rule"]);
+    check(&topology, "ase tcp://198.51.100.9:443", "denied | ase-subnet > firewall | ", &[]);
+}
+
+/// Two networks with the same addresses: the subnet that is named is meant.
+#[test]
+fn networks_with_equal_addresses() {
+    let network = |name: &str, own: Subnet| VirtualNetwork {
+        name: name.into(),
+        address_space: vec![net("10.0.0.0/16")],
+        subnets: vec![own],
+        ..VirtualNetwork::default()
+    };
+    let closed = Subnet { security_group: Some("closed".into()), ..subnet("t", "10.0.1.0/24") };
+    let rule = security_rule("no", 100, FlowDirection::Outbound, SecurityProtocol::Any, "*", "*", "*");
+    let rule = crate::vnet::SecurityRule { access: crate::policy::Action::Deny, ..rule };
+    let topology = Topology {
+        virtual_networks: vec![network("a", subnet("s", "10.0.1.0/24")), network("b", closed)],
+        security_groups: vec![NetworkSecurityGroup { name: "closed".into(), rules: vec![rule], at: Spot::nowhere() }],
+        ..Topology::default()
+    };
+    check(&topology, "b/t internet:443", "denied | t | ", &["closed/no (100)"]);
+    check(&topology, "a/s internet:443", "delivered | s > Internet | Internet > s", &[]);
+}
+
+/// A hub that lends its gateway to a spoke, all else by default.
+fn hub_and_spoke(is_placed: bool) -> Topology {
+    let peering = |remote: &str| Peering {
+        name: format!("to-{remote}"),
+        remote: remote.into(),
+        allow_virtual_network_access: true,
+        allow_gateway_transit: remote == "spoke",
+        use_remote_gateways: remote == "hub",
+        ..Peering::default()
+    };
+    let gateway = Gateway { name: "gw".into(), routes: vec![net("172.16.0.0/16")], ..Gateway::default() };
+    let hub = VirtualNetwork {
+        name: "hub".into(),
+        address_space: vec![net("10.0.0.0/16")],
+        subnets: is_placed.then(|| subnet("GatewaySubnet", "10.0.255.0/27")).into_iter().collect(),
+        peerings: vec![peering("spoke")],
+        gateway: Some(gateway),
+        ..VirtualNetwork::default()
+    };
+    let spoke = VirtualNetwork {
+        name: "spoke".into(),
+        address_space: vec![net("10.1.0.0/16")],
+        subnets: vec![subnet("app", "10.1.1.0/24")],
+        peerings: vec![peering("hub")],
+        ..VirtualNetwork::default()
+    };
+    Topology { virtual_networks: vec![hub, spoke], ..Topology::default() }
+}
+
+/// Allow-forwarded-traffic is for appliances: what comes by a gateway that is lent needs none.
+#[test]
+fn a_gateway_that_is_lent() {
+    for is_placed in [true, false] {
+        let topology = hub_and_spoke(is_placed);
+        check(&topology, "on-premises app:443", "delivered | on-premises > gw > app | app > gw > on-premises", &[]);
+        check(&topology, "app 172.16.0.9:443", "delivered | app > gw > on-premises | on-premises > gw > app", &[]);
+    }
+}
+
+#[test]
+fn a_peering_that_is_closed_to_the_gateway() {
+    for is_placed in [true, false] {
+        let mut topology = hub_and_spoke(is_placed);
+        topology.virtual_networks[0].peerings[0].allow_virtual_network_access = false;
+        let denied = "denied | on-premises > gw | ";
+        check(&topology, "on-premises app:443", denied, &["to-spoke lets no traffic of the networks through"]);
+        topology.virtual_networks[0].peerings[0].allow_virtual_network_access = true;
+        topology.virtual_networks[0].peerings[0].allow_gateway_transit = false;
+        check(&topology, "on-premises app:443", denied, &["lets no forwarded traffic in"]);
+    }
+}
+
+/// The first address that Azure gives out, of the family that the other end has.
+#[test]
+fn flows_begin_at_an_address_of_their_family() {
+    let both = Subnet { prefixes: vec![net("10.0.1.0/24"), net("2001:db8:1:2::/64")], ..subnet("both", "10.0.1.0/24") };
+    let network = VirtualNetwork {
+        name: "v".into(),
+        address_space: vec![net("10.0.0.0/16"), net("2001:db8:1::/48")],
+        subnets: vec![subnet("six", "2001:db8:1:1::/64"), both],
+        ..VirtualNetwork::default()
+    };
+    let topology = Topology { virtual_networks: vec![network], ..Topology::default() };
+    let begins = |flow: &str| {
+        let trace = traced(topology.clone(), flow);
+        trace.request[0].address.as_ref().unwrap().to_string()
+    };
+    assert_eq!(begins("six [2600::1]:443"), "2001:db8:1:1::4");
+    assert_eq!(begins("both [2600::1]:443"), "2001:db8:1:2::4");
+    assert_eq!(begins("both six:443"), "2001:db8:1:2::4");
+    assert_eq!(begins("both 198.51.100.9:443"), "10.0.1.4");
+}
+
+/// In the US Government cloud the names are others, and no file tells the addresses: the endpoint takes them.
+#[test]
+fn endpoints_of_another_cloud() {
+    let network = Network::new(worked(), Tags::new(Catalogue::default(), Cloud::UsGov));
+    let scene = Scene { network: &network, policy: Some(&ase()), given: &|_, _| Vec::new() };
+    let ask = |flow: &str| {
+        let (from, to) = endpoints(&["ase".to_owned(), flow.to_owned()]).unwrap();
+        shown(&Trace::of(scene, from.as_ref(), &to).unwrap())
+    };
+    let passed = "delivered | ase-subnet > Microsoft.Storage | Microsoft.Storage > ase-subnet";
+    assert_eq!(ask("https://x.blob.core.usgovcloudapi.net"), passed);
+    assert_eq!(ask("https://x.blob.core.windows.net"), "denied | ase-subnet > firewall | ");
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::flow::Verdict;
 use crate::policy::Action;
-use crate::vnet::{FlowDirection, Hop, RouteSource, Why};
+use crate::vnet::{FlowDirection, RouteSource, Why};
 
 use super::outcome::Outcome;
 use super::path::{
@@ -91,22 +91,12 @@ pub(super) fn route(line: &RouteLine) -> String {
     let RouteLine { name, source: from, prefix, tag, next_hop, .. } = line;
     let what = name.as_deref().unwrap_or_else(|| source(*from));
     let tag = tag.as_ref().map(|tag| format!(" of {tag}")).unwrap_or_default();
-    format!("{what}, {prefix}{tag} → {}", hop(next_hop))
+    format!("{what}, {prefix}{tag} → {next_hop}")
 }
 
 fn short(line: &RouteLine) -> String {
     let what = line.name.as_deref().unwrap_or_else(|| source(line.source));
-    format!("{what} {} → {}", line.prefix, hop(&line.next_hop))
-}
-
-pub(super) fn hop(hop: &Hop) -> String {
-    let name = hop.as_str();
-    match hop {
-        Hop::VirtualAppliance(address) => format!("{name} {address}"),
-        Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => format!("{name} {remote}"),
-        Hop::VirtualNetworkServiceEndpoint(service) => format!("{name} {service}"),
-        _ => name.to_owned(),
-    }
+    format!("{what} {} → {}", line.prefix, line.next_hop)
 }
 
 fn source(source: RouteSource) -> &'static str {

@@ -117,7 +117,7 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
 
 fn loaded(path: &Path) -> Loaded {
     let overrides = Overrides { topology: vec![path.display().to_string()], ..Overrides::default() };
-    load(&overrides, false).unwrap_or_else(|errors| panic!("{errors}"))
+    load(&overrides, egret::config::DefaultFile::Ignored).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// With its changes made nothing is found that a change could mend, in memory as in the files that are written of it.

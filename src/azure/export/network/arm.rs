@@ -8,10 +8,7 @@ use crate::azure::export::names::Shortest;
 use crate::azure::export::tree::{Builder, Tree};
 use crate::azure::note::Note;
 use crate::policy::RuleSet;
-use crate::vnet::{
-    AppServiceEnvironment, AseVersion, Change, IlbMode, LoadBalancing, NetworkSecurityGroup, RouteTable, Subnet,
-    Topology, VirtualNetwork,
-};
+use crate::vnet::{Change, NetworkSecurityGroup, RouteTable, Subnet, Topology, VirtualNetwork};
 
 use super::{Site, distinct, firewall, not_written, same, shape};
 
@@ -19,9 +16,7 @@ const SECURITY_GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
 const ROUTE_TABLES: &str = "Microsoft.Network/routeTables";
 const NETWORKS: &str = "Microsoft.Network/virtualNetworks";
 const ZONES: &str = "Microsoft.Network/privateDnsZones";
-const ENVIRONMENTS: &str = "Microsoft.Web/hostingEnvironments";
 const DNS_API: &str = "2020-06-01";
-const WEB_API: &str = "2022-03-01";
 
 /// Resources that are written, with what each has to wait for.
 struct Writer<'s> {
@@ -51,11 +46,6 @@ pub(super) fn template(changes: &[Change], site: &Site<'_>, remark: Option<&str>
         .fields();
     fields.push(("resources".to_owned(), Tree::List(writer.resources)));
     Exported { text: Tree::Object(fields).json(), notes: writer.notes }
-}
-
-pub(super) fn resources(changes: &[Change], site: &Site<'_>) -> Exported {
-    let writer = Writer::new(changes, site).all();
-    Exported { text: Tree::List(writer.resources).json(), notes: writer.notes }
 }
 
 /// The call of the function `resourceId`, without brackets.
@@ -89,7 +79,6 @@ impl<'s> Writer<'s> {
         self.networks();
         self.firewall_groups();
         self.zones();
-        self.environments();
         self
     }
 
@@ -148,12 +137,8 @@ impl<'s> Writer<'s> {
 
     fn route_tables(&mut self) {
         for table in std::mem::take(&mut self.after.route_tables) {
-            let rewrites = |change: &Change| match change {
-                Change::RemoveRoute { table: of, .. } | Change::BgpRoutePropagation { table: of, .. } => {
-                    same(of, &table.name)
-                }
-                _ => false,
-            };
+            let rewrites =
+                |change: &Change| matches!(change, Change::RemoveRoute { table: of, .. } if same(of, &table.name));
             if !self.site.has_table(&table.name) || self.changes.iter().any(rewrites) {
                 self.whole_table(&table);
             } else {
@@ -193,34 +178,8 @@ impl<'s> Writer<'s> {
 
     fn networks(&mut self) {
         for network in std::mem::take(&mut self.after.virtual_networks) {
-            let sets_dns =
-                |change: &Change| matches!(change, Change::DnsServers { network: of, .. } if same(of, &network.name));
-            if self.changes.iter().any(sets_dns) {
-                self.whole_network(&network);
-            } else {
-                self.changed_subnets(&network);
-            }
+            self.changed_subnets(&network);
         }
-    }
-
-    fn whole_network(&mut self, network: &VirtualNetwork) {
-        let subnet = |subnet: &Subnet| {
-            let name = ("name".to_owned(), Tree::Text(literal(&subnet.name)));
-            Tree::Object(vec![name, ("properties".to_owned(), subnet_properties(subnet))])
-        };
-        let space = Tree::texts(network.address_space.iter().map(ToString::to_string));
-        let servers = Tree::texts(network.dns_servers.iter().map(ToString::to_string));
-        let object = |name: &str, value: Tree| Tree::Object(vec![(name.to_owned(), value)]);
-        let properties = Tree::Object(vec![
-            ("addressSpace".to_owned(), object("addressPrefixes", space)),
-            ("dhcpOptions".to_owned(), object("dnsServers", servers)),
-            ("subnets".to_owned(), Tree::List(network.subnets.iter().map(subnet).collect())),
-        ]);
-        let after: Vec<String> = network.subnets.iter().flat_map(subnet_needs).collect();
-        let head = located(head(NETWORKS, API_VERSION, &network.name));
-        self.put(head, id(NETWORKS, &[&network.name]), &after, properties);
-        let what = format!("the virtual network `{}` is written whole, as the topology knows it", network.name);
-        self.notes.push(not_written(what, "add what else it has (peerings, NAT gateways) before it is deployed"));
     }
 
     fn changed_subnets(&mut self, network: &VirtualNetwork) {
@@ -288,42 +247,10 @@ impl<'s> Writer<'s> {
             }
         }
     }
-
-    fn environments(&mut self) {
-        for environment in std::mem::take(&mut self.after.environments) {
-            let ranges = self.site.sql_ranges(self.changes, &environment.name);
-            let head = located(head(ENVIRONMENTS, WEB_API, &environment.name)).text("kind", Some(kind(&environment)));
-            let subnet = [environment.virtual_network.as_str(), environment.subnet.as_str()];
-            let after = [id(&format!("{NETWORKS}/subnets"), &subnet), id(NETWORKS, &subnet[..1])];
-            let properties = Builder::default()
-                .put("virtualNetwork", reference(&format!("{NETWORKS}/subnets"), &subnet))
-                .text("internalLoadBalancingMode", Some(balancing(&environment)))
-                .put("userWhitelistedIpRanges", Tree::texts(ranges))
-                .object();
-            self.put(head, id(ENVIRONMENTS, &[&environment.name]), &after, properties);
-        }
-    }
 }
 
 fn group_id(name: &str) -> String {
     format!("[{}]", id("Microsoft.Network/applicationSecurityGroups", &[name]))
-}
-
-fn kind(environment: &AppServiceEnvironment) -> &'static str {
-    match environment.version {
-        AseVersion::V1 => "ASEV1",
-        AseVersion::V2 => "ASEV2",
-        AseVersion::V3 => "ASEV3",
-    }
-}
-
-fn balancing(environment: &AppServiceEnvironment) -> &'static str {
-    match environment.load_balancing {
-        LoadBalancing::External => "None",
-        LoadBalancing::Internal(IlbMode::Web) => "Web",
-        LoadBalancing::Internal(IlbMode::Publishing) => "Publishing",
-        LoadBalancing::Internal(IlbMode::WebAndPublishing) => "Web, Publishing",
-    }
 }
 
 /// Texts that would be expressions.
@@ -389,26 +316,18 @@ fn touched(changes: &[Change], topology: &Topology) -> Topology {
     let of_table = |name: &str| {
         changes.iter().any(|change| {
             matches!(change,
-        Change::Route { table, .. } | Change::RemoveRoute { table, .. } | Change::BgpRoutePropagation { table, .. }
-            if same(table, name))
+        Change::Route { table, .. } | Change::RemoveRoute { table, .. } if same(table, name))
         })
     };
     let subnets = subnets(changes);
-    let of_network = |name: &str| {
-        subnets.iter().any(|(network, _)| same(network, name))
-            || changes.iter().any(|it| matches!(it, Change::DnsServers { network, .. } if same(network, name)))
-    };
+    let of_network = |name: &str| subnets.iter().any(|(network, _)| same(network, name));
     let of_zone =
         |name: &str| changes.iter().any(|it| matches!(it, Change::DnsRecord { zone, .. } if same(zone, name)));
-    let of_environment = |name: &str| {
-        changes.iter().any(|it| matches!(it, Change::SqlEgressRange { environment, .. } if same(environment, name)))
-    };
     Topology {
         security_groups: kept(&topology.security_groups, |it| of_group(&it.name)),
         route_tables: kept(&topology.route_tables, |it| of_table(&it.name)),
         virtual_networks: kept(&topology.virtual_networks, |it| of_network(&it.name)),
         dns_zones: kept(&topology.dns_zones, |it| of_zone(&it.name)),
-        environments: kept(&topology.environments, |it| of_environment(&it.name)),
         ..Topology::default()
     }
 }

@@ -1,8 +1,8 @@
 //! Commands of `az`. What would empty a resource that is there (`route-table create`, `vnet subnet create`) is run only
 //! where `show` does not find it; rules, routes and groups of rules are put in place of what has their name.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 use crate::azure::export::Exported;
 use crate::azure::export::az_cli::{Command, GROUP, quoted, write_group};
@@ -10,8 +10,8 @@ use crate::azure::export::names::Shortest;
 use crate::azure::note::Note;
 use crate::vnet::{Change, Route, SecurityRule};
 
-use super::shape::{Side, access, protocol};
-use super::{Site, Step, appliance, destination, firewall, not_written, same, steps};
+use super::shape::{Side, protocol};
+use super::{Site, Step, appliance, destination, firewall, not_written, steps};
 
 const SUBNET: &str = "az network vnet subnet";
 
@@ -21,11 +21,23 @@ struct Writer<'s> {
     changes: &'s [Change],
     text: String,
     notes: Vec<Note>,
-    /// Security groups, route tables, zones and subnets that the script has made sure of.
-    made: Vec<String>,
+    made: HashSet<Made>,
     /// The group of firewall rules is written once, with all of them.
     firewall_done: bool,
     variables: Variables,
+}
+
+/// What a script has made sure of and need not again, by its name in lower case.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Made {
+    Group(String),
+    Table(String),
+    /// The whole list of a subnet, `network/subnet`.
+    Endpoints(String),
+    Delegations(String),
+    Zone(String),
+    /// `zone/network`
+    Link(String),
 }
 
 /// What a script names at its head, so that one place is changed for another: a name that is the only one of its kind.
@@ -70,8 +82,7 @@ impl Kind {
                 | Change::SubnetRouteTable { network, .. }
                 | Change::ServiceEndpoint { network, .. }
                 | Change::Delegation { network, .. }
-                | Change::AddSubnet { network, .. }
-                | Change::DnsServers { network, .. },
+                | Change::AddSubnet { network, .. },
             ) => Some(network.clone()),
             (
                 Kind::Subnet,
@@ -91,8 +102,7 @@ impl Kind {
                 Kind::Table,
                 Change::Route { table, .. }
                 | Change::RemoveRoute { table, .. }
-                | Change::SubnetRouteTable { table, .. }
-                | Change::BgpRoutePropagation { table, .. },
+                | Change::SubnetRouteTable { table, .. },
             ) => Some(table.clone()),
             (Kind::Appliance, Change::Route { route, .. }) => appliance(route),
             _ => None,
@@ -173,7 +183,7 @@ fn written(changes: &[Change], site: &Site<'_>, variables: Variables) -> Exporte
         changes,
         text: String::new(),
         notes: Vec::new(),
-        made: Vec::new(),
+        made: HashSet::new(),
         firewall_done: false,
         variables,
     };
@@ -197,97 +207,68 @@ impl Writer<'_> {
                 self.security_group(group);
                 self.put(self.security_rule(group, rule));
             }
-            Change::RemoveSecurityRule { group, rule } => {
-                self.put(
-                    Command::new("az network nsg rule delete")
-                        .raw(&self.named("--nsg-name", Kind::Group, group))
-                        .option("--name", rule),
-                );
-            }
-            Change::SubnetSecurityGroup { network, subnet, group } => {
-                self.security_group(group);
-                self.put(self.of_subnet("update", network, subnet).raw(&self.named(
-                    "--network-security-group",
-                    Kind::Group,
-                    group,
-                )));
-            }
+            Change::RemoveSecurityRule { group, rule } => self.remove_security_rule(group, rule),
+            Change::SubnetSecurityGroup { network, subnet, group } => self.put_group_on(network, subnet, group),
             Change::Route { table, route } => {
                 self.route_table(table);
                 self.put(self.route(table, route));
             }
-            Change::RemoveRoute { table, route } => {
-                let command = Command::new("az network route-table route delete").raw(&self.named(
-                    "--route-table-name",
-                    Kind::Table,
-                    table,
-                ));
-                self.put(command.option("--name", route));
-            }
-            Change::SubnetRouteTable { network, subnet, table } => {
-                self.route_table(table);
-                self.put(self.of_subnet("update", network, subnet).raw(&self.named(
-                    "--route-table",
-                    Kind::Table,
-                    table,
-                )));
-            }
-            Change::BgpRoutePropagation { table, disabled } => {
-                self.route_table(table);
-                let command =
-                    Command::new("az network route-table update").raw(&self.named("--name", Kind::Table, table));
-                self.put(command.option("--disable-bgp-route-propagation", &disabled.to_string()));
-            }
-            Change::ServiceEndpoint { network, subnet, .. } => {
-                let services = self.site.endpoints(self.changes, network, subnet);
-                self.once(format!("endpoints {network}/{subnet}"), |writer| {
-                    writer.put(writer.of_subnet("update", network, subnet).list("--service-endpoints", &services));
-                });
-            }
-            Change::Delegation { network, subnet, .. } => {
-                let services = self.site.delegations(self.changes, network, subnet);
-                self.once(format!("delegations {network}/{subnet}"), |writer| {
-                    writer.put(writer.of_subnet("update", network, subnet).list("--delegations", &services));
-                });
-            }
-            Change::AddSubnet { network, subnet, prefix } => {
-                let show = self.of_subnet("show", network, subnet);
-                let create =
-                    self.of_subnet("create", network, subnet).option("--address-prefixes", &prefix.to_string());
-                self.unless_there(show, create);
-            }
+            Change::RemoveRoute { table, route } => self.remove_route(table, route),
+            Change::SubnetRouteTable { network, subnet, table } => self.put_table_on(network, subnet, table),
+            Change::ServiceEndpoint { network, subnet, .. } => self.endpoints(network, subnet),
+            Change::Delegation { network, subnet, .. } => self.delegations(network, subnet),
+            Change::AddSubnet { network, subnet, prefix } => self.add_subnet(network, subnet, &prefix.to_string()),
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
             Change::RemoveFirewallRule { rule } => self.remove_firewall_rule(rule),
             Change::DnsRecord { zone, name, address } => self.dns_record(zone, name, &address.to_string()),
-            Change::DnsServers { network, servers } => self.dns_servers(network, servers),
-            Change::SqlEgressRange { environment, .. } => self.sql_ranges(environment),
         }
     }
 
-    fn dns_servers(&mut self, network: &str, servers: &[IpAddr]) {
-        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-        let command = Command::new("az network vnet update").raw(&self.named("--name", Kind::Network, network));
-        self.put(match servers.as_slice() {
-            [] => command.option("--dns-servers", "[]"),
-            servers => command.list("--dns-servers", servers),
+    fn remove_security_rule(&mut self, group: &str, rule: &str) {
+        let of_group = self.named("--nsg-name", Kind::Group, group);
+        self.put(Command::new("az network nsg rule delete").raw(&of_group).option("--name", rule));
+    }
+
+    fn put_group_on(&mut self, network: &str, subnet: &str, group: &str) {
+        self.security_group(group);
+        let group = self.named("--network-security-group", Kind::Group, group);
+        self.put(self.of_subnet("update", network, subnet).raw(&group));
+    }
+
+    fn remove_route(&mut self, table: &str, route: &str) {
+        let of_table = self.named("--route-table-name", Kind::Table, table);
+        self.put(Command::new("az network route-table route delete").raw(&of_table).option("--name", route));
+    }
+
+    fn put_table_on(&mut self, network: &str, subnet: &str, table: &str) {
+        self.route_table(table);
+        let table = self.named("--route-table", Kind::Table, table);
+        self.put(self.of_subnet("update", network, subnet).raw(&table));
+    }
+
+    fn endpoints(&mut self, network: &str, subnet: &str) {
+        let services = self.site.endpoints(self.changes, network, subnet);
+        self.once(Made::Endpoints, &format!("{network}/{subnet}"), |writer| {
+            writer.put(writer.of_subnet("update", network, subnet).list("--service-endpoints", &services));
         });
     }
 
-    fn sql_ranges(&mut self, environment: &str) {
-        let ranges = self.site.sql_ranges(self.changes, environment);
-        let ranges = serde_json::Value::from(ranges).to_string();
-        self.once(format!("ranges {environment}"), |writer| {
-            let command = Command::new("az resource update")
-                .option("--resource-type", "Microsoft.Web/hostingEnvironments")
-                .option("--name", environment);
-            writer.put(command.option("--set", &format!("properties.userWhitelistedIpRanges={ranges}")));
+    fn delegations(&mut self, network: &str, subnet: &str) {
+        let services = self.site.delegations(self.changes, network, subnet);
+        self.once(Made::Delegations, &format!("{network}/{subnet}"), |writer| {
+            writer.put(writer.of_subnet("update", network, subnet).list("--delegations", &services));
         });
+    }
+
+    fn add_subnet(&mut self, network: &str, subnet: &str, prefix: &str) {
+        let show = self.of_subnet("show", network, subnet);
+        let create = self.of_subnet("create", network, subnet).option("--address-prefixes", prefix);
+        self.unless_there(show, create);
     }
 
     /// Does it the first time that it is asked for.
-    fn once(&mut self, what: String, write: impl FnOnce(&mut Self)) {
-        if !self.made.iter().any(|made| same(made, &what)) {
-            self.made.push(what);
+    fn once(&mut self, kind: fn(String) -> Made, name: &str, write: impl FnOnce(&mut Self)) {
+        if self.made.insert(kind(name.to_ascii_lowercase())) {
             write(self);
         }
     }
@@ -299,7 +280,7 @@ impl Writer<'_> {
     }
 
     fn security_group(&mut self, group: &str) {
-        self.once(format!("group {group}"), |writer| {
+        self.once(Made::Group, group, |writer| {
             let show = Command::new("az network nsg show").raw(&writer.named("--name", Kind::Group, group));
             let create = Command::new("az network nsg create")
                 .raw(&writer.named("--name", Kind::Group, group))
@@ -311,7 +292,7 @@ impl Writer<'_> {
     }
 
     fn route_table(&mut self, table: &str) {
-        self.once(format!("table {table}"), |writer| {
+        self.once(Made::Table, table, |writer| {
             let show = Command::new("az network route-table show").raw(&writer.named("--name", Kind::Table, table));
             let create = Command::new("az network route-table create").raw(&writer.named("--name", Kind::Table, table));
             if !writer.site.has_table(table) {
@@ -371,12 +352,12 @@ impl Writer<'_> {
     /// `add-record` refuses what is there (azure-cli issue 22886), so the set is made anew.
     fn dns_record(&mut self, zone: &str, name: &str, address: &str) {
         if !self.site.has_zone(zone) {
-            self.once(format!("zone {zone}"), |writer| {
+            self.once(Made::Zone, zone, |writer| {
                 writer.put(Command::new("az network private-dns zone create").option("--name", zone))
             });
         }
         for network in self.site.networks_to_link(zone) {
-            self.once(format!("link {zone} {network}"), |writer| {
+            self.once(Made::Link, &format!("{zone}/{network}"), |writer| {
                 let link = |verb: &str| {
                     let command = Command::new(&format!("az network private-dns link vnet {verb}"));
                     command.option("--zone-name", zone).option("--name", &network)
@@ -411,7 +392,7 @@ impl Writer<'_> {
             .option("--name", &rule.name)
             .option("--priority", &rule.priority.to_string())
             .option("--direction", rule.direction.as_str())
-            .option("--access", access(rule))
+            .option("--access", rule.access.as_str())
             .option("--protocol", protocol(rule));
         let (from, to) = (Side::of(&rule.source), Side::of(&rule.destination));
         command

@@ -2,7 +2,7 @@
 //! reads the file that `@` names, a hyphen begins a flag, and a line break ends a comment.
 
 use crate::policy::RuleSet;
-use crate::vnet::{Change, Endpoint, Prefix, RouteDestination, SecurityRule, Topology};
+use crate::vnet::{Change, Prefix, RouteDestination, RuleSide, SecurityRule, Topology};
 
 use super::Site;
 
@@ -63,7 +63,6 @@ fn of_change(change: &Change, site: &Site<'_>) -> Result<(), Unwritable> {
         }
         Change::RemoveRoute { table, route } => names(&[table, route]),
         Change::SubnetRouteTable { network, subnet, table } => names(&[network, subnet, table]),
-        Change::BgpRoutePropagation { table, .. } => name(table),
         Change::ServiceEndpoint { network, subnet, service } | Change::Delegation { network, subnet, service } => {
             names(&[network, subnet])?;
             word(service)?;
@@ -78,8 +77,6 @@ fn of_change(change: &Change, site: &Site<'_>) -> Result<(), Unwritable> {
             names(&[zone, record])?;
             site.networks_to_link(zone).iter().try_for_each(|it| name(it))
         }
-        Change::DnsServers { network, .. } => name(network),
-        Change::SqlEgressRange { environment, .. } => name(environment),
     }
 }
 
@@ -92,7 +89,7 @@ fn of_rule(rule: &SecurityRule) -> Result<(), Unwritable> {
     [&rule.source, &rule.destination].into_iter().try_for_each(of_end)
 }
 
-fn of_end(end: &Endpoint) -> Result<(), Unwritable> {
+fn of_end(end: &RuleSide) -> Result<(), Unwritable> {
     end.application_security_groups.iter().try_for_each(|group| name(group))?;
     end.prefixes.iter().try_for_each(|prefix| match prefix {
         Prefix::Tag(tag) => word(tag),

@@ -69,11 +69,6 @@ pub fn az_cli(changes: &[Change], site: &Site<'_>) -> String {
     }
 }
 
-/// The template's list of resources alone.
-pub fn arm_resources(changes: &[Change], site: &Site<'_>) -> String {
-    arm::resources(changes, site).text
-}
-
 impl Site<'_> {
     fn subnet(&self, network: &str, subnet: &str) -> Option<&Subnet> {
         self.topology.virtual_network(network)?.subnet(subnet)
@@ -110,18 +105,6 @@ impl Site<'_> {
             _ => None,
         });
         distinct(known.into_iter().chain(added))
-    }
-
-    /// Those that the environment's own database takes connections from in the end.
-    fn sql_ranges(&self, changes: &[Change], of: &str) -> Vec<String> {
-        let known = self.topology.environments.iter().find(|it| same(&it.name, of));
-        let known = known.map(|it| it.sql_egress_ranges.clone()).unwrap_or_default();
-        let added = changes.iter().filter_map(|change| match change {
-            Change::SqlEgressRange { environment, range } if same(environment, of) => Some(*range),
-            _ => None,
-        });
-        let nets = known.into_iter().chain(added).flat_map(|range| range.nets());
-        distinct(nets.map(|net| net.to_string()))
     }
 
     fn has_zone(&self, zone: &str) -> bool {

@@ -9,7 +9,7 @@ use crate::azure::export::tree::{Target, Tree};
 use crate::azure::note::Note;
 use crate::vnet::{Change, Route, SecurityRule};
 
-use super::shape::{Side, access, protocol};
+use super::shape::{Side, protocol};
 use super::{Site, Step, appliance, destination, firewall, not_written, steps};
 
 /// A resource that is fetched, changed some times and set.
@@ -125,12 +125,7 @@ impl Writer<'_> {
                 self.hold(Held::Group(group.clone()));
                 self.remove_security_rule(rule);
             }
-            Change::SubnetSecurityGroup { network, subnet, group } => {
-                self.hold(Held::Group(group.clone()));
-                self.release();
-                self.subnet(network, subnet);
-                self.line("$subnet.NetworkSecurityGroup = $group");
-            }
+            Change::SubnetSecurityGroup { network, subnet, group } => self.put_group_on(network, subnet, group),
             Change::Route { table, route } => {
                 self.hold(Held::Table(table.clone()));
                 self.route(route);
@@ -139,67 +134,49 @@ impl Writer<'_> {
                 self.hold(Held::Table(table.clone()));
                 self.remove_route(&quoted(route));
             }
-            Change::SubnetRouteTable { network, subnet, table } => {
-                self.hold(Held::Table(table.clone()));
-                self.release();
-                self.subnet(network, subnet);
-                self.line("$subnet.RouteTable = $table");
-            }
-            Change::BgpRoutePropagation { table, disabled } => {
-                self.hold(Held::Table(table.clone()));
-                self.line(&format!("$table.DisableBgpRoutePropagation = ${disabled}"));
-            }
+            Change::SubnetRouteTable { network, subnet, table } => self.put_table_on(network, subnet, table),
             Change::ServiceEndpoint { network, subnet, service } => self.service_endpoint(network, subnet, service),
-            Change::Delegation { network, subnet, service } => {
-                self.subnet(network, subnet);
-                let (name, service) = (quoted(&service.replace('/', ".")), quoted(service));
-                self.line(&format!("if (@($subnet.Delegations.ServiceName) -notcontains {service}) {{"));
-                self.line(&format!(
-                    "    Add-AzDelegation -Name {name} -ServiceName {service} -Subnet $subnet | Out-Null"
-                ));
-                self.line("}");
-            }
-            Change::AddSubnet { network, subnet, prefix } => {
-                self.subnet(network, subnet);
-                let (name, prefix) = (quoted(subnet), quoted(&prefix.to_string()));
-                self.line("if (-not $subnet) {");
-                self.line(&format!(
-                    "    Add-AzVirtualNetworkSubnetConfig -VirtualNetwork $network -Name {name} -AddressPrefix {prefix} | Out-Null"
-                ));
-                self.line("}");
-            }
+            Change::Delegation { network, subnet, service } => self.delegation(network, subnet, service),
+            Change::AddSubnet { network, subnet, prefix } => self.add_subnet(network, subnet, &prefix.to_string()),
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
             Change::RemoveFirewallRule { rule } => self.remove_firewall_rule(rule),
             Change::DnsRecord { zone, name, address } => {
                 self.release();
                 self.dns_record(zone, name, &address.to_string());
             }
-            Change::DnsServers { network, servers } => {
-                self.hold(Held::Network(network.clone()));
-                let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-                self.line("if (-not $network.DhcpOptions) {");
-                self.line(
-                    "    $network.DhcpOptions = New-Object Microsoft.Azure.Commands.Network.Models.PSDhcpOptions",
-                );
-                self.line("}");
-                self.line(&format!("$network.DhcpOptions.DnsServers = [string[]] @({})", list(&servers)));
-            }
-            Change::SqlEgressRange { environment, .. } => self.sql_ranges(environment),
         }
     }
 
-    fn sql_ranges(&mut self, environment: &str) {
+    fn put_group_on(&mut self, network: &str, subnet: &str, group: &str) {
+        self.hold(Held::Group(group.to_owned()));
         self.release();
-        let ranges = self.site.sql_ranges(self.changes, environment);
-        let name = quoted(environment);
+        self.subnet(network, subnet);
+        self.line("$subnet.NetworkSecurityGroup = $group");
+    }
+
+    fn put_table_on(&mut self, network: &str, subnet: &str, table: &str) {
+        self.hold(Held::Table(table.to_owned()));
+        self.release();
+        self.subnet(network, subnet);
+        self.line("$subnet.RouteTable = $table");
+    }
+
+    fn delegation(&mut self, network: &str, subnet: &str, service: &str) {
+        self.subnet(network, subnet);
+        let (name, service) = (quoted(&service.replace('/', ".")), quoted(service));
+        self.line(&format!("if (@($subnet.Delegations.ServiceName) -notcontains {service}) {{"));
+        self.line(&format!("    Add-AzDelegation -Name {name} -ServiceName {service} -Subnet $subnet | Out-Null"));
+        self.line("}");
+    }
+
+    fn add_subnet(&mut self, network: &str, subnet: &str, prefix: &str) {
+        self.subnet(network, subnet);
+        let (name, prefix) = (quoted(subnet), quoted(prefix));
+        self.line("if (-not $subnet) {");
         self.line(&format!(
-            "\n$ase = Get-AzResource -ResourceType Microsoft.Web/hostingEnvironments -ResourceGroupName $ResourceGroup -Name {name} -ExpandProperties"
+            "    Add-AzVirtualNetworkSubnetConfig -VirtualNetwork $network -Name {name} -AddressPrefix {prefix} | Out-Null"
         ));
-        self.line(&format!(
-            "$ase.Properties | Add-Member -Force -NotePropertyName userWhitelistedIpRanges -NotePropertyValue @({})",
-            list(&ranges)
-        ));
-        self.line("$ase | Set-AzResource -Force | Out-Null");
+        self.line("}");
     }
 
     fn security_rule(&mut self, rule: &SecurityRule) {
@@ -218,7 +195,7 @@ impl Writer<'_> {
             ("Name", quoted(&rule.name)),
             ("Priority", rule.priority.to_string()),
             ("Direction", rule.direction.as_str().to_owned()),
-            ("Access", access(rule).to_owned()),
+            ("Access", rule.access.as_str().to_owned()),
             ("Protocol", quoted(protocol(rule))),
             ("SourceAddressPrefix", list(&from.prefixes)),
             ("SourceApplicationSecurityGroup", groups(&from.groups)),

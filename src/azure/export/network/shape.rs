@@ -3,8 +3,7 @@
 use crate::azure::export::rules::port;
 use crate::azure::export::tree::{Builder, Tree};
 use crate::flow::PortRange;
-use crate::policy::Action;
-use crate::vnet::{Endpoint, Prefix, Route, SecurityProtocol, SecurityRule};
+use crate::vnet::{Prefix, Route, RuleSide, SecurityProtocol, SecurityRule};
 
 use super::{appliance, destination};
 
@@ -16,8 +15,8 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn of(end: &Endpoint) -> Side {
-        let Endpoint { prefixes, ports, application_security_groups } = end;
+    pub(super) fn of(end: &RuleSide) -> Side {
+        let RuleSide { prefixes, ports, application_security_groups } = end;
         let text = |prefix: &Prefix| match prefix {
             Prefix::Any => "*".to_owned(),
             // A single address is written as such: a rule without a mask says the same.
@@ -38,13 +37,6 @@ fn port_text(range: &PortRange) -> String {
     if range.first() == 0 && range.last() < u16::MAX { range.to_string() } else { port(range) }
 }
 
-pub(super) fn access(rule: &SecurityRule) -> &'static str {
-    match rule.access {
-        Action::Allow => "Allow",
-        Action::Deny => "Deny",
-    }
-}
-
 pub(super) fn protocol(rule: &SecurityRule) -> &'static str {
     match rule.protocol {
         SecurityProtocol::Any => "*",
@@ -61,7 +53,7 @@ pub(super) fn security_rule(rule: &SecurityRule, id: impl Fn(&str) -> String) ->
     let built = Builder::default()
         .number("priority", Some(rule.priority))
         .text("direction", Some(rule.direction.as_str()))
-        .text("access", Some(access(rule)))
+        .text("access", Some(rule.access.as_str()))
         .text("protocol", Some(protocol(rule)));
     let built = side(built, "source", Side::of(&rule.source), &id);
     side(built, "destination", Side::of(&rule.destination), &id).object()

@@ -13,7 +13,7 @@ use crate::azure::export::terraform::{Named, group_block, of_variable, resource,
 use crate::azure::note::Note;
 use crate::vnet::{Change, Route, SecurityRule};
 
-use super::shape::{Side, access, protocol};
+use super::shape::{Side, protocol};
 use super::{Site, appliance, destination, firewall, not_written, same};
 
 struct Writer<'s> {
@@ -47,7 +47,7 @@ const SUBNET: &str = "azurerm_subnet";
 const NETWORK: &str = "azurerm_virtual_network";
 const POLICY: &str = "azurerm_firewall_policy";
 const ZONE: &str = "azurerm_private_dns_zone";
-const ENVIRONMENT: &str = "azurerm_resources";
+const UPDATE: &str = "azapi_update_resource";
 
 pub(super) fn write(changes: &[Change], site: &Site<'_>, remark: Option<&str>) -> Exported {
     let mut writer = Writer {
@@ -61,12 +61,10 @@ pub(super) fn write(changes: &[Change], site: &Site<'_>, remark: Option<&str>) -
     };
     changes.iter().for_each(|change| writer.change(change));
     let Writer { blocks, mut notes, .. } = writer;
-    let needs_azapi =
-        blocks.iter().any(|block| block.labels().first().is_some_and(|it| it.as_str() == "azapi_update_resource"));
     let group = Some(site.topology.resource_group.as_str()).filter(|name| !name.is_empty());
     let location = Some(site.topology.location.as_str()).filter(|name| !name.is_empty());
     let mut body = Body::builder()
-        .add_block(providers(needs_azapi))
+        .add_block(providers(&blocks))
         .add_block(variable("resource_group_name", group))
         .add_block(variable("location", location));
     for block in blocks {
@@ -80,7 +78,9 @@ pub(super) fn write(changes: &[Change], site: &Site<'_>, remark: Option<&str>) -
     Exported { text: remark + &text, notes }
 }
 
-fn providers(needs_azapi: bool) -> Block {
+/// What the blocks need.
+fn providers(blocks: &[Block]) -> Block {
+    let updates = |block: &Block| block.labels().first().is_some_and(|it| it.as_str() == UPDATE);
     let provider = |source: &str, version: &str| -> Expression {
         [("source", source), ("version", version)]
             .into_iter()
@@ -89,7 +89,7 @@ fn providers(needs_azapi: bool) -> Block {
     };
     let mut required =
         Block::builder("required_providers").add_attribute(("azurerm", provider("hashicorp/azurerm", ">= 3.116")));
-    if needs_azapi {
+    if blocks.iter().any(updates) {
         required = required.add_attribute(("azapi", provider("Azure/azapi", ">= 2.0")));
     }
     Block::builder("terraform").add_block(required.build()).build()
@@ -150,10 +150,9 @@ impl Writer<'_> {
         self.add(kind, key, symbol, Source::Found)
     }
 
-    fn made(&mut self, kind: &'static str, name: &str, attributes: Vec<(&str, Expression)>) -> usize {
+    fn made(&mut self, kind: &'static str, name: &str) -> usize {
         let symbol = self.symbol(name);
-        let block = attributes.into_iter().fold(resource(kind, &symbol, name), BlockBuilder::add_attribute);
-        self.blocks.push(block.build());
+        self.blocks.push(resource(kind, &symbol, name).build());
         self.add(kind, name, symbol, Source::Made)
     }
 
@@ -161,20 +160,15 @@ impl Writer<'_> {
         match self.place(GROUP, name) {
             Some(place) => place,
             None if self.site.has_group(name) => self.found(GROUP, name, name, &[]),
-            None => self.made(GROUP, name, Vec::new()),
+            None => self.made(GROUP, name),
         }
     }
 
     fn table(&mut self, name: &str) -> usize {
-        let disabled = self
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::BgpRoutePropagation { table, disabled: true } if same(table, name)));
-        let propagation = disabled.then_some(("bgp_route_propagation_enabled", Expression::Bool(false)));
         match self.place(TABLE, name) {
             Some(place) => place,
             None if self.site.has_table(name) => self.found(TABLE, name, name, &[]),
-            None => self.made(TABLE, name, propagation.into_iter().collect()),
+            None => self.made(TABLE, name),
         }
     }
 
@@ -195,7 +189,7 @@ impl Writer<'_> {
         if self.blocks.iter().any(|block| block.labels().get(1).is_some_and(|it| it.as_str() == symbol)) {
             return;
         }
-        let block = Block::builder("resource").add_label("azapi_update_resource").add_label(symbol.as_str());
+        let block = Block::builder("resource").add_label(UPDATE).add_label(symbol.as_str());
         let block = block
             .add_attribute(("type", kind))
             .add_attribute(("resource_id", of))
@@ -215,55 +209,37 @@ impl Writer<'_> {
             Change::RemoveSecurityRule { group, rule } => self.removed(&format!("security rule `{group}/{rule}`")),
             Change::RemoveRoute { table, route } => self.removed(&format!("route `{table}/{route}`")),
             Change::RemoveFirewallRule { rule } => self.removed(&format!("rule of the firewall `{rule}`")),
-            Change::SubnetSecurityGroup { network, subnet, group } => {
-                let (of, group) = (self.subnet(network, subnet), self.group(group));
-                let ids = vec![
-                    ("subnet_id", self.attribute(of, "id")),
-                    ("network_security_group_id", self.attribute(group, "id")),
-                ];
-                self.inside("azurerm_subnet_network_security_group_association", subnet, ids);
-            }
-            Change::SubnetRouteTable { network, subnet, table } => {
-                let (of, table) = (self.subnet(network, subnet), self.table(table));
-                let ids =
-                    vec![("subnet_id", self.attribute(of, "id")), ("route_table_id", self.attribute(table, "id"))];
-                self.inside("azurerm_subnet_route_table_association", subnet, ids);
-            }
-            Change::BgpRoutePropagation { table, disabled } => {
-                let known = self.table(table);
-                if self.known[known].source == Source::Found {
-                    let id = self.attribute(known, "id");
-                    let properties = object(vec![("disableBgpRoutePropagation", Expression::Bool(*disabled))]);
-                    self.update(&typed("routeTables"), &format!("{table}_propagation"), id, properties);
-                }
-            }
+            Change::SubnetSecurityGroup { network, subnet, group } => self.put_group_on(network, subnet, group),
+            Change::SubnetRouteTable { network, subnet, table } => self.put_table_on(network, subnet, table),
             Change::ServiceEndpoint { network, subnet, .. } => self.service_endpoints(change, network, subnet),
             Change::Delegation { network, subnet, .. } => self.delegations(change, network, subnet),
-            Change::AddSubnet { network, subnet, prefix } => {
-                let attributes = vec![
-                    ("name", subnet.as_str().into()),
-                    ("resource_group_name", of_variable("resource_group_name")),
-                    ("virtual_network_name", network.as_str().into()),
-                    ("address_prefixes", texts(&[prefix.to_string()])),
-                ];
-                self.inside(SUBNET, subnet, attributes);
-            }
+            Change::AddSubnet { network, subnet, prefix } => self.add_subnet(network, subnet, prefix.to_string()),
             Change::ApplicationRule(_) | Change::NetworkRule(_) => self.firewall_rules(),
             Change::DnsRecord { zone, name, address } => self.dns_record(zone, name, &address.to_string()),
-            Change::DnsServers { network, servers } => {
-                let known = self.found(NETWORK, network, network, &[]);
-                let id = self.attribute(known, "id");
-                let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-                let options = object(vec![("dnsServers", texts(&servers))]);
-                self.update(
-                    &typed("virtualNetworks"),
-                    &format!("{network}_dns"),
-                    id,
-                    object(vec![("dhcpOptions", options)]),
-                );
-            }
-            Change::SqlEgressRange { environment, .. } => self.sql_ranges(change, environment),
         }
+    }
+
+    fn put_group_on(&mut self, network: &str, subnet: &str, group: &str) {
+        let (of, group) = (self.subnet(network, subnet), self.group(group));
+        let ids =
+            vec![("subnet_id", self.attribute(of, "id")), ("network_security_group_id", self.attribute(group, "id"))];
+        self.inside("azurerm_subnet_network_security_group_association", subnet, ids);
+    }
+
+    fn put_table_on(&mut self, network: &str, subnet: &str, table: &str) {
+        let (of, table) = (self.subnet(network, subnet), self.table(table));
+        let ids = vec![("subnet_id", self.attribute(of, "id")), ("route_table_id", self.attribute(table, "id"))];
+        self.inside("azurerm_subnet_route_table_association", subnet, ids);
+    }
+
+    fn add_subnet(&mut self, network: &str, subnet: &str, prefix: String) {
+        let attributes = vec![
+            ("name", subnet.into()),
+            ("resource_group_name", of_variable("resource_group_name")),
+            ("virtual_network_name", network.into()),
+            ("address_prefixes", texts(&[prefix])),
+        ];
+        self.inside(SUBNET, subnet, attributes);
     }
 
     fn removed(&mut self, what: &str) {
@@ -283,7 +259,7 @@ impl Writer<'_> {
             .add_attribute(("network_security_group_name", self.attribute(group, "name")))
             .add_attribute(("priority", rule.priority))
             .add_attribute(("direction", rule.direction.as_str()))
-            .add_attribute(("access", access(rule)))
+            .add_attribute(("access", rule.access.as_str()))
             .add_attribute(("protocol", protocol(rule)));
         for (end, side) in [("source", &from), ("destination", &to)] {
             block = one_or_more(block, &format!("{end}_address_prefix"), "es", &side.prefixes);
@@ -357,26 +333,6 @@ impl Writer<'_> {
             id,
             object(vec![("delegations", list)]),
         );
-    }
-
-    fn sql_ranges(&mut self, change: &Change, environment: &str) {
-        let alike = |one: &Change, other: &Change| match (one, other) {
-            (Change::SqlEgressRange { environment: a, .. }, Change::SqlEgressRange { environment: b, .. }) => {
-                same(a, b)
-            }
-            _ => false,
-        };
-        if !self.is_first(change, alike) {
-            return;
-        }
-        let ranges = self.site.sql_ranges(self.changes, environment);
-        let kind = [("type", "Microsoft.Web/hostingEnvironments")];
-        let known = self.found(ENVIRONMENT, environment, environment, &kind);
-        let Known { symbol, .. } = &self.known[known];
-        let first = Traversal::builder(Variable::sanitized("data")).attr(ENVIRONMENT).attr(symbol.as_str());
-        let id = first.attr("resources").index(0).attr("id").build().into();
-        let properties = object(vec![("userWhitelistedIpRanges", texts(&ranges))]);
-        self.update("Microsoft.Web/hostingEnvironments@2022-03-01", &format!("{environment}_ranges"), id, properties);
     }
 
     fn dns_record(&mut self, zone: &str, name: &str, address: &str) {

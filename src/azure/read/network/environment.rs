@@ -1,5 +1,7 @@
 //! App Service Environments, and the plans in them.
 
+use std::collections::HashSet;
+
 use super::named::Surroundings;
 use super::values::{address, addresses, referred, subnet_of};
 use super::{Notes, Subject, Whole, each};
@@ -41,7 +43,9 @@ pub(super) fn environment(whole: &Whole<'_>, network: &mut Surroundings, notes: 
     if let Some(suffix) = subject.get("dnsSuffix").and_then(|node| node.text()) {
         suffix.clone_into(&mut ase.dns_suffix);
     }
-    ase.sql_egress_ranges.extend(ranges(subject, "userWhitelistedIpRanges", notes));
+    if subject.get("userWhitelistedIpRanges").is_some() {
+        ase.sql_egress_ranges = ranges(subject, "userWhitelistedIpRanges", notes);
+    }
     place(subject, ase, notes);
     if let Some(inner) = notes.object(subject, "networkingConfiguration") {
         let inner = inner
@@ -91,15 +95,15 @@ fn networking(subject: &Subject<'_>, ase: &mut AppServiceEnvironment, notes: &mu
     ase.ftp = notes.flag(subject, "ftpEnabled").unwrap_or(ase.ftp);
     ase.remote_debug = notes.flag(subject, "remoteDebugEnabled").unwrap_or(ase.remote_debug);
     let outside = addresses(subject, "externalInboundIpAddresses", notes);
-    ase.public_address = ase.public_address.or(outside.first().copied());
+    ase.public_address = outside.first().copied().or(ase.public_address);
     let inside = addresses(subject, "internalInboundIpAddresses", notes);
-    ase.internal_address = ase.internal_address.or(inside.first().copied());
+    ase.internal_address = inside.first().copied().or(ase.internal_address);
     let mut outbound = addresses(subject, "windowsOutboundIpAddresses", notes);
     outbound.extend(addresses(subject, "linuxOutboundIpAddresses", notes));
-    for address in outbound {
-        if !ase.outbound_addresses.contains(&address) {
-            ase.outbound_addresses.push(address);
-        }
+    if !outbound.is_empty() {
+        let mut seen = HashSet::new();
+        outbound.retain(|address| seen.insert(*address));
+        ase.outbound_addresses = outbound;
     }
 }
 
@@ -112,6 +116,9 @@ pub(super) fn capacity(whole: &Whole<'_>, network: &mut Surroundings, notes: &mu
     let outbound = addresses(subject, "outboundIpAddresses", notes);
     if !outbound.is_empty() {
         ase.outbound_addresses = outbound;
+    }
+    if subject.get("vipMappings").is_some() {
+        ase.app_addresses.clear();
     }
     for mapping in each(subject, "vipMappings", notes) {
         let in_use = notes.flag(&mapping, "inUse").unwrap_or(true);

@@ -1,5 +1,7 @@
 //! What has addresses in a network: firewalls and interfaces; public addresses and DNS zones.
 
+use std::net::IpAddr;
+
 use super::named::{PublicOf, Surroundings};
 use super::values::{address, addresses, all_referred, referred, subnet_of};
 use super::{Notes, Whole, each, open_name};
@@ -19,12 +21,9 @@ pub(super) fn firewall(whole: &Whole<'_>, network: &mut Surroundings, notes: &mu
     let Some(place) = configurations.iter().find_map(|it| it.get("subnet")).and_then(subnet_of) else { return };
     let firewall = network.firewalls.of(&whole.name, whole.resource.at);
     (firewall.virtual_network, firewall.subnet) = place;
-    for configuration in &configurations {
-        let own = address(configuration, "privateIPAddress", notes);
-        firewall.private_address = firewall.private_address.or(own);
-        let public = referred(configuration, "publicIPAddress");
-        network.publics.extend(public.map(|name| (PublicOf::Firewall(whole.name.clone()), name)));
-    }
+    let own: Vec<IpAddr> = configurations.iter().filter_map(|it| address(it, "privateIPAddress", notes)).collect();
+    firewall.private_address = own.first().copied().or(firewall.private_address);
+    network.set_publics(&PublicOf::Firewall(whole.name.to_ascii_lowercase()), &configurations);
 }
 
 pub(super) fn interface(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut Notes) {
@@ -37,12 +36,10 @@ pub(super) fn interface(whole: &Whole<'_>, network: &mut Surroundings, notes: &m
     (interface.virtual_network, interface.subnet) = place;
     interface.security_group = referred(&whole.subject, "networkSecurityGroup");
     interface.application_security_groups = all_referred(&whole.subject, "applicationSecurityGroups");
-    for configuration in &configurations {
-        interface.addresses.extend(address(configuration, "privateIPAddress", notes));
-        interface.application_security_groups.extend(all_referred(configuration, "applicationSecurityGroups"));
-        let public = referred(configuration, "publicIPAddress");
-        network.publics.extend(public.map(|name| (PublicOf::Interface(whole.name.clone()), name)));
-    }
+    let of_parts = configurations.iter().flat_map(|it| all_referred(it, "applicationSecurityGroups"));
+    interface.application_security_groups.extend(of_parts);
+    interface.addresses = configurations.iter().filter_map(|it| address(it, "privateIPAddress", notes)).collect();
+    network.set_publics(&PublicOf::Interface(whole.name.to_ascii_lowercase()), &configurations);
 }
 
 pub(super) fn dns_zone(whole: &Whole<'_>, network: &mut Surroundings, _: &mut Notes) {
@@ -62,12 +59,19 @@ pub(super) fn dns_record(whole: &Whole<'_>, network: &mut Surroundings, notes: &
             _ => found.extend(addresses(&record, "ipv4Address", notes)),
         }
     }
+    let again = network.is_again("record", &whole.name);
     let zone = network.dns_zones.of(whole.parent(), whole.resource.at);
     let name = whole.leaf();
+    if again {
+        zone.records.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+    }
     zone.records.extend(found.into_iter().map(|address| (name.clone(), address)));
 }
 
 pub(super) fn dns_link(whole: &Whole<'_>, network: &mut Surroundings, _: &mut Notes) {
     let zone = network.dns_zones.of(whole.parent(), whole.resource.at);
-    zone.virtual_networks.extend(referred(&whole.subject, "virtualNetwork"));
+    let linked = referred(&whole.subject, "virtualNetwork");
+    let is_new = |name: &String| !zone.virtual_networks.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let linked = linked.filter(is_new);
+    zone.virtual_networks.extend(linked);
 }

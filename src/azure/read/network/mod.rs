@@ -4,6 +4,7 @@
 //! Beside a policy it is read to be counted: what is wrong in it is a warning then. Where it is asked for, it is an
 //! error.
 
+mod clashes;
 mod environment;
 mod hosts;
 mod named;
@@ -135,6 +136,9 @@ fn read_one(resource: &Resource, purpose: Purpose, network: &mut Surroundings, n
     let name = shown(&resource.name);
     let what = format!("`{name}`");
     let Some(subject) = notes.resource(resource, &what, Effect::Allows) else { return };
+    if purpose == Purpose::Topology && network.clashes.is_another(resource, notes) {
+        return;
+    }
     network.note_place(resource);
     reader(&Whole { resource, subject, name }, network, notes);
 }

@@ -6,9 +6,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::clashes::Clashes;
+use super::values::referred;
 use crate::azure::note::{Note, Severity};
 use crate::azure::read::ident::NO_SUBSCRIPTION;
-use crate::azure::read::notes::Notes;
+use crate::azure::read::notes::{Notes, Subject};
 use crate::azure::shape::{Resource, kinds};
 use crate::policy::Spot;
 use crate::vnet::{
@@ -77,7 +79,7 @@ impl<P: Parent> Named<P> {
 }
 
 /// The name of a public address, to be looked up when all are known.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PublicOf {
     Firewall(String),
     Interface(String),
@@ -96,6 +98,7 @@ pub(super) struct OpenHop {
 
 #[derive(Default)]
 pub(super) struct Surroundings {
+    pub clashes: Clashes,
     pub security_groups: Named<NetworkSecurityGroup>,
     /// Rules and routes that were read, as `group/rule` in lower case: of two of one name the later counts.
     children: HashSet<(&'static str, String)>,
@@ -132,6 +135,13 @@ impl Surroundings {
         !self.children.insert((kind, name.to_ascii_lowercase()))
     }
 
+    /// The public addresses of one resource, in place of those that it was said to have before.
+    pub(super) fn set_publics(&mut self, whose: &PublicOf, configurations: &[Subject<'_>]) {
+        self.publics.retain(|(known, _)| known != whose);
+        let names = configurations.iter().filter_map(|it| referred(it, "publicIPAddress"));
+        self.publics.extend(names.map(|name| (whose.clone(), name)));
+    }
+
     /// The first resource that says where it is speaks for all.
     pub(super) fn note_place(&mut self, resource: &Resource) {
         let location = resource.rest.get("location").and_then(|node| node.text()).unwrap_or_default();
@@ -159,6 +169,7 @@ impl Surroundings {
     }
 
     pub(super) fn finish(mut self, notes: &mut Notes) -> Topology {
+        self.clashes.tell(notes);
         self.settle_publics();
         self.settle_gateways();
         self.settle_peerings();

@@ -7,7 +7,7 @@ use crate::azure::note::{Note, Severity};
 use crate::azure::read::notes::Effect;
 use crate::azure::read::words::Words;
 use crate::policy::Action;
-use crate::vnet::{Endpoint, FlowDirection, SecurityProtocol, SecurityRule};
+use crate::vnet::{FlowDirection, RuleSide, SecurityProtocol, SecurityRule};
 
 const DIRECTIONS: Words<FlowDirection> = &[("Inbound", FlowDirection::Inbound), ("Outbound", FlowDirection::Outbound)];
 const ACCESS: Words<Action> = &[("Allow", Action::Allow), ("Deny", Action::Deny)];
@@ -78,9 +78,9 @@ fn security_priority(rule: &Subject<'_>, notes: &mut Notes) -> Option<u16> {
 }
 
 /// Singular and plural properties of one side; Azure takes either.
-fn endpoint(rule: &Subject<'_>, side: &str, notes: &mut Notes) -> Endpoint {
+fn endpoint(rule: &Subject<'_>, side: &str, notes: &mut Notes) -> RuleSide {
     let key = |rest: &str| format!("{side}{rest}");
-    Endpoint {
+    RuleSide {
         prefixes: prefixes(rule, &[&key("AddressPrefix"), &key("AddressPrefixes")], notes),
         ports: ports(rule, &[&key("PortRange"), &key("PortRanges")], notes),
         application_security_groups: all_referred(rule, &key("ApplicationSecurityGroups")),

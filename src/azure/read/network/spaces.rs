@@ -16,16 +16,11 @@ const GATEWAYS: Words<GatewayKind> =
 
 /// Its subnets and peerings are resources of their own.
 pub(super) fn network(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut Notes) {
-    let prefixes = |key: &str, notes: &mut Notes| {
-        let inner = notes.object(&whole.subject, key);
-        inner.map(|inner| nets(&inner, &["addressPrefixes"], notes)).unwrap_or_default()
-    };
-    let space = prefixes("addressSpace", notes);
-    let dns = notes.object(&whole.subject, "dhcpOptions");
-    let dns_servers = dns.map(|dns| addresses(&dns, "dnsServers", notes)).unwrap_or_default();
+    let space = notes.object(&whole.subject, "addressSpace").map(|space| nets(&space, &["addressPrefixes"], notes));
+    let dns = notes.object(&whole.subject, "dhcpOptions").map(|dns| addresses(&dns, "dnsServers", notes));
     let own = network.virtual_networks.of(&whole.name, whole.resource.at);
-    own.address_space.extend(space);
-    own.dns_servers.extend(dns_servers);
+    space.into_iter().for_each(|space| own.address_space = space);
+    dns.into_iter().for_each(|servers| own.dns_servers = servers);
     own.at = whole.resource.at;
 }
 
@@ -99,13 +94,16 @@ pub(super) fn gateway(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut
         return notes.missing("subnet", &whole.subject, "a gateway is in the `GatewaySubnet` of a network");
     };
     let gateway = Gateway { name: whole.name.clone(), kind, at: whole.resource.at, ..Gateway::default() };
+    network.gateways.retain(|(_, known)| !known.name.eq_ignore_ascii_case(&gateway.name));
     network.gateways.push((of, gateway));
 }
 
 pub(super) fn local_gateway(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut Notes) {
     let space = notes.object(&whole.subject, "localNetworkAddressSpace");
     let prefixes = space.map(|space| nets(&space, &["addressPrefixes"], notes)).unwrap_or_default();
-    network.local.push((whole.name.to_ascii_lowercase(), prefixes));
+    let name = whole.name.to_ascii_lowercase();
+    network.local.retain(|(known, _)| *known != name);
+    network.local.push((name, prefixes));
 }
 
 pub(super) fn connection(whole: &Whole<'_>, network: &mut Surroundings, _: &mut Notes) {

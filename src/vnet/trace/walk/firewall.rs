@@ -3,90 +3,133 @@
 use std::net::IpAddr;
 
 use crate::flow::{AddrClass, Host, Protocol, Reason};
-use crate::policy::{Address, AnyRule, Decision, Direction, Policy, Query, RuleId, Spot, in_order};
+use crate::policy::{Address, Decision, Direction, Policy, Query};
+use crate::vnet::onward::Gatekeeper;
 use crate::vnet::snat::keeps_source;
 
 use super::super::outcome::{By, Leg, Outcome};
 use super::super::path::{FirewallStep, Mark, Node, Step, Translates, Translation};
 use super::super::words;
-use super::{At, Keeper, Next, Record, Site, Walk};
+use super::{Keeper, Meant, Next, Record, Site, Walk};
 
-impl Walk<'_, '_> {
-    pub(super) fn at_firewall(&mut self, number: usize) -> Next {
-        let firewall = &self.scene.network.topology().firewalls[number];
-        let seen = if self.book.public_firewall_at(self.packet.destination) == Some(number) {
-            Some(self.packet.destination)
-        } else {
-            firewall.private_address
-        };
-        self.at(Node::Firewall(number), &firewall.name, seen);
-        match self.leg {
-            Leg::Request => self.filter(number),
-            Leg::Reply => self.back_through(number),
+/// What a firewall is called that the topology does not have.
+const UNNAMED: &str = "firewall";
+
+/// Whom a packet that comes to a firewall is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Itself,
+    Another,
+}
+
+impl<'n> Walk<'n, '_> {
+    pub(super) fn name_of(&self, firewall: Gatekeeper) -> &'n str {
+        match firewall {
+            Gatekeeper::Numbered(number) => &self.scene.network.topology().firewalls[number].name,
+            Gatekeeper::At(_) => UNNAMED,
         }
     }
 
-    pub(super) fn back_through(&mut self, number: usize) -> Next {
-        match self.take_record(Keeper::Firewall(number)) {
+    pub(super) fn node_of(firewall: Gatekeeper) -> Node {
+        match firewall {
+            Gatekeeper::Numbered(number) => Node::Firewall(number),
+            Gatekeeper::At(address) => Node::Appliance(address),
+        }
+    }
+
+    fn private_address_of(&self, firewall: Gatekeeper) -> Option<IpAddr> {
+        match firewall {
+            Gatekeeper::Numbered(number) => self.scene.network.topology().firewalls[number].private_address,
+            Gatekeeper::At(address) => Some(address),
+        }
+    }
+
+    fn public_address_of(&self, firewall: Gatekeeper) -> IpAddr {
+        match firewall {
+            Gatekeeper::Numbered(number) => self.book.of_firewall(&self.scene.network.topology().firewalls[number]),
+            Gatekeeper::At(_) => self.book.outbound(),
+        }
+    }
+
+    /// The firewall that has an address, one that the packet came through among them.
+    pub(super) fn firewall_at(&self, address: IpAddr) -> Option<Gatekeeper> {
+        let passed = || {
+            self.records.iter().find_map(|it| match it.keeper {
+                Keeper::Firewall(firewall @ Gatekeeper::At(own)) if own == address => Some(firewall),
+                _ => None,
+            })
+        };
+        self.book.private_firewall_at(address).map(Gatekeeper::Numbered).or_else(passed)
+    }
+
+    pub(super) fn at_firewall(&mut self, firewall: Gatekeeper) -> Next {
+        let to = self.packet.destination;
+        let seen = match firewall {
+            Gatekeeper::Numbered(number) if self.book.public_firewall_at(to) == Some(number) => Some(to),
+            _ => self.private_address_of(firewall),
+        };
+        self.at(Self::node_of(firewall), self.name_of(firewall), seen);
+        match self.leg {
+            Leg::Request => self.filter(firewall),
+            Leg::Reply => self.back_through(firewall),
+        }
+    }
+
+    fn back_through(&mut self, firewall: Gatekeeper) -> Next {
+        match self.take_record(Keeper::Firewall(firewall)) {
             Some(back) => {
                 self.tell(Step::Remark { mark: Mark::Pass, text: "it knows the flow".into() });
                 self.give_back(back);
-                self.beyond(number)
+                self.beyond(firewall)
             }
             None => {
-                let firewall = &self.scene.network.topology().firewalls[number];
-                let public = AddrClass::of(self.packet.destination) == AddrClass::Global;
-                let private = firewall.private_address.unwrap_or_else(|| self.book.of_firewall(firewall));
-                let leaves = self.book.shown(if public { self.book.of_firewall(firewall) } else { private });
-                let what = format!("{} has not seen the request, and drops what it does not know", firewall.name);
+                let (private, public) = (self.private_address_of(firewall), self.public_address_of(firewall));
+                let is_outward = AddrClass::of(self.packet.destination) == AddrClass::Global;
+                let leaves = self.book.shown(private.filter(|_| !is_outward).unwrap_or(public));
+                let name = self.name_of(firewall);
+                let what = format!("{name} has not seen the request, and drops what it does not know");
                 self.tell(Step::stop(what.clone()));
                 Next::Stop(self.asymmetric(leaves, what))
             }
         }
     }
 
-    pub(super) fn filter(&mut self, number: usize) -> Next {
-        let firewall = &self.scene.network.topology().firewalls[number];
+    fn filter(&mut self, firewall: Gatekeeper) -> Next {
         let Some(policy) = self.scene.policy else {
-            let what = format!("what {} lets through is not known here", firewall.name);
+            let what = format!("what {} lets through is not known here", self.name_of(firewall));
             return Next::Stop(Outcome::Unknown(what));
         };
-        let to_itself = self.is_of_firewall(number, self.packet.destination);
-        let (step, decision) = self.decision(policy, number, to_itself);
-        let denial = words::firewall(&step);
-        let is_allowed = decision.permit().is_ok();
-        if to_itself && decision.reason != Reason::DnatRule && firewall.private_address == Some(self.packet.destination)
-        {
+        let to = self.packet.destination;
+        let is_private = self.private_address_of(firewall) == Some(to);
+        let is_public = matches!(firewall, Gatekeeper::Numbered(it) if self.book.public_firewall_at(to) == Some(it));
+        let whom = if is_private || is_public { For::Itself } else { For::Another };
+        let (step, decision) = self.decision(policy, firewall, whom);
+        if is_private && decision.reason != Reason::DnatRule {
             self.tell(Step::info("it is meant for the firewall itself"));
-            return Next::Arrived(Site::Firewall(number));
+            return Next::Arrived(Site::Firewall(firewall));
         }
+        let denial = words::firewall(&step);
         self.tell(Step::Firewall(step));
-        if !is_allowed {
+        if decision.permit().is_err() {
             return Next::Stop(Outcome::Denied { by: By::Firewall, what: denial });
         }
-        self.pass(policy, number, &decision)
+        self.pass(policy, firewall, &decision)
     }
 
-    pub(super) fn is_of_firewall(&self, number: usize, address: IpAddr) -> bool {
-        let firewall = &self.scene.network.topology().firewalls[number];
-        firewall.private_address == Some(address) || self.book.public_firewall_at(address) == Some(number)
-    }
-
-    pub(super) fn decision(&self, policy: &Policy, number: usize, to_itself: bool) -> (FirewallStep, Decision) {
-        let known = Address::Given(self.packet.destination);
-        let address = match self.host {
-            Some(_) if self.is_assumed => Address::Unknown,
-            Some(_) => Address::Override(self.packet.destination),
-            None => known,
+    fn decision(&self, policy: &Policy, firewall: Gatekeeper, whom: For) -> (FirewallStep, Decision) {
+        let address = match self.meant {
+            Meant::Address => Address::Given(self.packet.destination),
+            Meant::Host(_) => Address::Override(self.packet.destination),
+            Meant::HostSomewhere { .. } => Address::Unknown,
         };
         let query = Query {
             client: Some(self.packet.source),
             protocol: self.packet.protocol,
-            name: self.host.filter(|_| !to_itself),
+            name: self.meant.host().filter(|_| whom == For::Another),
             address,
             dialled: None,
             port: self.packet.destination_port,
-            direction: if to_itself { Direction::Inbound } else { Direction::Outbound },
+            direction: if whom == For::Itself { Direction::Inbound } else { Direction::Outbound },
             resolved: &[],
             path: (self.packet.protocol == Protocol::Http).then_some("/"),
         };
@@ -100,19 +143,18 @@ impl Walk<'_, '_> {
             "a network rule may allow it by its address, which is not known here: tell it with --resolve".to_owned()
         });
         let step = FirewallStep {
-            firewall: self.scene.network.topology().firewalls[number].name.clone(),
+            firewall: self.name_of(firewall).to_owned(),
             verdict: decision.verdict,
             reason: decision.reason,
             rule: decision.rule.map(|rule| policy.rule_name(rule).to_string()),
-            at: decision.rule.and_then(|rule| written(policy, rule)).unwrap_or_default(),
+            at: decision.rule.map(|rule| policy.spot_of(rule)).unwrap_or_default(),
             hint: nearest.or(open),
         };
         (step, decision)
     }
 
     /// Let through: whose address it has from here on depends on who let it through.
-    pub(super) fn pass(&mut self, policy: &Policy, number: usize, decision: &Decision) -> Next {
-        let firewall = &self.scene.network.topology().firewalls[number];
+    fn pass(&mut self, policy: &Policy, firewall: Gatekeeper, decision: &Decision) -> Next {
         let before = self.packet;
         if let Some(translated) = policy.translated(decision) {
             let Host::Addr(to) = translated.host else {
@@ -125,31 +167,26 @@ impl Walk<'_, '_> {
         }
         let to = self.packet.destination;
         if !keeps_source(policy, decision.reason, to) {
-            self.packet.source = firewall.towards(to).unwrap_or_else(|| self.book.of_firewall(firewall));
+            let seen = self.scene.network.seen_behind(firewall, to);
+            self.packet.source = seen.unwrap_or_else(|| self.public_address_of(firewall));
             let (from, to) = (self.shown(before.source), self.shown(self.packet.source));
             self.tell(Step::Translation(Translation { what: Translates::Source, from, to }));
         }
-        self.records.push(Record { keeper: Keeper::Firewall(number), before, after: self.packet, is_used: false });
-        self.beyond(number)
+        self.records.push(Record { keeper: Keeper::Firewall(firewall), before, after: self.packet, is_used: false });
+        self.beyond(firewall)
     }
 
     /// By the routes of the firewall's own subnet.
-    pub(super) fn beyond(&mut self, number: usize) -> Next {
-        let firewall = &self.scene.network.topology().firewalls[number];
-        match self.scene.network.place(&firewall.virtual_network, &firewall.subnet) {
-            Some(place) => self.forward(place),
-            None if AddrClass::of(self.packet.destination) == AddrClass::Global => Next::Go(At::Internet),
-            None => self.enter_network(&firewall.virtual_network),
+    pub(super) fn beyond(&mut self, firewall: Gatekeeper) -> Next {
+        if let Some(place) = self.scene.network.place_of_firewall(firewall) {
+            return self.forward(place);
+        }
+        match self.scene.network.beyond(firewall, self.packet.source, self.packet.destination) {
+            Some(entered) => self.entered(self.name_of(firewall), entered),
+            None => {
+                let (name, to) = (self.name_of(firewall), self.shown(self.packet.destination));
+                Next::Stop(Outcome::Unknown(format!("{name} is in no subnet, and its way to {to} is not known here")))
+            }
         }
     }
-}
-
-fn written(policy: &Policy, rule: RuleId) -> Option<Spot> {
-    let rules = in_order(policy.rules());
-    let rule = rules.get(usize::try_from(rule.0).ok()?)?.rule;
-    Some(match rule {
-        AnyRule::Dnat(rule) => rule.about.at,
-        AnyRule::Network(_, rule) => rule.about.at,
-        AnyRule::Application(_, rule) | AnyRule::Infrastructure(rule) => rule.about.at,
-    })
 }

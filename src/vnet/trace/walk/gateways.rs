@@ -1,12 +1,15 @@
 //! To premises behind a gateway, and into networks from their edges.
 
-use std::net::IpAddr;
+use crate::vnet::VirtualNetwork;
+use crate::vnet::onward::{Barred, Onward, Towards};
+use crate::vnet::peering::Origin;
+use crate::vnet::topology::GATEWAY_SUBNET;
 
 use super::super::outcome::BlackHole;
 use super::super::path::Step;
 use super::{At, Keeper, Next, Site, Walk};
 
-impl Walk<'_, '_> {
+impl<'n> Walk<'n, '_> {
     pub(super) fn reach_premises(&mut self, network: usize) -> Next {
         self.at_gateway(network);
         self.at_premises(network, self.packet.destination);
@@ -19,14 +22,9 @@ impl Walk<'_, '_> {
         let Some(gateway) = gateway else {
             return Next::Stop(self.lost(BlackHole::NoGateway, "there is no gateway"));
         };
-        let (egress, has_proxy) = (self.book.egress_of(gateway), gateway.egress_proxy);
-        self.forced(network, egress, has_proxy)
-    }
-
-    /// To the Internet by way of one's own premises.
-    pub(super) fn forced(&mut self, network: usize, egress: IpAddr, has_proxy: bool) -> Next {
+        let egress = self.book.egress_of(gateway);
         self.at_premises(network, egress);
-        if has_proxy {
+        if gateway.egress_proxy {
             self.tell(Step::info("a proxy sends it on, and changes more than the source"));
         }
         if let Some(back) = self.take_record(Keeper::Premises(network)) {
@@ -40,32 +38,39 @@ impl Walk<'_, '_> {
     pub(super) fn leave_premises(&mut self, network: usize) -> Next {
         self.at_gateway(network);
         let own = &self.scene.network.topology().virtual_networks[network];
-        let subnet = own.subnets.iter().find(|it| it.name.eq_ignore_ascii_case("GatewaySubnet"));
-        let place = subnet.and_then(|subnet| self.scene.network.place(&own.name, &subnet.name));
-        if let Some(place) = place {
-            return self.forward(place);
+        match self.scene.network.place(&own.name, GATEWAY_SUBNET) {
+            Some(place) => self.forward(place),
+            None => self.enter_network(own, Origin::Gateway),
         }
-        self.enter_network(&own.name)
     }
 
     pub(super) fn leave_peer(&mut self, network: usize) -> Next {
         let own = &self.scene.network.topology().virtual_networks[network];
-        self.enter_network(&own.name)
+        let source = self.packet.source;
+        if let Some(closed) = self.peering_to(network, source).filter(|it| !it.allow_virtual_network_access) {
+            return Next::Stop(self.barred(&own.name, Barred::Closed(closed)));
+        }
+        self.enter_network(own, Origin::Source(source))
     }
 
-    /// Into a network from its edge, where nothing says that it is routed elsewhere.
-    pub(super) fn enter_network(&mut self, name: &str) -> Next {
-        let network = self.scene.network;
-        let to = self.packet.destination;
-        let own = network.topology().virtual_network(name);
-        let peers = own.into_iter().flat_map(|it| &it.peerings).map(|it| it.remote.as_str());
-        let mut names = std::iter::once(name).chain(peers);
-        match names.find_map(|name| network.place_in(name, to)) {
-            Some(place) => self.arrive(place),
-            None => {
-                let what = format!("{} is in no subnet there", self.shown(to));
-                Next::Stop(self.lost(BlackHole::NoSubnet, what))
+    /// Into a network from its edge.
+    fn enter_network(&mut self, own: &'n VirtualNetwork, origin: Origin) -> Next {
+        let entered = self.scene.network.enter(own, origin, self.packet.destination);
+        self.entered(&own.name, entered)
+    }
+
+    pub(super) fn entered(&mut self, own: &str, entered: Result<Onward<'n>, Barred<'n>>) -> Next {
+        match entered {
+            Ok(Onward { over, to }) => {
+                if let Some(remote) = over {
+                    self.tell(Step::info(format!("over the peering with {remote}")));
+                }
+                match to {
+                    Towards::Subnet(place) => self.arrive(place),
+                    _ => Next::Go(At::Internet),
+                }
             }
+            Err(barred) => Next::Stop(self.barred(own, barred)),
         }
     }
 

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use crate::flow::AddrClass;
-use crate::vnet::{AppServiceEnvironment, LoadBalancing, NetworkInterface, Place};
+use crate::vnet::onward::Gatekeeper;
+use crate::vnet::{AppServiceEnvironment, LoadBalancing, MANAGEMENT_PORTS, NetworkInterface, Place};
 
 use super::super::outcome::{BlackHole, By, Leg, Outcome};
 use super::super::path::Node;
-use super::{At, Keeper, MANAGEMENT, Next, Site, Walk};
+use super::{At, Keeper, Next, Site, Walk};
 
 impl<'n> Walk<'n, '_> {
     pub(super) fn reach_internet(&mut self, place: Place) -> Next {
@@ -25,18 +26,10 @@ impl<'n> Walk<'n, '_> {
 
     /// Whose public address the Internet sees of what leaves a subnet directly.
     pub(super) fn seen_from_outside(&self, place: Place) -> IpAddr {
-        let interface = self.scene.network.interface_of(self.packet.source);
+        let interface = self.scene.network.interface_at(place, self.packet.source);
         let own = interface.and_then(|it| it.public_addresses.first().copied());
-        let environment = self.environment_in(place).map(|(_, it)| self.book.outbound_of(it));
+        let environment = self.scene.network.environment_in(place).map(|(_, it)| self.book.outbound_of(it));
         own.or(environment).unwrap_or_else(|| self.book.outbound())
-    }
-
-    pub(super) fn environment_in(&self, place: Place) -> Option<(usize, &'n AppServiceEnvironment)> {
-        let network = self.scene.network;
-        let (own, subnet) = (network.virtual_network(place), network.subnet(place));
-        network.topology().environments.iter().enumerate().find(|(_, it)| {
-            it.virtual_network.eq_ignore_ascii_case(&own.name) && it.subnet.eq_ignore_ascii_case(&subnet.name)
-        })
     }
 
     pub(super) fn on_the_internet(&mut self) -> Next {
@@ -52,7 +45,7 @@ impl<'n> Walk<'n, '_> {
             return self.reach_vip(number, environment);
         }
         if let Some(firewall) = self.book.public_firewall_at(to) {
-            return Next::Go(At::Firewall(firewall));
+            return Next::Go(At::Firewall(Gatekeeper::Numbered(firewall)));
         }
         let interfaces = &self.scene.network.topology().interfaces;
         if let Some(interface) = interfaces.iter().find(|it| it.public_addresses.contains(&to)) {
@@ -106,7 +99,7 @@ impl<'n> Walk<'n, '_> {
             Some(app) if port == 443 => app.https_port,
             _ => port,
         };
-        if environment.load_balancing != LoadBalancing::External && !MANAGEMENT.contains(&port) {
+        if environment.load_balancing != LoadBalancing::External && !MANAGEMENT_PORTS.contains(&port) {
             let what = format!(
                 "the VIP of an ILB environment serves 454 and 455 only, not {port}: its apps are at the address of its internal load balancer"
             );
@@ -114,8 +107,8 @@ impl<'n> Walk<'n, '_> {
         }
         let place = network.place(&environment.virtual_network, &environment.subnet);
         let inside = place.and_then(|place| {
-            let plain = network.subnet(place).prefixes.first().and_then(|net| net.hosts().nth(3));
-            environment.internal_address.or(plain).map(|inside| (place, inside))
+            let plain = || network.free_address(place, Some(vip));
+            environment.internal_address.or_else(plain).map(|inside| (place, inside))
         });
         let Some((place, inside)) = inside else {
             return Next::Stop(Outcome::Unknown(format!("the subnet of {} is not known here", environment.name)));
@@ -126,7 +119,8 @@ impl<'n> Walk<'n, '_> {
 
     pub(super) fn reach_interface(&mut self, interface: &'n NetworkInterface) -> Next {
         let inside = interface.addresses.first().copied();
-        let place = inside.and_then(|inside| self.scene.network.place_of(inside));
+        let place = self.scene.network.place(&interface.virtual_network, &interface.subnet);
+        let place = place.or_else(|| self.scene.network.place_of(inside?));
         let (Some(inside), Some(place)) = (inside, place) else {
             return Next::Stop(Outcome::Unknown(format!("the subnet of {} is not known here", interface.name)));
         };

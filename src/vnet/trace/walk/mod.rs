@@ -14,6 +14,7 @@ mod subnets;
 use std::net::IpAddr;
 
 use crate::flow::{AddrClass, HostName, Protocol};
+use crate::vnet::onward::Gatekeeper;
 use crate::vnet::{
     AppliedTo, Because, FlowDirection, Gateway, GroupDecision, NetFlow, Peering, Place, SecurityDecision,
 };
@@ -23,14 +24,8 @@ use super::book::Book;
 use super::outcome::{BlackHole, Leg, Outcome};
 use super::path::{Deciding, Level, Node, SecurityStep, Station};
 
-/// The port that a flow begins at, where nobody says which.
-pub(super) const EPHEMERAL: u16 = 50_000;
-
 /// A packet that has been to more places goes in circles.
 const HOPS: usize = 24;
-
-/// Ports of an environment's VIP that Azure manages it by.
-const MANAGEMENT: [u16; 2] = [454, 455];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Packet {
@@ -70,20 +65,40 @@ pub(super) struct Walked {
     pub(super) outcome: Outcome,
 }
 
-/// Follows a packet and its reply. `host` is the name that it is meant for; `is_assumed` where the address only stands
-/// for it.
+/// What a packet is meant for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Meant<'b> {
+    /// Its destination.
+    Address,
+    /// A name that has this address.
+    Host(&'b HostName),
+    /// A name that the address only stands for. The service, where it is of one whose addresses are not at hand.
+    HostSomewhere { host: &'b HostName, service: Option<&'b str> },
+}
+
+impl<'b> Meant<'b> {
+    fn host(self) -> Option<&'b HostName> {
+        match self {
+            Meant::Address => None,
+            Meant::Host(host) | Meant::HostSomewhere { host, .. } => Some(host),
+        }
+    }
+}
+
+/// Follows a packet and its reply. `begins` is the subnet that it is sent from, where that is known: several may have its
+/// source.
 pub(super) fn both_ways(
     scene: Scene<'_>,
     book: &Book<'_>,
     packet: Packet,
-    host: Option<&HostName>,
-    is_assumed: bool,
+    begins: Option<Place>,
+    meant: Meant<'_>,
 ) -> Walked {
     let mut walk = Walk {
         scene,
         book,
-        host,
-        is_assumed,
+        meant,
+        begins,
         first: packet,
         packet,
         leg: Leg::Request,
@@ -104,8 +119,8 @@ pub(super) fn both_ways(
 }
 
 /// The same, where the way does not matter.
-pub(super) fn outcome(scene: Scene<'_>, book: &Book<'_>, packet: Packet) -> Outcome {
-    both_ways(scene, book, packet, None, false).outcome
+pub(super) fn outcome(scene: Scene<'_>, book: &Book<'_>, packet: Packet, begins: Option<Place>) -> Outcome {
+    both_ways(scene, book, packet, begins, Meant::Address).outcome
 }
 
 /// Where a packet is, and what is to be done there.
@@ -113,7 +128,7 @@ pub(super) fn outcome(scene: Scene<'_>, book: &Book<'_>, packet: Packet) -> Outc
 enum At {
     /// Sent from a subnet: its security group is asked.
     Leaving(Place),
-    Firewall(usize),
+    Firewall(Gatekeeper),
     Internet,
     /// Behind the gateway of this network, towards it.
     Premises(usize),
@@ -127,7 +142,7 @@ enum At {
 #[derive(Debug, Clone, Copy)]
 enum Site {
     Subnet(Place),
-    Firewall(usize),
+    Firewall(Gatekeeper),
     Internet,
     Premises(usize),
     /// Behind something that gives replies back to the subnet where they belong.
@@ -145,7 +160,7 @@ enum Next {
 enum Keeper {
     /// What is between a subnet and the Internet: a load balancer, or the translation of what leaves.
     Edge(Place),
-    Firewall(usize),
+    Firewall(Gatekeeper),
     Premises(usize),
 }
 
@@ -159,8 +174,8 @@ struct Record {
 struct Walk<'n, 'b> {
     scene: Scene<'n>,
     book: &'b Book<'n>,
-    host: Option<&'b HostName>,
-    is_assumed: bool,
+    meant: Meant<'b>,
+    begins: Option<Place>,
     /// As it was sent.
     first: Packet,
     packet: Packet,
@@ -193,7 +208,7 @@ impl<'n> Walk<'n, '_> {
         if AddrClass::of(source) == AddrClass::Metadata {
             return At::Platform;
         }
-        if let Some(place) = self.scene.network.place_of(source) {
+        if let Some(place) = self.begins.or_else(|| self.scene.network.place_of(source)) {
             return At::Leaving(place);
         }
         let networks = &self.scene.network.topology().virtual_networks;

@@ -8,7 +8,7 @@ use crate::vnet::{Hop, Place};
 use super::super::book::Shown;
 use super::super::outcome::{Asymmetry, Leg, Outcome};
 use super::super::path::{Mark, Node, Step};
-use super::{At, Keeper, Next, Site, Walk};
+use super::{At, Keeper, Meant, Next, Site, Walk};
 
 impl Walk<'_, '_> {
     pub(super) fn reply(&mut self, site: Site) -> Outcome {
@@ -21,8 +21,7 @@ impl Walk<'_, '_> {
                 At::Leaving(place)
             }
             Site::Firewall(firewall) => {
-                let name = self.scene.network.topology().firewalls[firewall].name.clone();
-                self.at(Node::Firewall(firewall), &name, Some(source));
+                self.at(Self::node_of(firewall), self.name_of(firewall), Some(source));
                 let next = self.beyond(firewall);
                 return self.finish_at(next);
             }
@@ -85,6 +84,11 @@ impl Walk<'_, '_> {
         if AddrClass::of(far) == AddrClass::Metadata {
             return Some(("Azure's host".to_owned(), Node::Platform));
         }
+        if let Meant::HostSomewhere { service: Some(service), .. } = self.meant
+            && self.scene.network.subnet(selection?).has_endpoint(service)
+        {
+            return Some((service.to_owned(), Node::Service(service.to_owned())));
+        }
         let route = self.scene.network.route(selection?, far)?;
         match &route.route.next_hop {
             Hop::VirtualNetworkServiceEndpoint(service) => Some((service.clone(), Node::Service(service.clone()))),
@@ -98,11 +102,11 @@ impl Walk<'_, '_> {
     /// Arrived: from where it was expected, and past all that has seen the request?
     pub(super) fn compared(&mut self) -> Outcome {
         let skipped = self.records.iter().find_map(|it| match it.keeper {
-            Keeper::Firewall(number) if !it.is_used => Some(number),
+            Keeper::Firewall(firewall) if !it.is_used => Some(firewall),
             _ => None,
         });
-        if let Some(number) = skipped {
-            let name = self.scene.network.topology().firewalls[number].name.clone();
+        if let Some(firewall) = skipped {
+            let name = self.name_of(firewall);
             let what = format!("{name} has seen the request and does not see the reply: it drops what follows");
             return self.asymmetric(self.shown(self.packet.source), what);
         }

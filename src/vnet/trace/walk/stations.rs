@@ -7,7 +7,7 @@ use crate::vnet::Place;
 use super::super::book::Shown;
 use super::super::outcome::{BlackHole, By, Outcome};
 use super::super::path::{Node, Station, Step};
-use super::Walk;
+use super::{Meant, Walk};
 
 impl Walk<'_, '_> {
     pub(super) fn at(&mut self, node: Node, name: &str, address: Option<IpAddr>) {
@@ -37,9 +37,11 @@ impl Walk<'_, '_> {
     }
 
     pub(super) fn shown(&self, address: IpAddr) -> Shown {
-        match self.host.filter(|_| self.is_assumed && address == self.first.destination) {
-            Some(host) => Shown { address: None, name: host.to_string() },
-            None => self.book.shown(address),
+        match self.meant {
+            Meant::HostSomewhere { host, .. } if address == self.first.destination => {
+                Shown { address: None, name: host.to_string() }
+            }
+            _ => self.book.shown(address),
         }
     }
 

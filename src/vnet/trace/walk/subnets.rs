@@ -10,9 +10,9 @@ use crate::vnet::{FlowDirection, Place, Selection};
 use super::super::outcome::{BlackHole, By, Leg, Outcome};
 use super::super::path::{Node, RouteStep, Step};
 use super::super::words;
-use super::{At, Next, Site, Walk};
+use super::{At, Meant, Next, Site, Walk};
 
-impl<'n> Walk<'n, '_> {
+impl<'n, 'b> Walk<'n, 'b> {
     pub(super) fn leave(&mut self, place: Place) -> Next {
         if let Some(outcome) = self.security(place, FlowDirection::Outbound) {
             return Next::Stop(outcome);
@@ -37,6 +37,12 @@ impl<'n> Walk<'n, '_> {
     }
 
     pub(super) fn forward(&mut self, place: Place) -> Next {
+        if let Some(service) = self.unlisted_endpoint(place) {
+            let what =
+                format!("{service} has an endpoint here; its addresses, which the route is for, are not at hand");
+            self.tell(Step::info(what));
+            return self.reach_service(place, service);
+        }
         let Some(selection) = self.scene.network.route(place, self.packet.destination) else {
             let what = format!("no route leads to {}", self.shown(self.packet.destination));
             return Next::Stop(self.lost(BlackHole::NoRoute, what));
@@ -45,15 +51,21 @@ impl<'n> Walk<'n, '_> {
         self.follow(place, &selection)
     }
 
+    /// The service that a name is of, where the endpoint of the subnet leads to it and no file says to which addresses.
+    fn unlisted_endpoint(&self, place: Place) -> Option<&'b str> {
+        let Meant::HostSomewhere { service: Some(service), .. } = self.meant else { return None };
+        let is_request = self.leg == Leg::Request && self.packet.destination == self.first.destination;
+        (is_request && self.scene.network.subnet(place).has_endpoint(service)).then_some(service)
+    }
+
     pub(super) fn follow(&mut self, place: Place, selection: &Selection<'n>) -> Next {
-        let hop = &selection.route.next_hop;
-        match self.scene.network.onward(place, hop, self.packet.source, self.packet.destination) {
+        match self.scene.network.onward(place, selection.route, self.packet.source, self.packet.destination) {
             Ok(onward) => self.go_on(place, onward),
-            Err(Barred::Dropped) => {
+            Err(Barred::Dropped(_)) => {
                 let what = format!("{} drops it", words::route(&RouteStep::of(selection).line));
                 Next::Stop(self.lost(BlackHole::NoneRoute, what))
             }
-            Err(barred) => Next::Stop(self.barred(place, barred)),
+            Err(barred) => Next::Stop(self.barred(&self.scene.network.virtual_network(place).name, barred)),
         }
     }
 
@@ -67,19 +79,17 @@ impl<'n> Walk<'n, '_> {
             Towards::Service(service) => self.reach_service(place, service),
             Towards::Premises(network) => self.reach_premises(network),
             Towards::Forced(network) => self.reach_forced(network),
-            Towards::Appliance(address) => match self.book.private_firewall_at(address) {
-                Some(firewall) => Next::Go(At::Firewall(firewall)),
-                None => self.unknown_appliance(address),
-            },
+            Towards::Firewall(firewall) => Next::Go(At::Firewall(firewall)),
+            Towards::Appliance(address) => self.unknown_appliance(place, address),
             Towards::Internet => self.reach_internet(place),
         }
     }
 
-    fn barred(&mut self, place: Place, barred: Barred<'_>) -> Outcome {
+    pub(super) fn barred(&mut self, own: &str, barred: Barred<'_>) -> Outcome {
         let to = self.shown(self.packet.destination);
-        let own = &self.scene.network.virtual_network(place).name;
         let (why, what) = match barred {
-            Barred::Dropped => (BlackHole::NoneRoute, "the route drops it".to_owned()),
+            Barred::NoRoute => (BlackHole::NoRoute, format!("no route leads to {to}")),
+            Barred::Dropped(_) => (BlackHole::NoneRoute, "the route drops it".to_owned()),
             Barred::NoSubnet => (BlackHole::NoSubnet, format!("{to} is in no subnet of the network")),
             Barred::NoSubnetOf(remote) => {
                 self.tell(Step::info(format!("over the peering with {remote}")));
@@ -105,6 +115,7 @@ impl<'n> Walk<'n, '_> {
                 let what = format!("the next hop {address} is neither in the network nor in a peered one");
                 (BlackHole::NoAppliance, what)
             }
+            Barred::Nobody(address) => (BlackHole::NoAppliance, format!("the next hop {address} is in no subnet")),
             Barred::NoGateway => {
                 let what = "there is no gateway that the next hop VirtualNetworkGateway could be";
                 (BlackHole::NoGateway, what.to_owned())
@@ -137,13 +148,10 @@ impl<'n> Walk<'n, '_> {
         }
     }
 
-    pub(super) fn unknown_appliance(&mut self, address: IpAddr) -> Next {
+    fn unknown_appliance(&mut self, place: Place, address: IpAddr) -> Next {
         let network = self.scene.network;
-        if network.place_of(address).is_none() {
-            let what = format!("the next hop {address} is in no subnet");
-            return Next::Stop(self.lost(BlackHole::NoAppliance, what));
-        }
-        let name = network.interface_of(address).map_or("appliance", |it| it.name.as_str());
+        let interface = network.interface_at(place, address).or_else(|| network.interface_of(address));
+        let name = interface.map_or("appliance", |it| it.name.as_str());
         self.at(Node::Appliance(address), name, Some(address));
         let what = format!("what the appliance {address} lets through is not known here");
         self.tell(Step::stop(what.clone()));
@@ -155,7 +163,7 @@ impl<'n> Walk<'n, '_> {
 
     /// Comes into a subnet, which has its own security group, or at a firewall in it.
     pub(super) fn arrive(&mut self, place: Place) -> Next {
-        if let Some(firewall) = self.book.private_firewall_at(self.packet.destination) {
+        if let Some(firewall) = self.firewall_at(self.packet.destination) {
             return Next::Go(At::Firewall(firewall));
         }
         self.at_subnet(place, Some(self.packet.destination));
