@@ -82,16 +82,34 @@ pub(super) struct Around {
     out: Option<PathBuf>,
 }
 
+/// A network, and where what is asked of it goes.
+pub(super) struct Surveyed {
+    pub(super) network: Arc<Network>,
+    named: Option<String>,
+    out: Option<PathBuf>,
+}
+
+impl Surveyed {
+    pub(super) fn environment(&self) -> Result<&AppServiceEnvironment, UsageError> {
+        chosen(self.network.topology(), self.named.as_deref())
+    }
+
+    pub(super) fn put(&self, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+        put(self.out.as_deref(), text, printer)
+    }
+}
+
 impl Common {
+    /// Without an environment, which the topology need not have.
+    pub(super) fn survey(self, printer: &mut Printer) -> anyhow::Result<Surveyed> {
+        let Common { environment, out, policy, to: _, name: _, resource_group: _, location: _ } = self;
+        let out = out.filter(|path| !path.as_os_str().is_empty());
+        Ok(Surveyed { network: network_of(policy, printer)?, named: one(environment), out })
+    }
+
     pub(super) fn load(self, printer: &mut Printer) -> anyhow::Result<Around> {
         let Common { environment, to, out, name, resource_group, location, policy } = self;
-        let flags = policy.into_overrides();
-        let overrides = Overrides { topology_by: typed(flags.topology_by), ..flags };
-        let Loaded { config, warnings, .. } = config::load(&overrides, DefaultFile::Read)?;
-        warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
-        let network = config.network.ok_or_else(|| {
-            UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned())
-        })?;
+        let network = network_of(policy, printer)?;
         let environment = chosen(network.topology(), one(environment).as_deref())?.clone();
         let mut site = network.topology().clone();
         one(resource_group).into_iter().for_each(|name| site.resource_group = name);
@@ -123,12 +141,25 @@ impl Around {
 
     /// To where it was asked for.
     pub(super) fn put(&self, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
-        match self.out.as_deref() {
-            None => printer.bytes(text.as_bytes())?,
-            Some(path) => write_file(path, text)?,
-        }
-        Ok(Exit::Clean)
+        put(self.out.as_deref(), text, printer)
     }
+}
+
+fn put(out: Option<&Path>, text: &str, printer: &mut Printer) -> anyhow::Result<Exit> {
+    match out {
+        None => printer.bytes(text.as_bytes())?,
+        Some(path) => write_file(path, text)?,
+    }
+    Ok(Exit::Clean)
+}
+
+fn network_of(policy: PolicyArgs, printer: &mut Printer) -> anyhow::Result<Arc<Network>> {
+    let flags = policy.into_overrides();
+    let overrides = Overrides { topology_by: typed(flags.topology_by), ..flags };
+    let Loaded { config, warnings, .. } = config::load(&overrides, DefaultFile::Read)?;
+    warnings.iter().for_each(|warning| printer.warn(&warning.one_line()));
+    let nothing = || UsageError("no topology: name a file with the environment, as in --ase vnet.toml".to_owned());
+    Ok(config.network.ok_or_else(nothing)?)
 }
 
 /// clap does not tell by which of its two names a flag was given.

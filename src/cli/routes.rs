@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
 
-use super::around::{Around, Common};
+use super::around::{Common, Surveyed};
 use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::azure::watcher;
-use crate::vnet::Change;
+use crate::config::client_of_subnet;
 use crate::vnet::recipe::{self, MOST_ROUTES, RouteRecipe};
+use crate::vnet::{AppServiceEnvironment, Change, Network, Place};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +19,7 @@ Examples:
   egret routes --ase vnet.toml --to arm --out routes.json
   egret routes --ase vnet.toml --to powershell --management addresses --ip-dependencies
   egret routes --ase vnet.toml --effective table
+  egret routes --topology vnet.toml --effective az --subnet hub/AzureFirewallSubnet
 
 The management addresses, by their service tag or one by one, and what else must not go through the firewall have the
 next hop Internet; all else goes to the firewall; the table is put on the environment's subnet. See docs/scripts.md.";
@@ -37,9 +39,12 @@ pub(super) struct Args {
     /// The firewall's private address [default: the topology's]
     #[arg(long, env = "EGRET_FIREWALL", value_name = "ADDRESS")]
     firewall: Option<String>,
-    /// Print the effective routes that the environment's subnet has in the topology instead, as Azure's tools do
+    /// Print the effective routes that a subnet has in the topology instead, as Azure's tools do
     #[arg(long, env = "EGRET_EFFECTIVE", value_enum, value_name = "FORMAT")]
     effective: Option<Effective>,
+    /// The subnet whose effective routes are printed [default: the environment's]
+    #[arg(long, env = "EGRET_SUBNET", value_name = "[VNET/]SUBNET")]
+    subnet: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -75,12 +80,17 @@ impl From<Management> for recipe::Management {
 }
 
 pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
-    let Args { management, ip_dependencies, firewall, effective, common } = args;
+    let Args { management, ip_dependencies, firewall, effective, subnet, common } = args;
     let firewall = firewall.filter(|text| !text.is_empty()).map(|text| address(&text)).transpose()?;
-    let around = common.load(printer)?;
-    if let Some(format) = effective {
-        return around.put(&effective_routes(&around, format)?, printer);
+    let subnet = subnet.filter(|name| !name.is_empty());
+    if subnet.is_some() && effective.is_none() {
+        return Err(UsageError("--subnet is for --effective: the recipe is that of an environment".to_owned()).into());
     }
+    if let Some(format) = effective {
+        let surveyed = common.survey(printer)?;
+        return surveyed.put(&effective_routes(&surveyed, subnet.as_deref(), format)?, printer);
+    }
+    let around = common.load(printer)?;
     let recipe = RouteRecipe { table: around.name.clone(), management: management.into(), ip_dependencies, firewall };
     let (network, environment) = (&around.network, &around.environment);
     let changes = recipe::routes(network.topology(), environment, network.tags(), &recipe);
@@ -97,17 +107,25 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     around.write(&changes, &remark, printer)
 }
 
-fn effective_routes(around: &Around, format: Effective) -> anyhow::Result<String> {
-    let (network, environment) = (&around.network, &around.environment);
-    let place = network.place(&environment.virtual_network, &environment.subnet);
-    let nowhere = || UsageError(format!("the environment {} is in no subnet of the topology", environment.name));
-    let place = place.ok_or_else(nowhere)?;
+fn effective_routes(surveyed: &Surveyed, subnet: Option<&str>, format: Effective) -> anyhow::Result<String> {
+    let network = &surveyed.network;
+    let place = match subnet {
+        Some(name) => {
+            client_of_subnet(Some(network), name).map_err(|why| UsageError(format!("--subnet: {why}")))?.place
+        }
+        None => place_of(network, surveyed.environment()?)?,
+    };
     let routes = network.effective_routes(place);
     Ok(match format {
         Effective::Table => watcher::table(routes),
         Effective::Az => serde_json::to_string_pretty(&watcher::cli_routes(network, place))? + "\n",
         Effective::Arm => serde_json::to_string_pretty(&watcher::effective_routes(routes))? + "\n",
     })
+}
+
+fn place_of(network: &Network, environment: &AppServiceEnvironment) -> Result<Place, UsageError> {
+    let place = network.place(&environment.virtual_network, &environment.subnet);
+    place.ok_or_else(|| UsageError(format!("the environment {} is in no subnet of the topology", environment.name)))
 }
 
 fn address(text: &str) -> Result<IpAddr, UsageError> {

@@ -13,7 +13,8 @@ use super::ways::Ways;
 use super::words::some;
 
 /// The list that a policy is judged by: the newest, unless it plainly was made from an older one. It was where it lets
-/// through at least half of what that one lists and less than half of what came after. None where nothing is published.
+/// through nine tenths of what that one lists and less than half of what came after; wide rules of one's own let through
+/// some of each. None where nothing is published.
 ///
 /// So a policy of 2018 is told once that it is old, and not of each name that came since.
 pub(super) fn edition(patient: &Patient<'_>, gate: Option<&Gate<'_>>) -> Option<Edition> {
@@ -30,7 +31,7 @@ fn is_made_from(gate: &Gate<'_>, older: Edition, newest: Edition) -> bool {
     let since: Vec<Row> = newest.rows(Kind::Fqdn).into_iter().filter(is_new).collect();
     let (passing_old, asked_old) = tally(gate, &old);
     let (passing_since, asked_since) = tally(gate, &since);
-    passing_old * 2 >= asked_old && passing_since * 2 < asked_since
+    passing_old * 10 >= asked_old * 9 && passing_since * 2 < asked_since
 }
 
 /// How many of the rows that meet the firewall some rule of it lets through.

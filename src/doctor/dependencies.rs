@@ -61,7 +61,7 @@ impl Row {
 }
 
 /// A name that a pattern holds. None for `*` alone, which no list has.
-fn representative(pattern: &FqdnPattern) -> Option<HostName> {
+pub(super) fn representative(pattern: &FqdnPattern) -> Option<HostName> {
     match pattern {
         FqdnPattern::Any => None,
         FqdnPattern::Exact(name) => Some(name.clone()),

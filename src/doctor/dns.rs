@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::flow::{AddrClass, Host, Protocol};
+use crate::policy::Action;
 use crate::vnet::{
     Because, Change, DnsZone, EPHEMERAL, FlowDirection, HOST, Hop, IlbMode, LoadBalancing, NetFlow, SecurityDecision,
     Transport,
@@ -25,7 +26,8 @@ rules! {
     CUSTOM = "DNS-CUSTOM", Unhealthy, ANY, [NETWORKING_2017, EXPRESS_ROUTE_V1],
         "the network's own DNS servers do not answer the subnet",
         "DNS servers of one's own have to be reached from the subnet, across a VPN too: by a route, by the security group, and \
-         by the firewall where it is on the way (or is the server: then with its DNS proxy on). And they have to resolve all \
+         by the firewall where it is on the way (or is the server: then with its DNS proxy on); the security group of the \
+         server's own subnet has to let them in. And they have to resolve all \
          names of the platform, or the environment cannot be made, or goes unhealthy. Servers with public addresses that \
          the security group denies are OUT-DNS's; those behind a gateway whose routes are ignored RT-BGP-OFF's." => custom;
     REBOOT = "DNS-REBOOT", Advice, ANY, [NETWORKING],
@@ -41,7 +43,7 @@ rules! {
 const PORT: u16 = 53;
 
 /// The network's own servers.
-fn servers<'a>(patient: &Patient<'a>) -> impl Iterator<Item = IpAddr> + 'a {
+pub(super) fn servers<'a>(patient: &Patient<'a>) -> impl Iterator<Item = IpAddr> + 'a {
     let servers = &patient.network.virtual_network(patient.place).dns_servers;
     servers.iter().copied().filter(|server| *server != HOST)
 }
@@ -51,10 +53,10 @@ fn azure(patient: &Patient<'_>) -> Outcome {
         return Outcome::not_applicable("the network has no DNS servers of its own (OUT-DNS)");
     }
     let Some(denial) = denial(patient, HOST) else { return Outcome::Passed };
-    let Because::Rule { group, rule, priority, .. } = denial.because else { return Outcome::Passed };
-    let at = patient.network.security_group_of(patient.place).map(|group| group.at).unwrap_or_default();
+    let Because::Rule { group, rule, priority, at, .. } = denial.because else { return Outcome::Passed };
+    let subject = patient.network.security_group_of(patient.place).map(|group| group.at).unwrap_or_default();
     let what = format!("security rule {group}/{rule} ({priority}) denies Azure DNS at {HOST}");
-    let finding = Finding::new(&AZURE, at, group, &what).because(what, at);
+    let finding = Finding::new(&AZURE, subject, group, &what).because(what, at);
     let remove = Change::RemoveSecurityRule { group: group.to_owned(), rule: rule.to_owned() };
     Outcome::Found(vec![finding.mend(remove)])
 }
@@ -111,8 +113,21 @@ fn loss(patient: &Patient<'_>, server: IpAddr) -> Option<String> {
         Hop::Internet if is_private => Some(format!("its way is {}, where no private address is", ways::shown(&way))),
         Hop::VnetLocal if is_homeless(patient, server) => Some("it is in no subnet of the network".to_owned()),
         Hop::VirtualAppliance(appliance) => by_appliance(patient, server, *appliance),
-        _ => no_proxy(patient, server),
+        _ => no_proxy(patient, server).or_else(|| shut_out(patient, server)),
     }
+}
+
+/// The server's own subnet has a security group too.
+fn shut_out(patient: &Patient<'_>, server: IpAddr) -> Option<String> {
+    let there = patient.network.place_of(server)?;
+    let source = clients(patient).into_iter().next()?;
+    let flow =
+        NetFlow { transport: Transport::Udp, source, source_port: 49152, destination: server, destination_port: PORT };
+    let decision = patient.network.security(there, FlowDirection::Inbound, &flow);
+    let Because::Rule { group, rule, priority, .. } = decision.because else { return None };
+    let there = &patient.network.subnet(there).name;
+    (decision.access == Action::Deny)
+        .then(|| format!("security rule {group}/{rule} ({priority}) denies UDP 53 at {there}"))
 }
 
 /// An address of the network's own space that no machine can have.

@@ -44,6 +44,8 @@ documents! {
         "https://learn.microsoft.com/azure/app-service/environment/configure-network-settings";
     SECURITY_GROUPS = "2025-07-15", "Network security groups",
         "https://learn.microsoft.com/azure/virtual-network/network-security-groups-overview";
+    SERVICE_TAGS = "2021-04-23", "Virtual network service tags",
+        "https://learn.microsoft.com/azure/virtual-network/service-tags-overview";
     ROUTING = "2023-05-27", "Virtual network traffic routing",
         "https://learn.microsoft.com/azure/virtual-network/virtual-networks-udr-overview";
     ENDPOINTS = "2019-11-08", "Virtual network service endpoints",

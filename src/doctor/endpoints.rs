@@ -7,6 +7,7 @@ use crate::policy::AddressRange;
 use crate::vnet::{Change, Cloud, Hop, NextHop, RouteDestination, Selection};
 
 use super::Patient;
+use super::beyond;
 use super::finding::{Coverage, Finding, Outcome, Rule};
 use super::gate::Gate;
 use super::ways::{self, Ways, is_by_specific_bgp};
@@ -29,8 +30,8 @@ pub(super) fn sql(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
     let ways = Ways::of(patient);
     let mut finding = Finding::new(rule, subnet.at, &subnet.name, String::new());
     let mut refusals = Vec::new();
-    for way in exits(patient, &ways) {
-        if let Some(why) = refusal(patient, &way) {
+    for (way, to) in exits(patient, &ways) {
+        if let Some(why) = refusal(patient, &way, to) {
             finding = finding.because(ways::shown(&way), way.route.at);
             refusals.push(why);
         }
@@ -44,16 +45,19 @@ pub(super) fn sql(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
 
 /// The different ways to SQL databases; where no file tells their prefixes, that of the Internet at large. What BGP
 /// takes by a narrower route is `RT-BGP-SPECIFIC`'s, what a default route drops `RT-DEFAULT`'s.
-fn exits<'a>(patient: &Patient<'a>, ways: &Ways<'a>) -> Vec<Selection<'a>> {
+fn exits<'a>(patient: &Patient<'a>, ways: &Ways<'a>) -> Vec<(Selection<'a>, IpAddr)> {
     let ranges = patient.network.tags().published("Sql");
-    let all: Vec<Selection<'_>> = match ranges {
-        Some(ranges) => ranges.iter().flat_map(|range| ways.stretches(*range)).map(|it| it.way).collect(),
-        None => ways.outside().into_iter().collect(),
+    let all: Vec<(Selection<'_>, IpAddr)> = match ranges {
+        Some(ranges) => {
+            let stretches = ranges.iter().flat_map(|range| ways.stretches(*range));
+            stretches.map(|it| (it.way, it.range.first())).collect()
+        }
+        None => ways.outside().map(|way| (way, IpAddr::from([192, 0, 2, 1]))).into_iter().collect(),
     };
-    let mut exits: Vec<Selection<'_>> = Vec::new();
-    for way in all.into_iter().filter(|way| !is_by_specific_bgp(way) && !drops_everything(way)) {
-        if !exits.iter().any(|other| std::ptr::eq(other.route, way.route)) {
-            exits.push(way);
+    let mut exits: Vec<(Selection<'_>, IpAddr)> = Vec::new();
+    for (way, to) in all.into_iter().filter(|(way, _)| !is_by_specific_bgp(way) && !drops_everything(way)) {
+        if !exits.iter().any(|(other, _)| std::ptr::eq(other.route, way.route)) {
+            exits.push((way, to));
         }
     }
     exits
@@ -64,14 +68,11 @@ fn drops_everything(way: &Selection<'_>) -> bool {
 }
 
 /// Why the database does not answer what comes this way.
-fn refusal(patient: &Patient<'_>, way: &Selection<'_>) -> Option<String> {
+fn refusal(patient: &Patient<'_>, way: &Selection<'_>, to: IpAddr) -> Option<String> {
     let hop = &way.route.next_hop;
     let addresses: Vec<IpAddr> = match hop {
         Hop::Internet | Hop::VirtualNetworkServiceEndpoint(_) => return None,
-        Hop::VirtualAppliance(address) => {
-            let firewall = patient.network.topology().firewall_at(*address);
-            firewall.map(|firewall| firewall.public_addresses.clone()).unwrap_or_default()
-        }
+        Hop::VirtualAppliance(address) => beyond::leaves_by(patient, *address, to),
         Hop::VirtualNetworkGateway => ways::gateway(patient).map(|it| it.egress_addresses.clone()).unwrap_or_default(),
         Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::InterfaceEndpoint | Hop::None => {
             return Some(format!("{}, where no database is", hop));
@@ -85,7 +86,9 @@ fn refusal(patient: &Patient<'_>, way: &Selection<'_>) -> Option<String> {
         let strange = some(strange);
         return Some(format!("{} as {strange}, which is neither the VIP nor in userWhitelistedIpRanges", hop));
     }
-    let denied = matches!(hop, Hop::VirtualAppliance(_)) && denies_databases(patient, way);
+    // Of an appliance of somebody else's nobody knows what it denies.
+    let is_asked = matches!(hop, Hop::VirtualAppliance(address) if patient.network.interface_of(*address).is_none());
+    let denied = is_asked && denies_databases(patient, way);
     denied.then(|| format!("{}, which denies them", hop))
 }
 

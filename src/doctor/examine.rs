@@ -1,7 +1,9 @@
 //! Every rule asked of one environment.
 
+use super::doubt::Doubt;
 use super::filter::apart;
 use super::finding::{Check, Finding, Outcome, Rule};
+use super::subnet::Crowded;
 use super::{Health, Patient, dns, firewall, inbound, lifecycle, outbound, routes, subnet};
 
 /// What was asked, rule by rule, and what came of it.
@@ -9,6 +11,8 @@ use super::{Health, Patient, dns, firewall, inbound, lifecycle, outbound, routes
 pub struct Diagnosis {
     /// All rules there are, in the order of `docs/doctor.md`.
     pub examined: Vec<Examined>,
+    /// Where few addresses are left, whatever rules say of it.
+    pub(super) crowded: Option<Crowded>,
 }
 
 #[derive(Debug, Clone)]
@@ -19,7 +23,10 @@ pub struct Examined {
 
 impl Diagnosis {
     pub fn health(&self) -> Health {
-        Health::of(self.findings())
+        match lifecycle::is_suspended(self) {
+            true => Health::Suspended,
+            false => Health::of(self.findings()),
+        }
     }
 
     /// The worst first; of one severity in the order of the rules.
@@ -32,24 +39,27 @@ impl Diagnosis {
     /// The same without what these rules found.
     #[must_use]
     pub fn without(self, ignored: &[&'static Rule]) -> Diagnosis {
-        Diagnosis { examined: self.examined.into_iter().filter(|it| !ignored.contains(&it.rule)).collect() }
+        let examined = self.examined.into_iter().filter(|it| !ignored.contains(&it.rule)).collect();
+        Diagnosis { examined, ..self }
     }
 }
 
 /// Asks every rule that is about environments of this kind.
 pub fn examine(patient: &Patient<'_>) -> Diagnosis {
-    let look = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient) };
-    let mut examined: Vec<Examined> = checks().map(look).collect();
-    apart(patient, examined.iter_mut().flat_map(|it| it.outcome.findings_mut()));
-    Diagnosis { examined }
+    let mut diagnosis = ask(patient, checks());
+    apart(patient, diagnosis.examined.iter_mut().flat_map(|it| it.outcome.findings_mut()));
+    diagnosis
 }
 
-fn outcome(check: &Check, patient: &Patient<'_>) -> Outcome {
+fn outcome(check: &Check, patient: &Patient<'_>, doubt: Option<&Doubt>) -> Outcome {
     let version = patient.environment.version;
-    if check.rule.versions.contains(&version) {
-        (check.look)(patient)
-    } else {
-        Outcome::not_applicable(format!("an environment of version {}", version.number()))
+    if !check.rule.versions.contains(&version) {
+        return Outcome::not_applicable(format!("an environment of version {}", version.number()));
+    }
+    let asked = (check.look)(patient);
+    match doubt {
+        Some(doubt) => doubt.judge(patient, asked, check.look),
+        None => asked,
     }
 }
 
@@ -65,9 +75,13 @@ const OF_FORM: [&str; 3] = ["FW-SUBNET", "RT-NVA-SUBNET", "RT-LIMITS"];
 /// Asks those about what is denied or lost, on its way in or out, for who wants no mends.
 pub(crate) fn examine_reach(patient: &Patient<'_>) -> Diagnosis {
     let tables = [inbound::RULES, outbound::RULES, routes::RULES, firewall::RULES, dns::RULES].into_iter().flatten();
-    let asked = tables.filter(|check| !OF_FORM.contains(&check.rule.id));
-    let examined = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient) };
-    Diagnosis { examined: asked.map(examined).collect() }
+    ask(patient, tables.filter(|check| !OF_FORM.contains(&check.rule.id)))
+}
+
+fn ask(patient: &Patient<'_>, checks: impl Iterator<Item = &'static Check>) -> Diagnosis {
+    let doubt = Doubt::of(patient);
+    let look = |check: &Check| Examined { rule: check.rule, outcome: outcome(check, patient, doubt.as_ref()) };
+    Diagnosis { examined: checks.map(look).collect(), crowded: subnet::crowded(patient) }
 }
 
 /// Every rule there is.

@@ -11,6 +11,7 @@ use crate::vnet::{
 
 use super::Patient;
 use super::finding::{Coverage, Finding, Rule};
+use super::spans;
 
 /// The least number that a rule of one's own may have.
 const FIRST_PRIORITY: u16 = 100;
@@ -28,6 +29,8 @@ pub(super) struct Needed<'a> {
 pub(super) struct Filtered<'n> {
     /// Of each range of the others, in the order of addresses.
     pub(super) ranges: Vec<(AddressRange, Coverage)>,
+    /// What of them some packet does not get through with, joined.
+    pub(super) lost: Vec<AddressRange>,
     /// What denies, each rule once.
     pub(super) blocks: Vec<Block<'n>>,
 }
@@ -36,6 +39,7 @@ pub(super) struct Filtered<'n> {
 pub(super) struct Block<'n> {
     pub(super) because: Because<'n>,
     pub(super) transport: Transport,
+    pub(super) source: u16,
     pub(super) remote: IpAddr,
     pub(super) port: u16,
 }
@@ -76,13 +80,30 @@ impl<'n> Filtered<'n> {
         let asked = packets(patient, needed);
         let mut remote = needed.remote.to_vec();
         remote.sort_unstable_by_key(|range| range.first());
-        let mut blocks: Vec<Block<'n>> = Vec::new();
-        let ranges = remote.into_iter().map(|range| {
-            let counts =
-                asked.iter().map(|(transport, port)| one(patient, needed, range, *transport, *port, &mut blocks));
-            (range, Counts::of(counts).coverage())
-        });
-        Filtered { ranges: ranges.collect(), blocks }
+        let mut filtered = Filtered { ranges: Vec::new(), lost: Vec::new(), blocks: Vec::new() };
+        for range in remote {
+            let counts = Counts::of(asked.iter().map(|packet| filtered.one(patient, needed, range, *packet)));
+            filtered.ranges.push((range, counts.coverage()));
+        }
+        filtered.lost = spans::joined(filtered.lost);
+        filtered
+    }
+
+    fn one(&mut self, patient: &Patient<'n>, needed: &Needed<'_>, range: AddressRange, packet: Packet) -> Coverage {
+        let Packet { transport, source, port } = packet;
+        let Needed { direction, .. } = *needed;
+        let parts = patient.network.security_of_range_from(patient.place, direction, transport, source, range, port);
+        let counts = Counts::of(parts.into_iter().map(|(part, decision)| {
+            if decision.is_allowed() {
+                return Coverage::Covered;
+            }
+            if !self.blocks.iter().any(|block| block.because == decision.because) {
+                self.blocks.push(Block { because: decision.because, transport, source, remote: part.first(), port });
+            }
+            self.lost.push(part);
+            Coverage::Missing
+        }));
+        counts.coverage()
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -110,8 +131,10 @@ impl<'n> Filtered<'n> {
 
 impl Block<'_> {
     fn packet(&self) -> String {
-        let Block { transport, remote, port, .. } = self;
-        if transport.has_ports() {
+        let Block { transport, source, remote, port, .. } = self;
+        if transport.has_ports() && *source > BEGINS {
+            format!("{} {port} of {remote} from port {source}", name(*transport))
+        } else if transport.has_ports() {
             format!("{} {port} of {remote}", name(*transport))
         } else {
             format!("{} of {remote}", name(*transport))
@@ -119,21 +142,52 @@ impl Block<'_> {
     }
 }
 
-/// One packet of each kind that the rules tell apart by protocol and port.
-fn packets(patient: &Patient<'_>, needed: &Needed<'_>) -> Vec<(Transport, u16)> {
-    let ports = ports(patient, needed);
-    let of = |transport: &Transport| match transport.has_ports() {
-        true => ports.iter().map(|port| (*transport, *port)).collect(),
-        false => vec![(*transport, 0)],
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    transport: Transport,
+    source: u16,
+    port: u16,
+}
+
+/// From here on are the ports that flows begin at (RFC 6335): nobody knows at which of them.
+const BEGINS: u16 = 49_152;
+
+/// One packet of each kind that the rules tell apart by protocol and ports.
+fn packets(patient: &Patient<'_>, needed: &Needed<'_>) -> Vec<Packet> {
+    let (ports, sources) = (ports(patient, needed), source_ports(patient, needed));
+    let of = |transport: &Transport| {
+        let transport = *transport;
+        match transport.has_ports() {
+            true => ports
+                .iter()
+                .flat_map(|port| sources.iter().map(move |source| Packet { transport, source: *source, port: *port }))
+                .collect(),
+            false => vec![Packet { transport, source: 0, port: 0 }],
+        }
     };
     needed.transports.iter().flat_map(of).collect()
 }
 
+/// The first port of each part of those that flows begin at, as rules of this direction cut them up.
+fn source_ports(patient: &Patient<'_>, needed: &Needed<'_>) -> Vec<u16> {
+    let written = rules(patient, needed).flat_map(|rule| &rule.source.ports);
+    let begins = written.flat_map(|range| [Some(range.first()), range.last().checked_add(1)]).flatten();
+    let inner = begins.filter(|port| *port >= BEGINS);
+    let mut ports: Vec<u16> = inner.chain([BEGINS]).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+fn rules<'n>(patient: &Patient<'n>, needed: &Needed<'_>) -> impl Iterator<Item = &'n SecurityRule> {
+    let direction = needed.direction;
+    let group = patient.network.security_group_of(patient.place);
+    group.into_iter().flat_map(|group| &group.rules).filter(move |rule| rule.direction == direction)
+}
+
 /// The first port of each part of the ranges that some rule begins or ends.
 fn ports(patient: &Patient<'_>, needed: &Needed<'_>) -> Vec<u16> {
-    let group = patient.network.security_group_of(patient.place);
-    let rules = group.into_iter().flat_map(|group| &group.rules).filter(|rule| rule.direction == needed.direction);
-    let written = rules.flat_map(|rule| &rule.destination.ports);
+    let written = rules(patient, needed).flat_map(|rule| &rule.destination.ports);
     let begins = written.flat_map(|range| [Some(range.first()), range.last().checked_add(1)]).flatten();
     let inner = begins.filter(|port| needed.ports.iter().any(|range| range.contains(*port)));
     // Nobody asks for port 0, and the engine takes it for one that nobody knows.
@@ -142,27 +196,6 @@ fn ports(patient: &Patient<'_>, needed: &Needed<'_>) -> Vec<u16> {
     ports.sort_unstable();
     ports.dedup();
     ports
-}
-
-fn one<'n>(
-    patient: &Patient<'n>,
-    needed: &Needed<'_>,
-    range: AddressRange,
-    transport: Transport,
-    port: u16,
-    blocks: &mut Vec<Block<'n>>,
-) -> Coverage {
-    let parts = patient.network.security_of_range(patient.place, needed.direction, transport, range, port);
-    let counts = Counts::of(parts.into_iter().map(|(part, decision)| {
-        if decision.is_allowed() {
-            return Coverage::Covered;
-        }
-        if !blocks.iter().any(|block| block.because == decision.because) {
-            blocks.push(Block { because: decision.because, transport, remote: part.first(), port });
-        }
-        Coverage::Missing
-    }));
-    counts.coverage()
 }
 
 /// What decided, and where it is written.

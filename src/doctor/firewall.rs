@@ -9,15 +9,22 @@ use crate::allowlist::{Kind, fqdn_tag, service_tag};
 use crate::flow::{Host, PortRange, Protocol};
 use crate::policy::{
     AddressRange, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, FqdnTag, IpProtocols, NetworkRule, RuleId,
+    Spot,
 };
-use crate::vnet::{AppDependency, AseVersion, Change, Cloud, FIREWALL_SUBNET, Firewall, Hop};
+use crate::vnet::{
+    AppDependency, AseVersion, Change, Cloud, FIREWALL_SUBNET, Firewall, FlowDirection, Hop, Prefix, SecurityProtocol,
+    Stage, Transport,
+};
 
 use super::Patient;
 use super::age::edition;
-use super::dependencies::{Row, editions};
+use super::beyond;
+use super::dependencies::{Row, editions, representative};
+use super::filter::{Filtered, Needed, Opening, decider};
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, rules};
 use super::gate::{Blocker, Gate, Passage};
 use super::outbound::anywhere;
+use super::spans;
 use super::ways::{self, Ways};
 use super::words::{count, some};
 
@@ -26,7 +33,8 @@ rules! {
     ASE = "FW-ASE", Suspended, BEFORE_V3, [FIREWALL_2018, FIREWALL],
         "the firewall denies names that the platform needs",
         "The subnet needs an application rule with the FQDN tags AppServiceEnvironment and WindowsUpdate, or one for every \
-         name and port of the published list. Each row of the list is asked of the firewall, from the first and the last \
+         name and port of the published list. With the first tag alone it counts as degraded, unless other rules let the names \
+         of the second through. Each row of the list is asked of the firewall, from the first and the last \
          address of the subnet and from each part (256 at most) that the sources of rules cut it into; what a service endpoint takes past the firewall is covered. What a tag stands for is not \
          published: the rows are taken to be in it. A policy that was plainly made from the list of 2018 is judged by that list, \
          and told so by DOC-LIST-AGE. Names with a wildcard are FW-WILDCARD's, those of Linux FW-LINUX's, those of the US \
@@ -49,26 +57,28 @@ rules! {
     AZMON = "FW-AZMON", Degraded, BEFORE_V3, [FIREWALL],
         "no network rule for Azure Monitor",
         "Since 2020 the set-up has a network rule for the service tag AzureMonitor on ports 80 and 443. Without it the \
-         environment is watched less well. The prefixes of the tag are asked one by one; for clouds whose file of tags is not \
-         at hand nothing can be asked." => monitor;
+         environment is watched less well. The prefixes of the tag are asked one by one, each as a whole; for clouds whose \
+         file of tags is not at hand a rule with the tag counts, and one for everything." => monitor;
     DENY_FIRST = "FW-DENY-FIRST", Suspended, BEFORE_V3, [RULE_ORDER, FIREWALL],
         "a rule that denies comes before the one that allows",
         "Rule collections are asked by priority, network rules before application rules, a parent policy's before its \
          child's: a Deny that comes first takes a dependency away that a later rule allows. So does threat intelligence. The \
          finding names the collection and the rule. A network rule that denies prefixes of \
-         Entra ID or Resource Manager, or all addresses of a port, denies the names that lead there. What no rule allows anyway is said by the rule for its list. Ports 123 and \
+         Entra ID or Resource Manager, or parts of them, or all addresses of a port, denies the names that lead there. What no rule allows anyway is said by the rule for its list. Ports 123 and \
          12000 are OUT-NTP's and OUT-12000's, databases are RT-SQL's." => deny_first, cuts Web;
     SUBNET = "FW-SUBNET", Unhealthy, ANY, [FIREWALL],
         "the firewall has no AzureFirewallSubnet",
-        "Azure Firewall lives in a subnet of the name AzureFirewallSubnet, in the environment's network or in one that it \
-         peers with. Asked where the default route leads to a firewall of the topology." => firewall_subnet;
+        "Azure Firewall lives in a subnet of the name AzureFirewallSubnet, of /26 or larger, in the environment's network or \
+         in one that it peers with. Asked where the default route leads to a firewall of the topology." => firewall_subnet;
     APPDEPS = "FW-APPDEPS", App, ANY, [FIREWALL_2018, FIREWALL],
-        "the firewall denies what the apps need",
+        "the apps do not reach what they need",
         "The platform's list does not know what the apps talk to. What is named as app_dependencies of the environment has to \
-         be allowed: HTTP and HTTPS by application rules, everything else by network rules, or by a route past the firewall." => app_dependencies;
+         be allowed by the firewall: HTTP and HTTPS by application rules, everything else by network rules; or be led past it \
+         by a route. The security group has to let it out, and a route has to lead there. A default route that leads nowhere \
+         is RT-DEFAULT's, and ports 80 and 443 that are closed are OUT-WEB's, where they are asked." => app_dependencies;
     PROXY = "FW-PROXY", Unhealthy, BEFORE_V3, [EXPRESS_ROUTE_V1],
         "what leaves passes a corporate proxy or a strange NAT",
-        "Where traffic is forced to one's own premises, a corporate proxy there changes more than the source, and the \
+        "Where traffic is forced to one's own premises, at once or by the routes of the firewall's subnet, a corporate proxy there changes more than the source, and the \
          platform's services refuse it: environments cannot be made, or go unhealthy. Of version 1 any forced tunnel does that. \
          Of version 2 an address translation alone is RT-SQL's." => proxy;
 }
@@ -79,7 +89,33 @@ const FEW: usize = 40;
 const TAGS: [&str; 2] = ["AppServiceEnvironment", "WindowsUpdate"];
 
 fn names(patient: &Patient<'_>) -> Outcome {
-    public(&ASE, patient, Kind::Fqdn)
+    match public(&ASE, patient, Kind::Fqdn) {
+        Outcome::Passed => updates(patient).into(),
+        other => other,
+    }
+}
+
+/// Both tags are asked for: what the first stands for is not published, and updates are said to be the second's.
+fn updates(patient: &Patient<'_>) -> Option<Finding> {
+    let [platform, updates] = TAGS;
+    let gate = Gate::of(patient).ok().filter(|gate| gate.has_tag(platform))?;
+    let without = gate.without_tag(platform);
+    let rest = Gate::of(&Patient { policy: Some(&without), ..*patient }).ok()?;
+    let lacks = |(pattern, protocol): &(FqdnPattern, AppProtocol)| {
+        let host = Host::Name(representative(pattern)?);
+        let passage = rest.ask(&host, protocol.protocol, protocol.port);
+        (passage == Passage::Lacks).then(|| format!("{host}:{}", protocol.port))
+    };
+    let denied: Vec<String> = fqdn_tag(updates)?.members.iter().filter_map(lacks).collect();
+    let first = denied.first()?;
+    let what = format!(
+        "it has no rule with the FQDN tag {updates} for the subnet, nor one for its names such as {first}: what \
+         {platform} stands for is not published"
+    );
+    let (name, at) = gate.name();
+    let finding = Finding::new(&ASE, at, name, what).graded(Severity::Degraded);
+    let finding = denied.iter().fold(finding, |it, name| it.covers(Coverage::Missing, name));
+    Some(finding.mend(Change::ApplicationRule(by_tags(patient, "fw-ase"))))
 }
 
 fn wildcards(patient: &Patient<'_>) -> Outcome {
@@ -214,11 +250,8 @@ fn monitor(patient: &Patient<'_>) -> Outcome {
         Ok(gate) => gate,
         Err(outcome) => return outcome,
     };
-    let Some(prefixes) = monitoring(patient) else {
-        return Outcome::not_applicable(format!("the prefixes of {MONITOR} in this cloud are not at hand"));
-    };
-    let lacks =
-        |range: &&AddressRange| WEB.iter().any(|port| ask_address(&gate, range.first(), *port) == Passage::Lacks);
+    let Some(prefixes) = monitoring(patient) else { return monitor_by_tag(patient, &gate) };
+    let lacks = |range: &&AddressRange| WEB.iter().any(|port| gate.ask_range(**range, *port).contains(&Passage::Lacks));
     let denied: Vec<&AddressRange> = prefixes.iter().filter(lacks).collect();
     if denied.is_empty() {
         return Outcome::Passed;
@@ -233,9 +266,29 @@ fn monitor(patient: &Patient<'_>) -> Outcome {
     if denied.len() < prefixes.len() {
         finding = denied.iter().fold(finding, |finding, range| finding.covers(Coverage::Missing, range.to_string()));
     }
+    Outcome::Found(vec![finding.mend(to_tag(patient, "azure-monitor", MONITOR, &WEB))])
+}
+
+/// Where no file says what the tag holds, a rule with the tag counts, and one for everything.
+fn monitor_by_tag(patient: &Patient<'_>, gate: &Gate<'_>) -> Outcome {
+    let stands_for_it = Host::Addr(IpAddr::from([192, 0, 2, 77]));
+    let is_let_out =
+        |port: &u16| gate.has_service_tag(MONITOR, *port) || gate.ask(&stands_for_it, Protocol::Tcp, *port).is_open();
+    if WEB.iter().all(is_let_out) {
+        return Outcome::not_applicable(format!(
+            "the prefixes of {MONITOR} in this cloud are not at hand; a rule lets it out"
+        ));
+    }
+    let (name, at) = gate.name();
+    let what = format!("no network rule lets {MONITOR} through on ports 80 and 443");
+    let mend = to_tag(patient, "azure-monitor", MONITOR, &WEB);
+    Outcome::Found(vec![Finding::new(&AZMON, at, name, what).mend(mend)])
+}
+
+fn to_tag(patient: &Patient<'_>, name: &str, tag: &str, ports: &[u16]) -> Change {
     let mut destinations = AddressSet::default();
-    service_tag(MONITOR).into_iter().for_each(|tag| destinations.insert_named(tag));
-    Outcome::Found(vec![finding.mend(network_rule(patient, "azure-monitor", destinations, &WEB))])
+    service_tag(tag).into_iter().for_each(|tag| destinations.insert_named(tag));
+    network_rule(patient, name, destinations, ports)
 }
 
 /// IPv4 alone: Azure Firewall has no other.
@@ -244,15 +297,24 @@ fn monitoring(patient: &Patient<'_>) -> Option<Vec<AddressRange>> {
     Some(ranges.iter().copied().filter(|range| range.first().is_ipv4()).collect())
 }
 
-fn ask_address(gate: &Gate<'_>, address: IpAddr, port: u16) -> Passage {
-    gate.ask(&Host::Addr(address), Protocol::Tcp, port)
-}
-
 /// What one blocker takes away.
 struct Denied {
     blocker: Blocker,
-    what: Vec<String>,
+    lost: Vec<Lost>,
     severity: Severity,
+}
+
+struct Lost {
+    what: String,
+    needs: Needs,
+}
+
+/// What opens it.
+enum Needs {
+    Row(Row),
+    Tag(&'static str, u16),
+    /// Nothing that is narrow enough.
+    Everything,
 }
 
 fn deny_first(patient: &Patient<'_>) -> Outcome {
@@ -260,34 +322,40 @@ fn deny_first(patient: &Patient<'_>) -> Outcome {
         Ok(gate) => gate,
         Err(outcome) => return outcome,
     };
+    denials(patient, &gate).iter().map(|it| taken(patient, &gate, it)).collect::<Vec<_>>().into()
+}
+
+fn denials(patient: &Patient<'_>, gate: &Gate<'_>) -> Vec<Denied> {
     let mut denied: Vec<Denied> = Vec::new();
-    for (row, severity) in dependencies(patient, &gate) {
-        note(&mut denied, gate.row(&row), row.shown(), severity);
+    for (row, severity) in dependencies(patient, gate) {
+        let blocker = gate.row(&row).blocker();
+        note(&mut denied, blocker, severity, || Lost { what: row.shown(), needs: Needs::Row(row) });
     }
     for range in monitoring(patient).into_iter().flatten() {
         for port in WEB {
-            let what = format!("{range}:{port} of {MONITOR}");
-            note(&mut denied, ask_address(&gate, range.first(), port), what, Severity::Degraded);
+            let blocker = gate.ask_range(range, port).iter().find_map(Passage::blocker);
+            let lost = || Lost { what: format!("{range}:{port} of {MONITOR}"), needs: Needs::Tag(MONITOR, port) };
+            note(&mut denied, blocker, Severity::Degraded, lost);
         }
     }
     let stops = |rule: &RuleId, known: &[Denied]| {
         known.iter().any(|it| it.blocker == Blocker::Rule(*rule) && it.severity == Severity::Suspended)
     };
-    let by_address = by_address(patient, &gate).into_iter().filter(|(rule, _)| !stops(rule, &denied));
-    for (rule, what) in by_address.collect::<Vec<_>>() {
-        note(&mut denied, Passage::Denied(Blocker::Rule(rule)), what, Severity::Suspended);
+    let by_address = by_address(patient, gate).into_iter().filter(|(rule, _)| !stops(rule, &denied));
+    for (rule, lost) in by_address.collect::<Vec<_>>() {
+        note(&mut denied, Some(Blocker::Rule(rule)), Severity::Suspended, || lost);
     }
-    denied.iter().map(|it| taken(patient, &gate, it)).collect::<Vec<_>>().into()
+    denied
 }
 
-fn note(denied: &mut Vec<Denied>, passage: Passage, what: String, severity: Severity) {
-    let Passage::Denied(blocker) = passage else { return };
+fn note(denied: &mut Vec<Denied>, blocker: Option<Blocker>, severity: Severity, lost: impl FnOnce() -> Lost) {
+    let Some(blocker) = blocker else { return };
     match denied.iter_mut().find(|it| it.blocker == blocker) {
         Some(known) => {
-            known.what.push(what);
+            known.lost.push(lost());
             known.severity = known.severity.max(severity);
         }
-        None => denied.push(Denied { blocker, what: vec![what], severity }),
+        None => denied.push(Denied { blocker, lost: vec![lost()], severity }),
     }
 }
 
@@ -295,19 +363,21 @@ fn note(denied: &mut Vec<Denied>, passage: Passage, what: String, severity: Seve
 const NAMED_SERVICES: [&str; 2] = ["AzureActiveDirectory", "AzureResourceManager"];
 
 /// Network rules that deny what names of the list lead to: a service's prefixes, or all the Internet in pieces.
-fn by_address(patient: &Patient<'_>, gate: &Gate<'_>) -> Vec<(RuleId, String)> {
+fn by_address(patient: &Patient<'_>, gate: &Gate<'_>) -> Vec<(RuleId, Lost)> {
     let mut found = Vec::new();
     for tag in NAMED_SERVICES {
         let ranges = patient.network.tags().published(tag);
         for range in ranges.iter().flat_map(|it| it.iter()).filter(|range| range.first().is_ipv4()) {
-            let rule = gate.network_denial(range.first(), 443);
-            found.extend(rule.map(|rule| (rule, format!("{range}:443 of {tag}"))));
+            let rule = gate.parts(*range).into_iter().find_map(|address| gate.network_denial(address, 443));
+            let lost = || Lost { what: format!("{range}:443 of {tag}"), needs: Needs::Tag(tag, 443) };
+            found.extend(rule.map(|rule| (rule, lost())));
         }
     }
     for port in WEB {
         let rules: Option<Vec<RuleId>> = anywhere().map(|address| gate.network_denial(address, port)).collect();
         let rule = rules.and_then(|rules| rules.first().copied());
-        found.extend(rule.map(|rule| (rule, format!("every name on port {port}"))));
+        let lost = || Lost { what: format!("every name on port {port}"), needs: Needs::Everything };
+        found.extend(rule.map(|rule| (rule, lost())));
     }
     found
 }
@@ -323,28 +393,46 @@ fn dependencies(patient: &Patient<'_>, gate: &Gate<'_>) -> Vec<(Row, Severity)> 
 
 fn taken(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Finding {
     let (by, at) = gate.shown(denied.blocker);
-    let what = format!(
-        "{by} denies {} that a later rule allows: {}",
-        count(denied.what.len(), "dependency"),
-        some(&denied.what),
-    );
+    let lost: Vec<&str> = denied.lost.iter().map(|it| it.what.as_str()).collect();
+    let what = format!("{by} denies {} that a later rule allows: {}", count(lost.len(), "dependency"), some(&lost));
     let (name, _) = gate.name();
     let mut finding = Finding::new(&DENY_FIRST, at, name, what).graded(denied.severity).because(by, at);
-    for what in &denied.what {
-        finding = finding.covers(Coverage::Missing, what);
+    for what in &lost {
+        finding = finding.covers(Coverage::Missing, *what);
     }
-    match denied.blocker {
-        Blocker::Rule(id) => finding.mend(removal(gate, id)),
-        Blocker::ThreatIntelligence => {
-            let names =
-                format!("add the names to threatIntelWhitelist of the policy, for {}", patient.environment.name);
-            finding.by_hand(names)
-        }
+    if denied.blocker == Blocker::ThreatIntelligence {
+        let names = format!("add the names to threatIntelWhitelist of the policy, for {}", patient.environment.name);
+        return finding.by_hand(names);
     }
+    let is_open = |after: &Gate<'_>| {
+        let left = denials(patient, after);
+        !left.iter().flat_map(|it| &it.lost).any(|it| lost.contains(&it.what.as_str()))
+    };
+    gate.mended_by(patient, finding, allowed_before(patient, gate, denied), Some(denied.blocker), is_open)
 }
 
-fn removal(gate: &Gate<'_>, id: RuleId) -> Change {
-    Change::RemoveFirewallRule { rule: gate.policy.rule_name(id).to_string() }
+/// Rules for the subnet alone, in a collection that comes first: whoever else is denied stays denied. Empty where only
+/// a rule for everything would help.
+fn allowed_before(patient: &Patient<'_>, gate: &Gate<'_>, denied: &Denied) -> Vec<Change> {
+    let (path, _) = gate.shown(denied.blocker);
+    let rule = path.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("-");
+    let name = format!("before-{rule}");
+    let (mut rows, mut tags): (Vec<&Row>, BTreeMap<&str, Vec<u16>>) = (Vec::new(), BTreeMap::new());
+    for lost in &denied.lost {
+        match &lost.needs {
+            Needs::Row(row) => rows.push(row),
+            Needs::Tag(tag, port) => tags.entry(tag).or_default().push(*port),
+            Needs::Everything => return Vec::new(),
+        }
+    }
+    let by_tag = tags.into_iter().map(|(tag, mut ports)| {
+        ports.sort_unstable();
+        ports.dedup();
+        to_tag(patient, &format!("{name}-{tag}"), tag, &ports)
+    });
+    let by_tag: Vec<Change> = by_tag.collect();
+    let by_row = if rows.is_empty() { Vec::new() } else { open_rows(patient, &rows, &name) };
+    by_row.into_iter().chain(by_tag).collect()
 }
 
 fn firewall_subnet(patient: &Patient<'_>) -> Outcome {
@@ -369,9 +457,16 @@ fn misplaced(patient: &Patient<'_>, firewall: &Firewall) -> Option<String> {
     if network.subnet(FIREWALL_SUBNET).is_none() {
         return Some(format!("{} has no subnet {FIREWALL_SUBNET}", network.name));
     }
-    let elsewhere = !firewall.subnet.eq_ignore_ascii_case(FIREWALL_SUBNET);
-    elsewhere.then(|| format!("it is in the subnet {}, and Azure takes {FIREWALL_SUBNET} alone", firewall.subnet))
+    if !firewall.subnet.eq_ignore_ascii_case(FIREWALL_SUBNET) {
+        return Some(format!("it is in the subnet {}, and Azure takes {FIREWALL_SUBNET} alone", firewall.subnet));
+    }
+    let lengths = network.subnet(FIREWALL_SUBNET).into_iter().flat_map(|it| &it.prefixes).map(IpNet::prefix_len);
+    let length = lengths.min().filter(|length| *length > SMALLEST)?;
+    Some(format!("{FIREWALL_SUBNET} is a /{length}, and Azure takes /{SMALLEST} or larger"))
 }
+
+/// Of the firewall's subnet.
+const SMALLEST: u8 = 26;
 
 /// The missing subnet, around the firewall's address where nothing else is there.
 fn subnet_for(patient: &Patient<'_>, firewall: &Firewall) -> Option<Change> {
@@ -389,26 +484,127 @@ fn app_dependencies(patient: &Patient<'_>) -> Outcome {
     if patient.environment.app_dependencies.is_empty() {
         return Outcome::not_applicable("no dependencies of apps are named");
     }
-    let gate = match Gate::of(patient) {
-        Ok(gate) => gate,
-        Err(outcome) => return outcome,
-    };
-    let is_denied = |it: &&AppDependency| !gate.ask(&it.host, it.protocol, it.port).is_open();
-    let denied: Vec<&AppDependency> = patient.environment.app_dependencies.iter().filter(is_denied).collect();
+    let gate = Gate::of(patient);
+    let dependencies = patient.environment.app_dependencies.iter();
+    let denied: Vec<Unreached<'_>> =
+        dependencies.filter_map(|it| app_dependency(patient, gate.as_ref().ok(), it)).collect();
     if denied.is_empty() {
         return Outcome::Passed;
     }
-    let (name, at) = gate.name();
+    let is_firewalls = denied.iter().flat_map(|it| &it.stops).all(|stop| matches!(stop, Stop::Firewall));
+    let subnet = patient.network.subnet(patient.place);
+    let (name, at) = match &gate {
+        Ok(gate) if is_firewalls => gate.name(),
+        _ => (subnet.name.clone(), subnet.at),
+    };
     let what = format!(
-        "it denies {} that apps need: {}",
+        "{} {} that apps need: {}",
+        if is_firewalls { "it denies" } else { "it does not reach" },
         count(denied.len(), "dependency"),
-        some(denied.iter().map(|it| shown(it)))
+        some(denied.iter().map(|it| shown(it.dependency)))
     );
-    let mut finding = Finding::new(&APPDEPS, at, name, what);
-    for dependency in denied {
-        finding = finding.covers(Coverage::Missing, shown(dependency)).mend(open(patient, dependency));
+    let finding = Finding::new(&APPDEPS, at, name, what);
+    Outcome::Found(vec![denied.into_iter().enumerate().fold(finding, |it, (nth, lost)| lost.told(patient, nth, it))])
+}
+
+/// A dependency of the apps, and all that is in its way.
+struct Unreached<'a> {
+    dependency: &'a AppDependency,
+    stops: Vec<Stop<'a>>,
+}
+
+enum Stop<'a> {
+    SecurityGroup(Filtered<'a>),
+    Route(String),
+    Firewall,
+}
+
+fn app_dependency<'a>(
+    patient: &Patient<'a>,
+    gate: Option<&Gate<'_>>,
+    dependency: &'a AppDependency,
+) -> Option<Unreached<'a>> {
+    let AppDependency { protocol, host, port } = dependency;
+    let is_denied = gate.is_some_and(|gate| !gate.ask(host, *protocol, *port).is_open());
+    let by_group = by_group(patient, dependency).map(Stop::SecurityGroup);
+    let by_route = by_route(patient, dependency).map(Stop::Route);
+    let stops: Vec<Stop<'_>> =
+        by_group.into_iter().chain(by_route).chain(is_denied.then_some(Stop::Firewall)).collect();
+    (!stops.is_empty()).then_some(Unreached { dependency, stops })
+}
+
+/// A name may lead to any address. Of environments before version 3 the ports of the web are OUT-WEB's.
+fn by_group<'a>(patient: &Patient<'a>, dependency: &AppDependency) -> Option<Filtered<'a>> {
+    let remote: Vec<AddressRange> = match &dependency.host {
+        Host::Addr(address) => vec![AddressRange::from(*address)],
+        Host::Name(_) if is_before_v3(patient) && WEB.contains(&dependency.port) => return None,
+        Host::Name(_) => anywhere().map(AddressRange::from).collect(),
+    };
+    let (transports, ports) = ([transport(dependency)], [PortRange::single(dependency.port)]);
+    let needed = Needed { direction: FlowDirection::Outbound, transports: &transports, ports: &ports, remote: &remote };
+    Some(Filtered::of(patient, &needed)).filter(|it| it.coverage() == Coverage::Missing)
+}
+
+fn transport(dependency: &AppDependency) -> Transport {
+    if dependency.protocol == Protocol::Udp { Transport::Udp } else { Transport::Tcp }
+}
+
+fn is_before_v3(patient: &Patient<'_>) -> bool {
+    patient.environment.version != AseVersion::V3
+}
+
+/// Where no way leads to it. Of environments before version 3 the default route is RT-DEFAULT's. Whether somebody in the
+/// network itself is there is not asked.
+fn by_route(patient: &Patient<'_>, dependency: &AppDependency) -> Option<String> {
+    let address = match dependency.host {
+        Host::Addr(address) => address,
+        Host::Name(_) => anywhere().next()?,
+    };
+    let way = Ways::of(patient).to(address);
+    let hop = way.as_ref().map(|way| &way.route.next_hop);
+    let is_rt_default = way.as_ref().is_none_or(|way| way.prefix.prefix_len() == 0 && spans::is_public(address));
+    if matches!(hop, Some(Hop::VnetLocal)) || (is_before_v3(patient) && is_rt_default) {
+        return None;
     }
-    Outcome::Found(vec![finding])
+    let is_name = matches!(dependency.host, Host::Name(_));
+    let obstacle = patient.network.obstacle(patient.place, address).filter(|it| it.stage == Stage::Out)?;
+    match &way {
+        Some(way) if is_name && way.prefix.prefix_len() > 1 => None,
+        Some(way) => Some(format!("{}: {}", ways::shown(way), obstacle.why)),
+        None => Some(obstacle.why),
+    }
+}
+
+impl Unreached<'_> {
+    fn told(self, patient: &Patient<'_>, nth: usize, finding: Finding) -> Finding {
+        let Unreached { dependency, stops } = self;
+        let finding = finding.covers(Coverage::Missing, shown(dependency));
+        stops.into_iter().fold(finding, |finding, stop| match stop {
+            Stop::Firewall => finding.mend(open(patient, dependency)),
+            Stop::Route(why) => finding
+                .because(why, Spot::nowhere())
+                .by_hand("lead what the apps need to where it is: a route, a peering, a gateway"),
+            Stop::SecurityGroup(passage) => {
+                let by = passage.blocks.first().map(|it| decider(patient, &it.because));
+                let (by, at) = by.unwrap_or_default();
+                let finding = finding.because(format!("{by} denies it"), at);
+                let ports = [PortRange::single(dependency.port)];
+                let_out(dependency, nth, &ports).mend(patient, &passage.blocks, finding)
+            }
+        })
+    }
+}
+
+fn let_out<'p>(dependency: &AppDependency, nth: usize, ports: &'p [PortRange]) -> Opening<'p> {
+    let remote = match dependency.host {
+        Host::Addr(address) => Prefix::Net(address.into()),
+        Host::Name(_) => Prefix::Any,
+    };
+    let protocol = match transport(dependency) {
+        Transport::Udp => SecurityProtocol::Udp,
+        _ => SecurityProtocol::Tcp,
+    };
+    Opening { rule: &APPDEPS, nth, direction: FlowDirection::Outbound, protocol, remote: vec![remote], ports }
 }
 
 fn shown(dependency: &AppDependency) -> String {
@@ -456,8 +652,7 @@ fn fqdns(host: &Host) -> Vec<crate::flow::HostName> {
 }
 
 fn proxy(patient: &Patient<'_>) -> Outcome {
-    let way = Ways::of(patient).outside().filter(|way| way.route.next_hop == Hop::VirtualNetworkGateway);
-    let (Some(way), Some(gateway)) = (way, ways::gateway(patient)) else {
+    let Some((way, gateway)) = beyond::forced(patient) else {
         return Outcome::not_applicable("what leaves is not forced to one's own premises");
     };
     let why = if gateway.egress_proxy {

@@ -9,11 +9,11 @@ use crate::policy::{
     Action, AddressRange, AddressSet, AnyRule, Decision, Policy, Query, RuleId, RuleSet, Rules, ServiceEndpoint, Spot,
     ThreatIntel, in_order,
 };
-use crate::vnet::{Hop, Network, after};
+use crate::vnet::{Change, Hop, Network, Topology, after};
 
 use super::Patient;
 use super::dependencies::Row;
-use super::finding::Outcome;
+use super::finding::{Finding, Outcome};
 use super::ways::Ways;
 
 /// The policy, asked from every part of the subnet that its rules tell apart: a rule for half of it is none.
@@ -25,6 +25,8 @@ pub(super) struct Gate<'a> {
     /// The services whose flows pass the firewall by, as the subnet has their endpoints.
     endpoints: Vec<ServiceEndpoint>,
     without_denials: OnceCell<Policy>,
+    /// Where the destination of some network rule begins, or what is behind one; sorted.
+    begins: OnceCell<Vec<IpAddr>>,
 }
 
 /// What becomes of a flow.
@@ -63,6 +65,7 @@ impl<'a> Gate<'a> {
             network: patient.network,
             endpoints: endpoints(patient),
             without_denials: OnceCell::new(),
+            begins: OnceCell::new(),
         })
     }
 
@@ -76,6 +79,48 @@ impl<'a> Gate<'a> {
         }
         let answers = self.clients.iter().map(|client| self.passage(&question(*client, host, protocol, port)));
         answers.max_by_key(Passage::weight).unwrap_or(Passage::Lacks)
+    }
+
+    /// An address of each part of a range that network rules or routes tell apart.
+    pub(super) fn parts(&self, range: AddressRange) -> Vec<IpAddr> {
+        let begins = self.begins.get_or_init(|| begins(self.policy));
+        let first = begins.partition_point(|begin| *begin <= range.first());
+        let inner = begins[first..].iter().copied().take_while(|begin| *begin <= range.last());
+        let routes = self.ways.stretches(range).into_iter().map(|stretch| stretch.range.first());
+        let mut parts: Vec<IpAddr> = routes.chain([range.first()]).chain(inner).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        parts
+    }
+
+    /// What becomes of TCP to each of them.
+    pub(super) fn ask_range(&self, range: AddressRange, port: u16) -> Vec<Passage> {
+        let parts = self.parts(range).into_iter();
+        parts.map(|address| self.ask(&Host::Addr(address), Protocol::Tcp, port)).collect()
+    }
+
+    /// Adds to a finding what opens it, where that is enough: what denies may come first, whatever is added.
+    pub(super) fn mended_by(
+        &self,
+        patient: &Patient<'_>,
+        finding: Finding,
+        mend: Vec<Change>,
+        blocker: Option<Blocker>,
+        is_open: impl Fn(&Gate<'_>) -> bool,
+    ) -> Finding {
+        let Some(blocker) = blocker else { return mend.into_iter().fold(finding, Finding::mend) };
+        let mut rules = RuleSet::clone(self.policy.rules());
+        Change::apply_all(&mend, &mut Topology::default(), &mut rules);
+        let after = Policy::compile(Arc::new(rules), self.policy.switches());
+        let after = Gate::of(&Patient { policy: Some(&after), ..*patient });
+        if !mend.is_empty() && after.is_ok_and(|after| is_open(&after)) {
+            return mend.into_iter().fold(finding, Finding::mend);
+        }
+        let (by, _) = self.shown(blocker);
+        finding.by_hand(format!(
+            "take what is needed out of {by}, or give the collection that allows it the smaller priority: that rule may be meant \
+             for others"
+        ))
     }
 
     /// The network rule that denies TCP to an address: whatever name leads there, no application rule is asked.
@@ -119,6 +164,36 @@ impl<'a> Gate<'a> {
                 hop.is_some_and(|hop| *hop != Hop::None && !leads_to_firewall(self.network, hop))
             }
         }
+    }
+
+    /// The same where no rule has an FQDN tag.
+    pub(super) fn without_tag(&self, tag: &str) -> Policy {
+        let mut rules = RuleSet::clone(self.policy.rules());
+        let collections = rules.policies.iter_mut().flat_map(|it| &mut it.groups).flat_map(|it| &mut it.collections);
+        for collection in collections {
+            let Rules::Application(_, rules) = &mut collection.rules else { continue };
+            rules.iter_mut().for_each(|rule| rule.tags.retain(|it| !it.name.eq_ignore_ascii_case(tag)));
+        }
+        Policy::compile(Arc::new(rules), self.policy.switches())
+    }
+
+    /// Does a network rule with a service tag let TCP out by a port, from all of the subnet?
+    pub(super) fn has_service_tag(&self, tag: &str, port: u16) -> bool {
+        let rules = in_order(self.policy.rules());
+        let allowing = || {
+            rules.iter().filter_map(|rule| match rule.rule {
+                AnyRule::Network(Action::Allow, rule) => Some(rule),
+                _ => None,
+            })
+        };
+        self.clients.iter().all(|client| {
+            allowing().any(|rule| {
+                rule.protocols.tcp
+                    && rule.ports.contains(port)
+                    && rule.sources.contains(*client)
+                    && rule.destinations.named().iter().any(|it| it.name.eq_ignore_ascii_case(tag))
+            })
+        })
     }
 
     /// Is there an FQDN tag in a rule that decides for the subnet? Of what it stands for in other clouds nothing is known,
@@ -168,6 +243,13 @@ impl Passage {
             Passage::Passes => 1,
             Passage::Denied(_) => 2,
             Passage::Lacks => 3,
+        }
+    }
+
+    pub(super) fn blocker(&self) -> Option<Blocker> {
+        match self {
+            Passage::Denied(blocker) => Some(*blocker),
+            Passage::Bypasses | Passage::Passes | Passage::Lacks => None,
         }
     }
 
@@ -221,6 +303,19 @@ fn askers(patient: &Patient<'_>, policy: &Policy) -> Vec<IpAddr> {
     inner.dedup();
     asked.extend(inner.into_iter().take(MOST_PARTS));
     asked
+}
+
+fn begins(policy: &Policy) -> Vec<IpAddr> {
+    let rules = in_order(policy.rules());
+    let destinations = rules.iter().filter_map(|it| match it.rule {
+        AnyRule::Network(_, rule) => Some(&rule.destinations),
+        _ => None,
+    });
+    let ranges = destinations.flat_map(AddressSet::ranges);
+    let mut begins: Vec<IpAddr> = ranges.flat_map(|it| [Some(it.first()), after(it.last())]).flatten().collect();
+    begins.sort_unstable();
+    begins.dedup();
+    begins
 }
 
 fn sources(rule: AnyRule<'_>) -> Option<&AddressSet> {

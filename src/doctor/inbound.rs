@@ -8,14 +8,15 @@ use std::net::IpAddr;
 use crate::flow::{Host, PortRange};
 use crate::policy::{Action, AddressRange, DnatRule, Rules};
 use crate::vnet::{
-    AppAddress, AppServiceEnvironment, Change, FlowDirection, HOST, LoadBalancing, MANAGEMENT_PORTS, Prefix,
-    SecurityProtocol, Transport, WEB_DEPLOY_PORT, ftp_ports,
+    AppAddress, AppServiceEnvironment, Because, Change, FlowDirection, HOST, LoadBalancing, MANAGEMENT_PORTS, Network,
+    Prefix, SecurityProtocol, SecurityRule, Transport, WEB_DEPLOY_PORT, ftp_ports,
 };
 
 use super::Patient;
-use super::filter::{Filtered, Needed, Opening, finding, listed};
+use super::filter::{Block, Filtered, Needed, Opening, finding, listed};
 use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, V3, rules};
 use super::management::{Management, TAG};
+use super::spans;
 
 rules! {
     /// In the order of `docs/doctor.md`.
@@ -32,10 +33,12 @@ rules! {
         "Management traffic comes to the environment's own public VIP and cannot be led through a firewall device: \
          replies would leave by another address than the one that was asked." => management_by_firewall;
 
-    IN_LB_16001 = "IN-LB-16001", Unhealthy, BEFORE_V3, [NETWORKING, FIREWALL, ISSUE_DENY_ALL],
+    IN_LB_16001 = "IN-LB-16001", Unhealthy, BEFORE_V3, [NETWORKING, FIREWALL, ISSUE_DENY_ALL, SERVICE_TAGS],
         "the load balancer cannot tell whether the environment is alive",
         "The load balancer keeps the environment alive by TCP 16001 and needs 454 and 455 as well. Azure's default rule \
-         lets it in until a rule that denies everything comes before." => load_balancer;
+         lets it in until a rule that denies everything comes before. A rule for VirtualNetwork, whose tag is said to hold the \
+         host's address, may let it in too; the documents about environments want one for AzureLoadBalancer, so that \
+         counts as degraded." => load_balancer;
 
     IN_SELF = "IN-SELF", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017],
         "the environment's own machines cannot reach each other",
@@ -57,10 +60,11 @@ rules! {
         "WebJobs, Functions, log streaming, Kudu, extensions, the process explorer and the console talk to an app's SCM \
          site over HTTPS. Behind an internal load balancer nobody but the clients of the network can reach it." => scm;
 
-    IN_V3_80 = "IN-V3-80", Suspended, V3, [NETWORKING_V3],
+    IN_V3_80 = "IN-V3-80", Suspended, V3, [NETWORKING_V3, SERVICE_TAGS],
         "the load balancer does not reach port 80",
         "An environment of version 3 needs one thing of its security group: that the load balancer reaches TCP 80, by \
-         which it tells whether the environment is alive." => probe;
+         which it tells whether the environment is alive. One for VirtualNetwork alone counts as degraded, as in \
+         IN-LB-16001." => probe;
 
     IN_V3_21 = "IN-V3-21", Degraded, V3, [NETWORKING_V3, SETTINGS_V3],
         "FTP is on and the load balancer does not reach port 21",
@@ -78,10 +82,27 @@ fn managed() -> PortRange {
 fn management(patient: &Patient<'_>) -> Outcome {
     let Management { name, ranges, .. } = Management::of(patient.network.tags());
     if patient.network.tags().published(TAG).is_none() && lets_in_by_tag(patient) {
-        return Outcome::not_applicable(format!("a rule lets in {TAG}, whose prefixes are not at hand for this cloud"));
+        return by_tag(patient, &ranges);
     }
+    managed_from(patient, name, &ranges)
+}
+
+/// Where no file says what the tag holds, the documented addresses are in it: a rule with the tag lets them in as far as
+/// its ports go and nothing denies them before.
+fn by_tag(patient: &Patient<'_>, ranges: &[AddressRange]) -> Outcome {
+    let tags = patient.network.tags().clone().assuming(TAG, ranges);
+    let network = Network::new(patient.network.topology().clone(), tags);
+    match managed_from(&Patient { network: &network, ..*patient }, TAG, ranges) {
+        Outcome::Passed => {
+            Outcome::not_applicable(format!("a rule lets in {TAG}, whose prefixes are not at hand for this cloud"))
+        }
+        other => other,
+    }
+}
+
+fn managed_from(patient: &Patient<'_>, name: &str, ranges: &[AddressRange]) -> Outcome {
     let ports = [managed()];
-    let passage = inbound(patient, &[Transport::Tcp], &ports, &ranges);
+    let passage = inbound(patient, &[Transport::Tcp], &ports, ranges);
     if passage.is_open() {
         return Outcome::Passed;
     }
@@ -149,9 +170,29 @@ fn leads_management(patient: &Patient<'_>, rule: &DnatRule) -> bool {
         let known = [environment.public_address, environment.internal_address];
         patient.network.subnet(patient.place).contains(address) || known.contains(&Some(address))
     };
-    let to_own = matches!(rule.translated.host, Host::Addr(address) if own(address));
+    let to_own = match &rule.translated.host {
+        Host::Addr(address) => own(*address),
+        Host::Name(name) => is_own_name(patient, name.as_str()) || recorded(patient, name.as_str()).any(own),
+    };
     let managed = MANAGEMENT_PORTS.iter().any(|port| rule.ports.contains(*port) || rule.translated.port == *port);
     rule.protocols.tcp && to_own && managed
+}
+
+/// The environment's suffix, or a name below it.
+fn is_own_name(patient: &Patient<'_>, name: &str) -> bool {
+    let suffix = patient.environment.suffix(patient.network.tags().cloud());
+    name.strip_suffix(&suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// What the zones of the topology have for a name.
+fn recorded<'a>(patient: &Patient<'a>, name: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
+    let zones = patient.network.topology().dns_zones.iter();
+    zones.flat_map(|zone| zone.records.iter().map(move |record| (zone, record))).filter_map(
+        move |(zone, (host, to))| {
+            let full = if host == "@" { zone.name.clone() } else { format!("{host}.{}", zone.name) };
+            full.eq_ignore_ascii_case(name).then_some(*to)
+        },
+    )
 }
 
 fn by_rule(rule: &DnatRule, path: String) -> Finding {
@@ -179,7 +220,7 @@ fn ftp_probe(patient: &Patient<'_>) -> Outcome {
 fn from_load_balancer(patient: &Patient<'_>, rule: &'static Rule, ports: &[PortRange]) -> Outcome {
     let passage = inbound(patient, &[Transport::Tcp], ports, &[AddressRange::from(HOST)]);
     if passage.is_open() {
-        return Outcome::Passed;
+        return by_network(patient, rule, ports).into();
     }
     let closed = match passage.coverage() {
         Coverage::Partly => "does not reach all of",
@@ -189,6 +230,41 @@ fn from_load_balancer(patient: &Patient<'_>, rule: &'static Rule, ports: &[PortR
     let found = passage.explain(patient, finding(patient, rule, what));
     let opening = opening(rule, SecurityProtocol::Tcp, vec![Prefix::Tag(LOAD_BALANCER_TAG.to_owned())], ports);
     Some(opening.mend(patient, &passage.blocks, found)).into()
+}
+
+/// Probes that nothing lets in but a rule for the tag VirtualNetwork. The document about service tags says that it holds
+/// the host's address; those about environments want a rule for the load balancer, and somebody's probes were denied.
+fn by_network(patient: &Patient<'_>, rule: &'static Rule, ports: &[PortRange]) -> Option<Finding> {
+    let group = patient.network.security_group_of(patient.place)?;
+    let is_by_tag = |it: &SecurityRule| {
+        let prefixes = &it.source.prefixes;
+        let is =
+            |tag: &str| prefixes.iter().any(|it| matches!(it, Prefix::Tag(name) if name.eq_ignore_ascii_case(tag)));
+        it.direction == FlowDirection::Inbound && it.access == Action::Allow && is("VirtualNetwork")
+    };
+    let mut topology = patient.network.topology().clone();
+    let here = topology.security_groups.iter_mut().find(|it| it.name == group.name)?;
+    here.rules.retain(|it| !is_by_tag(it));
+    let network = Network::new(topology, patient.network.tags().clone());
+    let without = Patient { network: &network, ..*patient };
+    if inbound(&without, &[Transport::Tcp], ports, &[AddressRange::from(HOST)]).is_open() {
+        return None;
+    }
+    let has_port = |it: &SecurityRule| {
+        let mut written = it.destination.ports.iter();
+        written.any(|range| ports.iter().any(|port| range.contains(port.first())))
+    };
+    let by = group.rules.iter().filter(|it| is_by_tag(it) && has_port(it)).min_by_key(|it| it.priority)?;
+    let by_text = format!("security rule {}/{} ({})", group.name, by.name, by.priority);
+    let what = format!("AzureLoadBalancer reaches TCP {} of the subnet by VirtualNetwork alone", listed(ports));
+    let found = finding(patient, rule, what)
+        .graded(rule.severity.min(Severity::Degraded))
+        .because(format!("{by_text} lets in {HOST} as part of VirtualNetwork"), by.at);
+    let because =
+        Because::Rule { group: &group.name, rule: &by.name, priority: by.priority, is_default: false, at: by.at };
+    let block = Block { because, transport: Transport::Tcp, source: 0, remote: HOST, port: ports.first()?.first() };
+    let opening = opening(rule, SecurityProtocol::Tcp, vec![Prefix::Tag(LOAD_BALANCER_TAG.to_owned())], ports);
+    Some(opening.mend(patient, &[block], found))
 }
 
 fn itself(patient: &Patient<'_>) -> Outcome {
@@ -309,11 +385,13 @@ impl Clients {
             return Clients { ranges: known.clone(), are_known: true };
         }
         let ranges = match patient.environment.load_balancing {
-            LoadBalancing::Internal(_) => patient.network.tag_ranges(patient.place, "VirtualNetwork"),
-            LoadBalancing::External => patient.network.tag_ranges(patient.place, "Internet"),
+            // Its own machines are no clients.
+            LoadBalancing::Internal(_) => {
+                spans::without(spans::near(patient), &patient.own_ranges().collect::<Vec<_>>())
+            }
+            LoadBalancing::External => spans::internet(patient),
         };
-        let ranges = ranges.into_iter().filter(|range| range.first().is_ipv4() && range.first() != HOST);
-        Clients { ranges: ranges.collect(), are_known: false }
+        Clients { ranges, are_known: false }
     }
 
     fn lack(&self, rule: &'static Rule, patient: &Patient<'_>, access: &Access) -> Option<Finding> {

@@ -1,6 +1,7 @@
 //! What becomes old or has changed (`LIFE-…`, `DOC-…`).
 
 use super::Patient;
+use super::examine::Diagnosis;
 use super::finding::{ANY, BEFORE_V3, Finding, Outcome, Severity, rules};
 use super::{age, words::some};
 
@@ -13,7 +14,7 @@ rules! {
     LIST_AGE = "DOC-LIST-AGE", Advice, BEFORE_V3, [FIREWALL, FIREWALL_2018],
         "rules made from a list that is not the newest",
         "The list of dependencies grew: rules that name what the list of 2018 names deny what came since. A policy is taken \
-         for one made from an older list where it lets through at least half of that and less than half of what came after; \
+         for one made from an older list where it lets through nine tenths of that or more, and less than half of what came after; \
          it is then judged by that list, and what is missing of the newest is said here. With the FQDN tags the platform keeps the \
          list. Service endpoints as in 2018 (Key Vault, no Event Hubs) are told here too." => list_age;
 }
@@ -40,6 +41,12 @@ fn restored(patient: &Patient<'_>) -> Outcome {
     Outcome::Found(vec![finding.by_hand(
         "go through every list that allows the old addresses: userWhitelistedIpRanges, firewalls of databases and partners, DNS",
     )])
+}
+
+/// Is it suspended already, and not about to be?
+pub(super) fn is_suspended(diagnosis: &Diagnosis) -> bool {
+    let restored = diagnosis.examined.iter().filter(|it| it.rule == &RESTORE);
+    restored.flat_map(|it| it.outcome.findings()).any(|finding| finding.severity == Severity::Suspended)
 }
 
 fn list_age(patient: &Patient<'_>) -> Outcome {

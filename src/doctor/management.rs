@@ -110,22 +110,36 @@ impl<'a> Replies<'a> {
     fn text(&self) -> String {
         let [covered, partly, missing] =
             [Coverage::Covered, Coverage::Partly, Coverage::Missing].map(|coverage| self.count(coverage));
-        let astray: u64 = self.replies.iter().flat_map(|reply| &reply.astray).map(Stretch::size).sum();
         let all: u64 = self.replies.iter().map(|reply| ways::size(reply.prefix)).sum();
-        let hops = some(self.hops());
+        let fate = self.fates(&thousands(all));
         format!(
-            "of {} prefixes of {} routes to the Internet cover {covered} fully, {partly} partly and {missing} not at all: \
-             replies to {} of {} management addresses leave by {hops}, from another address than they were sent to",
+            "of {} prefixes of {} routes to the Internet cover {covered} fully, {partly} partly and {missing} not at all: {fate}",
             self.replies.len(),
             self.management.name,
-            thousands(astray),
-            thousands(all),
         )
     }
 
+    /// What becomes of replies to some `of` all addresses.
+    fn fates(&self, of: &str) -> String {
+        let size = |is_dropped: bool| -> u64 {
+            let astray = self.replies.iter().flat_map(|reply| &reply.astray);
+            astray.filter(|it| (*it.hop() == Hop::None) == is_dropped).map(Stretch::size).sum()
+        };
+        let to = |number: u64| format!("replies to {} of {of} management addresses", thousands(number));
+        let leave = || {
+            let by = some(self.hops());
+            format!("{} leave by {by}, from another address than they were sent to", to(size(false)))
+        };
+        match (size(true), size(false)) {
+            (0, _) => leave(),
+            (dropped, 0) => format!("{} are dropped", to(dropped)),
+            (dropped, _) => format!("{}, and {} are dropped", leave(), to(dropped)),
+        }
+    }
+
     fn hops(&self) -> Vec<String> {
-        let hop = |way: &&Selection<'_>| way.route.next_hop.to_string();
-        let mut hops: Vec<String> = self.diverting().iter().map(hop).collect();
+        let diverting = self.diverting().into_iter().filter(|way| way.route.next_hop != Hop::None);
+        let mut hops: Vec<String> = diverting.map(|way| way.route.next_hop.to_string()).collect();
         hops.sort();
         hops.dedup();
         hops
@@ -174,10 +188,12 @@ fn tag_route() -> (String, RouteDestination, NextHop) {
 impl<'a> Reply<'a> {
     /// `by_tag`: a route with a tag whose prefixes are not at hand is taken to cover them.
     fn of(ways: &Ways<'a>, prefix: AddressRange, by_tag: bool) -> Reply<'a> {
+        // Nothing but a route for a single address is sure to be narrower than the tag's own.
+        let is_by_tag = |stretch: &Stretch<'_>| by_tag && stretch.way.prefix.prefix_len() < 32;
         let (direct, astray): (Vec<_>, Vec<_>) = ways
             .stretches(prefix)
             .into_iter()
-            .partition(|stretch| by_tag || *stretch.hop() == Hop::Internet || stretch.is_by_specific_bgp());
+            .partition(|stretch| is_by_tag(stretch) || *stretch.hop() == Hop::Internet || stretch.is_by_specific_bgp());
         let coverage = match (direct.is_empty(), astray.is_empty()) {
             (_, true) => Coverage::Covered,
             (false, false) => Coverage::Partly,

@@ -5,10 +5,12 @@
 //! own. Nothing is sent.
 
 mod age;
+mod beyond;
 mod clients;
 mod dependencies;
 mod dns;
 mod documents;
+mod doubt;
 mod endpoints;
 mod examine;
 mod filter;
@@ -24,6 +26,7 @@ mod outbound;
 mod premises;
 mod routes;
 mod singles;
+mod spans;
 mod subnet;
 mod ways;
 mod words;
@@ -68,6 +71,8 @@ pub enum Health {
     Degraded,
     Unhealthy,
     WouldBeSuspended,
+    /// Its resource says so.
+    Suspended,
 }
 
 impl Health {
@@ -88,6 +93,7 @@ impl Health {
             Health::Degraded => "degraded",
             Health::Unhealthy => "unhealthy",
             Health::WouldBeSuspended => "would be suspended",
+            Health::Suspended => "suspended",
         }
     }
 }

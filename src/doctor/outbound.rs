@@ -11,15 +11,17 @@ use crate::allowlist::{EndpointHost, Kind, lists};
 use crate::flow::{AddrClass, Host, PortRange, PortSet, Protocol};
 use crate::policy::{Action, AddressRange, AddressSet, IpProtocols, NetworkRule};
 use crate::vnet::{
-    AseVersion, Because, Change, EPHEMERAL, FlowDirection, HOST, Hop, NetFlow, NetworkSecurityGroup, NextHop, Prefix,
-    RouteDestination, SecurityProtocol, SecurityRule, Selection, Transport,
+    AseVersion, Because, Change, EPHEMERAL, FlowDirection, HOST, Hop, NetFlow, Network, NetworkSecurityGroup, NextHop,
+    Prefix, RouteDestination, SecurityProtocol, SecurityRule, Selection, Transport,
 };
 
 use super::Patient;
+use super::dns::servers;
 use super::filter::{Filtered, Needed, Opening, decider, finding, listed};
 use super::finding::{BEFORE_V3, Coverage, Finding, Outcome, Rule, Severity, rules};
-use super::gate::Gate;
+use super::gate::{Gate, Passage};
 use super::inbound::within;
+use super::spans;
 use super::ways::{self, Stretch, Ways};
 use super::words::some;
 
@@ -46,13 +48,16 @@ rules! {
     OUT_WEB = "OUT-WEB", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017, ISSUE_80],
         "dependencies over HTTP and HTTPS are not let out",
         "Azure's management, Storage, certificate revocation lists, updates and monitoring are reached over TCP 80 and \
-         443 under names whose addresses change: nothing narrower than everything is enough in a security group. What of \
-         it is allowed is for the firewall to say." => web, cuts Web;
+         443 under names whose addresses change: nothing narrower than everything is enough in a security group. Where part \
+         of it is closed, it costs what is known to be there: Entra ID, Resource Manager, Event Hubs and Storage as much as \
+         everything, Azure Monitor less. Less than a /16 of addresses that are nobody's may be closed on purpose. What of it \
+         is allowed is for the firewall to say." => web, cuts Web;
 
     OUT_SQL = "OUT-SQL", Suspended, BEFORE_V3, [NETWORKING, NETWORKING_2017, EXPRESS_ROUTE_V1],
         "the environment's own database is not let out to",
         "An environment keeps its state in an Azure SQL database, reached over TCP 1433. Documents until 2017 also name \
-         the ports 11000-11999 and 14000-14999, by which clients inside Azure are redirected; later ones do not." => sql, cuts Sql;
+         the ports 11000-11999 and 14000-14999, by which clients inside Azure are redirected; later ones do not. Where the \
+         prefixes of the tag Sql are not at hand, a rule with the tag counts, and one for everything." => sql, cuts Sql;
 
     OUT_12000 = "OUT-12000", Degraded, BEFORE_V3, [FIREWALL, NETWORKING],
         "monitoring over port 12000 is not let out",
@@ -66,7 +71,8 @@ rules! {
     OUT_NSG_PIN = "OUT-NSG-PIN", Advice, BEFORE_V3, [FIREWALL_2018],
         "a security rule lists addresses that names resolved to",
         "The dependencies are names without static addresses, which change too often for a security group to follow. \
-         Let out everything on the port, and let a firewall filter by name." => pinned;
+         Let out everything on the port, and let a firewall filter by name. Asked where the port is not let out to \
+         everything; beside such a rule, one for single addresses harms nobody." => pinned;
 }
 
 fn itself(patient: &Patient<'_>) -> Outcome {
@@ -113,17 +119,36 @@ struct Dependency<'a> {
     name: &'static str,
 }
 
+/// What a part that is closed takes away.
+struct Cut {
+    /// As in `is not let out to …`
+    whom: String,
+    severity: Severity,
+    /// What has to be opened; any address where that is nothing of its own.
+    tags: Vec<&'static str>,
+}
+
+/// Services behind the names of the list whose prefixes are published, with what their lack brings.
+pub(super) const NEEDED: [(&str, Severity); 5] = [
+    ("AzureActiveDirectory", Severity::Suspended),
+    ("AzureResourceManager", Severity::Suspended),
+    ("EventHub", Severity::Suspended),
+    ("Storage", Severity::Suspended),
+    ("AzureMonitor", Severity::Degraded),
+];
+
+/// A few addresses may be closed on purpose, as a list of bad ones has it, and as routes may drop them: less than a /16.
+const MANY: u64 = 1 << 16;
+
 impl Dependency<'_> {
     fn remote(&self, patient: &Patient<'_>) -> Vec<AddressRange> {
-        let ranges = match self.tag {
-            Some(tag) => patient.network.tag_ranges(patient.place, tag),
-            None => patient.network.tag_ranges(patient.place, "Internet"),
-        };
-        ranges.into_iter().filter(|range| range.first().is_ipv4()).collect()
+        match self.tag {
+            Some(tag) => spans::joined(patient.network.tag_ranges(patient.place, tag)),
+            None => spans::internet(patient),
+        }
     }
 
-    /// By the security group. Where it is closed to some addresses only, whatever resolves to one of them is lost, and
-    /// nobody knows what that is.
+    /// By the security group.
     fn look(&self, patient: &Patient<'_>) -> Option<Finding> {
         self.look_as(0, patient)
     }
@@ -134,42 +159,73 @@ impl Dependency<'_> {
         let remote = self.remote(patient);
         let needed = Needed { direction: FlowDirection::Outbound, transports: &[*transport], ports, remote: &remote };
         let passage = Filtered::of(patient, &needed);
-        let whom = tag.map_or("any address".to_owned(), |tag| format!("the tag {tag}"));
-        let packets = format!("{} {} ({name})", super::filter::name(*transport), listed(ports));
-        let (what, severity) = match passage.coverage() {
+        let all = || tag.map_or("any address".to_owned(), |tag| format!("the tag {tag}"));
+        let cut = match passage.coverage() {
             Coverage::Covered => return None,
-            Coverage::Partly if self.is_mostly_closed(patient) => {
-                (format!("{packets} is not let out to most of {whom}"), rule.severity)
-            }
-            Coverage::Partly => {
-                (format!("{packets} is not let out to all of {whom}"), rule.severity.min(Severity::Unhealthy))
-            }
-            Coverage::Missing => (format!("{packets} is not let out to {whom}"), rule.severity),
+            Coverage::Partly => self.cut(patient, &remote, &passage.lost, &all())?,
+            Coverage::Missing => Cut { whom: all(), severity: rule.severity, tags: Vec::new() },
         };
-        let found = passage.explain(patient, finding(patient, rule, what)).graded(severity);
-        Some(self.opening().numbered(nth).mend(patient, &passage.blocks, found))
+        let packets = format!("{} {} ({name})", super::filter::name(*transport), listed(ports));
+        let what = format!("{packets} is not let out to {}", cut.whom);
+        let found = passage.explain(patient, finding(patient, rule, what)).graded(cut.severity);
+        let openings = self.openings(&cut.tags).into_iter().enumerate();
+        Some(openings.fold(found, |found, (at, it)| it.numbered(nth + at).mend(patient, &passage.blocks, found)))
     }
 
-    /// One of the ports, to more than half of the Internet: as good as closed.
-    fn is_mostly_closed(&self, patient: &Patient<'_>) -> bool {
-        let Some(source) = own_address(patient).filter(|_| self.tag.is_none()) else { return false };
-        let asked: Vec<IpAddr> = anywhere().collect();
-        let is_open = |destination: IpAddr, destination_port: u16| {
-            let transport = self.transport;
-            let flow = NetFlow { transport, source, source_port: EPHEMERAL, destination, destination_port };
-            patient.network.security(patient.place, FlowDirection::Outbound, &flow).is_allowed()
-        };
-        let open = |port: &PortRange| asked.iter().filter(|address| is_open(**address, port.first())).count();
-        self.ports.iter().any(|port| 2 * open(port) < asked.len())
+    /// What it costs that some addresses are closed. Whatever resolves to one of them is lost, and of most nobody knows
+    /// what that is. None for so few that somebody may mean it.
+    fn cut(&self, patient: &Patient<'_>, all: &[AddressRange], lost: &[AddressRange], whom: &str) -> Option<Cut> {
+        let usual = self.rule.severity;
+        if 2 * spans::size(lost) > spans::size(all) {
+            return Some(Cut { whom: format!("most of {whom}"), severity: usual, tags: Vec::new() });
+        }
+        let in_part = usual.min(Severity::Unhealthy);
+        if self.tag.is_some() {
+            return Some(Cut { whom: format!("all of {whom}"), severity: in_part, tags: Vec::new() });
+        }
+        self.of_services(patient, lost).or_else(|| {
+            let is_much = spans::size(lost) >= MANY;
+            is_much.then(|| Cut { whom: format!("all of {whom}"), severity: in_part, tags: Vec::new() })
+        })
     }
 
-    fn opening(&self) -> Opening<'_> {
-        let remote = vec![self.tag.map_or(Prefix::Any, |tag| Prefix::Tag(tag.to_owned()))];
+    /// What of it services are known to be behind.
+    fn of_services(&self, patient: &Patient<'_>, lost: &[AddressRange]) -> Option<Cut> {
+        let is_asked = self.ports.iter().any(|port| port.contains(443)) && self.transport == Transport::Tcp;
+        let services = NEEDED.iter().filter(|_| is_asked).filter_map(|(tag, severity)| {
+            let ranges = spans::joined(patient.network.tags().published(tag)?.iter().copied());
+            let (missing, whole) = (spans::size(&spans::shared(&ranges, lost)), spans::size(&ranges));
+            match 2 * missing > whole {
+                _ if missing == 0 => None,
+                true => Some((*tag, format!("{}{tag}", if missing < whole { "most of " } else { "" }), *severity)),
+                false => Some((*tag, format!("part of {tag}"), (*severity).min(Severity::Unhealthy))),
+            }
+        });
+        let services: Vec<(&str, String, Severity)> = services.collect();
+        let severity = services.iter().map(|(_, _, severity)| *severity).max()?.min(self.rule.severity);
+        let whom = some(services.iter().map(|(_, whom, _)| whom));
+        Some(Cut { whom, severity, tags: services.iter().map(|(tag, ..)| *tag).collect() })
+    }
+
+    /// A rule may have one service tag.
+    fn openings(&self, tags: &[&'static str]) -> Vec<Opening<'_>> {
         let protocol = match self.transport {
             Transport::Udp => SecurityProtocol::Udp,
             _ => SecurityProtocol::Tcp,
         };
-        Opening { rule: self.rule, nth: 0, direction: FlowDirection::Outbound, protocol, remote, ports: self.ports }
+        let to = |remote: Prefix| Opening {
+            rule: self.rule,
+            nth: 0,
+            direction: FlowDirection::Outbound,
+            protocol,
+            remote: vec![remote],
+            ports: self.ports,
+        };
+        let tag = |tag: &str| to(Prefix::Tag(tag.to_owned()));
+        match tags {
+            [] => vec![self.tag.map_or_else(|| to(Prefix::Any), tag)],
+            tags => tags.iter().map(|it| tag(it)).collect(),
+        }
     }
 }
 
@@ -181,7 +237,7 @@ fn dns(patient: &Patient<'_>) -> Outcome {
 
 /// Azure's own, which is exempt but for rules that name its tag. Where others are to be asked, `DNS-AZURE` says it.
 fn azure_dns(patient: &Patient<'_>) -> Option<Finding> {
-    if !patient.network.virtual_network(patient.place).dns_servers.is_empty() {
+    if servers(patient).next().is_some() {
         return None;
     }
     let source = own_address(patient)?;
@@ -227,22 +283,28 @@ fn triage(patient: &Patient<'_>) -> Outcome {
 /// published, so that a rule for less than all of them is not enough.
 fn by_firewall(patient: &Patient<'_>, dependency: &Dependency<'_>, protocol: Protocol, port: u16) -> Option<Finding> {
     let gate = Gate::of(patient).ok()?;
-    let asked: Vec<IpAddr> = anywhere().collect();
-    let closed = asked.iter().filter(|address| !gate.ask(&Host::Addr(**address), protocol, port).is_open()).count();
+    let passages: Vec<Passage> = anywhere().map(|address| gate.ask(&Host::Addr(address), protocol, port)).collect();
+    let closed = passages.iter().filter(|passage| !passage.is_open()).count();
     let severity = match closed {
         0 => return None,
-        some if some < asked.len() => dependency.rule.severity.min(Severity::Unhealthy),
+        some if some < passages.len() => dependency.rule.severity.min(Severity::Unhealthy),
         _ => dependency.rule.severity,
     };
+    let blocker = passages.iter().find_map(Passage::blocker);
     let (policy, at) = gate.name();
-    let name = super::filter::name(dependency.transport);
-    let what = format!(
-        "{name} {port} ({}) has no network rule of {policy} to any address: {closed} of {} that were asked are denied",
-        dependency.name,
-        asked.len()
-    );
+    let packets = format!("{} {port} ({})", super::filter::name(dependency.transport), dependency.name);
+    let denied = format!("{closed} of {} addresses that were asked are denied", passages.len());
+    let what = match blocker {
+        Some(blocker) => {
+            format!("{packets} is denied by {} before a later rule allows it: {denied}", gate.shown(blocker).0)
+        }
+        None => format!("{packets} has no network rule of {policy} to any address: {denied}"),
+    };
     let found = Finding::new(dependency.rule, at, policy, what).graded(severity);
-    Some(found.mend(Change::NetworkRule(network_rule(patient, dependency, port))))
+    let found = blocker.map(|it| gate.shown(it)).into_iter().fold(found, |found, (by, at)| found.because(by, at));
+    let mend = vec![Change::NetworkRule(network_rule(patient, dependency, port))];
+    let is_open = |gate: &Gate<'_>| anywhere().all(|it| gate.ask(&Host::Addr(it), protocol, port).is_open());
+    Some(gate.mended_by(patient, found, mend, blocker, is_open))
 }
 
 fn network_rule(patient: &Patient<'_>, dependency: &Dependency<'_>, port: u16) -> NetworkRule {
@@ -278,18 +340,13 @@ fn web(patient: &Patient<'_>) -> Outcome {
 }
 
 fn sql(patient: &Patient<'_>) -> Outcome {
-    if patient.network.tags().published("Sql").is_none() {
-        return Outcome::not_applicable("the prefixes of the service tag Sql are not at hand for this cloud");
+    if patient.network.tags().published(SQL_TAG).is_none() {
+        return sql_by_tag(patient);
     }
     let needed = [PortRange::single(1433)];
     let redirected = [PortRange::between(11000, 11999), PortRange::between(14000, 14999)];
-    let dependency = Dependency {
-        rule: &OUT_SQL,
-        transport: Transport::Tcp,
-        ports: &needed,
-        tag: Some("Sql"),
-        name: "the environment's own database",
-    };
+    let dependency =
+        Dependency { rule: &OUT_SQL, transport: Transport::Tcp, ports: &needed, tag: Some(SQL_TAG), name: DATABASE };
     let redirects = Dependency {
         ports: &redirected,
         name: "redirected connections to Azure SQL, as documented until 2017",
@@ -297,6 +354,35 @@ fn sql(patient: &Patient<'_>) -> Outcome {
     };
     let found = dependency.look(patient);
     found.or_else(|| redirects.look_as(1, patient).map(|found| found.graded(Severity::Advice))).into()
+}
+
+const SQL_TAG: &str = "Sql";
+const DATABASE: &str = "the environment's own database";
+
+/// Where no file says what the tag holds, one address stands for it: a rule with the tag lets it out, and so does whatever
+/// lets out everything.
+fn sql_by_tag(patient: &Patient<'_>) -> Outcome {
+    let stands_for_it = IpAddr::from([192, 0, 2, 77]);
+    let tags = patient.network.tags().clone().assuming(SQL_TAG, &[AddressRange::from(stands_for_it)]);
+    let network = Network::new(patient.network.topology().clone(), tags);
+    let patient = Patient { network: &network, ..*patient };
+    let dependency = Dependency {
+        rule: &OUT_SQL,
+        transport: Transport::Tcp,
+        ports: &[PortRange::single(1433)],
+        tag: Some(SQL_TAG),
+        name: DATABASE,
+    };
+    let Some(mut found) = dependency.look(&patient) else {
+        return Outcome::not_applicable(
+            "the prefixes of the service tag Sql are not at hand for this cloud; a rule lets it out",
+        );
+    };
+    found.evidence.retain(|it| it.coverage.is_none());
+    for evidence in &mut found.evidence {
+        evidence.what = evidence.what.replace(&format!("of {stands_for_it}"), "of the tag Sql");
+    }
+    Outcome::Found(vec![found])
 }
 
 /// Of version 1 it is a dependency like any other.
@@ -323,6 +409,9 @@ fn pinned(patient: &Patient<'_>) -> Outcome {
     let Some(group) = patient.network.security_group_of(patient.place) else {
         return Outcome::not_applicable("the subnet has no security group");
     };
+    if web(patient).findings().is_empty() {
+        return Outcome::Passed;
+    }
     let rules =
         group.rules.iter().filter(|rule| rule.direction == FlowDirection::Outbound && rule.access == Action::Allow);
     rules.filter_map(|rule| pins(patient, group, rule)).collect::<Vec<_>>().into()
@@ -355,10 +444,11 @@ fn is_pin(patient: &Patient<'_>, net: IpNet) -> bool {
         && AddrClass::of(address) == AddrClass::Global
         && !patient.network.tag_holds(patient.place, "VirtualNetwork", address)
         && !is_published(address)
+        && !patient.environment.app_dependencies.iter().any(|it| it.host == Host::Addr(address))
 }
 
 /// One of the dependencies that are addresses and have no names.
-fn is_published(address: IpAddr) -> bool {
+pub(super) fn is_published(address: IpAddr) -> bool {
     let published = lists().iter().filter(|list| list.kind == Kind::Ip).flat_map(|list| list.endpoints());
     published.into_iter().any(|(_, endpoint)| endpoint.host == EndpointHost::Addr(address))
 }

@@ -158,12 +158,19 @@ pub(super) fn cut_off(patient: &Patient<'_>) -> Vec<IpNet> {
     private.filter(|net| !is_led(&ways, net)).copied().collect()
 }
 
-/// To the gateway, or on purpose to an appliance that knows the way.
+/// Is all of it?
 fn is_led(ways: &Ways<'_>, net: &IpNet) -> bool {
-    ways.to(net.network()).is_some_and(|way| match way.route.next_hop {
+    let range = AddressRange::between(net.network(), net.broadcast());
+    let stretches = range.into_iter().flat_map(|range| ways.stretches(range));
+    ways.to(net.network()).is_some() && stretches.into_iter().all(|stretch| leads(&stretch.way))
+}
+
+/// To the gateway, or on purpose to an appliance that knows the way.
+fn leads(way: &Selection<'_>) -> bool {
+    match way.route.next_hop {
         Hop::VirtualNetworkGateway => true,
         Hop::VirtualAppliance(_) => way.prefix.prefix_len() > 0,
         Hop::VnetLocal | Hop::VnetPeering(_) | Hop::VnetGlobalPeering(_) | Hop::InterfaceEndpoint => true,
         Hop::Internet | Hop::None | Hop::VirtualNetworkServiceEndpoint(_) => false,
-    })
+    }
 }

@@ -8,10 +8,14 @@ use ipnet::IpNet;
 use crate::flow::AddrClass;
 use crate::policy::AddressRange;
 use crate::vnet::recipe::{MOST_ROUTES, MOST_TAG_ROUTES};
-use crate::vnet::{Change, Firewall, Hop, NextHop, Route, RouteDestination, Selection};
+use crate::vnet::{
+    Change, EffectiveRoute, Firewall, Hop, NextHop, Obstacle, Route, RouteDestination, Selection, Stage,
+};
 
 use super::Patient;
-use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, rules};
+use super::beyond;
+use super::finding::{ANY, BEFORE_V3, Coverage, Finding, Outcome, Severity, rules};
+use super::outbound::{NEEDED, anywhere, is_published};
 use super::ways::{self, Stretch, Ways};
 use super::words::{count, some};
 use super::{clients, endpoints, management, premises, singles};
@@ -24,7 +28,11 @@ rules! {
          Internet, to an appliance that is there, or to a gateway that is there. It breaks with the next hop None, an \
          appliance outside the network or in none of its subnets, an address of the firewall's subnet that the firewall does \
          not have, or VirtualNetworkGateway without a gateway. It breaks as well where the firewall's own subnet has a route \
-         like that, or one back to itself, and where routes for a /16 or more of the Internet lead nowhere. Whether the other side lets through what has to pass is asked by RT-MGMT, \
+         like that, or one back to itself, and where routes for a /16 or more of the Internet lead nowhere, or narrower ones \
+         for what is known to be needed: Entra ID, Resource Manager, and Azure Monitor, without which it is degraded; where \
+         nothing else leads to them, Storage and Event Hubs. And it breaks where a peering on the way does not carry what is \
+         sent, or the firewall cannot give the replies back: they are forwarded traffic for the network of the environment, \
+         whose half of the peering has to allow it (allowForwardedTraffic). Whether the other side lets through what has to pass is asked by RT-MGMT, \
          RT-SQL, RT-SE and FW-…; an appliance inside the environment's own subnet is RT-NVA-SUBNET's." => default_route, cuts Internet;
     MGMT = "RT-MGMT", Suspended, BEFORE_V3, [FIREWALL_2018, MANAGEMENT, FIREWALL],
         "replies to management leave by another address",
@@ -33,7 +41,8 @@ rules! {
          App Service manages from needs a route to the Internet that no narrower one takes away. It breaks without any such \
          route, and where a narrower route of one's own diverts part of them. Routes for some addresses of many are \
          RT-MGMT-STALE's, narrower routes of BGP are RT-BGP-SPECIFIC's. The cloud in China publishes no file of service \
-         tags: its two documented addresses count there, and a route with the tag is believed." => mgmt;
+         tags: its two documented addresses count there, and a route with the tag is believed, but where one for a single address takes it \
+         away." => mgmt;
     MGMT_STALE = "RT-MGMT-STALE", Suspended, BEFORE_V3, [MANAGEMENT, FIREWALL_2018],
         "routes for management cover part of its addresses",
         "The recipe of 2018 makes a /32 route of each documented address. Today the service tag AppServiceManagement has \
@@ -46,11 +55,13 @@ rules! {
         "The platform keeps its state in an Azure SQL database with a firewall of its own, which takes connections from the \
          environment's VIP alone. It answers where the subnet has the service endpoint Microsoft.Sql, where SQL leaves to the \
          Internet by the VIP, or where the addresses that it leaves by are in userWhitelistedIpRanges and the firewall on the \
-         way lets TCP 1433 through. The prefixes of the service tag Sql are asked one by one." => sql, cuts Sql;
+         way lets TCP 1433 through. The addresses are those of the firewall, of the gateway behind it where its subnet's \
+         routes lead there, or of the interface of another appliance. The prefixes of the service tag Sql are asked one by \
+         one." => sql, cuts Sql;
     SE = "RT-SE", Suspended, BEFORE_V3, [FIREWALL, FIREWALL_2018, FORCED_TUNNEL],
         "a service endpoint is missing behind the firewall",
-        "What goes to Storage and Event Hubs is not supported through a firewall device: it needs service endpoints, or \
-         routes with the services' tags to the Internet. The document of 2018 names Key Vault in place of Event Hubs; who \
+        "What goes to Storage and Event Hubs is not supported through a firewall device: it needs service endpoints (for \
+         Storage the one for every region, Microsoft.Storage.Global, will do), or routes with the services' tags to the Internet. The document of 2018 names Key Vault in place of Event Hubs; who \
          follows it is told by DOC-LIST-AGE. Where 0.0.0.0/0 leads to a gateway, only Storage is asked for. Microsoft.Sql is \
          RT-SQL's, because there are other ways for it." => service_endpoints;
     SE_SQLALL = "RT-SE-SQLALL", App, ANY, [FORCED_TUNNEL, FIREWALL, ENDPOINTS],
@@ -68,7 +79,7 @@ rules! {
         "routes of BGP are ignored, and nothing stands in for them",
         "A route table with disableBgpRoutePropagation knows no way to one's own premises. Apps reach what is there, and \
          clients there get replies, only by user-defined routes to VirtualNetworkGateway (or, on purpose, to an appliance). \
-         Private prefixes of the gateway are asked." => bgp_off;
+         Private prefixes of the gateway are asked, each as a whole." => bgp_off;
     APP_REPLY = "RT-APP-REPLY", App, ANY, [FIREWALL_2018, FIREWALL, ISSUE_REPLIES],
         "replies to clients of the apps do not go back the way they came",
         "Clients of an External environment come by the public VIP; where 0.0.0.0/0 leads to a firewall, the replies leave by \
@@ -87,7 +98,7 @@ rules! {
     NVA_SUBNET = "RT-NVA-SUBNET", Unhealthy, ANY, [ROUTING, NETWORKING],
         "the environment's subnet is not its own",
         "An appliance inside the subnet whose traffic it is to take gets its own packets back: a loop. And nothing else may be in the subnet \
-         of an environment. Of version 3 the second is NET-DELEGATION's." => own_subnet;
+         of an environment: no interface, no firewall, no other environment. Of version 3 the second is NET-DELEGATION's." => own_subnet;
     TABLE_LIMITS = "RT-LIMITS", Unhealthy, ANY, [ROUTING, LIMITS],
         "the route table is larger than Azure takes",
         "A route table holds 400 user-defined routes, and 25 of them with service tags. Beyond that, changes are refused, and \
@@ -135,7 +146,110 @@ fn singles(patient: &Patient<'_>) -> Outcome {
 }
 
 fn default_route(patient: &Patient<'_>) -> Outcome {
-    dead_end(patient).or_else(|| behind(patient)).or_else(|| holes(patient)).into()
+    let beyond = || beyond::behind_default(patient);
+    let behind_it = |look: fn(&Patient<'_>) -> Option<Finding>| {
+        let (firewall, there) = beyond()?;
+        let found = look(&there)?;
+        Some(Finding { what: format!("behind the firewall {}, {}", firewall.name, found.what), ..found })
+    };
+    let found = dead_end(patient).or_else(|| behind(patient)).or_else(|| holes(patient)).or_else(|| behind_it(holes));
+    found.or_else(|| barred(patient)).or_else(|| missed(patient)).or_else(|| behind_it(missed)).into()
+}
+
+/// A peering that carries nothing, or replies that do not come back.
+fn barred(patient: &Patient<'_>) -> Option<Finding> {
+    let ways = Ways::of(patient);
+    let outside = ways.outside()?;
+    let is_of_it = |address: &IpAddr| ways.to(*address).is_some_and(|way| std::ptr::eq(way.route, outside.route));
+    let Obstacle { way, why, stage } = patient.network.obstacle(patient.place, anywhere().find(is_of_it)?)?;
+    let subnet = patient.network.subnet(patient.place);
+    let is_loop = |hop: &Hop| matches!(hop, Hop::VirtualAppliance(address) if subnet.contains(*address));
+    if stage == Stage::Out && is_loop(&outside.route.next_hop) {
+        return None;
+    }
+    let what = match stage {
+        Stage::Out => format!("{} leads to {}: {why}", ways::destination(&outside), outside.route.next_hop),
+        Stage::Beyond(firewall) => format!("behind the firewall {}, {why}", firewall.name),
+        Stage::Back(firewall) => {
+            format!("replies by the firewall {} do not come back to {}: {why}", firewall.name, subnet.name)
+        }
+    };
+    let (name, at) =
+        way.as_ref().map_or((subnet.name.clone(), subnet.at), |way| (subject(way, &subnet.name), way.route.at));
+    let finding = Finding::new(&DEFAULT, at, name, what);
+    let finding = way.iter().fold(finding, |finding, way| finding.because(ways::shown(way), way.route.at));
+    let removal = way.iter().filter(|way| way.route.next_hop == Hop::None).find_map(ways::remove_route);
+    Some(match removal {
+        Some(change) => finding.mend(change),
+        None => finding.by_hand(
+            "let both halves of the peering carry it: allowVirtualNetworkAccess in each, and allowForwardedTraffic in that of \
+             the environment's network",
+        ),
+    })
+}
+
+/// Services that are needed and that routes of one's own lead nowhere, however narrow. Of what only a service endpoint
+/// helps, behind a firewall, RT-SE tells; of dependencies that are listed as single addresses, RT-IPDEP.
+fn missed(patient: &Patient<'_>) -> Option<Finding> {
+    let missing: Vec<Missed<'_>> = NEEDED.iter().filter_map(|(tag, grade)| Missed::of(patient, tag, *grade)).collect();
+    let severity = missing.iter().map(|it| it.severity).max()?;
+    let mut ways: Vec<&Selection<'_>> = Vec::new();
+    for way in missing.iter().flat_map(|it| &it.lost).map(|stretch| &stretch.way) {
+        if !ways.iter().any(|known| std::ptr::eq(known.route, way.route)) {
+            ways.push(way);
+        }
+    }
+    let way = ways.first()?;
+    let routes = some(ways.iter().map(|way| ways::destination(way)));
+    let what = format!("{} is not reached: {routes} leads nowhere", some(missing.iter().map(|it| &it.name)));
+    let mut finding = Finding::new(&DEFAULT, way.route.at, subject(way, ""), what).graded(severity);
+    for stretch in missing.iter().flat_map(|it| &it.lost) {
+        finding = finding.covers(Coverage::Missing, stretch.range.to_string());
+    }
+    for way in ways {
+        finding = finding.because(ways::shown(way), way.route.at);
+        finding = ways::remove_route(way).into_iter().fold(finding, Finding::mend);
+    }
+    Some(finding)
+}
+
+/// What of a service is not reached.
+struct Missed<'a> {
+    /// `part of Storage`
+    name: String,
+    severity: Severity,
+    lost: Vec<Stretch<'a>>,
+}
+
+impl<'a> Missed<'a> {
+    fn of(patient: &Patient<'a>, tag: &str, grade: Severity) -> Option<Missed<'a>> {
+        let ways = Ways::of(patient);
+        let is_direct = || ways.outside().is_some_and(|way| way.route.next_hop == Hop::Internet);
+        if BY_ENDPOINT.contains(&tag) && !is_direct() {
+            return None;
+        }
+        let ranges = patient.network.tags().published(tag)?;
+        let stretches: Vec<Stretch<'_>> = ranges.iter().flat_map(|range| ways.stretches(*range)).collect();
+        let size = |stretches: &[Stretch<'_>]| stretches.iter().map(Stretch::size).sum::<u64>();
+        let whole = size(&stretches);
+        let lost: Vec<Stretch<'_>> = stretches.into_iter().filter(|it| is_missed(patient, it)).collect();
+        let (name, severity) = match 2 * size(&lost) > whole {
+            true => (tag.to_owned(), grade),
+            false => (format!("part of {tag}"), grade.min(Severity::Unhealthy)),
+        };
+        (!lost.is_empty()).then_some(Missed { name, severity, lost })
+    }
+}
+
+/// What RT-SE asks about where something else than the Internet is the way out.
+const BY_ENDPOINT: [&str; 2] = ["EventHub", "Storage"];
+
+fn is_missed(patient: &Patient<'_>, stretch: &Stretch<'_>) -> bool {
+    let is_own = stretch.way.route.route_table.is_some() && stretch.way.prefix.prefix_len() > 1;
+    let (first, last) = (stretch.range.first(), stretch.range.last());
+    let is_told_elsewhere = || first == last && is_published(first);
+    let stops = || patient.network.obstacle(patient.place, first).is_some_and(|it| it.stage == Stage::Out);
+    is_own && may_be_dead(stretch.hop()) && !is_told_elsewhere() && stops()
 }
 
 fn dead_end(patient: &Patient<'_>) -> Option<Finding> {
@@ -169,11 +283,13 @@ fn holes(patient: &Patient<'_>) -> Option<Finding> {
     let ways = Ways::of(patient);
     let is_wide = |net: &IpNet| net.addr().is_ipv4() && (1..=WIDE).contains(&net.prefix_len());
     let routes = patient.network.effective_routes(patient.place).iter();
-    let dead = routes.filter(|route| route.route_table.is_some() && may_be_dead(&route.next_hop));
+    // What a service tag leads astray is asked service by service.
+    let is_own = |route: &EffectiveRoute| route.route_table.is_some() && route.tag.is_none();
+    let dead = routes.filter(|route| is_own(route) && may_be_dead(&route.next_hop));
     let nets = dead.flat_map(|route| &route.prefixes).filter(|net| is_wide(net));
     let ranges = nets.filter_map(|net| AddressRange::between(net.network(), net.broadcast()));
     let is_lost = |it: &Stretch<'_>| {
-        let own = it.way.route.route_table.is_some() && is_wide(&it.way.prefix) && may_be_dead(it.hop());
+        let own = is_own(it.way.route) && is_wide(&it.way.prefix) && may_be_dead(it.hop());
         own && is_public(it.range) && nowhere(patient, Some(&it.way)).is_some()
     };
     let mut lost: Vec<Stretch<'_>> = ranges.flat_map(|range| ways.stretches(range)).filter(is_lost).collect();
@@ -321,12 +437,17 @@ fn occupied(patient: &Patient<'_>) -> Option<Finding> {
 /// Whatever else is in the subnet, as far as the topology says.
 pub(super) fn occupants<'a>(patient: &Patient<'a>) -> Vec<&'a str> {
     let (network, subnet) = (patient.network.virtual_network(patient.place), patient.network.subnet(patient.place));
-    let interfaces = patient.network.topology().interfaces.iter().filter(|interface| {
-        interface.virtual_network.eq_ignore_ascii_case(&network.name)
-            && interface.subnet.eq_ignore_ascii_case(&subnet.name)
-    });
-    let named = subnet.occupants.iter().map(String::as_str);
-    named.chain(interfaces.map(|interface| interface.name.as_str())).collect()
+    let is_here = |in_network: &str, in_subnet: &str| {
+        in_network.eq_ignore_ascii_case(&network.name) && in_subnet.eq_ignore_ascii_case(&subnet.name)
+    };
+    let topology = patient.network.topology();
+    let own = &patient.environment.name;
+    let interfaces = topology.interfaces.iter().map(|it| (&it.virtual_network, &it.subnet, &it.name));
+    let firewalls = topology.firewalls.iter().map(|it| (&it.virtual_network, &it.subnet, &it.name));
+    let others = topology.environments.iter().filter(|it| !it.name.eq_ignore_ascii_case(own));
+    let others = others.map(|it| (&it.virtual_network, &it.subnet, &it.name));
+    let here = interfaces.chain(firewalls).chain(others).filter(|(network, subnet, _)| is_here(network, subnet));
+    subnet.occupants.iter().map(String::as_str).chain(here.map(|(.., name)| name.as_str())).collect()
 }
 
 fn limits(patient: &Patient<'_>) -> Outcome {

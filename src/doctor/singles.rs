@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::allowlist::Kind;
-use crate::vnet::{Hop, NextHop, RouteDestination, Selection};
+use crate::vnet::{Hop, NextHop, Obstacle, RouteDestination, Selection, Stage};
 
 use super::Patient;
 use super::age::edition;
@@ -20,7 +20,7 @@ pub(super) fn look(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
     };
     let ways = Ways::of(patient);
     let rows = edition.rows(Kind::Ip);
-    let lost: Vec<Loss<'_>> = rows.iter().filter_map(|row| loss(&ways, gate.as_ref(), row)).collect();
+    let lost: Vec<Loss<'_>> = rows.iter().filter_map(|row| loss(patient, &ways, gate.as_ref(), row)).collect();
     if lost.is_empty() {
         return Outcome::Passed;
     }
@@ -47,8 +47,14 @@ struct Loss<'a> {
 
 /// What becomes of a flow to an address, if nothing. What goes to one's own premises may well get there, what a rule of the
 /// firewall denies before another allows it is `FW-DENY-FIRST`'s, and what the default route drops is `RT-DEFAULT`'s.
-fn loss<'a>(ways: &Ways<'a>, gate: Option<&Gate<'_>>, row: &'a Row) -> Option<Loss<'a>> {
-    let way = ways.to(row.address()?)?;
+fn loss<'a>(patient: &Patient<'a>, ways: &Ways<'a>, gate: Option<&Gate<'_>>, row: &'a Row) -> Option<Loss<'a>> {
+    let address = row.address()?;
+    let way = ways.to(address)?;
+    let obstacle = patient.network.obstacle(patient.place, address).filter(|it| it.stage == Stage::Out);
+    if let Some(Obstacle { why, .. }) = obstacle.filter(|_| way.prefix.prefix_len() > 0 && !is_dropped(&way)) {
+        let why = format!("{}: {why}", ways::shown(&way));
+        return Some(Loss { row, way, why });
+    }
     let why = match &way.route.next_hop {
         Hop::VirtualAppliance(_) if gate?.row(row) == Passage::Lacks => {
             format!("goes to {}, and no network rule allows it", &way.route.next_hop)
@@ -57,6 +63,10 @@ fn loss<'a>(ways: &Ways<'a>, gate: Option<&Gate<'_>>, row: &'a Row) -> Option<Lo
         _ => return None,
     };
     Some(Loss { row, way, why })
+}
+
+fn is_dropped(way: &Selection<'_>) -> bool {
+    way.route.next_hop == Hop::None
 }
 
 /// Each address once, whatever its ports; in place of the route that is there for just this address.

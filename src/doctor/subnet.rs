@@ -1,11 +1,12 @@
 //! The subnet and how far it is from everything (`NET-…`).
 
-use crate::vnet::{AseVersion, Change, Hop};
+use crate::vnet::{AseVersion, Change};
 
 use super::Patient;
+use super::beyond;
 use super::finding::{ANY, BEFORE_V3, Finding, Outcome, Severity, V3, rules};
 use super::routes::occupants;
-use super::ways::{self, Ways};
+use super::ways;
 use super::words::some;
 
 rules! {
@@ -23,7 +24,7 @@ rules! {
          else; otherwise it cannot be made." => delegation;
     LATENCY = "NET-LATENCY", Degraded, BEFORE_V3, [FORCED_TUNNEL],
         "what leaves is forced over a long way",
-        "All that the platform needs goes through the tunnel. Over a long or congested way it gets slow, and the environment \
+        "All that the platform needs goes through the tunnel, at once or behind the firewall. Over a long or congested way it gets slow, and the environment \
          with it. No number is published: from 100 ms a round trip on, this is said." => latency;
 }
 
@@ -33,11 +34,36 @@ const KEPT: u64 = 5;
 const ADVISED: u8 = 25;
 const SMALLEST_V3: u8 = 27;
 
-fn size(patient: &Patient<'_>) -> Outcome {
+/// A subnet with few addresses left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Crowded {
+    pub(super) subnet: String,
+    pub(super) left: u64,
+}
+
+/// Where an environment, without any app, leaves fewer than scaling needs, which doubles what it has (ours: nobody says
+/// when Azure logs it).
+pub(super) fn crowded(patient: &Patient<'_>) -> Option<Crowded> {
+    let subnet = patient.network.subnet(patient.place);
+    let (_, addresses) = room(patient)?;
+    let taken = empty(patient);
+    let is_crowded = patient.environment.version != AseVersion::V3 && addresses < 3 * taken;
+    is_crowded.then(|| Crowded { subnet: subnet.name.clone(), left: addresses.saturating_sub(taken) })
+}
+
+/// The length of the subnet's prefix, and how many addresses it has to give.
+fn room(patient: &Patient<'_>) -> Option<(u8, u64)> {
     let subnet = patient.network.subnet(patient.place);
     let lengths = subnet.prefixes.iter().filter(|net| net.addr().is_ipv4()).map(|net| net.prefix_len());
-    let Some(length) = lengths.min() else { return Outcome::not_applicable("the subnet has no IPv4 prefix") };
-    let addresses = (1_u64 << (32 - u32::from(length.min(32)))).saturating_sub(KEPT);
+    let length = lengths.min()?;
+    Some((length, (1_u64 << (32 - u32::from(length.min(32)))).saturating_sub(KEPT)))
+}
+
+fn size(patient: &Patient<'_>) -> Outcome {
+    let subnet = patient.network.subnet(patient.place);
+    let Some((length, addresses)) = room(patient) else {
+        return Outcome::not_applicable("the subnet has no IPv4 prefix");
+    };
     let found = match patient.environment.version {
         AseVersion::V3 => too_small_for_v3(length),
         AseVersion::V1 | AseVersion::V2 => too_small(length, addresses, empty(patient)),
@@ -93,8 +119,7 @@ fn delegation(patient: &Patient<'_>) -> Outcome {
 const LONG_MS: u32 = 100;
 
 fn latency(patient: &Patient<'_>) -> Outcome {
-    let way = Ways::of(patient).outside().filter(|way| way.route.next_hop == Hop::VirtualNetworkGateway);
-    let (Some(way), Some(gateway)) = (way, ways::gateway(patient)) else {
+    let Some((way, gateway)) = beyond::forced(patient) else {
         return Outcome::not_applicable("what leaves is not forced to one's own premises");
     };
     let Some(ms) = gateway.latency_ms else {

@@ -91,7 +91,12 @@ pub(super) fn gateway<'a>(patient: &Patient<'a>) -> Option<&'a Gateway> {
 
 /// `route ase-routes/default (0.0.0.0/0 to VirtualAppliance 192.168.0.4)`
 pub(super) fn shown(way: &Selection<'_>) -> String {
-    format!("{} ({} to {})", route_name(way.route), way.prefix, way.route.next_hop)
+    format!("{} ({} to {})", route_name(way.route), destination(way), way.route.next_hop)
+}
+
+/// As the route is written: by its service tag, if it has one.
+pub(super) fn destination(way: &Selection<'_>) -> String {
+    way.route.tag.clone().unwrap_or_else(|| way.prefix.to_string())
 }
 
 fn route_name(route: &EffectiveRoute) -> String {

@@ -271,7 +271,7 @@ pub(crate) fn asked() -> impl Strategy<Value = Asked> {
         vec(select(vec!["a.test", "b.a.test", "test"]).prop_map(|name| HostName::parse(name).unwrap()), 0..3);
     let path = select(vec![None, Some("/x"), Some("/x/y?q"), Some("/"), Some("/x/../y")]);
     let port = select(vec![80, 443, 1433, 450, 22]);
-    let direction = select(vec![Direction::Inbound, Direction::Outbound]);
+    let direction = select(vec![Direction::Inbound, Direction::Published, Direction::Outbound]);
     let ends = (prop::option::of(ip()), prop::option::weighted(0.2, ip()));
     (ends, select(protocols), host, port, direction, path, resolved).prop_map(
         |((client, dialled), protocol, (name, address), port, direction, path, resolved)| Asked {

@@ -122,10 +122,13 @@ impl Policy {
             port: query.port,
         };
         let by_network = self.network.of(query.protocol);
-        let inbound = query.direction == Direction::Inbound;
+        let inbound = query.direction != Direction::Outbound;
         if let Some(dnat) = self.dnat.of(query.protocol).first(&network).filter(|_| inbound) {
             let deciding = self.taken_back(dnat, query).unwrap_or(dnat);
             return self.decision_of(deciding, query.address);
+        }
+        if query.direction == Direction::Published {
+            return Decision::deny(Reason::NotAllowed, None);
         }
         let first = by_network.first(&network);
         if first.is_none() && self.application.looks_at_paths() && query.path.is_some_and(is_ambiguous) {

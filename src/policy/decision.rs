@@ -34,6 +34,8 @@ pub struct Query<'a> {
 pub enum Direction {
     /// It may be meant for an address that a DNAT rule translates.
     Inbound,
+    /// It is meant for a public address of the firewall itself: DNAT rules open it, and nothing else does.
+    Published,
     /// DNAT rules are passed over: they are for what comes in, and open nothing outbound.
     Outbound,
 }

@@ -146,12 +146,20 @@ fn walk_rules<'a>(set: &'a RuleSet, switches: Switches, query: &Query<'_>) -> Ex
     let ordered = in_order(set);
     let unclear = query.path.is_some_and(is_ambiguous) && ordered.iter().any(|rule| looks_at_paths(rule.rule));
     for (rule, number) in ordered.iter().copied().zip(0..) {
-        if unclear && matches!(rule.rule, AnyRule::Application(..) | AnyRule::Infrastructure(_)) {
+        if unclear
+            && query.direction != Direction::Published
+            && matches!(rule.rule, AnyRule::Application(..) | AnyRule::Infrastructure(_))
+        {
             decision = Some(Decision::deny(Reason::BadPath, None));
             address_matters = false;
             break;
         }
-        if query.direction == Direction::Outbound && matches!(rule.rule, AnyRule::Dnat(_)) {
+        let is_passed_over = match query.direction {
+            Direction::Inbound => false,
+            Direction::Published => !matches!(rule.rule, AnyRule::Dnat(_)),
+            Direction::Outbound => matches!(rule.rule, AnyRule::Dnat(_)),
+        };
+        if is_passed_over {
             continue;
         }
         let misses = misses(rule.rule, query);
@@ -229,6 +237,9 @@ fn decided(rule: AnyRule<'_>, number: RuleId, private: PrivateAddresses, query: 
 
 /// The default action's reason: some rule that allows may have lacked just one thing.
 fn default_reason(steps: &[Step<'_>], query: &Query<'_>) -> Reason {
+    if query.direction == Direction::Published {
+        return Reason::NotAllowed;
+    }
     if let (None, Address::Given(addr)) = (query.name, query.address)
         && AddrClass::of(addr).is_never_a_destination()
     {

@@ -16,6 +16,7 @@ mod network;
 mod onward;
 mod peering;
 mod ranges;
+mod reach;
 pub mod recipe;
 mod routes;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use environment::{
 };
 pub use network::{Network, Place};
 pub(crate) use ranges::after;
+pub use reach::{Obstacle, Stage};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why, endpoint_tag};
 pub use security::{
     AppliedTo, Because, EPHEMERAL, FlowDirection, GroupDecision, GroupEvaluation, NetFlow, RuleEvaluation,

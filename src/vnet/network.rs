@@ -57,8 +57,9 @@ impl Network {
     }
 
     /// The same with these effective routes for a subnet, as a real machine in it has them, instead of those that the
-    /// topology comes to.
+    /// topology comes to. Peers and services that they do not name are found by their prefixes.
     pub fn with_effective_routes(mut self, place: Place, routes: Vec<EffectiveRoute>) -> Network {
+        let routes = routes::named(&self, place, routes);
         self.subnets[place.network][place.subnet].routes = OnceLock::from(Routes::new(routes));
         self
     }

@@ -208,11 +208,22 @@ impl Network {
         Ok(Onward { over: Some(remote), to: Towards::Subnet(place) })
     }
 
-    /// The address that a destination sees of what a firewall translates, where that is known.
+    /// The address that a destination sees of what a firewall translates, where that is known. Where the firewall's own
+    /// subnet leads not straight to the Internet (forced tunnelling, another appliance, a service endpoint), it is a
+    /// private one, whatever the destination (azure-docs, snat-private-range.md, 2023).
     pub(super) fn seen_behind(&self, gatekeeper: Gatekeeper, destination: IpAddr) -> Option<IpAddr> {
+        let place = self.place_of_firewall(gatekeeper);
+        let route = place.and_then(|place| self.next_hop(place, destination)).map(|(route, _)| &route.next_hop);
+        let is_straight = matches!(route, None | Some(Hop::Internet));
         match gatekeeper {
-            Gatekeeper::Numbered(number) => self.topology().firewalls[number].towards(destination),
-            Gatekeeper::At(address) => Some(address).filter(|_| AddrClass::of(destination) != AddrClass::Global),
+            Gatekeeper::Numbered(number) => {
+                let firewall = &self.topology().firewalls[number];
+                let inside = firewall.private_address.filter(|_| !is_straight);
+                inside.or_else(|| firewall.towards(destination))
+            }
+            Gatekeeper::At(address) => {
+                Some(address).filter(|_| !is_straight || AddrClass::of(destination) != AddrClass::Global)
+            }
         }
     }
 

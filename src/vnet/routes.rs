@@ -6,6 +6,7 @@ mod effective;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use super::network::{Network, Place};
 pub(super) use effective::effective;
 pub use effective::endpoint_tag;
 pub(super) use table::Routes;
+pub(super) use told::named;
 
 /// A route as it is in force, or is not, for one subnet.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,10 +148,12 @@ impl fmt::Display for Hop {
         f.write_str(self.as_str())?;
         match self {
             Hop::VirtualAppliance(address) => write!(f, " {address}"),
-            Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) | Hop::VirtualNetworkServiceEndpoint(name) => {
+            Hop::VnetPeering(name) | Hop::VnetGlobalPeering(name) | Hop::VirtualNetworkServiceEndpoint(name)
+                if !name.is_empty() =>
+            {
                 write!(f, " {name}")
             }
-            Hop::VnetLocal | Hop::VirtualNetworkGateway | Hop::InterfaceEndpoint | Hop::Internet | Hop::None => Ok(()),
+            _ => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Service tags as security groups and routes see them: those of the dated files, and those that Azure makes up for each
 //! network.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(super) const KEY_MANAGEMENT: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(40, 83, 235, 53)),
 ];
 
+const MANAGEMENT: &str = "AppServiceManagement";
+
 /// What is not the Internet's, beside the network itself: the special ranges of [`AddrClass`](crate::flow::AddrClass).
 const NOT_INTERNET: [&str; 11] = [
     "0.0.0.0/8",
@@ -50,11 +53,20 @@ const GLOBAL_IPV6: &str = "2000::/3";
 pub struct Tags {
     catalogue: Catalogue,
     cloud: Cloud,
+    /// By name in lower case: what somebody wants to try out that no file says.
+    assumed: HashMap<String, Arc<[AddressRange]>>,
 }
 
 impl Tags {
     pub fn new(catalogue: Catalogue, cloud: Cloud) -> Tags {
-        Tags { catalogue, cloud }
+        Tags { catalogue, cloud, assumed: HashMap::new() }
+    }
+
+    /// The same with prefixes for a tag, whatever files say.
+    #[must_use]
+    pub fn assuming(mut self, name: &str, ranges: &[AddressRange]) -> Tags {
+        self.assumed.insert(name.to_ascii_lowercase(), ranges.into());
+        self
     }
 
     pub fn cloud(&self) -> Cloud {
@@ -69,12 +81,18 @@ impl Tags {
     }
 
     /// The prefixes of a published tag in this cloud; None for one that is not at hand. What is built in is of the public
-    /// cloud, but for what bears another's name (`AppServiceManagement-usgov`).
+    /// cloud, but for what bears another's name (`AppServiceManagement-usgov`), and for the management addresses of China,
+    /// which are those that the documents print.
     pub fn published(&self, name: &str) -> Option<Arc<[AddressRange]>> {
+        if let Some(ranges) = self.assumed.get(&name.to_ascii_lowercase()) {
+            return Some(Arc::clone(ranges));
+        }
         let tag = match self.cloud {
             _ if self.catalogue.has_own_service_tags() => self.catalogue.service_tag(name),
             Cloud::Public => self.catalogue.service_tag(name),
             Cloud::UsGov => self.catalogue.service_tag(&format!("{name}-usgov")),
+            // The documents print addresses, and name a file of tags that is not to be had.
+            Cloud::China if name.eq_ignore_ascii_case(MANAGEMENT) => return Some(newest("management/china").into()),
             Cloud::China => None,
         };
         tag.map(|tag| tag.ranges)
@@ -102,14 +120,14 @@ impl Tags {
     }
 
     /// Where App Service manages environments from, IPv4 alone: no environment is managed by another address. By the
-    /// service tag; where there is none at hand (China without a file), the newest list of addresses.
+    /// service tag; where there is none at hand (a file without it), the newest list of addresses.
     pub fn management(&self) -> Vec<AddressRange> {
         let list = match self.cloud {
             Cloud::Public => "management/public",
             Cloud::UsGov => "management/usgov",
             Cloud::China => "management/china",
         };
-        let published = self.published("AppServiceManagement");
+        let published = self.published(MANAGEMENT);
         let ranges = published.map_or_else(|| newest(list), |ranges| ranges.to_vec());
         ranges.into_iter().filter(|range| range.first().is_ipv4()).collect()
     }

@@ -332,8 +332,15 @@ impl Subnet {
         self.prefixes.iter().map(|net| usable(*net).unwrap_or_else(|| range_of(*net)))
     }
 
+    /// That for Storage in every region is one for Storage.
     pub fn has_endpoint(&self, service: &str) -> bool {
-        self.service_endpoints.iter().any(|enabled| enabled.eq_ignore_ascii_case(service))
+        const EVERYWHERE: [&str; 2] = ["Microsoft.Storage.Global", "Microsoft.Storage"];
+        let [global, regional] = EVERYWHERE;
+        let is = |enabled: &String| {
+            enabled.eq_ignore_ascii_case(service)
+                || (enabled.eq_ignore_ascii_case(global) && service.eq_ignore_ascii_case(regional))
+        };
+        self.service_endpoints.iter().any(is)
     }
 }
 

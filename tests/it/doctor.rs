@@ -18,6 +18,7 @@ use crate::support::patient::{SetUp, worked};
 const MANAGEMENT: &str = "source = \"AppServiceManagement\"";
 const DNS: &str = "    { name = \"dns\", priority = 1";
 const HTTP: &str = "source = \"VirtualNetwork\", destination = \"192.168.251.128/25\", ports = [80, 443]";
+const WEB: &str = "name = \"web\", priority = 120, direction = \"Outbound\", access = \"Allow\", protocol = \"Tcp\", source = \"192.168.251.128/25\", ports = [80, 443]";
 const DEFAULT: &str = "next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.0.4\"";
 
 /// A security rule before the others.
@@ -371,7 +372,13 @@ fn what_is_suspended_is_not_healthy() {
     let found = suspended.only("LIFE-RESTORE");
     assert_eq!(found.severity, Severity::Suspended);
     says(&found, "it is suspended");
-    assert_eq!(suspended.diagnosis().health(), Health::WouldBeSuspended);
+    let diagnosis = suspended.diagnosis();
+    assert_eq!(diagnosis.health().as_str(), "suspended");
+    let messages = diagnosis.platform_messages("ase");
+    assert!(
+        matches!(&messages[..], [only] if only.starts_with("the environment ase has been suspended")),
+        "{messages:?}"
+    );
 }
 
 #[test]
@@ -466,12 +473,17 @@ fn out_nsg_pin() {
     let pinned = |to: &str| {
         rule(moved(worked()), "Outbound", 100, "Allow", &format!("protocol = \"Tcp\", destination = {to}, ports = 443"))
     };
-    let found = pinned("[\"20.1.2.3/32\", \"20.1.2.4\"]").only("OUT-NSG-PIN");
+    // Beside a rule for everything it harms nobody.
+    pinned("[\"20.1.2.3/32\", \"20.1.2.4\"]").healthy();
+    let alone = |to: &str| pinned(to).network(WEB, &WEB.replace("[80, 443]", "8081"));
+    let of = |set_up: SetUp| set_up.diagnosis().findings().into_iter().find(|it| it.rule.id == "OUT-NSG-PIN").cloned();
+    let found = of(alone("[\"20.1.2.3/32\", \"20.1.2.4\"]")).unwrap();
     assert_eq!((found.severity, found.subject.as_str()), (Severity::Advice, "ase-nsg/first"));
     says(&found, "lets out to 20.1.2.3 and 20.1.2.4 alone");
     assert!(found.by_hand.is_some());
-    // Published as an address; one's own; a range.
-    pinned("[\"40.77.24.27\", \"192.168.7.7\", \"20.1.2.0/24\"]").healthy();
+    // Published as an address; one's own; a range; what the apps need.
+    assert!(of(alone("[\"40.77.24.27\", \"192.168.7.7\", \"20.1.2.0/24\"]")).is_none());
+    assert!(of(alone("\"20.1.2.3\"").ase("app_dependencies = [\"https://20.1.2.3\"]")).is_none());
 }
 
 fn doctor(folder: &Path, args: &[&str]) -> Answer {
@@ -767,4 +779,109 @@ fn every_rule_is_in_the_manual() {
         }
     }
     assert!(seen.len() > 40);
+}
+
+/// A few addresses may be denied on purpose, as a route may drop them; what is known to be needed may not.
+#[test]
+fn out_in_part() {
+    for few in ["45.80.12.7", "45.80.12.0/24", "45.80.0.0/17"] {
+        deny_out(&format!("destination = \"{few}\"")).healthy();
+    }
+    let many = deny_out("destination = \"45.80.0.0/16\", protocol = \"Udp\", ports = 123").only("OUT-NTP");
+    assert_eq!(many.severity, Severity::Unhealthy);
+    let tag = |name: &str| deny_out(&format!("destination = \"{name}\", protocol = \"Tcp\", ports = [80, 443]"));
+    for needed in ["Storage", "AzureActiveDirectory", "AzureResourceManager", "EventHub"] {
+        let found = tag(needed).only("OUT-WEB");
+        assert_eq!(found.severity, Severity::Suspended, "{needed}");
+        says(&found, &format!("is not let out to {needed}"));
+    }
+    let watched = tag("AzureMonitor").only("OUT-WEB");
+    assert_eq!(watched.severity, Severity::Degraded);
+    says(&watched, "is not let out to AzureMonitor");
+    // One address of a service that is needed is more than one of nobody's.
+    let one = deny_out("destination = \"20.38.98.4\", protocol = \"Tcp\", ports = 443").only("OUT-WEB");
+    assert_eq!(one.severity, Severity::Unhealthy);
+    says(&one, "part of Storage");
+}
+
+/// By a default route of one's own all addresses count as the network's: what is asked for is asked for all the same.
+#[test]
+fn out_where_the_default_route_widens_the_network() {
+    let widened = |set_up: SetUp| {
+        set_up.network("name = \"worked\"", "name = \"worked\"\nvirtual_network_tag = \"default-routes\"")
+    };
+    widened(worked()).healthy();
+    let vnet = "    { name = \"vnet\", priority = 160, direction = \"Outbound\", access = \"Allow\", source = \"192.168.251.128/25\", destination = \"VirtualNetwork\" },\n";
+    let closed = widened(worked())
+        .network("ports = 53 }", "ports = 54 }")
+        .network("ports = 123 }", "ports = 124 }")
+        .network(WEB, &WEB.replace("[80, 443]", "8081"))
+        .network("ports = 12000 }", "ports = 12001 }")
+        .network(vnet, "");
+    let found: Vec<_> = closed.diagnosis().findings().iter().map(|it| (it.rule.id, it.severity)).collect();
+    let grave = ["OUT-DNS", "OUT-NTP", "OUT-WEB"].map(|id| (id, Severity::Suspended));
+    assert_eq!(found, [grave.as_slice(), &[("OUT-12000", Severity::Degraded)]].concat());
+}
+
+/// Nobody knows which port a flow begins at.
+#[test]
+fn source_ports() {
+    let denied = deny_out("protocol = \"Tcp\", destination = \"Internet\", source_ports = \"50000-60000\"");
+    let ids = denied.ids();
+    assert!(["OUT-WEB", "OUT-SQL", "OUT-12000"].iter().all(|id| ids.contains(id)), "{ids:?}");
+    let one = worked().network("ports = \"454-455\"", "ports = \"454-455\", source_ports = \"49152\"").only("IN-MGMT");
+    says(&one, "0 reach TCP 454 and 455 fully, 231 partly and 0 not at all");
+    worked().network("ports = \"454-455\"", "ports = \"454-455\", source_ports = \"1024-65535\"").healthy();
+    deny_out("protocol = \"Tcp\", source_ports = \"1-1023\"").healthy();
+}
+
+#[test]
+fn in_mgmt_fw_by_name() {
+    let named = |name: &str| {
+        let mut set_up = dnat("454");
+        set_up.policy =
+            set_up.policy.replace("translated_address = \"192.168.251.132\"", &format!("translated_fqdn = \"{name}\""));
+        set_up
+    };
+    says(&named("ase.appserviceenvironment.net").only("IN-MGMT-FW"), "leads TCP 454 through the firewall");
+    named("app.ase.appserviceenvironment.net").only("IN-MGMT-FW");
+    named("elsewhere.test").healthy();
+}
+
+const CLIENTS: &str = "client_ranges = [\"192.168.0.0/16\"]\n";
+
+/// The environment itself is no client of its apps.
+#[test]
+fn in_app_without_known_clients() {
+    let nobody = |ports: &str| worked().network(CLIENTS, "").network(HTTP, &HTTP.replace("[80, 443]", ports));
+    let closed = nobody("8081");
+    assert_eq!(closed.ids(), ["IN-APP", "IN-SCM"]);
+    let diagnosis = closed.diagnosis();
+    says(diagnosis.findings()[0], "nobody reaches TCP 80,443 of the subnet: apps");
+    nobody("80").only("IN-SCM");
+    assert_eq!(nobody("443").only("IN-APP").severity, Severity::Advice);
+    nobody("[80, 443]").healthy();
+    // A neighbour is somebody.
+    worked().network(CLIENTS, "").network(HTTP, &HTTP.replace("VirtualNetwork", "192.168.7.0/24")).healthy();
+}
+
+const PROBES: &str = "    { name = \"load-balancer\", priority = 110, direction = \"Inbound\", access = \"Allow\", source = \"AzureLoadBalancer\" },\n";
+
+/// The tag VirtualNetwork holds the host's address, says one document; that the load balancer needs a rule, another.
+#[test]
+fn probes_by_the_network_alone() {
+    let by_network = |set_up: SetUp| {
+        set_up.network(PROBES, "    { name = \"near\", priority = 110, direction = \"Inbound\", access = \"Allow\", source = \"VirtualNetwork\" },\n")
+    };
+    let found = by_network(worked()).only("IN-LB-16001");
+    assert_eq!(found.severity, Severity::Degraded);
+    says(&found, "reaches TCP 454-455,16001 of the subnet by VirtualNetwork alone");
+    assert_eq!(evidence(&found), ["security rule ase-nsg/near (110) lets in 168.63.129.16 as part of VirtualNetwork"]);
+    assert!(opened(&found).priority < 110);
+    let v3 = by_network(v3()).only("IN-V3-80");
+    assert_eq!(v3.severity, Severity::Degraded);
+    // Whoever lets in everything, or Azure's default rules, mean it.
+    worked().network(PROBES, &PROBES.replace("AzureLoadBalancer", "*")).healthy();
+    let deny = "    { name = \"deny-inbound\", priority = 4096, direction = \"Inbound\", access = \"Deny\" },\n";
+    by_network(worked()).network(deny, "").healthy();
 }

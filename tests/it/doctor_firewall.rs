@@ -188,7 +188,10 @@ fn fw_gov() {
     gov(worked()).healthy();
     assert!(gov(worked()).not_applicable("FW-ASE").contains("FW-GOV"));
     assert_eq!(worked().not_applicable("FW-GOV"), "not the US Government cloud");
-    assert!(gov(worked()).not_applicable("FW-AZMON").contains("not at hand"));
+    // The tag is enough of a rule there, as nobody has its prefixes; without any rule there is none.
+    assert_eq!(gov(worked()).policy(MONITOR, "").only("FW-AZMON").severity, Severity::Degraded);
+    gov(worked()).policy(MONITOR, &MONITOR.replace("\"AzureMonitor\"", "\"*\"")).healthy();
+    gov(worked()).policy(MONITOR, &MONITOR.replace("[80, 443]", "443")).only("FW-AZMON");
 }
 
 /// For the cloud in China no list is published.
@@ -225,10 +228,9 @@ fn fw_deny_first() {
     assert_eq!(found.severity, Severity::Suspended);
     says(&found, &["rule ase-egress/app-service-environment/denials/no-login denies"]);
     assert!(missing(&found).contains(&"login.windows.net:443"), "{found:?}");
-    assert_eq!(
-        found.mend,
-        [Change::RemoveFirewallRule { rule: "ase-egress/app-service-environment/denials/no-login".into() }]
-    );
+    let [Change::ApplicationRule(mend)] = &found.mend[..] else { panic!("{:?}", found.mend) };
+    assert_eq!(mend.sources.to_string(), "192.168.251.128/25");
+    assert_eq!(mend.tags.first().map(|tag| tag.name.as_str()), Some("AppServiceEnvironment"), "a row is a wildcard");
     // After the rule that allows it denies nothing that is needed.
     denying(worked(), 300, "application", deny).healthy();
     // Network rules come first, whatever their priority.
@@ -236,6 +238,9 @@ fn fw_deny_first() {
         "{ name = \"no-web\", ip_protocols = \"TCP\", destination_addresses = \"*\", destination_ports = 80 }";
     let network = denying(worked(), 300, "network", by_port).only("FW-DENY-FIRST");
     says(&network, &["denials/no-web denies"]);
+    // No rule for names comes before one for addresses, and nothing is opened to everybody.
+    assert_eq!(network.mend, []);
+    assert!(network.by_hand.as_ref().is_some_and(|it| it.contains("no-web")), "{:?}", network.by_hand);
     assert!(missing(&network).contains(&"go.microsoft.com:80"), "{network:?}");
     // What no rule allows is not denied first: a rule that denies all the rest says nothing new.
     let rest = "{ name = \"rest\", protocols = [\"Http:80\", \"Https:443\"], target_fqdns = [\"*\"] }";
@@ -252,6 +257,8 @@ fn fw_deny_first() {
 #[test]
 fn fw_subnet() {
     let subnet = "\n[[vnet.subnet]]\nname = \"AzureFirewallSubnet\"\nprefix = \"192.168.0.0/26\"\n";
+    let small = worked().network("prefix = \"192.168.0.0/26\"", "prefix = \"192.168.0.0/28\"").only("FW-SUBNET");
+    says(&small, &["AzureFirewallSubnet is a /28, and Azure takes /26 or larger"]);
     let missing = worked().network(subnet, "").only("FW-SUBNET");
     assert_eq!((missing.severity, missing.subject.as_str()), (Severity::Unhealthy, "firewall"));
     says(&missing, &["ase-vnet has no subnet AzureFirewallSubnet"]);
@@ -265,7 +272,7 @@ fn fw_subnet() {
     let hub = "[[vnet]]\nname = \"hub\"\naddress_space = [\"10.0.0.0/16\"]\npeering = [{ remote = \"ase-vnet\" }]\n[[vnet.subnet]]\nname = \"AzureFirewallSubnet\"\nprefix = \"10.0.0.0/26\"\n\n[[nsg]]";
     let hub_and_spoke = worked()
         .network(subnet, "")
-        .vnet("peering = [{ remote = \"hub\" }]")
+        .vnet("peering = [{ remote = \"hub\", allow_forwarded_traffic = true }]")
         .network("[[nsg]]", hub)
         .network(
             "name = \"firewall\"\nprivate_address = \"192.168.0.4\"",
@@ -290,14 +297,20 @@ fn fw_appdeps() {
     assert_eq!(found.severity, Severity::App);
     says(
         &found,
-        &["it denies 2 dependencies that apps need", "https://api.contoso.com:443", "tcp://198.51.100.9:5672"],
+        &["it does not reach 2 dependencies that apps need", "https://api.contoso.com:443", "tcp://198.51.100.9:5672"],
     );
-    assert!(matches!(&found.mend[..], [Change::ApplicationRule(_), Change::NetworkRule(_)]), "{:?}", found.mend);
+    assert!(
+        matches!(&found.mend[..], [Change::ApplicationRule(_), Change::SecurityRule { .. }, Change::NetworkRule(_)]),
+        "{:?}",
+        found.mend
+    );
+    says(&needs("\"https://api.contoso.com\"").only("FW-APPDEPS"), &["it denies 1 dependency that apps need"]);
     let rule = rule_for("api.contoso.com");
     needs("\"https://api.contoso.com\"").policy(OWN, &format!("{rule}{OWN}")).healthy();
     // A route past the firewall, a neighbour, a service with an endpoint.
     needs("\"tcp://198.51.100.9:5672\"")
         .routes("{ name = \"queue\", prefix = \"198.51.100.9/32\", next_hop = \"Internet\" },")
+        .network("    { name = \"deny-outbound\"", "    { name = \"queue\", priority = 170, direction = \"Outbound\", access = \"Allow\", protocol = \"Tcp\", destination = \"198.51.100.9\", ports = 5672 },\n    { name = \"deny-outbound\"")
         .healthy();
     needs("\"tcp://192.168.7.7:5672\", \"https://own.blob.core.windows.net\"").healthy();
     to_the_internet(needs("\"https://api.contoso.com\"")).healthy();
@@ -315,4 +328,118 @@ fn fw_proxy() {
     says(&found, &["through a corporate proxy"]);
     tunnel("egress_proxy = false").healthy();
     worked().vnet("gateway = { name = \"er\", egress_proxy = true, routes = [\"10.0.0.0/8\"] }").healthy();
+}
+
+/// What somebody denies to everybody else stays denied.
+#[test]
+fn a_deny_for_all_stays_when_one_name_of_it_is_needed() {
+    let bad = "{ name = \"bad-sites\", source_addresses = \"*\", protocols = [\"Http:80\", \"Https:443\"], target_fqdns = [\"malware.example\", \"*.digicert.com\"] }";
+    let found = denying(worked(), 110, "application", bad).only("FW-DENY-FIRST");
+    let [Change::ApplicationRule(http), Change::ApplicationRule(https)] = &found.mend[..] else {
+        panic!("{:?}", found.mend)
+    };
+    for rule in [http, https] {
+        assert!(rule.fqdns.iter().all(|it| it.to_string().ends_with(".digicert.com")), "{:?}", rule.fqdns);
+        assert_eq!(rule.sources.to_string(), "192.168.251.128/25");
+    }
+}
+
+/// Half of a prefix, and not its first address.
+#[test]
+fn a_prefix_is_asked_whole() {
+    let deny = |to: &str| {
+        let rule = format!(
+            "{{ name = \"d\", ip_protocols = \"TCP\", destination_addresses = [{to}], destination_ports = 443 }}"
+        );
+        let later = worked().policy("priority = 100\ntype = \"network\"", "priority = 120\ntype = \"network\"");
+        denying(later, 110, "network", &rule)
+    };
+    // 20.190.128.0/18 is one of Entra ID's.
+    let half = deny("\"20.190.160.0/19\"").only("FW-DENY-FIRST");
+    assert_eq!(half.severity, Severity::Suspended);
+    says(&half, &["of AzureActiveDirectory"]);
+    let ranges = std::fs::read_to_string("allowlists/service-tags/AzureMonitor@360.txt").unwrap();
+    let nets: Vec<ipnet::Ipv4Net> = ranges
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .filter(|net: &ipnet::Ipv4Net| net.prefix_len() < 32)
+        .collect();
+    assert!(nets.len() > 100);
+    let wide = nets.iter().find(|net| net.prefix_len() == 28).unwrap();
+    let last = deny(&format!("\"{}\"", wide.broadcast())).only("FW-DENY-FIRST");
+    assert_eq!(last.severity, Severity::Degraded);
+    says(&last, &["of AzureMonitor"]);
+    // First addresses alone are not the prefixes.
+    let firsts: Vec<String> = ranges
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .map(|net: ipnet::Ipv4Net| format!("\"{}\"", net.network()))
+        .collect();
+    let first = MONITOR.replace("\"AzureMonitor\"", &format!("[{}]", firsts.join(", ")));
+    assert_eq!(worked().policy(MONITOR, &first).only("FW-AZMON").severity, Severity::Degraded);
+}
+
+#[test]
+fn fw_ase_asks_for_both_tags() {
+    let found = worked().policy(TAGS, "fqdn_tags = [\"AppServiceEnvironment\"]").only("FW-ASE");
+    assert_eq!(found.severity, Severity::Degraded);
+    says(&found, &["WindowsUpdate"]);
+    let [Change::ApplicationRule(rule)] = &found.mend[..] else { panic!("{:?}", found.mend) };
+    assert_eq!(
+        rule.tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(),
+        ["AppServiceEnvironment", "WindowsUpdate"]
+    );
+    let own =
+        "    { name = \"updates\", source_addresses = \"192.168.251.128/25\", fqdn_tags = [\"WindowsUpdate\"] },\n";
+    worked().policy(TAGS, "fqdn_tags = [\"AppServiceEnvironment\"]").policy(OWN, &format!("{own}{OWN}")).healthy();
+    // Everything of the Internet holds them too.
+    let all = "    { name = \"all\", source_addresses = \"192.168.251.128/25\", protocols = [\"Http:80\", \"Https:443\"], target_fqdns = [\"*\"] },\n";
+    worked().policy(TAGS, "fqdn_tags = [\"AppServiceEnvironment\"]").policy(OWN, &format!("{all}{OWN}")).healthy();
+}
+
+/// A rule that denies is named, not a rule missed that is there.
+#[test]
+fn what_denies_a_port_is_named() {
+    let deny = |port: u16, protocol: &str| {
+        let rule = format!(
+            "{{ name = \"no-port\", source_addresses = \"*\", ip_protocols = \"{protocol}\", destination_addresses = \"*\", destination_ports = {port} }}"
+        );
+        let later = worked().policy("priority = 100\ntype = \"network\"", "priority = 120\ntype = \"network\"");
+        denying(later, 110, "network", &rule)
+    };
+    for (id, port, protocol) in [("OUT-NTP", 123, "UDP"), ("OUT-12000", 12000, "TCP")] {
+        let found = deny(port, protocol).only(id);
+        says(
+            &found,
+            &["is denied by rule ase-egress/app-service-environment/denials/no-port before a later rule allows it"],
+        );
+        assert!(matches!(&found.mend[..], [Change::NetworkRule(_)]), "{:?}", found.mend);
+    }
+}
+
+/// The firewall is not alone on the way of what the apps need.
+#[test]
+fn fw_appdeps_on_the_whole_way() {
+    let needs = |set_up: SetUp, what: &str| set_up.ase(&format!("app_dependencies = [{what}]"));
+    let queue = "\"tcp://10.9.0.4:5672\"";
+    let closed = needs(to_the_internet(worked()), queue).vnet("gateway = { name = \"er\", routes = [\"10.0.0.0/8\"] }");
+    let out = "destination = \"VirtualNetwork\" },\n    { name = \"deny-outbound\"";
+    closed.clone().healthy();
+    let found = closed.network(out, &out.replace("VirtualNetwork", "192.168.0.0/16")).only("FW-APPDEPS");
+    assert_eq!(found.severity, Severity::App);
+    says(&found, &["tcp://10.9.0.4:5672"]);
+    assert!(
+        found.evidence.iter().any(|it| it.what.contains("security rule ase-nsg/deny-outbound (4096) denies it")),
+        "{found:?}"
+    );
+    // Of version 3 nobody else asks where the default route leads.
+    let third = |set_up: SetUp| {
+        set_up.network("version = \"ASEV2\"", "version = \"ASEV3\"").network(
+            "route_table = \"ase-routes\"\n",
+            "route_table = \"ase-routes\"\ndelegation = [\"Microsoft.Web/hostingEnvironments\"]\n",
+        )
+    };
+    let dropped = worked().network(DEFAULT, "prefix = \"0.0.0.0/0\", next_hop = \"None\"");
+    let lost = needs(third(dropped), "\"https://api.contoso.com\"").only("FW-APPDEPS");
+    assert!(lost.evidence.iter().any(|it| it.what.contains("next hop None")), "{lost:?}");
 }

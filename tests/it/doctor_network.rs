@@ -39,6 +39,12 @@ fn dns_azure() {
     assert_eq!(found.mend, [Change::RemoveSecurityRule { group: "ase-nsg".into(), rule: "no-azure-dns".into() }]);
     servers("\"192.168.3.4\"").healthy();
     assert!(worked().not_applicable("DNS-AZURE").contains("OUT-DNS"));
+    let line = set_line(&found);
+    assert!(line.contains("no-azure-dns"), "{line}");
+    // Azure's own named as the network's server is Azure's own.
+    let own = outbound(servers("\"168.63.129.16\""), deny).only("OUT-DNS");
+    assert_eq!(own.severity, Severity::Suspended);
+    says(&own, &["denies Azure DNS at 168.63.129.16"]);
 }
 
 #[test]
@@ -136,6 +142,14 @@ fn net_size() {
     assert_eq!(impossible.severity, Severity::Unhealthy);
     says(&impossible, &["/28 has 11 addresses to give, and an empty environment takes 13"]);
     sized("192.168.251.0/24").healthy();
+    // What the platform logs of it.
+    let said = |set_up: SetUp| set_up.diagnosis().platform_messages("ase");
+    let left = |addresses: u8| {
+        format!("the subnet ase-subnet of the environment ase is almost out of space: {addresses} addresses are left")
+    };
+    assert_eq!(said(sized("192.168.251.128/27")), [left(14)]);
+    assert!(said(sized("192.168.251.128/28")).contains(&left(0)));
+    assert!(said(sized("192.168.251.128/26")).is_empty());
     version_3(sized("192.168.251.128/27")).healthy();
     let small = version_3(sized("192.168.251.128/28")).only("NET-SIZE");
     assert_eq!(small.severity, Severity::Unhealthy);
@@ -209,4 +223,34 @@ fn dns_servers_are_in_a_subnet() {
 #[test]
 fn azure_dns_answers_for_linked_zones_alone() {
     worked().network("vnets = [\"ase-vnet\"]", "vnets = []").only("DNS-ILB");
+}
+
+/// The place in the network's file that a finding rests on.
+fn set_line(found: &Finding) -> String {
+    let evidence = found.evidence.iter().find(|it| it.coverage.is_none()).unwrap();
+    assert_ne!(evidence.at.span(), found.at.span(), "the rule is not where its group begins");
+    evidence.what.clone()
+}
+
+/// The server's own subnet has a security group too.
+#[test]
+fn dns_custom_is_not_let_in() {
+    let group = "[[nsg]]\nname = \"resolvers-nsg\"\nrule = [{ name = \"no-dns\", priority = 100, direction = \"Inbound\", access = \"Deny\", protocol = \"Udp\", ports = 53 }]\n\n[[nsg]]";
+    let closed = servers("\"192.168.3.4\"")
+        .network("prefix = \"192.168.3.0/24\"\n", "prefix = \"192.168.3.0/24\"\nnsg = \"resolvers-nsg\"\n")
+        .network("[[nsg]]", group);
+    let found = closed.only("DNS-CUSTOM");
+    says(&found, &["security rule resolvers-nsg/no-dns (100) denies UDP 53 at resolvers"]);
+}
+
+/// Wide rules of one's own were made from no list.
+#[test]
+fn rules_of_no_list_are_judged_by_the_newest() {
+    let wild = worked().policy(
+        "fqdn_tags = [\"AppServiceEnvironment\", \"WindowsUpdate\"]",
+        "protocols = [\"Https:443\", \"Http:80\"], target_fqdns = [\"*.microsoft.com\", \"*.windows.net\", \"*.azure.com\", \"*.core.windows.net\"]",
+    );
+    assert_eq!(wild.ids(), ["FW-ASE", "FW-WILDCARD"]);
+    let diagnosis = wild.diagnosis();
+    assert!(diagnosis.findings().iter().all(|it| it.what.contains("ase@2023-11-20")), "{:?}", diagnosis.findings());
 }

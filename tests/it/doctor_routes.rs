@@ -438,3 +438,175 @@ fn management_of_china() {
     assert_eq!(routes, ["management-42.159.4.236", "management-42.159.80.125"]);
     assert_eq!(found.at, Spot::nowhere());
 }
+
+/// A peering carries what both of its halves let through; a reply from the Internet is forwarded into the spoke.
+#[test]
+fn rt_default_over_a_peering() {
+    let spoke = |near: &str, back: &str| {
+        let hub = format!(
+            "[[vnet]]\nname = \"hub\"\naddress_space = [\"10.0.0.0/16\"]\n{back}[[vnet.subnet]]\nname = \"AzureFirewallSubnet\"\nprefix = \"10.0.0.0/26\"\n\n[[nsg]]"
+        );
+        worked()
+            .network("\n[[vnet.subnet]]\nname = \"AzureFirewallSubnet\"\nprefix = \"192.168.0.0/26\"\n", "")
+            .vnet(&format!("peering = [{{ remote = \"hub\"{near} }}]"))
+            .network("[[nsg]]", &hub)
+            .network(
+                "name = \"firewall\"\nprivate_address = \"192.168.0.4\"",
+                "name = \"firewall\"\nvnet = \"hub\"\nprivate_address = \"10.0.0.4\"",
+            )
+            .network("subnet = \"ase-subnet\"", "vnet = \"ase-vnet\"\nsubnet = \"ase-subnet\"")
+            .network(DEFAULT, &DEFAULT.replace("192.168.0.4", "10.0.0.4"))
+    };
+    let back = "peering = [{ remote = \"ase-vnet\" }]\n";
+    let forwarded = ", allow_forwarded_traffic = true";
+    spoke(forwarded, back).healthy();
+    let half = spoke(forwarded, "").only("RT-DEFAULT");
+    assert_eq!(half.severity, Severity::Suspended);
+    says(
+        &spoke(", allow_virtual_network_access = false, allow_forwarded_traffic = true", back).only("RT-DEFAULT"),
+        &["peering"],
+    );
+    let refused = spoke("", back).only("RT-DEFAULT");
+    says(&refused, &["replies", "forwarded"]);
+}
+
+/// What is known to be needed is missed, however narrow the routes that drop it.
+#[test]
+fn rt_default_and_what_is_needed() {
+    let led = |tag: &str, hop: &str| worked().routes(&format!("{{ name = \"hole\", prefix = \"{tag}\", {hop} }},"));
+    let none = "next_hop = \"None\"";
+    let absent = "next_hop = \"VirtualAppliance\", next_hop_address = \"10.99.0.4\"";
+    for (tag, hop) in [
+        ("AzureActiveDirectory", none),
+        ("AzureResourceManager", absent),
+        ("AzureResourceManager", "next_hop = \"VirtualNetworkGateway\""),
+    ] {
+        let found = led(tag, hop).only("RT-DEFAULT");
+        assert_eq!((found.severity, found.subject.as_str()), (Severity::Suspended, "ase-routes/hole"), "{tag}");
+        says(&found, &[tag, "is not reached"]);
+    }
+    let monitor = led("AzureMonitor", none);
+    assert_eq!(monitor.ids(), ["RT-DEFAULT"]);
+    assert_eq!(monitor.only("RT-DEFAULT").severity, Severity::Degraded);
+    // What an endpoint takes needs no route.
+    led("Storage", none).healthy();
+    let without = |set_up: SetUp| set_up.network(ENDPOINTS, "\"Microsoft.Sql\"");
+    without(led("Storage", none)).only("RT-SE");
+    let direct = without(led("Storage", none)).network(DEFAULT, "prefix = \"0.0.0.0/0\", next_hop = \"Internet\"");
+    says(&direct.only("RT-DEFAULT"), &["Storage is not reached"]);
+}
+
+#[test]
+fn rt_ipdep_that_leads_nowhere() {
+    let led = |hop: &str| worked().network(DEPENDENCY, &DEPENDENCY.replace("next_hop = \"Internet\"", hop));
+    for hop in
+        ["next_hop = \"VirtualNetworkGateway\"", "next_hop = \"VirtualAppliance\", next_hop_address = \"10.77.0.4\""]
+    {
+        let found = led(hop).only("RT-IPDEP");
+        says(&found, &["40.77.24.27:443 and 40.77.24.27:80"]);
+    }
+}
+
+/// The firewall's own subnet has routes too, for what it sends on and for what comes back.
+#[test]
+fn beyond_the_firewall() {
+    let with = |routes: &str| {
+        let table = format!("[[route_table]]\nname = \"beyond\"\nroute = [{routes}]\n\n[[nsg]]\n");
+        worked()
+            .network("prefix = \"192.168.0.0/26\"\n", "prefix = \"192.168.0.0/26\"\nroute_table = \"beyond\"\n")
+            .network("[[nsg]]\n", &table)
+    };
+    let hole = with("{ name = \"hole\", prefix = \"52.0.0.0/8\", next_hop = \"None\" }").only("RT-DEFAULT");
+    assert_eq!((hole.severity, hole.subject.as_str()), (Severity::Suspended, "beyond/hole"));
+    says(&hole, &["behind the firewall firewall", "52.0.0.0/8"]);
+    let lost = with("{ name = \"back\", prefix = \"192.168.0.0/16\", next_hop = \"None\" }").only("RT-DEFAULT");
+    assert_eq!(lost.subject, "beyond/back");
+    says(&lost, &["replies", "firewall firewall"]);
+    let gateway = |keys: &str| {
+        with("{ name = \"d\", prefix = \"0.0.0.0/0\", next_hop = \"VirtualNetworkGateway\" }")
+            .vnet(&format!("gateway = {{ name = \"er\", routes = [\"10.0.0.0/8\"], {keys} }}"))
+    };
+    gateway("egress_proxy = false").healthy();
+    let proxy = gateway("egress_proxy = true").only("FW-PROXY");
+    assert_eq!((proxy.severity, proxy.subject.as_str()), (Severity::Unhealthy, "er"));
+    gateway("latency_ms = 250").only("NET-LATENCY");
+    // Whom the database sees is whom the premises leave by.
+    let sql =
+        |address: &str| gateway(&format!("egress_addresses = [\"{address}\"]")).network("\"Microsoft.Sql\", ", "");
+    says(&sql("198.51.100.77").only("RT-SQL"), &["as 198.51.100.77"]);
+    let rule = "{ name = \"sql\", ip_protocols = \"TCP\", destination_addresses = \"Sql\", destination_ports = 1433 },\n    # Triage";
+    sql("198.51.100.77").ase("sql_egress_ranges = [\"198.51.100.77\"]").policy("# Triage", rule).healthy();
+    sql("198.51.100.77").ase("sql_egress_ranges = [\"203.0.113.4\"]").policy("# Triage", rule).only("RT-SQL");
+}
+
+/// An appliance of somebody else's tells by its interface which address it leaves by.
+#[test]
+fn rt_sql_by_an_interface() {
+    let nva = |list: &str| {
+        let nic = "[[nic]]\nname = \"nva\"\nsubnet = \"nva\"\naddresses = \"192.168.9.4\"\npublic_addresses = \"198.51.100.10\"\n\n[firewall]\n";
+        subnet(worked(), "{ name = \"nva\", prefix = \"192.168.9.0/28\" }")
+            .network("[firewall]\n", nic)
+            .network("\"Microsoft.Sql\", ", "")
+            .network(DEFAULT, &DEFAULT.replace("192.168.0.4", "192.168.9.4"))
+            .ase(&format!("sql_egress_ranges = [{list}]"))
+    };
+    assert!(!nva("\"198.51.100.10/32\"").ids().contains(&"RT-SQL"));
+    let other = nva("").diagnosis();
+    let found = other.findings().into_iter().find(|it| it.rule.id == "RT-SQL").unwrap();
+    says(found, &["as 198.51.100.10"]);
+}
+
+/// All of a network behind the gateway, not its first address.
+#[test]
+fn rt_bgp_off_in_part() {
+    let off = |set_up: SetUp| {
+        set_up.network("name = \"ase-routes\"\n", "name = \"ase-routes\"\ndisable_bgp_route_propagation = true\n")
+    };
+    let gateway = "gateway = { name = \"vpn\", routes = [\"10.0.0.0/8\"] }";
+    let half = "{ name = \"half\", prefix = \"10.0.0.0/9\", next_hop = \"VirtualNetworkGateway\" },";
+    let found = off(worked().vnet(gateway)).routes_after(half).only("RT-BGP-OFF");
+    says(&found, &["no route of its own leads to 10.0.0.0/8"]);
+    let rest = "{ name = \"rest\", prefix = \"10.128.0.0/9\", next_hop = \"VirtualNetworkGateway\" },";
+    off(worked().vnet(gateway)).routes_after(&format!("{half}{rest}")).healthy();
+    let peer = "[[vnet]]\nname = \"peer\"\naddress_space = [\"10.0.0.0/16\"]\npeering = [{ remote = \"ase-vnet\" }]\n\n[[nsg]]";
+    let peered = off(worked().vnet(&format!("peering = [{{ remote = \"peer\" }}]\n{gateway}")))
+        .network("[[nsg]]", peer)
+        .network("[firewall]\n", "[firewall]\nvnet = \"ase-vnet\"\n")
+        .ase("vnet = \"ase-vnet\"");
+    peered.only("RT-BGP-OFF");
+}
+
+#[test]
+fn rt_nva_subnet_of_others() {
+    let second = "[[ase]]\nname = \"second\"\nversion = \"ASEV2\"\nsubnet = \"ase-subnet\"\n\n";
+    let two = worked()
+        .network("[ase]\n", "[[ase]]\n")
+        .network("# Behind an internal", &format!("{second}# Behind an internal"));
+    let diagnosis = two.diagnosis();
+    let found = diagnosis.findings().into_iter().find(|it| it.rule.id == "RT-NVA-SUBNET").unwrap();
+    says(found, &["second is in the environment's subnet"]);
+    let with_firewall = worked()
+        .network("[ase]\nname = \"ase\"", "[ase]\nname = \"ase\"\n")
+        .network("subnet = \"ase-subnet\"", "subnet = \"AzureFirewallSubnet\"")
+        .network("internal_address = \"192.168.251.132\"\n", "");
+    let diagnosis = with_firewall.diagnosis();
+    let found = diagnosis.findings().into_iter().find(|it| it.rule.id == "RT-NVA-SUBNET").unwrap();
+    says(found, &["firewall is in the environment's subnet"]);
+}
+
+#[test]
+fn storage_of_other_regions() {
+    worked().network("\"Microsoft.Storage\"", "\"Microsoft.Storage.Global\"").healthy();
+}
+
+/// What is dropped leaves by no address at all.
+#[test]
+fn replies_that_are_dropped() {
+    let found = worked().routes("{ name = \"x\", prefix = \"13.66.140.7/32\", next_hop = \"None\" },").only("RT-MGMT");
+    says(&found, &["replies to 1 of 6,695 management addresses are dropped"]);
+    assert!(!found.what.contains("leave by"), "{}", found.what);
+    // A route with a tag goes by it.
+    let tag = worked().network(TAG_ROUTE, &TAG_ROUTE.replace("Internet", "None")).only("RT-MGMT");
+    let shown: Vec<&str> = tag.evidence.iter().filter(|it| it.coverage.is_none()).map(|it| it.what.as_str()).collect();
+    assert_eq!(shown, ["route ase-routes/management (AppServiceManagement to None)"]);
+}

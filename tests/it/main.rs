@@ -47,6 +47,7 @@ mod doctor;
 mod doctor_firewall;
 mod doctor_network;
 mod doctor_routes;
+mod doctor_tags;
 mod doubts;
 mod enforce;
 #[cfg(target_os = "linux")]

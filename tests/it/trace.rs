@@ -115,13 +115,12 @@ fn without_the_management_route_replies_leave_by_the_firewall() {
     let mut beside =
         || lines.next().unwrap().split("  ").map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>();
     assert_eq!(beside(), ["request", "reply"]);
-    assert_eq!(
-        beside(),
-        ["sent to 203.0.113.9 (VIP of ase)", "answered from 203.0.113.4 (public address of firewall)"]
-    );
+    assert_eq!(beside(), ["sent to 203.0.113.9 (VIP of ase)", "to leave by 203.0.113.4 (public address of firewall)"]);
     assert_eq!(beside(), ["by way of Internet → VIP of ase → ase-subnet", "by way of ase-subnet → firewall"]);
     let drawn = picture(folder.path(), &topology, &["AppServiceManagement", "vip:455"]);
-    for part in ["request, sent to 203.0.113.9 (VIP of ase)", "reply, from 203.0.113.4 (public address of firewall)"] {
+    for part in
+        ["request, sent to 203.0.113.9 (VIP of ase)", "reply, would leave by 203.0.113.4 (public address of firewall)"]
+    {
         assert!(drawn.contains(part), "{drawn}");
     }
 }
@@ -438,4 +437,52 @@ fn effective_routes_are_printed_as_azures_tools_do() {
     let mut twin = egret();
     twin.args(["routes", "--ase", WORKED]).env("EGRET_EFFECTIVE", "table");
     assert_eq!(finish(&mut twin, "").out, table);
+}
+
+/// Of any subnet, without an environment; and what is printed as a table is read again.
+#[test]
+fn effective_routes_of_any_subnet() {
+    let of = |args: &[&str]| run(&[&["routes", "--topology", HUB, "--effective", "table"], args].concat());
+    let gateway = of(&["--subnet", "hub/gatewaysubnet"]);
+    assert_eq!(gateway.code, 0, "{gateway:?}");
+    assert!(gateway.out.contains("10.2.0.0/16       VirtualAppliance       10.0.0.4"), "{}", gateway.out);
+    let unknown = of(&["--subnet", "hub/nowhere"]);
+    assert!(unknown.code == 2 && unknown.err.contains("--subnet: there is no subnet `hub/nowhere`"), "{unknown:?}");
+    let alone = run(&["routes", "--topology", HUB, "--to", "arm", "--subnet", "web"]);
+    assert!(alone.code == 2 && alone.err.contains("--subnet is for --effective"), "{alone:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let (routes, network) = (folder.path().join("routes.txt"), folder.path().join("vnet.toml"));
+    fs::write(&network, "[vnet]\nname = \"v\"\naddress_space = \"10.0.0.0/16\"\n[[vnet.subnet]]\nname = \"s\"\nprefix = \"10.0.1.0/24\"\n").unwrap();
+    let network = network.to_str().unwrap();
+    let bare = run(&["routes", "--topology", network, "--effective", "table", "--subnet", "s"]);
+    assert_eq!(bare.code, 0, "there need not be an environment: {bare:?}");
+    fs::write(&routes, of(&["--subnet", "web"]).out).unwrap();
+    let given = ["--effective-routes", routes.to_str().unwrap()];
+    check(
+        HUB,
+        &[&["10.2.0.9", "10.0.2.7:443"][..], &given].concat(),
+        "delivered | web > dns | dns > web",
+        &["VNetPeering", "over the peering with hub"],
+    );
+}
+
+#[test]
+fn two_prefixes_and_parts_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = r#"{ name = "http", priority = 130, direction = "Inbound", access = "Allow", protocol = "Tcp", source = "VirtualNetwork", destination = "192.168.251.128/25""#;
+    let narrow = rule.replace("192.168.251.128/25", "192.168.251.140/32");
+    let topology = changed(folder.path(), &[(rule, &narrow)]);
+    let (code, both) = json_of(&topology, &["192.168.0.0/26", "192.168.251.140/31:443"]);
+    assert_eq!((code, &both["prefixes"]["to"]["of"]), (3, &Value::from("192.168.251.140/31")));
+    assert_eq!(both["prefixes"]["groups"][0]["pairs"][0]["to"][0], "192.168.251.141");
+    let (_, one) = json_of(&topology, &["192.168.0.9", "192.168.251.140/31:443"]);
+    let group = &one["prefixes"]["groups"][0];
+    assert_eq!((&group["partly"][0], &group["parts"][0]), (&"192.168.251.140/31".into(), &"192.168.251.141".into()));
+    let text = trace(&topology, &["192.168.0.9", "192.168.251.140/31:443"]).out;
+    assert!(text.contains("192.168.251.140/31: 1 prefix\n"), "{text}");
+    assert!(
+        text.contains("1 partly, by AzureFirewallSubnet → ase-subnet: 192.168.251.141 of 192.168.251.140/31"),
+        "{text}"
+    );
 }

@@ -1,5 +1,5 @@
 //! Effective routes: as ARM answers, as `az network nic show-effective-route-table` prints them as JSON and as a table;
-//! the former two are read as well.
+//! all three are read as well.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -173,8 +173,8 @@ struct Written {
 }
 
 /// Reads effective routes of a real machine, as ARM or `az … -o json` gave them: `{"value": […]}` or the list alone, with
-/// the progress that `az` writes before it or behind its first brace. For
-/// [`Network::with_effective_routes`].
+/// the progress that `az` writes before it or behind its first brace; and as `az … -o table` printed them, which tells no
+/// names of routes and no service tags. For [`Network::with_effective_routes`].
 ///
 /// What the shape does not tell stays empty: the route table, the other end of a peering, the service of an endpoint. A
 /// source `Unknown` is taken for a system route, `ConnectedGroup` (a mesh of Virtual Network Manager) for a peering.
@@ -182,10 +182,38 @@ struct Written {
 /// # Errors
 /// What is no such JSON, and the first route with a prefix, state, source, next hop or address that is none.
 pub fn read_effective_routes(text: &str) -> Result<Vec<EffectiveRoute>, EffectiveRoutesError> {
+    if let Some(rows) = rows(text) {
+        return (1..).zip(rows).map(|(number, row)| read(number, row)).collect();
+    }
     let text = without_progress(text);
     let file: File = serde_json::from_str(&text).map_err(|error| EffectiveRoutesError::Shape(error.to_string()))?;
     let (File::List { value: routes } | File::Bare(routes)) = file;
     (1..).zip(routes).map(|(number, route)| read(number, route)).collect()
+}
+
+/// The rows of a table, cut where the rule below its heads is; None for what is no such table.
+fn rows(text: &str) -> Option<Vec<Written>> {
+    let mut lines = text.lines().skip_while(|line| !COLUMNS.iter().all(|column| line.contains(column)));
+    lines.next()?;
+    let rule = lines.next().filter(|line| line.starts_with('-'))?;
+    let is_begin = |at: &usize| rule[*at..].starts_with('-') && !rule[..*at].ends_with('-');
+    let begins: Vec<usize> = rule.char_indices().map(|(at, _)| at).filter(is_begin).collect();
+    let begins: [usize; 5] = begins.try_into().ok()?;
+    let cell = |line: &str, column: usize| {
+        let end = begins.get(column + 1).map_or(line.len(), |next| *next).min(line.len());
+        line.get(begins[column].min(end)..end).unwrap_or_default().trim().to_owned()
+    };
+    let words = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let row = |line: &str| Written {
+        name: None,
+        source: cell(line, 0),
+        state: cell(line, 1),
+        address_prefix: words(cell(line, 2)),
+        next_hop_type: cell(line, 3),
+        next_hop_ip_address: Some(words(cell(line, 4))),
+        destination_service_tags: None,
+    };
+    Some(lines.filter(|line| !line.trim().is_empty()).map(row).collect())
 }
 
 /// `az` draws ` - Finished ..` on the terminal while it waits; of a capture it is often left behind the first brace.

@@ -83,6 +83,8 @@ fn next_hops_are_told() {
     );
     assert_eq!(hop("192.168.7.7"), json!({ "nextHopType": "VnetLocal", "routeTableId": "System Route" }));
     assert_eq!(hop("70.37.57.58"), json!({ "nextHopType": "Internet", "routeTableId": table }));
+    let host = json!({ "nextHopType": "Internet", "routeTableId": "System Route" });
+    assert_eq!(hop("168.63.129.16"), host, "no route of a user's leads to the platform");
     assert_eq!(hop("2600::1"), json!({ "nextHopType": "None", "routeTableId": "System Route" }));
 }
 
@@ -214,6 +216,29 @@ fn what_real_machines_have() {
     assert_eq!((gateway.source, gateway.state), (RouteSource::VirtualNetworkGateway, RouteState::Invalid));
     let tagged = one(json!({ "destinationServiceTags": ["Storage"], "name": null })).unwrap();
     assert_eq!((tagged.tag.as_deref(), tagged.name.as_str()), (Some("Storage"), ""));
+}
+
+#[test]
+fn a_table_of_effective_routes_is_read() {
+    let network = small();
+    let place = network.place(VNET, SUBNET).unwrap();
+    let read = read_effective_routes(&table(network.effective_routes(place))).unwrap();
+    let plain = |route: &EffectiveRoute| (route.source, route.state, route.prefixes.clone(), route.next_hop.clone());
+    assert_eq!(
+        read.iter().map(plain).collect::<Vec<_>>(),
+        network.effective_routes(place).iter().map(plain).collect::<Vec<_>>()
+    );
+    // As `az` sets heads: to the right, or in the middle.
+    let captured = "\
+     Source    State    Address Prefix    Next Hop Type     Next Hop IP
+--------  -------  ----------------  ----------------  -------------
+Default   Active   10.1.0.0/16       VnetLocal
+User      Active   0.0.0.0/0         VirtualAppliance  10.0.0.4
+";
+    let read = read_effective_routes(captured).unwrap();
+    assert_eq!(read[0].next_hop, Hop::VnetLocal);
+    assert_eq!(read[1].next_hop, Hop::VirtualAppliance("10.0.0.4".parse().unwrap()));
+    assert_eq!((read.len(), read[1].prefixes[0].to_string().as_str()), (2, "0.0.0.0/0"));
 }
 
 #[test]

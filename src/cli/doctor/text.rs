@@ -30,7 +30,7 @@ fn verdict(examination: &Examination, printer: &mut Printer) -> Result<(), Print
     let style = match health {
         Health::Healthy => ALLOW.bold(),
         Health::Degraded => AnsiColor::Yellow.on_default().bold(),
-        Health::Unhealthy | Health::WouldBeSuspended => DENY,
+        Health::Unhealthy | Health::WouldBeSuspended | Health::Suspended => DENY,
     };
     let name = Printable(&examination.environment.name);
     printer.line(format_args!("{STRONG}{name}{STRONG:#}: {style}{}{style:#}", health.as_str()))?;

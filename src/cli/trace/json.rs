@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Texts;
-use crate::policy::Spot;
+use crate::policy::{AddressRange, Spot};
 use crate::vnet::Hop;
 use crate::vnet::trace::{
-    Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, RouteLine, RouteStep, SecurityStep,
-    Shown, Station, Step, Sweep, Trace, Translates, Translation,
+    Answer, Asymmetry, Deciding, FirewallStep, Group, Level, Lookup, Mark, Outcome, Pairing, RouteLine, RouteStep,
+    SecurityStep, Share, Shown, Station, Step, Sweep, SweptEnd, Trace, Translates, Translation,
 };
 
 #[derive(Serialize)]
@@ -110,6 +110,7 @@ fn dns(lookup: &Lookup) -> Value {
         Answer::Given(addresses) => ("given", addresses.clone()),
         Answer::Zone(_, address) => ("zone", vec![*address]),
         Answer::NotAsked(_) => ("not-asked", Vec::new()),
+        Answer::Nowhere => ("nowhere", Vec::new()),
         Answer::Unreachable(_) => ("unreachable", Vec::new()),
     };
     json!({ "name": name.as_str(), "resolver": resolver, "answer": kind, "addresses": addresses })
@@ -174,11 +175,27 @@ fn of_translation(translation: &Translation) -> Value {
 }
 
 fn sweep(sweep: &Sweep) -> Value {
-    let Sweep { label, prefixes, groups } = sweep;
-    json!({ "of": label, "count": prefixes, "groups": groups.iter().map(group).collect::<Vec<_>>() })
+    let Sweep { ends, groups } = sweep;
+    let end = |end: &SweptEnd| json!({ "of": end.label, "count": end.count });
+    let (first, second) = (ends.first().map(end), ends.get(1).map(end));
+    let groups = json!({ "groups": groups.iter().map(group).collect::<Vec<_>>() });
+    let second = second.map_or_else(|| json!({}), |second| json!({ "to": second }));
+    with(with(first.unwrap_or_default(), second), groups)
 }
 
 fn group(group: &Group) -> Value {
-    let Group { outcome: end, way, wholly, partly } = group;
-    json!({ "outcome": outcome(end), "way": way, "wholly": wholly, "partly": partly })
+    let Group { outcome: end, way, share } = group;
+    let ranges = |ranges: &[AddressRange]| ranges.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let share = match share {
+        Share::Of { wholly, partly } => {
+            let parts: Vec<String> = partly.iter().flat_map(|part| ranges(&part.ranges)).collect();
+            let partly: Vec<_> = partly.iter().map(|part| part.prefix).collect();
+            json!({ "wholly": wholly, "partly": partly, "parts": parts })
+        }
+        Share::Pairs(pairs) => {
+            let pair = |it: &Pairing| json!({ "from": ranges(&it.from), "to": ranges(&it.to) });
+            json!({ "pairs": pairs.iter().map(pair).collect::<Vec<_>>() })
+        }
+    };
+    with(json!({ "outcome": outcome(end), "way": way }), share)
 }

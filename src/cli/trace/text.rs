@@ -4,7 +4,9 @@ use anstyle::{AnsiColor, Style};
 
 use super::layout::{Line, beside, boxed, wrapped};
 use crate::cli::output::{ALLOW, DENY, HINT, PrintError, Printer, STRONG};
-use crate::vnet::trace::{Group, Leg, Mark, Outcome, Shown, Station, Step, Sweep, Trace};
+use crate::vnet::trace::{
+    Group, Leg, Mark, Outcome, Pairing, Part, Share, Shown, Station, Step, Sweep, SweptEnd, Trace, Unit,
+};
 
 /// Where nobody knows how wide a line may be.
 const USUAL: usize = 110;
@@ -14,7 +16,7 @@ const WIDEST: usize = 150;
 const TWO_COLUMNS: usize = 96;
 const NARROWEST: usize = 40;
 const GAP: usize = 2;
-/// Prefixes of a group that are listed.
+/// Prefixes or parts of a group that are listed.
 const LISTED: usize = 4;
 
 const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
@@ -103,7 +105,7 @@ fn ends(trace: &Trace, leg: Leg, width: usize) -> Vec<Line> {
     let Outcome::Asymmetric(asymmetry) = &trace.outcome else { return vec![title] };
     let (stations, verb, address, style) = match leg {
         Leg::Request => (&trace.request, "sent to ", &asymmetry.came_to, ALLOW),
-        Leg::Reply => (&trace.reply, "answered from ", &asymmetry.leaves_by, DENY),
+        Leg::Reply => (&trace.reply, "to leave by ", &asymmetry.leaves_by, DENY),
     };
     let mut lines = vec![title];
     if !asymmetry.is_by_one_address() {
@@ -154,20 +156,46 @@ fn told(step: &Step, width: usize) -> Vec<Line> {
 }
 
 fn swept(sweep: &Sweep, width: usize) -> Vec<Line> {
-    let Sweep { label, prefixes, groups } = sweep;
-    let mut lines = vec![Line::styled(STRONG, format!("{label}: {prefixes} prefixes"))];
-    for group in groups {
-        let (sign, style) = sign_of(&group.outcome);
-        let begin = Line::styled(style, format!("{sign} ")).and(style, format!("{:<12}", group.outcome.as_str()));
-        lines.extend(hung(begin, &counted(group), Style::new(), width));
+    let Sweep { ends, groups } = sweep;
+    let ends: Vec<String> = ends.iter().map(|end| format!("{}: {}", end.label, counted(end))).collect();
+    let mut lines = vec![Line::styled(STRONG, ends.join(" → "))];
+    for Group { outcome, way, share } in groups {
+        let (sign, style) = sign_of(outcome);
+        let begin = Line::styled(style, format!("{sign} ")).and(style, format!("{:<12}", outcome.as_str()));
+        lines.extend(hung(begin, &shared(share, &way.join(" → ")), Style::new(), width));
     }
     lines
 }
 
-fn counted(group: &Group) -> String {
-    let Group { outcome: _, way, wholly, partly } = group;
-    let partly_said = if partly.is_empty() { String::new() } else { format!(", {} partly", partly.len()) };
-    let listed: Vec<String> = wholly.iter().chain(partly).take(LISTED).map(ToString::to_string).collect();
-    let more = if wholly.len() + partly.len() > LISTED { ", …" } else { "" };
-    format!("{} wholly{partly_said}, by {}: {}{more}", wholly.len(), way.join(" → "), listed.join(", "))
+fn counted(end: &SweptEnd) -> String {
+    match (end.unit, end.count) {
+        (Unit::Prefix, 1) => "1 prefix".to_owned(),
+        (Unit::Prefix, count) => format!("{count} prefixes"),
+        (Unit::Address, 1) => "1 address".to_owned(),
+        (Unit::Address, count) => format!("{count} addresses"),
+    }
+}
+
+fn shared(share: &Share, way: &str) -> String {
+    match share {
+        Share::Of { wholly, partly } => {
+            let counts =
+                [(wholly.len(), "wholly"), (partly.len(), "partly")].into_iter().filter(|(count, _)| *count > 0);
+            let counts: Vec<String> = counts.map(|(count, how)| format!("{count} {how}")).collect();
+            let parts = partly.iter().map(|Part { prefix, ranges }| format!("{} of {prefix}", listed(ranges, " ")));
+            let all: Vec<String> = wholly.iter().map(ToString::to_string).chain(parts).collect();
+            format!("{}, by {way}: {}", counts.join(", "), listed(&all, ", "))
+        }
+        Share::Pairs(pairs) => {
+            let pair = |it: &Pairing| format!("{} to {}", listed(&it.from, " "), listed(&it.to, " "));
+            let all: Vec<String> = pairs.iter().map(pair).collect();
+            format!("by {way}: {}", listed(&all, ", "))
+        }
+    }
+}
+
+fn listed(all: &[impl ToString], between: &str) -> String {
+    let first: Vec<String> = all.iter().take(LISTED).map(ToString::to_string).collect();
+    let more = if all.len() > LISTED { format!("{between}…") } else { String::new() };
+    first.join(between) + &more
 }

@@ -30,9 +30,11 @@ const ALSO_UNUSED: [&str; 9] = [
 ];
 
 /// The service tag of each service that has endpoints.
-const SERVICES: &[(&str, &str)] = &[
+pub(super) const SERVICES: &[(&str, &str)] = &[
     ("Microsoft.Sql", "Sql"),
     ("Microsoft.Storage", "Storage"),
+    // The same for accounts of any region (azure-docs, virtual-network-service-endpoints-overview.md).
+    ("Microsoft.Storage.Global", "Storage"),
     ("Microsoft.EventHub", "EventHub"),
     ("Microsoft.KeyVault", "AzureKeyVault"),
     ("Microsoft.AzureActiveDirectory", "AzureActiveDirectory"),

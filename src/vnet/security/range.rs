@@ -84,9 +84,23 @@ impl Network {
         remote: AddressRange,
         port: u16,
     ) -> Vec<(AddressRange, SecurityDecision<'_>)> {
+        self.security_of_range_from(place, direction, transport, EPHEMERAL, remote, port)
+    }
+
+    /// The same of packets that come from this port.
+    pub fn security_of_range_from(
+        &self,
+        place: Place,
+        direction: FlowDirection,
+        transport: Transport,
+        source_port: u16,
+        remote: AddressRange,
+        port: u16,
+    ) -> Vec<(AddressRange, SecurityDecision<'_>)> {
+        let ports = ports(transport, source_port, port);
         let samples = self.samples(place, direction).iter().filter(|it| it.is_ipv4() == remote.first().is_ipv4());
-        let parts = samples.map(|local| self.security_of_range_at(place, direction, transport, *local, remote, port));
-        parts.reduce(worse).unwrap_or_else(|| vec![(remote, UNFILTERED)])
+        let asked = samples.map(|local| Asked { network: self, place, direction, local: *local, ports });
+        asked.map(|asked| asked.of(remote)).reduce(worse).unwrap_or_else(|| vec![(remote, UNFILTERED)])
     }
 
     /// The same for one address of the subnet.
@@ -99,20 +113,13 @@ impl Network {
         remote: AddressRange,
         port: u16,
     ) -> Vec<(AddressRange, SecurityDecision<'_>)> {
-        let asked = Asked { network: self, place, direction, local, ports: ports(transport, port) };
-        let platform = exempt::addresses().collect::<Vec<_>>();
-        let begins = platform.iter().flat_map(|address| [Some(*address), after(*address)]).flatten();
-        let parts = cut(remote, begins).into_iter().flat_map(|part| match platform.contains(&part.first()) {
-            true => vec![(part, self.security(place, direction, &asked.flow(part.first())))],
-            false => asked.groups(part),
-        });
-        merged(parts)
+        Asked { network: self, place, direction, local, ports: ports(transport, EPHEMERAL, port) }.of(remote)
     }
 }
 
-fn ports(transport: Transport, port: u16) -> Ports {
+fn ports(transport: Transport, source: u16, destination: u16) -> Ports {
     if transport.has_ports() {
-        Ports { transport, source: EPHEMERAL, destination: port }
+        Ports { transport, source, destination }
     } else {
         Ports { transport, source: 0, destination: 0 }
     }
@@ -128,6 +135,16 @@ struct Asked<'n> {
 }
 
 impl<'n> Asked<'n> {
+    fn of(&self, remote: AddressRange) -> Decided<'n> {
+        let platform = exempt::addresses().collect::<Vec<_>>();
+        let begins = platform.iter().flat_map(|address| [Some(*address), after(*address)]).flatten();
+        let parts = cut(remote, begins).into_iter().flat_map(|part| match platform.contains(&part.first()) {
+            true => vec![(part, self.network.security(self.place, self.direction, &self.flow(part.first())))],
+            false => self.groups(part),
+        });
+        merged(parts)
+    }
+
     fn flow(&self, remote: IpAddr) -> NetFlow {
         let (source, destination) = match self.direction {
             FlowDirection::Inbound => (remote, self.local),

@@ -1,10 +1,11 @@
 //! Addresses and what they are called. Some are not known before a deployment: a stand-in that nobody else has takes
 //! their place, and is never shown.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::vnet::{AppServiceEnvironment, Firewall, Gateway, Network, RouteDestination, Topology};
+use crate::vnet::{AppServiceEnvironment, Firewall, Gateway, Network, Place, RouteDestination, Topology};
 
 /// An address as it is told: of a stand-in, only what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,17 +25,24 @@ impl fmt::Display for Shown {
     }
 }
 
-/// What a stand-in stands for, in the order of the book's list.
-const VIP: usize = 0;
-const FIREWALL: usize = 1;
-const OUTBOUND: usize = 2;
-const EGRESS: usize = 3;
-const ANYONE: usize = 4;
+/// What a stand-in stands for; the numbers are those of the topology's lists, of a gateway its network's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandIn {
+    Vip(usize),
+    Firewall(usize),
+    Egress(usize),
+    Outbound,
+    Anyone,
+}
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Book<'n> {
+    network: &'n Network,
     topology: &'n Topology,
-    stand_ins: [IpAddr; 5],
+    /// Each has its own.
+    stand_ins: Vec<(StandIn, IpAddr)>,
+    /// Names of subnets that several networks have, in lower case.
+    shared: HashSet<String>,
 }
 
 impl<'n> Book<'n> {
@@ -43,12 +51,20 @@ impl<'n> Book<'n> {
         let nets = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
         let all = nets.iter().flat_map(|[a, b, c]| (1..255).rev().map(|d| IpAddr::V4(Ipv4Addr::new(*a, *b, *c, d))));
         let mut free = all.filter(|address| !is_taken(topology, *address));
-        let stand_ins = [(); 5].map(|()| free.next().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 255))));
-        Book { topology, stand_ins }
+        let mut take = || free.next().unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 255)));
+        let stand_ins = wanted(topology).into_iter().map(|wanted| (wanted, take())).collect();
+        Book { network, topology, stand_ins, shared: shared(network) }
+    }
+
+    fn stand_in(&self, wanted: impl Fn(StandIn) -> bool) -> IpAddr {
+        let found = self.stand_ins.iter().find(|(it, _)| wanted(*it));
+        found.map(|(_, address)| *address).expect("whatever has no address has a stand-in")
     }
 
     pub(super) fn vip(&self, environment: &AppServiceEnvironment) -> IpAddr {
-        environment.public_address.unwrap_or(self.stand_ins[VIP])
+        let is_it =
+            |it: StandIn| matches!(it, StandIn::Vip(at) if is_same(&self.topology.environments[at], environment));
+        environment.public_address.unwrap_or_else(|| self.stand_in(is_it))
     }
 
     /// What the Internet sees of an environment.
@@ -57,25 +73,38 @@ impl<'n> Book<'n> {
     }
 
     pub(super) fn of_firewall(&self, firewall: &Firewall) -> IpAddr {
-        firewall.public_addresses.first().copied().unwrap_or(self.stand_ins[FIREWALL])
+        let is_it =
+            |it: StandIn| matches!(it, StandIn::Firewall(at) if is_same(&self.topology.firewalls[at], firewall));
+        firewall.public_addresses.first().copied().unwrap_or_else(|| self.stand_in(is_it))
     }
 
     pub(super) fn egress_of(&self, gateway: &Gateway) -> IpAddr {
-        gateway.egress_addresses.first().copied().unwrap_or(self.stand_ins[EGRESS])
+        let of = |at: usize| self.topology.virtual_networks[at].gateway.as_ref();
+        let is_it = |it: StandIn| matches!(it, StandIn::Egress(at) if of(at).is_some_and(|it| is_same(it, gateway)));
+        gateway.egress_addresses.first().copied().unwrap_or_else(|| self.stand_in(is_it))
+    }
+
+    /// A subnet's name, with its network's where another network has one of that name.
+    pub(super) fn subnet_name(&self, place: Place) -> String {
+        let name = &self.network.subnet(place).name;
+        match self.shared.contains(&name.to_ascii_lowercase()) {
+            true => format!("{}/{name}", self.network.virtual_network(place).name),
+            false => name.clone(),
+        }
     }
 
     /// Of who has no public address, and gets one of Azure's choice.
     pub(super) fn outbound(&self) -> IpAddr {
-        self.stand_ins[OUTBOUND]
+        self.stand_in(|it| it == StandIn::Outbound)
     }
 
     /// A public address that nothing is said about.
     pub(super) fn anyone(&self) -> IpAddr {
-        self.stand_ins[ANYONE]
+        self.stand_in(|it| it == StandIn::Anyone)
     }
 
     pub(super) fn is_stand_in(&self, address: IpAddr) -> bool {
-        self.stand_ins.contains(&address)
+        self.stand_ins.iter().any(|(_, it)| *it == address)
     }
 
     /// The environment whose public VIP this is, or that it is an app's own address of.
@@ -93,6 +122,11 @@ impl<'n> Book<'n> {
 
     pub(super) fn private_firewall_at(&self, address: IpAddr) -> Option<usize> {
         self.topology.firewalls.iter().position(|it| it.private_address == Some(address))
+    }
+
+    /// By any of its addresses.
+    pub(super) fn firewall_at(&self, address: IpAddr) -> Option<usize> {
+        self.private_firewall_at(address).or_else(|| self.public_firewall_at(address))
     }
 
     pub(super) fn shown(&self, address: IpAddr) -> Shown {
@@ -128,13 +162,34 @@ impl<'n> Book<'n> {
     }
 
     fn name_of_stand_in(&self, address: IpAddr) -> &'static str {
-        match self.stand_ins.iter().position(|it| *it == address) {
-            Some(OUTBOUND) => "a public address of Azure's choice",
-            Some(EGRESS) => "a public address of the premises",
-            Some(_) => "any public address",
+        match self.stand_ins.iter().find(|(_, it)| *it == address).map(|(stands_for, _)| *stands_for) {
+            Some(StandIn::Outbound) => "a public address of Azure's choice",
+            Some(StandIn::Egress(_)) => "a public address of the premises",
+            Some(StandIn::Vip(_) | StandIn::Firewall(_) | StandIn::Anyone) => "any public address",
             None => "",
         }
     }
+}
+
+fn is_same<T>(one: &T, other: &T) -> bool {
+    std::ptr::eq(one, other)
+}
+
+fn wanted(topology: &Topology) -> Vec<StandIn> {
+    let environments = topology.environments.iter().enumerate().filter(|(_, it)| it.public_address.is_none());
+    let firewalls = topology.firewalls.iter().enumerate().filter(|(_, it)| it.public_addresses.is_empty());
+    let lacks = |gateway: &Gateway| gateway.egress_addresses.is_empty();
+    let gateways = topology.virtual_networks.iter().enumerate();
+    let gateways = gateways.filter(|(_, it)| it.gateway.as_ref().is_some_and(lacks));
+    let of_one = environments.map(|(at, _)| StandIn::Vip(at)).chain(firewalls.map(|(at, _)| StandIn::Firewall(at)));
+    let of_one = of_one.chain(gateways.map(|(at, _)| StandIn::Egress(at)));
+    [StandIn::Outbound, StandIn::Anyone].into_iter().chain(of_one).collect()
+}
+
+fn shared(network: &Network) -> HashSet<String> {
+    let names = network.places().map(|place| network.subnet(place).name.to_ascii_lowercase());
+    let mut seen = HashSet::new();
+    names.filter(|name| !seen.insert(name.clone())).collect()
 }
 
 fn is_taken(topology: &Topology, address: IpAddr) -> bool {

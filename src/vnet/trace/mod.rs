@@ -34,7 +34,7 @@ pub use path::{
     Answer, Deciding, FirewallStep, Level, Lookup, Mark, Node, RouteLine, RouteStep, SecurityStep, Station, Step,
     Translates, Translation,
 };
-pub use sweep::{Group, Sweep};
+pub use sweep::{Group, Pairing, Part, Share, Sweep, SweptEnd, Unit};
 pub use target::{Target, TargetError, endpoints};
 
 /// Whom a trace asks.
@@ -69,7 +69,7 @@ impl Trace {
     /// Follows a flow. Without `from` it begins in the subnet of the App Service Environment.
     pub fn of(scene: Scene<'_>, from: Option<&Target>, to: &Target) -> Result<Trace, UnknownParty> {
         let parties = party::resolve(scene, from, to)?;
-        Ok(sweep::trace(&parties))
+        sweep::trace(&parties)
     }
 
     /// The subnet that the same flow begins in; None where it begins elsewhere.

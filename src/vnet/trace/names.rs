@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{HostName, Protocol};
+use crate::flow::{AddrClass, HostName, Protocol};
 use crate::policy::Action;
 use crate::vnet::{
     AppServiceEnvironment, DnsZone, EPHEMERAL, FlowDirection, HOST, LoadBalancing, NetFlow, Place, Transport,
@@ -63,7 +63,12 @@ pub(super) fn look_up(scene: Scene<'_>, book: &Book<'_>, asker: Asker, name: &Ho
     let (resolver, answer) = match asked {
         Err((resolver, why)) => (resolver, Answer::Unreachable(why)),
         Ok(resolver) if !given.is_empty() => (resolver, Answer::Given(given)),
-        Ok(resolver) => (resolver, known().unwrap_or_else(|| Answer::NotAsked(tag()))),
+        Ok(resolver) => {
+            let sees_all = is_all_seen(book, place, from, &servers);
+            let unknown =
+                || if sees_all && is_internal(scene, name) { Answer::Nowhere } else { Answer::NotAsked(tag()) };
+            (resolver, known().unwrap_or_else(unknown))
+        }
     };
     Lookup { name: name.clone(), resolver, answer }
 }
@@ -143,6 +148,25 @@ fn of_environment(scene: Scene<'_>, book: &Book<'_>, name: &HostName) -> Option<
     scene.network.topology().environments.iter().filter(external).find_map(|environment| {
         let suffix = environment.suffix(scene.network.tags().cloud());
         is_below(name.as_str(), &suffix).then(|| (suffix, book.vip(environment)))
+    })
+}
+
+/// Is all that could answer known here: public DNS and the zones of the topology? What servers of one's own, in a network
+/// or on premises, know besides is not.
+fn is_all_seen(book: &Book<'_>, place: Option<Place>, from: IpAddr, servers: &[IpAddr]) -> bool {
+    match place {
+        None => AddrClass::of(from) == AddrClass::Global,
+        Some(_) => servers.iter().all(|server| book.private_firewall_at(*server).is_some()),
+    }
+}
+
+/// The names of an ILB environment are in no public DNS: its owner makes the zone (azure-docs, create-ilb-ase.md, 2024). A
+/// suffix of the owner's own may be anywhere.
+fn is_internal(scene: Scene<'_>, name: &HostName) -> bool {
+    let internal = |it: &&AppServiceEnvironment| it.load_balancing.is_internal() && it.dns_suffix.is_empty();
+    scene.network.topology().environments.iter().filter(internal).any(|environment| {
+        let suffix = environment.suffix(scene.network.tags().cloud());
+        name.as_str().eq_ignore_ascii_case(&suffix) || is_below(name.as_str(), &suffix)
     })
 }
 

@@ -25,7 +25,7 @@ pub enum Outcome {
         what: String,
     },
     Asymmetric(Asymmetry),
-    /// The name has no address: its server cannot be reached.
+    /// The name has no address: its server cannot be reached, or nobody has it.
     Unresolved(String),
     /// What decides is not in the topology.
     Unknown(String),
@@ -62,7 +62,7 @@ pub enum BlackHole {
 pub struct Asymmetry {
     /// Where the request went.
     pub came_to: Shown,
-    /// Where the reply comes from.
+    /// Where the reply comes from, or would if nothing dropped it.
     pub leaves_by: Shown,
     pub what: String,
 }

@@ -6,8 +6,9 @@ use ipnet::IpNet;
 
 use crate::flow::{AddrClass, HostName, Protocol, nearest};
 use crate::policy::AddressRange;
+use crate::vnet::tags::{KEY_MANAGEMENT, METADATA};
 use crate::vnet::{
-    AppServiceEnvironment, EPHEMERAL, Firewall, HOST, MANAGEMENT_PORTS, Network, NetworkInterface, Place,
+    AppServiceEnvironment, AseVersion, EPHEMERAL, Firewall, HOST, MANAGEMENT_PORTS, Network, NetworkInterface, Place,
     VirtualNetwork, endpoint_tag,
 };
 
@@ -28,6 +29,28 @@ pub enum UnknownParty {
     Nowhere(String),
     #[error("`{0}` names no port: write {0}:443")]
     Port(String),
+    #[error("`{text}` may be {}: write which", any_of(.choices))]
+    Ambiguous { text: String, choices: Vec<String> },
+    #[error("`{text}` is no end of a flow: {why}")]
+    NoEnd { text: String, why: &'static str },
+    #[error(
+        "the service tag `{0}` is not at hand: give the file that it is in by --service-tags, or write the tag of all regions"
+    )]
+    Regional(String),
+    #[error(
+        "{from} and {to} come to {begins} and {ends} parts that may fare differently, each with each: more than {most} flows are not followed; write one address at one end"
+    )]
+    TooMany { from: String, begins: usize, to: String, ends: usize, most: usize },
+}
+
+/// `a`, `b` or `c`
+fn any_of(choices: &[String]) -> String {
+    let quoted: Vec<String> = choices.iter().map(|it| format!("`{it}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} or {last}", before.join(", ")),
+        None => String::new(),
+    }
 }
 
 fn hint(near: Option<&str>) -> String {
@@ -119,7 +142,7 @@ pub(super) fn resolve<'n>(scene: Scene<'n>, from: Option<&Target>, to: &Target) 
     let asker = Asker { address, place: begins.begins_in(scene.network, address) };
     let ends = resolver.end(to, Some(asker), protocol, port)?;
     let source_port = from.and_then(|from| from.port).unwrap_or(EPHEMERAL);
-    let Resolver { notes, lookup, .. } = resolver;
+    let Resolver { notes, lookup, book, .. } = resolver;
     Ok(Parties { scene, book, from: begins, to: ends, protocol, port, source_port, lookup, notes })
 }
 
@@ -137,7 +160,7 @@ impl<'n> Resolver<'n> {
         if let Some(net) = as_net(&to.name) {
             return Some(net.addr());
         }
-        match self.named(&to.name) {
+        match self.named(&to.name).ok()? {
             Some(Named::Subnet(place)) => self.scene.network.free_address(place, None),
             Some(Named::Interface(interface)) => interface.addresses.first().copied(),
             Some(_) => None,
@@ -156,8 +179,11 @@ impl<'n> Resolver<'n> {
             Some(Protocol::Http) => Some(80),
             Some(Protocol::Mssql) => Some(1433),
             _ if to_is("sql") => Some(1433),
+            _ if to_is("azureplatformdns") => Some(53),
+            _ if to_is("azureplatformimds") => Some(80),
+            _ if to_is("azureplatformlkm") => Some(1688),
             _ if from_is("appservicemanagement") => Some(454),
-            _ if from_is("azureloadbalancer") => Some(16001),
+            _ if from_is("azureloadbalancer") => Some(self.probed(to)),
             _ => Some(443),
         };
         let port = to.port.or(usual).ok_or_else(|| UnknownParty::Port(to.text.clone()))?;
@@ -172,7 +198,7 @@ impl<'n> Resolver<'n> {
 
     /// Is it a name of DNS, and of nothing here?
     fn is_host(&self, target: &Target) -> bool {
-        let is_more = self.keyword(target).is_some() || self.named(&target.name).is_some();
+        let is_more = self.keyword(target).is_some() || !matches!(self.named(&target.name), Ok(None));
         !is_more && as_net(&target.name).is_none() && self.tag(&target.name).is_none() && target.name.contains('.')
     }
 
@@ -184,17 +210,23 @@ impl<'n> Resolver<'n> {
         protocol: Protocol,
         port: u16,
     ) -> Result<Party, UnknownParty> {
+        if let Some(why) = no_end(&target.name) {
+            return Err(UnknownParty::NoEnd { text: target.text.clone(), why });
+        }
         if let Some(word) = self.keyword(target) {
-            return self.word(word, from, port);
+            return self.word(word, target, from, port);
         }
         if let Some(net) = as_net(&target.name) {
             return Ok(of_net(&target.name, net));
         }
-        if let Some(named) = self.named(&target.name) {
+        if let Some(named) = self.named(&target.name)? {
             return Ok(self.of_named(named, from, port));
         }
         if let Some((name, nets)) = self.tag(&target.name) {
             return Ok(self.of_tag(name, nets));
+        }
+        if self.is_regional(target) {
+            return Err(UnknownParty::Regional(target.name.clone()));
         }
         match HostName::parse(&target.name) {
             Ok(host) if target.name.contains('.') || target.scheme.is_some() => {
@@ -211,35 +243,57 @@ impl<'n> Resolver<'n> {
             "vip" => Word::Vip,
             "firewall" => Word::Firewall,
             "on-premises" | "onprem" | "premises" => Word::Premises,
-            "azureloadbalancer" => Word::LoadBalancer,
+            "azureloadbalancer" | "azureplatformdns" => Word::Platform(HOST),
+            "azureplatformimds" => Word::Platform(METADATA),
             _ => return None,
         })
     }
 
-    fn word(&mut self, word: Word, from: Option<Asker>, port: u16) -> Result<Party, UnknownParty> {
+    fn word(&mut self, word: Word, target: &Target, from: Option<Asker>, port: u16) -> Result<Party, UnknownParty> {
         let topology = self.scene.network.topology();
-        let environment = || topology.environments.first().ok_or(UnknownParty::None("App Service Environment"));
         Ok(match word {
             Word::Internet => Party::one("Internet", self.book.anyone()),
-            Word::Environment => self.of_environment(environment()?, from, port),
-            Word::Vip if from.is_some() => Party::one("the VIP", self.book.vip(environment()?)),
-            Word::Vip => self.of_environment(environment()?, None, port),
+            Word::Environment => self.of_environment(self.environment(&target.text, "")?, from, port),
+            Word::Vip if from.is_some() => {
+                Party::one("the VIP", self.book.vip(self.environment(&target.text, OF_VIP)?))
+            }
+            Word::Vip => self.of_environment(self.environment(&target.text, OF_VIP)?, None, port),
             Word::Firewall => {
-                let firewall = topology.firewalls.first().ok_or(UnknownParty::None("firewall"))?;
-                self.of_firewall(firewall, from)
+                let named = topology.firewalls.iter().map(|it| (it.name.as_str(), it));
+                self.of_firewall(only(named.collect(), &target.text, "", "firewall")?, from)
             }
             Word::Premises => {
-                let gateways = topology.virtual_networks.iter().find_map(of_premises);
-                Party::one("on-premises", gateways.ok_or(UnknownParty::None("gateway with routes"))?)
+                let behind = |it: &'n VirtualNetwork| Some((it.gateway.as_ref()?.name.as_str(), of_premises(it)?));
+                let gateways = topology.virtual_networks.iter().filter_map(behind).collect();
+                Party::one("on-premises", only(gateways, &target.text, "", "gateway with routes")?)
             }
-            Word::LoadBalancer => Party::one("AzureLoadBalancer", HOST),
+            Word::Platform(address) => Party::one(target.name.clone(), address),
         })
     }
 
+    /// The one that there is, where no other is meant.
+    fn environment(&self, text: &str, written: &str) -> Result<&'n AppServiceEnvironment, UnknownParty> {
+        let all = self.scene.network.topology().environments.iter().map(|it| (it.name.as_str(), it));
+        only(all.collect(), text, written, "App Service Environment")
+    }
+
     fn environment_itself(&self) -> Result<Party, UnknownParty> {
+        if self.scene.network.topology().environments.is_empty() {
+            return Err(UnknownParty::None("App Service Environment to begin in"));
+        }
+        Ok(self.of_environment(self.environment("ase", "")?, None, 0))
+    }
+
+    /// The port that Azure's load balancer asks an environment on (reference: ase.md, 1.1; networking.md, 2023).
+    fn probed(&self, to: &Target) -> u16 {
         let environments = &self.scene.network.topology().environments;
-        let environment = environments.first().ok_or(UnknownParty::None("App Service Environment to begin in"))?;
-        Ok(self.of_environment(environment, None, 0))
+        let named = match (self.keyword(to), self.named(&to.name)) {
+            (Some(_), _) => environments.first().filter(|_| environments.len() == 1),
+            (None, Ok(Some(Named::Environment(it) | Named::Vip(it)))) => Some(it),
+            (None, Ok(Some(Named::Subnet(place)))) => self.scene.network.environment_in(place).map(|(_, it)| it),
+            _ => None,
+        };
+        if named.is_some_and(|it| it.version == AseVersion::V3) { 80 } else { 16001 }
     }
 
     /// From outside by the VIP, from inside by its load balancer's address, in itself and where it begins by one of its
@@ -252,7 +306,7 @@ impl<'n> Resolver<'n> {
         let is_own = |from: Asker| {
             AddrClass::of(from.address) == AddrClass::Metadata || (place.is_some() && place == from.place)
         };
-        let is_management = MANAGEMENT_PORTS.contains(&port);
+        let is_management = MANAGEMENT_PORTS.contains(&port) && environment.version != AseVersion::V3;
         let is_outside = |from: Asker| from.place.is_none() && AddrClass::of(from.address) == AddrClass::Global;
         let address = match (from, inside) {
             (_, None) => vip,
@@ -273,15 +327,12 @@ impl<'n> Resolver<'n> {
         Party::one(firewall.name.clone(), address).in_subnet(place.filter(|_| address != public))
     }
 
-    fn named(&self, name: &str) -> Option<Named<'n>> {
+    fn named(&self, name: &str) -> Result<Option<Named<'n>>, UnknownParty> {
         let topology = self.scene.network.topology();
         let is = |it: &str| !it.is_empty() && it.eq_ignore_ascii_case(name);
-        let (network, subnet) = name.split_once('/').map_or((None, name), |(network, subnet)| (Some(network), subnet));
-        let mut places = self.scene.network.places();
-        let place = places.find(|place| {
-            let in_it = |it: &str| self.scene.network.virtual_network(*place).name.eq_ignore_ascii_case(it);
-            self.scene.network.subnet(*place).name.eq_ignore_ascii_case(subnet) && network.is_none_or(in_it)
-        });
+        if let Some(place) = self.subnet(name)? {
+            return Ok(Some(Named::Subnet(place)));
+        }
         let interface = || topology.interfaces.iter().find(|it| is(&it.name)).map(Named::Interface);
         let environment = || topology.environments.iter().find(|it| is(&it.name)).map(Named::Environment);
         let firewall = || topology.firewalls.iter().find(|it| is(&it.name)).map(Named::Firewall);
@@ -289,7 +340,28 @@ impl<'n> Resolver<'n> {
             let has = |it: &&VirtualNetwork| it.gateway.as_ref().is_some_and(|gateway| is(&gateway.name));
             topology.virtual_networks.iter().find(has).and_then(of_premises).map(Named::Premises)
         };
-        place.map(Named::Subnet).or_else(interface).or_else(environment).or_else(firewall).or_else(gateway)
+        let vip = || {
+            let of = name.split_at_checked(OF_VIP.len()).filter(|(vip, _)| vip.eq_ignore_ascii_case(OF_VIP))?.1;
+            topology.environments.iter().find(|it| it.name.eq_ignore_ascii_case(of)).map(Named::Vip)
+        };
+        Ok(interface().or_else(environment).or_else(firewall).or_else(gateway).or_else(vip))
+    }
+
+    fn subnet(&self, name: &str) -> Result<Option<Place>, UnknownParty> {
+        let (network, subnet) = name.split_once('/').map_or((None, name), |(network, subnet)| (Some(network), subnet));
+        let own = |place: &Place| self.scene.network.virtual_network(*place).name.as_str();
+        let is_it = |place: &Place| {
+            self.scene.network.subnet(*place).name.eq_ignore_ascii_case(subnet)
+                && network.is_none_or(|network| own(place).eq_ignore_ascii_case(network))
+        };
+        let places: Vec<Place> = self.scene.network.places().filter(is_it).collect();
+        match places.as_slice() {
+            [_, _, ..] if network.is_none() => {
+                let choices = places.iter().map(|place| format!("{}/{subnet}", own(place))).collect();
+                Err(UnknownParty::Ambiguous { text: name.to_owned(), choices })
+            }
+            places => Ok(places.first().copied()),
+        }
     }
 
     fn of_named(&mut self, named: Named<'n>, from: Option<Asker>, port: u16) -> Party {
@@ -300,6 +372,8 @@ impl<'n> Resolver<'n> {
                 of_interface(interface, from).in_subnet(place.filter(|_| from.is_none()))
             }
             Named::Environment(environment) => self.of_environment(environment, from, port),
+            Named::Vip(environment) if from.is_some() => Party::one("the VIP", self.book.vip(environment)),
+            Named::Vip(environment) => self.of_environment(environment, None, port),
             Named::Firewall(firewall) => self.of_firewall(firewall, from),
             Named::Premises(address) => Party::one("on-premises", address),
         }
@@ -338,6 +412,9 @@ impl<'n> Resolver<'n> {
     }
 
     fn tag(&self, name: &str) -> Option<(String, Vec<IpNet>)> {
+        if name.eq_ignore_ascii_case("azureplatformlkm") {
+            return Some((name.to_owned(), KEY_MANAGEMENT.map(IpNet::from).to_vec()));
+        }
         let ranges = self.scene.network.tags().published(name)?;
         Some((name.to_owned(), ranges.iter().flat_map(|range: &AddressRange| range.nets()).collect()))
     }
@@ -366,7 +443,7 @@ impl<'n> Resolver<'n> {
             }
             Answer::Zone(_, address) => (Addresses::One(*address), Known::Address(host)),
             Answer::NotAsked(tag) => self.somewhere(host, *tag),
-            Answer::Unreachable(_) => (Addresses::One(self.book.anyone()), Known::Name(host, None)),
+            Answer::Unreachable(_) | Answer::Nowhere => (Addresses::One(self.book.anyone()), Known::Name(host, None)),
         };
         self.lookup = from.is_some().then_some(lookup);
         Party { label, addresses, place: None, host }
@@ -396,8 +473,10 @@ impl<'n> Resolver<'n> {
 
     /// Where clients are known to be, they come from there.
     fn prefer_known_client(&self, from: &mut Party, port: u16) {
-        let environment = self.scene.network.topology().environments.first();
-        let ranges = environment.map(|it| it.client_ranges.as_slice()).unwrap_or_default();
+        let ranges = match self.scene.network.topology().environments.as_slice() {
+            [only] => only.client_ranges.as_slice(),
+            _ => &[],
+        };
         let public = ranges.iter().map(|range| range.first()).find(|it| AddrClass::of(*it) == AddrClass::Global);
         if let Some(address) = public.filter(|_| !MANAGEMENT_PORTS.contains(&port)) {
             from.addresses = Addresses::One(address);
@@ -407,16 +486,35 @@ impl<'n> Resolver<'n> {
     fn nothing(&self, target: &Target) -> UnknownParty {
         let network = self.scene.network;
         let subnets: Vec<&str> = network.places().map(|place| network.subnet(place).name.as_str()).collect();
-        let others = ["ase", "internet", "vip", "firewall", "on-premises"];
         let topology = network.topology();
+        let has = |is_there: bool, word: &'static str| is_there.then_some(word);
+        let gateways = topology.virtual_networks.iter().any(|it| of_premises(it).is_some());
+        let words: Vec<&str> = [
+            has(!topology.environments.is_empty(), "ase"),
+            has(!topology.environments.is_empty(), "vip"),
+            has(!topology.firewalls.is_empty(), "firewall"),
+            has(gateways, "on-premises"),
+            Some("internet"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let names = topology.interfaces.iter().map(|it| it.name.as_str());
-        let names = names.chain(subnets.iter().copied()).chain(others);
+        let names = names.chain(subnets.iter().copied()).chain(words.iter().copied());
         let near = nearest(&target.name, names).map(str::to_owned);
         let shown = subnets.iter().take(12).copied().collect::<Vec<_>>().join(", ");
-        let known = format!(
-            "there are the subnets {shown}, ase, internet, vip, firewall, on-premises, addresses, hosts and service tags"
-        );
+        let known =
+            format!("there are the subnets {shown}, {}, addresses, hosts and published service tags", words.join(", "));
         UnknownParty::Nothing { text: target.text.clone(), known, near }
+    }
+
+    /// `Storage.WestUS`, where `Storage` is known: no host is written so.
+    fn is_regional(&self, target: &Target) -> bool {
+        let Some((tag, region)) = target.name.split_once('.') else { return false };
+        let location = &self.scene.network.topology().location;
+        let is_region = region.starts_with(|it: char| it.is_ascii_uppercase())
+            || (!location.is_empty() && region.eq_ignore_ascii_case(location));
+        target.scheme.is_none() && !region.contains('.') && is_region && self.tag(tag).is_some()
     }
 }
 
@@ -427,13 +525,38 @@ enum Word {
     Vip,
     Firewall,
     Premises,
-    LoadBalancer,
+    /// A tag that Azure does not publish, for what every machine has at one address.
+    Platform(IpAddr),
+}
+
+/// How a VIP is written where there are several.
+const OF_VIP: &str = "vip/";
+
+/// The only one, or what has to be written instead, behind `written`.
+fn only<T>(mut all: Vec<(&str, T)>, text: &str, written: &str, what: &'static str) -> Result<T, UnknownParty> {
+    if all.len() > 1 {
+        let named = all.iter().filter(|(name, _)| !name.is_empty());
+        let choices = named.map(|(name, _)| format!("{written}{name}")).collect();
+        return Err(UnknownParty::Ambiguous { text: text.to_owned(), choices });
+    }
+    all.pop().map(|(_, it)| it).ok_or(UnknownParty::None(what))
+}
+
+/// What rules may name, but no flow begins or ends at.
+fn no_end(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "*" => Some("it stands for every address: write one, a prefix, or internet"),
+        "virtualnetwork" => Some("it stands for other addresses in each subnet: write a subnet or a prefix"),
+        _ => None,
+    }
 }
 
 enum Named<'n> {
     Subnet(Place),
     Interface(&'n NetworkInterface),
     Environment(&'n AppServiceEnvironment),
+    /// Its public VIP.
+    Vip(&'n AppServiceEnvironment),
     Firewall(&'n Firewall),
     Premises(IpAddr),
 }

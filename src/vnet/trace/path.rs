@@ -81,6 +81,8 @@ pub enum Answer {
     Zone(String, IpAddr),
     /// Nobody said. Below the names of a service, with its tag.
     NotAsked(Option<&'static str>),
+    /// It is known that nobody has it: the name is in no public DNS, and in no private zone of the topology.
+    Nowhere,
     /// Why the server cannot be reached.
     Unreachable(String),
 }
@@ -186,7 +188,7 @@ impl Step {
     pub fn mark(&self) -> Mark {
         let passes = |passes: bool| if passes { Mark::Pass } else { Mark::Stop };
         match self {
-            Step::Dns(Lookup { answer: Answer::Unreachable(_), .. }) => Mark::Stop,
+            Step::Dns(Lookup { answer: Answer::Unreachable(_) | Answer::Nowhere, .. }) => Mark::Stop,
             Step::Dns(_) | Step::Route(_) | Step::Translation(_) => Mark::Info,
             Step::Security(step) => passes(step.access == Action::Allow),
             Step::FlowRecord(_) => Mark::Pass,

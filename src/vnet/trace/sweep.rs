@@ -1,50 +1,93 @@
-//! Where one end stands for many addresses, each is followed; those that fare alike are told together.
+//! Where an end stands for many addresses, each is followed, of two such ends each with each; those that fare alike are
+//! told together.
 //!
 //! A prefix is not one case: a route for one address of it may lead elsewhere. It is cut where any route, rule or tag
 //! that could tell its addresses apart begins or ends, and one address of each piece is followed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::{AnyRule, in_order};
-use crate::vnet::ranges::after;
+use crate::policy::{AddressRange, AnyRule, in_order};
+use crate::vnet::ranges::{self, Ranges, after};
 use crate::vnet::{GATEWAY_SUBNET, Hop, Network, NetworkInterface, NetworkSecurityGroup, Place, Prefix, RuleSide};
 
 use super::Trace;
 use super::outcome::Outcome;
-use super::party::{Addresses, Parties};
-use super::path::{Answer, Station, Step};
+use super::party::{Addresses, Known, Parties, Party, UnknownParty};
+use super::path::{Answer, Lookup, Station, Step};
 use super::walk::{self, Packet, Walked};
 
-/// What becomes of the addresses that one end stands for.
+/// Flows that a sweep of two ends follows at most. More are refused: what was not looked at is not known.
+const MOST: usize = 20_000;
+
+/// What becomes of the addresses that one end stands for, or both.
 #[derive(Debug, Clone)]
 pub struct Sweep {
-    /// Which end: the one where the flow begins, or the other.
-    pub label: String,
-    pub prefixes: usize,
+    /// One, or two in the order of the flow.
+    pub ends: Vec<SweptEnd>,
     /// The worst first.
     pub groups: Vec<Group>,
 }
 
-/// Prefixes that fare alike.
+/// An end that stands for many addresses.
+#[derive(Debug, Clone)]
+pub struct SweptEnd {
+    pub label: String,
+    pub count: usize,
+    pub unit: Unit,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Prefix,
+    /// Of a name with several.
+    Address,
+}
+
+/// What fares alike.
 #[derive(Debug, Clone)]
 pub struct Group {
     pub outcome: Outcome,
     /// The names of the stations of the request.
     pub way: Vec<String>,
-    pub wholly: Vec<IpNet>,
-    /// Of these, another part fares otherwise.
-    pub partly: Vec<IpNet>,
+    pub share: Share,
 }
 
-pub(super) fn trace(parties: &Parties<'_>) -> Trace {
-    match (&parties.from.addresses, &parties.to.addresses) {
-        (Addresses::Many(nets), _) => many(parties, nets, End::From),
-        (_, Addresses::Many(nets)) => many(parties, nets, End::To),
+#[derive(Debug, Clone)]
+pub enum Share {
+    /// Of the one end that is many.
+    Of { wholly: Vec<IpNet>, partly: Vec<Part> },
+    /// Of two such ends: these with those.
+    Pairs(Vec<Pairing>),
+}
+
+/// The part of a prefix that fares so, while another part fares otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub prefix: IpNet,
+    pub ranges: Vec<AddressRange>,
+}
+
+/// Each of these with each of those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairing {
+    pub from: Vec<AddressRange>,
+    pub to: Vec<AddressRange>,
+}
+
+/// # Errors
+/// Two ends that come to more flows than are followed.
+pub(super) fn trace(parties: &Parties<'_>) -> Result<Trace, UnknownParty> {
+    Ok(match (&parties.from.addresses, &parties.to.addresses) {
+        (Addresses::Many(from), Addresses::Many(to)) => both(parties, from, to)?,
+        (Addresses::Many(nets), _) => one(parties, nets, End::From),
+        (_, Addresses::Many(nets)) => one(parties, nets, End::To),
         _ => told(parties, single(parties, parties.from.first(), parties.to.first()), None),
-    }
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +105,8 @@ fn single(parties: &Parties<'_>, from: IpAddr, to: IpAddr) -> Walked {
         destination_port: parties.port,
     };
     let (begins, meant) = (parties.from.begins_in(parties.scene.network, from), parties.to.meant());
-    if let Some(lookup) = parties.lookup.as_ref().filter(|it| matches!(it.answer, Answer::Unreachable(_))) {
+    let has_none = |it: &&Lookup| matches!(it.answer, Answer::Unreachable(_) | Answer::Nowhere);
+    if let Some(lookup) = parties.lookup.as_ref().filter(has_none) {
         let outcome = Outcome::Unresolved(lookup.to_string());
         let mut walked = walk::both_ways(parties.scene, &parties.book, packet, begins, meant);
         walked.request.truncate(1);
@@ -91,44 +135,111 @@ fn told(parties: &Parties<'_>, walked: Walked, sweep: Option<Sweep>) -> Trace {
     }
 }
 
-fn many(parties: &Parties<'_>, nets: &[IpNet], end: End) -> Trace {
-    let cuts = cuts(parties, nets);
-    let mut groups: Vec<(Group, IpAddr)> = Vec::new();
-    let (from, to) = (parties.from.first(), parties.to.first());
-    for net in nets {
-        let mut touched: Vec<usize> = Vec::new();
-        for address in pieces(*net, &cuts) {
-            let walked = if end == End::From { single(parties, address, to) } else { single(parties, from, address) };
-            let at = group_of(&mut groups, &walked, address);
-            if !touched.contains(&at) {
-                touched.push(at);
-            }
-        }
-        let is_whole = touched.len() == 1;
-        for at in touched {
-            let group = &mut groups[at].0;
-            let list = if is_whole { &mut group.wholly } else { &mut group.partly };
-            list.push(*net);
-        }
-    }
-    groups.sort_by_key(|(group, _)| (group.outcome == Outcome::Delivered, std::cmp::Reverse(group.wholly.len())));
-    let shown = groups.first().map_or(if end == End::From { from } else { to }, |(_, address)| *address);
-    let walked = if end == End::From { single(parties, shown, to) } else { single(parties, from, shown) };
-    let label = if end == End::From { &parties.from.label } else { &parties.to.label };
-    let groups = groups.into_iter().map(|(group, _)| group).collect();
-    told(parties, walked, Some(Sweep { label: label.clone(), prefixes: nets.len(), groups }))
+/// How some flows fare, with the ends of the first of them.
+struct Fate {
+    outcome: Outcome,
+    way: Vec<String>,
+    begins: IpAddr,
+    ends: IpAddr,
 }
 
-/// The group of those that fare as this one does, with the address that it was first seen of.
-fn group_of(groups: &mut Vec<(Group, IpAddr)>, walked: &Walked, address: IpAddr) -> usize {
-    let way: Vec<String> = walked.request.iter().map(|it: &Station| it.name.clone()).collect();
-    let alike = |group: &Group| group.way == way && is_alike(&group.outcome, &walked.outcome);
-    if let Some(at) = groups.iter().position(|(group, _)| alike(group)) {
+fn one(parties: &Parties<'_>, nets: &[IpNet], end: End) -> Trace {
+    let cuts = cuts(parties, nets);
+    let mut fates = Vec::new();
+    let mut fared = |piece: AddressRange| {
+        let (from, to) = match end {
+            End::From => (piece.first(), parties.to.first()),
+            End::To => (parties.from.first(), piece.first()),
+        };
+        (fate_of(parties, &mut fates, from, to), piece)
+    };
+    let met: Vec<Vec<(usize, AddressRange)>> =
+        nets.iter().map(|net| pieces(*net, &cuts).into_iter().map(&mut fared).collect()).collect();
+    let party = if end == End::From { &parties.from } else { &parties.to };
+    summed(parties, vec![swept(party, nets)], fates, |fate| share_of(nets, &met, fate))
+}
+
+fn share_of(nets: &[IpNet], met: &[Vec<(usize, AddressRange)>], fate: usize) -> Share {
+    let (mut wholly, mut partly) = (Vec::new(), Vec::new());
+    for (prefix, met) in nets.iter().copied().zip(met) {
+        let mine: Ranges = met.iter().filter(|(at, _)| *at == fate).map(|(_, piece)| *piece).collect();
+        match mine.as_slice() {
+            [] => {}
+            _ if met.iter().all(|(at, _)| *at == fate) => wholly.push(prefix),
+            ranges => partly.push(Part { prefix, ranges: ranges.to_vec() }),
+        }
+    }
+    Share::Of { wholly, partly }
+}
+
+fn both(parties: &Parties<'_>, from: &[IpNet], to: &[IpNet]) -> Result<Trace, UnknownParty> {
+    let cuts = cuts(parties, &[from, to].concat());
+    let all = |nets: &[IpNet]| nets.iter().flat_map(|net| pieces(*net, &cuts)).collect::<Vec<_>>();
+    let (begins, ends) = (all(from), all(to));
+    if begins.len() * ends.len() > MOST {
+        let (from, to) = (parties.from.label.clone(), parties.to.label.clone());
+        return Err(UnknownParty::TooMany { from, begins: begins.len(), to, ends: ends.len(), most: MOST });
+    }
+    let mut fates = Vec::new();
+    let mut met = Vec::new();
+    for begin in &begins {
+        met.push(ends.iter().map(|end| (fate_of(parties, &mut fates, begin.first(), end.first()), *end)).collect());
+    }
+    let labels = vec![swept(&parties.from, from), swept(&parties.to, to)];
+    Ok(summed(parties, labels, fates, |fate| pairs_of(&begins, &met, fate)))
+}
+
+/// Beginnings that fare so with the same ends are told together.
+fn pairs_of(begins: &[AddressRange], met: &[Vec<(usize, AddressRange)>], fate: usize) -> Share {
+    let mut pairs: Vec<(Ranges, Vec<AddressRange>)> = Vec::new();
+    for (begin, met) in begins.iter().copied().zip(met) {
+        let ends: Ranges = met.iter().filter(|(at, _)| *at == fate).map(|(_, end)| *end).collect();
+        match pairs.iter_mut().find(|(known, _)| *known == ends) {
+            _ if ends.as_slice().is_empty() => {}
+            Some((_, begins)) => begins.push(begin),
+            None => pairs.push((ends, vec![begin])),
+        }
+    }
+    let merged = |ranges: Vec<AddressRange>| ranges.into_iter().collect::<Ranges>().as_slice().to_vec();
+    let pairing = |(to, from): (Ranges, Vec<AddressRange>)| Pairing { from: merged(from), to: to.as_slice().to_vec() };
+    Share::Pairs(pairs.into_iter().map(pairing).collect())
+}
+
+/// What is drawn is one of those that fare worst.
+fn summed(parties: &Parties<'_>, ends: Vec<SweptEnd>, fates: Vec<Fate>, share_of: impl Fn(usize) -> Share) -> Trace {
+    let mut fates: Vec<(Share, Fate)> = fates.into_iter().enumerate().map(|(at, fate)| (share_of(at), fate)).collect();
+    fates.sort_by_key(|(share, fate)| (fate.outcome == Outcome::Delivered, Reverse(share.wholly())));
+    let shown = fates.first().map(|(_, fate)| (fate.begins, fate.ends));
+    let (from, to) = shown.unwrap_or((parties.from.first(), parties.to.first()));
+    let group = |(share, Fate { outcome, way, .. }): (Share, Fate)| Group { outcome, way, share };
+    let groups = fates.into_iter().map(group).collect();
+    told(parties, single(parties, from, to), Some(Sweep { ends, groups }))
+}
+
+fn swept(party: &Party, nets: &[IpNet]) -> SweptEnd {
+    let unit = if matches!(party.host, Known::Nameless) { Unit::Prefix } else { Unit::Address };
+    SweptEnd { label: party.label.clone(), count: nets.len(), unit }
+}
+
+impl Share {
+    /// How many fare so as a whole.
+    pub fn wholly(&self) -> usize {
+        match self {
+            Share::Of { wholly, .. } => wholly.len(),
+            Share::Pairs(pairs) => pairs.iter().map(|pair| pair.from.len() * pair.to.len()).sum(),
+        }
+    }
+}
+
+/// The number of those that fare as this flow does.
+fn fate_of(parties: &Parties<'_>, fates: &mut Vec<Fate>, begins: IpAddr, ends: IpAddr) -> usize {
+    let Walked { request, outcome, .. } = single(parties, begins, ends);
+    let way: Vec<String> = request.into_iter().map(|it: Station| it.name).collect();
+    if let Some(at) = fates.iter().position(|it| it.way == way && is_alike(&it.outcome, &outcome)) {
         return at;
     }
-    let group = Group { outcome: walked.outcome.clone(), way, wholly: Vec::new(), partly: Vec::new() };
-    groups.push((group, address));
-    groups.len() - 1
+    fates.push(Fate { outcome, way, begins, ends });
+    fates.len() - 1
 }
 
 /// But for the address that was asked about.
@@ -142,10 +253,8 @@ fn is_alike(one: &Outcome, other: &Outcome) -> bool {
     }
 }
 
-/// One address of each piece of a prefix.
-fn pieces(net: IpNet, cuts: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    let inside = cuts.range(net.network()..=net.broadcast()).copied().filter(|at| *at != net.network());
-    std::iter::once(net.network()).chain(inside).collect()
+fn pieces(net: IpNet, cuts: &BTreeSet<IpAddr>) -> Vec<AddressRange> {
+    ranges::cut(ranges::range_of(net), cuts.range(net.network()..=net.broadcast()).copied())
 }
 
 /// The first address of whatever could tell addresses apart, and the one after its last.

@@ -7,15 +7,19 @@ use ipnet::IpNet;
 
 use crate::allowlist::{Catalogue, builtin};
 use crate::flow::{HostName, PortSet};
-use crate::policy::{Policy, PrivateAddresses, RuleSet, ServiceEndpoint, Spot};
+use crate::policy::{
+    Action, AddressRange, AddressSet, IpProtocols, NetworkRule, Policy, PolicyRules, Priority, PrivateAddresses,
+    RuleCollection, RuleCollectionGroup, RuleSet, Rules, ServiceEndpoint, Spot,
+};
 use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
 use crate::vnet::{
-    Cloud, DnsZone, FlowDirection, Gateway, LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop,
-    Peering, Route, RouteDestination, RouteTable, SecurityProtocol, Subnet, Tags, Topology, VirtualNetwork,
+    AppServiceEnvironment, AseVersion, Cloud, DnsZone, EffectiveRoute, Firewall, FlowDirection, Gateway, Hop,
+    LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Peering, Route, RouteDestination,
+    RouteTable, SecurityProtocol, Subnet, Tags, Topology, VirtualNetwork,
 };
 
 use super::party::Addresses;
-use super::{Outcome, Scene, Station, Trace, endpoints, party, sweep};
+use super::{Outcome, Scene, Share, Station, Trace, endpoints, party, sweep};
 
 fn ase() -> Policy {
     let policy = builtin("ase").unwrap();
@@ -183,11 +187,11 @@ fn management_without_its_route_is_asymmetric() {
         &topology,
         "AppServiceManagement vip:454",
         "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall",
-        &["sent to 203.0.113.9 (VIP of ase), answered from 203.0.113.4 (public address of firewall)"],
+        &["sent to 203.0.113.9 (VIP of ase), its reply would leave by 203.0.113.4 (public address of firewall)"],
     );
     let trace = traced(topology, "AppServiceManagement vip:454");
     let sweep = trace.sweep.unwrap();
-    assert_eq!((sweep.prefixes, sweep.groups.len(), sweep.groups[0].wholly.len()), (231, 1, 231));
+    assert_eq!((sweep.ends[0].count, sweep.groups.len(), sweep.groups[0].share.wholly()), (231, 1, 231));
 }
 
 /// Sixty groups of a thousand rules each, of subnets that the flow never sees: a tag has thousands of prefixes.
@@ -234,7 +238,11 @@ fn routes_for_single_addresses_cover_few_of_the_prefixes() {
     let trace = traced(topology, "AppServiceManagement vip:454");
     assert_eq!(trace.outcome.as_str(), "asymmetric", "{}", all_of(&trace));
     let groups = trace.sweep.unwrap().groups;
-    let told = |at: usize| (groups[at].outcome.as_str(), groups[at].wholly.len(), groups[at].partly.len());
+    let partly = |share: &Share| match share {
+        Share::Of { partly, .. } => partly.len(),
+        Share::Pairs(_) => 0,
+    };
+    let told = |at: usize| (groups[at].outcome.as_str(), groups[at].share.wholly(), partly(&groups[at].share));
     assert_eq!((groups.len(), told(0), told(1)), (2, ("asymmetric", 160, 37), ("delivered", 34, 37)));
 }
 
@@ -251,7 +259,7 @@ fn apps_of_an_external_environment_behind_a_default_route_are_dead() {
         &external(),
         "internet vip:443",
         "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > firewall",
-        &["NSG in ase-nsg/clients (135)", "answered from 203.0.113.4 (public address of firewall)"],
+        &["NSG in ase-nsg/clients (135)", "its reply would leave by 203.0.113.4 (public address of firewall)"],
     );
     let mut topology = external();
     table_of(&mut topology).routes.push(route("clients", "198.51.100.0/24", NextHop::Internet));
@@ -359,7 +367,7 @@ fn forced_tunnelling_leaves_by_another_address() {
         &topology,
         "AppServiceManagement :454",
         "asymmetric | Internet > VIP of ase > ase-subnet | ase-subnet > er-gateway > on-premises > Internet",
-        &["answered from 203.0.113.77"],
+        &["its reply would leave by 203.0.113.77"],
     );
     check(
         &topology,
@@ -504,6 +512,330 @@ fn endpoints_of_the_policy_are_no_way_round_the_firewall() {
     assert_eq!(shown(&trace), "denied | ase-subnet > firewall | ");
 }
 
+/// The error of a flow that is none.
+fn refused(topology: Topology, flow: &str) -> String {
+    let network = samples::built(topology);
+    let scene = Scene { network: &network, policy: None, given: &|_, _| Vec::new() };
+    let words: Vec<String> = flow.split(' ').map(str::to_owned).collect();
+    let (from, to) = endpoints(&words).unwrap();
+    Trace::of(scene, from.as_ref(), &to).map(|trace| all_of(&trace)).unwrap_err().to_string()
+}
+
+/// A policy with one network rule, that lets everything through.
+fn open() -> Policy {
+    let rule = NetworkRule {
+        name: "any".to_owned(),
+        sources: AddressSet::any(),
+        protocols: IpProtocols { any: true, ..IpProtocols::default() },
+        destinations: AddressSet::any(),
+        ports: PortSet::any(),
+        ..NetworkRule::default()
+    };
+    let priority = Priority::try_from(100).unwrap();
+    let rules = Rules::Network(Action::Allow, vec![rule]);
+    let collections = vec![RuleCollection { name: "c".to_owned(), priority, rules, at: Spot::default() }];
+    let group = RuleCollectionGroup { name: "g".to_owned(), priority, collections, at: Spot::default() };
+    let policy = PolicyRules { name: "open".to_owned(), groups: vec![group], ..PolicyRules::default() };
+    let set = RuleSet { policies: vec![policy], ..RuleSet::default() };
+    Policy::compile(Arc::new(set), PrivateAddresses::Allow)
+}
+
+#[test]
+fn a_firewall_that_is_tunnelled_itself_sends_from_a_private_address() {
+    let mut topology = with_gateway();
+    topology.virtual_networks[0].gateway.as_mut().unwrap().egress_addresses = vec!["203.0.113.77".parse().unwrap()];
+    topology.route_tables.push(RouteTable {
+        name: "firewall-routes".into(),
+        routes: vec![route("forced", "0.0.0.0/0", NextHop::VirtualNetworkGateway)],
+        ..RouteTable::default()
+    });
+    topology.virtual_networks[0].subnets[1].route_table = Some("firewall-routes".into());
+    check(
+        &topology,
+        "ase https://login.windows.net",
+        "delivered | ase-subnet > firewall > er-gateway > on-premises > Internet \
+         | Internet > on-premises > er-gateway > firewall > ase-subnet",
+        &[
+            "SNAT 192.168.251.132 (ILB of ase) becomes 192.168.0.4 (firewall)",
+            "SNAT 192.168.0.4 (firewall) becomes 203.0.113.77",
+        ],
+    );
+}
+
+#[test]
+fn a_firewall_takes_replies_to_what_it_asked_itself() {
+    let way = "delivered | firewall > Azure's host | Azure's host > firewall";
+    check(&worked(), "firewall 168.63.129.16:53", way, &["no user-defined route counts"]);
+    check(&worked(), "AzureFirewallSubnet 168.63.129.16:53", way, &[]);
+    check(
+        &worked(),
+        "firewall https://login.windows.net",
+        "delivered | firewall > Internet | Internet > firewall",
+        &["SNAT 192.168.0.4 (firewall) becomes 203.0.113.4 (public address of firewall)"],
+    );
+    check(
+        &worked(),
+        "AzureLoadBalancer firewall",
+        "delivered | Azure's load balancer > firewall | firewall > Azure's host",
+        &["it is meant for the firewall itself"],
+    );
+    let mut topology = with_peer();
+    topology.virtual_networks[0].peerings[0].allow_forwarded_traffic = true;
+    check(&topology, "firewall vm1:443", "delivered | firewall > web | web > firewall", &[]);
+}
+
+#[test]
+fn premises_have_a_way_of_their_own_to_the_internet() {
+    let way = "delivered | on-premises > Internet | Internet > on-premises";
+    check(&with_gateway(), "on-premises https://login.windows.net", way, &["a public address of the premises"]);
+    let mut topology = external();
+    let gateway = Gateway { routes: vec![net("0.0.0.0/0"), net("10.0.0.0/8")], ..Gateway::default() };
+    topology.virtual_networks[0].gateway = Some(gateway);
+    topology.virtual_networks[0].subnets.push(subnet("GatewaySubnet", "192.168.1.0/27"));
+    table_of(&mut topology).routes.push(route("all", "0.0.0.0/0", NextHop::Internet));
+    table_of(&mut topology).routes.retain(|route| route.name != "default");
+    check(
+        &topology,
+        "on-premises ase:443",
+        "delivered | on-premises > Internet > VIP of ase > ase-subnet | ase-subnet > Internet > on-premises",
+        &[],
+    );
+    check(&with_gateway(), "10.1.2.3 10.3.2.1:443", "delivered | on-premises | on-premises", &[]);
+}
+
+#[test]
+fn of_two_prefixes_each_address_is_followed_with_each() {
+    let mut topology = worked();
+    let group = &mut topology.security_groups[0];
+    group.rules.push(security_rule(
+        "one",
+        105,
+        FlowDirection::Inbound,
+        SecurityProtocol::Tcp,
+        "192.168.7.0/25",
+        "192.168.251.140/32",
+        "8080",
+    ));
+    topology.virtual_networks[0].subnets.push(subnet("data", "192.168.7.0/24"));
+    let shown = |flow: &str| {
+        let trace = traced(topology.clone(), flow);
+        assert!(!trace.is_delivered(), "{}", all_of(&trace));
+        let groups = trace.sweep.unwrap().groups.into_iter().map(|group| (group.outcome.as_str(), group.share));
+        groups.map(|(outcome, share)| format!("{outcome} {}", in_words(&share))).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown("192.168.7.0/24 192.168.251.140/31:8080"),
+        [
+            "denied 192.168.7.0/25 with 192.168.251.141; 192.168.7.128/25 with 192.168.251.140/31",
+            "delivered 192.168.7.0/25 with 192.168.251.140",
+        ]
+    );
+    assert_eq!(
+        shown("192.168.7.9 192.168.251.140/30:8080"),
+        [
+            "denied 192.168.251.141-192.168.251.143 of 192.168.251.140/30",
+            "delivered 192.168.251.140 of 192.168.251.140/30",
+        ]
+    );
+    let error = refused(worked(), "AppServiceManagement AppServiceManagement:443");
+    assert!(error.contains("each with each: more than 20000 flows are not followed"), "{error}");
+}
+
+fn in_words(share: &Share) -> String {
+    let all = |ranges: &[AddressRange]| ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let told: Vec<String> = match share {
+        Share::Of { wholly, partly } => {
+            let parts = partly.iter().map(|part| format!("{} of {}", all(&part.ranges), part.prefix));
+            wholly.iter().map(ToString::to_string).chain(parts).collect()
+        }
+        Share::Pairs(pairs) => pairs.iter().map(|pair| format!("{} with {}", all(&pair.from), all(&pair.to))).collect(),
+    };
+    told.join("; ")
+}
+
+#[test]
+fn version_3_is_managed_elsewhere() {
+    let mut topology = worked();
+    topology.environments[0].version = AseVersion::V3;
+    let way = "delivered | Azure's load balancer > ase-subnet | ase-subnet > Azure's host";
+    for end in ["ase", "ase-subnet", "vip"] {
+        let trace = traced(topology.clone(), &format!("AzureLoadBalancer {end}"));
+        assert_eq!(trace.service, "TCP 80", "{end}");
+    }
+    check(&topology, "AzureLoadBalancer ase", way, &[]);
+    let denied = "denied | Internet > VIP of ase | ";
+    check(
+        &topology,
+        "AppServiceManagement vip:454",
+        denied,
+        &["version 3 needs no management in the network of its customer"],
+    );
+    check(&topology, "internet vip:443", denied, &["an ILB environment of version 3 serves nothing in public"]);
+    topology.environments[0].load_balancing = LoadBalancing::External;
+    check(&topology, "AppServiceManagement ase:455", denied, &["version 3 needs no management"]);
+}
+
+#[test]
+fn each_environment_and_firewall_without_an_address_is_told_apart() {
+    let mut topology = worked();
+    topology.environments[0].public_address = None;
+    let other = AppServiceEnvironment {
+        name: "other".into(),
+        subnet: "other-subnet".into(),
+        internal_address: None,
+        ..topology.environments[0].clone()
+    };
+    topology.environments.push(other);
+    topology.virtual_networks[0].subnets.push(subnet("other-subnet", "192.168.7.0/24"));
+    check(
+        &topology,
+        "internet other:454",
+        "delivered | Internet > VIP of other > other-subnet | other-subnet > Internet",
+        &["192.168.7.4 becomes VIP of other"],
+    );
+    check(
+        &topology,
+        "internet vip/other:454",
+        "delivered | Internet > VIP of other > other-subnet | other-subnet > Internet",
+        &[],
+    );
+    let mut topology = with_peer();
+    topology.firewalls[0].public_addresses.clear();
+    topology.firewalls.push(Firewall {
+        name: "second".into(),
+        virtual_network: "spoke".into(),
+        subnet: "AzureFirewallSubnet".into(),
+        private_address: Some("172.20.2.4".parse().unwrap()),
+        ..Firewall::default()
+    });
+    topology.virtual_networks[1].subnets.push(subnet("AzureFirewallSubnet", "172.20.2.0/26"));
+    check(&topology, "internet second:443", "denied | Internet > second | ", &["public address of second"]);
+}
+
+#[test]
+fn ends_that_may_be_several_are_refused() {
+    let mut topology = with_peer();
+    topology.virtual_networks[1].subnets.push(subnet(SUBNET, "172.20.3.0/24"));
+    let asked = refused(topology.clone(), &format!("{SUBNET} internet"));
+    assert_eq!(asked, format!("`{SUBNET}` may be `{VNET}/{SUBNET}` or `spoke/{SUBNET}`: write which"));
+    check(
+        &topology,
+        &format!("spoke/{SUBNET} vm1:443"),
+        &format!("delivered | spoke/{SUBNET} > web | web > spoke/{SUBNET}"),
+        &[],
+    );
+    let mut topology = worked();
+    let other = AppServiceEnvironment {
+        name: "other".into(),
+        subnet: "other-subnet".into(),
+        ..topology.environments[0].clone()
+    };
+    topology.environments.push(other);
+    topology.virtual_networks[0].subnets.push(subnet("other-subnet", "192.168.7.0/24"));
+    assert_eq!(refused(topology.clone(), "ase internet"), "`ase` may be `ase` or `other`: write which");
+    assert_eq!(refused(topology.clone(), "internet vip:454"), "`vip:454` may be `vip/ase` or `vip/other`: write which");
+    assert_eq!(refused(topology.clone(), "internet"), "`ase` may be `ase` or `other`: write which");
+    topology.firewalls.push(Firewall { name: "second".into(), ..topology.firewalls[0].clone() });
+    assert_eq!(refused(topology, "internet firewall"), "`firewall` may be `firewall` or `second`: write which");
+}
+
+#[test]
+fn what_no_flow_ends_at_is_told_as_what_it_is() {
+    let check = |name: &str, expected: &str| assert_eq!(refused(worked(), &format!("ase {name}")), expected);
+    check(
+        "Sql.WestUS",
+        "the service tag `Sql.WestUS` is not at hand: give the file that it is in by --service-tags, or write the tag of all regions",
+    );
+    check(
+        "sql.westus2",
+        "the service tag `sql.westus2` is not at hand: give the file that it is in by --service-tags, or write the tag of all regions",
+    );
+    check(
+        "VirtualNetwork",
+        "`VirtualNetwork` is no end of a flow: it stands for other addresses in each subnet: write a subnet or a prefix",
+    );
+    check("*", "`*` is no end of a flow: it stands for every address: write one, a prefix, or internet");
+    check(
+        "nothing",
+        "`nothing` is nothing here: there are the subnets ase-subnet, AzureFirewallSubnet, ase, vip, firewall, internet, addresses, hosts and published service tags",
+    );
+    let trace = traced(worked(), "ase AzurePlatformDNS");
+    assert_eq!(
+        (trace.service.as_str(), shown(&trace).as_str()),
+        ("UDP 53", "delivered | ase-subnet > Azure's host | Azure's host > ase-subnet")
+    );
+}
+
+#[test]
+fn names_of_an_internal_environment_are_in_no_public_dns() {
+    let mut topology = worked();
+    topology.dns_zones.clear();
+    let name = "https://app.ase.appserviceenvironment.net";
+    check(
+        &topology,
+        &format!("ase {name}"),
+        "unresolved | ase-subnet | ",
+        &["is in no public DNS, and in no private zone here"],
+    );
+    check(&topology, &format!("internet {name}"), "unresolved | Internet | ", &[]);
+    topology.environments[0].dns_suffix = "apps.example.com".into();
+    let trace = traced(topology, "ase https://app.apps.example.com");
+    assert_eq!(trace.outcome.as_str(), "denied", "a suffix of one's own may be in public DNS");
+}
+
+#[test]
+fn routes_that_were_read_have_their_peers_and_services() {
+    let mut topology = with_peer();
+    topology.virtual_networks[0].subnets[0].service_endpoints = vec!["microsoft.sql".into()];
+    let network = samples::built(topology);
+    let place = network.place(VNET, SUBNET).unwrap();
+    let unnamed = |hop: &Hop| match hop {
+        Hop::VnetPeering(_) => Hop::VnetPeering(String::new()),
+        Hop::VirtualNetworkServiceEndpoint(_) => Hop::VirtualNetworkServiceEndpoint(String::new()),
+        hop => hop.clone(),
+    };
+    let read: Vec<EffectiveRoute> = network
+        .effective_routes(place)
+        .iter()
+        .map(|it| EffectiveRoute { next_hop: unnamed(&it.next_hop), tag: None, ..it.clone() })
+        .collect();
+    let known: Vec<Hop> = network.effective_routes(place).iter().map(|it| it.next_hop.clone()).collect();
+    let network = network.with_effective_routes(place, read);
+    let told: Vec<Hop> = network.effective_routes(place).iter().map(|it| it.next_hop.clone()).collect();
+    assert_eq!(told, known);
+    assert!(told.contains(&Hop::VirtualNetworkServiceEndpoint("Microsoft.Sql".into())), "{told:?}");
+}
+
+/// A network rule for everything lets nothing in.
+#[test]
+fn a_public_address_of_a_firewall_is_opened_by_dnat_rules_alone() {
+    let trace = traced_by(&open(), worked(), "198.51.100.9 firewall:123");
+    assert_eq!(shown(&trace), "denied | Internet > firewall | ");
+    assert!(all_of(&trace).contains("no DNAT rule is for it"), "{}", all_of(&trace));
+}
+
+#[test]
+fn addresses_that_are_not_of_the_internet() {
+    check(&worked(), "internet 168.63.129.16:80", "black-hole | Internet | ", &["168.63.129.16 is the platform's own"]);
+    check(&worked(), "internet 10.3.4.5:80", "black-hole | Internet | ", &["10.3.4.5 is private"]);
+}
+
+#[test]
+fn china_has_the_management_addresses_of_the_documents() {
+    let topology = Topology { cloud: Cloud::China, ..worked() };
+    let network = Network::new(topology, Tags::new(Catalogue::default(), Cloud::China));
+    let scene = Scene { network: &network, policy: None, given: &|_, _| Vec::new() };
+    let outcome = |flow: &[&str]| {
+        let words: Vec<String> = flow.iter().map(|it| (*it).to_owned()).collect();
+        let (from, to) = endpoints(&words).unwrap();
+        let trace = Trace::of(scene, from.as_ref(), &to).unwrap();
+        (trace.outcome.as_str(), trace.sweep.map(|sweep| sweep.ends[0].count))
+    };
+    assert_eq!(outcome(&["42.159.4.236", "vip:454"]), ("delivered", None));
+    assert_eq!(outcome(&["AppServiceManagement", "vip:454"]), ("delivered", Some(2)));
+    assert_eq!(outcome(&["198.51.100.9", "vip:454"]).0, "denied");
+}
+
 /// Nobody says which appliance is the firewall: then the one on the way is, by the rule of the engine.
 #[test]
 fn an_appliance_where_no_firewall_is_known() {
@@ -527,7 +859,7 @@ fn networks_with_equal_addresses() {
     };
     let closed = Subnet { security_group: Some("closed".into()), ..subnet("t", "10.0.1.0/24") };
     let rule = security_rule("no", 100, FlowDirection::Outbound, SecurityProtocol::Any, "*", "*", "*");
-    let rule = crate::vnet::SecurityRule { access: crate::policy::Action::Deny, ..rule };
+    let rule = crate::vnet::SecurityRule { access: Action::Deny, ..rule };
     let topology = Topology {
         virtual_networks: vec![network("a", subnet("s", "10.0.1.0/24")), network("b", closed)],
         security_groups: vec![NetworkSecurityGroup { name: "closed".into(), rules: vec![rule], at: Spot::nowhere() }],

@@ -60,6 +60,9 @@ impl fmt::Display for Lookup {
             Answer::Zone(zone, address) => write!(f, "{name} is {address} (zone {zone}); asked of {resolver}"),
             Answer::NotAsked(None) => write!(f, "{name}, asked of {resolver}; address not known here"),
             Answer::NotAsked(Some(tag)) => write!(f, "{name}, asked of {resolver}; an address of the tag {tag}"),
+            Answer::Nowhere => {
+                write!(f, "{name} is in no public DNS, and in no private zone here; asked of {resolver}")
+            }
             Answer::Unreachable(why) => write!(f, "{name}: {resolver} cannot be reached: {why}"),
         }
     }
@@ -153,7 +156,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::BlackHole { leg, what, .. } => format!("the {} is lost: {what}", leg.as_str()),
         Outcome::Asymmetric(it) if it.is_by_one_address() => format!("asymmetric route: {}", it.what),
         Outcome::Asymmetric(it) => {
-            format!("asymmetric route: sent to {}, answered from {}: {}", it.came_to, it.leaves_by, it.what)
+            format!("asymmetric route: sent to {}, its reply would leave by {}: {}", it.came_to, it.leaves_by, it.what)
         }
         Outcome::Unresolved(what) => format!("the name has no address: {what}"),
         Outcome::Unknown(what) => format!("not known: {what}"),

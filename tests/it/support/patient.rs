@@ -55,6 +55,12 @@ impl SetUp {
         self.network(ROUTES, &format!("{ROUTES}{routes}\n"))
     }
 
+    /// Routes before those that are there, of a table with other keys before its routes.
+    #[must_use]
+    pub fn routes_after(self, routes: &str) -> SetUp {
+        self.network("route = [\n    # Answers", &format!("route = [\n{routes}\n    # Answers"))
+    }
+
     pub fn diagnosis(&self) -> Diagnosis {
         diagnose(&self.loaded())
     }

@@ -284,7 +284,7 @@ fn end_mark(scene: &Scene, trace: &Trace) -> String {
 fn legend(height: i32, trace: &Trace, width: i32) -> String {
     let (to, from) = match &trace.outcome {
         Outcome::Asymmetric(it) if !it.is_by_one_address() => {
-            (format!(", sent to {}", it.came_to), format!(", from {}", it.leaves_by))
+            (format!(", sent to {}", it.came_to), format!(", would leave by {}", it.leaves_by))
         }
         _ => (String::new(), String::new()),
     };

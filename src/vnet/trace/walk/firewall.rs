@@ -15,13 +15,6 @@ use super::{Keeper, Meant, Next, Record, Site, Walk};
 /// What a firewall is called that the topology does not have.
 const UNNAMED: &str = "firewall";
 
-/// Whom a packet that comes to a firewall is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
-    Itself,
-    Another,
-}
-
 impl<'n> Walk<'n, '_> {
     pub(super) fn name_of(&self, firewall: Gatekeeper) -> &'n str {
         match firewall {
@@ -62,6 +55,14 @@ impl<'n> Walk<'n, '_> {
         self.book.private_firewall_at(address).map(Gatekeeper::Numbered).or_else(passed)
     }
 
+    /// The firewall that a flow begins at with this address.
+    pub(super) fn own_of_firewall(&self, address: IpAddr) -> Option<Gatekeeper> {
+        let firewall = Gatekeeper::Numbered(self.book.firewall_at(address)?);
+        let place = self.scene.network.place_of_firewall(firewall);
+        let is_there = self.begins.is_none() || place.is_none() || self.begins == place;
+        is_there.then_some(firewall)
+    }
+
     pub(super) fn at_firewall(&mut self, firewall: Gatekeeper) -> Next {
         let to = self.packet.destination;
         let seen = match firewall {
@@ -82,6 +83,10 @@ impl<'n> Walk<'n, '_> {
                 self.give_back(back);
                 self.beyond(firewall)
             }
+            // What it asked for itself it takes.
+            None if self.own_of_firewall(self.first.source) == Some(firewall) => {
+                Next::Arrived(Site::Firewall(firewall))
+            }
             None => {
                 let (private, public) = (self.private_address_of(firewall), self.public_address_of(firewall));
                 let is_outward = AddrClass::of(self.packet.destination) == AddrClass::Global;
@@ -100,11 +105,9 @@ impl<'n> Walk<'n, '_> {
             return Next::Stop(Outcome::Unknown(what));
         };
         let to = self.packet.destination;
-        let is_private = self.private_address_of(firewall) == Some(to);
-        let is_public = matches!(firewall, Gatekeeper::Numbered(it) if self.book.public_firewall_at(to) == Some(it));
-        let whom = if is_private || is_public { For::Itself } else { For::Another };
-        let (step, decision) = self.decision(policy, firewall, whom);
-        if is_private && decision.reason != Reason::DnatRule {
+        let direction = self.direction(firewall);
+        let (step, decision) = self.decision(policy, firewall, direction);
+        if self.private_address_of(firewall) == Some(to) && decision.reason != Reason::DnatRule {
             self.tell(Step::info("it is meant for the firewall itself"));
             return Next::Arrived(Site::Firewall(firewall));
         }
@@ -116,7 +119,17 @@ impl<'n> Walk<'n, '_> {
         self.pass(policy, firewall, &decision)
     }
 
-    fn decision(&self, policy: &Policy, firewall: Gatekeeper, whom: For) -> (FirewallStep, Decision) {
+    /// What is for one of its own addresses comes in: to a public one by DNAT rules alone.
+    fn direction(&self, firewall: Gatekeeper) -> Direction {
+        let to = self.packet.destination;
+        match firewall {
+            _ if self.private_address_of(firewall) == Some(to) => Direction::Inbound,
+            Gatekeeper::Numbered(it) if self.book.public_firewall_at(to) == Some(it) => Direction::Published,
+            _ => Direction::Outbound,
+        }
+    }
+
+    fn decision(&self, policy: &Policy, firewall: Gatekeeper, direction: Direction) -> (FirewallStep, Decision) {
         let address = match self.meant {
             Meant::Address => Address::Given(self.packet.destination),
             Meant::Host(_) => Address::Override(self.packet.destination),
@@ -125,11 +138,11 @@ impl<'n> Walk<'n, '_> {
         let query = Query {
             client: Some(self.packet.source),
             protocol: self.packet.protocol,
-            name: self.meant.host().filter(|_| whom == For::Another),
+            name: self.meant.host().filter(|_| direction == Direction::Outbound),
             address,
             dialled: None,
             port: self.packet.destination_port,
-            direction: if whom == For::Itself { Direction::Inbound } else { Direction::Outbound },
+            direction,
             resolved: &[],
             path: (self.packet.protocol == Protocol::Http).then_some("/"),
         };
@@ -142,13 +155,15 @@ impl<'n> Walk<'n, '_> {
         let open = (decision.address_matters && is_denied).then(|| {
             "a network rule may allow it by its address, which is not known here: tell it with --resolve".to_owned()
         });
+        let closed = (direction == Direction::Published && decision.reason == Reason::NotAllowed)
+            .then(|| "no DNAT rule is for it, and nothing else opens a public address of the firewall".to_owned());
         let step = FirewallStep {
             firewall: self.name_of(firewall).to_owned(),
             verdict: decision.verdict,
             reason: decision.reason,
             rule: decision.rule.map(|rule| policy.rule_name(rule).to_string()),
             at: decision.rule.map(|rule| policy.spot_of(rule)).unwrap_or_default(),
-            hint: nearest.or(open),
+            hint: nearest.or(closed).or(open),
         };
         (step, decision)
     }
@@ -174,6 +189,16 @@ impl<'n> Walk<'n, '_> {
         }
         self.records.push(Record { keeper: Keeper::Firewall(firewall), before, after: self.packet, is_used: false });
         self.beyond(firewall)
+    }
+
+    /// What it sends itself: a question, a reply, a probe's answer. It has no security group (azure-docs,
+    /// firewall-faq.yml: none is needed or taken there).
+    pub(super) fn leave_firewall(&mut self, firewall: Gatekeeper) -> Next {
+        let place = self.scene.network.place_of_firewall(firewall);
+        match place.filter(|_| AddrClass::of(self.packet.destination) == AddrClass::Metadata) {
+            Some(place) => self.reach_host(place),
+            None => self.beyond(firewall),
+        }
     }
 
     /// By the routes of the firewall's own subnet.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::flow::AddrClass;
 use crate::vnet::onward::Gatekeeper;
-use crate::vnet::{AppServiceEnvironment, LoadBalancing, MANAGEMENT_PORTS, NetworkInterface, Place};
+use crate::vnet::{AppServiceEnvironment, AseVersion, MANAGEMENT_PORTS, NetworkInterface, Place};
 
 use super::super::outcome::{BlackHole, By, Leg, Outcome};
 use super::super::path::Node;
@@ -29,7 +29,9 @@ impl<'n> Walk<'n, '_> {
         let interface = self.scene.network.interface_at(place, self.packet.source);
         let own = interface.and_then(|it| it.public_addresses.first().copied());
         let environment = self.scene.network.environment_in(place).map(|(_, it)| self.book.outbound_of(it));
-        own.or(environment).unwrap_or_else(|| self.book.outbound())
+        let firewall = self.book.private_firewall_at(self.packet.source);
+        let firewall = firewall.map(|at| self.book.of_firewall(&self.scene.network.topology().firewalls[at]));
+        own.or(environment).or(firewall).unwrap_or_else(|| self.book.outbound())
     }
 
     pub(super) fn on_the_internet(&mut self) -> Next {
@@ -54,7 +56,12 @@ impl<'n> Walk<'n, '_> {
         if AddrClass::of(to) == AddrClass::Global {
             return Next::Arrived(Site::Internet);
         }
-        let what = format!("{} is private: the Internet has no way there", self.shown(to));
+        let why = match AddrClass::of(to) {
+            AddrClass::Metadata => "is the platform's own, which only machines in Azure reach",
+            AddrClass::Private => "is private: the Internet has no way there",
+            _ => "is no address of the Internet",
+        };
+        let what = format!("{} {why}", self.shown(to));
         Next::Stop(self.lost(BlackHole::Unroutable, what))
     }
 
@@ -99,10 +106,7 @@ impl<'n> Walk<'n, '_> {
             Some(app) if port == 443 => app.https_port,
             _ => port,
         };
-        if environment.load_balancing != LoadBalancing::External && !MANAGEMENT_PORTS.contains(&port) {
-            let what = format!(
-                "the VIP of an ILB environment serves 454 and 455 only, not {port}: its apps are at the address of its internal load balancer"
-            );
+        if let Some(what) = unserved(environment, port) {
             return Next::Stop(self.denied(By::LoadBalancer, what));
         }
         let place = network.place(&environment.virtual_network, &environment.subnet);
@@ -126,5 +130,23 @@ impl<'n> Walk<'n, '_> {
         };
         self.translate_destination(Keeper::Edge(place), inside, self.packet.destination_port);
         self.arrive(place)
+    }
+}
+
+/// Why a public VIP does not serve a port. Version 3 is managed without the customer's network (azure-docs,
+/// networking.md, 2023).
+fn unserved(environment: &AppServiceEnvironment, port: u16) -> Option<String> {
+    let is_internal = environment.load_balancing.is_internal();
+    let (is_management, is_v3) = (MANAGEMENT_PORTS.contains(&port), environment.version == AseVersion::V3);
+    let at = "its apps are at the address of its internal load balancer";
+    match (is_v3, is_management) {
+        (true, true) => Some(format!(
+            "an environment of version 3 needs no management in the network of its customer: nobody serves {port}"
+        )),
+        (true, false) if is_internal => Some(format!("an ILB environment of version 3 serves nothing in public: {at}")),
+        (false, false) if is_internal => {
+            Some(format!("the VIP of an ILB environment serves 454 and 455 only, not {port}: {at}"))
+        }
+        _ => None,
     }
 }

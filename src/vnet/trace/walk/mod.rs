@@ -129,6 +129,8 @@ enum At {
     /// Sent from a subnet: its security group is asked.
     Leaving(Place),
     Firewall(Gatekeeper),
+    /// A firewall sends something of its own.
+    Sending(Gatekeeper),
     Internet,
     /// Behind the gateway of this network, towards it.
     Premises(usize),
@@ -191,6 +193,7 @@ impl<'n> Walk<'n, '_> {
         match begin {
             At::Leaving(place) => self.at_subnet(place, Some(source)),
             At::Premises(network) => self.at_premises(network, source),
+            At::Sending(firewall) => self.at(Self::node_of(firewall), self.name_of(firewall), Some(source)),
             At::Platform => self.at(Node::Platform, "Azure's load balancer", Some(source)),
             At::Peer(network) => {
                 let peering = self.peering_to(network, source);
@@ -208,11 +211,14 @@ impl<'n> Walk<'n, '_> {
         if AddrClass::of(source) == AddrClass::Metadata {
             return At::Platform;
         }
+        if let Some(firewall) = self.own_of_firewall(source) {
+            return At::Sending(firewall);
+        }
         if let Some(place) = self.begins.or_else(|| self.scene.network.place_of(source)) {
             return At::Leaving(place);
         }
         let networks = &self.scene.network.topology().virtual_networks;
-        let behind = |gateway: &Gateway| gateway.routes.iter().any(|net| net.prefix_len() > 0 && net.contains(&source));
+        let behind = |gateway: &Gateway| gateways::leads_to(gateway, source);
         if let Some(at) = networks.iter().position(|it| it.gateway.as_ref().is_some_and(behind)) {
             return At::Premises(at);
         }
@@ -249,6 +255,7 @@ impl<'n> Walk<'n, '_> {
         match at {
             At::Leaving(place) => self.leave(place),
             At::Firewall(firewall) => self.at_firewall(firewall),
+            At::Sending(firewall) => self.leave_firewall(firewall),
             At::Internet => self.on_the_internet(),
             At::Premises(network) => self.leave_premises(network),
             At::Peer(network) => self.leave_peer(network),

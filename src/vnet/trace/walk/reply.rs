@@ -8,6 +8,7 @@ use crate::vnet::{Hop, Place};
 use super::super::book::Shown;
 use super::super::outcome::{Asymmetry, Leg, Outcome};
 use super::super::path::{Mark, Node, Step};
+use super::subnets::{PEER, SERVICE, or_else};
 use super::{At, Keeper, Meant, Next, Site, Walk};
 
 impl Walk<'_, '_> {
@@ -22,7 +23,7 @@ impl Walk<'_, '_> {
             }
             Site::Firewall(firewall) => {
                 self.at(Self::node_of(firewall), self.name_of(firewall), Some(source));
-                let next = self.beyond(firewall);
+                let next = self.leave_firewall(firewall);
                 return self.finish_at(next);
             }
             Site::Internet => {
@@ -91,9 +92,11 @@ impl Walk<'_, '_> {
         }
         let route = self.scene.network.route(selection?, far)?;
         match &route.route.next_hop {
-            Hop::VirtualNetworkServiceEndpoint(service) => Some((service.clone(), Node::Service(service.clone()))),
+            Hop::VirtualNetworkServiceEndpoint(service) => {
+                Some((or_else(service, SERVICE).to_owned(), Node::Service(service.clone())))
+            }
             Hop::VnetPeering(remote) | Hop::VnetGlobalPeering(remote) => {
-                Some((remote.clone(), Node::Peer(remote.clone())))
+                Some((or_else(remote, PEER).to_owned(), Node::Peer(remote.clone())))
             }
             _ => None,
         }

@@ -16,7 +16,7 @@ impl Walk<'_, '_> {
     }
 
     pub(super) fn at_subnet(&mut self, place: Place, address: Option<IpAddr>) {
-        let name = self.scene.network.subnet(place).name.clone();
+        let name = self.book.subnet_name(place);
         self.at(Node::Subnet(place), &name, address);
     }
 

@@ -12,16 +12,28 @@ use super::super::path::{Node, RouteStep, Step};
 use super::super::words;
 use super::{At, Meant, Next, Site, Walk};
 
+/// What routes were read of may have no name: they do not tell it, and the topology does not know the prefix.
+pub(super) const PEER: &str = "a peered network";
+pub(super) const SERVICE: &str = "a service";
+
+pub(super) fn or_else<'t>(name: &'t str, other: &'t str) -> &'t str {
+    if name.is_empty() { other } else { name }
+}
+
 impl<'n, 'b> Walk<'n, 'b> {
     pub(super) fn leave(&mut self, place: Place) -> Next {
         if let Some(outcome) = self.security(place, FlowDirection::Outbound) {
             return Next::Stop(outcome);
         }
         if AddrClass::of(self.packet.destination) == AddrClass::Metadata {
-            self.tell(Step::info("the platform is reached on the host itself: no route leads there"));
-            return self.reach_platform(place);
+            return self.reach_host(place);
         }
         self.forward(place)
+    }
+
+    pub(super) fn reach_host(&mut self, place: Place) -> Next {
+        self.tell(Step::info("the platform is reached on the host itself: no user-defined route counts"));
+        self.reach_platform(place)
     }
 
     pub(super) fn reach_platform(&mut self, place: Place) -> Next {
@@ -71,7 +83,7 @@ impl<'n, 'b> Walk<'n, 'b> {
 
     fn go_on(&mut self, place: Place, onward: Onward<'n>) -> Next {
         if let Some(remote) = onward.over {
-            self.tell(Step::info(format!("over the peering with {remote}")));
+            self.tell(Step::info(format!("over the peering with {}", or_else(remote, PEER))));
         }
         match onward.to {
             Towards::Subnet(there) => self.arrive(there),
@@ -130,7 +142,7 @@ impl<'n, 'b> Walk<'n, 'b> {
     }
 
     fn reach_peer(&mut self, place: Place, remote: &str) -> Next {
-        self.at(Node::Peer(remote.to_owned()), remote, Some(self.packet.destination));
+        self.at(Node::Peer(remote.to_owned()), or_else(remote, PEER), Some(self.packet.destination));
         self.tell(Step::info("the security groups and routes of this network are not known here"));
         match self.leg {
             Leg::Request => Next::Arrived(Site::Behind(place)),
@@ -140,8 +152,9 @@ impl<'n, 'b> Walk<'n, 'b> {
 
     pub(super) fn reach_service(&mut self, place: Place, service: &str) -> Next {
         let source = self.shown(self.packet.source);
-        self.tell(Step::info(format!("the firewall is passed by; {service} sees {source}, the private address")));
-        self.at(Node::Service(service.to_owned()), service, Some(self.packet.destination));
+        let name = or_else(service, SERVICE);
+        self.tell(Step::info(format!("the firewall is passed by; {name} sees {source}, the private address")));
+        self.at(Node::Service(service.to_owned()), name, Some(self.packet.destination));
         match self.leg {
             Leg::Request => Next::Arrived(Site::Behind(place)),
             Leg::Reply => Next::Arrived(Site::Internet),
