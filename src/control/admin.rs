@@ -4,7 +4,7 @@
 //! reached it by an address or as localhost: a page whose name was rebound to 127.0.0.1 is not.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +24,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{CheckTarget, DnsConfig, PolicySource, SourceOrigin};
+use crate::config::{CheckTarget, DnsConfig, PolicySource, SourceOrigin, client_of_subnet};
 use crate::flow::{Authority, Host, Reason, Verdict};
 use crate::net::listener::{self, Spare};
 use crate::policy::in_order;
 use crate::proxy::{Shared, same_secret};
 use crate::telemetry::{self, Filter, RECENT_FLOWS};
+use crate::vnet::Network;
 
 use super::arm::{self, Arm};
 use super::question::{Asking, Detail, Oracle, RulePlace, action_of, kind_of};
@@ -234,8 +235,9 @@ impl Admin {
         let Question { target, from } = question;
         let target = CheckTarget::parse(target).map_err(|error| Refusal::bad("bad-target", error.to_string()))?;
         let active = self.shared.active();
+        let from = from.as_deref().map(|from| asker(from, active.network())).transpose()?;
         let oracle = Oracle::new(&active.policy, active.network(), active.profile, &self.dns);
-        Ok(json_answer(StatusCode::OK, &oracle.ask(&target, from.map(Asking::Address), Detail::Verdict)))
+        Ok(json_answer(StatusCode::OK, &oracle.ask(&target, from, Detail::Verdict)))
     }
 
     async fn reload(&self) -> Answer {
@@ -350,16 +352,21 @@ pub(super) async fn read_body(body: Incoming) -> Result<Bytes, BodyError> {
 #[serde(deny_unknown_fields)]
 struct Question {
     target: String,
-    from: Option<IpAddr>,
+    from: Option<String>,
+}
+
+/// An address, or a new machine of a subnet.
+fn asker(from: &str, network: Option<&Network>) -> Result<Asking, Refusal> {
+    let machine = |_| client_of_subnet(network, from).map(Asking::Machine);
+    let asker = from.parse().map(Asking::Address).or_else(machine);
+    asker.map_err(|why| Refusal::bad("bad-parameter", format!("from: `{from}` is no address, and {why}")))
 }
 
 impl Question {
     fn of_params(params: &Params) -> Result<Question, Refusal> {
         params.only(&["target", "from"])?;
         let target = params.get("target").ok_or_else(|| Refusal::bad("bad-parameter", "target is missing"))?;
-        let bad = |_| Refusal::bad("bad-parameter", "from is an address");
-        let from = params.get("from").map(str::parse).transpose().map_err(bad)?;
-        Ok(Question { target: target.to_owned(), from })
+        Ok(Question { target: target.to_owned(), from: params.get("from").map(str::to_owned) })
     }
 }
 

@@ -12,19 +12,13 @@ use std::time::Duration;
 use crate::config::HealthConfig;
 use crate::telemetry::{EnvironmentState, EnvironmentWhy};
 
-/// Dependencies out of reach that are told apart; further ones are *not kept*: those there are make it unhealthy as well.
+/// Dependencies that flows were denied and that are told apart; further ones are *not kept*: those there are make it
+/// unhealthy as well.
 const KEPT: usize = 256;
 
-/// What somebody saw of a dependency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Witness {
-    /// The policy and the network around it, asked without a flow.
-    Policy,
-    /// A flow from the environment's subnet.
-    Flow,
-    /// A probe.
-    Probe,
-}
+/// Denials of flows that are further apart than this are not one that goes on: what depends on something asks for it more
+/// often. A flow that met a denial and has no successor says no more after it.
+const TOGETHER: Duration = Duration::from_secs(300);
 
 /// What somebody asks of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +41,22 @@ pub(super) struct Health {
     state: EnvironmentState,
     /// When it went to *unhealthy*.
     since: Duration,
-    /// What is out of reach, by whose word, and since when.
-    broken: BTreeMap<(Arc<str>, Witness), Duration>,
+    /// What policy, groups and routes deny by themselves, and since when.
+    judged: BTreeMap<Arc<str>, Duration>,
+    /// What flows were denied.
+    met: BTreeMap<Arc<str>, Met>,
+}
+
+/// Denials of flows to one dependency, none of them long after another.
+#[derive(Debug, Clone, Copy)]
+struct Met {
+    first: Duration,
+    last: Duration,
 }
 
 impl Health {
     pub(super) fn new(limits: HealthConfig, state: EnvironmentState) -> Health {
-        Health { limits, state, since: Duration::ZERO, broken: BTreeMap::new() }
+        Health { limits, state, since: Duration::ZERO, judged: BTreeMap::new(), met: BTreeMap::new() }
     }
 
     pub(super) fn state(&self) -> EnvironmentState {
@@ -62,58 +65,58 @@ impl Health {
 
     /// What is out of reach, each once.
     pub(super) fn unreachable(&self) -> Vec<Arc<str>> {
-        let mut names: Vec<Arc<str>> = self.broken.keys().map(|(name, _)| name.clone()).collect();
-        names.dedup();
-        names
+        let names: BTreeSet<Arc<str>> = self.judged.keys().chain(self.met.keys()).cloned().collect();
+        names.into_iter().collect()
     }
 
-    /// The dependency is out of reach, and was from when that was first seen.
-    pub(super) fn denied(&mut self, now: Duration, witness: Witness, dependency: &Arc<str>) {
-        let key = (dependency.clone(), witness);
-        if self.broken.len() < KEPT || self.broken.contains_key(&key) {
-            self.broken.entry(key).or_insert(now);
+    /// A flow to the dependency was denied.
+    pub(super) fn denied(&mut self, now: Duration, dependency: &Arc<str>) {
+        self.forget(now);
+        if let Some(met) = self.met.get_mut(dependency) {
+            met.last = now;
+        } else if self.met.len() < KEPT {
+            self.met.insert(dependency.clone(), Met { first: now, last: now });
         }
     }
 
-    /// The same witness, or one that saw more, no longer finds it out of reach. Of a flow it is known that it was let
-    /// through, and not what became of it; a probe got to the other side, as flows do.
-    pub(super) fn reached(&mut self, by: Witness, dependency: &Arc<str>) {
-        let mended: &[Witness] = match by {
-            Witness::Policy => &[Witness::Policy],
-            Witness::Flow => &[Witness::Flow],
-            Witness::Probe => &[Witness::Flow, Witness::Probe],
-        };
-        for witness in mended {
-            self.broken.remove(&(dependency.clone(), *witness));
-        }
+    /// A flow to it was let through.
+    pub(super) fn reached(&mut self, dependency: &Arc<str>) {
+        self.met.remove(dependency);
     }
 
-    /// All that the policy denies, and the network around it.
+    /// All that a policy denies, and the network around it. What flows met of those before tells nothing any more.
     pub(super) fn judged(&mut self, now: Duration, denied: &BTreeSet<Arc<str>>) {
-        self.broken.retain(|(name, witness), _| *witness != Witness::Policy || denied.contains(name));
-        denied.iter().for_each(|name| self.denied(now, Witness::Policy, name));
-    }
-
-    /// Another policy is in force: what flows and probes met before tells nothing any more.
-    pub(super) fn policy_changed(&mut self) {
-        self.broken.retain(|(_, witness), _| *witness == Witness::Policy);
+        self.met.clear();
+        self.judged.retain(|name, _| denied.contains(name));
+        denied.iter().for_each(|name| _ = self.judged.entry(name.clone()).or_insert(now));
     }
 
     /// What time makes of it.
     pub(super) fn tick(&mut self, now: Duration) -> Option<Transition> {
-        let oldest = self.broken.values().min().copied();
-        let to = match (self.state, oldest) {
-            (EnvironmentState::Healthy, Some(since)) if now >= since + self.limits.unhealthy_after => {
+        self.forget(now);
+        let to = match self.state {
+            EnvironmentState::Healthy if self.goes_on(now, |first| first + self.limits.unhealthy_after) => {
                 self.since = now;
                 EnvironmentState::Unhealthy
             }
-            (EnvironmentState::Unhealthy, None) => EnvironmentState::Healthy,
-            (EnvironmentState::Unhealthy, Some(_)) if now >= self.since + self.limits.suspended_after => {
+            EnvironmentState::Unhealthy if self.judged.is_empty() && self.met.is_empty() => EnvironmentState::Healthy,
+            EnvironmentState::Unhealthy if self.goes_on(now, |_| self.since + self.limits.suspended_after) => {
                 EnvironmentState::Suspended
             }
             _ => return None,
         };
         self.go(to, EnvironmentWhy::Dependencies)
+    }
+
+    /// Is something denied still when its time is over? A flow is a witness of its own moment only.
+    fn goes_on(&self, now: Duration, until: impl Fn(Duration) -> Duration) -> bool {
+        let judged = self.judged.values().map(|since| (*since, now));
+        let met = self.met.values().map(|met| (met.first, met.last));
+        judged.chain(met).any(|(first, last)| last >= until(first))
+    }
+
+    fn forget(&mut self, now: Duration) {
+        self.met.retain(|_, met| now <= met.last + TOGETHER);
     }
 
     /// What becomes of it on request. A reboot of a suspended environment is refused.
@@ -126,7 +129,8 @@ impl Health {
         };
         if self.state != to || order == Order::Reboot {
             // Its patience starts anew.
-            self.broken.values_mut().for_each(|since| *since = now);
+            self.judged.values_mut().for_each(|since| *since = now);
+            self.met.clear();
         }
         Ok(self.go(to, EnvironmentWhy::Asked))
     }
@@ -163,31 +167,64 @@ mod tests {
         health.tick(at(secs)).map(|transition| transition.to)
     }
 
+    /// A flow to it is denied each minute from one to the other.
+    fn denied_from(health: &mut Health, first: u64, last: u64) {
+        (first..=last).step_by(60).for_each(|secs| health.denied(at(secs), &login()));
+    }
+
     #[test]
     fn from_healthy_to_suspended_and_back_by_hand() {
         let mut health = health();
-        health.denied(at(10), Witness::Flow, &login());
-        health.denied(at(200), Witness::Flow, &login());
+        health.judged(at(10), &BTreeSet::from([login()]));
+        health.judged(at(200), &BTreeSet::from([login(), "RT-MGMT".into()]));
         assert_eq!(to(&mut health, 309), None);
         assert_eq!(to(&mut health, 310), Some(Unhealthy));
         assert_eq!(to(&mut health, 3909), None);
         assert_eq!(to(&mut health, 3910), Some(Down));
-        health.reached(Witness::Flow, &login());
+        health.judged(at(4000), &BTreeSet::new());
         assert_eq!(to(&mut health, 99_999), None, "it comes back by hand only");
         let resumed = health.obey(at(100_000), Order::Resume).unwrap();
         assert_eq!(resumed, Some(Transition { to: Healthy, why: EnvironmentWhy::Asked }));
     }
 
     #[test]
+    fn what_flows_meet_again_and_again_suspends() {
+        let mut health = health();
+        denied_from(&mut health, 0, 300);
+        assert_eq!(to(&mut health, 300), Some(Unhealthy));
+        denied_from(&mut health, 360, 3840);
+        assert_eq!(to(&mut health, 3899), None);
+        denied_from(&mut health, 3900, 3900);
+        assert_eq!(to(&mut health, 3900), Some(Down));
+    }
+
+    /// It is denied no longer than somebody says so: neither does one packet make it unhealthy, nor does one that was long
+    /// denied suspend it once nobody asks for it any more.
+    #[test]
+    fn a_denial_with_no_successor_is_forgotten() {
+        let mut health = health();
+        health.denied(at(0), &login());
+        assert_eq!(to(&mut health, 300), None, "once is not for long");
+        health.denied(at(700), &login());
+        assert_eq!(to(&mut health, 1000), None, "that is another one");
+        denied_from(&mut health, 1000, 1300);
+        assert_eq!(to(&mut health, 1300), Some(Unhealthy));
+        assert_eq!(to(&mut health, 1600), None);
+        assert_eq!(to(&mut health, 1601), Some(Healthy));
+        assert_eq!(health.unreachable(), [] as [Arc<str>; 0]);
+    }
+
+    #[test]
     fn what_is_reached_again_in_time_does_no_harm() {
         let mut health = health();
-        health.denied(at(0), Witness::Flow, &login());
-        health.reached(Witness::Flow, &login());
-        assert_eq!(to(&mut health, 1000), None);
-        health.denied(at(1000), Witness::Flow, &login());
-        assert_eq!(to(&mut health, 1300), Some(Unhealthy));
-        health.reached(Witness::Probe, &login());
-        assert_eq!(to(&mut health, 1301), Some(Healthy));
+        denied_from(&mut health, 0, 240);
+        health.reached(&login());
+        denied_from(&mut health, 300, 480);
+        assert_eq!(to(&mut health, 480), None);
+        denied_from(&mut health, 540, 600);
+        assert_eq!(to(&mut health, 600), Some(Unhealthy));
+        health.reached(&login());
+        assert_eq!(to(&mut health, 601), Some(Healthy));
     }
 
     #[test]
@@ -196,33 +233,20 @@ mod tests {
         let denied = BTreeSet::from([login()]);
         health.judged(at(0), &denied);
         health.judged(at(200), &denied);
-        health.reached(Witness::Flow, &login());
-        health.reached(Witness::Probe, &login());
+        health.reached(&login());
         assert_eq!(to(&mut health, 300), Some(Unhealthy));
         health.judged(at(301), &BTreeSet::new());
-        assert_eq!(to(&mut health, 301), Some(Healthy));
-    }
-
-    /// That it was let through says nothing of the other side.
-    #[test]
-    fn what_a_probe_met_is_not_mended_by_a_flow() {
-        let mut health = health();
-        health.denied(at(0), Witness::Probe, &login());
-        health.reached(Witness::Flow, &login());
-        assert_eq!(to(&mut health, 300), Some(Unhealthy));
-        health.reached(Witness::Probe, &login());
         assert_eq!(to(&mut health, 301), Some(Healthy));
     }
 
     #[test]
     fn another_policy_judges_anew() {
         let mut health = health();
-        for witness in [Witness::Flow, Witness::Probe, Witness::Policy] {
-            health.denied(at(0), witness, &login());
-        }
-        assert_eq!(health.unreachable(), [login()]);
-        health.policy_changed();
-        assert_eq!(health.broken.keys().map(|(_, witness)| *witness).collect::<Vec<_>>(), [Witness::Policy]);
+        health.judged(at(0), &BTreeSet::from(["RT-MGMT".into()]));
+        health.denied(at(0), &login());
+        assert_eq!(health.unreachable(), ["RT-MGMT".into(), login()]);
+        health.judged(at(1), &BTreeSet::from(["OUT-DNS".into()]));
+        assert_eq!(health.unreachable(), ["OUT-DNS".into()]);
     }
 
     #[test]
@@ -231,7 +255,7 @@ mod tests {
         assert_eq!(health.obey(at(0), Order::Suspend).unwrap().map(|it| it.to), Some(Down));
         assert_eq!(health.obey(at(0), Order::Suspend), Ok(None));
         assert_eq!(health.obey(at(0), Order::Reboot), Err(Suspended));
-        health.denied(at(5), Witness::Policy, &login());
+        health.judged(at(5), &BTreeSet::from([login()]));
         assert_eq!(health.obey(at(1000), Order::Resume).unwrap().map(|it| it.to), Some(Healthy));
         assert_eq!(to(&mut health, 1299), None, "its patience starts anew");
         assert_eq!(to(&mut health, 1300), Some(Unhealthy));
@@ -244,7 +268,7 @@ mod tests {
     fn no_more_is_kept_than_there_is_room_for() {
         let mut health = health();
         for n in 0..KEPT + 10 {
-            health.denied(at(0), Witness::Flow, &format!("{n}.test:443").into());
+            health.denied(at(0), &format!("{n}.test:443").into());
         }
         assert_eq!(health.unreachable().len(), KEPT);
     }

@@ -13,7 +13,7 @@ use crate::policy::{
     Action, Address, AnyRule, Decision, Explanation, Indicator, Miss, OrderedRule, Policy, Query, RuleName, RuleSet,
     Step, ThreatMode, in_order,
 };
-use crate::vnet::{self, Because, Client, Crossing, Egress, Flows, Network, Secured, Way};
+use crate::vnet::{self, Arrival, Because, Client, Crossing, Egress, Flows, Network, Secured, Way};
 
 /// Policies with more rules are walked only on demand, so that a thousand questions do not take minutes.
 const WALKED: usize = 2_000;
@@ -102,8 +102,9 @@ pub(crate) struct ThreatLine<'a> {
 /// Security groups and route, by the names that the flow log has for them.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct NetworkLine<'a> {
+    /// None of a client in no subnet, whose flow a DNAT rule leads to one.
     #[serde(flatten)]
-    pub(crate) source: SecuredLine<'a>,
+    pub(crate) source: Option<SecuredLine<'a>>,
     pub(crate) next_hop: Option<&'static str>,
     pub(crate) prefix: Option<String>,
     pub(crate) route: Option<&'a str>,
@@ -127,13 +128,18 @@ impl<'a> NetworkLine<'a> {
     fn of(network: &'a Network, crossing: &Crossing<'a>) -> NetworkLine<'a> {
         let route = crossing.route;
         NetworkLine {
-            source: SecuredLine::of(network, &crossing.outbound),
+            source: Some(SecuredLine::of(network, &crossing.outbound)),
             next_hop: route.map(|(route, _)| route.next_hop.as_str()),
             prefix: route.map(|(_, prefix)| prefix.to_string()),
             route: route.map(|(route, _)| route.name.as_str()).filter(|name| !name.is_empty()),
             destination: crossing.inbound.as_ref().map(|it| SecuredLine::of(network, it)),
             is_platform: crossing.way == Way::Platform,
         }
+    }
+
+    fn arrived(network: &'a Network, arrival: &Arrival<'a>) -> NetworkLine<'a> {
+        let destination = Some(SecuredLine::of(network, &arrival.inbound));
+        NetworkLine { source: None, next_hop: None, prefix: None, route: None, destination, is_platform: false }
     }
 }
 
@@ -157,6 +163,9 @@ impl<'a> SecuredLine<'a> {
 impl std::fmt::Display for NetworkLine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let NetworkLine { source, next_hop, prefix, route, destination, is_platform } = self;
+        let Some(source) = source else {
+            return destination.iter().try_for_each(|destination| write!(f, "from outside, {destination}"));
+        };
         write!(f, "{source}")?;
         match (next_hop, prefix) {
             (Some(next_hop), Some(prefix)) => write!(f, ", {prefix} to {next_hop}")?,
@@ -256,6 +265,7 @@ pub(crate) fn action_of(rule: AnyRule<'_>) -> &'static str {
 struct Decided<'q, 'n> {
     query: Query<'q>,
     crossing: Option<Crossing<'n>>,
+    arrival: Option<Arrival<'n>>,
     decision: Decision,
     address_open: bool,
 }
@@ -299,7 +309,7 @@ impl<'a> Oracle<'a> {
         let query = Query::new(client, target.protocol, &target.host, target.port);
         let query = Query { path, resolved: &resolved, ..query };
         let to = Authority { host: target.host.clone(), port: target.port };
-        let Decided { query, crossing, decision, address_open } = self.decide(query, &to, machine);
+        let Decided { query, crossing, arrival, decision, address_open } = self.decide(query, &to, machine);
         let asks_for_any = client.is_none() && self.tells_clients_apart;
         let hints = self.walkable && (decision.verdict == Verdict::Deny || asks_for_any);
         let is_platform = crossing.as_ref().is_some_and(|crossing| crossing.way == Way::Platform);
@@ -315,7 +325,10 @@ impl<'a> Oracle<'a> {
             rule: decision.rule.map(|rule| RulePlace::from(&**self.policy.rule_name(rule))),
             profile: self.profile.as_str(),
             threat_intel: self.threat(decision),
-            network: self.network.zip(crossing.as_ref()).map(|(network, it)| NetworkLine::of(network, it)),
+            network: self.network.and_then(|network| match (&crossing, &arrival) {
+                (Some(crossing), _) => Some(NetworkLine::of(network, crossing)),
+                (None, arrival) => arrival.as_ref().map(|arrival| NetworkLine::arrived(network, arrival)),
+            }),
             note: note(
                 walked.as_ref(),
                 client,
@@ -410,8 +423,8 @@ impl<'a> Oracle<'a> {
 impl<'a> Oracle<'a> {
     /// Of a client's port nothing is known.
     fn decide_one<'q>(&self, query: Query<'q>, client: Option<Client>) -> Decided<'q, 'a> {
-        let vnet::Decided { decision, crossing } = self.egress(client).decide(&query, 0);
-        Decided { query, crossing, decision, address_open: false }
+        let vnet::Decided { decision, crossing, arrival } = self.egress(client).decide(&query, 0);
+        Decided { query, crossing, arrival, decision, address_open: false }
     }
 }
 

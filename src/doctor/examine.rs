@@ -73,9 +73,13 @@ fn checks() -> impl Iterator<Item = &'static Check> {
     tables.into_iter().flatten()
 }
 
-/// Asks those about what comes in alone, for who wants no mends.
-pub(crate) fn examine_inbound(patient: &Patient<'_>) -> Diagnosis {
-    ask(patient, inbound::RULES.iter())
+/// Rules about how something is made, not about what gets through.
+const OF_FORM: [&str; 3] = ["FW-SUBNET", "RT-NVA-SUBNET", "RT-LIMITS"];
+
+/// Asks those about what is denied or lost, on its way in or out, for who wants no mends.
+pub(crate) fn examine_reach(patient: &Patient<'_>) -> Diagnosis {
+    let tables = [inbound::RULES, outbound::RULES, routes::RULES, firewall::RULES, dns::RULES].into_iter().flatten();
+    ask(patient, tables.filter(|check| !OF_FORM.contains(&check.rule.id)))
 }
 
 fn ask(patient: &Patient<'_>, checks: impl Iterator<Item = &'static Check>) -> Diagnosis {
@@ -92,4 +96,14 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
 /// A rule by its id, in any letter case.
 pub fn rule(id: &str) -> Option<&'static Rule> {
     rules().find(|rule| rule.id.eq_ignore_ascii_case(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_form_are_rules() {
+        assert!(OF_FORM.iter().all(|id| rule(id).is_some()));
+    }
 }

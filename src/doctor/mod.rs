@@ -37,7 +37,7 @@ use crate::policy::{AddressRange, Policy};
 use crate::vnet::{AppServiceEnvironment, Network, Place};
 
 pub use documents::Document;
-pub(crate) use examine::examine_inbound;
+pub(crate) use examine::examine_reach;
 pub use examine::{Diagnosis, Examined, examine, rule, rules};
 pub use finding::{Coverage, Dependency, Evidence, Finding, Outcome, Rule, Severity};
 pub use mend::{Mended, mend};

@@ -152,8 +152,8 @@ impl Reason {
     }
 
     /// True where the policy or the network around it denied what was asked for: a rule or the lack of one, a group, a
-    /// route, threat intelligence, the guard of internal addresses. Not what a client did wrong, what there was no room
-    /// for, nor what failed.
+    /// route, threat intelligence. Not what a client did wrong, what there was no room for, nor what failed; and not what
+    /// Egret's own guard of internal addresses refuses, of which Azure knows nothing.
     pub fn is_denial(self) -> bool {
         match self {
             Reason::NsgDenied
@@ -163,7 +163,6 @@ impl Reason {
             | Reason::DeniedByRule
             | Reason::PortNotAllowed
             | Reason::ProtoNotAllowed
-            | Reason::InternalAddress
             | Reason::DnsNotAllowed
             | Reason::PolicyChanged => true,
             Reason::NetworkRule
@@ -191,6 +190,7 @@ impl Reason {
             | Reason::BadRequest
             | Reason::BadName
             | Reason::BadPath
+            | Reason::InternalAddress
             | Reason::Loop
             | Reason::AuthRequired => false,
             Reason::LimitClient
@@ -240,7 +240,13 @@ mod tests {
         let policys =
             [Reason::NotAllowed, Reason::DeniedByRule, Reason::NsgDenied, Reason::NoRoute, Reason::ThreatIntel];
         assert_eq!(denials(&policys), policys.len());
-        let others = [Reason::ClientGone, Reason::LimitFlows, Reason::LogUnavailable, Reason::ApplicationRule];
+        let others = [
+            Reason::ClientGone,
+            Reason::LimitFlows,
+            Reason::LogUnavailable,
+            Reason::ApplicationRule,
+            Reason::InternalAddress,
+        ];
         assert_eq!(denials(&others), 0);
         let both = |reason: &&Reason| reason.is_denial() && (reason.is_upstream_failure() || reason.is_past_firewall());
         assert_eq!(Reason::ALL.iter().find(both), None);

@@ -56,6 +56,14 @@ impl Resolver {
         })
     }
 
+    /// Has the user said where it is, so that no server is asked?
+    pub(crate) fn is_given(&self, to: &Authority) -> bool {
+        match &to.host {
+            Host::Addr(_) => true,
+            Host::Name(name) => self.overrides.iter().any(|given| given.is_for(name, to.port)),
+        }
+    }
+
     /// The addresses of a destination, each with who says so; never empty.
     pub(crate) async fn resolve(&self, to: &Authority) -> Result<Vec<Address>, ResolveError> {
         let name = match &to.host {

@@ -42,7 +42,7 @@ pub(super) async fn serve(
             return refuse(session, stream, held, &answer, keep_alive).await;
         }
     };
-    let ask = Ask { via: Via::Connect, to: &to, protocols: protocols_to(&to), path: None, dialled: None };
+    let ask = Ask { via: Via::Connect, to: &to, protocols: protocols_to(&to), path: None, dialled: None, live: None };
     match carry(session, stream, held, ask, ESTABLISHED).await {
         Carried::Done(outcome) => After::Done(outcome),
         Carried::Refused(Refusal { stream, held, reason, rule }) => {

@@ -31,7 +31,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream) -> Outcome {
         return None;
     };
     let to = session.core.shared.meant_by(dst);
-    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Tcp], path: None, dialled: None };
+    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Tcp], path: None, dialled: None, live: None };
     match session.authorize_handed_over(ask).await {
         Ok(permitted) => pass(&session, stream, permitted, ask).await,
         Err(refused) if is_looked_into(&refused, dst.port()) => look(&session, stream, refused, ask).await,

@@ -7,7 +7,7 @@ use hyper::header::{
     CONNECTION, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
-use hyper::{Request, Uri, Version};
+use hyper::{Request, Response, Uri, Version};
 
 use crate::config::ForwardedFor;
 use crate::flow::{Authority, Host};
@@ -149,4 +149,26 @@ fn forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
 /// The client's address, as [`for_upstream`] wants it.
 pub(super) fn client_value(client: IpAddr) -> HeaderValue {
     HeaderValue::from_str(&client.to_string()).expect("an address is visible ASCII")
+}
+
+/// The head of a request as it goes to the origin, in bytes.
+pub(super) fn request_bytes<B>(request: &Request<B>) -> u64 {
+    let path = request.uri().path_and_query().map_or(1, |path| path.as_str().len());
+    line_bytes(request.method().as_str().len() + " ".len() + path + " HTTP/1.1".len()) + fields_bytes(request.headers())
+}
+
+/// The head of an answer as it came, but for a reason phrase of the origin's own.
+pub(super) fn response_bytes<B>(response: &Response<B>) -> u64 {
+    let reason = response.status().canonical_reason().unwrap_or_default();
+    line_bytes("HTTP/1.1 200 ".len() + reason.len()) + fields_bytes(response.headers())
+}
+
+fn line_bytes(text: usize) -> u64 {
+    (text + "\r\n".len()) as u64
+}
+
+/// With the empty line after them.
+fn fields_bytes(headers: &HeaderMap) -> u64 {
+    let fields = headers.iter().map(|(name, value)| line_bytes(name.as_str().len() + ": ".len() + value.len()));
+    fields.sum::<u64>() + line_bytes(0)
 }

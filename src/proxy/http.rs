@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::config::HostWithoutPort;
-use crate::flow::{Authority, Protocol, Reason, Via};
+use crate::flow::{Authority, Profile, Protocol, Reason, Via};
 use crate::net::relay::reset_when_dropped;
 use crate::telemetry::{CloseWhy, ClosedBy};
 
@@ -159,6 +159,7 @@ struct Asked {
     path: String,
     via: Via,
     dialled: Option<IpAddr>,
+    live: Option<IpAddr>,
 }
 
 /// A request that does not say clearly where it goes.
@@ -194,7 +195,8 @@ struct Dropped;
 
 impl Asked {
     fn ask(&self) -> Ask<'_> {
-        Ask { via: self.via, to: &self.to, protocols: &[Protocol::Http], path: Some(&self.path), dialled: self.dialled }
+        let Asked { to, path, via, dialled, live } = self;
+        Ask { via: *via, to, protocols: &[Protocol::Http], path: Some(path), dialled: *dialled, live: *live }
     }
 }
 
@@ -235,11 +237,13 @@ impl Connection {
                 return Err(self.session.refusal(refused.reason, refused.rule_name(), &asked.to).into());
             }
         };
+        self.goes_on(&asked, &mut permitted);
         let http = self.session.core.shared.config.http;
         let upgrade = headers::for_upstream(&mut request, &asked.to, &self.forwarded_for, http.forwarded_for);
         headers::insert(request.headers_mut(), permitted.headers_to_insert());
         let packing = imitate::request(&mut request, http.rewrite);
         let opened = self.session.record_allowed(asked.ask(), &permitted, None).await;
+        opened.sends_head(|| headers::request_bytes(&request));
         let meter = Rc::new(Meter::default());
         match self.upstream.send(request, asked.ask(), &mut permitted, &meter).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -250,6 +254,15 @@ impl Connection {
                 Ok(self.stream_back(response, packing, meter, opened))
             }
             Err(reason) => Err(self.failed(reason, meter.bytes(), opened, &asked.to).into()),
+        }
+    }
+
+    /// What the network around the firewall said of a flow that runs is what it said when that began: security groups do not
+    /// look at it again (`azure`).
+    fn goes_on(&self, asked: &Asked, permitted: &mut Permitted) {
+        let running = self.upstream.running(&asked.to).filter(|flow| flow.seen == permitted.seen());
+        if let Some(running) = running.filter(|_| permitted.active.profile == Profile::Azure) {
+            permitted.around = running.around;
         }
     }
 
@@ -304,7 +317,8 @@ impl Connection {
             Form::Gateway(to) => dialled(to),
             Form::Proxy | Form::Tunnel(..) => None,
         };
-        Ok(Asked { to, path, via, dialled })
+        let live = self.upstream.running(&to).and_then(|flow| flow.seen);
+        Ok(Asked { to, path, via, dialled, live })
     }
 
     /// The port that a Host header without one speaks of.
@@ -360,6 +374,7 @@ impl Connection {
         sent: Rc<Meter>,
         opened: Opened,
     ) -> Response<Body> {
+        opened.receives_head(|| headers::response_bytes(&response));
         let (mut head, body) = response.into_parts();
         headers::for_client(&mut head.headers);
         head.version = Version::HTTP_11;
@@ -407,6 +422,7 @@ impl Connection {
         permitted: Permitted,
         asked: Asked,
     ) -> Result<Response<Body>, Answer> {
+        opened.receives_head(|| headers::response_bytes(&response));
         let upgraded = match upgrade {
             Some(_) => hyper::upgrade::on(&mut response).await.ok(),
             None => None,
@@ -429,7 +445,7 @@ impl Connection {
     async fn finish(&self, stream: TcpStream, held: BytesMut, clean: bool) -> After {
         if let Some(switch) = self.switch.take() {
             let Switch { origin, early, opened, permitted, asked } = switch;
-            let Asked { to, path, via, dialled: _ } = asked;
+            let Asked { to, path, via, dialled: _, live: _ } = asked;
             let (path, client, early, moved) = (Some(path), stream, [held.to_vec(), early], [0, 0]);
             let tunnel = Tunnel { opened, via, to, path, permitted, client, origin, early, moved };
             return After::Switched(Box::new(tunnel));

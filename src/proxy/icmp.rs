@@ -230,7 +230,7 @@ fn is_final(error: &io::Error) -> bool {
 /// Decides the flow and serves it to its end.
 async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaphorePermit) {
     let to = table.core.shared.meant_by(flow.way.asked);
-    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Icmp], path: None, dialled: None };
+    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Icmp], path: None, dialled: None, live: None };
     let session = Session::new(table.core.clone(), ClientAddr::new(flow.way.client));
     match decide(&table, &flow, &session, ask).await {
         Ok(allowed) => serve_one(&table, &flow, &session, ask, allowed, undecided).await,

@@ -130,7 +130,7 @@ impl Session {
         };
         let path = (*port == 80).then_some("/");
         // As one that comes out of the network, which what is around the firewall is asked about.
-        let ask = Ask { via: Via::Gateway, to: &to, protocols: &protocols, path, dialled: None };
+        let ask = Ask { via: Via::Gateway, to: &to, protocols: &protocols, path, dialled: None, live: None };
         let mut permitted = match self.authorize(ask).await {
             Ok(permitted) => permitted,
             Err(refused) => {

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -17,6 +18,9 @@ use super::shared::Core;
 
 /// Slower flows are none of the top ones (azure-docs, enable-top-ten-and-flow-trace).
 const FAT: u64 = 1_000_000;
+
+/// How often it is looked at which flow's time has come.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// The flows of a core that run, by number: as many as there are connections and flows at most.
 pub(super) struct Rates {
@@ -34,6 +38,8 @@ struct Watched {
     is_followed: bool,
     seen: u64,
     since: Instant,
+    /// When it was last told how far it is, or when it began.
+    told: Instant,
 }
 
 impl Rates {
@@ -47,7 +53,8 @@ impl Rates {
         let Some(dst) = record.dst else { return };
         let FlowRecord { client, protocol, .. } = *record;
         let is_followed = record.network.is_some();
-        let watched = Watched { client, protocol, dst, moved: None, is_followed, seen: 0, since: Instant::now() };
+        let now = Instant::now();
+        let watched = Watched { client, protocol, dst, moved: None, is_followed, seen: 0, since: now, told: now };
         self.flows.borrow_mut().insert(record.flow, watched);
     }
 
@@ -70,14 +77,16 @@ impl Rates {
         fat
     }
 
-    /// How far those are that are in the flow log of a network.
-    fn progress(&self) -> Vec<ProgressRecord> {
+    /// How far those are that are in the flow log of a network, each so long after it began or was last told.
+    fn progress(&self, now: Instant, every: Duration) -> Vec<ProgressRecord> {
         let ts = Timestamp::now();
-        let record = |(flow, watched): (&u64, &Watched)| {
-            let [bytes_up, bytes_down] = watched.moved.as_ref().filter(|_| watched.is_followed)?();
+        let record = |(flow, watched): (&u64, &mut Watched)| {
+            let due = watched.is_followed && now >= watched.told + every;
+            let [bytes_up, bytes_down] = watched.moved.as_ref().filter(|_| due)?();
+            watched.told = now;
             Some(ProgressRecord { ts, flow: *flow, bytes_up, bytes_down })
         };
-        self.flows.borrow().iter().filter_map(record).collect()
+        self.flows.borrow_mut().iter_mut().filter_map(record).collect()
     }
 }
 
@@ -107,8 +116,8 @@ pub(super) async fn keep_looking(core: Rc<Core>) {
     };
     let follow = async {
         while let Some(every) = progress {
-            tokio::time::sleep(every).await;
-            for flow in rates.progress() {
+            tokio::time::sleep(every.min(GLANCE)).await;
+            for flow in rates.progress(Instant::now(), every) {
                 core.recorder.record(Event::Progress(flow)).await;
             }
         }
@@ -120,8 +129,8 @@ pub(super) async fn keep_looking(core: Rc<Core>) {
 mod tests {
     use super::*;
     use crate::telemetry::tests::allowed;
+    use crate::telemetry::tests::crossed;
     use std::cell::Cell;
-    use std::time::Duration;
 
     #[test]
     fn what_moves_much_between_two_looks() {
@@ -149,5 +158,25 @@ mod tests {
         rates.closed(2);
         moved[1].set(u64::MAX);
         assert_eq!(look(720), [0; 0]);
+    }
+
+    /// Each by its own clock: two that began at different times are not told at once.
+    #[test]
+    fn a_flow_is_told_so_long_after_its_own_beginning() {
+        let every = Duration::from_secs(300);
+        let rates = Rates::new(Watch { fat_flows: None, progress: Some(every) }).unwrap();
+        let start = Instant::now();
+        for (flow, begun) in [(1, 0), (2, 100)] {
+            rates.opened(&FlowRecord { flow, dst: allowed().dst, ..crossed() });
+            rates.moves(flow, || [1, 2]);
+            rates.flows.borrow_mut().get_mut(&flow).unwrap().told = start + Duration::from_secs(begun);
+        }
+        let told = |seconds| -> Vec<u64> {
+            rates.progress(start + Duration::from_secs(seconds), every).iter().map(|it| it.flow).collect()
+        };
+        assert_eq!(
+            [told(299), told(300), told(399), told(400), told(599), told(600)],
+            [vec![], vec![1], vec![], vec![2], vec![], vec![1]]
+        );
     }
 }

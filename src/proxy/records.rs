@@ -1,5 +1,6 @@
 //! What a session writes down: each flow when it is decided, and each that was allowed once more when it ends.
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
@@ -21,13 +22,35 @@ pub(super) struct Opened {
     /// No log has it.
     unwritten: bool,
     closed: bool,
+    /// Bytes of the heads of a request in plain HTTP and its answer, which only flow logs of networks count.
+    heads: Rc<Cell<[u64; 2]>>,
 }
 
 impl Opened {
     /// From now on it moves bytes: so many up and down, whenever that is asked.
     pub(super) fn moves(&self, moved: impl Fn() -> [u64; 2] + 'static) {
         if let Some(rates) = &self.core.rates {
-            rates.moves(self.id, moved);
+            let heads = self.heads.clone();
+            rates.moves(self.id, move || {
+                let ([up, down], [head_up, head_down]) = (moved(), heads.get());
+                [up + head_up, down + head_down]
+            });
+        }
+    }
+
+    /// A head goes up, of so many bytes where that matters.
+    pub(super) fn sends_head(&self, bytes: impl FnOnce() -> u64) {
+        if self.is_measured() {
+            let [up, down] = self.heads.get();
+            self.heads.set([up + bytes(), down]);
+        }
+    }
+
+    /// A head came down.
+    pub(super) fn receives_head(&self, bytes: impl FnOnce() -> u64) {
+        if self.is_measured() {
+            let [up, down] = self.heads.get();
+            self.heads.set([up, down + bytes()]);
         }
     }
 
@@ -47,7 +70,8 @@ impl Opened {
             rates.closed(self.id);
         }
         let (ts, flow, duration) = (Timestamp::now(), self.id, self.since.elapsed());
-        let record = CloseRecord { ts, flow, bytes_up, bytes_down, duration, closed_by, why };
+        let heads = self.heads.get();
+        let record = CloseRecord { ts, flow, bytes_up, bytes_down, heads, duration, closed_by, why };
         self.core.recorder.record_at_once(Event::Close(record));
     }
 }
@@ -110,7 +134,8 @@ impl Session {
 
     async fn open(&self, record: FlowRecord) -> Opened {
         let (id, unwritten) = (record.flow, record.is_unwritten());
-        let opened = Opened { core: self.core.clone(), id, since: Instant::now(), unwritten, closed: false };
+        let (core, since, heads) = (self.core.clone(), Instant::now(), Rc::default());
+        let opened = Opened { core, id, since, unwritten, closed: false, heads };
         if let (Some(rates), false) = (&self.core.rates, unwritten) {
             rates.opened(&record);
         }

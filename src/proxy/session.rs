@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::config::{EchMode, GatewayConfig, HandOver};
-use crate::flow::{Authority, ClientAddr, Host, HostName, Protocol, Reason, Verdict, Via};
+use crate::flow::{Authority, ClientAddr, Host, HostName, Profile, Protocol, Reason, Verdict, Via};
 use crate::net::deadline::Timer;
 use crate::net::dial::{Dialled, Source, dial, dial_udp};
 use crate::net::dns::FqdnTable;
@@ -46,6 +46,9 @@ pub(super) struct Ask<'a> {
     pub(super) path: Option<&'a str>,
     /// On a gateway: what the client dialled, where it asks for the name that it showed then.
     pub(super) dialled: Option<IpAddr>,
+    /// The address, as security groups see it, to which a flow of this connection runs already: they do not look at what
+    /// else it carries there.
+    pub(super) live: Option<IpAddr>,
 }
 
 /// A flow that may go on, to these addresses.
@@ -110,6 +113,11 @@ impl Permitted {
         self.routes.first().map(|route| route.addr)
     }
 
+    /// The address that security groups saw.
+    pub(super) fn seen(&self) -> Option<IpAddr> {
+        self.dialled.or(self.judged().ip())
+    }
+
     pub(super) fn judged(&self) -> Address {
         self.routes.first().map_or(Address::Unknown, |route| route.judged)
     }
@@ -147,7 +155,7 @@ impl Session {
             return Err(refused(Reason::LogUnavailable));
         }
         let by_address = self.is_judged_by_address(&active, ask);
-        let worth_resolving = by_address
+        let worth_resolving = (by_address && self.may_ask_dns(&active, ask))
             || decision.verdict == Verdict::Allow
             || active.policy.is_decided_by_address(decision, ask.to.port);
         if !worth_resolving {
@@ -190,6 +198,12 @@ impl Session {
         unknown && active.egress(ask.via).place_of(Some(self.client.ip())).is_some()
     }
 
+    /// Of what the firewall denies by name, where only the network around it could let its address past: in the strict
+    /// profile no server is told of such a name.
+    fn may_ask_dns(&self, active: &Active, ask: Ask<'_>) -> bool {
+        active.profile != Profile::Strict || self.core.resolver.is_given(ask.to)
+    }
+
     /// Where `--connect-to` leads a destination that was judged.
     async fn routes_to(&self, redirect: &Authority, judged: Address) -> Result<Vec<Route>, Reason> {
         let answers = self.resolve(redirect).await?;
@@ -225,7 +239,7 @@ impl Session {
         let (decision, around, judged) = {
             let fqdns = self.core.shared.directory.fqdns();
             let query = self.query(ask, protocol, names_of(&fqdns, ask));
-            let decided = self.decide(&active, ask.via, &Query { direction: Direction::Inbound, ..query });
+            let decided = self.decide(&active, ask, &Query { direction: Direction::Inbound, ..query });
             (decided.decision, surroundings::of(&active, ask.via, &decided), query.address)
         };
         let refused = |reason| {
@@ -253,7 +267,7 @@ impl Session {
         let mut denied = None;
         let fqdns = self.core.shared.directory.fqdns();
         for protocol in ask.protocols {
-            let decided = self.decide(active, ask.via, &self.query(ask, *protocol, names_of(&fqdns, ask)));
+            let decided = self.decide(active, ask, &self.query(ask, *protocol, names_of(&fqdns, ask)));
             if decided.decision.verdict == Verdict::Allow {
                 return (*protocol, decided);
             }
@@ -262,8 +276,10 @@ impl Session {
         denied.expect("every front-end asks for one protocol at least")
     }
 
-    fn decide<'n>(&self, active: &'n Active, via: Via, query: &Query<'_>) -> Decided<'n> {
-        active.egress(via).decide(query, self.client.port())
+    fn decide<'n>(&self, active: &'n Active, ask: Ask<'_>, query: &Query<'_>) -> Decided<'n> {
+        let runs = ask.live.is_some() && ask.live == query.dialled.or(query.address.ip());
+        let egress = if runs { active.egress_of_live_flows(ask.via) } else { active.egress(ask.via) };
+        egress.decide(query, self.client.port())
     }
 
     /// An address is judged by the names of network rules too that resolve to it.
@@ -286,7 +302,7 @@ impl Session {
         let mut refused = None;
         for (answer, ip) in answers.iter().filter_map(|answer| answer.ip().map(|ip| (*answer, ip))) {
             let dst = SocketAddr::new(ip, ask.to.port);
-            let decided = self.decide(active, ask.via, &query.with_address(answer));
+            let decided = self.decide(active, ask, &query.with_address(answer));
             let decision = decided.decision;
             let route = Route { addr: dst, judged: answer };
             match (decision.permit(), &mut permitted) {
@@ -315,7 +331,7 @@ impl Session {
             return self.without_own(permitted);
         }
         Err(refused.unwrap_or_else(|| {
-            let decided = self.decide(active, ask.via, &query);
+            let decided = self.decide(active, ask, &query);
             let decision = decided.decision;
             let failed = decision.verdict == Verdict::Allow;
             let reason = if failed { Reason::NameUnresolvable } else { decision.reason };
@@ -358,7 +374,7 @@ impl Session {
         let Permitted { routes, known_as, dialled, active, .. } = permitted;
         let query = self.query(ask, protocol, &known_as).with_address(address);
         let (decision, around) = {
-            let decided = self.decide(&active, ask.via, &query);
+            let decided = self.decide(&active, ask, &query);
             (decided.decision, surroundings::of(&active, ask.via, &decided))
         };
         match decision.permit() {
@@ -432,7 +448,7 @@ impl Session {
     pub(super) async fn tunnel(&self, mut tunnel: Box<Tunnel>) {
         let early = std::mem::take(&mut tunnel.early);
         let Tunnel { via, to, path, permitted, client, origin, .. } = &*tunnel;
-        let ask = Ask { via: *via, to, protocols: &[], path: path.as_deref(), dialled: permitted.dialled };
+        let ask = Ask { via: *via, to, protocols: &[], path: path.as_deref(), dialled: permitted.dialled, live: None };
         let progress = measured(&tunnel.opened, tunnel.moved);
         self.core.counters.tunnels.inc();
         let idle = self.core.shared.config.timeouts.idle;

@@ -79,9 +79,11 @@ impl Active {
         Egress::new(&self.policy, self.network_of(via), flows)
     }
 
-    /// Could this client get anywhere by this name? From a subnet a route may lead past the firewall.
+    /// Could this client get anywhere by this name? From a subnet a route may lead past the firewall; the strict profile
+    /// tells no server of a name for that.
     pub(super) fn could_allow_name(&self, name: &HostName, client: Option<IpAddr>) -> bool {
-        self.policy.could_allow_name(name, client) || self.egress(Via::Dns).place_of(client).is_some()
+        let may_pass = || self.profile != Profile::Strict && self.egress(Via::Dns).place_of(client).is_some();
+        self.policy.could_allow_name(name, client) || may_pass()
     }
 }
 

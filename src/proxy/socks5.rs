@@ -44,7 +44,7 @@ pub(super) async fn serve(session: Rc<Session>, stream: TcpStream, held: BytesMu
         }
     };
     let Client { stream, held, .. } = client;
-    let ask = Ask { via: Via::Socks5, to: &to, protocols: protocols_to(&to), path: None, dialled: None };
+    let ask = Ask { via: Via::Socks5, to: &to, protocols: protocols_to(&to), path: None, dialled: None, live: None };
     match carry(&session, stream, held, ask, &reply(SUCCEEDED)).await {
         Carried::Done(outcome) => outcome,
         Carried::Refused(carry::Refusal { stream, reason, .. }) => {

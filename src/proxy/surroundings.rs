@@ -5,15 +5,24 @@ use std::sync::Arc;
 
 use crate::flow::{Verdict, Via};
 use crate::policy::Action;
-use crate::telemetry::{RouteTaken, Secured, SecuredBy, SecurityRuleName, Surroundings};
-use crate::vnet::{self, Because, Crossing, Decided, Network};
+use crate::telemetry::{Passed, RouteTaken, Secured, SecuredBy, SecurityRuleName, Surroundings};
+use crate::vnet::{self, Arrival, Because, Crossing, Decided, Network};
 
 use super::shared::Active;
 
 /// None where nothing is around the firewall.
 pub(super) fn of(active: &Active, via: Via, decided: &Decided<'_>) -> Option<Arc<Surroundings>> {
-    let crossing = decided.crossing.as_ref()?;
-    Some(Arc::new(worded(active.network_of(via)?, crossing)))
+    let network = active.network_of(via)?;
+    let (around, passed) = match (&decided.crossing, &decided.arrival) {
+        (Some(crossing), _) => (worded(network, crossing), crossing.passed),
+        (None, Some(arrival)) => (arrived(network, arrival), arrival.passed),
+        (None, None) => return None,
+    };
+    let passed = passed.map(|decision| Passed {
+        reason: decision.reason,
+        rule: decision.rule.map(|rule| active.policy.rule_name(rule).clone()),
+    });
+    Some(Arc::new(Surroundings { passed, ..around }))
 }
 
 fn worded(network: &Network, crossing: &Crossing<'_>) -> Surroundings {
@@ -26,9 +35,23 @@ fn worded(network: &Network, crossing: &Crossing<'_>) -> Surroundings {
     Surroundings {
         scope: topology.scope().into(),
         location: topology.location.as_str().into(),
-        outbound: secured(network, &crossing.outbound),
+        outbound: Some(secured(network, &crossing.outbound)),
         route: crossing.route.as_ref().map(taken),
         inbound: crossing.inbound.as_ref().map(|it| secured(network, it)),
+        passed: None,
+    }
+}
+
+/// Of a client that is in no subnet.
+fn arrived(network: &Network, arrival: &Arrival<'_>) -> Surroundings {
+    let topology = network.topology();
+    Surroundings {
+        scope: topology.scope().into(),
+        location: topology.location.as_str().into(),
+        outbound: None,
+        route: None,
+        inbound: Some(secured(network, &arrival.inbound)),
+        passed: None,
     }
 }
 

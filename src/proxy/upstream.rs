@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body as _, Incoming};
@@ -16,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::flow::{Authority, Reason};
+use crate::telemetry::Surroundings;
 
 use super::body::{Body, BodyError, Meter};
 use super::session::{Ask, Permitted, Session};
@@ -39,6 +42,14 @@ struct Kept {
     /// Of what judged it.
     generation: u64,
     sender: SendRequest<Body>,
+    flow: Running,
+}
+
+/// A flow that runs, as the network around the firewall saw it begin.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) seen: Option<IpAddr>,
+    pub(super) around: Option<Arc<Surroundings>>,
 }
 
 impl Upstream {
@@ -70,12 +81,20 @@ impl Upstream {
                 (Err(Failed::Reason(reason)), _) => return Err(reason),
             }
         }
-        let mut kept = Kept { to: ask.to.clone(), generation, sender: self.connect(permitted).await? };
+        let sender = self.connect(permitted).await?;
+        let flow = Running { seen: permitted.seen(), around: permitted.around.clone() };
+        let mut kept = Kept { to: ask.to.clone(), generation, sender, flow };
         match self.exchange(&mut kept.sender, request, ask, permitted, meter).await {
             Ok(response) => Ok(self.keep(kept, response)),
             Err(Failed::Unsent(_)) => Err(Reason::UpstreamUnreachable),
             Err(Failed::Reason(reason)) => Err(reason),
         }
+    }
+
+    /// The flow to this place that runs already.
+    pub(super) fn running(&self, to: &Authority) -> Option<Running> {
+        let all = self.kept.borrow();
+        all.iter().find(|kept| kept.to == *to && !kept.sender.is_closed()).map(|kept| kept.flow.clone())
     }
 
     /// A kept connection to the same place, judged by the same policy and still open.

@@ -19,7 +19,8 @@ use crate::azure::flow_logs::{fat_flow_record, flow_trace_record};
 use crate::azure::legacy_logs::{legacy_category, legacy_record};
 use crate::azure::logs::{Decided, Threat, azure_record};
 use crate::azure::threat_logs::{legacy_threat_record, threat_record};
-use crate::flow::{Host, Reason, Via};
+use crate::flow::{Host, Reason, Verdict, Via};
+use crate::policy::RuleName;
 
 /// The two shapes of Azure's logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,15 +137,19 @@ impl AzureWriter {
 }
 
 /// What has no destination, such as a malformed request, has no place in the firewall's tables, nor has what the firewall
-/// never saw; a question is in the table of
-/// questions, with its answer.
+/// never saw; a question is in the table of questions, with its answer. What the firewall let through and a group behind it
+/// denied is there as the firewall saw it.
 pub(super) fn with_decided<T>(record: &FlowRecord, time: &str, then: impl FnOnce(&Decided<'_>) -> T) -> Option<T> {
     let has_destination = record.host.is_some() || record.dst.is_some();
-    let unseen = record.bypassed() || record.reason.is_before_firewall();
+    let passed = record.network.as_ref().and_then(|network| network.passed.as_ref());
+    let unseen = record.bypassed() || (record.reason.is_before_firewall() && passed.is_none());
     if unseen || !has_destination || record.via == Via::Dns || matches!(record.host, Some(Seen::Raw(_))) {
         return None;
     }
     let host = record.host.as_ref().map_or(String::new(), |host| host.to_string());
+    let by_itself = (record.verdict, record.reason, record.rule.as_deref());
+    let (verdict, reason, rule) =
+        passed.map_or(by_itself, |passed| (Verdict::Allow, passed.reason, passed.rule.as_deref()));
     let decided = Decided {
         time,
         via: record.via,
@@ -154,10 +159,10 @@ pub(super) fn with_decided<T>(record: &FlowRecord, time: &str, then: impl FnOnce
         port: record.port,
         dst: record.dst,
         url: record.url.as_ref().map(|url| url.as_str()),
-        verdict: record.verdict,
-        reason: record.reason,
-        rule: record.rule.as_deref(),
-        web_category: web_category(record),
+        verdict,
+        reason,
+        rule,
+        web_category: web_category(rule, record),
         threat: record
             .threat
             .as_ref()
@@ -167,8 +172,8 @@ pub(super) fn with_decided<T>(record: &FlowRecord, time: &str, then: impl FnOnce
 }
 
 /// Of the rule that decided, the one that the name is in.
-fn web_category(record: &FlowRecord) -> &str {
-    match (&record.rule, &record.host) {
+fn web_category<'a>(rule: Option<&'a RuleName>, record: &FlowRecord) -> &'a str {
+    match (rule, &record.host) {
         (Some(rule), Some(Seen::Valid(Host::Name(name)))) => rule.categories.of(name).unwrap_or_default(),
         _ => "",
     }
@@ -215,7 +220,7 @@ mod tests {
     use super::*;
     use crate::policy::{
         About, Action, ApplicationRule, FqdnPattern, Policy, PolicyRules, Priority, PrivateAddresses, RuleCollection,
-        RuleCollectionGroup, RuleName, RuleSet, Rules, Spot, WebCategory,
+        RuleCollectionGroup, RuleSet, Rules, Spot, WebCategory,
     };
     use serde_json::Value;
 

@@ -94,9 +94,9 @@ fn flow(line: &mut Object<'_>, record: &FlowRecord) {
 
 impl Value for &Surroundings {
     fn write(self, out: &mut Vec<u8>) {
-        let Surroundings { scope: _, location: _, outbound, route, inbound } = self;
+        let Surroundings { scope: _, location: _, outbound, route, inbound, passed: _ } = self;
         let mut network = Object::begin(out);
-        outbound.write_fields(&mut network);
+        write_secured(outbound.as_ref(), &mut network);
         field!(network, "next_hop", route.as_ref().map(|route| route.next_hop));
         field!(network, "prefix", route.as_ref().map(|route| route.prefix));
         field!(network, "route", route.as_ref().map(|route| &*route.name).filter(|name| !name.is_empty()));
@@ -108,23 +108,22 @@ impl Value for &Surroundings {
 impl Value for &Secured {
     fn write(self, out: &mut Vec<u8>) {
         let mut there = Object::begin(out);
-        self.write_fields(&mut there);
+        write_secured(Some(self), &mut there);
         there.end();
     }
 }
 
-impl Secured {
-    fn write_fields(&self, network: &mut Object<'_>) {
-        let rule = match &self.by {
-            SecuredBy::Rule(rule) => Some(rule),
-            SecuredBy::Nobody | SecuredBy::Platform => None,
-        };
-        field!(network, "virtual_network", &*self.virtual_network);
-        field!(network, "subnet", &*self.subnet);
-        field!(network, "nsg", rule.map(|rule| &*rule.group));
-        field!(network, "nsg_rule", rule.map(|rule| &*rule.rule));
-        field!(network, "nsg_access", Plain(self.access.as_str()));
-    }
+/// Nulls of a client in no subnet.
+fn write_secured(secured: Option<&Secured>, network: &mut Object<'_>) {
+    let rule = secured.and_then(|secured| match &secured.by {
+        SecuredBy::Rule(rule) => Some(rule),
+        SecuredBy::Nobody | SecuredBy::Platform => None,
+    });
+    field!(network, "virtual_network", secured.map(|secured| &*secured.virtual_network));
+    field!(network, "subnet", secured.map(|secured| &*secured.subnet));
+    field!(network, "nsg", rule.map(|rule| &*rule.group));
+    field!(network, "nsg_rule", rule.map(|rule| &*rule.rule));
+    field!(network, "nsg_access", secured.map(|secured| Plain(secured.access.as_str())));
 }
 
 impl Value for (&'static str, &KnownThreat) {
@@ -170,7 +169,7 @@ impl Value for &RuleName {
 }
 
 fn close(line: &mut Object<'_>, record: &CloseRecord) {
-    let CloseRecord { ts: _, flow, bytes_up, bytes_down, duration, closed_by, why } = *record;
+    let CloseRecord { ts: _, flow, bytes_up, bytes_down, heads: _, duration, closed_by, why } = *record;
     field!(line, "flow", flow);
     field!(line, "bytes_up", bytes_up);
     field!(line, "bytes_down", bytes_down);

@@ -394,7 +394,7 @@ fn environments(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {
     let suspended = |it: &EnvironmentHealth| u64::from(it.state == EnvironmentState::Suspended);
     page.gauges("egret_ase_suspended", "1 while the App Service Environment is suspended", each(suspended))?;
     let unreachable = |it: &EnvironmentHealth| u64::try_from(it.unreachable).unwrap_or(u64::MAX);
-    page.gauges("egret_ase_unreachable", "Dependencies of it that are denied or fail", each(unreachable))
+    page.gauges("egret_ase_unreachable", "What it depends on and is denied", each(unreachable))
 }
 
 fn rules(metrics: &Metrics, page: &mut Page<'_>) -> fmt::Result {

@@ -36,8 +36,8 @@ pub use recent::{Filter, Logged, RECENT_FLOWS};
 pub(crate) use record::tests;
 pub use record::{
     CloseRecord, CloseWhy, ClosedBy, Counts, DnsRecord, EnvironmentRecord, EnvironmentState, EnvironmentWhy, Escaped,
-    Event, FatFlowRecord, FlowRecord, FqdnFailureRecord, KnownThreat, ProgressRecord, ReloadRecord, RouteTaken, RunId,
-    Secured, SecuredBy, SecurityRuleName, Seen, StartRecord, Surroundings, Transport,
+    Event, FatFlowRecord, FlowRecord, FqdnFailureRecord, KnownThreat, Passed, ProgressRecord, ReloadRecord, RouteTaken,
+    RunId, Secured, SecuredBy, SecurityRuleName, Seen, StartRecord, Surroundings, Transport,
 };
 pub use recorder::{Log, Recorder, Watch};
 pub use sight::Sighted;

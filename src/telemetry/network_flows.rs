@@ -104,7 +104,8 @@ impl NetworkFlows {
     /// The end of an allowed flow.
     pub(super) fn close(&mut self, record: &CloseRecord) {
         if let Some(mut followed) = self.followed.remove(&record.flow) {
-            let moved = followed.moved([record.bytes_up, record.bytes_down]);
+            let [head_up, head_down] = record.heads;
+            let moved = followed.moved([record.bytes_up + head_up, record.bytes_down + head_down]);
             self.waiting.extend(followed.sides.iter().map(|side| side.sighting(record.ts, State::Ended(moved))));
         }
     }
@@ -169,7 +170,7 @@ impl Observers {
 }
 
 fn sides_of(network: &Surroundings) -> impl Iterator<Item = (&Secured, Direction)> {
-    let outbound = std::iter::once((&network.outbound, Direction::Outbound));
+    let outbound = network.outbound.as_ref().map(|outbound| (outbound, Direction::Outbound)).into_iter();
     outbound.chain(network.inbound.as_ref().map(|inbound| (inbound, Direction::Inbound)))
 }
 
@@ -224,10 +225,11 @@ mod tests {
         flows.flow(&flow);
         let progress = ProgressRecord { ts: closed().ts, flow: flow.flow, bytes_up: 500, bytes_down: 3_000 };
         flows.progress(&progress);
-        flows.close(&closed());
-        flows.close(&closed());
+        let with_heads = CloseRecord { heads: [60, 90], ..closed() };
+        flows.close(&with_heads);
+        flows.close(&with_heads);
         let expected =
-            ["UserRule_vnet O B NX 0 0 0 0", "UserRule_vnet O C NX 1 500 3 3000", "UserRule_vnet O E NX 1 17 7 9000"];
+            ["UserRule_vnet O B NX 0 0 0 0", "UserRule_vnet O C NX 1 500 3 3000", "UserRule_vnet O E NX 1 77 7 9090"];
         assert_eq!(shown(&mut flows), expected);
     }
 

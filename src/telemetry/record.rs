@@ -140,12 +140,21 @@ pub struct Surroundings {
     pub scope: Arc<str>,
     /// `westus2`; may be empty.
     pub location: Arc<str>,
-    /// At the client.
-    pub outbound: Secured,
+    /// At the client. None where it is in no subnet: then a DNAT rule leads its flow to one.
+    pub outbound: Option<Secured>,
     /// None where a group denied before, or where there is none.
     pub route: Option<RouteTaken>,
     /// At the destination, where that is in a subnet too and the flow came so far.
     pub inbound: Option<Secured>,
+    /// What the firewall let through that a group behind it denied.
+    pub passed: Option<Passed>,
+}
+
+/// By what the firewall allowed a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    pub reason: Reason,
+    pub rule: Option<Arc<RuleName>>,
 }
 
 /// What the security groups of one subnet said of a flow.
@@ -201,7 +210,7 @@ impl Surroundings {
 
     /// The group and rule that denied it.
     pub fn denied_by(&self) -> Option<&SecurityRuleName> {
-        let denied = std::iter::once(&self.outbound).chain(&self.inbound).find(|it| it.access == Verdict::Deny)?;
+        let denied = self.outbound.iter().chain(&self.inbound).find(|it| it.access == Verdict::Deny)?;
         match &denied.by {
             SecuredBy::Rule(rule) => Some(rule),
             SecuredBy::Nobody | SecuredBy::Platform => None,
@@ -233,7 +242,8 @@ pub struct KnownThreat {
 impl FlowRecord {
     /// Whose flow it is for the network around the firewall: a client of no subnet may count as a machine of one.
     pub fn counted_as(&self) -> IpAddr {
-        self.network.as_ref().map_or(self.client.ip(), |network| network.outbound.source.ip())
+        let outbound = self.network.as_ref().and_then(|network| network.outbound.as_ref());
+        outbound.map_or(self.client.ip(), |outbound| outbound.source.ip())
     }
 
     pub fn bypassed(&self) -> bool {
@@ -320,6 +330,8 @@ pub struct CloseRecord {
     /// Bytes from the client to the origin.
     pub bytes_up: u64,
     pub bytes_down: u64,
+    /// Of request and answer in plain HTTP, up and down, where a flow log of a network is written: beside those above.
+    pub heads: [u64; 2],
     pub duration: Duration,
     pub closed_by: ClosedBy,
     pub why: CloseWhy,
@@ -613,13 +625,14 @@ pub(crate) mod tests {
         let network = Surroundings {
             scope: "/subscriptions/s/resourceGroups/g".into(),
             location: "westus2".into(),
-            outbound: secured("ase-subnet", Verdict::Allow, "ase-nsg", "vnet", false),
+            outbound: Some(secured("ase-subnet", Verdict::Allow, "ase-nsg", "vnet", false)),
             route: Some(RouteTaken {
                 next_hop: "VnetLocal",
                 prefix: "192.168.0.0/16".parse().unwrap(),
                 name: "".into(),
             }),
             inbound: Some(secured("data", Verdict::Deny, "data-nsg", "DenyAllInBound", true)),
+            passed: None,
         };
         FlowRecord {
             via: Via::Gateway,
@@ -639,6 +652,7 @@ pub(crate) mod tests {
             flow: 7,
             bytes_up: 517,
             bytes_down: 12_000,
+            heads: [0, 0],
             duration: Duration::from_micros(1_500_250),
             closed_by: ClosedBy::Origin,
             why: CloseWhy::Eof,

@@ -58,7 +58,8 @@ mod tests {
         sight.show(&from("10.1.2.3:2"));
         let mut stand_in = from("192.0.2.1:3");
         let network = (*crossed().network.unwrap()).clone();
-        let outbound = Secured { source: "10.1.2.4:3".parse().unwrap(), ..network.outbound };
+        let source = "10.1.2.4:3".parse().unwrap();
+        let outbound = network.outbound.clone().map(|outbound| Secured { source, ..outbound });
         stand_in.network = Some(Arc::new(Surroundings { outbound, ..network }));
         sight.show(&stand_in);
         drop(sight);

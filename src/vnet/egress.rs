@@ -42,6 +42,17 @@ pub struct Decided<'n> {
     /// What was found on the way. None where there is no topology, the client is in no subnet of it or there is no address
     /// to look at.
     pub crossing: Option<Crossing<'n>>,
+    /// What was found where a DNAT rule leads a flow of a client in no subnet.
+    pub arrival: Option<Arrival<'n>>,
+}
+
+/// What becomes of a flow from outside behind the firewall.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival<'n> {
+    /// By the groups at the destination.
+    pub inbound: Secured<'n>,
+    /// What the firewall said, where those groups deny what it let through.
+    pub passed: Option<Decision>,
 }
 
 /// What the network around the firewall made of a flow of a subnet.
@@ -56,6 +67,8 @@ pub struct Crossing<'n> {
     pub way: Way,
     /// By the groups at the destination, where that is in the topology and the flow came so far.
     pub inbound: Option<Secured<'n>>,
+    /// What the firewall said, where those groups deny what it let through.
+    pub passed: Option<Decision>,
 }
 
 /// What the groups of one subnet say of a flow as they see it.
@@ -97,12 +110,51 @@ impl<'a> Egress<'a> {
     /// hold it.
     pub fn decide(&self, query: &Query<'_>, source_port: u16) -> Decided<'a> {
         let Some(network) = self.network else {
-            return Decided { decision: self.policy.decide(query), crossing: None };
+            return Decided { decision: self.policy.decide(query), crossing: None, arrival: None };
         };
         match self.cross(network, query, source_port) {
-            Ok(crossing) => Decided { decision: crossing.decision, crossing: Some(crossing) },
-            Err(decision) => Decided { decision, crossing: None },
+            Ok(crossing) => Decided { decision: crossing.decision, crossing: Some(crossing), arrival: None },
+            Err(decision) => self.come_in(network, query, source_port, decision),
         }
+    }
+
+    /// On from the firewall, where a DNAT rule leads what it has decided.
+    fn come_in(&self, network: &'a Network, query: &Query<'_>, source_port: u16, decision: Decision) -> Decided<'a> {
+        let Some(inbound) = self.translated_to(network, query, source_port, &decision) else {
+            return Decided { decision, crossing: None, arrival: None };
+        };
+        if !self.denies(&inbound) {
+            return Decided { decision, crossing: None, arrival: Some(Arrival { inbound, passed: None }) };
+        }
+        let arrival = Arrival { inbound, passed: Some(decision) };
+        Decided { decision: Decision::deny(Reason::NsgDenied, None), crossing: None, arrival: Some(arrival) }
+    }
+
+    /// The groups there see the firewall: DNAT translates both ends.
+    fn translated_to(
+        &self,
+        network: &'a Network,
+        query: &Query<'_>,
+        source_port: u16,
+        decision: &Decision,
+    ) -> Option<Secured<'a>> {
+        let translated = self.policy.translated(decision)?;
+        let Host::Addr(destination) = translated.host else { return None };
+        let destination = destination.to_canonical();
+        let dialled = query.dialled.or(query.address.ip())?;
+        let firewalls = &network.topology().firewalls;
+        let number = firewalls.iter().position(|it| it.public_addresses.contains(&dialled)).unwrap_or(0);
+        let firewall = firewalls.get(number).map(|_| Gatekeeper::Numbered(number));
+        let source = firewall.and_then(|firewall| network.seen_behind(firewall, destination)).or(query.client)?;
+        let routed = firewall.and_then(|firewall| network.beyond(firewall, source, destination));
+        let place = match routed {
+            Some(Ok(Onward { to: Towards::Subnet(there), .. })) => there,
+            _ => network.place_of(destination)?,
+        };
+        let transport = Transport::from(query.protocol);
+        let source_port = if transport.has_ports() { source_port } else { 0 };
+        let flow = NetFlow { transport, source, source_port, destination, destination_port: translated.port };
+        Some(Secured { place, flow, decision: network.security(place, FlowDirection::Inbound, &flow) })
     }
 
     /// The subnet of a client, if it is in one or counts as being in one.
@@ -133,14 +185,14 @@ impl<'a> Egress<'a> {
         let outbound = Secured { place, flow, decision: network.security(place, FlowDirection::Outbound, &flow) };
         if self.denies(&outbound) {
             let decision = Decision::deny(Reason::NsgDenied, None);
-            return Ok(Crossing { decision, outbound, route: None, way: Way::Denied, inbound: None });
+            return Ok(Crossing { decision, outbound, route: None, way: Way::Denied, inbound: None, passed: None });
         }
         let is_platform = AddrClass::of(seen) == AddrClass::Metadata;
         let route = if is_platform { None } else { network.next_hop(place, seen) };
         let onward = route.map_or(Err(Barred::NoRoute), |(route, _)| network.onward(place, route, address, seen));
         let way = if is_platform { Way::Platform } else { self.way(onward, seen, query.address) };
         let decision = self.decide_along(network, way, query);
-        let crossing = Crossing { decision, outbound, route, way, inbound: None };
+        let crossing = Crossing { decision, outbound, route, way, inbound: None, passed: None };
         Ok(match onward.map(|onward| onward.to) {
             Ok(Towards::Firewall(firewall)) => self.go_on(network, crossing, query, firewall),
             // Then it arrives on the premises, even where a subnet holds its address too.
@@ -212,7 +264,8 @@ impl<'a> Egress<'a> {
         match onward.map(|onward| onward.map(|onward| onward.to)) {
             Some(Ok(Towards::Subnet(there))) => self.arrive(network, crossing, query, Some(there), source),
             Some(Err(barred)) if !self.is_elsewhere(barred, to, query.address) => {
-                Crossing { decision: Decision::deny(Reason::NoRoute, None), ..crossing }
+                let passed = Some(crossing.decision);
+                Crossing { decision: Decision::deny(Reason::NoRoute, None), passed, ..crossing }
             }
             Some(_) => crossing,
             None => self.arrive(network, crossing, query, None, source),
@@ -243,8 +296,11 @@ impl<'a> Egress<'a> {
         let Some(place) = routed.or_else(|| network.place_of(destination)) else { return crossing };
         let flow = NetFlow { source, destination, destination_port, ..crossing.outbound.flow };
         let inbound = Secured { place, flow, decision: network.security(place, FlowDirection::Inbound, &flow) };
-        let decision = if self.denies(&inbound) { Decision::deny(Reason::NsgDenied, None) } else { crossing.decision };
-        Crossing { decision, inbound: Some(inbound), ..crossing }
+        if !self.denies(&inbound) {
+            return Crossing { inbound: Some(inbound), ..crossing };
+        }
+        let passed = (crossing.way == Way::Firewall).then_some(crossing.decision);
+        Crossing { decision: Decision::deny(Reason::NsgDenied, None), inbound: Some(inbound), passed, ..crossing }
     }
 
     /// The source that a destination behind the firewall sees. Of one whose public address nobody knows, the client's.
@@ -281,11 +337,11 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{HostName, PortSet, Protocol};
+    use crate::flow::{HostName, PortRange, PortSet, Protocol};
     use crate::policy::{
-        About, Action, AddressSet, AppProtocol, ApplicationRule, FqdnPattern, IpProtocols, NetworkRule, PolicyRules,
-        PolicySettings, Priority, PrivateAddresses, RuleCollection, RuleCollectionGroup, RuleSet, Rules, SnatSettings,
-        Spot,
+        About, Action, AddressSet, AppProtocol, ApplicationRule, Direction, DnatRule, FqdnPattern, IpProtocols,
+        NetworkRule, PolicyRules, PolicySettings, Priority, PrivateAddresses, RuleCollection, RuleCollectionGroup,
+        RuleSet, Rules, SnatSettings, Spot, Translated,
     };
     use crate::vnet::samples::{self, GROUP, SUBNET, security_rule};
     use crate::vnet::{
@@ -383,6 +439,34 @@ mod tests {
         check(Some("10.0.0.0/8"), Reason::NetworkRule, "192.168.0.4");
     }
 
+    /// Whoever dials the firewall's public address is in no subnet; what he is led to is.
+    #[test]
+    fn what_a_dnat_rule_lets_in_meets_the_group_there() {
+        let network = with_data(false);
+        let rule = |port| DnatRule {
+            name: format!("in-{port}"),
+            sources: AddressSet::any(),
+            protocols: IpProtocols::TCP,
+            destinations: AddressSet::any(),
+            ports: PortSet::from_iter([PortRange::single(port)]),
+            translated: Translated { host: Host::Addr("192.168.7.4".parse().unwrap()), port },
+            about: About::default(),
+        };
+        let policy = compiled(Rules::Dnat(vec![rule(443), rule(22)]), PolicySettings::default());
+        let public = Host::Addr("203.0.113.4".parse().unwrap());
+        for (port, reason, passed) in [(443, Reason::DnatRule, None), (22, Reason::NsgDenied, Some(Reason::DnatRule))] {
+            let query = Query::new(Some("198.51.100.7".parse().unwrap()), Protocol::Tcp, &public, port);
+            let query = Query { direction: Direction::Inbound, ..query };
+            let decided = Egress::new(&policy, Some(&network), Flows::New).decide(&query, 51_000);
+            assert_eq!((decided.decision.reason, decided.crossing), (reason, None), "{port}");
+            let Arrival { inbound, passed: by_firewall } = decided.arrival.expect("it is in a subnet");
+            assert_eq!(by_firewall.map(|decision| decision.reason), passed, "{port}");
+            let NetFlow { source, destination, destination_port, .. } = inbound.flow;
+            let seen = ("192.168.0.4".parse().unwrap(), "192.168.7.4".parse().unwrap(), port);
+            assert_eq!((source, destination, destination_port), seen);
+        }
+    }
+
     /// By a network rule for all of TCP.
     fn private(ranges: Option<&str>) -> Policy {
         let rule = NetworkRule {
@@ -433,7 +517,10 @@ mod tests {
         let unknown = query(Protocol::Https, &name, 443);
         let elsewhere = Query { client: Some("198.51.100.1".parse().unwrap()), ..unknown };
         for query in [unknown, elsewhere] {
-            assert_eq!(egress.decide(&query, 0), Decided { decision: policy.decide(&query), crossing: None });
+            assert_eq!(
+                egress.decide(&query, 0),
+                Decided { decision: policy.decide(&query), crossing: None, arrival: None }
+            );
         }
         let place = egress.place_of(unknown.client).unwrap();
         assert_eq!(network.subnet(place).name, SUBNET);

@@ -32,7 +32,7 @@ pub mod trace;
 
 pub use change::{Change, MENDED, MENDED_CLASSIC, route_name};
 pub use client::Client;
-pub use egress::{Crossing, Decided, Egress, Flows, Secured, Way};
+pub use egress::{Arrival, Crossing, Decided, Egress, Flows, Secured, Way};
 pub use environment::{
     AppAddress, AppDependency, AppServiceEnvironment, AseVersion, Cloud, IlbMode, LoadBalancing, MANAGEMENT_PORTS,
     SqlDatabase, WEB_DEPLOY_PORT, ftp_ports,

@@ -270,7 +270,7 @@ fn names_that_are_elsewhere() {
 /// All of the network, and all of a peer, led to the firewall: the way to the firewall itself is not led to it.
 #[test]
 fn routes_around_the_firewall() {
-    let firewall: std::net::IpAddr = "192.168.0.4".parse().unwrap();
+    let firewall: IpAddr = "192.168.0.4".parse().unwrap();
     let around = with_route(samples::worked(), "192.168.0.0/16", NextHop::VirtualAppliance(firewall));
     check(&around, "tcp://198.51.100.9:443", Fate::ByFirewall);
     check_by(&everything(), &around, "tcp://198.51.100.9:443", Fate::Through);

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use super::support::command::{egret, finish};
 use super::support::egret::Egret;
 use super::support::eventually;
+use super::support::free::free_addr;
 use super::support::origin::Origin;
-use super::support::raw::{Client, End, connect, header, socks_request, status_of};
+use super::support::raw::{Client, End, connect, get, header, socks_request, status_of};
 
 /// Three subnets of loopback: whoever is at 127.0.1.5 is in `web`.
 const TOPOLOGY: &str = r#"
@@ -146,8 +147,11 @@ impl Lab {
     }
 
     fn with(profile: &str, config: &str, more: &[String]) -> Lab {
+        Lab::before(Origin::echo(), profile, config, more)
+    }
+
+    fn before(origin: Origin, profile: &str, config: &str, more: &[String]) -> Lab {
         let folder = tempfile::tempdir().unwrap();
-        let origin = Origin::echo();
         let path = folder.path().join("vnet.toml");
         fs::write(&path, TOPOLOGY).unwrap();
         let config = format!("topology = [{:?}]\n{config}", path.display().to_string());
@@ -227,6 +231,8 @@ fn check_says_the_same() {
         let asked: Value = serde_json::from_str(&asked.body).unwrap();
         assert_eq!((verdict(&asked), by(&asked["network"])), shown, "{to}: {asked:#}");
     }
+    let asked = lab.egret.get("/v1/check?target=tcp://198.51.100.7:25&from=Web");
+    assert_eq!(by(&serde_json::from_str::<Value>(&asked.body).unwrap()["network"]), "web-nsg/no-smtp - -", "{asked:?}");
     let explained = check(&path, &["--explain", "--from", WEB, "tcp://198.51.100.7:25", "tcp://198.51.100.7:8080"]);
     for line in [
         "subnet web: web-nsg/no-smtp denies\n        the firewall never sees it: no rule was looked at\n",
@@ -323,7 +329,8 @@ fn whose_flows_meet_it() {
 /// who denied it, and is not asked another.
 #[test]
 fn the_log_has_what_was_decided() {
-    let rule = "log.flow_log_every = \"100ms\"\nlog.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }]\n\
+    let rule = "log.flow_log_every = \"100ms\"\nlog.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }, \
+                { target = \"azure.log\", format = \"azure\" }]\n\
                 [[rule_collection_group]]\nname = \"g\"\npriority = 200\nrule_collection = [{ name = \"net\", priority = 100, \
                 type = \"network\", action = \"allow\", rule = [{ name = \"db\", source_addresses = \"*\", \
                 ip_protocols = \"TCP\", destination_fqdns = [\"db.lab\", \"own.lab\"], destination_ports = \"22\" }] }]\n";
@@ -356,6 +363,85 @@ fn the_log_has_what_was_decided() {
             mine.next().map(|tuple| format!("{} {}", tuple.direction, tuple.state))
         };
         assert_eq!(eventually("the flow log has it", state), "I D", "{to}");
+        // The firewall let it through, and its own log says so.
+        let at_firewall = || {
+            let all = fs::read_to_string(lab.egret.path("azure.log")).unwrap();
+            let mut records = all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let port = client.addr().port();
+            let mine = records.find(|it| it["properties"]["SourcePort"] == port)?;
+            let text = |field: &str| mine["properties"][field].as_str().unwrap_or_default().to_owned();
+            Some(format!("{} {} {}", mine["category"].as_str().unwrap(), text("Action"), text("Rule")))
+        };
+        assert_eq!(eventually("the firewall's log has it", at_firewall), "AZFWNetworkRule Allow db", "{to}");
+    }
+}
+
+const KEPT: &[&str] = &["--allow=http://keep.test", "--resolve=keep.test:198.51.100.7"];
+
+fn keep() -> Vec<String> {
+    KEPT.iter().map(ToString::to_string).collect()
+}
+
+/// Requests of one connection to one destination are one flow for a security group, which is stateful. To another address
+/// it is another flow.
+#[test]
+fn a_connection_kept_alive_outlives_its_group() {
+    for (profile, second) in [("azure", 200), ("strict", 403)] {
+        let more =
+            [keep(), vec!["--resolve=other.test:198.51.100.8".into(), "--allow=http://other.test".into()]].concat();
+        let lab = Lab::before(Origin::http_ok(), profile, "", &more);
+        let mut client = lab.client(WEB);
+        let mut ask = |host: &str| {
+            client.send(get(&format!("http://{host}/"), host));
+            status_of(&client.answer().0)
+        };
+        assert_eq!(ask("keep.test"), 200);
+        lab.change("ports = 25 }", "ports = [25, 80] }");
+        assert_eq!(ask("keep.test"), second, "{profile}");
+        assert_eq!(ask("keep.test"), second, "{profile}: again");
+        assert_eq!(ask("other.test"), if profile == "azure" { 504 } else { 403 }, "{profile}: that one is new");
+        let (_, _, record) = lab.connect(WEB, "198.51.100.7:80");
+        assert_eq!(verdict(&record), "deny nsg-denied");
+        let records = lab.egret.flows(client.addr(), 4);
+        let said = |record: &Value| format!("{} {}", verdict(record), by(&record["network"]));
+        let first = "allow application-rule web-nsg/AllowInternetOutBound VirtualAppliance -";
+        let denied = "deny nsg-denied web-nsg/no-smtp - -";
+        let runs = if profile == "azure" { first } else { denied };
+        assert_eq!(records.iter().map(said).collect::<Vec<_>>(), [first, runs, runs, denied]);
+    }
+}
+
+/// Heads are payload too: of plain HTTP flow logs of networks count what Egret wrote and read.
+#[test]
+fn flow_logs_count_heads() {
+    let sinks = "log.flow_log_every = \"100ms\"\nlog.sink = [{ target = \"vnet.log\", format = \"vnet-flow\" }]\n";
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Y: z\r\n\r\n";
+    let origin = Origin::http(move |_| format!("{head}hello").into_bytes());
+    let lab = Lab::before(origin, "azure", sinks, &keep());
+    let mut client = lab.client(WEB);
+    client.send("POST http://keep.test/a?b HTTP/1.1\r\nHost: keep.test\r\nContent-Length: 3\r\n\r\nabc");
+    assert_eq!(client.answer().1, "hello");
+    let close = lab.egret.close(client.addr());
+    assert_eq!((&close["bytes_up"], &close["bytes_down"]), (&3.into(), &5.into()), "bodies alone: {close}");
+    let end = eventually("the flow log has its end", || {
+        let all = read_vnet_flow(&lab.egret.path("vnet.log"));
+        all.into_values().flatten().find(|tuple| tuple.state == "E")
+    });
+    let sent = lab.origin.wait_noted(1).remove(0);
+    assert!(sent.starts_with("POST /a?b HTTP/1.1\r\n"), "{sent}");
+    assert_eq!((end.counts[1], end.counts[3]), (sent.len() as u64, (head.len() + 5) as u64), "{sent}");
+}
+
+/// In the strict profile nobody is told of a name that the firewall denies, wherever its address might lead.
+#[test]
+fn a_denied_name_is_no_question_to_dns() {
+    for (profile, lookups) in [("azure", "1"), ("strict", "0")] {
+        let lab = Lab::new(profile, &format!("dns.servers = [\"{}\"]\n", free_addr()));
+        let (_, _, record) = lab.connect(WEB, "secret.exfil.test:443");
+        assert_eq!(verdict(&record), "deny not-allowed");
+        let metrics = lab.egret.get("/metrics").body;
+        let counted = metrics.lines().find_map(|line| line.strip_prefix("egret_dns_lookups_total "));
+        assert_eq!(counted, Some(lookups), "{profile}");
     }
 }
 

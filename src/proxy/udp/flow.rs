@@ -139,7 +139,7 @@ pub(super) async fn run(table: Rc<Table>, flow: Rc<Flow>, undecided: OwnedSemaph
     let way = flow.way;
     let _listed = Listed { table: table.clone(), way };
     let to = table.core.shared.meant_by(way.asked);
-    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None, dialled: None };
+    let ask = Ask { via: Via::Gateway, to: &to, protocols: &[Protocol::Udp], path: None, dialled: None, live: None };
     let session = Session::new(table.core.clone(), ClientAddr::new(way.client));
     let denial = match decide(&session, ask).await {
         Ok((permitted, places)) => {
