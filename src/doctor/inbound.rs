@@ -411,7 +411,11 @@ impl Clients {
     fn prefixes(&self, patient: &Patient<'_>) -> Vec<Prefix> {
         match patient.environment.load_balancing {
             _ if self.are_known => self.ranges.iter().flat_map(|range| range.nets()).map(Prefix::Net).collect(),
-            LoadBalancing::Internal(_) => vec![Prefix::Tag("VirtualNetwork".to_owned())],
+            // The tag VirtualNetwork would let in everybody where a default route leads to a firewall.
+            LoadBalancing::Internal(_) => {
+                let connected = patient.network.connected_ranges(patient.place);
+                connected.iter().flat_map(|range| range.nets()).map(Prefix::Net).collect()
+            }
             LoadBalancing::External => vec![Prefix::Any],
         }
     }

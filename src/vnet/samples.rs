@@ -110,10 +110,10 @@ fn security_rules() -> Vec<SecurityRule> {
         security_rule("management", 100, inbound, tcp, "AppServiceManagement", own, "454-455"),
         security_rule("load-balancer", 110, inbound, any, "AzureLoadBalancer", "*", "*"),
         security_rule("ase-internal", 120, inbound, any, own, own, "*"),
-        security_rule("http", 130, inbound, tcp, "VirtualNetwork", own, "80,443"),
-        security_rule("ftp", 140, inbound, tcp, "VirtualNetwork", own, "21,990,10001-10020"),
-        security_rule("debug", 150, inbound, tcp, "VirtualNetwork", own, "4020,4022,4024"),
-        security_rule("web-deploy", 160, inbound, tcp, "VirtualNetwork", own, "8172"),
+        security_rule("http", 130, inbound, tcp, "192.168.0.0/16", own, "80,443"),
+        security_rule("ftp", 140, inbound, tcp, "192.168.0.0/16", own, "21,990,10001-10020"),
+        security_rule("debug", 150, inbound, tcp, "192.168.0.0/16", own, "4020,4022,4024"),
+        security_rule("web-deploy", 160, inbound, tcp, "192.168.0.0/16", own, "8172"),
         denies("deny-inbound", inbound),
         security_rule("dns", 100, outbound, udp, own, "*", "53"),
         security_rule("ntp", 110, outbound, udp, own, "*", "123"),
@@ -122,7 +122,7 @@ fn security_rules() -> Vec<SecurityRule> {
         security_rule("files", 135, outbound, tcp, own, "Storage", "445"),
         security_rule("monitoring", 140, outbound, tcp, own, "*", "12000"),
         security_rule("ase-internal-out", 150, outbound, any, own, own, "*"),
-        security_rule("vnet", 160, outbound, any, own, "VirtualNetwork", "*"),
+        security_rule("vnet", 160, outbound, any, own, "192.168.0.0/16", "*"),
         denies("deny-outbound", outbound),
     ]
 }

@@ -172,18 +172,25 @@ pub(super) fn meaning(tag: &str) -> Meaning {
 #[derive(Debug)]
 pub(super) struct Surroundings {
     pub(super) virtual_network: Ranges,
+    /// The same without what only routes put there.
+    pub(super) connected: Ranges,
+    /// A default route takes nothing from it: a rule that denies the Internet goes on to deny it.
     pub(super) internet: Ranges,
 }
 
 impl Surroundings {
     pub(super) fn of(network: &Network, place: Place) -> Surroundings {
-        let connected = network.connected(place).into_iter().map(super::ranges::range_of);
-        let virtual_network: Ranges = connected.chain([AddressRange::from(HOST)]).collect();
+        let (connected, routed) = (network.connected(place), network.routed_privately(place));
+        let narrow = routed.iter().filter(|net| net.prefix_len() > 0);
+        let host = IpNet::from(HOST);
+        let private: Ranges = connected.iter().chain(narrow).copied().chain([host]).collect();
+        let virtual_network: Ranges = connected.iter().chain(&routed).copied().chain([host]).collect();
+        let connected: Ranges = connected.into_iter().collect();
         let net = |text: &str| text.parse::<IpNet>().expect("a literal prefix");
         let special: Ranges = NOT_INTERNET.iter().map(|text| net(text)).collect();
         let world: Ranges = [net("0.0.0.0/0"), net(GLOBAL_IPV6)].into_iter().collect();
-        let internet = world.minus(&special).minus(&virtual_network);
-        Surroundings { virtual_network, internet }
+        let internet = world.minus(&special).minus(&private);
+        Surroundings { virtual_network, connected, internet }
     }
 }
 
@@ -212,13 +219,18 @@ impl Network {
         }
     }
 
-    /// The prefixes of the tag `VirtualNetwork`, but for the host's address.
+    /// The address spaces that a subnet is connected with, in order and without overlap: its network's, those of its peers
+    /// and the premises behind a gateway. The tag `VirtualNetwork` holds prefixes of routes too.
+    pub fn connected_ranges(&self, place: Place) -> Vec<AddressRange> {
+        self.surroundings(place).connected.as_slice().to_vec()
+    }
+
     fn connected(&self, place: Place) -> Vec<IpNet> {
         let own = self.virtual_network(place);
         let allowing = own.peerings.iter().filter(|peering| peering.allow_virtual_network_access);
         let peers = allowing.flat_map(|peering| self.connected_space(own, peering));
         let premises = self.gateway_routes(place).map(|(net, _)| net).filter(|net| net.prefix_len() > 0);
-        own.address_space.iter().copied().chain(peers).chain(premises).chain(self.routed_privately(place)).collect()
+        own.address_space.iter().copied().chain(peers).chain(premises).collect()
     }
 
     fn routed_privately(&self, place: Place) -> Vec<IpNet> {

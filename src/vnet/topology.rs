@@ -102,16 +102,18 @@ pub enum NoneRoutes {
 }
 
 /// What the service tag `VirtualNetwork` stands for beside the address spaces that are connected. Azure's text names the
-/// prefixes of user-defined routes, and says that it "might" hold default routes (service-tags-overview.md, 2021).
+/// prefixes of user-defined routes, and says that it "might" hold default routes (service-tags-overview.md, 2021). Whoever
+/// looked at effective rules under a default route to an appliance found 0.0.0.0/0 in it (azure-docs, issue 22178, 2019;
+/// azure-powershell, issue 4972, 2017).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum VirtualNetworkTag {
     /// No route.
     AddressSpace,
     /// User-defined routes that keep traffic in private hands (`VirtualAppliance`, `VirtualNetworkGateway`,
-    /// `VnetLocal`), but for the default route: nobody should rely on what might be.
-    #[default]
+    /// `VnetLocal`), but for the default route.
     Routes,
-    /// The default route too.
+    /// The default route too: then the tag holds every address.
+    #[default]
     DefaultRoutes,
 }
 

@@ -17,7 +17,7 @@ use crate::support::patient::{SetUp, worked};
 
 const MANAGEMENT: &str = "source = \"AppServiceManagement\"";
 const DNS: &str = "    { name = \"dns\", priority = 1";
-const HTTP: &str = "source = \"VirtualNetwork\", destination = \"192.168.251.128/25\", ports = [80, 443]";
+const HTTP: &str = "source = \"192.168.0.0/16\", destination = \"192.168.251.128/25\", ports = [80, 443]";
 const WEB: &str = "name = \"web\", priority = 120, direction = \"Outbound\", access = \"Allow\", protocol = \"Tcp\", source = \"192.168.251.128/25\", ports = [80, 443]";
 const DEFAULT: &str = "next_hop = \"VirtualAppliance\", next_hop_address = \"192.168.0.4\"";
 
@@ -56,7 +56,7 @@ fn external() -> SetUp {
         .network("internal_load_balancing_mode = \"Web, Publishing\"", "internal_load_balancing_mode = \"None\"")
         .network("internal_address = \"192.168.251.132\"\nclient_ranges = [\"192.168.0.0/16\"]\n", "")
         .network(DEFAULT, "next_hop = \"Internet\"")
-        .network(HTTP, &HTTP.replace("VirtualNetwork", "*"))
+        .network(HTTP, &HTTP.replace("192.168.0.0/16", "*"))
 }
 
 #[track_caller]
@@ -225,7 +225,7 @@ fn mends_of_one_answer_have_priorities_of_their_own() {
         .network("public_address = \"203.0.113.9\"\n", &keys)
         .network(MANAGEMENT, "source = \"13.66.140.0/26\"")
         .network("source = \"AzureLoadBalancer\"", "source = \"198.51.100.1\"")
-        .network(&HTTP.replace("VirtualNetwork", "*"), &HTTP.replace("VirtualNetwork", "*").replace("80, 443", "8080"))
+        .network(&HTTP.replace("192.168.0.0/16", "*"), &HTTP.replace("192.168.0.0/16", "*").replace("80, 443", "8080"))
         .network("ports = 53 }", "ports = 54 }")
         .network("ports = 123 }", "ports = 124 }")
         .network("ports = 12000 }", "ports = 12001 }");
@@ -265,7 +265,7 @@ fn in_app() {
     assert_eq!(web.severity, Severity::Advice);
     says(&web, "not all clients reach TCP 80 of the subnet: apps");
     let public = external()
-        .network(&HTTP.replace("VirtualNetwork", "*"), &HTTP.replace("VirtualNetwork", "*").replace("80, 443", "80"))
+        .network(&HTTP.replace("192.168.0.0/16", "*"), &HTTP.replace("192.168.0.0/16", "*").replace("80, 443", "80"))
         .only("IN-APP");
     assert_eq!(public.severity, Severity::App);
     says(&public, "nobody reaches TCP 443 of the subnet: apps");
@@ -278,7 +278,7 @@ fn in_app() {
     says(&v3, "TCP 4022,4024,4026 of the subnet: remote debugging");
     // Who lets in some of the Internet means those.
     external()
-        .network(&HTTP.replace("VirtualNetwork", "*"), &HTTP.replace("VirtualNetwork", "198.51.100.0/24"))
+        .network(&HTTP.replace("192.168.0.0/16", "*"), &HTTP.replace("192.168.0.0/16", "198.51.100.0/24"))
         .healthy();
 }
 
@@ -809,12 +809,8 @@ fn out_in_part() {
 /// By a default route of one's own all addresses count as the network's: what is asked for is asked for all the same.
 #[test]
 fn out_where_the_default_route_widens_the_network() {
-    let widened = |set_up: SetUp| {
-        set_up.network("name = \"worked\"", "name = \"worked\"\nvirtual_network_tag = \"default-routes\"")
-    };
-    widened(worked()).healthy();
-    let vnet = "    { name = \"vnet\", priority = 160, direction = \"Outbound\", access = \"Allow\", source = \"192.168.251.128/25\", destination = \"VirtualNetwork\" },\n";
-    let closed = widened(worked())
+    let vnet = "    { name = \"vnet\", priority = 160, direction = \"Outbound\", access = \"Allow\", source = \"192.168.251.128/25\", destination = \"192.168.0.0/16\" },\n";
+    let closed = worked()
         .network("ports = 53 }", "ports = 54 }")
         .network("ports = 123 }", "ports = 124 }")
         .network(WEB, &WEB.replace("[80, 443]", "8081"))
@@ -864,7 +860,7 @@ fn in_app_without_known_clients() {
     assert_eq!(nobody("443").only("IN-APP").severity, Severity::Advice);
     nobody("[80, 443]").healthy();
     // A neighbour is somebody.
-    worked().network(CLIENTS, "").network(HTTP, &HTTP.replace("VirtualNetwork", "192.168.7.0/24")).healthy();
+    worked().network(CLIENTS, "").network(HTTP, &HTTP.replace("192.168.0.0/16", "192.168.7.0/24")).healthy();
 }
 
 const PROBES: &str = "    { name = \"load-balancer\", priority = 110, direction = \"Inbound\", access = \"Allow\", source = \"AzureLoadBalancer\" },\n";

@@ -423,9 +423,9 @@ fn fw_appdeps_on_the_whole_way() {
     let needs = |set_up: SetUp, what: &str| set_up.ase(&format!("app_dependencies = [{what}]"));
     let queue = "\"tcp://10.9.0.4:5672\"";
     let closed = needs(to_the_internet(worked()), queue).vnet("gateway = { name = \"er\", routes = [\"10.0.0.0/8\"] }");
-    let out = "destination = \"VirtualNetwork\" },\n    { name = \"deny-outbound\"";
-    closed.clone().healthy();
-    let found = closed.network(out, &out.replace("VirtualNetwork", "192.168.0.0/16")).only("FW-APPDEPS");
+    let out = "destination = \"192.168.0.0/16\" },\n    { name = \"deny-outbound\"";
+    closed.clone().network(out, &out.replace("192.168.0.0/16", "VirtualNetwork")).healthy();
+    let found = closed.only("FW-APPDEPS");
     assert_eq!(found.severity, Severity::App);
     says(&found, &["tcp://10.9.0.4:5672"]);
     assert!(

@@ -270,7 +270,7 @@ fn external() -> SetUp {
         .network(ILB, "internal_load_balancing_mode = \"None\"")
         .network("internal_address = \"192.168.251.132\"\n", "")
         .network("client_ranges = [\"192.168.0.0/16\"]\n", "client_ranges = []\n")
-        .network("{ name = \"http\", priority = 130, direction = \"Inbound\", access = \"Allow\", protocol = \"Tcp\", source = \"VirtualNetwork\"", "{ name = \"http\", priority = 130, direction = \"Inbound\", access = \"Allow\", protocol = \"Tcp\"")
+        .network("{ name = \"http\", priority = 130, direction = \"Inbound\", access = \"Allow\", protocol = \"Tcp\", source = \"192.168.0.0/16\"", "{ name = \"http\", priority = 130, direction = \"Inbound\", access = \"Allow\", protocol = \"Tcp\"")
 }
 
 #[test]

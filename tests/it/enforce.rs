@@ -19,6 +19,7 @@ use super::support::raw::{Client, End, connect, get, header, socks_request, stat
 /// Three subnets of loopback: whoever is at 127.0.1.5 is in `web`.
 const TOPOLOGY: &str = r#"
 name = "lab"
+virtual_network_tag = "routes"
 location = "westus2"
 subscription = "11111111-2222-3333-4444-555555555555"
 resource_group = "rg"
@@ -744,6 +745,7 @@ mod behind_a_gateway {
     /// The clients' network, and what is beyond it: .7 is behind the firewall, .8 past it, .9 denied.
     const AROUND: &str = r#"
 name = "lab"
+virtual_network_tag = "routes"
 
 [[vnet]]
 name = "lab-vnet"

@@ -128,7 +128,7 @@ fn without_the_management_route_replies_leave_by_the_firewall() {
 #[test]
 fn apps_of_an_external_environment() {
     let folder = tempfile::tempdir().unwrap();
-    let open = r#"source = "VirtualNetwork", destination = "192.168.251.128/25", ports = [80, 443]"#;
+    let open = r#"source = "192.168.0.0/16", destination = "192.168.251.128/25", ports = [80, 443]"#;
     let opened = r#"source = "*", destination = "192.168.251.128/25", ports = [80, 443]"#;
     let external = [(ILB, ""), (open, opened), (r#"client_ranges = ["192.168.0.0/16"]"#, "")];
     let topology = changed(folder.path(), &external);
@@ -470,7 +470,7 @@ fn effective_routes_of_any_subnet() {
 #[test]
 fn two_prefixes_and_parts_of_one() {
     let folder = tempfile::tempdir().unwrap();
-    let rule = r#"{ name = "http", priority = 130, direction = "Inbound", access = "Allow", protocol = "Tcp", source = "VirtualNetwork", destination = "192.168.251.128/25""#;
+    let rule = r#"{ name = "http", priority = 130, direction = "Inbound", access = "Allow", protocol = "Tcp", source = "192.168.0.0/16", destination = "192.168.251.128/25""#;
     let narrow = rule.replace("192.168.251.128/25", "192.168.251.140/32");
     let topology = changed(folder.path(), &[(rule, &narrow)]);
     let (code, both) = json_of(&topology, &["192.168.0.0/26", "192.168.251.140/31:443"]);

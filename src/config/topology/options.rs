@@ -26,7 +26,7 @@ pub const TOPOLOGY_OPTIONS: &[Opt] = &[
     opt(
         "virtual_network_tag",
         Choice(|| words(values::VIRTUAL_NETWORK_TAGS)),
-        Default("\"routes\""),
+        Default("\"default-routes\""),
         "What the tag `VirtualNetwork` holds beside connected address spaces: nothing (`address-space`), prefixes of user-defined routes that keep traffic private (`routes`), the default route too (`default-routes`).",
     ),
     opt(

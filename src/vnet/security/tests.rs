@@ -23,10 +23,11 @@ fn flow(transport: Transport, from: &str, to: &str, port: u16) -> NetFlow {
     NetFlow { transport, source, source_port: 49152, destination, destination_port: port }
 }
 
-/// The worked set-up with these rules for its one group.
+/// The worked set-up with these rules for its one group; its default route is not in the tag `VirtualNetwork`.
 fn ruled(rules: Vec<SecurityRule>) -> Topology {
     let mut topology = worked();
     topology.security_groups[0].rules = rules;
+    topology.switches.virtual_network_tag = VirtualNetworkTag::Routes;
     topology
 }
 
@@ -329,11 +330,27 @@ fn what_the_tag_virtual_network_holds() {
             ["192.168.9.9", "168.63.129.16", "10.1.0.1", "10.2.0.1", "10.3.0.1", "10.20.0.1", "10.4.0.1", "192.0.2.1"];
         all.map(|address| holds(topology, address))
     };
+    assert_eq!(of(&topology), [true; 8]);
+    topology.switches.virtual_network_tag = VirtualNetworkTag::Routes;
     assert_eq!(of(&topology), [true, true, true, false, false, true, true, false]);
     topology.switches.virtual_network_tag = VirtualNetworkTag::AddressSpace;
     assert_eq!(of(&topology), [true, true, true, false, false, true, false, false]);
-    topology.switches.virtual_network_tag = VirtualNetworkTag::DefaultRoutes;
-    assert_eq!(of(&topology), [true; 8]);
+}
+
+/// What was seen of effective rules under a default route to an appliance: the tag is 0.0.0.0/0, and the default rules let
+/// everything in and out. A rule that denies the Internet before them goes on to deny it.
+#[test]
+fn a_default_route_opens_the_default_rules() {
+    let mut topology = ruled(Vec::new());
+    topology.switches.virtual_network_tag = VirtualNetworkTag::default();
+    let outwards = flow(Transport::Tcp, "192.168.251.140", "198.51.100.1", 443);
+    let inwards = flow(Transport::Tcp, "198.51.100.1", "192.168.251.140", 443);
+    let network = built(topology.clone());
+    assert_eq!(decided(&network, OUT, &outwards), "AllowVnetOutBound");
+    assert_eq!(decided(&network, IN, &inwards), "AllowVnetInBound");
+    topology.security_groups[0].rules =
+        vec![denies(security_rule("no-internet", 4000, OUT, ANY, "*", "Internet", "*"))];
+    assert_eq!(decided(&built(topology), OUT, &outwards), "!no-internet");
 }
 
 #[test]
@@ -421,7 +438,12 @@ proptest! {
         let network = Network::new(topology, arbitrary::tags());
         let place = network.place(arbitrary::VNET, arbitrary::SUBNET).unwrap();
         let address = IpAddr::V4(bits.into());
-        let connected = network.tag_holds(place, "VirtualNetwork", address);
+        // A default route that the tag holds takes nothing from the Internet.
+        let mut narrow = network.topology().clone();
+        if narrow.switches.virtual_network_tag == VirtualNetworkTag::DefaultRoutes {
+            narrow.switches.virtual_network_tag = VirtualNetworkTag::Routes;
+        }
+        let connected = Network::new(narrow, arbitrary::tags()).tag_holds(place, "VirtualNetwork", address);
         let expected = AddrClass::of(address) == AddrClass::Global && !connected;
         prop_assert_eq!(network.tag_holds(place, "Internet", address), expected);
         let in_ranges = network.tag_ranges(place, "Internet").iter().any(|range| range.contains(address));

@@ -14,7 +14,7 @@ use crate::policy::{
 use crate::vnet::samples::{self, SUBNET, TABLE, VNET, security_rule};
 use crate::vnet::{
     AppServiceEnvironment, AseVersion, Cloud, DnsZone, EffectiveRoute, Firewall, FlowDirection, Gateway, Hop,
-    LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Peering, Route, RouteDestination,
+    LoadBalancing, Network, NetworkInterface, NetworkSecurityGroup, NextHop, Peering, Prefix, Route, RouteDestination,
     RouteTable, SecurityProtocol, Subnet, Tags, Topology, VirtualNetwork,
 };
 
@@ -105,9 +105,17 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
+/// By the tag, which holds peers and premises.
+fn let_in_the_network(topology: &mut Topology) {
+    let rules = topology.security_groups[0].rules.iter_mut();
+    let http = rules.into_iter().find(|rule| rule.name == "http").unwrap();
+    http.source.prefixes = vec![Prefix::Tag("VirtualNetwork".into())];
+}
+
 /// With premises behind an ExpressRoute that advertises 10.0.0.0/8.
 fn with_gateway() -> Topology {
     let mut topology = worked();
+    let_in_the_network(&mut topology);
     let network = &mut topology.virtual_networks[0];
     network.gateway =
         Some(Gateway { name: "er-gateway".into(), routes: vec![net("10.0.0.0/8")], ..Gateway::default() });
@@ -118,6 +126,7 @@ fn with_gateway() -> Topology {
 /// A spoke with a machine, peered with the network of the environment.
 fn with_peer() -> Topology {
     let mut topology = worked();
+    let_in_the_network(&mut topology);
     let peering = |remote: &str| Peering {
         name: format!("to-{remote}"),
         remote: remote.into(),
