@@ -196,7 +196,7 @@ pub(super) fn databases(rule: &'static Rule, patient: &Patient<'_>) -> Outcome {
     let finding = strangers.iter().fold(finding, |finding, name| finding.covers(Coverage::Missing, *name));
     let subnet = patient.network.subnet(patient.place);
     let mend = format!(
-        "az sql server vnet-rule create --server SERVER --name {name} --vnet-name {vnet} --subnet {name}, for each server",
+        "for each server: az sql server vnet-rule create --resource-group GROUP --server SERVER --name {name} --vnet-name {vnet} --subnet {name} (the subnet's id instead of both names, where it is in another group)",
         name = subnet.name,
         vnet = patient.network.virtual_network(patient.place).name,
     );

@@ -262,6 +262,15 @@ impl<'s> Writer<'s> {
                 last = vec![own];
             }
         }
+        for (policy, group) in firewall::emptied(self.changes, self.site) {
+            let head = head(GROUPS, API_VERSION, &format!("{}/{}", policy.name, group.name));
+            let own = id(GROUPS, &[&policy.name, &group.name]);
+            let properties =
+                [("priority", Tree::number(group.priority.get())), ("ruleCollections", Tree::List(Vec::new()))];
+            let properties = properties.map(|(name, value)| (name.to_owned(), value)).into();
+            self.put(head, own.clone(), &last, escaped(Tree::Object(properties)));
+            last = vec![own];
+        }
         self.notes.append(&mut plan.notes);
     }
 

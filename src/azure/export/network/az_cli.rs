@@ -163,7 +163,7 @@ pub(super) fn script(changes: &[Change], site: &Site<'_>, remark: Option<&str>) 
     let Exported { text: commands, notes } = written(changes, site, variables);
     let mut text = String::from("#!/usr/bin/env bash\n");
     remark.iter().for_each(|remark| writeln!(text, "# {remark}").expect("a String takes any text"));
-    if commands.contains("az network firewall ") {
+    if commands.contains("az network firewall ") || commands.contains("$(az network firewall ") {
         text.push_str("# Needs the extension: az extension add --name azure-firewall\n");
     }
     text.push_str("set -euo pipefail\n");
@@ -375,16 +375,19 @@ impl Writer<'_> {
             return self.once(Made::NoFirewall, "", |writer| writer.no_firewall(&why));
         }
         let of_group = |verb: &str| Command::new(&format!("{GROUP} {verb}")).option("--policy-name", found.policy);
-        let query = format!("ruleCollections[?name=='{}'].rules[].name", found.collection);
+        // A raw string of JMESPath.
+        let collection = found.collection.replace('\\', "\\\\").replace('\'', "\\'");
+        let query = format!("ruleCollections[?name=='{collection}'].rules[].name");
         let show = of_group("show").option("--name", found.group).option("--query", &query).option("--output", "tsv");
         let remove = of_group("collection rule remove")
             .option("--rule-collection-group-name", found.group)
             .option("--collection-name", found.collection)
             .option("--name", found.rule);
-        // Whoever reads to the end does not make az fail for want of a reader.
+        // An assignment of its own ends the script where az fails: it is no answer that the rule is gone.
         let (show, remove, rule) = (show.end(), remove.end(), quoted(found.rule));
         let remove = remove.trim().replace("\n  ", "\n    ");
-        writeln!(self.text, "\nif {} | grep -xF -e {rule} >/dev/null\nthen\n  {remove}\nfi", show.trim())
+        let show = show.trim();
+        writeln!(self.text, "\nrules=$({show})\nif grep -xF -e {rule} <<<\"$rules\" >/dev/null\nthen\n  {remove}\nfi")
             .expect("a String takes any text");
     }
 

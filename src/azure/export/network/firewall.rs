@@ -144,6 +144,21 @@ pub(super) fn rewritten(changes: &[Change], site: &Site<'_>, shortest: Shortest)
     touched(changes, site, shortest, |group| (adds(changes) && same(group, MENDED)) || loses(group), |_| true)
 }
 
+/// Groups that lose their last rule: Azure keeps such a group, with nothing in it.
+pub(super) fn emptied<'r>(changes: &[Change], site: &Site<'r>) -> Vec<(&'r PolicyRules, &'r RuleCollectionGroup)> {
+    if refusal(changes, site).is_some() {
+        return Vec::new();
+    }
+    let mut after = RuleSet { policies: site.rules.policies.clone(), ..RuleSet::default() };
+    changes.iter().for_each(|change| change.apply(&mut Topology::default(), &mut after));
+    let is_left = |policy: &PolicyRules, group: &RuleCollectionGroup| {
+        let policies = after.policies.iter().filter(|it| it.name == policy.name);
+        policies.flat_map(|it| &it.groups).any(|it| same(&it.name, &group.name) && !it.collections.is_empty())
+    };
+    let groups = site.rules.policies.iter().flat_map(|policy| policy.groups.iter().map(move |group| (policy, group)));
+    groups.filter(|(policy, group)| !group.collections.is_empty() && !is_left(policy, group)).collect()
+}
+
 /// The groups that are kept, with the collections that are.
 fn touched(
     changes: &[Change],

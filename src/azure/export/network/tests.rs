@@ -216,7 +216,13 @@ fn a_rule_of_the_firewall_is_removed_where_it_is() {
     let change = [Change::RemoveFirewallRule { rule: path.clone() }];
     let text = az_cli(&change, &site);
     assert!(text.contains("collection rule remove"), "{text}");
-    assert!(text.contains("grep -xF -e net "), "{text}");
+    assert!(text.contains("rules=$(az network firewall policy") && text.contains("grep -xF -e net <<<"), "{text}");
+    let whole = write(&change, Script::AzCli, &site, None).unwrap().text;
+    assert!(whole.contains("# Needs the extension"), "{whole}");
+    let template: Value = serde_json::from_str(&write(&change, Script::Arm, &site, None).unwrap().text).unwrap();
+    let [group] = template["resources"].as_array().unwrap().as_slice() else { panic!("{template:#}") };
+    assert_eq!(group["name"], "firewall-policy/egret-doctor");
+    assert_eq!(group["properties"]["ruleCollections"], serde_json::json!([]), "{group:#}");
     let unknown = [Change::RemoveFirewallRule { rule: format!("{path}x") }];
     let notes = write(&unknown, Script::AzCli, &site, None).unwrap().notes;
     assert_eq!(notes[0].what, format!("the firewall has no rule `{path}x`"));
