@@ -66,10 +66,17 @@ pub fn write(
 /// The commands alone, for people to read and to copy; `RESOURCE_GROUP` and `LOCATION` are theirs to set.
 pub fn az_cli(changes: &[Change], site: &Site<'_>) -> String {
     match fit::parse(changes, site) {
-        Ok(()) => az_cli::commands(changes, site).text.trim_start().to_owned(),
+        Ok(()) => {
+            let text = az_cli::commands(changes, site).text;
+            let remark = if text.contains("rule-collection-group create") { ANEW } else { "" };
+            format!("{remark}{}", text.trim_start())
+        }
         Err(unwritable) => format!("# {unwritable}\n"),
     }
 }
+
+/// Commands of one finding after those of another would leave the last one's rules alone.
+const ANEW: &str = "# makes the group egret-doctor anew: where several findings need it, take the script of --fix\n";
 
 impl Site<'_> {
     fn subnet(&self, network: &str, subnet: &str) -> Option<&Subnet> {

@@ -205,6 +205,17 @@ fn every_change_is_a_command_that_bash_reads() {
     }
 }
 
+/// What is printed for one finding says that it is no part of a whole.
+#[test]
+fn commands_of_one_finding_make_the_group_anew() {
+    let topology = samples::worked();
+    let site = Site { topology: &topology, rules: &RuleSet::default() };
+    let rule = crate::policy::NetworkRule { name: "net".into(), ..crate::policy::NetworkRule::default() };
+    let change = [Change::NetworkRule(rule)];
+    assert!(az_cli(&change, &site).starts_with(ANEW), "{}", az_cli(&change, &site));
+    assert!(!write(&change, Script::AzCli, &site, None).unwrap().text.contains(ANEW));
+}
+
 #[test]
 fn a_rule_of_the_firewall_is_removed_where_it_is() {
     let mut rules = RuleSet::default();
