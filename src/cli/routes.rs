@@ -10,8 +10,9 @@ use super::output::Printer;
 use super::{Exit, UsageError};
 use crate::azure::watcher;
 use crate::config::client_of_subnet;
+use crate::telemetry::Printable;
 use crate::vnet::recipe::{self, MOST_ROUTES, RouteRecipe};
-use crate::vnet::{AppServiceEnvironment, Change, Network, Place};
+use crate::vnet::{AppServiceEnvironment, AseVersion, Change, Network, Place};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,8 +104,27 @@ pub(super) fn run(args: Args, printer: &mut Printer) -> anyhow::Result<Exit> {
     if management == Management::Addresses {
         printer.warn("addresses that were published one by one cover a part of the service tag: see docs/scripts.md");
     }
+    warn_of_endpoints(network, environment, printer);
     let remark = format!("The routes of the App Service Environment {}, written by egret routes.", environment.name);
     around.write(&changes, &remark, printer)
+}
+
+/// What the documents have on the subnet before its default route leads to a firewall (Locking down an App Service
+/// Environment, 2023-11-20).
+const ENDPOINTS: [&str; 3] = ["Microsoft.Sql", "Microsoft.Storage", "Microsoft.EventHub"];
+
+/// The table alone would take the environment's own database and storage away.
+fn warn_of_endpoints(network: &Network, environment: &AppServiceEnvironment, printer: &mut Printer) {
+    let Ok(place) = place_of(network, environment) else { return };
+    let subnet = network.subnet(place);
+    let missing: Vec<&str> = ENDPOINTS.into_iter().filter(|service| !subnet.has_endpoint(service)).collect();
+    if environment.version < AseVersion::V3 && !missing.is_empty() {
+        printer.warn(&format!(
+            "behind a firewall the subnet `{}` needs service endpoints for {} too: `egret doctor --fix` writes them",
+            Printable(&subnet.name),
+            missing.join(", ")
+        ));
+    }
 }
 
 fn effective_routes(surveyed: &Surveyed, subnet: Option<&str>, format: Effective) -> anyhow::Result<String> {

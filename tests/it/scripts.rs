@@ -449,6 +449,16 @@ fn mends_of_one_rule_do_not_replace_each_other() {
     }
 }
 
+/// A route table is not all that it takes.
+#[test]
+fn routes_tell_what_else_the_subnet_needs() {
+    let warned = |set_up: &SetUp| ran(folder(set_up).path(), &["routes", "--ase", "vnet.toml", "--to", "az-cli"]).err;
+    assert_eq!(warned(&worked()), "");
+    let bare = worked().network("\"Microsoft.Storage\", \"Microsoft.EventHub\"", "");
+    let said = warned(&bare);
+    assert!(said.contains("needs service endpoints for Microsoft.Storage, Microsoft.EventHub too"), "{said}");
+}
+
 /// The script of `--fix` in bash, twice.
 #[test]
 fn the_script_that_mends_can_be_run_again() {
