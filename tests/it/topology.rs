@@ -353,6 +353,24 @@ fn a_template_of_a_whole_network() {
     assert!(!said.iter().any(|it| it.contains("not emulated")), "{said:?}");
 }
 
+/// As Azure prints it when the other half is gone.
+#[test]
+fn a_peering_that_is_not_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("azuredeploy.json");
+    let peerings = |state: &str| {
+        let text = QUICKSTART
+            .replace("\"remoteAddressSpace\"", &format!("\"peeringState\": \"{state}\", \"remoteAddressSpace\""));
+        fs::write(&path, text).unwrap();
+        let loaded = loaded(&[path.to_str().unwrap()]);
+        let warned =
+            loaded.warnings.iter().any(|it| it.what.contains("the peering `hub` is") && it.what.contains(state));
+        (network(&loaded).topology().virtual_networks[0].peerings.len(), warned)
+    };
+    assert_eq!(peerings("connected"), (1, false));
+    assert_eq!(peerings("Disconnected"), (0, true));
+}
+
 /// In a file that is only a policy what is wrong around it is no reason to stop; in a topology it is.
 #[test]
 fn what_is_wrong_counts_where_it_is_asked_for() {

@@ -6,6 +6,7 @@ use super::named::Surroundings;
 use super::values::{addresses, nets, referred, subnet_of};
 use super::{Notes, Subject, Whole, each, unread};
 use crate::azure::json::Node;
+use crate::azure::note::{Note, Severity};
 use crate::azure::read::notes::shown;
 use crate::azure::read::words::Words;
 use crate::policy::Spot;
@@ -81,8 +82,16 @@ pub(super) fn peering(whole: &Whole<'_>, network: &mut Surroundings, notes: &mut
         return notes.missing("remoteVirtualNetwork", subject, "every peering names the other network");
     }
     let remote_space = space.map(|space| nets(&space, &["addressPrefixes"], notes)).unwrap_or_default();
+    let state =
+        notes.text(subject, "peeringState").map(|item| item.text).filter(|it| !it.eq_ignore_ascii_case("Connected"));
     let own = network.virtual_networks.of(whole.parent(), whole.resource.at);
     own.peerings.retain(|known| !known.name.eq_ignore_ascii_case(&peering.name));
+    // Nothing crosses it, whatever it allows; as who made it meant it to be, it has no state yet.
+    if let Some(state) = state {
+        let what = format!("the peering `{}` is {state}: nothing crosses it", peering.name);
+        return notes
+            .push(Note::new(Severity::Warning, whole.resource.at, what).mend("make its other half, or both anew"));
+    }
     own.peerings.push(Peering { remote_space, ..peering });
 }
 
