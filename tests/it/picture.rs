@@ -86,7 +86,8 @@ fn looked_at(browser: &str, folder: &Path, picture: &str, scheme: &str) -> Value
     let page = folder.join("page.html");
     let body = format!("<!doctype html><meta charset=utf-8><body>{picture}<script>{LOOK}</script></body>");
     fs::write(&page, body).unwrap();
-    let mut chromium = Command::new(browser);
+    let mut chromium = Command::new("timeout");
+    chromium.args(["120", browser]);
     chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]);
     chromium.args(["--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage"]);
     chromium.arg(format!("--user-data-dir={}", folder.join("profile").display())).arg("--window-size=1600,1600");
