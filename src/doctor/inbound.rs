@@ -413,8 +413,7 @@ impl Clients {
             _ if self.are_known => self.ranges.iter().flat_map(|range| range.nets()).map(Prefix::Net).collect(),
             // The tag VirtualNetwork would let in everybody where a default route leads to a firewall.
             LoadBalancing::Internal(_) => {
-                let connected = patient.network.connected_ranges(patient.place);
-                connected.iter().flat_map(|range| range.nets()).map(Prefix::Net).collect()
+                spans::near(patient).iter().flat_map(|range| range.nets()).map(Prefix::Net).collect()
             }
             LoadBalancing::External => vec![Prefix::Any],
         }

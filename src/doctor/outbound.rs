@@ -447,7 +447,7 @@ fn is_pin(patient: &Patient<'_>, net: IpNet) -> bool {
     let address = net.addr();
     net.prefix_len() == net.max_prefix_len()
         && AddrClass::of(address) == AddrClass::Global
-        && !patient.network.connected_ranges(patient.place).iter().any(|range| range.contains(address))
+        && !spans::near(patient).iter().any(|range| range.contains(address))
         && !is_published(address)
         && !patient.environment.app_dependencies.iter().any(|it| it.host == Host::Addr(address))
 }

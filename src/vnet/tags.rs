@@ -172,8 +172,6 @@ pub(super) fn meaning(tag: &str) -> Meaning {
 #[derive(Debug)]
 pub(super) struct Surroundings {
     pub(super) virtual_network: Ranges,
-    /// The same without what only routes put there.
-    pub(super) connected: Ranges,
     /// A default route takes nothing from it: a rule that denies the Internet goes on to deny it.
     pub(super) internet: Ranges,
 }
@@ -185,12 +183,11 @@ impl Surroundings {
         let host = IpNet::from(HOST);
         let private: Ranges = connected.iter().chain(narrow).copied().chain([host]).collect();
         let virtual_network: Ranges = connected.iter().chain(&routed).copied().chain([host]).collect();
-        let connected: Ranges = connected.into_iter().collect();
         let net = |text: &str| text.parse::<IpNet>().expect("a literal prefix");
         let special: Ranges = NOT_INTERNET.iter().map(|text| net(text)).collect();
         let world: Ranges = [net("0.0.0.0/0"), net(GLOBAL_IPV6)].into_iter().collect();
         let internet = world.minus(&special).minus(&private);
-        Surroundings { virtual_network, connected, internet }
+        Surroundings { virtual_network, internet }
     }
 }
 
@@ -219,12 +216,7 @@ impl Network {
         }
     }
 
-    /// The address spaces that a subnet is connected with, in order and without overlap: its network's, those of its peers
-    /// and the premises behind a gateway. The tag `VirtualNetwork` holds prefixes of routes too.
-    pub fn connected_ranges(&self, place: Place) -> Vec<AddressRange> {
-        self.surroundings(place).connected.as_slice().to_vec()
-    }
-
+    /// The address spaces that a subnet is connected with: its network's, those of its peers, the premises.
     fn connected(&self, place: Place) -> Vec<IpNet> {
         let own = self.virtual_network(place);
         let allowing = own.peerings.iter().filter(|peering| peering.allow_virtual_network_access);
