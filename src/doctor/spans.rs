@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::flow::AddrClass;
 use crate::policy::AddressRange;
+use crate::vnet::{HOST, Ranges};
 
 use super::Patient;
 use super::ways;
@@ -29,7 +30,7 @@ const fn net(first: u32, second: u32, third: u32) -> u32 {
 /// says.
 pub(super) fn internet(patient: &Patient<'_>) -> Vec<AddressRange> {
     let all = INTERNET.iter().filter_map(|(from, until)| range(*from, until - 1));
-    let host = AddressRange::from(crate::vnet::HOST);
+    let host = AddressRange::from(HOST);
     without(all, &[near(patient), vec![host]].concat())
 }
 
@@ -49,44 +50,18 @@ fn range(first: u32, last: u32) -> Option<AddressRange> {
     AddressRange::between(address(first), address(last))
 }
 
-fn bits(range: AddressRange) -> Option<(u32, u32)> {
-    match (range.first(), range.last()) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => Some((first.to_bits(), last.to_bits())),
-        _ => None,
-    }
+fn set(ranges: impl IntoIterator<Item = AddressRange>) -> Ranges {
+    ranges.into_iter().filter(|range| range.first().is_ipv4()).collect()
 }
 
 /// In order, and no two of them overlap or touch. Without those of IPv6.
 pub(super) fn joined(ranges: impl IntoIterator<Item = AddressRange>) -> Vec<AddressRange> {
-    let mut sorted: Vec<(u32, u32)> = ranges.into_iter().filter_map(bits).collect();
-    sorted.sort_unstable();
-    let mut merged: Vec<(u32, u32)> = Vec::new();
-    for (first, last) in sorted {
-        match merged.last_mut().filter(|(_, until)| first <= until.saturating_add(1)) {
-            Some((_, until)) => *until = last.max(*until),
-            None => merged.push((first, last)),
-        }
-    }
-    merged.into_iter().filter_map(|(first, last)| range(first, last)).collect()
+    set(ranges).as_slice().to_vec()
 }
 
 /// What of some ranges is in none of the others.
 pub(super) fn without(ranges: impl IntoIterator<Item = AddressRange>, others: &[AddressRange]) -> Vec<AddressRange> {
-    let others: Vec<(u32, u32)> = joined(others.iter().copied()).into_iter().filter_map(bits).collect();
-    joined(ranges).into_iter().filter_map(bits).flat_map(|whole| less(whole, &others)).collect()
-}
-
-/// `others` are in order.
-fn less((first, last): (u32, u32), others: &[(u32, u32)]) -> Vec<AddressRange> {
-    let begin = others.partition_point(|(_, until)| *until < first);
-    let mut left = Vec::new();
-    let mut next = Some(first);
-    for (from, until) in others[begin..].iter().take_while(|(from, _)| *from <= last) {
-        left.extend(next.filter(|next| next < from).and_then(|next| range(next, from - 1)));
-        next = until.checked_add(1).filter(|next| *next <= last);
-    }
-    left.extend(next.and_then(|next| range(next, last)));
-    left
+    set(ranges).minus(&set(others.iter().copied())).as_slice().to_vec()
 }
 
 /// What two sets share.
@@ -107,14 +82,14 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn set(texts: &[&str]) -> Vec<AddressRange> {
+    fn parsed(texts: &[&str]) -> Vec<AddressRange> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     #[test]
     fn sets() {
         let check = |ranges: &[&str], others: &[&str], left: &[&str]| {
-            let got: Vec<String> = without(set(ranges), &set(others)).iter().map(ToString::to_string).collect();
+            let got: Vec<String> = without(parsed(ranges), &parsed(others)).iter().map(ToString::to_string).collect();
             assert_eq!(got, left);
         };
         check(&["10.0.0.0/30", "10.0.0.4/30"], &["10.0.0.3"], &["10.0.0.0-10.0.0.2", "10.0.0.4/30"]);
@@ -123,7 +98,10 @@ mod tests {
         check(&["0.0.0.0/0"], &["0.0.0.0/1", "128.0.0.0/1"], &[]);
         check(&["255.255.255.0/24"], &["255.255.255.255"], &["255.255.255.0-255.255.255.254"]);
         check(&["::/0"], &[], &[]);
-        assert_eq!(shared(&set(&["10.0.0.0/24"]), &set(&["10.0.0.128/24", "10.0.0.0/31"])), set(&["10.0.0.0/24"]));
-        assert_eq!(size(&set(&["10.0.0.0/24", "1.2.3.4"])), 257);
+        assert_eq!(
+            shared(&parsed(&["10.0.0.0/24"]), &parsed(&["10.0.0.128/24", "10.0.0.0/31"])),
+            parsed(&["10.0.0.0/24"])
+        );
+        assert_eq!(size(&parsed(&["10.0.0.0/24", "1.2.3.4"])), 257);
     }
 }

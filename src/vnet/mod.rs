@@ -39,6 +39,7 @@ pub use environment::{
 };
 pub use homes::{Home, Homes};
 pub use network::{Network, Place};
+pub use ranges::Ranges;
 pub(crate) use ranges::after;
 pub use reach::{Obstacle, Stage};
 pub use routes::{EffectiveRoute, Hop, RouteSource, RouteState, Selection, Why, endpoint_tag};

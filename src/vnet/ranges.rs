@@ -8,7 +8,7 @@ use crate::policy::AddressRange;
 
 /// Ranges in order of their addresses, IPv4 before IPv6, that neither overlap nor touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<AddressRange>);
+pub struct Ranges(Vec<AddressRange>);
 
 impl Ranges {
     pub(super) fn contains(&self, address: IpAddr) -> bool {
@@ -16,7 +16,7 @@ impl Ranges {
         after > 0 && self.0[after - 1].contains(address)
     }
 
-    pub(super) fn as_slice(&self) -> &[AddressRange] {
+    pub fn as_slice(&self) -> &[AddressRange] {
         &self.0
     }
 
@@ -40,7 +40,8 @@ impl Ranges {
         rest
     }
 
-    pub(super) fn minus(&self, other: &Ranges) -> Ranges {
+    /// What of this set is not in the other.
+    pub fn minus(&self, other: &Ranges) -> Ranges {
         self.0.iter().flat_map(|range| other.outside_of(*range)).collect()
     }
 }
